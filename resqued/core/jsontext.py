@@ -1,0 +1,146 @@
+"""JSON as Ruby writes it: the text of payloads, failures and worker records.
+
+The bytes matter, because Resque removes jobs by comparing them (wire format
+2.1): no spaces, raw UTF-8, and floats spelled as Ruby spells them. What JSON
+cannot hold is refused with the place where it stands.
+"""
+
+from __future__ import annotations
+
+import json
+from json.encoder import encode_basestring
+from typing import Any, NoReturn
+
+# Ruby's generator and parser refuse more (json gem, max_nesting).
+MAX_DEPTH = 100
+
+
+class Unencodable(ValueError):  # noqa: N818 - a finding, not an error of ours
+    """A value that JSON cannot hold, and where it stands."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place = place
+        self.reason = reason
+        super().__init__(f"{place} {reason}")
+
+
+def encode(value: object, place: str = "value") -> str:
+    """Return the JSON text of value; raise Unencodable naming place."""
+    out: list[str] = []
+    _write(value, place, 0, out)
+    return "".join(out)
+
+
+def quote(text: str) -> str:
+    """Return text as a JSON string; what UTF-8 cannot hold becomes U+FFFD."""
+    return encode_basestring(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def decode(raw: bytes | str) -> Any:
+    """Return the value of strict JSON text in UTF-8.
+
+    Raises ValueError for anything that Ruby's readers would reject too: NaN,
+    lone surrogates, invalid UTF-8, nesting too deep.
+    """
+    text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if "\\u" in text and _has_surrogate(value):
+        raise ValueError("a lone surrogate is no character")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _has_surrogate(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _write(value: object, place: str, depth: int, out: list[str]) -> None:
+    match value:
+        case None:
+            out.append("null")
+        case bool():
+            out.append("true" if value else "false")
+        case str():
+            out.append(_string(value, place))
+        case int():
+            out.append(_integer(value, place))
+        case float():
+            out.append(_float(value, place))
+        case list() | tuple() | dict():
+            if depth >= MAX_DEPTH:
+                raise Unencodable(place, f"is nested more than {MAX_DEPTH} deep")
+            _write_container(value, place, depth + 1, out)
+        case _:
+            raise Unencodable(place, f"is {_describe(value)}, which JSON cannot hold")
+
+
+def _write_container(
+    value: list[Any] | tuple[Any, ...] | dict[Any, Any],
+    place: str,
+    depth: int,
+    out: list[str],
+) -> None:
+    if isinstance(value, dict):
+        out.append("{")
+        for index, (key, item) in enumerate(value.items()):
+            if not isinstance(key, str):
+                raise Unencodable(
+                    place, f"has the key {key!r}, and JSON keys are strings"
+                )
+            out.append("," if index else "")
+            out.append(_string(key, f"{place}, key {key!r},"))
+            out.append(":")
+            _write(item, f"{place}[{key!r}]", depth, out)
+        out.append("}")
+        return
+    out.append("[")
+    for index, item in enumerate(value):
+        out.append("," if index else "")
+        _write(item, f"{place}[{index}]", depth, out)
+    out.append("]")
+
+
+def _string(value: str, place: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise Unencodable(
+                place, "has a lone surrogate, which UTF-8 cannot hold"
+            ) from None
+    return encode_basestring(value)
+
+
+def _integer(value: int, place: str) -> str:
+    try:
+        return int.__repr__(value)
+    except ValueError:
+        # Python stops writing integers at sys.get_int_max_str_digits().
+        raise Unencodable(place, "is an integer too long to write") from None
+
+
+def _float(value: float, place: str) -> str:
+    if value - value != 0:  # NaN and the infinities
+        raise Unencodable(place, f"is {value!r}, which JSON cannot hold")
+    text = float.__repr__(value)
+    mantissa, exponent, power = text.partition("e")
+    # Ruby writes 1.0e+20 where Python writes 1e+20 (wire format 2.1).
+    if exponent and "." not in mantissa:
+        return f"{mantissa}.0e{power}"
+    return text
+
+
+def _describe(value: object) -> str:
+    name = type(value).__name__
+    article = "an" if name[:1].lower() in "aeiou" else "a"
+    return f"{article} {name}"

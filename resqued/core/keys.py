@@ -1,0 +1,70 @@
+"""The names of everything in Redis (wire format 1.2), under one namespace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Makes key names; `namespace` is the part before the first colon."""
+
+    namespace: str = "resque"
+
+    def _key(self, name: str) -> str:
+        return f"{self.namespace}:{name}"
+
+    @property
+    def queues(self) -> str:
+        """The set of known queues."""
+        return self._key("queues")
+
+    def queue(self, name: str) -> str:
+        """The list of a queue's payloads; head is next."""
+        return self._key(f"queue:{name}")
+
+    @property
+    def failed(self) -> str:
+        """The list of failure entries; tail is newest."""
+        return self._key("failed")
+
+    @property
+    def workers(self) -> str:
+        """The set of registered worker ids."""
+        return self._key("workers")
+
+    def worker(self, worker_id: str) -> str:
+        """The record of the job that a worker holds; absent when idle."""
+        return self._key(f"worker:{worker_id}")
+
+    def started(self, worker_id: str) -> str:
+        """The time a worker started."""
+        return self._key(f"worker:{worker_id}:started")
+
+    @property
+    def heartbeats(self) -> str:
+        """The hash of worker ids to their last heartbeat."""
+        return self._key("workers:heartbeat")
+
+    @property
+    def identities(self) -> str:
+        """The hash of worker ids to their identity: ours alone, not Resque's."""
+        return self._key("resqued:workers")
+
+    def ping(self, name: str) -> str:
+        """The ping of a node-resque worker, whose name has no queues (8.3)."""
+        return self._key(f"worker:ping:{name}")
+
+    def stat(self, name: str, worker_id: str = "") -> str:
+        """A counter, of all workers or of one."""
+        return self._key(f"stat:{name}:{worker_id}" if worker_id else f"stat:{name}")
+
+    @property
+    def paused(self) -> str:
+        """The text that pauses every worker when it says true."""
+        return self._key("pause-all-workers")
+
+    @property
+    def prune_lock(self) -> str:
+        """Held for 60 s by whoever prunes, Ruby or ours."""
+        return self._key("pruning_dead_workers_in_progress")

@@ -1,0 +1,284 @@
+"""The JSON texts that Resque keeps in Redis, read and written.
+
+A payload is what a queue holds (wire format 2.1), a worker record what
+`worker:<id>` holds, a failure entry what `failed` holds (2.2). Names that other
+languages read, such as Resque::DirtyExit, stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from resqued.core import jsontext
+from resqued.errors import ArgumentError, PayloadError
+
+DIRTY_EXIT = "Resque::DirtyExit"
+PRUNE_DIRTY_EXIT = "Resque::PruneDeadWorkerDirtyExit"
+TERM_EXCEPTION = "Resque::TermException"
+PAYLOAD_ERROR = "Resqued::PayloadError"
+
+UNKNOWN_JOB = "<Unknown Job>"
+
+# One failure must not fill Redis: a page of them is read at once by every web
+# front end. Characters, so that a cut never splits one.
+MAX_ERROR = 16_000
+MAX_BACKTRACE = 48_000
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A job as a queue holds it: its class by name, its arguments, its bytes."""
+
+    class_name: str
+    args: tuple[Any, ...]
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a worker record says: the queue, the time, the payload's bytes."""
+
+    queue: str
+    run_at: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a run failed: the three fields that tell people about it."""
+
+    exception: str
+    error: str
+    backtrace: tuple[str, ...] = ()
+
+
+def encode_job(class_name: str, args: Sequence[object]) -> str:
+    """Return the text of a job, byte for byte as Ruby writes it (2.1).
+
+    Raises ArgumentError naming the argument that JSON cannot hold.
+    """
+    out = []
+    for index, value in enumerate(args):
+        try:
+            out.append(jsontext.encode(value, f"argument {index + 1}"))
+        except jsontext.Unencodable as error:
+            raise ArgumentError(f"{class_name}: {error}") from None
+    return f'{{"class":{_class_text(class_name)},"args":[{",".join(out)}]}}'
+
+
+def _class_text(class_name: str) -> str:
+    try:
+        return jsontext.encode(class_name, "its class name")
+    except jsontext.Unencodable as error:
+        raise ArgumentError(f"{class_name!r}: {error}") from None
+
+
+def decode_job(raw: bytes) -> Payload:
+    """Return the job that a queue element holds.
+
+    Liberal as Ruby is: `args` may be missing, null, an object (read as pairs)
+    or a single value. Raises PayloadError for anything that is no job.
+    """
+    try:
+        value = jsontext.decode(raw)
+    except UnicodeDecodeError as error:
+        raise PayloadError(
+            f"payload is not UTF-8: {error.reason} at byte {error.start}"
+            " (its bytes are kept as Latin-1)"
+        ) from None
+    except ValueError as error:
+        raise PayloadError(f"payload is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise PayloadError(f"payload is not an object but {_kind(value)}")
+    name = value.get("class")
+    if not isinstance(name, str) or not name:
+        raise PayloadError("payload names no class")
+    return Payload(name, _arguments(value.get("args")), raw)
+
+
+def _kind(value: object) -> str:
+    names = {type(None): "null", bool: "a boolean", str: "a string", list: "a list"}
+    return names.get(type(value), "a number")
+
+
+def _arguments(args: object) -> tuple[Any, ...]:
+    match args:
+        case None:
+            return ()
+        case list():
+            return tuple(args)
+        case dict():
+            return tuple([key, value] for key, value in args.items())
+        case _:
+            return (args,)
+
+
+def class_of(raw: bytes) -> str:
+    """Return the class that a payload names, for titles and messages."""
+    try:
+        return decode_job(raw).class_name
+    except PayloadError:
+        return UNKNOWN_JOB
+
+
+def readable(raw: bytes) -> str:
+    """Return raw as JSON text that every reader accepts.
+
+    JSON is decoded and written again, as Ruby does on the way to `failed`
+    (2.1): key order stays, spaces and escapes go. What is not JSON becomes a
+    string of its text, or of its bytes as Latin-1 where it is not UTF-8.
+    """
+    try:
+        return jsontext.encode(jsontext.decode(raw))
+    except UnicodeDecodeError:
+        return jsontext.quote(raw.decode("latin-1"))
+    except ValueError:
+        return jsontext.quote(raw.decode("utf-8"))
+
+
+# What reserve.lua puts between the parts of a worker record.
+_PAYLOAD_KEY = b',"payload":'
+
+
+def decode_held(record: bytes) -> Held:
+    """Return what a `worker:<id>` record says, whoever wrote it.
+
+    Records of our own are cut by position, so that the payload's bytes stay
+    untouched; others are decoded. Raises PayloadError for what is neither.
+    """
+    head, found, tail = record.partition(_PAYLOAD_KEY)
+    if found and head.startswith(b'{"queue":') and tail.endswith(b"}"):
+        try:
+            value = jsontext.decode(head + b"}")
+            return Held(str(value["queue"]), str(value["run_at"]), _bytes(tail[:-1]))
+        except (ValueError, KeyError):
+            pass  # not ours after all: the general way below
+    try:
+        value = jsontext.decode(record)
+    except ValueError as error:
+        raise PayloadError(f"worker record is not JSON: {error}") from None
+    if not isinstance(value, dict) or "payload" not in value:
+        raise PayloadError("worker record holds no payload")
+    payload = jsontext.encode(value["payload"]).encode()
+    return Held(str(value.get("queue", "")), str(value.get("run_at", "")), payload)
+
+
+def _bytes(text: bytes) -> bytes:
+    """Undo the wrapping of reserve.lua: a payload that is no JSON, as a string."""
+    if not text.startswith(b'"'):
+        return text
+    try:
+        # surrogateescape carries bytes that are not UTF-8 through the decoder.
+        value = json.loads(text.decode("utf-8", "surrogateescape"))
+        return str(value).encode("utf-8", "surrogateescape")
+    except (ValueError, UnicodeEncodeError):
+        return text
+
+
+def failure(  # noqa: PLR0913 - the fields of the format
+    fault: Fault,
+    *,
+    payload: bytes,
+    worker: str,
+    queue: str,
+    now: float,
+) -> bytes:
+    """Return the entry for the `failed` list (2.2): seven fields in Ruby's order."""
+    backtrace = ",".join(jsontext.quote(line) for line in _clip(fault.backtrace))
+    return (
+        f'{{"failed_at":{jsontext.quote(failed_at(now))}'
+        f',"payload":{readable(payload)}'
+        f',"exception":{jsontext.quote(fault.exception)}'
+        f',"error":{jsontext.quote(_cut(fault.error, MAX_ERROR))}'
+        f',"backtrace":[{backtrace}]'
+        f',"worker":{jsontext.quote(worker)}'
+        f',"queue":{jsontext.quote(queue)}}}'
+    ).encode()
+
+
+def retried(entry: bytes, now: float) -> bytes:
+    """Return a failure entry with `retried_at` set, last as Ruby writes it.
+
+    Raises PayloadError if the entry is no failure.
+    """
+    value = decode_failure(entry)
+    value["retried_at"] = failed_at(now)
+    return jsontext.encode(value).encode()
+
+
+def decode_failure(entry: bytes) -> dict[str, Any]:
+    """Return the fields of a failure entry; raise PayloadError if it has none."""
+    try:
+        value = jsontext.decode(entry)
+    except ValueError as error:
+        raise PayloadError(f"failure entry is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise PayloadError(f"failure entry is not an object but {_kind(value)}")
+    return value
+
+
+def retry_job(entry: bytes) -> tuple[str, str]:
+    """Return queue and text of the job that a retry of this failure enqueues.
+
+    Class and arguments only, as Ruby does: further keys are dropped (2.1).
+    Raises PayloadError if the failure holds no job or no queue.
+    """
+    value = decode_failure(entry)
+    job = value.get("payload")
+    queue = value.get("queue")
+    if not isinstance(job, dict) or not isinstance(job.get("class"), str):
+        raise PayloadError("nothing to retry: the payload is not a job")
+    if not isinstance(queue, str) or not queue:
+        raise PayloadError("nothing to retry: the failure names no queue")
+    args = jsontext.encode(job.get("args") or [])
+    return queue, f'{{"class":{jsontext.quote(job["class"])},"args":{args}}}'
+
+
+def _clip(lines: Sequence[str]) -> list[str]:
+    """Keep the head and the tail of a backtrace that is too long to store."""
+    room = MAX_BACKTRACE
+    if sum(map(len, lines)) <= room:
+        return list(lines)
+    head: list[str] = []
+    tail: list[str] = []
+    for index in range(len(lines)):
+        side, line = (
+            (head, lines[index // 2]) if index % 2 == 0 else (tail, lines[-1 - index // 2])
+        )
+        room -= min(len(line), 2_000)
+        if room < 0:
+            break
+        side.append(_cut(line, 2_000))
+    omitted = len(lines) - len(head) - len(tail)
+    return [*head, f"  … {omitted} lines left out …", *reversed(tail)]
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]} … ({len(text)} characters)"
+
+
+def failed_at(now: float) -> str:
+    """Return the time of a failure as Ruby writes it: local, with zone (2.3)."""
+    return time.strftime("%Y/%m/%d %H:%M:%S %Z", time.localtime(now))
+
+
+def run_at(now: float) -> str:
+    """Return the time a run began: ISO 8601 in UTC (2.3)."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+
+
+def started(now: float) -> str:
+    """Return the time a worker started: local, with offset (2.3)."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now))
+
+
+def heartbeat(now: float) -> str:
+    """Return a heartbeat: ISO 8601 with a numeric offset, never Z (2.3)."""
+    text = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
+    return f"{text[:-2]}:{text[-2:]}"

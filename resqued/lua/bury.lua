@@ -1,0 +1,30 @@
+-- Takes a dead worker out of the registry and settles the job it held, if its
+-- keys still say what the caller judged it by; else does nothing and answers 0.
+--
+-- KEYS  1 workers  2 worker:<id>  3 worker:<id>:started  4 workers:heartbeat
+--       5 resqued:workers  6 stat:processed:<id>  7 stat:failed:<id>
+--       8 stat:processed  9 stat:failed  10 failed
+-- ARGV  1 id  2 identity or ''  3 heartbeat or ''  4 record or ''
+--       5 failure entry or ''
+--
+-- Answers 1 buried | 0 changed meanwhile | 2 nothing was left
+
+local identity = redis.call('HGET', KEYS[5], ARGV[1]) or ''
+local heartbeat = redis.call('HGET', KEYS[4], ARGV[1]) or ''
+local record = redis.call('GET', KEYS[2]) or ''
+if identity == '' and heartbeat == '' and record == ''
+  and redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then
+  return 2
+end
+if identity ~= ARGV[2] or heartbeat ~= ARGV[3] or record ~= ARGV[4] then return 0 end
+
+if ARGV[5] ~= '' then
+  redis.call('RPUSH', KEYS[10], ARGV[5])
+  redis.call('INCR', KEYS[8])
+  redis.call('INCR', KEYS[9])
+end
+redis.call('SREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[4], ARGV[1])
+redis.call('HDEL', KEYS[5], ARGV[1])
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[6], KEYS[7])
+return 1

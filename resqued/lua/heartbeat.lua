@@ -1,0 +1,11 @@
+-- One heartbeat. Mends a registration that somebody damaged, as long as the
+-- identity is there; answers 0 if this worker was unregistered by somebody.
+--
+-- KEYS  1 workers  2 worker:<id>:started  3 workers:heartbeat  4 resqued:workers
+-- ARGV  1 id  2 identity  3 started  4 heartbeat
+
+if redis.call('HGET', KEYS[4], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('SETNX', KEYS[2], ARGV[3])
+return 1

@@ -1,0 +1,94 @@
+-- Settles the run in hand, if told to, and reserves the next job: one step on
+-- the server, and safe to ask again when the reply was lost.
+--
+-- A run is told by its number: how many runs this worker had settled when the
+-- run began (its own counter stat:processed:<id>), so that asking twice counts
+-- once, although two runs may hold equal bytes.
+--
+-- KEYS  1 worker:<id>          2 stat:processed   3 stat:processed:<id>
+--       4 stat:failed          5 stat:failed:<id> 6 failed
+--       7 resqued:workers      8 pause-all-workers 9 queues
+--       10… the queues to try, in order
+-- ARGV  1 worker id            2 identity
+--       3 run to settle, or '' 4 its failure entry, or ''
+--       5 run_at               6 '1' to reserve, '0' to settle only
+--       7 how many queue names follow, as JSON text, one per queue key
+--       then, for a list with wildcards, '1' and every queue name known to the
+--       worker; for a static list '0'
+--
+-- Answers {settled, state, …}; settled: 1 recorded, 0 nothing to record, -1 the
+-- run is not this worker's any more (somebody buried it).
+-- State: 'unregistered' | 'settled' | 'paused' | 'empty' | 'stale', names… |
+--        'job', record, run
+
+local settled = 0
+local run = tonumber(redis.call('GET', KEYS[3]) or '0')
+
+if redis.call('HGET', KEYS[7], ARGV[1]) ~= ARGV[2] then
+  if ARGV[3] ~= '' then settled = -1 end
+  return {settled, 'unregistered'}
+end
+
+local held = redis.call('GET', KEYS[1])
+
+if ARGV[3] ~= '' then
+  if held and tonumber(ARGV[3]) == run then
+    redis.call('DEL', KEYS[1])
+    held = false
+    run = redis.call('INCR', KEYS[3])
+    redis.call('INCR', KEYS[2])
+    if ARGV[4] ~= '' then
+      redis.call('RPUSH', KEYS[6], ARGV[4])
+      redis.call('INCR', KEYS[4])
+      redis.call('INCR', KEYS[5])
+    end
+    settled = 1
+  elseif tonumber(ARGV[3]) >= run then
+    settled = -1
+  end
+end
+
+if ARGV[6] == '0' then return {settled, 'settled'} end
+if held then return {settled, 'job', held, run} end
+
+local pause = redis.call('GET', KEYS[8])
+if pause and string.lower(string.match(pause, '^%s*(.-)%s*$')) == 'true' then
+  return {settled, 'paused'}
+end
+
+local queues = tonumber(ARGV[7])
+local known = 7 + queues + 1
+if ARGV[known] == '1' then
+  -- The worker expanded its wildcards from these names. If the set is another
+  -- by now, it must expand them again: order is a promise.
+  local count = #ARGV - known
+  local same = redis.call('SCARD', KEYS[9]) == count
+  local first = known + 1
+  while same and first <= #ARGV do
+    local last = math.min(first + 999, #ARGV)
+    for _, member in ipairs(redis.call('SMISMEMBER', KEYS[9], unpack(ARGV, first, last))) do
+      if member == 0 then same = false end
+    end
+    first = last + 1
+  end
+  if not same then return {settled, 'stale', redis.call('SMEMBERS', KEYS[9])} end
+end
+
+for i = 1, queues do
+  local raw = redis.call('LPOP', KEYS[9 + i])
+  if raw then
+    -- The payload's own bytes, if they are JSON; else as a JSON string, so that
+    -- every reader of worker records can parse them. A payload that is a string
+    -- itself is wrapped too: then unwrapping has one rule.
+    local payload = raw
+    if not pcall(cjson.decode, raw) or string.find(raw, '^%s*"') then
+      payload = cjson.encode(raw)
+    end
+    local record = '{"queue":' .. ARGV[7 + i] .. ',"run_at":"' .. ARGV[5]
+      .. '","payload":' .. payload .. '}'
+    redis.call('SET', KEYS[1], record)
+    return {settled, 'job', record, run}
+  end
+end
+
+return {settled, 'empty'}

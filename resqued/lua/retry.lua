@@ -1,0 +1,14 @@
+-- Enqueues the job of a failure again and marks the failure as retried, found by
+-- its content: whoever comes second, with the old content, finds nothing.
+--
+-- KEYS  1 failed  2 queues  3 queue:<name>
+-- ARGV  1 failure entry  2 the entry with retried_at  3 queue name  4 job
+--
+-- Answers 1 retried | 0 no such failure any more
+
+local index = redis.call('LPOS', KEYS[1], ARGV[1])
+if not index then return 0 end
+redis.call('LSET', KEYS[1], index, ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[3])
+redis.call('RPUSH', KEYS[3], ARGV[4])
+return 1

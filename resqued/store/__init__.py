@@ -1,0 +1,1 @@
+"""Everything in Redis: one thin layer over keys, scripts and connections."""

@@ -1,0 +1,179 @@
+"""The life of a worker and of its runs in Redis: register, reserve, settle.
+
+Used by one worker process, over one connection. Every step is one script that
+may be asked again, so a StoreError always means: ask again later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum
+
+from resqued.core import payload
+from resqued.core.jsontext import quote
+from resqued.core.keys import Keys
+from resqued.core.queues import QueueList
+from resqued.store.connection import Link
+from resqued.store.script import Script
+
+RESERVE = Script("reserve")
+REGISTER = Script("register")
+HEARTBEAT = Script("heartbeat")
+UNREGISTER = Script("unregister")
+
+
+class Found(Enum):
+    """What a worker that asked for a job was told."""
+
+    JOB = "job"
+    EMPTY = "empty"
+    PAUSED = "paused"
+    UNREGISTERED = "unregistered"
+    SETTLED = "settled"
+
+
+class Settled(Enum):
+    """What became of the run that was to be settled."""
+
+    RECORDED = 1
+    NOTHING = 0
+    NOT_MINE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply of the server: what was settled, and what was found."""
+
+    settled: Settled
+    found: Found
+    held: payload.Held | None = None
+    run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A run to settle: its number, and its failure entry unless it succeeded."""
+
+    run: int
+    failure: bytes = b""
+
+
+class Runs:
+    """One worker's view of the store."""
+
+    def __init__(
+        self, link: Link, keys: Keys, *, worker_id: str, identity: str, queues: QueueList
+    ) -> None:
+        self.link = link
+        self.worker_id = worker_id
+        self._identity = identity
+        self._started = payload.started(time.time())
+        self._list = queues
+        self._keys = keys
+        self._registry = registry_keys(keys, worker_id)
+        self._fixed = (
+            keys.worker(worker_id),
+            keys.stat("processed"),
+            keys.stat("processed", worker_id),
+            keys.stat("failed"),
+            keys.stat("failed", worker_id),
+            keys.failed,
+            keys.identities,
+            keys.paused,
+            keys.queues,
+        )
+        self._expand(())
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that the list means now, in order."""
+        return self._names
+
+    def _expand(self, known: Collection[str]) -> None:
+        """Work out the queues to try, once per change of the set of queues."""
+        self._names = self._list.match(known)
+        self._known = ["1", *known] if self._list.is_dynamic else ["0"]
+        self._queue_keys = tuple(self._keys.queue(name) for name in self._names)
+        self._queue_args = tuple(quote(name) for name in self._names)
+
+    def register(self) -> bool:
+        """Register and beat; answer False if the id is somebody else's."""
+        reply = REGISTER(
+            self.link,
+            self._registry,
+            (self.worker_id, self._identity, self._started, self._beat()),
+        )
+        return bool(reply[0] == b"registered")
+
+    def heartbeat(self) -> bool:
+        """Beat; answer False if somebody unregistered this worker."""
+        keys = self._keys
+        reply = HEARTBEAT(
+            self.link,
+            (keys.workers, keys.started(self.worker_id), keys.heartbeats, keys.identities),
+            (self.worker_id, self._identity, self._started, self._beat()),
+        )
+        return bool(reply)
+
+    def unregister(self) -> None:
+        """Leave the registry; nothing happens if the entry is not ours."""
+        UNREGISTER(self.link, self._registry, (self.worker_id, self._identity))
+
+    def _beat(self) -> str:
+        # The server's clock: hosts disagree about the time, and a beat from the
+        # future or the past gets its worker pruned.
+        return payload.heartbeat(self.link.time())
+
+    def reserve(self, ending: Ending | None = None) -> Answer:
+        """Settle ending, if any, and take the next job, in one round trip."""
+        answer = self._ask(ending, reserve=True)
+        # The set of queues changes seldom; the second question follows at once.
+        while answer is None:
+            answer = self._ask(ending, reserve=True)
+        return answer
+
+    def settle(self, ending: Ending) -> Answer:
+        """Settle ending and take nothing."""
+        answer = self._ask(ending, reserve=False)
+        assert answer is not None, "only a reservation can be stale"  # noqa: S101
+        return answer
+
+    def _ask(self, ending: Ending | None, *, reserve: bool) -> Answer | None:
+        """Run the script; answer None if the queues must be expanded anew."""
+        reply = RESERVE(
+            self.link,
+            (*self._fixed, *self._queue_keys),
+            (
+                self.worker_id,
+                self._identity,
+                "" if ending is None else str(ending.run),
+                b"" if ending is None else ending.failure,
+                payload.run_at(time.time()),
+                "1" if reserve else "0",
+                str(len(self._queue_args)),
+                *self._queue_args,
+                *self._known,
+            ),
+        )
+        settled, state = Settled(reply[0]), reply[1]
+        if state == b"stale":
+            self._expand([name.decode("utf-8", "surrogateescape") for name in reply[2]])
+            return None
+        if state != b"job":
+            return Answer(settled, Found(state.decode()))
+        return Answer(settled, Found.JOB, payload.decode_held(reply[2]), reply[3])
+
+
+def registry_keys(keys: Keys, worker_id: str) -> tuple[str, ...]:
+    """Return the keys that register, unregister and bury share, in their order."""
+    return (
+        keys.workers,
+        keys.worker(worker_id),
+        keys.started(worker_id),
+        keys.heartbeats,
+        keys.identities,
+        keys.stat("processed", worker_id),
+        keys.stat("failed", worker_id),
+    )
