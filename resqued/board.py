@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 # Written twice around the record: equal numbers tell a whole record.
-_RECORD = struct.Struct("=QIIdqQQQ")
+_RECORD = struct.Struct("=QIIdqQ")
 _SIZE = 4096
+_READ_TRIES = 100
 
 
 class Phase(IntEnum):
@@ -34,15 +35,13 @@ class Status:
     """One reading: the phase, the child if any, and since when.
 
     `since` is monotonic seconds; `began` is in ticks since boot, as start times
-    of processes are; the counts are of this worker's life.
+    of processes are.
     """
 
     phase: Phase = Phase.STARTING
     child: int = 0
     since: float = 0.0
     began: int = 0
-    processed: int = 0
-    failed: int = 0
 
 
 class Board:
@@ -71,19 +70,18 @@ class Board:
             status.child,
             status.since,
             status.began,
-            status.processed,
-            status.failed,
             self._turn,
         )
 
     def read(self) -> Status:
         """Return the last status; one that is just being written is read again."""
-        while True:
-            first, phase, child, since, began, done, failed, last = _RECORD.unpack_from(
-                self._page, 0
-            )
+        for _ in range(_READ_TRIES):
+            first, *values, last = _RECORD.unpack_from(self._page, 0)
             if first == last:
-                return Status(Phase(phase), child, since, began, done, failed)
+                break
+        # A worker that was killed while it wrote leaves half a record for good.
+        phase, *rest = values
+        return Status(Phase(phase), *rest)
 
     def close(self) -> None:
         """Give the page up, in this process only."""

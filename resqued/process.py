@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -20,6 +21,7 @@ import psutil  # noqa: E402
 import setproctitle  # noqa: E402 - reads SPT_NOENV when it is imported
 
 from resqued import signals  # noqa: E402
+from resqued.core.outcome import Exit  # noqa: E402
 
 Pid = NewType("Pid", int)
 
@@ -61,6 +63,25 @@ def _run_child(main: Callable[[], int]) -> NoReturn:
         os._exit(code)
 
 
+def spawn(argv: list[str], *, descriptor: int, environment: dict[str, str]) -> Pid:
+    """Start a program with one descriptor, as number 3, and no standard input.
+
+    It leads a group of its own, so that Ctrl-C reaches this process alone.
+    """
+    pid = os.posix_spawnp(
+        argv[0],
+        argv,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, descriptor, 3),
+        ],
+        setpgroup=0,
+        setsigmask=(),
+    )
+    return Pid(pid)
+
+
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent dies (PR_SET_PDEATHSIG).
 
@@ -76,8 +97,8 @@ def become_subreaper() -> None:
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def reap() -> list[tuple[Pid, int]]:
-    """Collect every child that has ended: pid and exit code, negative for a signal.
+def reap() -> list[tuple[Pid, Exit]]:
+    """Collect every child that has ended.
 
     Children that nobody knows of are collected as well: a subreaper gets them.
     """
@@ -89,7 +110,8 @@ def reap() -> list[tuple[Pid, int]]:
             return ended
         if pid == 0:
             return ended
-        ended.append((Pid(pid), os.waitstatus_to_exitcode(status)))
+        code = os.waitstatus_to_exitcode(status)
+        ended.append((Pid(pid), Exit(code, os.WCOREDUMP(status))))
 
 
 def send(pid: int, signum: signal.Signals) -> None:
@@ -200,3 +222,14 @@ def close_descriptors(keep: Collection[int]) -> None:
         os.closerange(low, fd)
         low = max(low, fd + 1)
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+
+
+def threads() -> list[str]:
+    """Return the names of the threads that run beside the main one.
+
+    A process that has any must not fork: the locks they hold stay held in the
+    child for ever.
+    """
+    named = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    others = len(os.listdir("/proc/self/task")) - 1 - len(named)  # noqa: PTH208
+    return [*named, *["(not Python's)"] * others]

@@ -11,7 +11,8 @@
 --       10… the queues to try, in order
 -- ARGV  1 worker id            2 identity
 --       3 run to settle, or '' 4 its failure entry, or ''
---       5 run_at               6 '1' to reserve, '0' to settle only
+--       5 run_at               6 '1' to reserve, '0' to take nothing new: a job
+--                                that is held already is answered all the same
 --       7 how many queue names follow, as JSON text, one per queue key
 --       then, for a list with wildcards, '1' and every queue name known to the
 --       worker; for a static list '0'
@@ -48,8 +49,8 @@ if ARGV[3] ~= '' then
   end
 end
 
-if ARGV[6] == '0' then return {settled, 'settled'} end
 if held then return {settled, 'job', held, run} end
+if ARGV[6] == '0' then return {settled, 'settled'} end
 
 local pause = redis.call('GET', KEYS[8])
 if pause and string.lower(string.match(pause, '^%s*(.-)%s*$')) == 'true' then

@@ -133,6 +133,16 @@ class Link:
             seconds, _ = self.redis.time()
             return float(seconds)
 
+    def abandon(self) -> None:
+        """Give a single connection up in a forked child.
+
+        Only this process's descriptor is closed: the parent goes on using the
+        connection, so nothing may be said on it, not even a TLS goodbye.
+        """
+        sock = getattr(self.redis.connection, "_sock", None)
+        if sock is not None:
+            sock.close()
+
     def close(self) -> None:
         """Close the connections; the next command opens new ones."""
         self.redis.close()

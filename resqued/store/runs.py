@@ -68,7 +68,7 @@ class Runs:
     ) -> None:
         self.link = link
         self.worker_id = worker_id
-        self._identity = identity
+        self.identity = identity
         self._started = payload.started(time.time())
         self._list = queues
         self._keys = keys
@@ -103,7 +103,7 @@ class Runs:
         reply = REGISTER(
             self.link,
             self._registry,
-            (self.worker_id, self._identity, self._started, self._beat()),
+            (self.worker_id, self.identity, self._started, self._beat()),
         )
         return bool(reply[0] == b"registered")
 
@@ -113,13 +113,15 @@ class Runs:
         reply = HEARTBEAT(
             self.link,
             (keys.workers, keys.started(self.worker_id), keys.heartbeats, keys.identities),
-            (self.worker_id, self._identity, self._started, self._beat()),
+            (self.worker_id, self.identity, self._started, self._beat()),
         )
         return bool(reply)
 
-    def unregister(self) -> None:
-        """Leave the registry; nothing happens if the entry is not ours."""
-        UNREGISTER(self.link, self._registry, (self.worker_id, self._identity))
+    def unregister(self) -> bool:
+        """Leave the registry; False if the entry is not ours, or holds a job."""
+        return bool(
+            UNREGISTER(self.link, self._registry, (self.worker_id, self.identity))
+        )
 
     def _beat(self) -> str:
         # The server's clock: hosts disagree about the time, and a beat from the
@@ -134,8 +136,11 @@ class Runs:
             answer = self._ask(ending, reserve=True)
         return answer
 
-    def settle(self, ending: Ending) -> Answer:
-        """Settle ending and take nothing."""
+    def settle(self, ending: Ending | None) -> Answer:
+        """Settle ending and take nothing new.
+
+        Answers the job that is held already, if an earlier reply was lost.
+        """
         answer = self._ask(ending, reserve=False)
         assert answer is not None, "only a reservation can be stale"  # noqa: S101
         return answer
@@ -147,7 +152,7 @@ class Runs:
             (*self._fixed, *self._queue_keys),
             (
                 self.worker_id,
-                self._identity,
+                self.identity,
                 "" if ending is None else str(ending.run),
                 b"" if ending is None else ending.failure,
                 payload.run_at(time.time()),

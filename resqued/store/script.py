@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -12,9 +13,12 @@ import redis
 from resqued.store.connection import Link, translated
 
 
+_FOLDER = Path(__file__).parent.parent / "lua"
+
+
 @cache
 def _source(name: str) -> tuple[str, str]:
-    text = files("resqued").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    text = (_FOLDER / f"{name}.lua").read_text("utf-8")
     # A name for the script, not a secret: Redis calls scripts by SHA-1.
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -25,11 +29,22 @@ class Script:
     def __init__(self, name: str) -> None:
         self._text, self._digest = _source(name)
 
+    def each(
+        self, link: Link, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes]]]
+    ) -> list[Any]:
+        """Run the script once for each (keys, args), all in one round trip."""
+        commands: list[tuple[str | bytes | float, ...]] = [
+            ("SCRIPT", "LOAD", self._text)
+        ]
+        for keys, args in calls:
+            commands.append(("EVALSHA", self._digest, len(keys), *keys, *args))
+        return link.pipeline(commands)[1:]
+
     def __call__(
         self,
         link: Link,
-        keys: list[str] | tuple[str, ...],
-        args: list[str | bytes] | tuple[str | bytes, ...],
+        keys: Sequence[str],
+        args: Sequence[str | bytes],
     ) -> Any:
         """Run the script; the server learns it when it does not know it yet."""
         with translated(link.url):

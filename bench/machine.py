@@ -1,0 +1,51 @@
+"""Describes the machine for the page: kinds and sizes, nothing that names it."""
+
+import os
+import platform
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import redis
+from environment import PINS
+from server import Server
+
+
+def describe(server: Server) -> list[tuple[str, str]]:
+    """Answer the rows of the table about the machine and the software on it."""
+    where = ", on the same machine, nothing kept on disk" if server.embedded else ""
+    gigabytes = psutil.virtual_memory().total / 2**30
+    return [
+        ("date", datetime.now(tz=UTC).date().isoformat()),
+        ("processor", f"{_processor()}, {os.cpu_count()} cores"),
+        ("memory", f"{gigabytes:.0f} GB"),
+        ("kernel", f"Linux {_kernel()}"),
+        ("Python", platform.python_version()),
+        ("redis-py", redis.__version__),
+        ("server", f"{server.version}{where}"),
+        ("libraries", _libraries()),
+        ("load before the start", f"{os.getloadavg()[0]:.1f}"),
+    ]
+
+
+def _processor() -> str:
+    """The model as the kernel names it."""
+    found = re.search(r"^model name\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
+    return found.group(1).strip() if found else platform.machine()
+
+
+def _cpuinfo() -> str:
+    return Path("/proc/cpuinfo").read_text()
+
+
+def _kernel() -> str:
+    """The version's numbers only: what follows them is whoever built it."""
+    found = re.match(r"[\d.]+\d", platform.release())
+    return found.group(0) if found else platform.release()
+
+
+def _libraries() -> str:
+    """The peers and their versions, as they are pinned."""
+    pins = re.findall(r"^([\w-]+)(?:\[\w+\])?==(\S+)$", PINS.read_text(), re.MULTILINE)
+    return ", ".join(f"{name} {version}" for name, version in pins)

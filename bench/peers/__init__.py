@@ -1,0 +1,38 @@
+"""The libraries that are measured side by side, in the order of the tables."""
+
+from peers import (
+    bare_peer,
+    celery_peer,
+    dramatiq_peer,
+    huey_peer,
+    resqued_peer,
+    rq_peer,
+)
+from peers.peer import ENQUEUE, IDLE, JOBS, LATENCY, PARTS, QUEUE, Launch, Peer
+
+PEERS: tuple[Peer, ...] = (
+    bare_peer.BARE,
+    resqued_peer.RESQUED,
+    rq_peer.RQ,
+    rq_peer.RQ_SIMPLE,
+    celery_peer.CELERY,
+    dramatiq_peer.DRAMATIQ,
+    huey_peer.HUEY,
+)
+
+BARE = bare_peer.BARE
+RESQUED = resqued_peer.RESQUED
+
+__all__ = [
+    "BARE",
+    "ENQUEUE",
+    "IDLE",
+    "JOBS",
+    "LATENCY",
+    "PARTS",
+    "PEERS",
+    "QUEUE",
+    "RESQUED",
+    "Launch",
+    "Peer",
+]

@@ -1,0 +1,43 @@
+"""resqued itself. All that the benchmark takes for granted of its command line
+stands here; what it takes for granted of the library, in jobs/resqued_jobs.py.
+"""
+
+import functools
+import importlib.util
+import subprocess
+import sys
+
+from peers.peer import QUEUE, Launch, Peer
+
+
+def _command(launch: Launch) -> list[str]:
+    burst = ["--burst"] if launch.burst else []
+    return [
+        *(launch.python, "-m", "resqued", "work", QUEUE),
+        *("-n", str(launch.workers), "-a", launch.app, "--redis", launch.url),
+        *("--log-level", "warning", *burst),
+    ]
+
+
+@functools.cache
+def _problem() -> str | None:
+    """Say why there is no `resqued work` to measure, or None."""
+    if importlib.util.find_spec("resqued") is None:
+        return "the package is not installed beside this Python"
+    probe = [sys.executable, "-m", "resqued", "work", "--help"]
+    outcome = subprocess.run(probe, capture_output=True, check=False)
+    return "there is no command `resqued work`" if outcome.returncode else None
+
+
+RESQUED = Peer(
+    key="resqued",
+    title="resqued",
+    command=_command,
+    producer="resqued_jobs",
+    app="noop_jobs",
+    isolation="a fork per job",
+    bulk="`Client.enqueue_many`",
+    raw=True,
+    in_project=True,
+    problem=_problem,
+)

@@ -1,0 +1,151 @@
+"""From figures to tables: units, ratios to the bare loop, and what each means."""
+
+from collections.abc import Sequence
+
+from measure import IDLE_WORKERS, Effort
+from peers import BARE, Peer
+from report import Table
+from rounds import RAW, Results
+from stats import percentile, spread
+
+# What a table says where a library has no such figure.
+NONE = "-"
+
+
+def tables(results: Results, peers: Sequence[Peer], effort: Effort) -> list[Table]:
+    """Answer a table for each measurement that was made."""
+    made = [
+        _per_job(results, peers, effort),
+        _enqueue(results, peers, effort),
+        _wake_ups(results, peers, effort),
+        _idle(results, peers, effort),
+    ]
+    return [table for table in made if table.rows]
+
+
+def _per_job(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
+    spreads = {key: spread(found) for key, found in results.seconds_per_job.items()}
+    bare = spreads[BARE.key].median if BARE.key in spreads else None
+    rows = [
+        [
+            peer.title,
+            peer.isolation,
+            _ms(spreads[peer.key].median),
+            _ratio(spreads[peer.key].median, bare),
+            f"{_ms(spreads[peer.key].low)} to {_ms(spreads[peer.key].high)}",
+        ]
+        for peer in peers
+        if peer.key in spreads
+    ]
+    scale = max((peer.scale for peer in peers), default=1)
+    more = f" ({scale} times as many where a job costs little)" if scale > 1 else ""
+    return Table(
+        title="A job that does nothing",
+        text=(
+            "Milliseconds per job, one worker: the slope between the times for "
+            f"{effort.fewer} and {effort.more} jobs{more}, each taken from a job "
+            "before them to a job after them, which write down when they run. "
+            "Start-up and all else that is paid once drops out. RQ, resqued and the "
+            "bare loop run in burst mode."
+        ),
+        columns=["worker", "isolation", "ms per job", "to bare loop", "rounds"],
+        rows=rows,
+        words=["isolation"],
+    )
+
+
+def _enqueue(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
+    single = {
+        key: spread([rates.single for rates in found]).median
+        for key, found in results.rates.items()
+    }
+    bulk = {
+        key: spread([rates.bulk for rates in found]).median
+        for key, found in results.rates.items()
+    }
+    rows = [
+        [
+            peer.title,
+            f"{single[peer.key]:,.0f}",
+            _ratio(single[peer.key], single.get(BARE.key)),
+            f"{bulk[peer.key]:,.0f}",
+            _ratio(bulk[peer.key], bulk.get(BARE.key)),
+            peer.bulk,
+        ]
+        for peer in peers
+        if peer.key in single
+    ]
+    return Table(
+        title="Pushing jobs",
+        text=(
+            "Jobs per second of one producer, no worker running: "
+            f"{effort.pushes:,} jobs with one call each, and {effort.bulk:,} jobs "
+            "with the library's call for many. More is better. The bare loop's "
+            "producer sends the same JSON as resqued by redis-py alone, without "
+            "the `SADD` of the queue's name. Celery's, Dramatiq's and Huey's calls "
+            "for many send one by one."
+        ),
+        columns=["library", "one by one", "to bare", "bulk", "bulk to bare", "by"],
+        rows=rows,
+        words=["by"],
+    )
+
+
+def _wake_ups(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
+    titles = {peer.key: peer.title for peer in peers}
+    bare = [waits for (key, _), waits in results.waits.items() if key == BARE.key]
+    base = spread(bare[0]).median if bare else None
+    rows = []
+    for (key, way), waits in results.waits.items():
+        title = titles[key]
+        if way == RAW:
+            title += ", pushed by `RPUSH` and `SADD`"
+        median = spread(waits).median
+        rows.append(
+            [title, _ms(median), _ms(percentile(waits, 0.99)), _ratio(median, base)]
+        )
+    return Table(
+        title="From push to start",
+        text=(
+            "Milliseconds from just before the push to the first line of the job, "
+            f"one idle worker, {effort.rounds * effort.wake_ups} pushes, each 20 to "
+            "80 ms (at random) after the start of the job before. A library that "
+            "polls with growing pauses would be slower after a longer silence. The "
+            "bare loop blocks in `BLPOP`."
+        ),
+        columns=["worker", "median", "99th percentile", "median to bare loop"],
+        rows=rows,
+    )
+
+
+def _idle(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
+    rows = []
+    for peer in peers:
+        found = results.idle.get(peer.key)
+        if found is None:
+            continue
+        most = ", ".join(f"{name} {rate:.1f}" for name, rate in found.most)
+        inside = max(0.0, found.total - found.sent)
+        figures = [f"{rate:.2f}" for rate in (found.total, found.sent, inside)]
+        rows.append([peer.title, *figures, most or NONE])
+    return Table(
+        title=f"{IDLE_WORKERS} idle workers",
+        text=(
+            f"Redis commands per second with nothing to do, watched for "
+            f"{effort.watch:.0f} s, {effort.settle:.0f} s after the last job. "
+            "*All* is what the server counted, *sent* what clients sent, *in "
+            "scripts* what these called in Lua. Dramatiq's workers are threads of "
+            "one process, Celery's are fed by one; RQ's pool brings its scheduler."
+        ),
+        columns=["library", "all", "sent", "in scripts", "most frequent of those sent"],
+        rows=rows,
+        words=["most frequent of those sent"],
+    )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f}"
+
+
+def _ratio(figure: float, base: float | None) -> str:
+    return NONE if not base else f"{figure / base:.2f}"

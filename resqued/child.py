@@ -1,0 +1,165 @@
+"""One job, in a process of its own: wait for it, run it, tell how it went, leave.
+
+Runs in a child that its worker forked ahead. Never returns to the worker's code,
+never touches the worker's connections, and needs Redis only if the job does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Collection
+from types import FrameType
+
+
+from resqued import process, signals
+from resqued.core import payload, titles
+from resqued.core.payload import MAX_BACKTRACE, MAX_ERROR, TERM_EXCEPTION, Fault
+from resqued.errors import JobTerminated
+from resqued.handover import ChildEnd
+from resqued.job import resolve
+
+# Sent to the pool as a whole by people with pkill; for the master, not for jobs.
+_NOT_FOR_JOBS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
+_OWN_FILES = (__file__, resolve.__code__.co_filename)
+_DEFAULT = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD, signal.SIGWINCH)
+
+
+def run(end: ChildEnd, *, parent: int, modules: Collection[str]) -> int:
+    """Run in the child, with signals blocked: the whole of its life."""
+    process.die_with_parent(parent)
+    signals.reset(_DEFAULT)
+    signals.disregard(_NOT_FOR_JOBS)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    process.set_title(titles.standby())
+    signals.unblock()
+    try:
+        job = end.wait_for_job()
+    except (OSError, KeyboardInterrupt):
+        return 1
+    if job is None:
+        return 0
+    _perform(end, *job, modules)
+    _flush()
+    return 0
+
+
+def _perform(
+    end: ChildEnd, queue: str, raw: bytes, modules: Collection[str]
+) -> None:
+    """Run the job and tell the worker how it went."""
+    me = os.getpid()
+    fault = _attempt(queue, raw, modules)
+    if os.getpid() != me:
+        # The job forked, and this is the process that it forked: the outcome is
+        # not this one's to tell.
+        os._exit(0)
+    end.tell(fault)
+
+
+def _attempt(queue: str, raw: bytes, modules: Collection[str]) -> Fault | None:
+    """Run the job; answer why it failed, or None.
+
+    The boundary of the application's code: whatever comes out of it is caught.
+    """
+    termination = _Termination()
+    try:
+        job = payload.decode_job(raw)
+        process.set_title(titles.processing(queue, job.class_name, time.time()))
+        _reseed()
+        target = resolve(job.class_name, modules)
+        termination.arm()
+        target(*job.args)
+        termination.disarm()
+    except BaseException as error:  # noqa: BLE001 - the job boundary
+        termination.disarm()
+        return _describe(error)
+    return None
+
+
+class _Termination:
+    """Turns SIGTERM into JobTerminated, once, while the job's own code runs."""
+
+    def __init__(self) -> None:
+        self._is_armed = False
+
+    def arm(self) -> None:
+        self._is_armed = True
+        signal.signal(signal.SIGTERM, self._handle)
+
+    def disarm(self) -> None:
+        self._is_armed = False
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._is_armed:
+            # A second one must not hit the job's cleaning up.
+            self._is_armed = False
+            raise JobTerminated("SIGTERM")
+
+
+def _reseed() -> None:
+    """Give the child random numbers of its own; Python sees to its own module."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+def _describe(error: BaseException) -> Fault:
+    """Return what people read of an exception, whatever its methods do."""
+    kind = type(error)
+    if isinstance(error, JobTerminated):
+        name, text = TERM_EXCEPTION, "SIGTERM"
+    else:
+        home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        name, text = f"{home}{kind.__qualname__}", _text(error)
+    # A message of megabytes has no business in a pipe (payload.failure cuts
+    # again, and says so).
+    return Fault(name, text[: 2 * MAX_ERROR], tuple(_backtrace(error)))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as trouble:  # noqa: BLE001 - __str__ is the application's code
+        return f"({type(error).__name__}.__str__ raised {type(trouble).__name__})"
+    if isinstance(error, SystemExit):
+        return f"sys.exit({error.code!r})"
+    return text or type(error).__name__
+
+
+def _backtrace(error: BaseException) -> list[str]:
+    """Return Python's traceback in lines, without our own frames."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename in _OWN_FILES:
+        frames = frames.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, frames))
+    except Exception as trouble:  # noqa: BLE001 - as in _text
+        return [f"(no traceback: {type(trouble).__name__})"]
+    lines = text.splitlines()
+    return lines if len(text) <= 4 * MAX_BACKTRACE else [*lines[:500], *lines[-500:]]
+
+
+def _flush() -> None:
+    """Write out what the job left in buffers.
+
+    The worker has the outcome already and kills a child that hangs here.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # closed or broken by the job: nowhere to say so
+    for reference in list(logging._handlerList):  # type: ignore[attr-defined]  # noqa: SLF001
+        handler = reference()
+        try:
+            if handler is not None:
+                handler.flush()
+        except Exception:  # noqa: BLE001, S112 - handlers are the application's code
+            continue
+
+

@@ -1,0 +1,115 @@
+"""Queues: put, take, look, remove. What a library's user does, not a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from operator import itemgetter
+
+from resqued.core import payload
+from resqued.core.keys import Keys
+from resqued.errors import PayloadError
+from resqued.store.connection import Link
+from resqued.store.script import Script
+
+REMOVE_QUEUE = Script("remove_queue")
+DEQUEUE = Script("dequeue")
+
+# Enough to make round trips cheap, few enough to hold in memory at both ends.
+BATCH = 1_000
+
+
+class Queues:
+    """The lists of jobs."""
+
+    def __init__(self, link: Link, keys: Keys) -> None:
+        self._link = link
+        self._keys = keys
+
+    def push(self, queue: str, text: str | bytes) -> None:
+        """Put one payload at the tail: SADD and RPUSH in one write, as Ruby does."""
+        keys = self._keys
+        self._link.pipeline(
+            [("SADD", keys.queues, queue), ("RPUSH", keys.queue(queue), text)]
+        )
+
+    def push_many(self, jobs: Iterable[tuple[str, str]]) -> int:
+        """Put (queue, payload) pairs in batches; answer how many."""
+        keys, total = self._keys, 0
+        stream = iter(jobs)
+        while batch := list(islice(stream, BATCH)):
+            commands: list[tuple[str | bytes | float, ...]] = []
+            for queue, group in groupby(batch, key=itemgetter(0)):
+                texts = [text for _, text in group]
+                commands.append(("SADD", keys.queues, queue))
+                commands.append(("RPUSH", keys.queue(queue), *texts))
+            self._link.pipeline(commands)
+            total += len(batch)
+        return total
+
+    def pop(self, queue: str) -> bytes | None:
+        """Take the payload at the head, or None."""
+        raw: bytes | None = self._link.call("LPOP", self._keys.queue(queue))
+        return raw
+
+    def peek(self, queue: str, start: int, count: int) -> list[bytes]:
+        """Return up to count payloads from position start, without taking them."""
+        last = start + count - 1
+        found: list[bytes] = self._link.call(
+            "LRANGE", self._keys.queue(queue), start, last
+        )
+        return found
+
+    def size(self, queue: str) -> int:
+        """Return how many jobs wait."""
+        return int(self._link.call("LLEN", self._keys.queue(queue)))
+
+    def names(self) -> list[str]:
+        """Return the known queues, sorted by bytes."""
+        members = self._link.call("SMEMBERS", self._keys.queues)
+        return [name.decode("utf-8", "replace") for name in sorted(members)]
+
+    def sizes(self) -> dict[str, int]:
+        """Return every known queue with its length, in one round trip more."""
+        names = self.names()
+        lengths = self._link.pipeline(
+            [("LLEN", self._keys.queue(name)) for name in names]
+        )
+        return dict(zip(names, lengths, strict=True))
+
+    def remove(self, queue: str) -> int:
+        """Remove a queue with its jobs; answer how many there were."""
+        keys = self._keys
+        return int(REMOVE_QUEUE(self._link, (keys.queues, keys.queue(queue)), (queue,)))
+
+    def dequeue(self, queue: str, text: str) -> int:
+        """Remove the jobs that are these very bytes; answer how many."""
+        return int(self._link.call("LREM", self._keys.queue(queue), 0, text))
+
+    def dequeue_class(self, queue: str, class_name: str) -> int:
+        """Remove the jobs of a class, whatever their arguments; answer how many.
+
+        Walks the queue in batches from the tail: pushes and pops meanwhile shift
+        nothing that has not been seen.
+        """
+        removed = 0
+        for batch in self._from_tail(queue):
+            doomed = [raw for raw in set(batch) if _is_of(raw, class_name)]
+            if doomed:
+                removed += int(DEQUEUE(self._link, (self._keys.queue(queue),), doomed))
+        return removed
+
+    def _from_tail(self, queue: str) -> Iterator[list[bytes]]:
+        """Yield the queue's payloads, newest batch first."""
+        end = self.size(queue)
+        while end > 0:
+            start = max(0, end - BATCH)
+            yield self.peek(queue, start, end - start)
+            end = start
+
+
+def _is_of(raw: bytes, class_name: str) -> bool:
+    try:
+        return payload.decode_job(raw).class_name == class_name
+    except PayloadError:
+        return False

@@ -1,0 +1,177 @@
+"""The registry of workers: read in pages, and freed of the dead.
+
+Who is dead is decided elsewhere (core.registry). A burial is one script that does
+nothing if anything about the worker has changed since it was judged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from itertools import islice
+
+from resqued.core import payload
+from resqued.core.keys import Keys
+from resqued.core.payload import Fault
+from resqued.core.registry import Entry
+from resqued.errors import PayloadError
+from resqued.store.connection import Link
+from resqued.store.runs import registry_keys
+from resqued.store.script import Script
+
+BURY = Script("bury")
+PAGE = 500
+
+# As Ruby's: another pruner has been at work for so many seconds at most.
+PRUNE_LOCK_SECONDS = 60
+
+
+class Burial(Enum):
+    """What a burial came to."""
+
+    CHANGED = 0
+    DONE = 1
+    NOTHING_LEFT = 2
+
+
+class Registry:
+    """All workers in Redis, of whatever kind and host."""
+
+    def __init__(self, link: Link, keys: Keys) -> None:
+        self.link = link
+        self._keys = keys
+
+    def ids(self) -> set[str]:
+        """Return the registered ids."""
+        members = self.link.call("SMEMBERS", self._keys.workers)
+        return {_text(member) for member in members}
+
+    def entries(self, *, with_remains: bool = False) -> Iterator[Entry]:
+        """Yield what is known of every worker, sorted by id.
+
+        With `with_remains` also of ids that are not registered, but have left a
+        heartbeat or an identity behind.
+        """
+        registered = self.ids()
+        ids = set(registered)
+        if with_remains:
+            for key in (self._keys.heartbeats, self._keys.identities):
+                ids |= {_text(field) for field in self.link.call("HKEYS", key)}
+        stream = iter(sorted(ids))
+        while page := list(islice(stream, PAGE)):
+            yield from self.read(page, registered)
+
+    def read(
+        self, ids: Sequence[str], registered: Iterable[str] | None = None
+    ) -> list[Entry]:
+        """Return what is known of these workers, in one round trip."""
+        keys = self._keys
+        known = set(ids if registered is None else registered)
+        bare = [Entry(worker_id) for worker_id in ids]
+        identities, heartbeats, records, pings, started = self.link.pipeline(
+            [
+                ("HMGET", keys.identities, *ids),
+                ("HMGET", keys.heartbeats, *ids),
+                ("MGET", *(keys.worker(worker_id) for worker_id in ids)),
+                ("MGET", *(keys.ping(entry.node_name) for entry in bare)),
+                ("MGET", *(keys.started(worker_id) for worker_id in ids)),
+            ]
+        )
+        return [
+            Entry(
+                worker_id,
+                identity=_text(identities[i]),
+                heartbeat=_text(heartbeats[i]),
+                record=records[i] or b"",
+                ping=_text(pings[i]),
+                started=_text(started[i]),
+                is_registered=worker_id in known,
+            )
+            for i, worker_id in enumerate(ids)
+        ]
+
+    def bury(self, dead: Sequence[tuple[Entry, Fault]]) -> list[Burial]:
+        """Take dead workers out and settle the jobs they held, in one round trip.
+
+        Nothing is done about those that have changed since they were read.
+        """
+        keys = self._keys
+        replies = BURY.each(
+            self.link,
+            [
+                (
+                    (
+                        *registry_keys(keys, entry.worker_id),
+                        keys.stat("processed"),
+                        keys.stat("failed"),
+                        keys.failed,
+                    ),
+                    (
+                        entry.worker_id,
+                        entry.identity,
+                        entry.heartbeat,
+                        entry.record,
+                        _failure_of(entry, fault) if entry.record else b"",
+                    ),
+                )
+                for entry, fault in dead
+            ],
+        )
+        # node-resque keeps more beside; a dead worker needs none of it.
+        self.link.pipeline(
+            [
+                (
+                    "DEL",
+                    keys.ping(entry.node_name),
+                    keys.stat("processed", entry.node_name),
+                    keys.stat("failed", entry.node_name),
+                )
+                for entry, _ in dead
+                if entry.ping
+            ]
+        )
+        return [Burial(reply) for reply in replies]
+
+    def take_prune_lock(self, owner: str) -> bool:
+        """Take the lock that Ruby's pruners take too; it falls of itself."""
+        key = self._keys.prune_lock
+        return bool(
+            self.link.call("SET", key, owner, "EX", PRUNE_LOCK_SECONDS, "NX")
+        )
+
+    def counts(self, ids: Sequence[str]) -> list[tuple[int, int]]:
+        """Return how many jobs each worker processed and failed."""
+        if not ids:
+            return []
+        keys = self._keys
+        done, failed = self.link.pipeline(
+            [
+                ("MGET", *(keys.stat("processed", worker_id) for worker_id in ids)),
+                ("MGET", *(keys.stat("failed", worker_id) for worker_id in ids)),
+            ]
+        )
+        return [(int(a or 0), int(b or 0)) for a, b in zip(done, failed, strict=True)]
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many jobs were processed and failed, by all workers ever."""
+        done, failed = self.link.call(
+            "MGET", self._keys.stat("processed"), self._keys.stat("failed")
+        )
+        return int(done or 0), int(failed or 0)
+
+
+def _failure_of(entry: Entry, fault: Fault) -> bytes:
+    try:
+        held = payload.decode_held(entry.record)
+        queue, raw = held.queue, held.payload
+    except PayloadError:
+        # Somebody's record that we cannot read: kept as it is, as text.
+        queue, raw = "", entry.record
+    return payload.failure(
+        fault, payload=raw, worker=entry.worker_id, queue=queue, now=time.time()
+    )
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "surrogateescape")

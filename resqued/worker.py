@@ -1,0 +1,477 @@
+"""The worker's side of a slot: take a job, hand it to a child, record its fate.
+
+Runs in a worker process: one loop, one wait point, no threads, no sleeps. What a
+signal, an exit or a deadline means is decided in core; the child in hand is a
+Running; every word to Redis goes through Runs.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import socket
+import time
+
+from resqued import child, log, process
+from resqued.board import Board, Phase, Status
+from resqued.channel import Channel, ChannelClosed
+from resqued.core import payload, titles
+from resqued.core.backoff import Backoff
+from resqued.core.keys import Keys
+from resqued.core.lifecycle import Stop
+from resqued.core.payload import PAYLOAD_ERROR, Fault, Held
+from resqued.core.queues import QueueList
+from resqued.core.registry import Identity
+from resqued.errors import PayloadError, StoreError
+from resqued.handover import ChildEnd, WorkerEnd
+from resqued.running import Forked, Running
+from resqued.settings import AppSettings
+from resqued.signals import SignalInbox
+from resqued.store.connection import Link
+from resqued.store.runs import Answer, Ending, Found, Runs, Settled
+
+SIGNALS = (
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCONT,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+)
+ORDERS = {
+    signal.SIGQUIT: "quit",
+    signal.SIGTERM: "terminate",
+    signal.SIGINT: "interrupt",
+    signal.SIGUSR1: "drop",
+    signal.SIGUSR2: "pause",
+    signal.SIGCONT: "resume",
+}
+
+
+class Worker:
+    """One worker: registered in Redis, at most one job in hand."""
+
+    def __init__(
+        self, settings: AppSettings, queues: QueueList, channel: Channel, board: Board
+    ) -> None:
+        self._settings = settings
+        self._queues = queues
+        self._channel = channel
+        self._board = board
+        self._status = Status()
+        self._inbox = SignalInbox(SIGNALS)
+        self._poll = select.poll()
+        self._poll.register(self._inbox.fileno(), select.POLLIN)
+        self._poll.register(channel.fileno(), select.POLLIN)
+        self._pid = os.getpid()
+        self._runs = self._make_runs()
+        self._log = log.get(role="worker", pid=self._pid)
+
+        self._is_registered = False
+        self._wants_job = True
+        self._is_unsure = False  # a reply was lost: a job may be ours already
+        self._is_paused = False
+        self._stop = Stop.NO
+        self._is_done = False
+        # Redis is away, or the system refuses to fork: try again later.
+        self._patience = Backoff(first=0.1, cap=2.0)
+        self._beat_at = 0.0
+        self._give_up_at: float | None = None
+        self._orphan_at: float | None = None
+
+        self._standby: Forked | None = None
+        self._running: Running | None = None
+        self._ending: Ending | None = None
+        self._is_orphan = False
+
+    def _make_runs(self) -> Runs:
+        settings = self._settings
+        host = (settings.hostname or process.hostname()).replace(":", "-")
+        identity = Identity(
+            boot=process.boot_id(),
+            pids=process.pid_namespace(),
+            pid=self._pid,
+            start=process.start_time(self._pid) or 0,
+            interval=settings.heartbeat,
+            nonce=os.urandom(8).hex(),
+        )
+        return Runs(
+            Link(settings.url, timeout=settings.redis_timeout, single=True),
+            Keys(settings.namespace),
+            worker_id=f"{host}:{self._pid}:{self._queues.name}",
+            identity=identity.encode(),
+            queues=self._queues,
+        )
+
+    def run(self) -> int:
+        """Work until told to stop; answer the exit status."""
+        self._tell("hello", self._pid, self._runs.worker_id, self._runs.identity)
+        while not self._is_done:
+            now = time.monotonic()
+            self._advance(now)
+            self._talk(now)
+            if not self._is_done:
+                self._wait(now)
+        self._discard_standby()
+        return 0
+
+    # The job in hand
+
+    def _advance(self, now: float) -> None:
+        """Do what is due about the job in hand, and see whether it is over."""
+        job = self._running
+        if self._orphan_at is not None and now >= self._orphan_at:
+            self._orphan_at = None
+            self._end_job("its master is gone", now)
+        if job is None:
+            return
+        job.step(now)
+        if job.is_over(now):
+            self._running = None
+            self._forget(job.end)
+            self._conclude(job.held, job.run, job.fault(), job.class_name)
+
+    def _conclude(
+        self, held: Held, run: int, fault: Fault | None, class_name: str
+    ) -> None:
+        """Note how a run ended, to be settled."""
+        # The status dates from the start of the job.
+        seconds = round(time.monotonic() - self._status.since, 3)
+        about = {"queue": held.queue, "job_class": class_name, "seconds": seconds}
+        if fault is None:
+            self._log.info("job_performed", **about)
+            self._ending = Ending(run)
+            return
+        self._log.warning(
+            "job_failed", **about, exception=fault.exception, error=fault.error[:500]
+        )
+        entry = payload.failure(
+            fault,
+            payload=held.payload,
+            worker=self._runs.worker_id,
+            queue=held.queue,
+            now=time.time(),
+        )
+        self._ending = Ending(run, entry)
+
+    def _start(self, held: Held, run: int) -> None:
+        """Give the job to a child; one that is no job needs none."""
+        self._show(Phase.RUNNING)
+        try:
+            name = payload.decode_job(held.payload).class_name
+            if self._stop is Stop.TERMINATE:
+                raise PayloadError("the worker was told to terminate before it began")
+        except PayloadError as error:
+            fault = Fault(PAYLOAD_ERROR, str(error))
+            self._conclude(held, run, fault, payload.UNKNOWN_JOB)
+            return
+        forked = self._standby or self._fork()
+        if forked is None:
+            self._is_unsure = True
+            return
+        self._standby = None
+        forked.end.give(held.queue, held.payload)
+        self._running = Running(forked, held, run, name)
+        self._poll.register(forked.end.fileno(), _wanted(forked.end))
+        process.set_title(titles.forked(forked.pid, time.time()))
+        self._show(Phase.RUNNING, self._running)
+        if self._stop is Stop.NO:
+            self._standby = self._fork()
+
+    def _end_job(self, reason: str, now: float) -> None:
+        if self._running is not None:
+            spared = () if self._standby is None else (self._standby.pid,)
+            self._running.end_job(
+                reason, now=now, grace=self._settings.grace, spared=spared
+            )
+
+    # Children
+
+    def _fork(self) -> Forked | None:
+        """Fork a child that waits for its job; None if the system refuses."""
+        ours, theirs = socket.socketpair()
+        try:
+            pid = process.fork_child(lambda: self._become_child(ours, theirs))
+        except OSError as error:
+            self._log.error("fork_failed", error=str(error))
+            self._patience = self._patience.failed(time.monotonic(), random.random())
+            ours.close()
+            return None
+        finally:
+            theirs.close()
+        return Forked(pid, WorkerEnd(ours))
+
+    def _become_child(self, ours: socket.socket, theirs: socket.socket) -> int:
+        """Runs in the child: give up what is the worker's, then do the job."""
+        self._inbox.close_in_child()
+        self._channel.close()
+        self._runs.link.abandon()
+        self._board.close()
+        ours.close()
+        for forked in (self._standby, self._running):
+            if forked is not None:
+                forked.end.close()
+        return child.run(
+            ChildEnd(theirs), parent=self._pid, modules=self._settings.modules
+        )
+
+    def _reap(self, now: float) -> None:
+        for pid, how in process.reap():
+            if self._running is not None and pid == self._running.pid:
+                self._running.listen(now, self._settings.exit_grace)
+                self._running.ended(how)
+            elif self._standby is not None and pid == self._standby.pid:
+                self._standby.end.close()
+                self._standby = None
+
+    def _forget(self, end: WorkerEnd) -> None:
+        try:
+            self._poll.unregister(end.fileno())
+        except KeyError:
+            pass  # it had closed its end, and was taken out then
+        end.close()
+
+    def _discard_standby(self) -> None:
+        if self._standby is not None:
+            self._standby.end.close()
+            process.send(self._standby.pid, signal.SIGKILL)
+            self._standby = None
+
+    # Redis
+
+    def _talk(self, now: float) -> None:
+        """Say to Redis what there is to say, unless it is away."""
+        if now < self._patience.ready_at:
+            return
+        try:
+            self._say(now)
+        except StoreError as error:
+            self._lost_redis(error, now)
+        else:
+            if self._patience.failures and now >= self._patience.ready_at:
+                self._log.info("redis_restored")
+                self._patience = self._patience.succeeded()
+
+    def _say(self, now: float) -> None:
+        if self._running is None:
+            if not self._is_registered and not self._register(now):
+                return
+            while self._has_question() and now >= self._patience.ready_at:
+                self._take_in(self._ask())
+            if self._stop is not Stop.NO and self._is_free():
+                self._leave()
+        if now >= self._beat_at and self._is_registered:
+            self._beat_at = now + self._settings.heartbeat * random.uniform(0.9, 1)
+            self._is_registered = self._runs.heartbeat()
+            self._show_progress()
+
+    def _register(self, now: float) -> bool:
+        if self._stop is not Stop.NO and self._is_free() and not self._is_unsure:
+            self._is_done = True
+            return False
+        if not self._runs.register():
+            self._tell("taken")
+            self._is_done = True
+            return False
+        self._is_registered = True
+        self._beat_at = now + self._settings.heartbeat
+        self._tell("ready")
+        return True
+
+    def _has_question(self) -> bool:
+        is_curious = self._is_unsure or (self._wants_job and self._takes_jobs())
+        return (
+            self._is_registered
+            and self._running is None
+            and (self._ending is not None or is_curious)
+        )
+
+    def _takes_jobs(self) -> bool:
+        return self._stop is Stop.NO and not self._is_paused
+
+    def _is_free(self) -> bool:
+        return self._running is None and self._ending is None
+
+    def _ask(self) -> Answer:
+        """Settle what has ended and take the next job: one round trip."""
+        self._show(Phase.RESERVING if self._ending is None else Phase.SETTLING)
+        ending = self._ending
+        if not self._takes_jobs():
+            answer = self._runs.settle(ending)
+        else:
+            self._is_unsure = True
+            answer = self._runs.reserve(ending)
+        self._is_unsure = False
+        if ending is not None:
+            self._ending = None
+            if answer.settled is Settled.NOT_MINE:
+                # Somebody judged this worker dead and recorded the run as failed.
+                self._log.warning("run_settled_elsewhere", run=ending.run)
+        return answer
+
+    def _take_in(self, answer: Answer) -> None:
+        if answer.held is not None:
+            self._start(answer.held, answer.run)
+        elif answer.found is Found.UNREGISTERED:
+            self._is_registered = False
+            self._wants_job = True
+        elif answer.found is not Found.SETTLED:
+            self._become_idle(is_paused=answer.found is Found.PAUSED)
+
+    def _become_idle(self, *, is_paused: bool) -> None:
+        self._wants_job = False
+        if self._settings.burst:
+            self._stop = max(self._stop, Stop.QUIT)
+            return
+        self._show_idle(is_paused=is_paused)
+        if self._standby is None:
+            self._standby = self._fork()
+        self._tell("idle", is_paused)
+
+    def _leave(self) -> None:
+        self._show(Phase.STOPPING)
+        if self._runs.unregister() or not self._runs.heartbeat():
+            self._is_done = True
+        else:
+            self._is_unsure = True  # it holds a job that we do not know of
+
+    def _lost_redis(self, error: StoreError, now: float) -> None:
+        if not self._patience.failures:
+            self._log.warning("redis_lost", error=str(error))
+        self._runs.link.close()
+        self._patience = self._patience.failed(now, random.random())
+        self._show_progress()
+        is_hopeless = self._stop is Stop.TERMINATE or self._is_orphan
+        if is_hopeless and self._give_up_at is None:
+            self._give_up_at = now + self._settings.settle_grace
+
+    def _give_up(self) -> None:
+        """Leave without Redis: whoever prunes next finds the job in our name."""
+        if self._ending is not None:
+            self._log.error(
+                "job_unsettled",
+                worker=self._runs.worker_id,
+                run=self._ending.run,
+                failure=self._ending.failure.decode() or None,
+            )
+        self._is_done = True
+
+    # Waiting
+
+    def _wait(self, now: float) -> None:
+        """The one wait point: signals, orders, the child, the next deadline."""
+        for fd, event in self._poll.poll(self._timeout(now)):
+            if fd == self._inbox.fileno():
+                self._take_signals()
+            elif fd == self._channel.fileno():
+                self._take_orders()
+            elif self._running is not None and fd == self._running.end.fileno():
+                self._listen(self._running, event)
+        if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
+            self._give_up()
+
+    def _timeout(self, now: float) -> float | None:
+        """Return the milliseconds until something is due."""
+        has_words = self._running is None and (
+            not self._is_registered or self._has_question() or self._stop is not Stop.NO
+        )
+        deadlines = [max(now, self._patience.ready_at)] if has_words else []
+        if self._is_registered:
+            deadlines.append(max(self._beat_at, self._patience.ready_at))
+        if self._running is not None:
+            due = self._running.deadline(now)
+            deadlines.extend([] if due is None else [due])
+        deadlines.extend(t for t in (self._orphan_at, self._give_up_at) if t is not None)
+        return max(0.0, min(deadlines) - now) * 1000 + 0.5 if deadlines else None
+
+    def _listen(self, job: Running, event: int) -> None:
+        job.listen(time.monotonic(), self._settings.exit_grace)
+        if event & select.POLLOUT:
+            job.end.pump()
+        if job.end.is_closed:
+            self._poll.unregister(job.end.fileno())
+        else:
+            self._poll.modify(job.end.fileno(), _wanted(job.end))
+
+    def _take_signals(self) -> None:
+        now = time.monotonic()
+        for signum in self._inbox.drain():
+            if signum is signal.SIGCHLD:
+                self._reap(now)
+            elif signum in ORDERS:
+                self._log.info("signal_received", signal=signum.name)
+                self._obey(ORDERS[signum], now)
+
+    def _take_orders(self) -> None:
+        now = time.monotonic()
+        try:
+            for kind, *_ in self._channel.messages():
+                self._obey(kind, now)
+        except ChannelClosed:
+            self._become_orphan(now)
+
+    def _become_orphan(self, now: float) -> None:
+        """The master is gone: no new job, and not long for the one in hand."""
+        self._poll.unregister(self._channel.fileno())
+        self._is_orphan = True
+        self._stop = max(self._stop, Stop.QUIT)
+        self._orphan_at = now + self._settings.orphan_grace
+        self._log.warning("master_lost")
+
+    def _obey(self, order: str, now: float) -> None:
+        """Do as the master or a signal says; most only set a wish."""
+        match order:
+            case "wake":
+                self._wants_job = True
+            case "terminate" if self._settings.graceful_term:
+                self._stop = max(self._stop, Stop.QUIT)
+            case "terminate" | "interrupt":
+                self._stop = Stop.TERMINATE
+                self._end_job("its worker was told to terminate", now)
+            case "quit":
+                self._stop = max(self._stop, Stop.QUIT)
+            case "drop":
+                self._end_job("it was dropped (SIGUSR1)", now)
+            case "pause":
+                self._is_paused = True
+                if self._is_free():
+                    self._show_idle(is_paused=True)
+            case "resume":
+                self._is_paused = False
+                self._wants_job = True
+
+    # Showing
+
+    def _tell(self, kind: str, *values: object) -> None:
+        try:
+            self._channel.send(kind, *values)
+        except ChannelClosed:
+            pass  # the end of file says the same, at the wait point
+
+    def _show(self, phase: Phase, job: Running | None = None) -> None:
+        pid, began = (job.pid, job.began) if job else (0, 0)
+        self._status = Status(phase, pid, time.monotonic(), began)
+        self._board.write(self._status)
+
+    def _show_progress(self) -> None:
+        """Tell the master that the loop turns, whatever it waits for.
+
+        Nothing is due while a job runs: a job takes as long as it takes.
+        """
+        if self._running is None:
+            self._show(self._status.phase)
+
+    def _show_idle(self, *, is_paused: bool) -> None:
+        self._show(Phase.WAITING)
+        process.set_title(
+            titles.paused() if is_paused else titles.waiting(self._runs.queues)
+        )
+
+
+def _wanted(end: WorkerEnd) -> int:
+    """Return what to wait for at a child's socket."""
+    return select.POLLIN | (select.POLLOUT if end.wants_write else 0)

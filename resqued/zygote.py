@@ -1,0 +1,159 @@
+"""The zygote: imports the application once, and forks workers when told.
+
+A fresh interpreter, started by the master with exec, so that each generation has
+new code. Forks twice: the workers become the master's own children, who reaps
+them at once, and they outlive their zygote. Has no connection to Redis.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import select
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from resqued import client, log, memory, process, signals
+from resqued.board import Board
+from resqued.channel import Channel, ChannelClosed
+from resqued.core import queues, titles
+from resqued.settings import AppSettings
+from resqued.signals import SignalInbox
+from resqued.worker import SIGNALS, Worker
+
+
+class ApplicationError(Exception):
+    """The application cannot be imported; the text says why and where."""
+
+
+class Zygote:
+    """The process from which a generation's workers are forked."""
+
+    def __init__(self, settings: AppSettings, channel: Channel) -> None:
+        self._settings = settings
+        self._channel = channel
+        # The same as a worker's, and but for SIGCHLD without effect: a signal to
+        # all, by pkill, is for the master and the workers to act on.
+        self._inbox = SignalInbox(SIGNALS)
+
+    def run(self) -> int:
+        """Fork a worker for each order, until the master is gone."""
+        poll = select.poll()
+        poll.register(self._inbox.fileno(), select.POLLIN)
+        poll.register(self._channel.fileno(), select.POLLIN)
+        self._channel.send("ready", process.threads())
+        try:
+            while True:
+                poll.poll()
+                if signal.SIGCHLD in self._inbox.drain():
+                    process.reap()
+                while (message := self._channel.receive()) is not None:
+                    self._spawn(*message)
+        except ChannelClosed:
+            return 0
+
+    def _spawn(self, order: list[str], fds: list[int]) -> None:
+        """Fork a process that forks a worker and leaves."""
+        _, queue_list = order
+        try:
+            process.fork_child(lambda: self._fork_again(queue_list, fds))
+        except OSError as error:
+            # The worker's channel closes with these: the master sees a worker
+            # that died before it said hello, and backs off.
+            log.get(role="zygote").error("fork_failed", error=str(error))
+        for fd in fds:
+            os.close(fd)
+
+    def _fork_again(self, queue_list: str, fds: list[int]) -> int:
+        """Runs in the one in between: its death makes the worker the master's."""
+        process.fork_child(lambda: self._become_worker(queue_list, fds))
+        return 0
+
+    def _become_worker(self, queue_list: str, fds: list[int]) -> int:
+        """Runs in the worker, with signals blocked."""
+        self._inbox.close_in_child()
+        self._channel.close()
+        process.become_subreaper()
+        process.set_title(titles.starting())
+        worker = Worker(
+            self._settings,
+            queues.parse(queue_list),
+            Channel.inherited(fds[0]),
+            Board(fds[1]),
+        )
+        signals.unblock()
+        return worker.run()
+
+
+def load(modules: tuple[str, ...]) -> None:
+    """Import the application; raise ApplicationError with one line that says why."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except BaseException as error:  # the application's code
+            raise ApplicationError(_why(module, error)) from error
+
+
+def _why(module: str, error: BaseException) -> str:
+    kind = type(error).__name__
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}:{error.lineno}"
+        return f"cannot import {module}: {kind} at {place}: {error.msg}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen") and frame.filename != __file__
+        and "importlib" not in frame.filename
+    ]
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"cannot import {module}: {kind}{place}: {error}"
+
+
+def freeze() -> None:
+    """Make the heap cheap to fork: what is there stays out of the collector's way.
+
+    A collection would write to every object, and so copy every page.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    gc.collect()
+    gc.freeze()
+    memory.collapse()
+
+
+def main(fd: int) -> int:
+    """Run as `python -m resqued.zygote FD`: what the master starts."""
+    channel = Channel.inherited(fd)
+    select.select([channel.fileno()], [], [])
+    try:
+        received = channel.receive()
+    except ChannelClosed:
+        return 0
+    assert received is not None, "the socket said that there is a message"  # noqa: S101
+    _, values, log_values = received[0]
+    settings = AppSettings.from_dict(values)
+    log.configure(**log_values)
+    process.set_title(
+        titles.zygote(generation=settings.generation, modules=settings.modules)
+    )
+    # Jobs that enqueue jobs use the same Redis, unless the application says else.
+    client.configure(settings.url, namespace=settings.namespace)
+    try:
+        load(settings.modules)
+    except ApplicationError as error:
+        channel.send("failed", str(error))
+        return 78
+    freeze()
+    return Zygote(settings, channel).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

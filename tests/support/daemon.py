@@ -1,0 +1,250 @@
+"""The program under test: `resqued work` as a subprocess that leaves nothing behind.
+
+On leaving the context the daemon is told to quit, and it is an error if it hangs,
+if any process of it is left, or if it logged a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import psutil
+
+from tests.support.wait import scaled, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROOT = Path(__file__).parents[2]
+RESQUED = (sys.executable, "-m", "resqued", "work", "--log-format", "json")
+
+# In the environment of every process of a daemon, whatever session and parent it
+# has given itself.
+MARK = "RESQUED_TEST_DAEMON"
+
+# What steers resqued, or Resque, must come from the test and not from whoever
+# runs it.
+STEERING = re.compile(
+    r"RESQUED?_.*|REDIS_.*|QUEUES?|COUNT|(MIN_|MAX_|BACKOFF_)?INTERVAL|PIDFILE"
+    r"|BACKGROUND|TERM_CHILD|GRACEFUL_TERM|RUN_AT_EXIT_HOOKS|FORK_PER_JOB|LOGGING"
+    r"|V{0,2}ERBOSE|FAILURE_BACKEND|NOTIFY_SOCKET|XDG_.*"
+)
+
+
+class Daemon:
+    """A running daemon; enter it to start it."""
+
+    def __init__(
+        self,
+        *args: str,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = RESQUED,
+        quit_deadline: float = 15.0,
+        may_hang: bool = False,
+        may_log_tracebacks: bool = False,
+    ) -> None:
+        self.command = (*command, *args)
+        self.cwd = cwd
+        self.quit_deadline = quit_deadline
+        self.may_hang = may_hang
+        self.may_log_tracebacks = may_log_tracebacks
+        self._mark = uuid.uuid4().hex
+        self._env = {**clean_environment(), **(env or {}), MARK: self._mark}
+        self._seen: set[psutil.Process] = set()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log_path = cwd / f"daemon-{self._mark[:8]}.log"
+
+    def __enter__(self) -> Self:
+        with self.log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                self.command,
+                cwd=self.cwd,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._seen.add(psutil.Process(self.pid))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        problems = [*self._quit(), *self._end_all()]
+        if "Traceback" in self.log() and not self.may_log_tracebacks:
+            problems.append("it logged a traceback")
+        # What the test itself has to say comes first.
+        if problems and kind is None:
+            self._fail("; ".join(problems))
+
+    @property
+    def pid(self) -> int:
+        """The master's pid."""
+        assert self._process
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        """Say whether the master lives."""
+        assert self._process
+        return self._process.poll() is None
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Send a signal to the master alone."""
+        assert self._process
+        self.processes()
+        self._process.send_signal(signum)
+
+    def wait(self, deadline: float = 30.0) -> int:
+        """Return the master's exit code; negative if a signal ended it."""
+        assert self._process
+        self.processes()
+        try:
+            return self._process.wait(scaled(deadline))
+        except subprocess.TimeoutExpired:
+            self._fail(f"it did not end within {scaled(deadline):g} s")
+
+    def log(self) -> str:
+        """Return all that it has written."""
+        return self.log_path.read_text("utf-8", "replace")
+
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return what it has logged, or just the events of one name."""
+        # The last line may still be on its way.
+        whole, _, _ = self.log().rpartition("\n")
+        events = []
+        for line in whole.splitlines():
+            with suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict) and "event" in event:
+                    events.append(event)
+        return [e for e in events if name is None or e["event"] == name]
+
+    def wait_for_event(
+        self, name: str, *, count: int = 1, deadline: float = 30.0
+    ) -> list[dict[str, Any]]:
+        """Return the events of a name once there are *count*; fail if it ends first."""
+
+        def logged() -> list[dict[str, Any]] | None:
+            # Asked before the log is read: its last words count.
+            was_running = self.is_running()
+            events = self.events(name)
+            if len(events) >= count:
+                return events
+            if not was_running:
+                self._fail(f"it ended with {self.wait()} before it logged {name}")
+            return None
+
+        return wait_until(logged, deadline=deadline, what=f"event {name} x {count}")
+
+    def workers(self) -> list[int]:
+        """Return the pids of the master's children but its zygotes."""
+        return [p.pid for p in self._children(self.pid) if not is_zygote(p)]
+
+    def zygotes(self) -> list[int]:
+        """Return the pids of the zygotes."""
+        return [p.pid for p in self._children(self.pid) if is_zygote(p)]
+
+    def children(self, worker: int | None = None) -> list[int]:
+        """Return the pids of the children of all workers, or of one."""
+        workers = self.workers() if worker is None else [worker]
+        return [child.pid for pid in workers for child in self._children(pid)]
+
+    def processes(self) -> list[psutil.Process]:
+        """Return every process of it that lives, orphans included."""
+        for process in list(self._seen):
+            with suppress(psutil.Error):
+                self._seen.update(process.children(recursive=True))
+        if self._process:
+            self._seen.update(p for p in psutil.process_iter() if self._is_ours(p))
+        return [process for process in self._seen if is_alive(process)]
+
+    def _children(self, pid: int) -> list[psutil.Process]:
+        with suppress(psutil.Error):
+            children = psutil.Process(pid).children()
+            self._seen.update(children)
+            return sorted(filter(is_alive, children), key=lambda process: process.pid)
+        return []
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        """Tell by the session, or else by the mark, which a title may overwrite."""
+        try:
+            if os.getsid(process.pid) == self.pid:
+                return True
+        except ProcessLookupError:
+            return False
+        with suppress(psutil.Error):
+            return bool(process.environ().get(MARK) == self._mark)
+        return False
+
+    def _quit(self) -> list[str]:
+        assert self._process
+        self.processes()
+        if not self.is_running():
+            return []
+        self._process.send_signal(signal.SIGQUIT)
+        try:
+            self._process.wait(scaled(self.quit_deadline))
+        except subprocess.TimeoutExpired:
+            for process in self.processes():
+                with suppress(psutil.Error):
+                    process.kill()
+            self._process.wait()
+            if not self.may_hang:
+                return [f"it did not end within {scaled(self.quit_deadline):g} s"]
+        return []
+
+    def _end_all(self) -> list[str]:
+        """See every process of it end, or end it; tell of those that had to be."""
+        # A busy worker without a master may stay for a moment, by design.
+        with suppress(AssertionError):
+            wait_until(lambda: not self.processes(), deadline=5)
+        left = self.processes()
+        told = [f"process left behind: {describe(process)}" for process in left]
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        wait_until(lambda: not self.processes(), what="the end of what was killed")
+        return told
+
+    def _fail(self, problem: str) -> NoReturn:
+        tail = "\n".join(self.log().splitlines()[-40:])
+        raise AssertionError(f"{' '.join(self.command)}: {problem}\n{tail}")
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without anything that steers resqued."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not STEERING.fullmatch(name)
+    }
+    path = env.get("PYTHONPATH")
+    return env | {"PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)}
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Say whether a process, and not another of its pid, lives; no zombie does."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE) and process.is_running()
+    return False
+
+
+def is_zygote(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "zygote" in " ".join(process.cmdline())
+    return False
+
+
+def describe(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return f"{process.pid} {' '.join(process.cmdline()) or process.name()}"
+    return str(process.pid)
