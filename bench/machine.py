@@ -22,9 +22,9 @@ def describe(server: Server) -> list[tuple[str, str]]:
         ("memory", f"{gigabytes:.0f} GB"),
         ("kernel", f"Linux {_kernel()}"),
         ("Python", platform.python_version()),
-        ("redis-py", redis.__version__),
+        ("resqued", f"with redis-py {redis.__version__}"),
         ("server", f"{server.version}{where}"),
-        ("libraries", _libraries()),
+        ("others", _libraries()),
         ("load before the start", f"{os.getloadavg()[0]:.1f}"),
     ]
 
@@ -48,4 +48,7 @@ def _kernel() -> str:
 def _libraries() -> str:
     """The peers and their versions, as they are pinned."""
     pins = re.findall(r"^([\w-]+)(?:\[\w+\])?==(\S+)$", PINS.read_text(), re.MULTILINE)
-    return ", ".join(f"{name} {version}" for name, version in pins)
+    versions = dict(pins)
+    client = versions.pop("redis")
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{named}, with redis-py {client}"

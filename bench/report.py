@@ -25,9 +25,9 @@ a job that leaks, crashes or hangs takes the worker with it.
 All are measured on one machine and one server, in rounds that take every library
 once and each begin with another, so that noise hits all alike. Figures are medians
 over the rounds. Every library runs the same two functions: one that does nothing,
-and one that writes down the time. Settings are each library's defaults, except
-what the tables say; logs are at level warning for all, and no library keeps
-results but RQ, which does so by default.
+and one that writes down the time. Settings are each library's defaults, save that
+logs are at level warning for all, and that Celery runs without gossip, mingle and
+heartbeats. By these defaults RQ keeps results and the others keep none.
 
 | | |
 |---|---|

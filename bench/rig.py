@@ -66,7 +66,6 @@ class Worker:
     """The workers of one library, one or several; the process that leads them."""
 
     _process: subprocess.Popen[str]
-    _log: Path
     _server: Server
 
     def wait_for_mark(self, patience: float) -> tuple[str, int]:
@@ -80,9 +79,8 @@ class Worker:
                 name, when = found[1].decode().split()
                 return name, int(when)
             if ended:
-                code = self._process.returncode
-                raise BenchError(f"the worker ended ({code}):\n{tail(self._log)}")
-        raise BenchError(f"no mark within {patience:.0f} s:\n{tail(self._log)}")
+                raise BenchError(f"the worker ended ({self._process.returncode})")
+        raise BenchError(f"no job wrote its mark within {patience:.0f} s")
 
     def wait_until_done(self, count: int) -> float:
         """Seconds from the mark before `count` jobs to the mark after them."""
@@ -109,12 +107,19 @@ class Rig:
     def worker(
         self, peer: Peer, *, workers: int = 1, burst: bool = False
     ) -> Iterator[Worker]:
-        """Run workers of a library while the block lasts."""
+        """Run workers of a library while the block lasts.
+
+        What goes wrong in the block is told with the last lines of their log,
+        since it mostly is the workers' doing.
+        """
         url = self.server.url
         launch = Launch(self._python(peer), url, peer.app, workers, burst)
         command, log = peer.command(launch), self._log(peer)
         with running(command, self._environment(), JOBS, log) as process:
-            yield Worker(process, log, self.server)
+            try:
+                yield Worker(process, self.server)
+            except BenchError as error:
+                raise BenchError(f"{error}\n{tail(log)}".rstrip()) from error
 
     @contextlib.contextmanager
     def producer(self, peer: Peer) -> Iterator[Producer]:

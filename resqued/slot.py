@@ -14,6 +14,8 @@ from resqued.process import Pid
 INFANCY = 1.0
 # The longest that any step but a job can take: Redis has a shorter time-out.
 STEP_LIMIT = 30.0
+# A worker that has closed its channel has nothing left to do but exit.
+LAST_STEP = 5.0
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class WorkerHandle:
     is_ready: bool = False
     is_idle: bool = False
     is_taken: bool = False
+    closed_at: float | None = None
 
     def order(self, kind: str) -> None:
         """Tell the worker to do something; one that has gone needs telling no more."""
@@ -39,6 +42,8 @@ class WorkerHandle:
 
     def is_stuck(self, now: float, heartbeat: float) -> bool:
         """Say whether a step takes longer than any step can."""
+        if self.closed_at is not None:
+            return now - self.closed_at > LAST_STEP
         status = self.board.read()
         if status.phase is Phase.RUNNING:
             return False

@@ -234,9 +234,9 @@ class Supervisor:
             if worker.pid is None:
                 self._bereave(slot, Exit(1), now)
             else:
-                # Its death follows; a worker that only lost its channel must die.
-                process.send(worker.pid, signal.SIGKILL)
+                # Its death follows; if it does not, the next round sees to it.
                 worker.channel.close()
+                worker.closed_at = now
 
     def _note(self, worker: WorkerHandle, kind: str, values: list[object]) -> None:
         if kind == "hello":

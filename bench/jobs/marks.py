@@ -20,7 +20,9 @@ def client() -> redis.Redis:
     must not pay for a connection that it does not use.
     """
     if not _clients:
-        _clients.append(redis.Redis.from_url(os.environ["BENCH_REDIS_URL"]))
+        url = os.environ["BENCH_REDIS_URL"]
+        # A blocking pop of the producer's outlasts the default time-out.
+        _clients.append(redis.Redis.from_url(url, socket_timeout=None))
     return _clients[0]
 
 

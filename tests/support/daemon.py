@@ -36,7 +36,7 @@ MARK = "RESQUED_TEST_DAEMON"
 STEERING = re.compile(
     r"RESQUED?_.*|REDIS_.*|QUEUES?|COUNT|(MIN_|MAX_|BACKOFF_)?INTERVAL|PIDFILE"
     r"|BACKGROUND|TERM_CHILD|GRACEFUL_TERM|RUN_AT_EXIT_HOOKS|FORK_PER_JOB|LOGGING"
-    r"|V{0,2}ERBOSE|FAILURE_BACKEND|NOTIFY_SOCKET|XDG_.*"
+    r"|V?VERBOSE|FAILURE_BACKEND|NOTIFY_SOCKET|XDG_.*"
 )
 
 
@@ -50,12 +50,15 @@ class Daemon:
         env: Mapping[str, str] | None = None,
         command: Sequence[str] = RESQUED,
         quit_deadline: float = 15.0,
+        # A busy worker without a master may stay for a moment, by design.
+        leave_deadline: float = 5.0,
         may_hang: bool = False,
         may_log_tracebacks: bool = False,
     ) -> None:
         self.command = (*command, *args)
         self.cwd = cwd
         self.quit_deadline = quit_deadline
+        self.leave_deadline = leave_deadline
         self.may_hang = may_hang
         self.may_log_tracebacks = may_log_tracebacks
         self._mark = uuid.uuid4().hex
@@ -204,9 +207,8 @@ class Daemon:
 
     def _end_all(self) -> list[str]:
         """See every process of it end, or end it; tell of those that had to be."""
-        # A busy worker without a master may stay for a moment, by design.
         with suppress(AssertionError):
-            wait_until(lambda: not self.processes(), deadline=5)
+            wait_until(lambda: not self.processes(), deadline=self.leave_deadline)
         left = self.processes()
         told = [f"process left behind: {describe(process)}" for process in left]
         for process in left:

@@ -215,6 +215,7 @@ class Network:
     def close(self) -> None:
         self.refuse()
         self.cut()
+        self._is_flowing.set()
         self._holder.close()
 
     async def _serve(
@@ -329,6 +330,12 @@ def frame_end(data: bytearray) -> int:
     return at if at <= len(data) else 0
 
 
+async def let_things_happen() -> None:
+    # asyncio takes a handful of turns from a connection to its first bytes.
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def obey(network: Network, command: dict[str, Any]) -> None:
     match command.pop("do"):
         case "forward":
@@ -356,12 +363,15 @@ async def main(target_port: int) -> None:
     print(json.dumps({"port": network.port}), flush=True)
     # The pipe ends when the test leaves the proxy, or dies.
     while line := await commands.readline():
+        # What was sent before the command still meets the network as it was, and
+        # what the command ended is gone when the counts are told.
+        await let_things_happen()
         await obey(network, json.loads(line))
-        # Lets what was aborted close, so that the counts are true.
-        await asyncio.sleep(0)
+        await let_things_happen()
         print(json.dumps(network.counts()), flush=True)
     stdin.close()
     network.close()
+    await let_things_happen()
 
 
 if __name__ == "__main__":
