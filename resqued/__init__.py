@@ -20,7 +20,7 @@ from resqued.client import (
 )
 from resqued.core.naming import Jobish
 from resqued.core.payload import Payload
-from resqued.core.version import VERSION as __version__
+from resqued.core.version import VERSION
 from resqued.errors import (
     ArgumentError,
     ConfigError,
@@ -68,6 +68,8 @@ __all__ = [
     "workers",
     "working",
 ]
+
+__version__ = VERSION
 
 
 def enqueue_many(

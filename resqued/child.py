@@ -15,7 +15,6 @@ import traceback
 from collections.abc import Collection
 from types import FrameType
 
-
 from resqued import process, signals
 from resqued.core import payload, titles
 from resqued.core.payload import MAX_BACKTRACE, MAX_ERROR, TERM_EXCEPTION, Fault
@@ -48,9 +47,7 @@ def run(end: ChildEnd, *, parent: int, modules: Collection[str]) -> int:
     return 0
 
 
-def _perform(
-    end: ChildEnd, queue: str, raw: bytes, modules: Collection[str]
-) -> None:
+def _perform(end: ChildEnd, queue: str, raw: bytes, modules: Collection[str]) -> None:
     """Run the job and tell the worker how it went."""
     me = os.getpid()
     fault = _attempt(queue, raw, modules)
@@ -75,7 +72,7 @@ def _attempt(queue: str, raw: bytes, modules: Collection[str]) -> Fault | None:
         termination.arm()
         target(*job.args)
         termination.disarm()
-    except BaseException as error:  # noqa: BLE001 - the job boundary
+    except BaseException as error:
         termination.disarm()
         return _describe(error)
     return None
@@ -94,7 +91,7 @@ class _Termination:
     def disarm(self) -> None:
         self._is_armed = False
 
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
+    def _handle(self, _signum: int, _frame: FrameType | None) -> None:
         if self._is_armed:
             # A second one must not hit the job's cleaning up.
             self._is_armed = False
@@ -124,7 +121,7 @@ def _describe(error: BaseException) -> Fault:
 def _text(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception as trouble:  # noqa: BLE001 - __str__ is the application's code
+    except Exception as trouble:
         return f"({type(error).__name__}.__str__ raised {type(trouble).__name__})"
     if isinstance(error, SystemExit):
         return f"sys.exit({error.code!r})"
@@ -133,12 +130,13 @@ def _text(error: BaseException) -> str:
 
 def _backtrace(error: BaseException) -> list[str]:
     """Return Python's traceback in lines, without our own frames."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename in _OWN_FILES:
-        frames = frames.tb_next
     try:
-        text = "".join(traceback.format_exception(type(error), error, frames))
-    except Exception as trouble:  # noqa: BLE001 - as in _text
+        told = traceback.TracebackException.from_exception(error)
+        told.stack = traceback.StackSummary.from_list(
+            frame for frame in told.stack if frame.filename not in _OWN_FILES
+        )
+        text = "".join(told.format())
+    except Exception as trouble:
         return [f"(no traceback: {type(trouble).__name__})"]
     lines = text.splitlines()
     return lines if len(text) <= 4 * MAX_BACKTRACE else [*lines[:500], *lines[-500:]]
@@ -154,12 +152,10 @@ def _flush() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue  # closed or broken by the job: nowhere to say so
-    for reference in list(logging._handlerList):  # type: ignore[attr-defined]  # noqa: SLF001
+    for reference in list(logging._handlerList):  # type: ignore[attr-defined]
         handler = reference()
         try:
             if handler is not None:
                 handler.flush()
-        except Exception:  # noqa: BLE001, S112 - handlers are the application's code
+        except Exception:  # noqa: S112 - handlers are the application's code
             continue
-
-

@@ -17,7 +17,7 @@ from resqued.core.keys import Keys
 from resqued.core.naming import Jobish, queue_of, target_of, wire_name
 from resqued.core.payload import Payload
 from resqued.core.registry import Entry
-from resqued.errors import ArgumentError, JobClassError
+from resqued.errors import ArgumentError, JobClassError, PayloadError
 from resqued.store.connection import DEFAULT_URL, TIMEOUT, Link
 from resqued.store.failures import Failures
 from resqued.store.queues import Queues
@@ -101,9 +101,7 @@ class Client:
                 self.enqueue_to(queue or queue_of(item[0]), item[0], *item[1:])
                 count += 1
             return count
-        return self._queues.push_many(
-            _encode_item(item, queue) for item in items
-        )
+        return self._queues.push_many(_encode_item(item, queue) for item in items)
 
     def dequeue(self, job: Jobish, *args: Any, queue: str | None = None) -> int:
         """Remove jobs from a queue: those with these arguments, or all of the class.
@@ -257,12 +255,12 @@ def _job(record: bytes) -> dict[str, Any] | None:
         return None
     try:
         held = payload.decode_held(record)
-    except payload.PayloadError:
+    except PayloadError:
         return {"queue": "", "class": payload.UNKNOWN_JOB, "args": [], "run_at": ""}
     try:
         job = payload.decode_job(held.payload)
         name, args = job.class_name, list(job.args)
-    except payload.PayloadError:
+    except PayloadError:
         name, args = payload.UNKNOWN_JOB, []
     return {"queue": held.queue, "class": name, "args": args, "run_at": held.run_at}
 

@@ -61,7 +61,7 @@ class Field:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a text")  # noqa: TRY004 - a value, not a caller
+        raise ValueError("must be a text")
     return value
 
 
@@ -87,7 +87,9 @@ def _modules(value: object) -> tuple[str, ...]:
         raise ValueError("must be a list of module names")
     for name in value:
         if not all(part.isidentifier() for part in name.split(".")):
-            raise ValueError(f"{name!r} is not the name of a module, such as myapp.jobs")
+            raise ValueError(
+                f"{name!r} is not the name of a module, such as myapp.jobs"
+            )
     return tuple(value)
 
 
@@ -106,7 +108,7 @@ def _positive(value: object) -> float:
 
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("must be true or false")  # noqa: TRY004
+        raise ValueError("must be true or false")
     return value
 
 
@@ -120,18 +122,30 @@ def _choice(options: tuple[str, ...]) -> Callable[[object], str]:
 
 
 FIELDS = (
-    Field("redis", "url", _url, DEFAULT_URL, "the server: redis://, rediss:// or unix://"),
+    Field(
+        "redis", "url", _url, DEFAULT_URL, "the server: redis://, rediss:// or unix://"
+    ),
     Field("redis", "namespace", _namespace, "resque", "what every key begins with"),
+    Field("redis", "timeout", _positive, 3.0, "how long to wait for an answer", '"3s"'),
     Field(
-        "redis", "timeout", _positive, 3.0, "how long to wait for an answer", '"3s"'
+        "app",
+        "import",
+        _modules,
+        (),
+        "modules with jobs, imported once",
+        '["myapp.jobs"]',
     ),
     Field(
-        "app", "import", _modules, (), "modules with jobs, imported once", '["myapp.jobs"]'
+        "worker", "interval", _positive, 5.0, "how often to look without word", '"5s"'
     ),
-    Field("worker", "interval", _positive, 5.0, "how often to look without word", '"5s"'),
     Field("worker", "heartbeat", _positive, 60.0, "how often to say alive", '"60s"'),
     Field(
-        "worker", "exit_grace", _positive, 5.0, "for flushing when a job is done", '"5s"'
+        "worker",
+        "exit_grace",
+        _positive,
+        5.0,
+        "for flushing when a job is done",
+        '"5s"',
     ),
     Field(
         "worker", "orphan_grace", _duration, 3.0, "for a job whose master died", '"3s"'
@@ -161,7 +175,9 @@ def load(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"configuration file {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"configuration file {path} cannot be read: {error}") from None
+        raise ConfigError(
+            f"configuration file {path} cannot be read: {error}"
+        ) from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -247,7 +263,9 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[Pool, ...]:
         except (ValueError, QueueListError) as error:
             problems.append(f"{place} queues: {error}")
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-            problems.append(f"{place} workers: {workers!r} must be a whole number from 1")
+            problems.append(
+                f"{place} workers: {workers!r} must be a whole number from 1"
+            )
         else:
             pools.append(Pool(str(text), workers))
     return tuple(pools)

@@ -83,14 +83,8 @@ class _Identity:
 
     @classmethod
     def of(cls, pid: int, port: int, url: str) -> _Identity:
-        return cls(
-            pid,
-            process.start_time(pid),
-            process.boot_id(),
-            process.pid_namespace(),
-            port,
-            url,
-        )
+        started, boot_id = process.start_time(pid), process.boot_id()
+        return cls(pid, started, boot_id, process.pid_namespace(), port, url)
 
     def is_running(self) -> bool:
         return (
@@ -192,7 +186,7 @@ class EmbeddedServer:
             # Ctrl-C at a terminal is meant for us, who then stop the server.
             start_new_session=True,
         )
-        assert guard.stdout  # noqa: S101 - it was asked for above
+        assert guard.stdout
         with guard.stdout:
             pid = int(guard.stdout.readline())
         server = cls(_Identity.of(pid, port, url), guard)
@@ -217,10 +211,8 @@ class EmbeddedServer:
         try:
             text = (directory / _RECORD).read_text("utf-8")
             identity = _Identity(**json.loads(text))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (ValueError, TypeError):
-            # Empty since the directory was locked, or written by another version.
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+            # No record, or an empty one, or one that another version wrote.
             return None
         except OSError as error:
             raise _unusable(directory, error) from error

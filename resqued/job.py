@@ -31,7 +31,9 @@ _declared: dict[str, Declared | type] = {}
 class Job(Generic[P, R]):
     """A function that can be enqueued; calling it runs it here and now."""
 
-    def __init__(self, function: Callable[P, R], *, queue: str | None, name: str) -> None:
+    def __init__(
+        self, function: Callable[P, R], *, queue: str | None, name: str
+    ) -> None:
         self.function = function
         self.queue = queue
         self.name = name
@@ -67,7 +69,7 @@ class Decorator:
         self._name = name
 
     @overload
-    def __call__(self, target: C) -> C: ...
+    def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, target: Callable[P, R]) -> Job[P, R]: ...
     def __call__(self, target: Any) -> Any:

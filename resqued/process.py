@@ -17,11 +17,11 @@ from typing import NewType, NoReturn
 # setproctitle wipes /proc/<pid>/environ unless told not to; people read it.
 os.environ.setdefault("SPT_NOENV", "1")
 
-import psutil  # noqa: E402
-import setproctitle  # noqa: E402 - reads SPT_NOENV when it is imported
+import psutil
+import setproctitle
 
-from resqued import signals  # noqa: E402
-from resqued.core.outcome import Exit  # noqa: E402
+from resqued import signals
+from resqued.core.outcome import Exit
 
 Pid = NewType("Pid", int)
 
@@ -102,7 +102,7 @@ def reap() -> list[tuple[Pid, Exit]]:
 
     Children that nobody knows of are collected as well: a subreaper gets them.
     """
-    ended = []
+    ended: list[tuple[Pid, Exit]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -177,7 +177,9 @@ class Family:
     a pid used again is not hit.
     """
 
-    def __init__(self, root: int | None, *, spared: Collection[int], since: int) -> None:
+    def __init__(
+        self, root: int | None, *, spared: Collection[int], since: int
+    ) -> None:
         self._root = root
         self._spared = frozenset(spared)
         # A tick of slack: the clock is read apart from the kernel's stamp.
@@ -202,7 +204,9 @@ class Family:
 
     def has_members(self) -> bool:
         """Say whether any of them still runs."""
-        self._members = {p for p in self._members if start_time(p.pid) and p.is_running()}
+        self._members = {
+            p for p in self._members if start_time(p.pid) and p.is_running()
+        }
         return bool(self._members)
 
     def send(self, signum: signal.Signals) -> None:

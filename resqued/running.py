@@ -7,29 +7,21 @@ what that means for the job is decided in core.outcome and core.escalation.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from signal import SIGKILL, SIGTERM
 
 from resqued import process
+from resqued.children import Forked
 from resqued.core.escalation import Escalation, Step
 from resqued.core.outcome import Exit, Told, judge
 from resqued.core.payload import Fault, Held
-from resqued.handover import WorkerEnd
-from resqued.process import Family, Pid
+from resqued.process import Family
 
 # How often to look whether a killed family is gone: nothing tells of the death
 # of a process that is not one's own child.
 LOOK_AGAIN = 0.05
 # A process in an uninterruptible wait outlives SIGKILL: the job is over for us.
 PATIENCE_AFTER_KILL = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Forked:
-    """A child that was forked ahead."""
-
-    pid: Pid
-    end: WorkerEnd
 
 
 class Running:
@@ -115,6 +107,6 @@ class Running:
 
     def fault(self) -> Fault | None:
         """Return why the job failed, or None; for a job that is over."""
-        assert self._exit is not None, "asked before the child was reaped"  # noqa: S101
+        assert self._exit is not None, "asked before the child was reaped"
         reason = self._escalation.reason if self._escalation else ""
         return judge(self._told, self._exit, pid=self.pid, reason=reason)

@@ -44,10 +44,10 @@ class SignalInbox:
             return []
         return [signal.Signals(number) for number in dict.fromkeys(data)]
 
-    def close_in_child(self) -> None:
-        """Give the parent's inbox up, right after fork.
+    def close(self) -> None:
+        """Take no more signals: at the end, or in a child right after fork.
 
-        Called with signals blocked; the child resets its handlers itself.
+        The handlers stay, and do nothing; a child sets its own.
         """
         signal.set_wakeup_fd(-1)
         self._read.close()

@@ -71,7 +71,7 @@ class Slot:
 
 
 def died_young(worker: WorkerHandle, status: Status, now: float) -> bool:
-    """Say whether a death tells of a worker that cannot live, so that its slot waits."""
+    """Say whether a worker died of itself, not of its work: its slot then waits."""
     if not worker.is_ready:
         return True
     return status.phase is not Phase.RUNNING and now - worker.spawned_at < INFANCY

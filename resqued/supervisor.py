@@ -15,7 +15,7 @@ import sys
 import time
 
 from resqued import log, process
-from resqued.board import Board, Phase
+from resqued.board import Board, Phase, Status
 from resqued.channel import Channel, ChannelClosed
 from resqued.config import Config
 from resqued.core import lifecycle, queues, titles
@@ -28,7 +28,7 @@ from resqued.lookout import Lookout
 from resqued.process import Family, Pid
 from resqued.signals import SignalInbox
 from resqued.slot import Slot, WorkerHandle, died_young
-from resqued.store.connection import Link
+from resqued.store.connection import SingleLink
 from resqued.store.registry import Registry
 from resqued.store.watch import Watch
 from resqued.undertaker import Dead, Undertaker
@@ -63,6 +63,10 @@ HOPELESS = 5
 STOP_SLACK = 10.0
 
 
+# Characters for the titles of the zygote, the workers and the children.
+TITLE_ROOM = 400
+
+
 class Zygote:
     """What the master holds of its zygote."""
 
@@ -71,7 +75,8 @@ class Zygote:
         self.channel = ours
         self.is_ready = False
         self.pid = process.spawn(
-            [sys.executable, "-P", "-m", "resqued.zygote", "3"],
+            # What ps shows must fit where the arguments were (see process).
+            [sys.executable, "-P", "-m", "resqued.zygote", "3", " " * TITLE_ROOM],
             descriptor=theirs.fileno(),
             environment=dict(os.environ),
         )
@@ -98,7 +103,7 @@ class Supervisor:
         keys = Keys(app.namespace)
         # The master must hear signals: it waits less than others for Redis.
         patience = min(1.0, app.redis_timeout)
-        self._link = Link(app.url, timeout=patience, single=True)
+        self._link = SingleLink(app.url, timeout=patience)
         host = (app.hostname or process.hostname()).replace(":", "-")
         lists = ",".join(dict.fromkeys(slot.queues.name for slot in self._slots))
         self._undertaker = Undertaker(
@@ -182,7 +187,7 @@ class Supervisor:
 
     def _spawn(self, slot: Slot, now: float) -> None:
         """Have the zygote fork a worker, joined to us by a channel and a board."""
-        assert self._zygote is not None, "asked of a vacant slot only"  # noqa: S101
+        assert self._zygote is not None, "asked of a vacant slot only"
         ours, theirs = Channel.pair()
         board = Board.create()
         slot.worker = WorkerHandle(ours, board, spawned_at=now)
@@ -199,7 +204,7 @@ class Supervisor:
     # Zygote and workers, as they report
 
     def _hear_zygote(self, now: float) -> None:
-        assert self._zygote is not None, "its descriptor was waited on"  # noqa: S101
+        assert self._zygote is not None, "its descriptor was waited on"
         try:
             for kind, value in self._zygote.channel.messages():
                 if kind == "ready":
@@ -214,7 +219,7 @@ class Supervisor:
 
     def _lose_zygote(self, now: float) -> None:
         """It died. The workers live on; without it no new ones can be made."""
-        assert self._zygote is not None, "asked about the one there is"  # noqa: S101
+        assert self._zygote is not None, "asked about the one there is"
         self._zygote.channel.close()
         process.send(self._zygote.pid, signal.SIGKILL)
         if self._failure is None and self._state is State.RUNNING:
@@ -226,7 +231,7 @@ class Supervisor:
 
     def _hear_worker(self, slot: Slot, now: float) -> None:
         worker = slot.worker
-        assert worker is not None, "its descriptor was waited on"  # noqa: S101
+        assert worker is not None, "its descriptor was waited on"
         try:
             for kind, *values in worker.channel.messages():
                 self._note(worker, kind, values)
@@ -274,7 +279,7 @@ class Supervisor:
     def _bereave(self, slot: Slot, how: Exit, now: float) -> None:
         """A worker has died: settle its affairs, and see when to replace it."""
         worker = slot.worker
-        assert worker is not None, "only a worker can die"  # noqa: S101
+        assert worker is not None, "only a worker can die"
         status = worker.board.read()
         is_clean = how.code == 0 and not worker.is_taken
         if worker.worker_id:
@@ -299,9 +304,8 @@ class Supervisor:
                 now,
             )
 
-    def _leftovers(self, status: object) -> Family | None:
+    def _leftovers(self, status: Status) -> Family | None:
         """Return what is left of a dead worker's job: its child, and its children."""
-        assert hasattr(status, "child")  # noqa: S101
         if not status.child:
             return None
         spared = {worker.pid for worker in self._workers() if worker.pid is not None}
@@ -424,7 +428,9 @@ class Supervisor:
             generation=self._config.app.generation,
             workers=sum(worker.is_ready for worker in workers),
             wanted=len(self._slots),
-            busy=sum(not w.is_idle and w.board.read().phase is Phase.RUNNING for w in workers),
+            busy=sum(
+                not w.is_idle and w.board.read().phase is Phase.RUNNING for w in workers
+            ),
         )
         process.set_title(title)
 
@@ -438,3 +444,4 @@ class Supervisor:
                 process.send(worker.pid, signal.SIGKILL)
         self._lookout.close()
         self._link.close()
+        self._inbox.close()

@@ -103,7 +103,9 @@ class Undertaker:
         (entry,) = self._registry.read([dead.worker_id])
         if entry.identity != dead.identity:
             return True  # it had left in good order, or its id is somebody else's
-        error = f"Worker {dead.worker_id} died of {dead.how} while processing {_job(entry)}"
+        error = (
+            f"Worker {dead.worker_id} died of {dead.how} while processing {_job(entry)}"
+        )
         (burial,) = self._registry.bury([(entry, Fault(DIRTY_EXIT, error))])
         if burial is Burial.DONE:
             self._log.info("worker_buried", worker=dead.worker_id, job=_job(entry))
@@ -156,7 +158,8 @@ def _fault(entry: Entry, verdict: Verdict) -> Fault:
         return Fault(DIRTY_EXIT, error)
     return Fault(
         PRUNE_DIRTY_EXIT,
-        f"Worker {entry.worker_id} did not gracefully exit while processing {_job(entry)}",
+        f"Worker {entry.worker_id} did not gracefully exit"
+        f" while processing {_job(entry)}",
     )
 
 

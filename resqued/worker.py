@@ -11,12 +11,13 @@ import os
 import random
 import select
 import signal
-import socket
 import time
+from contextlib import suppress
 
 from resqued import child, log, process
 from resqued.board import Board, Phase, Status
 from resqued.channel import Channel, ChannelClosed
+from resqued.children import Children
 from resqued.core import payload, titles
 from resqued.core.backoff import Backoff
 from resqued.core.keys import Keys
@@ -26,10 +27,10 @@ from resqued.core.queues import QueueList
 from resqued.core.registry import Identity
 from resqued.errors import PayloadError, StoreError
 from resqued.handover import ChildEnd, WorkerEnd
-from resqued.running import Forked, Running
+from resqued.running import Running
 from resqued.settings import AppSettings
 from resqued.signals import SignalInbox
-from resqued.store.connection import Link
+from resqued.store.connection import SingleLink
 from resqued.store.runs import Answer, Ending, Found, Runs, Settled
 
 SIGNALS = (
@@ -83,7 +84,7 @@ class Worker:
         self._give_up_at: float | None = None
         self._orphan_at: float | None = None
 
-        self._standby: Forked | None = None
+        self._children = Children(self._live)
         self._running: Running | None = None
         self._ending: Ending | None = None
         self._is_orphan = False
@@ -100,7 +101,7 @@ class Worker:
             nonce=os.urandom(8).hex(),
         )
         return Runs(
-            Link(settings.url, timeout=settings.redis_timeout, single=True),
+            SingleLink(settings.url, timeout=settings.redis_timeout),
             Keys(settings.namespace),
             worker_id=f"{host}:{self._pid}:{self._queues.name}",
             identity=identity.encode(),
@@ -116,7 +117,8 @@ class Worker:
             self._talk(now)
             if not self._is_done:
                 self._wait(now)
-        self._discard_standby()
+        self._children.discard()
+        self._inbox.close()
         return 0
 
     # The job in hand
@@ -161,85 +163,67 @@ class Worker:
     def _start(self, held: Held, run: int) -> None:
         """Give the job to a child; one that is no job needs none."""
         self._show(Phase.RUNNING)
+        name = payload.UNKNOWN_JOB
         try:
             name = payload.decode_job(held.payload).class_name
             if self._stop is Stop.TERMINATE:
-                raise PayloadError("the worker was told to terminate before it began")
+                fault = Fault(payload.TERM_EXCEPTION, "terminated before it began")
+                self._conclude(held, run, fault, name)
+            else:
+                self._hand_over(held, run, name)
         except PayloadError as error:
-            fault = Fault(PAYLOAD_ERROR, str(error))
-            self._conclude(held, run, fault, payload.UNKNOWN_JOB)
-            return
-        forked = self._standby or self._fork()
-        if forked is None:
+            self._conclude(held, run, Fault(PAYLOAD_ERROR, str(error)), name)
+        except OSError as error:
+            # No process to be had. Redis says that the job is ours; ask again.
+            self._log.error("fork_failed", error=str(error))
             self._is_unsure = True
-            return
-        self._standby = None
+            self._patience = self._patience.failed(time.monotonic(), random.random())
+
+    def _hand_over(self, held: Held, run: int, name: str) -> None:
+        forked = self._children.take()
         forked.end.give(held.queue, held.payload)
         self._running = Running(forked, held, run, name)
         self._poll.register(forked.end.fileno(), _wanted(forked.end))
         process.set_title(titles.forked(forked.pid, time.time()))
         self._show(Phase.RUNNING, self._running)
         if self._stop is Stop.NO:
-            self._standby = self._fork()
+            self._children.fork_ahead()
 
     def _end_job(self, reason: str, now: float) -> None:
         if self._running is not None:
-            spared = () if self._standby is None else (self._standby.pid,)
+            standby = self._children.standby_pid
             self._running.end_job(
-                reason, now=now, grace=self._settings.grace, spared=spared
+                reason,
+                now=now,
+                grace=self._settings.grace,
+                spared=() if standby is None else (standby,),
             )
 
     # Children
 
-    def _fork(self) -> Forked | None:
-        """Fork a child that waits for its job; None if the system refuses."""
-        ours, theirs = socket.socketpair()
-        try:
-            pid = process.fork_child(lambda: self._become_child(ours, theirs))
-        except OSError as error:
-            self._log.error("fork_failed", error=str(error))
-            self._patience = self._patience.failed(time.monotonic(), random.random())
-            ours.close()
-            return None
-        finally:
-            theirs.close()
-        return Forked(pid, WorkerEnd(ours))
-
-    def _become_child(self, ours: socket.socket, theirs: socket.socket) -> int:
-        """Runs in the child: give up what is the worker's, then do the job."""
-        self._inbox.close_in_child()
+    def _live(self, end: ChildEnd) -> int:
+        """Runs in a child: give up what is the worker's, then do the job."""
+        self._inbox.close()
         self._channel.close()
         self._runs.link.abandon()
         self._board.close()
-        ours.close()
-        for forked in (self._standby, self._running):
-            if forked is not None:
-                forked.end.close()
-        return child.run(
-            ChildEnd(theirs), parent=self._pid, modules=self._settings.modules
-        )
+        if self._running is not None:
+            self._running.end.close()
+        return child.run(end, parent=self._pid, modules=self._settings.modules)
 
     def _reap(self, now: float) -> None:
         for pid, how in process.reap():
             if self._running is not None and pid == self._running.pid:
                 self._running.listen(now, self._settings.exit_grace)
                 self._running.ended(how)
-            elif self._standby is not None and pid == self._standby.pid:
-                self._standby.end.close()
-                self._standby = None
+            else:
+                self._children.lost(pid)
 
     def _forget(self, end: WorkerEnd) -> None:
-        try:
+        # A child that closed its end was taken out of the poll then.
+        with suppress(KeyError):
             self._poll.unregister(end.fileno())
-        except KeyError:
-            pass  # it had closed its end, and was taken out then
         end.close()
-
-    def _discard_standby(self) -> None:
-        if self._standby is not None:
-            self._standby.end.close()
-            process.send(self._standby.pid, signal.SIGKILL)
-            self._standby = None
 
     # Redis
 
@@ -328,8 +312,7 @@ class Worker:
             self._stop = max(self._stop, Stop.QUIT)
             return
         self._show_idle(is_paused=is_paused)
-        if self._standby is None:
-            self._standby = self._fork()
+        self._children.fork_ahead()
         self._tell("idle", is_paused)
 
     def _leave(self) -> None:
@@ -385,7 +368,9 @@ class Worker:
         if self._running is not None:
             due = self._running.deadline(now)
             deadlines.extend([] if due is None else [due])
-        deadlines.extend(t for t in (self._orphan_at, self._give_up_at) if t is not None)
+        deadlines.extend(
+            t for t in (self._orphan_at, self._give_up_at) if t is not None
+        )
         return max(0.0, min(deadlines) - now) * 1000 + 0.5 if deadlines else None
 
     def _listen(self, job: Running, event: int) -> None:
@@ -447,10 +432,9 @@ class Worker:
     # Showing
 
     def _tell(self, kind: str, *values: object) -> None:
-        try:
+        # That the master is gone, the wait point says too.
+        with suppress(ChannelClosed):
             self._channel.send(kind, *values)
-        except ChannelClosed:
-            pass  # the end of file says the same, at the wait point
 
     def _show(self, phase: Phase, job: Running | None = None) -> None:
         pid, began = (job.pid, job.began) if job else (0, 0)

@@ -55,6 +55,8 @@ class Zygote:
                     self._spawn(*message)
         except ChannelClosed:
             return 0
+        finally:
+            self._inbox.close()
 
     def _spawn(self, order: list[str], fds: list[int]) -> None:
         """Fork a process that forks a worker and leaves."""
@@ -75,7 +77,7 @@ class Zygote:
 
     def _become_worker(self, queue_list: str, fds: list[int]) -> int:
         """Runs in the worker, with signals blocked."""
-        self._inbox.close_in_child()
+        self._inbox.close()
         self._channel.close()
         process.become_subreaper()
         process.set_title(titles.starting())
@@ -109,7 +111,8 @@ def _why(module: str, error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen") and frame.filename != __file__
+        if not frame.filename.startswith("<frozen")
+        and frame.filename != __file__
         and "importlib" not in frame.filename
     ]
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
@@ -137,7 +140,7 @@ def main(fd: int) -> int:
         received = channel.receive()
     except ChannelClosed:
         return 0
-    assert received is not None, "the socket said that there is a message"  # noqa: S101
+    assert received is not None, "the socket said that there is a message"
     _, values, log_values = received[0]
     settings = AppSettings.from_dict(values)
     log.configure(**log_values)

@@ -21,7 +21,9 @@ def redis_options(function: F) -> F:
             click.option(
                 "-r", "--redis", "url", metavar="URL", help="Redis to use [REDIS_URL]."
             ),
-            click.option("-N", "--namespace", metavar="NAME", help="Prefix of all keys."),
+            click.option(
+                "-N", "--namespace", metavar="NAME", help="Prefix of all keys."
+            ),
             click.option(
                 "-c",
                 "--config",

@@ -111,5 +111,7 @@ def _pool(queues: str | None, workers: int | None, count: str | None) -> dict[st
         try:
             workers = int(count)
         except ValueError:
-            raise ConfigError(f"COUNT is {count!r}, and must be a whole number") from None
+            raise ConfigError(
+                f"COUNT is {count!r}, and must be a whole number"
+            ) from None
     return {"queues": text, "workers": 1 if workers is None else workers}

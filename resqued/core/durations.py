@@ -11,7 +11,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 def seconds(value: object) -> float:
     """Return the seconds that a number or a text means; raise ValueError if none."""
     if isinstance(value, bool):
-        raise ValueError("not a duration")  # noqa: TRY004 - a value, not a caller
+        raise ValueError("not a duration")
     if isinstance(value, int | float):
         if value < 0:
             raise ValueError("negative")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from resqued.core.payload import DIRTY_EXIT, Fault
+from resqued.core.payload import DIRTY_EXIT, TERM_EXCEPTION, Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,9 @@ class Told:
     fault: Fault | None = None
 
 
-def judge(told: Told | None, ended: Exit, *, pid: int, reason: str = "") -> Fault | None:
+def judge(
+    told: Told | None, ended: Exit, *, pid: int, reason: str = ""
+) -> Fault | None:
     """Return why the run failed, or None if it succeeded.
 
     What the child told counts, however it ended afterwards. `os._exit(0)` is a
@@ -47,13 +49,22 @@ def judge(told: Told | None, ended: Exit, *, pid: int, reason: str = "") -> Faul
     why we ended the child, if we did.
     """
     if told is not None:
-        return told.fault
+        return _explain(told.fault, reason)
     if ended.code == 0:
         return None
     because = f": {reason}" if reason else ""
     if ended.code > 0:
-        return Fault(DIRTY_EXIT, f"Child process pid {pid} exited with {ended}{because}")
+        return Fault(
+            DIRTY_EXIT, f"Child process pid {pid} exited with {ended}{because}"
+        )
     return Fault(
         DIRTY_EXIT,
         f"Child process received unhandled signal pid {pid} {ended}{because}",
     )
+
+
+def _explain(fault: Fault | None, reason: str) -> Fault | None:
+    """Add to a job's own word of its termination why it was terminated."""
+    if fault is None or fault.exception != TERM_EXCEPTION or not reason:
+        return fault
+    return replace(fault, error=f"{fault.error}: {reason}")

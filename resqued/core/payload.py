@@ -179,7 +179,7 @@ def _bytes(text: bytes) -> bytes:
         return text
 
 
-def failure(  # noqa: PLR0913 - the fields of the format
+def failure(
     fault: Fault,
     *,
     payload: bytes,
@@ -247,7 +247,9 @@ def _clip(lines: Sequence[str]) -> list[str]:
     tail: list[str] = []
     for index in range(len(lines)):
         side, line = (
-            (head, lines[index // 2]) if index % 2 == 0 else (tail, lines[-1 - index // 2])
+            (head, lines[index // 2])
+            if index % 2 == 0
+            else (tail, lines[-1 - index // 2])
         )
         room -= min(len(line), 2_000)
         if room < 0:

@@ -7,7 +7,7 @@ whether asking again is safe.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -22,6 +22,9 @@ from resqued.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from redis import Redis
 
+# A part of a command.
+Word = str | bytes | int | float
+
 DEFAULT_URL = "redis://localhost:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 
@@ -34,11 +37,10 @@ TIMEOUT = 5.0
 HEALTH_CHECK = 30
 
 
-def connect(url: str, *, timeout: float = TIMEOUT, single: bool = False) -> Redis:
+def connect(url: str, *, timeout: float = TIMEOUT) -> Redis:
     """Return a client for url; nothing is sent yet.
 
-    A `single` client keeps one connection and is for one thread only. Raises
-    ConfigError if url is none that we understand.
+    Raises ConfigError if url is none that we understand.
     """
     check_url(url)
     try:
@@ -54,7 +56,6 @@ def connect(url: str, *, timeout: float = TIMEOUT, single: bool = False) -> Redi
             retry=Retry(NoBackoff(), 0),
             # Queue names are bytes to Redis; those that are not UTF-8 pass through.
             encoding_errors="surrogateescape",
-            **({"single_connection_client": True} if single else {}),
         )
     except (ValueError, TypeError, redis.RedisError) as error:
         raise ConfigError(f"redis url {redact(url)!r}: {error}") from None
@@ -80,13 +81,21 @@ def redact(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
 
 
+class ScriptUnknownError(StoreError):
+    """The server does not know the script of this digest."""
+
+
 @contextmanager
 def translated(url: str) -> Iterator[None]:
     """Turn every error of the redis package into a StoreError naming the server."""
     try:
         yield
     except redis.AuthenticationError as error:
-        raise StoreError(f"redis at {redact(url)} refused the login: {error}") from error
+        raise StoreError(
+            f"redis at {redact(url)} refused the login: {error}"
+        ) from error
+    except redis.exceptions.NoScriptError as error:
+        raise ScriptUnknownError(str(error)) from error
     except redis.RedisError as error:
         raise StoreError(f"redis at {redact(url)}: {_reason(error)}") from error
     except OSError as error:
@@ -99,25 +108,27 @@ def _reason(error: Exception) -> str:
 
 
 class Link:
-    """A client with its URL: what every part of the store works through."""
+    """A client with its URL: what every part of the store works through.
 
-    def __init__(
-        self, url: str, *, timeout: float = TIMEOUT, single: bool = False
-    ) -> None:
+    May be used by several threads, and after a fork: each takes a connection of
+    its own from the pool.
+    """
+
+    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
         self.url = url
-        self.redis: Any = connect(url, timeout=timeout, single=single)
+        self._redis: Any = connect(url, timeout=timeout)
 
-    def call(self, *command: str | bytes | float) -> Any:
+    def call(self, *command: Word) -> Any:
         """Send one command and return its reply."""
         with translated(self.url):
-            return self.redis.execute_command(*command)
+            return self._redis.execute_command(*command)
 
-    def pipeline(self, commands: list[tuple[str | bytes | float, ...]]) -> list[Any]:
+    def pipeline(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send commands in one write, as Ruby does, and return their replies."""
         if not commands:
             return []
         with translated(self.url):
-            pipe = self.redis.pipeline(transaction=False)
+            pipe = self._redis.pipeline(transaction=False)
             for command in commands:
                 pipe.execute_command(*command)
             replies: list[Any] = pipe.execute()
@@ -129,21 +140,96 @@ class Link:
 
     def time(self) -> float:
         """Return the server's clock, in whole seconds, as Ruby reads it (2.3)."""
+        return float(_seconds(self.call("TIME")))
+
+    def close(self) -> None:
+        """Close the connections; the next command opens new ones."""
+        self._redis.close()
+        self._redis.connection_pool.disconnect()
+
+
+def _seconds(reply: Any) -> Any:
+    # redis-py answers a pair of numbers, a bare connection a list of texts.
+    return reply[0]
+
+
+class SingleLink(Link):
+    """A link of one connection and one thread, for the daemon's processes.
+
+    The connection is the process's own: it can be waited on, carries tracking,
+    and is given up in a forked child without a word to the server.
+    """
+
+    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
+        super().__init__(url, timeout=timeout)
+        self._connection: Any = self._redis.connection_pool.make_connection()
+
+    def call(self, *command: Word) -> Any:
+        """Send one command and return its reply."""
         with translated(self.url):
-            seconds, _ = self.redis.time()
-            return float(seconds)
+            self._connection.send_command(*command)
+            return self._connection.read_response()
+
+    def pipeline(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+        """Send commands in one write and return their replies.
+
+        All replies are read, whatever they are; then the first error is raised.
+        """
+        if not commands:
+            return []
+        with translated(self.url):
+            self._connection.connect()
+            packed = self._connection.pack_commands(commands)
+            self._connection.send_packed_command(packed)
+            replies = [self._reply() for _ in commands]
+            for reply in replies:
+                if isinstance(reply, redis.ResponseError):
+                    raise reply
+            return replies
+
+    def _reply(self) -> Any:
+        try:
+            return self._connection.read_response()
+        except redis.ResponseError as error:
+            return error
+
+    def listen(self, heard: Callable[[Any], Any]) -> bool:
+        """Turn tracking on; call heard with each message. False: not to be had.
+
+        CLIENT TRACKING needs RESP3; a proxy or an ACL may not let it through.
+        """
+        with translated(self.url):
+            self._connection.connect()
+            parser = self._connection._parser
+            parser.set_invalidation_push_handler(heard)
+        try:
+            self.call("CLIENT", "TRACKING", "ON")
+        except StoreError:
+            self.ping()
+            return False
+        return True
+
+    def drain(self) -> None:
+        """Take in the messages that have arrived; raise StoreError at end of file."""
+        with translated(self.url):
+            while self._connection.can_read(timeout=0):
+                self._connection.read_response(push_request=True)
+
+    def fileno(self) -> int | None:
+        """Return the descriptor to wait on, or None without a connection."""
+        sock = self._connection._sock
+        return None if sock is None else int(sock.fileno())
 
     def abandon(self) -> None:
-        """Give a single connection up in a forked child.
+        """Give the connection up in a forked child.
 
         Only this process's descriptor is closed: the parent goes on using the
         connection, so nothing may be said on it, not even a TLS goodbye.
         """
-        sock = getattr(self.redis.connection, "_sock", None)
+        sock = self._connection._sock
         if sock is not None:
             sock.close()
 
     def close(self) -> None:
-        """Close the connections; the next command opens new ones."""
-        self.redis.close()
-        self.redis.connection_pool.disconnect()
+        """Close the connection; the next command opens a new one."""
+        self._connection.disconnect()

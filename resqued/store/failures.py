@@ -78,9 +78,7 @@ class Failures:
         """Return up to count failures, newest first, after the start newest."""
         if count <= 0:
             return []
-        found = self._link.call(
-            "LRANGE", self._keys.failed, -start - count, -start - 1
-        )
+        found = self._link.call("LRANGE", self._keys.failed, -start - count, -start - 1)
         return [Failure(entry) for entry in reversed(found)]
 
     def oldest_first(self) -> Iterator[Failure]:
@@ -107,7 +105,9 @@ class Failures:
 
     def find(self, failure_id: str) -> Failure | None:
         """Return the failure of this id, or None."""
-        return next((f for f in self.newest_first() if f.id.startswith(failure_id)), None)
+        return next(
+            (f for f in self.newest_first() if f.id.startswith(failure_id)), None
+        )
 
     def retry(self, failure: Failure) -> bool:
         """Enqueue the job again and mark the failure; False if it is not there.
@@ -121,7 +121,12 @@ class Failures:
             RETRY(
                 self._link,
                 (keys.failed, keys.queues, keys.queue(queue)),
-                (failure.entry, payload.retried(failure.entry, time.time()), queue, job),
+                (
+                    failure.entry,
+                    payload.retried(failure.entry, time.time()),
+                    queue,
+                    job,
+                ),
             )
         )
 

@@ -9,7 +9,7 @@ from operator import itemgetter
 from resqued.core import payload
 from resqued.core.keys import Keys
 from resqued.errors import PayloadError
-from resqued.store.connection import Link
+from resqued.store.connection import Link, Word
 from resqued.store.script import Script
 
 REMOVE_QUEUE = Script("remove_queue")
@@ -38,7 +38,7 @@ class Queues:
         keys, total = self._keys, 0
         stream = iter(jobs)
         while batch := list(islice(stream, BATCH)):
-            commands: list[tuple[str | bytes | float, ...]] = []
+            commands: list[tuple[Word, ...]] = []
             for queue, group in groupby(batch, key=itemgetter(0)):
                 texts = [text for _, text in group]
                 commands.append(("SADD", keys.queues, queue))

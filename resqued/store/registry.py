@@ -136,9 +136,7 @@ class Registry:
     def take_prune_lock(self, owner: str) -> bool:
         """Take the lock that Ruby's pruners take too; it falls of itself."""
         key = self._keys.prune_lock
-        return bool(
-            self.link.call("SET", key, owner, "EX", PRUNE_LOCK_SECONDS, "NX")
-        )
+        return bool(self.link.call("SET", key, owner, "EX", PRUNE_LOCK_SECONDS, "NX"))
 
     def counts(self, ids: Sequence[str]) -> list[tuple[int, int]]:
         """Return how many jobs each worker processed and failed."""

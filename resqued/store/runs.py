@@ -15,7 +15,7 @@ from resqued.core import payload
 from resqued.core.jsontext import quote
 from resqued.core.keys import Keys
 from resqued.core.queues import QueueList
-from resqued.store.connection import Link
+from resqued.store.connection import SingleLink
 from resqued.store.script import Script
 
 RESERVE = Script("reserve")
@@ -64,7 +64,13 @@ class Runs:
     """One worker's view of the store."""
 
     def __init__(
-        self, link: Link, keys: Keys, *, worker_id: str, identity: str, queues: QueueList
+        self,
+        link: SingleLink,
+        keys: Keys,
+        *,
+        worker_id: str,
+        identity: str,
+        queues: QueueList,
     ) -> None:
         self.link = link
         self.worker_id = worker_id
@@ -112,7 +118,12 @@ class Runs:
         keys = self._keys
         reply = HEARTBEAT(
             self.link,
-            (keys.workers, keys.started(self.worker_id), keys.heartbeats, keys.identities),
+            (
+                keys.workers,
+                keys.started(self.worker_id),
+                keys.heartbeats,
+                keys.identities,
+            ),
             (self.worker_id, self.identity, self._started, self._beat()),
         )
         return bool(reply)
@@ -142,7 +153,7 @@ class Runs:
         Answers the job that is held already, if an earlier reply was lost.
         """
         answer = self._ask(ending, reserve=False)
-        assert answer is not None, "only a reservation can be stale"  # noqa: S101
+        assert answer is not None, "only a reservation can be stale"
         return answer
 
     def _ask(self, ending: Ending | None, *, reserve: bool) -> Answer | None:

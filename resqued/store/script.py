@@ -8,10 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import redis
-
-from resqued.store.connection import Link, translated
-
+from resqued.store.connection import Link, ScriptUnknownError, Word
 
 _FOLDER = Path(__file__).parent.parent / "lua"
 
@@ -33,9 +30,7 @@ class Script:
         self, link: Link, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes]]]
     ) -> list[Any]:
         """Run the script once for each (keys, args), all in one round trip."""
-        commands: list[tuple[str | bytes | float, ...]] = [
-            ("SCRIPT", "LOAD", self._text)
-        ]
+        commands: list[tuple[Word, ...]] = [("SCRIPT", "LOAD", self._text)]
         for keys, args in calls:
             commands.append(("EVALSHA", self._digest, len(keys), *keys, *args))
         return link.pipeline(commands)[1:]
@@ -47,9 +42,7 @@ class Script:
         args: Sequence[str | bytes],
     ) -> Any:
         """Run the script; the server learns it when it does not know it yet."""
-        with translated(link.url):
-            call = link.redis.execute_command
-            try:
-                return call("EVALSHA", self._digest, len(keys), *keys, *args)
-            except redis.exceptions.NoScriptError:
-                return call("EVAL", self._text, len(keys), *keys, *args)
+        try:
+            return link.call("EVALSHA", self._digest, len(keys), *keys, *args)
+        except ScriptUnknownError:
+            return link.call("EVAL", self._text, len(keys), *keys, *args)

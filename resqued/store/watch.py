@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from resqued.core.keys import Keys
 from resqued.core.queues import QueueList
-from resqued.errors import StoreError
-from resqued.store.connection import Link, translated
+from resqued.store.connection import SingleLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,39 +28,23 @@ class Watch:
     """The master's look at the queues, over a connection of its own."""
 
     def __init__(self, url: str, keys: Keys, *, timeout: float) -> None:
-        self._link = Link(url, timeout=timeout, single=True)
+        self._link = SingleLink(url, timeout=timeout)
         self._keys = keys
-        self._is_open = False
         self.is_tracking = False
 
     def open(self) -> None:
         """Connect and turn tracking on, where the server has it."""
-        with translated(self._link.url):
-            connection = self._link.redis.connection
-            connection.connect()
-            self._is_open = True
-            # Messages may arrive among replies; the look that they ask for
-            # follows every reply anyway, so they are only counted as seen.
-            connection._parser.set_invalidation_push_handler(_seen)  # noqa: SLF001
-        try:
-            self._link.call("CLIENT", "TRACKING", "ON")
-            self.is_tracking = True
-        except StoreError:
-            # No RESP3, a proxy, or an ACL without the command: poll.
-            self.is_tracking = False
-            self._link.ping()
+        # A message may arrive among replies; the look that it asks for is due
+        # after every reply anyway.
+        self.is_tracking = self._link.listen(_heard)
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""
-        sock = getattr(self._link.redis.connection, "_sock", None)
-        return sock.fileno() if self._is_open and sock is not None else None
+        return self._link.fileno()
 
     def drain(self) -> None:
         """Read the messages that have arrived; raise StoreError at end of file."""
-        connection = self._link.redis.connection
-        with translated(self._link.url):
-            while connection.can_read(timeout=0):
-                connection.read_response(push_request=True)
+        self._link.drain()
 
     def look(self, lists: Iterable[QueueList]) -> Look:
         """Read the lengths of all queues that the lists mean, and the pause key.
@@ -85,9 +68,8 @@ class Watch:
 
     def close(self) -> None:
         """Give the connection up; open makes a new one."""
-        self._is_open = False
         self._link.close()
 
 
-def _seen(message: object) -> object:
+def _heard(message: object) -> object:
     return message

@@ -1,0 +1,85 @@
+"""Forking children ahead of their jobs, on the worker's side.
+
+Runs in the worker. A job then starts with a write, not with a fork: the next
+child waits for it already while the last one runs.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from signal import SIGKILL
+
+from resqued import process
+from resqued.handover import ChildEnd, WorkerEnd
+from resqued.process import Pid
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A child that was forked ahead."""
+
+    pid: Pid
+    end: WorkerEnd
+
+
+class Children:
+    """The child that stands by, and the making of it.
+
+    `live` is the whole of a child's life, given its end of the socket.
+    """
+
+    def __init__(self, live: Callable[[ChildEnd], int]) -> None:
+        self._live = live
+        self._standby: Forked | None = None
+
+    @property
+    def standby_pid(self) -> Pid | None:
+        """The child that waits for a job, if there is one."""
+        return None if self._standby is None else self._standby.pid
+
+    def take(self) -> Forked:
+        """Return a child for a job; raise OSError if there is none to be had."""
+        forked = self._standby or self._fork()
+        self._standby = None
+        return forked
+
+    def fork_ahead(self) -> None:
+        """Have a child stand by; without one the next job waits for a fork."""
+        if self._standby is None:
+            try:
+                self._standby = self._fork()
+            except OSError:
+                return  # take tries again, and says why
+
+    def lost(self, pid: Pid) -> None:
+        """Note that a child has died; its place stays empty until the next job."""
+        if self._standby is not None and pid == self._standby.pid:
+            self._standby.end.close()
+            self._standby = None
+
+    def discard(self) -> None:
+        """End the child that stands by: there will be no job for it."""
+        if self._standby is not None:
+            self._standby.end.close()
+            process.send(self._standby.pid, SIGKILL)
+            self._standby = None
+
+    def _fork(self) -> Forked:
+        ours, theirs = socket.socketpair()
+        try:
+            pid = process.fork_child(lambda: self._become_child(ours, theirs))
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return Forked(pid, WorkerEnd(ours))
+
+    def _become_child(self, ours: socket.socket, theirs: socket.socket) -> int:
+        """Runs in the child, which holds no other child's socket either."""
+        ours.close()
+        if self._standby is not None:
+            self._standby.end.close()
+        return self._live(ChildEnd(theirs))
