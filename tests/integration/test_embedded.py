@@ -43,7 +43,7 @@ def taken_port() -> Iterator[int]:
 
 def is_alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
@@ -60,6 +60,11 @@ def run_python(code: str, *args: object) -> subprocess.Popen[str]:
         text=True,
         cwd=ROOT,
     )
+
+
+def read_pid(starter: subprocess.Popen[str]) -> int:
+    assert starter.stdout
+    return int(starter.stdout.readline())
 
 
 START = """
@@ -271,7 +276,7 @@ def test_a_server_ends_with_the_process_that_started_it(
     tmp_path: Path, server_binary: Path | None, end: str
 ) -> None:
     with run_python(START, tmp_path, "stay", server_binary) as starter:
-        pid = int(starter.stdout.readline())
+        pid = read_pid(starter)
         assert is_alive(pid)
         if end == "kill":
             starter.kill()
@@ -283,7 +288,7 @@ def test_a_detached_server_outlives_its_starter_and_is_found_again(
     tmp_path: Path, server_binary: Path | None
 ) -> None:
     with run_python(START, tmp_path, "detach", server_binary) as starter:
-        pid = int(starter.stdout.readline())
+        pid = read_pid(starter)
         starter.kill()
         starter.communicate()
     server = EmbeddedServer.find(tmp_path)

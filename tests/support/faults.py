@@ -1,0 +1,110 @@
+"""Killing a worker at an exact point of a job's life.
+
+Loaded beside the jobs with `-a`; FAULT_POINT names the point. Steps of the worker
+are wrapped in the zygote, so every worker forked from it has them. Each job is
+struck once at most: its arguments are noted in a file first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from resqued.handover import WorkerEnd
+from resqued.running import Running
+from resqued.worker import Worker
+
+POINTS = (
+    "after-reserve",
+    "before-handing-over",
+    "while-the-child-runs",
+    "after-the-result",
+    "before-settling",
+    "after-settling",
+)
+
+
+def strike(payload: bytes) -> None:
+    """Kill this worker with SIGKILL, if this job has not been struck before."""
+    struck = Path(os.environ["FAULT_FOLDER"], payload.hex())
+    try:
+        struck.touch(exist_ok=False)
+    except FileExistsError:
+        return
+    fifo = os.environ.get("FAULT_FIFO")
+    if fifo:
+        # The test does something to the network first, and says when it has.
+        Path(fifo, "told").write_text(f"{os.getpid()}\n")
+        Path(fifo, "go").read_text()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wrap(owner: type, name: str, before: Callable[..., None] | None, after: Any) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if before is not None:
+            before(self, *args)
+        result = original(self, *args, **kwargs)
+        if after is not None:
+            after(self, result, *args)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+held: dict[str, bytes] = {}
+
+
+def remember(_worker: Worker, answer: Any) -> None:
+    if answer.held is not None:
+        held["payload"] = answer.held.payload
+
+
+def has_result(running: Running, *_: Any) -> None:
+    if running._told is not None:
+        strike(running.held.payload)
+
+
+def settles(worker: Worker) -> None:
+    if worker._ending is not None:
+        strike(held["payload"])
+
+
+def settled(worker: Worker, answer: Any) -> None:
+    if "payload" in held and answer.settled.value == 1:
+        strike(held["payload"])
+
+
+point = os.environ["FAULT_POINT"]
+wrap(Worker, "_take_in", remember, None)
+match point:
+    case "after-reserve":
+        wrap(
+            Worker,
+            "_take_in",
+            lambda _, answer: strike(answer.held.payload) if answer.held else None,
+            None,
+        )
+    case "before-handing-over":
+        wrap(WorkerEnd, "give", lambda _, _queue, payload: strike(payload), None)
+    case "while-the-child-runs":
+        wrap(
+            Worker,
+            "_hand_over",
+            None,
+            lambda worker, *_: strike(worker._running.held.payload),
+        )
+    case "after-the-result":
+        wrap(Running, "listen", None, has_result)
+    case "before-settling":
+        wrap(Worker, "_ask", settles, None)
+    case "after-settling":
+        wrap(Worker, "_ask", None, settled)
+    case None:
+        pass  # imported by the tests themselves, for POINTS
+    case point:
+        raise ValueError(point)

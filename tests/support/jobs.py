@@ -1,0 +1,126 @@
+"""Jobs for the tests: each tells Redis that it ran, then does what its name says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import redis
+
+import resqued
+
+
+def note(key: str, value: Any) -> None:
+    """Tell the test something, through the Redis under test."""
+    with redis.Redis.from_url(os.environ["TEST_REDIS_URL"]) as client:
+        client.rpush(key, str(value))
+
+
+@resqued.job(queue="default", name="Run")
+def run(number: int) -> None:
+    """Tell that it ran, with its number."""
+    note("runs", number)
+
+
+@resqued.job(queue="default", name="Noop")
+def noop(*_: Any) -> None:
+    """Do nothing, at full speed."""
+
+
+@resqued.job(queue="default", name="Fail")
+def fail(number: int) -> None:
+    note("runs", number)
+    raise ValueError(f"failed on purpose: {number}")
+
+
+@resqued.job(queue="default", name="Sleep")
+def sleep(seconds: float, number: int = 0) -> None:
+    note("started", number or os.getpid())
+    time.sleep(seconds)
+    note("runs", number)
+
+
+@resqued.job(queue="default", name="Stubborn")
+def stubborn(seconds: float) -> None:
+    """Take no notice of SIGTERM, nor of what it raises."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    note("started", os.getpid())
+    time.sleep(seconds)
+
+
+@resqued.job(queue="default", name="Swallow")
+def swallow(seconds: float) -> None:
+    """Catch whatever is raised inside, and be done."""
+    note("started", os.getpid())
+    try:
+        time.sleep(seconds)
+    except resqued.JobTerminated:
+        note("runs", "swallowed")
+
+
+@resqued.job(queue="default", name="Family")
+def family(seconds: float) -> None:
+    """Start processes of every kind that survives a careless kill."""
+    shell = f"trap '' TERM; sleep {seconds} & echo $!; wait"
+    pids = []
+    for command in (
+        ["sleep", str(seconds)],
+        ["setsid", "sleep", str(seconds)],
+        ["sh", "-c", shell],
+    ):
+        started = subprocess.Popen(command, stdout=subprocess.PIPE)
+        pids.append(started.pid)
+        if command[0] == "sh" and started.stdout is not None:
+            pids.append(int(started.stdout.readline()))
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if (daemon := os.fork()) == 0:
+            os.execvp("sleep", ["sleep", str(seconds)])
+        os.write(write, str(daemon).encode())
+        os._exit(0)
+    os.wait3(0)
+    pids.append(int(os.read(read, 20)))
+    note("family", " ".join(map(str, pids)))
+    time.sleep(seconds)
+
+
+@resqued.job(queue="default", name="Die")
+def die(number: int) -> None:
+    """Die by a signal."""
+    os.kill(os.getpid(), number)
+    time.sleep(10)
+
+
+@resqued.job(queue="default", name="Leave")
+def leave(status: int) -> None:
+    """Leave without going back."""
+    os._exit(status)
+
+
+@resqued.job(queue="default", name="Raise")
+def raise_(name: str) -> None:
+    """Raise what is no Exception."""
+    if name == "SystemExit":
+        sys.exit(3)
+    raise {"KeyboardInterrupt": KeyboardInterrupt, "GeneratorExit": GeneratorExit}[name]
+
+
+@resqued.job(queue="default", name="Fork")
+def fork() -> None:
+    """Fork, and return in both processes."""
+    os.fork()
+
+
+class Archive:
+    """A job in the original's form, found by its path."""
+
+    queue = "default"
+
+    @staticmethod
+    def perform(number: int) -> None:
+        note("runs", number)
