@@ -34,10 +34,9 @@ class Children:
         self._live = live
         self._standby: Forked | None = None
 
-    @property
-    def standby_pid(self) -> Pid | None:
-        """The child that waits for a job, if there is one."""
-        return None if self._standby is None else self._standby.pid
+    def standby(self) -> set[int]:
+        """Return the child that waits for a job, if there is one."""
+        return set() if self._standby is None else {self._standby.pid}
 
     def take(self) -> Forked:
         """Return a child for a job; raise OSError if there is none to be had."""

@@ -6,7 +6,7 @@ what that means for the job is decided in core.outcome and core.escalation.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from signal import SIGKILL, SIGTERM
 
@@ -39,7 +39,7 @@ class Running:
         self._exit_by: float | None = None
         self._escalation: Escalation | None = None
         self._family: Family | None = None
-        self._spared: Collection[int] = ()
+        self._spared: Callable[[], Collection[int]] = tuple
 
     def listen(self, now: float, exit_grace: float) -> None:
         """Take in what the child says; from then on it has exit_grace to leave."""
@@ -54,7 +54,12 @@ class Running:
         self._exit = how
 
     def end_job(
-        self, reason: str, *, now: float, grace: float, spared: Collection[int]
+        self,
+        reason: str,
+        *,
+        now: float,
+        grace: float,
+        spared: Callable[[], Collection[int]],
     ) -> None:
         """Begin to end the job: terminate, grace, kill. Once only."""
         if self._escalation is None:

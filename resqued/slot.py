@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from resqued.board import Board, Phase, Status
 from resqued.channel import Channel, ChannelClosed
 from resqued.core.backoff import Backoff
+from resqued.core.outcome import Exit
 from resqued.core.queues import QueueList
 from resqued.process import Pid
 
@@ -70,8 +71,12 @@ class Slot:
     is_done: bool = False
 
 
-def died_young(worker: WorkerHandle, status: Status, now: float) -> bool:
-    """Say whether a worker died of itself, not of its work: its slot then waits."""
+def died_young(worker: WorkerHandle, status: Status, how: Exit, now: float) -> bool:
+    """Say whether a worker died of itself, not of its work: its slot then waits.
+
+    Killed with a job in reach, it is replaced at once, however often.
+    """
     if not worker.is_ready:
         return True
-    return status.phase is not Phase.RUNNING and now - worker.spawned_at < INFANCY
+    is_infant = now - worker.spawned_at < INFANCY
+    return is_infant and (how.code >= 0 or status.phase is Phase.WAITING)

@@ -293,7 +293,7 @@ class Supervisor:
             slot.is_done = self._config.app.burst
             return
         self._log.warning("worker_died", worker=worker.worker_id, reason=str(how))
-        if not died_young(worker, status, now):
+        if not died_young(worker, status, how, now):
             slot.backoff = slot.backoff.succeeded()
             return
         slot.backoff = slot.backoff.failed(now, random.random())
@@ -308,12 +308,16 @@ class Supervisor:
         """Return what is left of a dead worker's job: its child, and its children."""
         if not status.child:
             return None
-        spared = {worker.pid for worker in self._workers() if worker.pid is not None}
-        if self._zygote is not None:
-            spared.add(self._zygote.pid)
-        family = Family(status.child, spared=spared, since=status.began)
+        family = Family(status.child, spared=self._spared, since=status.began)
         family.send(signal.SIGKILL)
         return family
+
+    def _spared(self) -> set[int] | None:
+        """Return our workers and zygote; None while one has not said its name."""
+        pids = {worker.pid for worker in self._workers()}
+        if self._zygote is not None:
+            pids.add(self._zygote.pid)
+        return None if None in pids else {pid for pid in pids if pid is not None}
 
     # Signals
 

@@ -191,12 +191,11 @@ class Worker:
 
     def _end_job(self, reason: str, now: float) -> None:
         if self._running is not None:
-            standby = self._children.standby_pid
             self._running.end_job(
                 reason,
                 now=now,
                 grace=self._settings.grace,
-                spared=() if standby is None else (standby,),
+                spared=self._children.standby,
             )
 
     # Children

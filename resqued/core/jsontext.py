@@ -11,7 +11,8 @@ import json
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
-# Ruby's generator and parser refuse more (json gem, max_nesting).
+# Ruby's generator and parser refuse more (json gem, max_nesting), counted from
+# the outside of the whole text.
 MAX_DEPTH = 100
 
 
@@ -24,15 +25,18 @@ class Unencodable(ValueError):  # noqa: N818 - a finding, not an error of ours
         super().__init__(f"{place} {reason}")
 
 
-def encode(value: object, place: str = "value") -> str:
-    """Return the JSON text of value; raise Unencodable naming place."""
+def encode(value: object, place: str = "value", *, depth: int = 0) -> str:
+    """Return the JSON text of value; raise Unencodable naming place.
+
+    `depth` says how many lists and objects the text is to stand in.
+    """
     out: list[str] = []
-    _write(value, place, 0, out)
+    _write(value, place, depth, out)
     return "".join(out)
 
 
 def quote(text: str) -> str:
-    """Return text as a JSON string; what UTF-8 cannot hold becomes U+FFFD."""
+    """Return text as a JSON string; what UTF-8 cannot hold becomes `?`."""
     return encode_basestring(text.encode("utf-8", "replace").decode("utf-8"))
 
 
@@ -45,9 +49,10 @@ def decode(raw: bytes | str) -> Any:
     text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
+        has_surrogate = "\\u" in text and _has_surrogate(value)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if "\\u" in text and _has_surrogate(value):
+    if has_surrogate:
         raise ValueError("a lone surrogate is no character")
     return value
 
@@ -78,7 +83,10 @@ def _write(value: object, place: str, depth: int, out: list[str]) -> None:
             out.append(_float(value, place))
         case list() | tuple() | dict():
             if depth >= MAX_DEPTH:
-                raise Unencodable(place, f"is nested more than {MAX_DEPTH} deep")
+                whole = place.partition("[")[0]
+                raise Unencodable(
+                    whole, f"is nested too deep: {MAX_DEPTH} levels in all is the limit"
+                )
             _write_container(value, place, depth + 1, out)
         case _:
             raise Unencodable(place, f"is {_describe(value)}, which JSON cannot hold")

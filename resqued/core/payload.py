@@ -8,6 +8,7 @@ languages read, such as Resque::DirtyExit, stand here and nowhere else.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ UNKNOWN_JOB = "<Unknown Job>"
 # front end. Characters, so that a cut never splits one.
 MAX_ERROR = 16_000
 MAX_BACKTRACE = 48_000
+_MAX_LINE = 2_000
+# Quotes and a comma: a line counts even if it is empty.
+_LINE_EXTRA = 3
+
+# An argument stands in the list of them, in the payload, in a failure entry.
+_ARGUMENT_DEPTH = 3
+_PAYLOAD_DEPTH = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,8 @@ def encode_job(class_name: str, args: Sequence[object]) -> str:
     out = []
     for index, value in enumerate(args):
         try:
-            out.append(jsontext.encode(value, f"argument {index + 1}"))
+            place = f"argument {index + 1}"
+            out.append(jsontext.encode(value, place, depth=_ARGUMENT_DEPTH))
         except jsontext.Unencodable as error:
             raise ArgumentError(f"{class_name}: {error}") from None
     return f'{{"class":{_class_text(class_name)},"args":[{",".join(out)}]}}'
@@ -133,15 +142,19 @@ def readable(raw: bytes) -> str:
     string of its text, or of its bytes as Latin-1 where it is not UTF-8.
     """
     try:
-        return jsontext.encode(jsontext.decode(raw))
+        return jsontext.encode(jsontext.decode(raw), depth=_PAYLOAD_DEPTH)
     except UnicodeDecodeError:
         return jsontext.quote(raw.decode("latin-1"))
     except ValueError:
         return jsontext.quote(raw.decode("utf-8"))
 
 
-# What reserve.lua puts between the parts of a worker record.
+# What reserve.lua writes before the payload, as Ruby does. The form of the time
+# tells it from node-resque's records, which may go on after the payload.
 _PAYLOAD_KEY = b',"payload":'
+_OUR_HEAD = re.compile(
+    rb'\{"queue":"(?:[^"\\]|\\.)*","run_at":"[\d-]{10}T[\d:]{8}Z"', re.DOTALL
+)
 
 
 def decode_held(record: bytes) -> Held:
@@ -151,11 +164,11 @@ def decode_held(record: bytes) -> Held:
     untouched; others are decoded. Raises PayloadError for what is neither.
     """
     head, found, tail = record.partition(_PAYLOAD_KEY)
-    if found and head.startswith(b'{"queue":') and tail.endswith(b"}"):
+    if found and _OUR_HEAD.fullmatch(head) and tail.endswith(b"}"):
         try:
             value = jsontext.decode(head + b"}")
-            return Held(str(value["queue"]), str(value["run_at"]), _bytes(tail[:-1]))
-        except (ValueError, KeyError):
+            return Held(value["queue"], value["run_at"], _bytes(tail[:-1]))
+        except ValueError:
             pass  # not ours after all: the general way below
     try:
         value = jsontext.decode(record)
@@ -163,8 +176,15 @@ def decode_held(record: bytes) -> Held:
         raise PayloadError(f"worker record is not JSON: {error}") from None
     if not isinstance(value, dict) or "payload" not in value:
         raise PayloadError("worker record holds no payload")
-    payload = jsontext.encode(value["payload"]).encode()
-    return Held(str(value.get("queue", "")), str(value.get("run_at", "")), payload)
+    try:
+        payload = jsontext.encode(value["payload"], "payload").encode()
+    except jsontext.Unencodable as error:
+        raise PayloadError(f"worker record: {error}") from None
+    return Held(_text(value.get("queue")), _text(value.get("run_at")), payload)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _bytes(text: bytes) -> bytes:
@@ -207,7 +227,15 @@ def retried(entry: bytes, now: float) -> bytes:
     """
     value = decode_failure(entry)
     value["retried_at"] = failed_at(now)
-    return jsontext.encode(value).encode()
+    return _rewrite(value, "the failure", depth=0).encode()
+
+
+def _rewrite(value: object, place: str, *, depth: int) -> str:
+    """Return the text of a value that was read from an entry of any origin."""
+    try:
+        return jsontext.encode(value, place, depth=depth)
+    except jsontext.Unencodable as error:
+        raise PayloadError(f"nothing to retry: {error}") from None
 
 
 def decode_failure(entry: bytes) -> dict[str, Any]:
@@ -230,18 +258,20 @@ def retry_job(entry: bytes) -> tuple[str, str]:
     value = decode_failure(entry)
     job = value.get("payload")
     queue = value.get("queue")
-    if not isinstance(job, dict) or not isinstance(job.get("class"), str):
+    name = job.get("class") if isinstance(job, dict) else None
+    if not isinstance(job, dict) or not isinstance(name, str) or not name:
         raise PayloadError("nothing to retry: the payload is not a job")
     if not isinstance(queue, str) or not queue:
         raise PayloadError("nothing to retry: the failure names no queue")
-    args = jsontext.encode(job.get("args") or [])
-    return queue, f'{{"class":{jsontext.quote(job["class"])},"args":{args}}}'
+    args = _arguments(job.get("args"))
+    text = _rewrite(args, "its arguments", depth=_ARGUMENT_DEPTH - 1)
+    return queue, f'{{"class":{jsontext.quote(name)},"args":{text}}}'
 
 
 def _clip(lines: Sequence[str]) -> list[str]:
     """Keep the head and the tail of a backtrace that is too long to store."""
     room = MAX_BACKTRACE
-    if sum(map(len, lines)) <= room:
+    if sum(map(len, lines)) + _LINE_EXTRA * len(lines) <= room:
         return list(lines)
     head: list[str] = []
     tail: list[str] = []
@@ -251,12 +281,13 @@ def _clip(lines: Sequence[str]) -> list[str]:
             if index % 2 == 0
             else (tail, lines[-1 - index // 2])
         )
-        room -= min(len(line), 2_000)
+        room -= min(len(line), _MAX_LINE) + _LINE_EXTRA
         if room < 0:
             break
-        side.append(_cut(line, 2_000))
+        side.append(_cut(line, _MAX_LINE))
     omitted = len(lines) - len(head) - len(tail)
-    return [*head, f"  … {omitted} lines left out …", *reversed(tail)]
+    gap = [f"  … {omitted} lines left out …"] if omitted else []
+    return [*head, *gap, *reversed(tail)]
 
 
 def _cut(text: str, limit: int) -> str:

@@ -79,9 +79,8 @@ def settled(worker: Worker, answer: Any) -> None:
         strike(held["payload"])
 
 
-point = os.environ["FAULT_POINT"]
 wrap(Worker, "_take_in", remember, None)
-match point:
+match os.environ.get("FAULT_POINT"):
     case "after-reserve":
         wrap(
             Worker,

@@ -1,0 +1,134 @@
+"""What is to be archived: the package folders of a source tree, and their files.
+
+Taken down before any job runs, so that the archives can be held against it. The
+jobs have ways of their own to walk a folder: a fault in one would show.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resqued.demo import DemoError
+
+# What a package manager or an interpreter put there is no source.
+NO_SOURCE = frozenset({"__pycache__", "site-packages", "dist-packages"})
+
+
+@dataclass(slots=True)
+class Folder:
+    """A folder and what its archive must hold, by the names in the archive.
+
+    `unreadable` are files that this user may not read, with their sizes;
+    `left_out` tells of everything that no archive can hold, and why.
+    """
+
+    path: Path
+    files: dict[str, int] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, int] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which begins every name in the archive."""
+        return self.path.name
+
+    @property
+    def size(self) -> int:
+        """The bytes that the archive holds."""
+        return sum(self.files.values())
+
+
+def scan(source: Path, tick: Callable[[], None]) -> tuple[list[Folder], list[str]]:
+    """Return the package folders of a tree, largest first, and what is left out.
+
+    Without a package, every folder with files counts. Calls tick as it goes.
+    Raises DemoError if there is nothing to archive.
+    """
+    candidates, left_out = _candidates(source)
+    packages = [path for path in candidates if (path / "__init__.py").is_file()]
+    try:
+        folders = [_take_down(path, tick) for path in packages or candidates]
+    except OSError as error:
+        # Somebody changes it at this very moment: no good tree for a demo.
+        raise DemoError(f"{error.filename}: {error.strerror}") from error
+    if not packages:
+        folders = [folder for folder in folders if folder.files]
+    if not folders:
+        raise DemoError(f"source tree {source} holds no folder with files to archive")
+    left_out += [reason for folder in folders for reason in folder.left_out]
+    # The largest first, or one worker ends up busy while the others wait.
+    return sorted(folders, key=lambda folder: (-folder.size, folder.name)), left_out
+
+
+def _candidates(source: Path) -> tuple[list[Path], list[str]]:
+    found, left_out = [], []
+    try:
+        with os.scandir(source) as entries:
+            names = sorted(
+                entry.name
+                for entry in entries
+                # A symlink may lead out of the tree, or be a folder met twice.
+                if entry.is_dir(follow_symlinks=False) and entry.name not in NO_SOURCE
+            )
+    except OSError as error:
+        raise DemoError(
+            f"source tree {source} cannot be read: {error.strerror}"
+        ) from error
+    for name in names:
+        if not _is_text(name):
+            left_out.append(f"{name}: not UTF-8, which the arguments of jobs are")
+        elif not _may_enter(source / name):
+            left_out.append(f"{name}: folder cannot be read")
+        else:
+            found.append(source / name)
+    return found, left_out
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _may_enter(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK)
+
+
+def _take_down(path: Path, tick: Callable[[], None]) -> Folder:
+    folder = Folder(path)
+    pending = [(path.name, path)]
+    while pending:
+        tick()
+        prefix, place = pending.pop()
+        if not _may_enter(place):
+            folder.left_out.append(f"{prefix}: folder cannot be read")
+            continue
+        with os.scandir(place) as entries:
+            for entry in entries:
+                name = f"{prefix}/{entry.name}"
+                if not entry.is_dir(follow_symlinks=False):
+                    _add(folder, name, entry)
+                elif entry.name not in NO_SOURCE:
+                    pending.append((name, Path(entry.path)))
+    return folder
+
+
+def _add(folder: Folder, name: str, entry: os.DirEntry[str]) -> None:
+    if entry.is_symlink():
+        # As text: a Path would tidy "./a//b" up.
+        folder.links[name] = os.readlink(entry.path)  # noqa: PTH115
+    elif not entry.is_file(follow_symlinks=False):
+        folder.left_out.append(f"{name}: neither file, folder nor symlink")
+    else:
+        size = entry.stat(follow_symlinks=False).st_size
+        if os.access(entry.path, os.R_OK):
+            folder.files[name] = size
+        else:
+            folder.unreadable[name] = size
+            folder.left_out.append(f"{name}: file cannot be read")
