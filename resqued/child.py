@@ -13,44 +13,81 @@ import sys
 import time
 import traceback
 from collections.abc import Collection
-from types import FrameType
 
 from resqued import process, signals
 from resqued.core import payload, titles
 from resqued.core.payload import MAX_BACKTRACE, MAX_ERROR, TERM_EXCEPTION, Fault
-from resqued.errors import JobTerminated
+from resqued.errors import JobTerminated, PayloadError
 from resqued.handover import ChildEnd
 from resqued.job import resolve
 
-# Sent to the pool as a whole by people with pkill; for the master, not for jobs.
-_NOT_FOR_JOBS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
 _OWN_FILES = (__file__, resolve.__code__.co_filename)
-_DEFAULT = (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD, signal.SIGWINCH)
 
 
-def run(end: ChildEnd, *, parent: int, modules: Collection[str]) -> int:
+class Reaction:
+    """What a signal does to a child: before, during and after its job.
+
+    SIGTERM becomes JobTerminated inside the job, once; SIGINT KeyboardInterrupt.
+    All others are for workers and the master: somebody sent them to all, and QUIT
+    in particular means to let jobs finish.
+    """
+
+    def __init__(self) -> None:
+        self._is_waiting = True
+        self._is_performing = False
+
+    def begin(self) -> None:
+        """The job's own code runs from now on."""
+        self._is_waiting = False
+        self._is_performing = True
+
+    def end(self) -> None:
+        """It runs no more."""
+        self._is_waiting = self._is_performing = False
+
+    def __call__(self, signum: int) -> None:
+        """React, in the handler: called between any two steps of the job."""
+        if signum not in (signal.SIGTERM, signal.SIGINT):
+            return
+        if self._is_waiting:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        elif self._is_performing and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        elif self._is_performing:
+            # A second one must not hit the job's cleaning up.
+            self._is_performing = False
+            raise JobTerminated("SIGTERM")
+
+
+def run(
+    end: ChildEnd, reaction: Reaction, *, parent: int, modules: Collection[str]
+) -> int:
     """Run in the child, with signals blocked: the whole of its life."""
     process.die_with_parent(parent)
-    signals.reset(_DEFAULT)
-    signals.disregard(_NOT_FOR_JOBS)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     process.set_title(titles.standby())
     signals.unblock()
     try:
         job = end.wait_for_job()
-    except (OSError, KeyboardInterrupt):
+    except OSError:
         return 1
     if job is None:
         return 0
-    _perform(end, *job, modules)
+    _perform(end, reaction, *job, modules)
     _flush()
     return 0
 
 
-def _perform(end: ChildEnd, queue: str, raw: bytes, modules: Collection[str]) -> None:
+def _perform(
+    end: ChildEnd,
+    reaction: Reaction,
+    queue: bytes,
+    raw: bytes,
+    modules: Collection[str],
+) -> None:
     """Run the job and tell the worker how it went."""
     me = os.getpid()
-    fault = _attempt(queue, raw, modules)
+    fault = _attempt(reaction, queue, raw, modules)
     if os.getpid() != me:
         # The job forked, and this is the process that it forked: the outcome is
         # not this one's to tell.
@@ -58,44 +95,32 @@ def _perform(end: ChildEnd, queue: str, raw: bytes, modules: Collection[str]) ->
     end.tell(fault)
 
 
-def _attempt(queue: str, raw: bytes, modules: Collection[str]) -> Fault | None:
+def _attempt(
+    reaction: Reaction, queue: bytes, raw: bytes, modules: Collection[str]
+) -> Fault | None:
     """Run the job; answer why it failed, or None.
 
     The boundary of the application's code: whatever comes out of it is caught.
     """
-    termination = _Termination()
     try:
         job = payload.decode_job(raw)
-        process.set_title(titles.processing(queue, job.class_name, time.time()))
+        process.set_title(
+            titles.processing(
+                queue.decode("utf-8", "replace"), job.class_name, time.time()
+            )
+        )
         _reseed()
         target = resolve(job.class_name, modules)
-        termination.arm()
+        reaction.begin()
         target(*job.args)
-        termination.disarm()
+        reaction.end()
+    except PayloadError as error:
+        reaction.end()
+        return Fault(payload.PAYLOAD_ERROR, str(error))
     except BaseException as error:
-        termination.disarm()
+        reaction.end()
         return _describe(error)
     return None
-
-
-class _Termination:
-    """Turns SIGTERM into JobTerminated, once, while the job's own code runs."""
-
-    def __init__(self) -> None:
-        self._is_armed = False
-
-    def arm(self) -> None:
-        self._is_armed = True
-        signal.signal(signal.SIGTERM, self._handle)
-
-    def disarm(self) -> None:
-        self._is_armed = False
-
-    def _handle(self, _signum: int, _frame: FrameType | None) -> None:
-        if self._is_armed:
-            # A second one must not hit the job's cleaning up.
-            self._is_armed = False
-            raise JobTerminated("SIGTERM")
 
 
 def _reseed() -> None:
@@ -152,7 +177,7 @@ def _flush() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue  # closed or broken by the job: nowhere to say so
-    for reference in list(logging._handlerList):  # type: ignore[attr-defined]
+    for reference in logging._handlerList[:]:  # type: ignore[attr-defined]
         handler = reference()
         try:
             if handler is not None:

@@ -6,7 +6,7 @@ child waits for it already while the last one runs.
 
 from __future__ import annotations
 
-import socket
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from signal import SIGKILL
@@ -66,19 +66,26 @@ class Children:
             self._standby = None
 
     def _fork(self) -> Forked:
-        ours, theirs = socket.socketpair()
+        down_read, down_write = os.pipe()
+        up_read, up_write = os.pipe()
+        ours, theirs = (down_write, up_read), (down_read, up_write)
         try:
             pid = process.fork_child(lambda: self._become_child(ours, theirs))
         except OSError:
-            ours.close()
+            _close(ours)
             raise
         finally:
-            theirs.close()
-        return Forked(pid, WorkerEnd(ours))
+            _close(theirs)
+        return Forked(pid, WorkerEnd(*ours))
 
-    def _become_child(self, ours: socket.socket, theirs: socket.socket) -> int:
-        """Runs in the child, which holds no other child's socket either."""
-        ours.close()
+    def _become_child(self, ours: tuple[int, int], theirs: tuple[int, int]) -> int:
+        """Runs in the child, which holds no other child's pipes either."""
+        _close(ours)
         if self._standby is not None:
             self._standby.end.close()
-        return self._live(ChildEnd(theirs))
+        return self._live(ChildEnd(*theirs))
+
+
+def _close(pair: tuple[int, int]) -> None:
+    for fd in pair:
+        os.close(fd)

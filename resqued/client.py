@@ -57,7 +57,7 @@ class Client:
         self._link = Link(self.url, timeout=timeout)
         self._keys = Keys(namespace)
         self._queues = Queues(self._link, self._keys)
-        self._registry = Registry(self._link, self._keys)
+        self.registry = Registry(self._link, self._keys)
         self.failures = Failures(self._link, self._keys)
 
     def __repr__(self) -> str:
@@ -164,9 +164,13 @@ class Client:
 
     def workers(self) -> list[Worker]:
         """Return every registered worker, of this package or another."""
-        entries = [e for e in self._registry.entries() if e.is_registered]
-        counts = self._registry.counts([e.worker_id for e in entries])
-        return [_worker(e, *n) for e, n in zip(entries, counts, strict=True)]
+        return [worker for worker, _ in self.sightings()]
+
+    def sightings(self) -> list[tuple[Worker, Entry]]:
+        """Return every registered worker, with the texts that show if it lives."""
+        entries = list(self.registry.entries())
+        counts = self.registry.counts([e.worker_id for e in entries])
+        return [(_worker(e, *n), e) for e, n in zip(entries, counts, strict=True)]
 
     def working(self) -> list[Worker]:
         """Return the workers that run a job now."""
@@ -176,7 +180,7 @@ class Client:
         """Return the figures of the whole: as Resque.info does."""
         sizes = self.queue_sizes()
         workers = self.workers()
-        processed, failed = self._registry.totals()
+        processed, failed = self.registry.totals()
         return {
             "pending": sum(sizes.values()),
             "processed": processed,
@@ -190,7 +194,7 @@ class Client:
     def status(self) -> dict[str, Any]:
         """Return workers, queues and counters, as `resqued status --json` does."""
         sizes = self.queue_sizes()
-        processed, failed = self._registry.totals()
+        processed, failed = self.registry.totals()
         return {
             "workers": self.workers(),
             "queues": sizes,

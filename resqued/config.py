@@ -1,7 +1,8 @@
 """The configuration: options, environment, TOML file and defaults, made one.
 
 `build` is pure: a mapping in, a Config out, or one ConfigError with every problem
-at once. Each key is described in FIELDS, from which the example is printed too.
+at once. Layers are checked one by one before they are merged, so that a problem
+is told with the file, variable or option where it stands; see fields for the keys.
 """
 
 from __future__ import annotations
@@ -12,15 +13,32 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from resqued import log
-from resqued.core import durations, queues
+from resqued.core import queues
 from resqued.errors import ConfigError, QueueListError
+from resqued.fields import BY_NAME, FIELDS, SECTIONS, example, text
 from resqued.settings import AppSettings
-from resqued.store.connection import DEFAULT_URL, check_url
+from resqued.store.connection import redact
+
+__all__ = [
+    "Config",
+    "Pool",
+    "build",
+    "effective",
+    "example",
+    "file_in_use",
+    "from_environment",
+    "load",
+    "merge",
+    "problems_of",
+    "read_file",
+]
 
 DEFAULT_PATH = Path("/etc/resqued/resqued.toml")
+_POOL_KEYS = ("queues", "workers")
+
+_Values = dict[tuple[str, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,141 +65,38 @@ class Config:
         return sum(pool.workers for pool in self.pools)
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One key of the file: how to read it, its default, what it means."""
-
-    section: str
-    key: str
-    read: Callable[[Any], Any]
-    default: Any
-    meaning: str
-    example: str = ""
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text")
-    return value
-
-
-def _url(value: object) -> str:
-    url = _text(value)
-    try:
-        check_url(url)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return url
-
-
-def _namespace(value: object) -> str:
-    if not _text(value):
-        raise ValueError("must not be empty")
-    return str(value)
-
-
-def _modules(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [name.strip() for name in value.split(",") if name.strip()]
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError("must be a list of module names")
-    for name in value:
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise ValueError(
-                f"{name!r} is not the name of a module, such as myapp.jobs"
-            )
-    return tuple(value)
-
-
-def _duration(value: object) -> float:
-    try:
-        return durations.seconds(value)
-    except ValueError as error:
-        raise ValueError(f"{value!r} is {error}") from None
-
-
-def _positive(value: object) -> float:
-    if (found := _duration(value)) <= 0:
-        raise ValueError("must be more than nothing")
-    return found
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _choice(options: tuple[str, ...]) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if value not in options:
-            raise ValueError(f"{value!r} must be one of {', '.join(options)}")
-        return str(value)
-
-    return read
-
-
-FIELDS = (
-    Field(
-        "redis", "url", _url, DEFAULT_URL, "the server: redis://, rediss:// or unix://"
-    ),
-    Field("redis", "namespace", _namespace, "resque", "what every key begins with"),
-    Field("redis", "timeout", _positive, 3.0, "how long to wait for an answer", '"3s"'),
-    Field(
-        "app",
-        "import",
-        _modules,
-        (),
-        "modules with jobs, imported once",
-        '["myapp.jobs"]',
-    ),
-    Field(
-        "worker", "interval", _positive, 5.0, "how often to look without word", '"5s"'
-    ),
-    Field("worker", "heartbeat", _positive, 60.0, "how often to say alive", '"60s"'),
-    Field(
-        "worker",
-        "exit_grace",
-        _positive,
-        5.0,
-        "for flushing when a job is done",
-        '"5s"',
-    ),
-    Field(
-        "worker", "orphan_grace", _duration, 3.0, "for a job whose master died", '"3s"'
-    ),
-    Field(
-        "worker",
-        "settle_grace",
-        _duration,
-        5.0,
-        "for a Redis that is away when told to terminate",
-        '"5s"',
-    ),
-    Field("worker", "graceful_term", _flag, False, "TERM means QUIT", "false"),
-    Field("worker", "hostname", _text, "", "in worker ids; default: the host's"),
-    Field("limits", "grace", _duration, 4.0, "between TERM and KILL", '"4s"'),
-    Field("log", "level", _choice(tuple(log.LEVELS)), "info", ", ".join(log.LEVELS)),
-    Field("log", "format", _choice(log.FORMATS), "auto", ", ".join(log.FORMATS)),
-)
-_SECTIONS = {field.section for field in FIELDS}
-_POOL_KEYS = ("queues", "workers")
-
-
 def load(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file; raise ConfigError naming the line at fault."""
     try:
-        text = path.read_text("utf-8")
+        content = path.read_text("utf-8")
     except FileNotFoundError:
         raise ConfigError(f"configuration file {path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(
-            f"configuration file {path} cannot be read: {error}"
+            f"configuration file {path} cannot be read: {error.strerror}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"configuration file {path} is not UTF-8: "
+            f"{error.reason} at byte {error.start}"
         ) from None
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"configuration file {path}: {error}") from None
+        # Where the file ends too early, the parser does not count.
+        end = f"at line {max(1, len(content.splitlines()))}, the end of the file"
+        reason = str(error).replace("at end of document", end)
+        raise ConfigError(f"configuration file {path}: {reason}") from None
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the tables of a file; raise ConfigError with all that is wrong in it."""
+    tables = load(path)
+    problems: list[str] = []
+    _read(tables, problems)
+    if problems:
+        raise ConfigError(*(f"{path}: {problem}" for problem in problems))
+    return tables
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,19 +114,18 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
-    """Return the configuration; raise ConfigError with all that is wrong."""
-    problems: list[str] = []
-    values = _read_fields(tables, problems)
-    pools = _read_pools(tables.get("pool", []), problems)
-    problems += _unknown_keys(tables)
-    if problems:
-        raise ConfigError(*problems)
+    """Return the configuration; raise ConfigError with all that is wrong.
+
+    An interval of nothing is Resque's way to ask for burst mode.
+    """
+    values, pools = _checked(tables)
+    interval = values["worker", "interval"]
     app = AppSettings(
         url=values["redis", "url"],
         namespace=values["redis", "namespace"],
         redis_timeout=values["redis", "timeout"],
         modules=values["app", "import"],
-        burst=burst,
+        burst=burst or not interval,
         graceful_term=values["worker", "graceful_term"],
         heartbeat=values["worker", "heartbeat"],
         grace=values["limits", "grace"],
@@ -223,15 +137,44 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
     return Config(
         pools=pools,
         app=app,
-        interval=values["worker", "interval"],
+        interval=interval or BY_NAME["worker", "interval"].default,
         log_level=values["log", "level"],
         log_format=values["log", "format"],
     )
 
 
-def _read_fields(
+def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value that holds for every key, by section, and the pools.
+
+    A password in the URL is left out. Raises ConfigError with all that is wrong.
+    """
+    values, pools = _checked(tables)
+    found: dict[str, Any] = {section: {} for section in SECTIONS}
+    for (section, key), value in values.items():
+        found[section][key] = list(value) if isinstance(value, tuple) else value
+    found["redis"]["url"] = redact(found["redis"]["url"])
+    found["pool"] = [{"queues": p.queues, "workers": p.workers} for p in pools]
+    return found
+
+
+def _checked(tables: Mapping[str, Any]) -> tuple[_Values, tuple[Pool, ...]]:
+    problems: list[str] = []
+    values, pools = _read(tables, problems)
+    if problems:
+        raise ConfigError(*problems)
+    return values, pools
+
+
+def _read(
     tables: Mapping[str, Any], problems: list[str]
-) -> dict[tuple[str, str], Any]:
+) -> tuple[_Values, tuple[Pool, ...]]:
+    values = _read_fields(tables, problems)
+    pools = _read_pools(tables.get("pool", []), problems)
+    problems += _unknown_keys(tables)
+    return values, pools
+
+
+def _read_fields(tables: Mapping[str, Any], problems: list[str]) -> _Values:
     values = {}
     for field in FIELDS:
         table = tables.get(field.section, {})
@@ -246,7 +189,7 @@ def _read_fields(
 
 
 def _read_pools(tables: object, problems: list[str]) -> tuple[Pool, ...]:
-    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+    if not _is_array(tables):
         problems.append("pool must be written as [[pool]], once for each pool")
         return ()
     pools = []
@@ -257,9 +200,9 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[Pool, ...]:
             for key in table
             if key not in _POOL_KEYS
         ]
-        text, workers = table.get("queues", ""), table.get("workers", 1)
+        queue_list, workers = table.get("queues", ""), table.get("workers", 1)
         try:
-            queues.parse(_text(text))
+            queues.parse(text(queue_list))
         except (ValueError, QueueListError) as error:
             problems.append(f"{place} queues: {error}")
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
@@ -267,7 +210,7 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[Pool, ...]:
                 f"{place} workers: {workers!r} must be a whole number from 1"
             )
         else:
-            pools.append(Pool(str(text), workers))
+            pools.append(Pool(str(queue_list), workers))
     return tuple(pools)
 
 
@@ -276,12 +219,12 @@ def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
     for section, table in tables.items():
         if section == "pool":
             continue
-        if section not in _SECTIONS:
-            problems.append(
-                f"unknown section [{section}]{_suggest(section, (*_SECTIONS, 'pool'))}"
-            )
-        elif not isinstance(table, Mapping):
-            problems.append(f"{section} must be a section: [{section}]")
+        is_section = isinstance(table, Mapping)
+        if section not in SECTIONS and (is_section or _is_array(table)):
+            known = (*SECTIONS, "pool")
+            problems.append(f"unknown section [{section}]{_suggest(section, known)}")
+        elif not is_section:
+            problems.append(_stray(section))
         else:
             known = tuple(f.key for f in FIELDS if f.section == section)
             problems += [
@@ -292,6 +235,20 @@ def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def _is_array(value: object) -> TypeGuard[list[dict[str, Any]]]:
+    """Say whether a value was written as [[value]]."""
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _stray(key: str) -> str:
+    """Say where a key belongs that stands in no section."""
+    if key in SECTIONS:
+        return f"{key} must be a section, written as [{key}]"
+    places = [f"[{f.section}]" for f in FIELDS if f.key == key]
+    places = places or [f"[{section}]" for section in SECTIONS]
+    return f"key {key!r} stands in no section: write it below {' or '.join(places)}"
+
+
 def _suggest(word: str, known: tuple[str, ...]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
@@ -300,20 +257,39 @@ def _suggest(word: str, known: tuple[str, ...]) -> str:
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return what the environment says: ours, Resque's own names, and REDIS_URL.
 
-    Raises ConfigError for a number that is none.
+    An empty variable says nothing. Raises ConfigError with all that is wrong.
     """
     found: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
     for section, key, names, read in _VARIABLES:
         name = next((n for n in names if environ.get(n)), None)
-        if name is not None:
-            found.setdefault(section, {})[key] = read(environ[name])
+        value = None if name is None else read(environ[name])
+        if name is not None and value is not None:
+            found.setdefault(section, {}).setdefault(key, value)
+            problems += problems_of(section, key, value, name)
+    if problems:
+        raise ConfigError(*problems)
     return dict(found)
+
+
+def problems_of(section: str, key: str, value: object, name: str) -> list[str]:
+    """Return what is wrong with one value, told under the name it was given by."""
+    try:
+        BY_NAME[section, key].read(value)
+    except ValueError as error:
+        return [f"{name}: {error}"]
+    return []
 
 
 def _truth(value: str) -> bool:
     return value.strip().lower() not in {"0", "false", "no", "off"}
 
 
+def _if_true(level: str) -> Callable[[str], str | None]:
+    return lambda value: level if _truth(value) else None
+
+
+# For the same key the first variable that says something wins.
 _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] = (
     ("redis", "url", ("RESQUED_REDIS_URL", "REDIS_URL"), str),
     ("redis", "namespace", ("RESQUED_NAMESPACE",), str),
@@ -321,6 +297,10 @@ _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] =
     ("worker", "graceful_term", ("RESQUED_GRACEFUL_TERM", "GRACEFUL_TERM"), _truth),
     ("limits", "grace", ("RESQUED_GRACE", "RESQUE_TERM_TIMEOUT"), str),
     ("log", "level", ("RESQUED_LOG_LEVEL",), str),
+    # Resque's, where the louder one wins too (wire format 5.1).
+    ("log", "level", ("VVERBOSE",), _if_true("debug")),
+    ("log", "level", ("VERBOSE",), _if_true("info")),
+    ("log", "level", ("LOGGING",), _if_true("info")),
     ("log", "format", ("RESQUED_LOG_FORMAT",), str),
 )
 
@@ -331,31 +311,3 @@ def file_in_use(given: str | None, environ: Mapping[str, str]) -> Path | None:
     if named:
         return Path(named)
     return DEFAULT_PATH if os.access(DEFAULT_PATH, os.R_OK) else None
-
-
-def example() -> str:
-    """Return a file with every key, its default and its meaning."""
-    lines = ["# resqued configuration; every value here is the default.", ""]
-    section = ""
-    for field in FIELDS:
-        if field.section != section:
-            lines += [""] if section else []
-            section = field.section
-            lines.append(f"[{section}]")
-        shown = field.example or f'"{field.default}"'
-        is_sample = not field.default and field.example != "false"
-        lines.append(
-            _line(f"{'# ' if is_sample else ''}{field.key} = {shown}", field.meaning)
-        )
-    lines += [
-        "",
-        "# One or more pools; with none, the queues of the command line.",
-        "[[pool]]",
-        _line('queues = "critical,high"', "first one first; *, ?, [a-z] and !name"),
-        _line("workers = 4", "how many workers"),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _line(text: str, meaning: str) -> str:
-    return f"{text:<40} # {meaning}"

@@ -1,13 +1,14 @@
-"""The socket between a worker and a child: a job goes down, an outcome comes up.
+"""The pipes between a worker and a child: a job goes down, an outcome comes up.
 
-A stream with lengths in front. The worker's end never blocks; the child's end
-does, for waiting is what a child that was forked ahead does.
+Lengths stand in front. The worker's ends never block; the child's do, for waiting
+is what a child that was forked ahead does. Bare descriptors, not sockets: a worker
+makes a pair for each job, and every object that it touches after a fork is copied.
 """
 
 from __future__ import annotations
 
 import json
-import socket
+import os
 import struct
 
 from resqued.core.outcome import Told
@@ -21,34 +22,30 @@ _CHUNK = 65536
 class WorkerEnd:
     """What the worker holds of one child."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        self._socket = sock
+    def __init__(self, down: int, up: int) -> None:
+        os.set_blocking(down, False)
+        os.set_blocking(up, False)
+        self.down = down
+        self.up = up
         self._out = b""
         self._in = b""
         self.is_closed = False
-
-    def fileno(self) -> int:
-        """Return the descriptor to wait on."""
-        return self._socket.fileno()
 
     @property
     def wants_write(self) -> bool:
         """Say whether part of the job is still to be sent."""
         return bool(self._out)
 
-    def give(self, queue: str, payload: bytes) -> None:
+    def give(self, queue: bytes, payload: bytes) -> None:
         """Hand the job over; what does not fit at once goes with pump."""
-        name = queue.encode("utf-8", "surrogateescape")
-        self._out = _JOB.pack(len(name), len(payload)) + name + payload
+        self._out = _JOB.pack(len(queue), len(payload)) + queue + payload
         self.pump()
 
     def pump(self) -> None:
         """Send what is left, as far as the child has read."""
         try:
             while self._out:
-                sent = self._socket.send(self._out)
-                self._out = self._out[sent:]
+                self._out = self._out[os.write(self.down, self._out) :]
         except BlockingIOError:
             return
         except OSError:
@@ -58,18 +55,20 @@ class WorkerEnd:
     def receive(self) -> Told | None:
         """Return the outcome if all of it has arrived."""
         try:
-            while chunk := self._socket.recv(_CHUNK):
+            while (told := _decode(self._in)) is None:
+                chunk = os.read(self.up, _CHUNK)
+                if not chunk:
+                    self.is_closed = True
+                    return None
                 self._in += chunk
-            self.is_closed = True
         except BlockingIOError:
-            pass
-        except OSError:
-            self.is_closed = True
-        return _decode(self._in)
+            return None
+        return told
 
     def close(self) -> None:
         """Give the child up: one that waits for a job leaves."""
-        self._socket.close()
+        os.close(self.down)
+        os.close(self.up)
 
 
 def _decode(data: bytes) -> Told | None:
@@ -88,24 +87,23 @@ def _decode(data: bytes) -> Told | None:
 class ChildEnd:
     """What the child holds."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
+    def __init__(self, down: int, up: int) -> None:
+        self._down = down
+        self._up = up
 
-    def wait_for_job(self) -> tuple[str, bytes] | None:
+    def wait_for_job(self) -> tuple[bytes, bytes] | None:
         """Block until there is a job: queue and payload; None if none will come."""
         header = self._read(_JOB.size)
         if header is None:
             return None
-        name, payload = _JOB.unpack(header)
-        body = self._read(name + payload)
-        if body is None:
-            return None
-        return body[:name].decode("utf-8", "surrogateescape"), body[name:]
+        queue, payload = _JOB.unpack(header)
+        body = self._read(queue + payload)
+        return None if body is None else (body[:queue], body[queue:])
 
     def _read(self, length: int) -> bytes | None:
         data = b""
         while len(data) < length:
-            chunk = self._socket.recv(min(length - len(data), 1 << 20))
+            chunk = os.read(self._down, length - len(data))
             if not chunk:
                 return None
             data += chunk
@@ -113,8 +111,9 @@ class ChildEnd:
 
     def tell(self, fault: Fault | None) -> None:
         """Say how the job went."""
-        if fault is None:
-            self._socket.sendall(_OUTCOME.pack(0))
-            return
-        body = json.dumps([fault.exception, fault.error, fault.backtrace]).encode()
-        self._socket.sendall(_OUTCOME.pack(len(body)) + body)
+        message = _OUTCOME.pack(0)
+        if fault is not None:
+            body = json.dumps([fault.exception, fault.error, fault.backtrace]).encode()
+            message = _OUTCOME.pack(len(body)) + body
+        while message:
+            message = message[os.write(self._up, message) :]

@@ -12,8 +12,22 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+# structlog would import rich, if it is installed, for tracebacks that we do not
+# print; it is as large as all the rest, and every fork would copy it.
+_has_rich = "rich" in sys.modules
+if not _has_rich:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+
+import structlog  # noqa: E402
+
+if not _has_rich:
+    del sys.modules["rich"]
+
+from structlog.typing import (  # noqa: E402
+    EventDict,
+    FilteringBoundLogger,
+    WrappedLogger,
+)
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 FORMATS = ("auto", "console", "logfmt", "json")

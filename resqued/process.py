@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import NewType, NoReturn
 # setproctitle wipes /proc/<pid>/environ unless told not to; people read it.
 os.environ.setdefault("SPT_NOENV", "1")
 
-import psutil
 import setproctitle
 
 from resqued import signals
@@ -27,7 +26,8 @@ Pid = NewType("Pid", int)
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_libc = ctypes.CDLL(None, use_errno=True)
+_SIGKILL = int(signal.SIGKILL)
+_prctl = ctypes.CDLL(None).prctl
 
 
 def set_title(title: str) -> None:
@@ -43,12 +43,17 @@ def fork_child(main: Callable[[], int]) -> Pid:
     process group of its own; both sides see to that, or a signal to the group
     could come too early.
     """
-    with signals.blocked():
+    signals.block()
+    try:
         pid = os.fork()
         if pid == 0:
             _run_child(main)
-    with suppress(ProcessLookupError, PermissionError):
+    finally:
+        signals.unblock()
+    try:
         os.setpgid(pid, pid)
+    except OSError:
+        return Pid(pid)  # the child was faster, or is dead
     return Pid(pid)
 
 
@@ -87,14 +92,14 @@ def die_with_parent(parent: int) -> None:
 
     Exits at once if the parent is dead already: prctl(2) would not tell.
     """
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def become_subreaper() -> None:
     """Adopt orphaned descendants, so that they can be found and reaped."""
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def reap() -> list[tuple[Pid, Exit]]:
@@ -166,71 +171,6 @@ def _stat(pid: int) -> list[str] | None:
 def ticks() -> int:
     """Return the time since boot on the clock of start_time."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
-
-
-class Family:
-    """A job's processes, whatever became of their parents: to be ended together.
-
-    This process is a subreaper, so whoever lost its parent is its child by now.
-    Those that began before `since` belong to somebody else, and so do those that
-    `spared` names, with their descendants; as long as it answers None, a child
-    that is to be spared has not made itself known, and nobody new is taken in.
-    Held by pid and start time (psutil), so that a pid used again is not hit.
-    """
-
-    def __init__(
-        self, root: int, *, spared: Callable[[], Collection[int] | None], since: int
-    ) -> None:
-        self._root = root
-        self._spared = spared
-        # A tick of slack: the clock is read apart from the kernel's stamp.
-        self._since = since - 1
-        self._members: set[psutil.Process] = set()
-        self._is_complete = False
-
-    def refresh(self) -> None:
-        """Take in the processes that have appeared since."""
-        spared = self._spared()
-        self._is_complete = spared is not None
-        if spared is None:
-            return
-        with suppress(psutil.Error):
-            for child in psutil.Process().children():
-                if child.pid not in spared:
-                    self._add(child)
-
-    def _add(self, child: psutil.Process) -> None:
-        began = start_time(child.pid)
-        if child.pid != self._root and (began is None or began < self._since):
-            return
-        self._members.add(child)
-        with suppress(psutil.Error):
-            self._members.update(child.children(recursive=True))
-
-    def has_members(self) -> bool:
-        """Say whether any of them still runs, as far as can be known."""
-        self.refresh()
-        self._members = {
-            p for p in self._members if start_time(p.pid) and p.is_running()
-        }
-        return bool(self._members) or not self._is_complete
-
-    def send(self, signum: signal.Signals) -> None:
-        """Signal the child's group, then whoever has left it."""
-        self.refresh()
-        send_group(self._root, signum)
-        for member in self._members:
-            with suppress(psutil.Error):
-                member.send_signal(signum)
-
-
-def close_descriptors(keep: Collection[int]) -> None:
-    """Close every descriptor above standard error but those to keep."""
-    low = 3
-    for fd in sorted(keep):
-        os.closerange(low, fd)
-        low = max(low, fd + 1)
-    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 
 def threads() -> list[str]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from signal import SIGKILL, SIGTERM
+from typing import TYPE_CHECKING
 
 from resqued import process
 from resqued.children import Forked
 from resqued.core.escalation import Escalation, Step
 from resqued.core.outcome import Exit, Told, judge
 from resqued.core.payload import Fault, Held
-from resqued.process import Family
+
+if TYPE_CHECKING:
+    from resqued.family import Family
 
 # How often to look whether a killed family is gone: nothing tells of the death
 # of a process that is not one's own child.
@@ -27,12 +30,11 @@ PATIENCE_AFTER_KILL = 5.0
 class Running:
     """A child that was given its job."""
 
-    def __init__(self, forked: Forked, held: Held, run: int, class_name: str) -> None:
+    def __init__(self, forked: Forked, held: Held, run: int) -> None:
         self.pid = forked.pid
         self.end = forked.end
         self.held = held
         self.run = run
-        self.class_name = class_name
         self.began = process.ticks()
         self._told: Told | None = None
         self._exit: Exit | None = None
@@ -41,12 +43,15 @@ class Running:
         self._family: Family | None = None
         self._spared: Callable[[], Collection[int]] = tuple
 
-    def listen(self, now: float, exit_grace: float) -> None:
-        """Take in what the child says; from then on it has exit_grace to leave."""
-        if self._told is None:
-            self._told = self.end.receive()
-            if self._told is not None:
-                self._exit_by = now + exit_grace
+    def listen(self, now: float, exit_grace: float) -> bool:
+        """Take in what the child says; from then on it has exit_grace to leave.
+
+        Answers whether there is more to be heard.
+        """
+        self._told = self._told or self.end.receive()
+        if self._told is not None and self._exit_by is None:
+            self._exit_by = now + exit_grace
+        return self._told is None and not self.end.is_closed
 
     def ended(self, how: Exit) -> None:
         """The child was reaped: what it said last counts."""
@@ -77,6 +82,9 @@ class Running:
 
     def _escalate(self, escalation: Escalation, now: float) -> None:
         if self._family is None:
+            # Loaded when it is needed: see the module.
+            from resqued.family import Family
+
             self._family = Family(self.pid, spared=self._spared, since=self.began)
         due = escalation.due(now)
         if due is Step.TERMINATE:

@@ -2,35 +2,36 @@
 
 `signal.set_wakeup_fd` writes the number of each signal into a socket; the owner
 waits on it together with everything else and reads the numbers when it is safe.
+A child that was forked from here reacts at once instead, as a job's signals must.
 """
 
 from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from types import FrameType
-
-
-def _note(signum: int, frame: FrameType | None) -> None:
-    """Do nothing: the wake-up descriptor has the number already."""
 
 
 class SignalInbox:
     """The place where received signals wait; one per process."""
 
     def __init__(self, signals: Iterable[signal.Signals]) -> None:
-        self.signals = frozenset(signals)
+        self._reaction: Callable[[int], None] | None = None
         self._read, self._write = socket.socketpair()
         self._read.setblocking(False)
         self._write.setblocking(False)
         # A full pipe means that a wake-up is under way: no warning is due.
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        for signum in self.signals:
-            signal.signal(signum, _note)
-            # A blocked or slow system call goes on after the signal.
+        for signum in signals:
+            signal.signal(signum, self._handle)
+            # A system call that was interrupted goes on after the signal.
             signal.siginterrupt(signum, False)
+
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
+        """Do nothing: the wake-up descriptor has the number; in a child, react."""
+        if self._reaction is not None:
+            self._reaction(signum)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when a signal waits."""
@@ -44,44 +45,51 @@ class SignalInbox:
             return []
         return [signal.Signals(number) for number in dict.fromkeys(data)]
 
-    def close(self) -> None:
-        """Take no more signals: at the end, or in a child right after fork.
+    def react(self, reaction: Callable[[int], None]) -> None:
+        """In a child right after fork, with signals blocked: react to each at once.
 
-        The handlers stay, and do nothing; a child sets its own.
+        The handlers stay as they are. Setting each anew would cost more than all
+        else that a child does before its job.
         """
+        self._reaction = reaction
+        self.close()
+
+    def close(self) -> None:
+        """Take no more signals; the handlers stay, and do nothing."""
         signal.set_wakeup_fd(-1)
         self._read.close()
         self._write.close()
 
 
-@contextmanager
-def blocked() -> Iterator[None]:
-    """Hold every signal back, so that none lands between fork and set-up.
+# All that any of our processes handles: what must not arrive between a fork and
+# the moment at which the child is ready for it.
+HANDLED = frozenset(
+    (
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGCONT,
+        signal.SIGHUP,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+        signal.SIGCHLD,
+    )
+)
 
-    fork(2) copies the mask: the child must call unblock when it is ready.
-    """
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+# The function that signal.pthread_sigmask wraps only to make enums of the old
+# mask, which nobody reads here: at each fork they would be copied pages.
+_sigmask = getattr(signal.pthread_sigmask, "__wrapped__", signal.pthread_sigmask)
+_NUMBERS = tuple(int(signum) for signum in HANDLED)
+
+
+def block() -> None:
+    """Hold signals back; fork(2) copies that to the child."""
+    _sigmask(signal.SIG_BLOCK, _NUMBERS)
 
 
 def unblock() -> None:
-    """Let signals through: called in a child once its handlers stand."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def reset(signals: Iterable[signal.Signals]) -> None:
-    """Give signals their default action again."""
-    for signum in signals:
-        signal.signal(signum, signal.SIG_DFL)
-
-
-def disregard(signals: Iterable[signal.Signals]) -> None:
-    """Do nothing on these signals.
-
-    A handler, not SIG_IGN: programs that a job starts would inherit SIG_IGN.
-    """
-    for signum in signals:
-        signal.signal(signum, _note)
+    """Let signals through: in the parent after a fork, in a child once it is ready."""
+    _sigmask(signal.SIG_UNBLOCK, _NUMBERS)

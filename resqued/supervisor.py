@@ -24,8 +24,9 @@ from resqued.core.keys import Keys
 from resqued.core.lifecycle import Event, State
 from resqued.core.outcome import Exit
 from resqued.errors import ConfigError, ExitCode, StartError
+from resqued.family import Family
 from resqued.lookout import Lookout
-from resqued.process import Family, Pid
+from resqued.process import Pid
 from resqued.signals import SignalInbox
 from resqued.slot import Slot, WorkerHandle, died_young
 from resqued.store.connection import SingleLink

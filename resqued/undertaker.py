@@ -22,7 +22,7 @@ from resqued.core.outcome import Exit
 from resqued.core.payload import DIRTY_EXIT, PRUNE_DIRTY_EXIT, Fault
 from resqued.core.registry import Entry, Identity, Machine, Verdict, judge
 from resqued.errors import PayloadError, StoreError
-from resqued.process import Family
+from resqued.family import Family
 from resqued.store.registry import PAGE, Burial, Registry
 
 PRUNE_INTERVAL = 60.0

@@ -7,6 +7,7 @@ Running; every word to Redis goes through Runs.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import select
@@ -22,10 +23,10 @@ from resqued.core import payload, titles
 from resqued.core.backoff import Backoff
 from resqued.core.keys import Keys
 from resqued.core.lifecycle import Stop
-from resqued.core.payload import PAYLOAD_ERROR, Fault, Held
+from resqued.core.payload import Fault, Held
 from resqued.core.queues import QueueList
 from resqued.core.registry import Identity
-from resqued.errors import PayloadError, StoreError
+from resqued.errors import StoreError
 from resqued.handover import ChildEnd, WorkerEnd
 from resqued.running import Running
 from resqued.settings import AppSettings
@@ -71,6 +72,7 @@ class Worker:
         self._pid = os.getpid()
         self._runs = self._make_runs()
         self._log = log.get(role="worker", pid=self._pid)
+        self._is_verbose = self._log.is_enabled_for(logging.INFO)
 
         self._is_registered = False
         self._wants_job = True
@@ -88,6 +90,8 @@ class Worker:
         self._running: Running | None = None
         self._ending: Ending | None = None
         self._is_orphan = False
+        self._is_listening = False
+        self._is_pumping = False
 
     def _make_runs(self) -> Runs:
         settings = self._settings
@@ -134,56 +138,64 @@ class Worker:
         job.step(now)
         if job.is_over(now):
             self._running = None
-            self._forget(job.end)
-            self._conclude(job.held, job.run, job.fault(), job.class_name)
+            if self._is_listening:
+                self._forget(job.end)
+            job.end.close()
+            self._conclude(job.held, job.run, job.fault())
 
-    def _conclude(
-        self, held: Held, run: int, fault: Fault | None, class_name: str
-    ) -> None:
+    def _conclude(self, held: Held, run: int, fault: Fault | None) -> None:
         """Note how a run ended, to be settled."""
+        self._ending = Ending(run)
+        if fault is not None:
+            self._ending = Ending(
+                run,
+                payload.failure(
+                    fault,
+                    payload=held.payload,
+                    worker=self._runs.worker_id,
+                    queue=held.queue,
+                    now=time.time(),
+                ),
+            )
+        if fault is not None or self._is_verbose:
+            self._report(held, fault)
+
+    def _report(self, held: Held, fault: Fault | None) -> None:
         # The status dates from the start of the job.
         seconds = round(time.monotonic() - self._status.since, 3)
-        about = {"queue": held.queue, "job_class": class_name, "seconds": seconds}
+        about = {
+            "queue": held.queue,
+            "job_class": payload.class_of(held.payload),
+            "seconds": seconds,
+        }
         if fault is None:
             self._log.info("job_performed", **about)
-            self._ending = Ending(run)
-            return
-        self._log.warning(
-            "job_failed", **about, exception=fault.exception, error=fault.error[:500]
-        )
-        entry = payload.failure(
-            fault,
-            payload=held.payload,
-            worker=self._runs.worker_id,
-            queue=held.queue,
-            now=time.time(),
-        )
-        self._ending = Ending(run, entry)
+        else:
+            self._log.warning(
+                "job_failed",
+                **about,
+                exception=fault.exception,
+                error=fault.error[:500],
+            )
 
     def _start(self, held: Held, run: int) -> None:
-        """Give the job to a child; one that is no job needs none."""
+        """Give the job to a child."""
         self._show(Phase.RUNNING)
-        name = payload.UNKNOWN_JOB
+        if self._stop is Stop.TERMINATE:
+            fault = Fault(payload.TERM_EXCEPTION, "terminated before it began")
+            self._conclude(held, run, fault)
+            return
         try:
-            name = payload.decode_job(held.payload).class_name
-            if self._stop is Stop.TERMINATE:
-                fault = Fault(payload.TERM_EXCEPTION, "terminated before it began")
-                self._conclude(held, run, fault, name)
-            else:
-                self._hand_over(held, run, name)
-        except PayloadError as error:
-            self._conclude(held, run, Fault(PAYLOAD_ERROR, str(error)), name)
+            forked = self._children.take()
         except OSError as error:
             # No process to be had. Redis says that the job is ours; ask again.
             self._log.error("fork_failed", error=str(error))
             self._is_unsure = True
             self._patience = self._patience.failed(time.monotonic(), random.random())
-
-    def _hand_over(self, held: Held, run: int, name: str) -> None:
-        forked = self._children.take()
-        forked.end.give(held.queue, held.payload)
-        self._running = Running(forked, held, run, name)
-        self._poll.register(forked.end.fileno(), _wanted(forked.end))
+            return
+        forked.end.give(held.queue.encode("utf-8", "surrogateescape"), held.payload)
+        self._running = Running(forked, held, run)
+        self._watch(forked.end)
         process.set_title(titles.forked(forked.pid, time.time()))
         self._show(Phase.RUNNING, self._running)
         if self._stop is Stop.NO:
@@ -202,27 +214,42 @@ class Worker:
 
     def _live(self, end: ChildEnd) -> int:
         """Runs in a child: give up what is the worker's, then do the job."""
-        self._inbox.close()
+        reaction = child.Reaction()
+        self._inbox.react(reaction)
         self._channel.close()
         self._runs.link.abandon()
         self._board.close()
         if self._running is not None:
             self._running.end.close()
-        return child.run(end, parent=self._pid, modules=self._settings.modules)
+        return child.run(
+            end, reaction, parent=self._pid, modules=self._settings.modules
+        )
 
-    def _reap(self, now: float) -> None:
+    def _reap(self) -> None:
         for pid, how in process.reap():
             if self._running is not None and pid == self._running.pid:
-                self._running.listen(now, self._settings.exit_grace)
                 self._running.ended(how)
             else:
                 self._children.lost(pid)
 
+    def _watch(self, end: WorkerEnd) -> None:
+        """Wait for the child's word, and for room if its job did not fit."""
+        self._is_listening = True
+        self._poll.register(end.up, select.POLLIN)
+        if end.wants_write:
+            self._poll.register(end.down, select.POLLOUT)
+            self._is_pumping = True
+        elif self._is_pumping:
+            self._poll.unregister(end.down)
+            self._is_pumping = False
+
     def _forget(self, end: WorkerEnd) -> None:
-        # A child that closed its end was taken out of the poll then.
-        with suppress(KeyError):
-            self._poll.unregister(end.fileno())
-        end.close()
+        """Listen no more: the child has said its word, or cannot any more."""
+        self._poll.unregister(end.up)
+        if self._is_pumping:
+            self._poll.unregister(end.down)
+            self._is_pumping = False
+        self._is_listening = False
 
     # Redis
 
@@ -346,13 +373,13 @@ class Worker:
 
     def _wait(self, now: float) -> None:
         """The one wait point: signals, orders, the child, the next deadline."""
-        for fd, event in self._poll.poll(self._timeout(now)):
+        for fd, _ in self._poll.poll(self._timeout(now)):
             if fd == self._inbox.fileno():
                 self._take_signals()
             elif fd == self._channel.fileno():
                 self._take_orders()
-            elif self._running is not None and fd == self._running.end.fileno():
-                self._listen(self._running, event)
+            elif self._running is not None:
+                self._listen(self._running)
         if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
             self._give_up()
 
@@ -372,20 +399,20 @@ class Worker:
         )
         return max(0.0, min(deadlines) - now) * 1000 + 0.5 if deadlines else None
 
-    def _listen(self, job: Running, event: int) -> None:
-        job.listen(time.monotonic(), self._settings.exit_grace)
-        if event & select.POLLOUT:
+    def _listen(self, job: Running) -> None:
+        """The child has said something, or has room for more of its job."""
+        if job.end.wants_write:
             job.end.pump()
-        if job.end.is_closed:
-            self._poll.unregister(job.end.fileno())
+        if job.listen(time.monotonic(), self._settings.exit_grace):
+            self._watch(job.end)
         else:
-            self._poll.modify(job.end.fileno(), _wanted(job.end))
+            self._forget(job.end)
 
     def _take_signals(self) -> None:
         now = time.monotonic()
         for signum in self._inbox.drain():
             if signum is signal.SIGCHLD:
-                self._reap(now)
+                self._reap()
             elif signum in ORDERS:
                 self._log.info("signal_received", signal=signum.name)
                 self._obey(ORDERS[signum], now)
@@ -453,8 +480,3 @@ class Worker:
         process.set_title(
             titles.paused() if is_paused else titles.waiting(self._runs.queues)
         )
-
-
-def _wanted(end: WorkerEnd) -> int:
-    """Return what to wait for at a child's socket."""
-    return select.POLLIN | (select.POLLOUT if end.wants_write else 0)

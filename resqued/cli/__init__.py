@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
+import io
 import os
 import sys
+import traceback
+from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import click
 
+from resqued.cli.text import one_line
 from resqued.core.version import VERSION
 from resqued.errors import ConfigError, ExitCode, ResquedError
 
 # Loaded when they are asked for: `resqued enqueue` in a shell loop should not
 # wait for what only the demo needs.
 COMMANDS = {
+    "completion": "resqued.cli.completion",
     "config": "resqued.cli.config",
     "demo": "resqued.cli.demo",
     "enqueue": "resqued.cli.enqueue",
@@ -25,6 +33,12 @@ COMMANDS = {
     "work": "resqued.cli.work",
     "workers": "resqued.cli.workers",
 }
+# What a shell says of a command that SIGINT ended (128 + 2).
+INTERRUPTED = 130
+
+
+class _ReaderGone(Exception):  # noqa: N818 - not an error: it has had enough
+    """Whoever read our output closed it."""
 
 
 class LazyGroup(click.Group):
@@ -40,6 +54,31 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or suggest the one that was meant."""
+        name = args[0]
+        # click looks for what is near among commands that are loaded already.
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        if name not in COMMANDS and near and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; show the traceback of an error to who asks for it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Under another name: click would end the program at once, and with 1.
+            raise _ReaderGone from error
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception:
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            raise
+
 
 @click.group(
     cls=LazyGroup,
@@ -47,32 +86,79 @@ class LazyGroup(click.Group):
     epilog="Each command has examples: resqued COMMAND --help.",
 )
 @click.version_option(VERSION, prog_name="resqued")
-def cli() -> None:
+@click.option(
+    "--debug", is_flag=True, envvar="RESQUED_DEBUG", help="Show tracebacks of errors."
+)
+def cli(debug: bool) -> None:
     """Background jobs on Redis, each in a process of its own."""
 
 
 def main() -> None:
-    """Run the command; every error of ours is one line and an exit code."""
+    """Run the command; every error is one line and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A character that the locale lacks is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(prog_name="resqued", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        status = ExitCode.USAGE
-    except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except click.Abort:
-        click.echo("interrupted", err=True)
-        status = 130
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"resqued: {problem}", err=True)
-        status = error.exit_code
-    except ResquedError as error:
-        click.echo(f"resqued: {error}", err=True)
-        status = error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has had enough; do not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = ExitCode.OK
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except Exception as error:  # the last guard: no traceback for people
+        messages, status = _explain(error)
+        for message in messages:
+            click.echo(f"resqued: {one_line(message)}", err=True)
     sys.exit(int(status or 0))
+
+
+def _explain(error: Exception) -> tuple[Sequence[str], int]:
+    """Return what to say of an error, a line each, and the exit code."""
+    messages: Sequence[str] = (str(error),)
+    status: int = ExitCode.FAILED
+    match error:
+        case _ReaderGone() | BrokenPipeError():
+            _drop_output()
+            messages, status = (), ExitCode.OK
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()
+            messages, status = (), ExitCode.USAGE
+        case click.UsageError():
+            messages, status = (_usage(error),), error.exit_code
+        case click.ClickException():
+            messages, status = (error.format_message(),), error.exit_code
+        case click.Abort():
+            messages, status = ("interrupted",), INTERRUPTED
+        case ConfigError():
+            messages, status = error.problems, error.exit_code
+        case ResquedError():
+            status = error.exit_code
+        case OSError():
+            # A full disk, more likely than not; the rest of the output is lost.
+            _drop_output()
+            place = f"{error.filename}: " if error.filename else ""
+            messages = (f"{place}{error.strerror or error}",)
+        case _:
+            messages, status = (_internal(error),), ExitCode.INTERNAL
+    return messages, status
+
+
+def _usage(error: click.UsageError) -> str:
+    """Return click's sentence in the form of our own errors."""
+    message = one_line(error.format_message()).rstrip(".")
+    command = error.ctx.command_path if error.ctx else "resqued"
+    return f"{message[:1].lower()}{message[1:]} (see '{command} --help')"
+
+
+def _internal(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = (
+        f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    )
+    return (
+        f"internal error: {type(error).__name__}: {error}{place};"
+        " RESQUED_DEBUG=1 shows the traceback"
+    )
+
+
+def _drop_output() -> None:
+    """Have nothing more written, nor complained of at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from resqued.cli.options import client, redis_options
+from resqued.cli.completion import queue_names
+from resqued.cli.options import with_client
+from resqued.client import Client
 from resqued.core import jsontext
 
 EXAMPLES = """
@@ -15,28 +17,28 @@ Examples:
   resqued enqueue Archive 44 masterbrew -q file_serve
   resqued enqueue myapp.jobs.Mail '{"to": "a@example.org"}' -q mail
   resqued enqueue Count '"44"' -q low        the text 44, not the number
+  resqued enqueue -q low Fetch -- --fast     an argument that looks like an option
 """
 
 
 @click.command(
     epilog=EXAMPLES,
+    # Negative numbers are arguments.
     context_settings={"ignore_unknown_options": True},
 )
 @click.argument("class_name", metavar="CLASS")
 @click.argument("args", nargs=-1)
-@click.option("-q", "--queue", required=True, help="The queue to put it on.")
-@redis_options
-def enqueue(
-    class_name: str,
-    args: tuple[str, ...],
-    queue: str,
-    url: str | None,
-    namespace: str | None,
-    config_file: str | None,
-) -> None:
+@click.option(
+    "-q",
+    "--queue",
+    required=True,
+    help="The queue to put it on.",
+    shell_complete=queue_names,
+)
+@with_client
+def enqueue(client: Client, class_name: str, args: tuple[str, ...], queue: str) -> None:
     """Put a job of CLASS on a queue; ARGS are JSON, or text where they are not."""
-    values = [_value(arg) for arg in args]
-    client(url, namespace, config_file).enqueue_to(queue, class_name, *values)
+    client.enqueue_to(queue, class_name, *map(_value, args))
 
 
 def _value(text: str) -> Any:

@@ -1,17 +1,42 @@
-"""Options that several commands share, and what they make of them."""
+"""What several commands share: options, configuration, a client, a question."""
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 from collections.abc import Callable
+from contextlib import closing
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
 from resqued import config
 from resqued.client import Client
+from resqued.errors import ConfigError, ResquedError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# For the keys of the configuration that an option sets under another name.
+_NAMES = {
+    ("redis", "url"): "--redis",
+    ("app", "import"): "--app",
+    ("log", "level"): "--log-level",
+    ("log", "format"): "--log-format",
+}
+
+
+class ListingGroup(click.Group):
+    """A group that by itself does what its command `list` does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `list` in front where no command is named."""
+        if not args or (
+            args[0].startswith("-") and args[0] not in ctx.help_option_names
+        ):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
 
 
 def redis_options(function: F) -> F:
@@ -37,28 +62,116 @@ def redis_options(function: F) -> F:
     return function
 
 
+def with_client(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for Redis, and pass the client that they mean, first."""
+
+    @wraps(function)
+    def command(
+        *args: Any,
+        url: str | None,
+        namespace: str | None,
+        config_file: str | None,
+        **values: Any,
+    ) -> Any:
+        with closing(client(url, namespace, config_file)) as found:
+            return function(found, *args, **values)
+
+    return redis_options(command)
+
+
 def json_option(function: F) -> F:
     """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def yes_option(function: F) -> F:
+    """Add --yes, for what asks first."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
+
+
+def page_options(count: int) -> Callable[[F], F]:
+    """Add --start and --count, of which `count` is the default."""
+
+    def add(function: F) -> F:
+        function = click.option(
+            "--count",
+            type=click.IntRange(min=1),
+            default=count,
+            show_default=True,
+            help="How many to show.",
+        )(function)
+        return click.option(
+            "--start",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="How many to leave out first.",
+        )(function)
+
+    return add
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Return if --yes was given or the person agrees; else end the command."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("add --yes: there is no terminal to ask on")
+    if not click.confirm(question, err=True):
+        raise ResquedError("nothing was done")
+
+
 def tables(config_file: str | None, **given: dict[str, Any]) -> dict[str, Any]:
-    """Return file, environment and options as one, the later winning."""
+    """Return file, environment and options as one, the later winning.
+
+    Raises ConfigError with all that is wrong, each named by where it stands.
+    """
     path = config.file_in_use(config_file, os.environ)
-    options = {
-        section: {key: value for key, value in values.items() if value is not None}
-        for section, values in given.items()
-    }
-    return config.merge(
-        config.load(path) if path else {},
-        config.from_environment(os.environ),
-        options,
+    problems: list[str] = []
+    layers: list[dict[str, Any]] = []
+    readers: tuple[Callable[[], dict[str, Any]], ...] = (
+        lambda: config.read_file(path) if path else {},
+        lambda: config.from_environment(os.environ),
+        lambda: _from_options(given),
     )
+    for read in readers:
+        try:
+            layers.append(read())
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return config.merge(*layers)
 
 
-def client(url: str | None, namespace: str | None, config_file: str | None) -> Client:
-    """Return a client for what the options, the environment and the file say."""
-    built = config.build(
+def _from_options(given: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    problems = []
+    for section, values in given.items():
+        for key, value in values.items():
+            if value is None:
+                continue
+            found.setdefault(section, {})[key] = value
+            name = _NAMES.get((section, key), f"--{key}")
+            problems += config.problems_of(section, key, value, name)
+    if problems:
+        raise ConfigError(*problems)
+    return found
+
+
+def client(
+    url: str | None,
+    namespace: str | None,
+    config_file: str | None,
+    *,
+    patience: float = math.inf,
+) -> Client:
+    """Return a client for what the options, the environment and the file say.
+
+    It waits no longer for an answer than the configuration says, and `patience`.
+    """
+    app = config.build(
         tables(config_file, redis={"url": url, "namespace": namespace})
-    )
-    return Client(built.app.url, namespace=built.app.namespace)
+    ).app
+    timeout = min(app.redis_timeout, patience)
+    return Client(app.url, namespace=app.namespace, timeout=timeout)

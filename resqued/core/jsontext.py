@@ -48,7 +48,7 @@ def decode(raw: bytes | str) -> Any:
     """
     text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = _DECODER.decode(text)
         has_surrogate = "\\u" in text and _has_surrogate(value)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
@@ -59,6 +59,9 @@ def decode(raw: bytes | str) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _has_surrogate(value: object) -> bool:

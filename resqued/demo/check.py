@@ -47,6 +47,10 @@ def _read(
     sizes: dict[str, int] = {}
     links: dict[str, str] = {}
     with gzip.open(archive) as plain:
+        # Its checksum stands at the end: nothing before can be trusted until then.
+        while plain.read(_CHUNK):
+            tick()
+        plain.seek(0)
         with tarfile.open(fileobj=plain, mode="r|") as tar:
             for member in tar:
                 tick()
@@ -57,9 +61,6 @@ def _read(
                     sizes[member.name] = sizes.get(member.linkname, -1)
                 elif member.issym():
                     links[member.name] = member.linkname
-        # The checksum of the whole stands behind the last member.
-        while plain.read(_CHUNK):
-            tick()
     return sizes, links
 
 
@@ -79,7 +80,10 @@ def _differences(
     both = wanted.keys() & found.keys()
     return [
         *(f"{name} is missing" for name in sorted(wanted.keys() - found.keys())),
-        *(f"{name} was not in the tree" for name in sorted(found.keys() - wanted.keys())),
+        *(
+            f"{name} was not in the tree"
+            for name in sorted(found.keys() - wanted.keys())
+        ),
         *(
             f"{name} has {found[name]} {unit} instead of {wanted[name]}"
             for name in sorted(both)
@@ -123,7 +127,10 @@ def usage_problems(folders: Iterable[Folder], ledger: Path) -> list[str]:
     return _few(
         [
             *(f"no job found {_usage(*usage)}" for usage in wanted - told),
-            *(f"a job found {_usage(*usage)}, which is wrong" for usage in told - wanted),
+            *(
+                f"a job found {_usage(*usage)}, which is wrong"
+                for usage in told - wanted
+            ),
         ]
     )
 

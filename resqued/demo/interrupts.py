@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Self
 
 # A terminal that is closed says SIGHUP.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,32 +24,28 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """Takes the signals while it is entered."""
+    """Takes the signals from when it is entered until the process ends."""
 
     def __init__(self) -> None:
         self._received: list[signal.Signals] = []
-        self._may_raise = False
-        self._before: dict[signal.Signals, Any] = {}
+        # What is ignored by whoever started us stays so: nohup(1), scripts.
+        self._ours = [s for s in _SIGNALS if signal.getsignal(s) is not signal.SIG_IGN]
 
     def __enter__(self) -> Self:
         """Take over from Python's own handlers."""
-        for signum in _SIGNALS:
-            before = signal.getsignal(signum)
-            # Ignored by whoever started us, as nohup(1) and scripts do.
-            if before is not signal.SIG_IGN:
-                self._before[signum] = signal.signal(signum, self._note)
+        for signum in self._ours:
+            signal.signal(signum, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the signals back."""
-        for signum, before in self._before.items():
-            signal.signal(signum, before)
+        """Take no more: the process ends now, and with what status is decided."""
+        for signum in self._ours:
+            signal.signal(signum, signal.SIG_IGN)
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
+    def _note(self, signum: int, _frame: FrameType | None) -> None:
+        # Not raised from here: that would hit things half done, and whatever
+        # swallows exceptions, such as __del__.
         self._received.append(signal.Signals(signum))
-        if self._may_raise:
-            self._may_raise = False
-            self.check()
 
     def check(self) -> None:
         """Raise Interrupted if a signal has come."""
@@ -62,16 +56,3 @@ class Interrupts:
     def is_urgent(self) -> bool:
         """Whether they were not content with asking once."""
         return len(self._received) > 1
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Raise Interrupted wherever the code may be, for calls that may hang.
-
-        Such a call must leave nothing that the caller cannot clear away.
-        """
-        self._may_raise = True
-        try:
-            self.check()
-            yield
-        finally:
-            self._may_raise = False

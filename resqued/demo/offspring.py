@@ -27,13 +27,24 @@ class Offspring:
 
     def living(self) -> list[psutil.Process]:
         """Return those that live now; whoever died is reaped on the way."""
-        found = []
+        while True:
+            seen = self._seen()
+            living = [one for one in seen if _is_alive(one)]
+            # Whoever dies while we look may have children that were listed
+            # neither as its own any more nor as ours yet: look again.
+            if living or not seen:
+                return living
+
+    def _seen(self) -> list[psutil.Process]:
+        """Return the descendants, those included that have died just now."""
+        seen = []
         for child in psutil.Process().children():
-            if child in self._spared or _is_reaped(child):
-                continue
-            with suppress(psutil.NoSuchProcess):
-                found += [child, *child.children(recursive=True)]
-        return [one for one in found if _is_alive(one)]
+            if child not in self._spared:
+                seen.append(child)
+                with suppress(psutil.NoSuchProcess):
+                    seen += child.children(recursive=True)
+                _reap(child)
+        return seen
 
     def wait(self, seconds: float, tick: Callable[[], None]) -> list[psutil.Process]:
         """Return those that are still alive after so long, if any."""
@@ -57,7 +68,8 @@ class Offspring:
 def describe(one: psutil.Process) -> str:
     """Return pid and command of a process, as far as it still tells."""
     with suppress(psutil.Error):
-        return f"{one.pid} {' '.join(one.cmdline()) or one.name()}"
+        # Whoever sets a title leaves blanks where its arguments were.
+        return f"{one.pid} {' '.join(one.cmdline()).strip() or one.name()}"
     return str(one.pid)
 
 
@@ -67,9 +79,9 @@ def _is_alive(one: psutil.Process) -> bool:
     return False
 
 
-def _is_reaped(child: psutil.Process) -> bool:
-    if _is_alive(child):
-        return False
+def _reap(child: psutil.Process) -> None:
+    """Collect a child if it is dead; one that lives is left alone."""
+    # Somebody else waits for it, such as a Popen, who copes with this.
     with suppress(ChildProcessError):
-        os.waitpid(child.pid, os.WNOHANG)
-    return True
+        if not _is_alive(child):
+            os.waitpid(child.pid, os.WNOHANG)

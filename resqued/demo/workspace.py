@@ -36,9 +36,13 @@ class Workspace:
             is_ours = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
-                raise DemoError(f"folder {path} is not empty: name another one as --out")
+                raise DemoError(
+                    f"folder {path} is not empty: name another one as --out"
+                )
         except OSError as error:
-            raise DemoError(f"folder {path} cannot be used: {error.strerror}") from error
+            raise DemoError(
+                f"folder {path} cannot be used: {error.strerror}"
+            ) from error
         return cls(path, is_ours=is_ours)
 
     @property

@@ -20,7 +20,7 @@
 -- Answers {settled, state, …}; settled: 1 recorded, 0 nothing to record, -1 the
 -- run is not this worker's any more (somebody buried it).
 -- State: 'unregistered' | 'settled' | 'paused' | 'empty' | 'stale', names… |
---        'job', record, run
+--        'held', record, run | 'job', payload, run, number of its queue in the list
 
 local settled = 0
 local run = tonumber(redis.call('GET', KEYS[3]) or '0')
@@ -49,7 +49,7 @@ if ARGV[3] ~= '' then
   end
 end
 
-if held then return {settled, 'job', held, run} end
+if held then return {settled, 'held', held, run} end
 if ARGV[6] == '0' then return {settled, 'settled'} end
 
 local pause = redis.call('GET', KEYS[8])
@@ -88,7 +88,7 @@ for i = 1, queues do
     local record = '{"queue":' .. ARGV[7 + i] .. ',"run_at":"' .. ARGV[5]
       .. '","payload":' .. payload .. '}'
     redis.call('SET', KEYS[1], record)
-    return {settled, 'job', record, run}
+    return {settled, 'job', raw, run, i}
   end
 end
 

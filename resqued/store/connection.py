@@ -7,8 +7,7 @@ whether asking again is safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -85,21 +84,18 @@ class ScriptUnknownError(StoreError):
     """The server does not know the script of this digest."""
 
 
-@contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Turn every error of the redis package into a StoreError naming the server."""
-    try:
-        yield
-    except redis.AuthenticationError as error:
-        raise StoreError(
-            f"redis at {redact(url)} refused the login: {error}"
-        ) from error
-    except redis.exceptions.NoScriptError as error:
-        raise ScriptUnknownError(str(error)) from error
-    except redis.RedisError as error:
-        raise StoreError(f"redis at {redact(url)}: {_reason(error)}") from error
-    except OSError as error:
-        raise StoreError(f"redis at {redact(url)}: {error}") from error
+def translate(error: Exception, url: str) -> StoreError:
+    """Return what an error of the redis package or of a socket means to us."""
+    place = f"redis at {redact(url)}"
+    if isinstance(error, redis.exceptions.NoScriptError):
+        return ScriptUnknownError(str(error))
+    if isinstance(error, redis.AuthenticationError):
+        return StoreError(f"{place} refused the login: {_reason(error)}")
+    return StoreError(f"{place}: {_reason(error)}")
+
+
+# Everything that can go wrong between us and the server.
+FAULTS = (redis.RedisError, OSError)
 
 
 def _reason(error: Exception) -> str:
@@ -120,19 +116,23 @@ class Link:
 
     def call(self, *command: Word) -> Any:
         """Send one command and return its reply."""
-        with translated(self.url):
+        try:
             return self._redis.execute_command(*command)
+        except FAULTS as error:
+            raise translate(error, self.url) from error
 
     def pipeline(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send commands in one write, as Ruby does, and return their replies."""
         if not commands:
             return []
-        with translated(self.url):
-            pipe = self._redis.pipeline(transaction=False)
-            for command in commands:
-                pipe.execute_command(*command)
+        pipe = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        try:
             replies: list[Any] = pipe.execute()
-            return replies
+        except FAULTS as error:
+            raise translate(error, self.url) from error
+        return replies
 
     def ping(self) -> None:
         """Raise StoreError unless the server answers."""
@@ -166,9 +166,11 @@ class SingleLink(Link):
 
     def call(self, *command: Word) -> Any:
         """Send one command and return its reply."""
-        with translated(self.url):
+        try:
             self._connection.send_command(*command)
             return self._connection.read_response()
+        except FAULTS as error:
+            raise translate(error, self.url) from error
 
     def pipeline(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send commands in one write and return their replies.
@@ -177,15 +179,17 @@ class SingleLink(Link):
         """
         if not commands:
             return []
-        with translated(self.url):
+        try:
             self._connection.connect()
             packed = self._connection.pack_commands(commands)
             self._connection.send_packed_command(packed)
             replies = [self._reply() for _ in commands]
-            for reply in replies:
-                if isinstance(reply, redis.ResponseError):
-                    raise reply
-            return replies
+        except FAULTS as error:
+            raise translate(error, self.url) from error
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                raise translate(reply, self.url)
+        return replies
 
     def _reply(self) -> Any:
         try:
@@ -198,10 +202,11 @@ class SingleLink(Link):
 
         CLIENT TRACKING needs RESP3; a proxy or an ACL may not let it through.
         """
-        with translated(self.url):
+        try:
             self._connection.connect()
-            parser = self._connection._parser
-            parser.set_invalidation_push_handler(heard)
+        except FAULTS as error:
+            raise translate(error, self.url) from error
+        self._connection._parser.set_invalidation_push_handler(heard)
         try:
             self.call("CLIENT", "TRACKING", "ON")
         except StoreError:
@@ -211,9 +216,11 @@ class SingleLink(Link):
 
     def drain(self) -> None:
         """Take in the messages that have arrived; raise StoreError at end of file."""
-        with translated(self.url):
+        try:
             while self._connection.can_read(timeout=0):
                 self._connection.read_response(push_request=True)
+        except FAULTS as error:
+            raise translate(error, self.url) from error
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""

@@ -104,7 +104,9 @@ class Failures:
         return [Failure(entry) for entry in found]
 
     def find(self, failure_id: str) -> Failure | None:
-        """Return the failure of this id, or None."""
+        """Return the newest failure whose id begins so, or None."""
+        if not failure_id:
+            return None
         return next(
             (f for f in self.newest_first() if f.id.startswith(failure_id)), None
         )
@@ -131,8 +133,12 @@ class Failures:
         )
 
     def remove(self, failure: Failure) -> bool:
-        """Remove one failure; False if it is not there any more."""
-        return bool(self._link.call("LREM", self._keys.failed, 1, failure.entry))
+        """Remove one failure; False if it is not there any more.
+
+        Of equal ones the newest, so that nothing moves in front of a reader who
+        walks from the newest to the oldest.
+        """
+        return bool(self._link.call("LREM", self._keys.failed, -1, failure.entry))
 
     def clear(self) -> int:
         """Remove all failures; answer how many."""

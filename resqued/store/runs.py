@@ -42,6 +42,9 @@ class Settled(Enum):
     NOT_MINE = -1
 
 
+_SETTLED = {settled.value: settled for settled in Settled}
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A reply of the server: what was settled, and what was found."""
@@ -100,9 +103,10 @@ class Runs:
     def _expand(self, known: Collection[str]) -> None:
         """Work out the queues to try, once per change of the set of queues."""
         self._names = self._list.match(known)
-        self._known = ["1", *known] if self._list.is_dynamic else ["0"]
-        self._queue_keys = tuple(self._keys.queue(name) for name in self._names)
-        self._queue_args = tuple(quote(name) for name in self._names)
+        names = [quote(name) for name in self._names]
+        knowledge = ["1", *known] if self._list.is_dynamic else ["0"]
+        self._lists = (str(len(names)), *names, *knowledge)
+        self._keys_to_try = (*self._fixed, *map(self._keys.queue, self._names))
 
     def register(self) -> bool:
         """Register and beat; answer False if the id is somebody else's."""
@@ -158,28 +162,30 @@ class Runs:
 
     def _ask(self, ending: Ending | None, *, reserve: bool) -> Answer | None:
         """Run the script; answer None if the queues must be expanded anew."""
+        run_at = payload.run_at(time.time())
         reply = RESERVE(
             self.link,
-            (*self._fixed, *self._queue_keys),
+            self._keys_to_try,
             (
                 self.worker_id,
                 self.identity,
                 "" if ending is None else str(ending.run),
                 b"" if ending is None else ending.failure,
-                payload.run_at(time.time()),
+                run_at,
                 "1" if reserve else "0",
-                str(len(self._queue_args)),
-                *self._queue_args,
-                *self._known,
+                *self._lists,
             ),
         )
-        settled, state = Settled(reply[0]), reply[1]
+        settled, state = _SETTLED[reply[0]], reply[1]
+        if state == b"job":
+            held = payload.Held(self._names[reply[4] - 1], run_at, reply[2])
+            return Answer(settled, Found.JOB, held, reply[3])
+        if state == b"held":
+            return Answer(settled, Found.JOB, payload.decode_held(reply[2]), reply[3])
         if state == b"stale":
             self._expand([name.decode("utf-8", "surrogateescape") for name in reply[2]])
             return None
-        if state != b"job":
-            return Answer(settled, Found(state.decode()))
-        return Answer(settled, Found.JOB, payload.decode_held(reply[2]), reply[3])
+        return Answer(settled, Found(state.decode()))
 
 
 def registry_keys(keys: Keys, worker_id: str) -> tuple[str, ...]:

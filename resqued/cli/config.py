@@ -1,0 +1,90 @@
+"""`resqued config`: an example to start from, a check, and what holds in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resqued import config as configuration
+from resqued.cli.options import json_option, redis_options, tables
+from resqued.cli.table import show_json, show_line
+from resqued.cli.text import number_of
+from resqued.errors import ConfigError
+
+EXAMPLES = """
+\b
+Examples:
+  resqued config example > /etc/resqued/resqued.toml
+  resqued config check /etc/resqued/resqued.toml
+  resqued config show -N staging
+"""
+
+
+@click.group(epilog=EXAMPLES)
+def config() -> None:
+    """Print an example, check a file, or show what holds."""
+
+
+@config.command()
+def example() -> None:
+    """Print a file with every key, its default and its meaning."""
+    click.echo(configuration.example(), nl=False)
+
+
+@config.command(epilog=EXAMPLES)
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def check(file: Path | None) -> None:
+    """Say what is wrong with FILE, a line for each problem.
+
+    Without FILE: RESQUED_CONFIG, or else /etc/resqued/resqued.toml.
+    """
+    path = file or configuration.file_in_use(None, os.environ)
+    if path is None:
+        raise ConfigError(
+            f"no configuration file: {configuration.DEFAULT_PATH} is not there or"
+            " cannot be read; name one"
+        )
+    built = configuration.build(configuration.read_file(path))
+    pools = number_of(len(built.pools), "pool")
+    show_line(f"{path} is in order: {pools}, {number_of(built.workers, 'worker')}")
+
+
+@config.command(epilog=EXAMPLES)
+@json_option
+@redis_options
+def show(
+    url: str | None, namespace: str | None, config_file: str | None, as_json: bool
+) -> None:
+    """Show every value that holds: options, environment, file, defaults.
+
+    Passwords are not shown.
+    """
+    values = configuration.effective(
+        tables(config_file, redis={"url": url, "namespace": namespace})
+    )
+    if as_json:
+        show_json(values)
+    else:
+        click.echo("\n\n".join(_sections(values)))
+
+
+def _sections(values: dict[str, Any]) -> list[str]:
+    """Return the tables as TOML; the pools come last."""
+    pools = [("[[pool]]", pool) for pool in values["pool"]]
+    sections = [(f"[{name}]", values[name]) for name in values if name != "pool"]
+    return [
+        "\n".join([head, *(f"{key} = {_toml(value)}" for key, value in table.items())])
+        for head, table in sections + pools
+    ]
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML: as JSON, for those that occur here."""
+    text = json.dumps(value, ensure_ascii=False)
+    # All that TOML escapes and JSON does not; bytes that were no UTF-8.
+    text = text.replace("\x7f", "\\u007f")
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,93 @@
+"""Tables for people and JSON for programs, on standard output.
+
+On a terminal rich lays a table out; elsewhere there are plain aligned columns,
+without colour or lines. Cells are cleaned here, so no command can forget to.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from resqued.cli.text import clean
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its title, and how its cells are laid out."""
+
+    title: str
+    is_number: bool = False
+    # May be cut short on a narrow terminal; others are folded, to be copied whole.
+    may_be_cut: bool = False
+    # What a cell looks like on a terminal, by its text.
+    styles: Mapping[str, str] = field(default_factory=dict)
+
+
+def show_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[object]], *, empty: str
+) -> None:
+    """Print a table, or the line `empty` when there are no rows."""
+    if not rows:
+        click.echo(empty)
+        return
+    cells = [[clean(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _show_rich(columns, cells)
+    else:
+        click.echo(_plain(columns, cells))
+
+
+def _show_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.is_number else "left",
+            overflow="ellipsis" if column.may_be_cut else "fold",
+            no_wrap=column.may_be_cut,
+        )
+    for row in rows:
+        # Text, not str: rich reads markup in a str.
+        table.add_row(
+            *(
+                Text(cell, style=column.styles.get(cell, ""))
+                for column, cell in zip(columns, row, strict=True)
+            )
+        )
+    Console(file=sys.stdout, markup=False, emoji=False, highlight=False).print(table)
+
+
+def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+    lines = [[column.title for column in columns], *rows]
+    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            _pad(cell, width, to_the_right=column.is_number)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _pad(cell: str, width: int, *, to_the_right: bool) -> str:
+    blank = " " * (width - cell_len(cell))
+    return blank + cell if to_the_right else cell + blank
+
+
+def show_line(text: object) -> None:
+    """Print one line for people."""
+    click.echo(clean(text))
+
+
+def show_json(value: object) -> None:
+    """Print a value as JSON, in ASCII: it passes every terminal and locale."""
+    click.echo(json.dumps(value, indent=2))

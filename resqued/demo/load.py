@@ -1,0 +1,72 @@
+"""The jobs that the demo puts on the queues, and how many there are of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from resqued.client import Client
+from resqued.core.naming import wire_name
+from resqued.demo import jobs
+from resqued.demo.master import Tally
+from resqued.demo.progress import Line
+from resqued.demo.sources import Folder
+from resqued.demo.workspace import Workspace
+
+_ARCHIVE = (jobs.FILE_SERVE, "Archive")
+_CHECKSUM = (jobs.LOW, "Checksum")
+
+
+class Load:
+    """One Archive and one DiskUsage for each folder, and the jobs that fail."""
+
+    def __init__(self, folders: Sequence[Folder], workspace: Workspace) -> None:
+        self._folders = folders
+        self._workspace = workspace
+        self._put: Counter[tuple[str, str]] = Counter()
+
+    def enqueue(self, client: Client) -> None:
+        """Put all of them on their queues."""
+        client.enqueue_many(self._counted(jobs.CRITICAL, self._usages()))
+        client.enqueue_many(self._counted(jobs.FILE_SERVE, self._archives()))
+        doomed = [
+            (jobs.explode, "this job is meant to fail"),
+            (jobs.UNKNOWN_CLASS, 44, "masterbrew"),
+            (jobs.segfault,),
+        ]
+        client.enqueue_many(self._counted(jobs.DOOMED, doomed), queue=jobs.DOOMED)
+
+    def _archives(self) -> Iterator[Sequence[Any]]:
+        for folder in self._folders:
+            archive = self._workspace.archive(folder.name)
+            yield jobs.Archive, str(folder.path), str(archive)
+
+    def _usages(self) -> Iterator[Sequence[Any]]:
+        for folder in self._folders:
+            yield jobs.disk_usage, str(folder.path), str(self._workspace.ledger)
+
+    def _counted(
+        self, queue: str, items: Iterator[Sequence[Any]] | list[Any]
+    ) -> Iterator[Sequence[Any]]:
+        for item in items:
+            yield item
+            self._put[queue, wire_name(item[0])] += 1
+
+    def enqueued(self, tally: Tally) -> Counter[tuple[str, str]]:
+        """Return how many jobs were enqueued, by queue and class.
+
+        Each Archive that went well has enqueued a Checksum.
+        """
+        return self._put + Counter({_CHECKSUM: tally.done[_ARCHIVE]})
+
+    def lines(self, tally: Tally) -> list[Line]:
+        """Return how far each queue has come, if all goes well."""
+        totals: Counter[str] = Counter({jobs.LOW: len(self._folders)})
+        for (queue, _), number in self._put.items():
+            totals[queue] += number
+        over: Counter[str] = Counter()
+        for (queue, _), number in (tally.done + tally.failed).items():
+            over[queue] += number
+        order = (jobs.CRITICAL, jobs.FILE_SERVE, jobs.LOW, jobs.DOOMED)
+        return [Line(queue, over[queue], totals[queue]) for queue in order]

@@ -1,0 +1,192 @@
+"""The run itself: server, master, jobs, the wait, the end, and the checks.
+
+Whatever happens on the way, everything that was started is ended, in the order
+that lets each part finish: master, workers, server, whoever is left, folder.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from resqued.client import Client
+from resqued.demo import NAMESPACE, DemoError, server
+from resqued.demo.interrupts import Interrupts
+from resqued.demo.load import Load
+from resqued.demo.master import QUEUES, Master, Tally
+from resqued.demo.offspring import Offspring, describe
+from resqued.demo.progress import Moment, Progress
+from resqued.demo.report import Report, megabytes
+from resqued.demo.sources import Folder, scan
+from resqued.demo.verdict import Outcome, check_files, check_pool
+from resqued.demo.workspace import Workspace
+from resqued.errors import StoreError
+
+_TICK = 0.1
+_START_DEADLINE = 30.0
+# Nobody works and yet there is work: something is wrong that nobody told of.
+_STALL_DEADLINE = 60.0
+# The zygote is killed just before the master ends, and may take a moment.
+_LEAVE_DEADLINE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the options say."""
+
+    source: Path
+    out: Path | None
+    redis: str | None
+    workers: int
+
+
+class Demo:
+    """One run, from nothing to a report."""
+
+    def __init__(
+        self, wishes: Wishes, interrupts: Interrupts, progress: Progress
+    ) -> None:
+        self._wishes = wishes
+        self._interrupts = interrupts
+        self._tick = interrupts.check
+        self._progress = progress
+
+    def run(self) -> Report:
+        """Do everything; leave nothing but the folder, and that if all went well.
+
+        Raises Interrupted, once everything has ended, if a signal came.
+        """
+        everybody = Offspring()
+        folders, left_out = scan(self._wishes.source, self._tick)
+        self._progress.say(
+            f"{len(folders)} package folders,"
+            f" {sum(len(folder.files) for folder in folders)} files,"
+            f" {megabytes(sum(folder.size for folder in folders))}"
+            f" in {self._wishes.source}"
+        )
+        workspace = Workspace.make(
+            self._wishes.out, apart_from=[folder.path for folder in folders]
+        )
+        with ExitStack() as undo:
+            undo.callback(workspace.remove)
+            try:
+                report = self._work(Load(folders, workspace), workspace)
+            finally:
+                _end_all(everybody)
+            report.left_out = left_out
+            self._progress.say(f"checking {len(folders)} archives")
+            self._check(report, folders, workspace)
+            if report.is_kept:
+                undo.pop_all()
+        return report
+
+    def _check(
+        self, report: Report, folders: list[Folder], workspace: Workspace
+    ) -> None:
+        report.checks += check_files(folders, workspace, self._tick)
+        report.archives = len(folders)
+        report.bytes_read = sum(folder.size for folder in folders)
+        report.bytes_written = sum(
+            path.stat().st_size
+            for folder in folders
+            if (path := workspace.archive(folder.name)).exists()
+        )
+        workspace.drop_server()
+        # Who named a folder that was there may want to look at what went wrong.
+        report.is_kept = report.is_good or not workspace.is_ours
+
+    def _work(self, load: Load, workspace: Workspace) -> Report:
+        """Have a pool do the jobs, and end it."""
+        redis = self._wishes.redis
+        with (
+            server.embedded(workspace.server)
+            if redis is None
+            else server.borrowed(redis)
+        ) as url:
+            pool = Offspring()
+            client = Client(url, namespace=NAMESPACE)
+            master = Master(url, self._wishes.workers, workspace)
+            try:
+                return self._watch(load, client, master, pool)
+            except StoreError:
+                # A master without Redis waits for it, to record what it ended.
+                master.kill()
+                raise
+            finally:
+                master.end(lambda: self._interrupts.is_urgent)
+                # Before the server goes, or they would wait for it.
+                pool.kill()
+                client.close()
+
+    def _watch(
+        self, load: Load, client: Client, master: Master, pool: Offspring
+    ) -> Report:
+        count = self._wishes.workers
+        self._wait_for_workers(client, master)
+        self._progress.say(f"{count} workers on {QUEUES}")
+        tally = Tally(master.log)
+        began = time.monotonic()
+        load.enqueue(client)
+        ended = self._wait_for_jobs(load, client, master, tally)
+        report = Report(self._wishes.source, master.log.parent, count, ended - began)
+        status = master.quit(self._tick)
+        left = pool.wait(_LEAVE_DEADLINE, self._tick)
+        tally.read()
+        outcome = Outcome.read(client, load, tally)
+        report.rows, report.failures = outcome.rows, outcome.failures
+        report.checks = check_pool(outcome, status, [describe(one) for one in left])
+        return report
+
+    def _wait_for_workers(self, client: Client, master: Master) -> None:
+        deadline = time.monotonic() + _START_DEADLINE
+        while len(client.workers()) < self._wishes.workers:
+            self._tick()
+            master.must_run()
+            if time.monotonic() >= deadline:
+                raise DemoError(f"the workers do not start: {master.last_words()}")
+            time.sleep(_TICK / 2)
+
+    def _wait_for_jobs(
+        self, load: Load, client: Client, master: Master, tally: Tally
+    ) -> float:
+        """Return since when nothing waits and nobody works.
+
+        Seen twice with no job between: Redis is asked for the queues first and
+        for the workers then, and a job may end in between and enqueue another.
+        """
+        quiet = (-1, 0.0)
+        moved = (0, time.monotonic())
+        while True:
+            self._tick()
+            master.must_run()
+            tally.read()
+            status = client.status()
+            running = [(w.pid, w.job) for w in status["workers"] if w.job]
+            moment = Moment(
+                load.lines(tally), [(pid, _words(job)) for pid, job in running]
+            )
+            self._progress.show(moment)
+            now, processed = time.monotonic(), int(status["processed"])
+            if not running and not status["pending"]:
+                if processed == quiet[0]:
+                    return quiet[1]
+                quiet = (processed, now)
+            if running or processed != moved[0]:
+                moved = (processed, now)
+            elif now >= moved[1] + _STALL_DEADLINE:
+                raise DemoError(f"nothing moves any more: {master.last_words()}")
+            time.sleep(_TICK)
+
+
+def _words(job: dict[str, object]) -> str:
+    args = job.get("args")
+    first = args[0] if isinstance(args, list) and args else ""
+    return f"{job.get('class')} {Path(str(first)).name}".rstrip()
+
+
+def _end_all(everybody: Offspring) -> None:
+    if left := everybody.kill():
+        told = ", ".join(describe(one) for one in left)
+        raise DemoError(f"these processes cannot be killed: {told}")
