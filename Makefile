@@ -1,0 +1,44 @@
+# make demo    the main job, on a machine with Python 3.11+ and nothing else
+# make test    every check and test
+# make bench   the comparison with other libraries; writes docs/benchmarks.md
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest -q
+
+.PHONY: demo test check unit bench clean
+
+demo: $(STAMP)
+	$(BIN)/resqued demo $(DEMO)
+
+# The whole suite against the embedded server; what touches a server once more
+# against the system's redis-server, where there is one.
+test: check
+	$(PYTEST) --server=valkey
+	@if command -v redis-server >/dev/null; then \
+	  echo "once more, with $$(redis-server --version | cut -d' ' -f1-3)"; \
+	  $(PYTEST) --server=redis tests/integration tests/system tests/compat; \
+	else echo "no redis-server here: tested with the embedded server only"; fi
+
+check: $(STAMP)
+	$(BIN)/ruff format --check resqued tests bench
+	$(BIN)/ruff check resqued tests bench
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(PYTEST) tests/unit
+
+bench: $(STAMP)
+	$(BIN)/python bench/run.py $(BENCH)
+
+# pip alone: a virtual environment with the project, editable, and its tools.
+$(STAMP): pyproject.toml requirements-dev.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("resqued needs Python 3.11 or later, and $(PYTHON) is %d.%d: make PYTHON=python3.11" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]' -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .venv-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
