@@ -93,7 +93,7 @@ match os.environ.get("FAULT_POINT"):
     case "while-the-child-runs":
         wrap(
             Worker,
-            "_hand_over",
+            "_start",
             None,
             lambda worker, *_: strike(worker._running.held.payload),
         )

@@ -1,0 +1,49 @@
+"""Fixtures for tests that use the commands, or a client, against a real server."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+import resqued
+from resqued.cli import cli
+from tests.support.cli import Run
+from tests.support.daemon import STEERING
+
+
+@pytest.fixture
+def run(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in this process; fail unless it ends with the status expected."""
+    for name in os.environ:
+        if STEERING.fullmatch(name):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+
+    def invoke(*args: str, fails: type[BaseException] | None = None) -> Result:
+        result = CliRunner().invoke(cli, args)
+        if fails is None and result.exception:
+            raise result.exception
+        if fails is not None:
+            assert isinstance(result.exception, fails), result.exception
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[resqued.Client]:
+    client = resqued.Client(redis_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of this machine where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,99 @@
+"""Where the commands take their configuration from: Resque's variables too."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import resqued
+from tests.support.cli import Run
+from tests.support.daemon import Daemon
+
+
+@pytest.mark.parametrize("variable", ["QUEUE", "QUEUES"])
+def test_work_takes_queues_count_and_burst_mode_from_resques_variables(
+    variable: str, redis_url: str, client: resqued.Client, tmp_path: Path
+) -> None:
+    client.enqueue_many(([n] for n in range(6)), job="Noop", queue="high")
+    client.enqueue_to("other", "Noop")
+    env = {variable: "low,high", "COUNT": "2", "INTERVAL": "0", "REDIS_URL": redis_url}
+    with Daemon("-a", "tests.support.jobs", cwd=tmp_path, env=env) as daemon:
+        assert daemon.wait() == 0
+        started = daemon.events("master_started")
+        workers = {event["worker"] for event in daemon.events("worker_spawned")}
+    assert started[0]["workers"] == 2
+    assert len(workers) == 2
+    assert all(worker.endswith(":low,high") for worker in workers)
+    assert client.queue_sizes() == {"high": 0, "other": 1}
+    assert client.info()["processed"] == 6
+
+
+def test_queues_wins_over_queue_and_an_argument_over_both(
+    redis_url: str, client: resqued.Client, tmp_path: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        client.enqueue_to(name, "Noop")
+    env = {"QUEUE": "a", "QUEUES": "b", "INTERVAL": "0", "REDIS_URL": redis_url}
+    for args, left in (
+        ((), {"a": 1, "b": 0, "c": 1}),
+        (("c",), {"a": 1, "b": 0, "c": 0}),
+    ):
+        with Daemon(*args, "-a", "tests.support.jobs", cwd=tmp_path, env=env) as daemon:
+            assert daemon.wait() == 0
+        assert client.queue_sizes() == left
+
+
+@pytest.mark.parametrize(
+    ("env", "levels"),
+    [
+        ({}, {"info"}),
+        ({"VVERBOSE": "1", "RESQUED_LOG_LEVEL": "error"}, set()),
+    ],
+)
+def test_resques_verbosity_is_a_log_level(
+    redis_url: str, tmp_path: Path, env: dict[str, str], levels: set[str]
+) -> None:
+    env = {**env, "REDIS_URL": redis_url, "QUEUE": "a", "INTERVAL": "0"}
+    with Daemon(cwd=tmp_path, env=env) as daemon:
+        assert daemon.wait() == 0
+        assert {event["level"] for event in daemon.events()} == levels
+
+
+def test_the_example_passes_the_check(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "resqued.toml"
+    path.write_text(run("config", "example").stdout)
+    result = run("config", "check", str(path))
+    assert result.stdout == f"{path} is in order: 1 pool, 4 workers\n"
+
+
+def test_show_prints_what_holds_as_toml_and_hides_passwords(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "resqued.toml"
+    path.write_text(
+        '[redis]\nnamespace = "file"\ntimeout = "1s"\n'
+        '[worker]\nhostname = "\\u007f\\"é"\n'
+        '[log]\nlevel = "error"\n[[pool]]\nqueues = "a,b"\nworkers = 2\n'
+    )
+    monkeypatch.setenv("REDIS_URL", "redis://:secret@h/1")
+    monkeypatch.setenv("RESQUED_LOG_LEVEL", "debug")
+    shown = run("config", "show", "-c", str(path), "-N", "option").stdout
+    values = tomllib.loads(shown)
+    assert "secret" not in shown
+    assert values["redis"] == {
+        "url": "redis://:***@h/1",
+        "namespace": "option",
+        "timeout": 1.0,
+    }
+    assert values["log"]["level"] == "debug"
+    assert values["worker"]["hostname"] == '\x7f"é'
+    assert values["limits"] == {"grace": 4.0}
+    assert values["pool"] == [{"queues": "a,b", "workers": 2}]
+    as_json = run("config", "show", "-c", str(path), "-N", "option", "--json").stdout
+    assert json.loads(as_json) == values
+    again = tmp_path / "again.toml"
+    again.write_text(shown)
+    run("config", "check", str(again))

@@ -1,0 +1,213 @@
+"""Mistakes, of people and of machines: one line each, and the right exit code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resqued.embedded import EmbeddedServer
+from tests.support.cli import fail
+
+LISTINGS = ("status", "queues", "workers", "failed", "stats")
+
+
+CONFIG_MISTAKES = {
+    "[redis]\n\nurl redis\n": [
+        (
+            "configuration file resqued.toml:"
+            " Expected '=' after a key in a key/value pair (at line 3, column 5)"
+        )
+    ],
+    "[redis": [
+        (
+            "configuration file resqued.toml: Expected ']' at the end of a table"
+            " declaration (at line 1, the end of the file)"
+        )
+    ],
+    "[redis]\nulr = 'x'\n": [
+        "resqued.toml: [redis]: unknown key 'ulr' (did you mean 'url'?)"
+    ],
+    "[redsi]\n": ["resqued.toml: unknown section [redsi] (did you mean 'redis'?)"],
+    "[redis]\nurl = 'http://x'\n[limits]\ngrace = -1\n[[pool]]\nqueues = ''\n": [
+        (
+            "resqued.toml: [redis] url: redis url 'http://x' must begin with"
+            " redis://, rediss:// or unix://"
+        ),
+        "resqued.toml: [limits] grace: -1 is negative",
+        (
+            "resqued.toml: [[pool]] 1 queues: queue list '' names no queue:"
+            " give names or patterns, such as 'critical,high' or '*,!low'"
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("text", CONFIG_MISTAKES)
+def test_mistakes_in_a_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "resqued.toml").write_text(text)
+    lines = fail("config", "check", "resqued.toml", cwd=tmp_path, status=78)
+    assert lines == CONFIG_MISTAKES[text]
+
+
+@pytest.mark.parametrize("args", [["status"], ["work", "q"], ["config", "show"]])
+def test_mistakes_in_a_file_are_told_alike_by_every_command(
+    tmp_path: Path, args: list[str]
+) -> None:
+    text = list(CONFIG_MISTAKES)[-1]
+    (tmp_path / "resqued.toml").write_text(text)
+    lines = fail(*args, "-c", "resqued.toml", cwd=tmp_path, status=78)
+    assert lines == CONFIG_MISTAKES[text]
+
+
+@pytest.mark.parametrize(
+    "args", [["config", "check"], ["status", "-c"], ["work", "q", "-c"]]
+)
+def test_a_file_that_is_not_there(tmp_path: Path, args: list[str]) -> None:
+    lines = fail(*args, "nope.toml", cwd=tmp_path, status=78)
+    assert lines == ["configuration file nope.toml does not exist"]
+    env = {"RESQUED_CONFIG": "nope.toml"}
+    lines = fail("stats", cwd=tmp_path, env=env, status=78)
+    assert lines == ["configuration file nope.toml does not exist"]
+
+
+@pytest.mark.parametrize("queues", ["", "!a", ",", "!a,!b"])
+def test_a_queue_list_without_a_queue(tmp_path: Path, queues: str) -> None:
+    for args, env in (((queues,), {}), ((), {"QUEUES": queues, "QUEUE": "q"})):
+        (line,) = fail("work", *args, cwd=tmp_path, env=env, status=78)
+        assert f"queue list {queues!r} names no queue" in line
+
+
+def test_no_queues_at_all(tmp_path: Path) -> None:
+    (line,) = fail("work", cwd=tmp_path, status=78)
+    assert line.startswith("no queues: name them, as in `resqued work critical,high`")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"COUNT": "many"}, "COUNT is 'many', and must be a whole number"),
+        ({"COUNT": "0"}, "0 must be a whole number from 1"),
+        ({"COUNT": "-1"}, "-1 must be a whole number from 1"),
+        ({"INTERVAL": "soon"}, "'soon' is not a duration such as 90, 4s, 15m or 2h"),
+        ({"INTERVAL": "-1"}, "'-1' is not a duration such as 90, 4s, 15m or 2h"),
+        ({"RESQUE_TERM_TIMEOUT": "x"}, "RESQUE_TERM_TIMEOUT: 'x' is not a duration"),
+        ({"RESQUED_LOG_LEVEL": "loud"}, "RESQUED_LOG_LEVEL: 'loud' must be one of"),
+        ({"RESQUED_APP": "a-b"}, "RESQUED_APP: 'a-b' is not the name of a module"),
+    ],
+)
+def test_variables_that_are_no_good(
+    tmp_path: Path, env: dict[str, str], said: str
+) -> None:
+    (line,) = fail("work", "q", cwd=tmp_path, env=env, status=78)
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://x", "redis url 'http://x' must begin with redis://, rediss://"),
+        ("localhost:6379", "redis url 'localhost:6379' must begin with redis://"),
+        ("redis://:secret@h:x", "redis url 'redis://:***@h:x': Port could not be"),
+        ("redis://[::1", "cannot be read as a url: Invalid IPv6 URL"),
+    ],
+)
+def test_urls_that_are_none(tmp_path: Path, url: str, said: str) -> None:
+    (line,) = fail("work", "q", "-r", url, cwd=tmp_path, status=78)
+    assert line.startswith(f"--redis: {said}")
+    (line,) = fail("stats", cwd=tmp_path, env={"REDIS_URL": url}, status=78)
+    assert line.startswith(f"REDIS_URL: {said}")
+
+
+def test_several_mistakes_are_told_at_once_each_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text("[reds]\n")
+    lines = fail(
+        *("work", "q", "-c", "x.toml", "--grace", "x", "-N", ""),
+        cwd=tmp_path,
+        env={"REDIS_URL": "x", "RESQUED_LOG_FORMAT": "y"},
+        status=78,
+    )
+    assert [line.partition(":")[0] for line in lines] == [
+        "x.toml",
+        "REDIS_URL",
+        "RESQUED_LOG_FORMAT",
+        "--namespace",
+        "--grace",
+    ]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        *([name] for name in LISTINGS),
+        ["work", "q"],
+        ["enqueue", "A", "-q", "q"],
+        ["failed", "retry", "abcd"],
+        ["workers", "remove", "a:1:b"],
+    ],
+)
+def test_a_redis_that_cannot_be_reached(
+    tmp_path: Path, closed_port: int, args: list[str]
+) -> None:
+    url = f"redis://:secret@127.0.0.1:{closed_port}"
+    (line,) = fail(*args, "-r", url, cwd=tmp_path, status=69)
+    assert line.startswith(f"redis at redis://:***@127.0.0.1:{closed_port}: ")
+    assert "Connection refused" in line
+    assert "secret" not in line
+
+
+def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    (line,) = fail("status", "-r", f"unix://{tmp_path}/no", cwd=tmp_path, status=69)
+    assert "No such file or directory" in line
+
+
+@pytest.fixture
+def locked_server(
+    server_binary: Path | None, tmp_path: Path
+) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer.start(
+        tmp_path / "server", binary=server_binary, options={"requirepass": "right"}
+    ) as server:
+        yield server
+
+
+def test_a_password_that_is_wrong_or_missing(
+    locked_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    address = f"127.0.0.1:{locked_server.port}"
+    for args in (["status"], ["work", "q", "--log-level", "error"]):
+        for login in (":wrong@", ""):
+            url = f"redis://{login}{address}"
+            (line,) = fail(*args, "-r", url, cwd=tmp_path, status=69)
+            shown = f"redis://{':***@' if login else ''}{address}"
+            assert line.startswith(f"redis at {shown}")
+            assert re.search("refused the login|NOAUTH|WRONGPASS|[Aa]uthenticat", line)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, "cannot import app: ModuleNotFoundError: No module named 'app'"),
+        ("def (:\n", "cannot import app: SyntaxError at {app}:1: invalid syntax"),
+        (
+            "import math\nraise RuntimeError('two\\nlines \\x1b[2J')\n",
+            r"cannot import app: RuntimeError at {app}:2: two lines \x1b[2J",
+        ),
+        ("import nope_nope\n", "No module named 'nope_nope'"),
+        ("raise SystemExit(3)\n", "cannot import app: SystemExit at {app}:1: 3"),
+    ],
+)
+def test_an_application_that_cannot_be_imported(
+    redis_url: str, tmp_path: Path, source: str | None, said: str
+) -> None:
+    app = tmp_path / "app.py"
+    if source is not None:
+        app.write_text(source)
+    (line,) = fail(
+        *("work", "q", "-a", "app", "-r", redis_url, "--log-level", "error"),
+        cwd=tmp_path,
+        status=78,
+    )
+    assert said.format(app=app) in line

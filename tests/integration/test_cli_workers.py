@@ -1,0 +1,98 @@
+"""`resqued workers`: who is shown how, and who may be removed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import redis as redis_py
+
+import resqued
+from tests.support.cli import HOST, NS, Run, add_worker, give_job, server_time
+from tests.support.daemon import Daemon
+from tests.support.wait import scaled, wait_until
+
+
+def test_a_foreign_worker_is_removed_and_its_job_becomes_a_failure(
+    run: Run, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    worker_id = "other:7:mail"
+    add_worker(redis, worker_id, server_time(redis))
+    give_job(redis, worker_id, "2026-11-23T11:38:35Z")
+    redis.set(f"{NS}worker:{worker_id}:started", "x")
+    result = run("workers", "remove", worker_id)
+    assert result.stdout == (
+        f"removed worker {worker_id}; its job Slow is now a failure\n"
+    )
+    (failure,) = client.failures.page()
+    assert failure.fields["exception"] == "Resque::DirtyExit"
+    assert failure.fields["error"] == "Job still being processed"
+    assert failure.fields["payload"] == {"class": "Slow", "args": [7]}
+    assert (failure.fields["worker"], failure.queue) == (worker_id, "mail")
+    left = {key.decode() for key in redis.keys("*")}
+    assert left == {f"{NS}failed", f"{NS}stat:processed", f"{NS}stat:failed"}
+    result = run("workers", "remove", worker_id, fails=resqued.ResquedError)
+    assert str(result.exception) == (
+        f"there is no worker '{worker_id}'; `resqued workers` lists them"
+    )
+
+
+def test_an_idle_worker_that_never_gave_a_sign_is_removed(
+    run: Run, redis: redis_py.Redis
+) -> None:
+    add_worker(redis, f"{HOST}:999999999:q")
+    result = run("workers", "remove", f"{HOST}:999999999:q")
+    assert result.stdout == f"removed worker {HOST}:999999999:q\n"
+    assert redis.keys("*") == []
+
+
+def test_a_live_worker_of_this_host_is_refused_and_a_dead_one_shown(
+    run: Run, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with Daemon(
+        *("default", "-a", "tests.support.jobs"),
+        cwd=tmp_path,
+        env={"TEST_REDIS_URL": redis_url, "REDIS_URL": redis_url},
+    ) as daemon:
+        daemon.wait_for_event("master_ready")
+        run("enqueue", "Sleep", "30", "-q", "default")
+        redis.blpop("started", scaled(30))
+        (worker,) = json.loads(run("status", "--json").stdout)["workers"]
+        assert (worker["state"], worker["host"]) == ("working", HOST)
+        assert worker["pid"] in daemon.workers()
+        assert worker["job"]["class"] == "Sleep"
+        result = run("workers", "remove", worker["id"], fails=resqued.ResquedError)
+        assert str(result.exception) == (
+            f"worker {worker['id']} is alive, as pid {worker['pid']} of this host:"
+            " stop it first, with QUIT or TERM"
+        )
+        identity = redis.hget(f"{NS}resqued:workers", worker["id"])
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    # As if nobody had been there to bury it.
+    add_worker(redis, worker["id"], server_time(redis))
+    redis.hset(f"{NS}resqued:workers", worker["id"], identity)
+    (dead,) = json.loads(run("workers", "--json").stdout)
+    assert dead["state"] == "dead"
+    run("workers", "remove", worker["id"])
+    assert json.loads(run("workers", "--json").stdout) == []
+
+
+def test_a_live_ruby_worker_of_this_host_is_refused(
+    run: Run, redis: redis_py.Redis
+) -> None:
+    with subprocess.Popen(
+        ["bash", "-c", 'exec -a "resque-3.0.0: Waiting for q" sleep 60'],
+    ) as ruby:
+        try:
+            cmdline = Path(f"/proc/{ruby.pid}/cmdline")
+            wait_until(lambda: b"Waiting" in cmdline.read_bytes().split(b"\0")[0])
+            worker_id = f"{HOST}:{ruby.pid}:q"
+            add_worker(redis, worker_id)
+            run("workers", "remove", worker_id, fails=resqued.ResquedError)
+            assert redis.sismember(f"{NS}workers", worker_id)
+        finally:
+            ruby.kill()
+    run("workers", "remove", worker_id)

@@ -1,0 +1,87 @@
+"""What the tests of the commands share: how to run them, what to put into Redis."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis as redis_py
+from click.testing import Result
+
+import resqued
+from resqued.core import payload
+from resqued.core.payload import Fault
+from tests.support.daemon import clean_environment
+from tests.support.wait import scaled
+
+NS = "resque:"
+HOST = socket.gethostname()
+RESQUED = (sys.executable, "-m", "resqued")
+
+Run = Callable[..., Result]
+
+
+def add_failure(redis: redis_py.Redis, number: int = 1, **given: Any) -> str:
+    """Append a failure, and return its id."""
+    fields = {"class_name": "Boom", "queue": "mail", "error": "bad thing", **given}
+    entry = payload.failure(
+        Fault("ValueError", fields["error"], ("frame one", "frame two")),
+        payload=payload.encode_job(fields["class_name"], [number]).encode(),
+        worker="h:1:mail",
+        queue=fields["queue"],
+        now=1_700_000_000 + number,
+    )
+    redis.rpush(f"{NS}failed", entry)
+    return resqued.Failure(entry).id
+
+
+def add_worker(redis: redis_py.Redis, worker_id: str, heartbeat: str = "") -> None:
+    redis.sadd(f"{NS}workers", worker_id)
+    if heartbeat:
+        redis.hset(f"{NS}workers:heartbeat", worker_id, heartbeat)
+
+
+def give_job(redis: redis_py.Redis, worker_id: str, run_at: str) -> None:
+    record = {
+        "queue": "mail",
+        "run_at": run_at,
+        "payload": {"class": "Slow", "args": [7]},
+    }
+    redis.set(f"{NS}worker:{worker_id}", json.dumps(record))
+
+
+def server_time(redis: redis_py.Redis, ago: float = 0) -> str:
+    return payload.heartbeat(redis.time()[0] - ago)
+
+
+def rows(result: Result) -> list[list[str]]:
+    return [re.split(r"  +", line.strip()) for line in result.stdout.splitlines()]
+
+
+def fail(
+    *args: str, cwd: Path, env: dict[str, str] | None = None, status: int
+) -> list[str]:
+    """Run a command that must fail with a status; return its lines of error."""
+    result = subprocess.run(
+        [*RESQUED, *args],
+        cwd=cwd,
+        env={**clean_environment(), **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
+    )
+    assert result.returncode == status, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    lines = result.stderr.splitlines()
+    for line in lines:
+        assert line.startswith("resqued: ")
+    return [line.removeprefix("resqued: ") for line in lines]

@@ -1,0 +1,375 @@
+"""The configuration: layers made one, and everything wrong told at once."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resqued import config
+from resqued.errors import ConfigError
+from resqued.fields import FIELDS
+from resqued.settings import AppSettings
+
+
+def problems(tables: dict[str, Any]) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        config.build(tables)
+    return caught.value.problems
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "resqued.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_nothing_given_means_the_defaults():
+    built = config.build({})
+    assert built.pools == ()
+    assert built.workers == 0
+    assert built.interval == 5.0
+    assert (built.log_level, built.log_format) == ("info", "auto")
+    assert built.app == AppSettings(url="redis://localhost:6379/0")
+
+
+def test_every_value_arrives_where_it_is_used():
+    built = config.build(
+        {
+            "redis": {"url": "unix:///run/x", "namespace": "a:b", "timeout": "250ms"},
+            "app": {"import": ["myapp.jobs", "other"]},
+            "worker": {
+                "interval": "2m",
+                "heartbeat": 30,
+                "exit_grace": 1.5,
+                "orphan_grace": 0,
+                "settle_grace": "0s",
+                "graceful_term": True,
+                "hostname": "web1",
+            },
+            "limits": {"grace": "1h"},
+            "log": {"level": "debug", "format": "json"},
+            "pool": [
+                {"queues": "critical,high", "workers": 4},
+                {"queues": "*,!slow"},
+            ],
+        },
+        burst=True,
+    )
+    assert built == config.Config(
+        pools=(config.Pool("critical,high", 4), config.Pool("*,!slow", 1)),
+        app=AppSettings(
+            url="unix:///run/x",
+            namespace="a:b",
+            modules=("myapp.jobs", "other"),
+            burst=True,
+            graceful_term=True,
+            heartbeat=30.0,
+            grace=3600.0,
+            exit_grace=1.5,
+            orphan_grace=0.0,
+            settle_grace=0.0,
+            redis_timeout=0.25,
+            hostname="web1",
+        ),
+        interval=120.0,
+        log_level="debug",
+        log_format="json",
+    )
+    assert built.workers == 5
+
+
+@pytest.mark.parametrize("interval", [0, 0.0, "0", "0s", "0ms"])
+def test_an_interval_of_nothing_is_burst_mode(interval):
+    built = config.build({"worker": {"interval": interval}})
+    assert built.app.burst
+    assert built.interval == 5.0
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "problem"),
+    [
+        ("redis", "url", 5, "5 must be a text, in quotes"),
+        ("redis", "url", "redis://[::1", "cannot be read as a url: Invalid IPv6 URL"),
+        (
+            "redis",
+            "url",
+            "http://:secret@h",
+            "redis url 'http://:***@h' must begin with redis://, rediss:// or unix://",
+        ),
+        (
+            "redis",
+            "url",
+            "redis://h:port",
+            (
+                "redis url 'redis://h:port':"
+                " Port could not be cast to integer value as 'port'"
+            ),
+        ),
+        ("redis", "namespace", "", "must not be empty; the usual one is 'resque'"),
+        ("redis", "timeout", 0, "0 must be more than nothing"),
+        ("redis", "timeout", "5x", "'5x' is not a duration such as 90, 4s, 15m or 2h"),
+        ("redis", "timeout", True, "True is not a duration"),
+        ("worker", "interval", -1, "-1 is negative"),
+        ("worker", "heartbeat", float("nan"), "nan must be at most 7d"),
+        ("worker", "heartbeat", float("inf"), "inf must be at most 7d"),
+        ("worker", "heartbeat", "8d", "'8d' must be at most 7d"),
+        ("app", "import", 1, "1 must be a list of names, as in ['myapp.jobs']"),
+        (
+            "app",
+            "import",
+            ["a", "b-c"],
+            "'b-c' is not the name of a module, such as myapp.jobs",
+        ),
+        ("worker", "graceful_term", "yes", "'yes' must be true or false"),
+        (
+            "log",
+            "level",
+            "loud",
+            "'loud' must be one of debug, info, warning, error",
+        ),
+        (
+            "log",
+            "level",
+            ["info"],
+            "['info'] must be one of debug, info, warning, error",
+        ),
+    ],
+)
+def test_a_problem_names_the_key_and_the_value(section, key, value, problem):
+    assert problems({section: {key: value}}) == (f"[{section}] {key}: {problem}",)
+
+
+def test_a_number_too_large_for_a_float_is_too_long():
+    (problem,) = problems({"worker": {"heartbeat": 10**400}})
+    assert problem.endswith("must be at most 7d")
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        ({"reds": {}}, "unknown section [reds] (did you mean 'redis'?)"),
+        ({"pools": [{}]}, "unknown section [pools] (did you mean 'pool'?)"),
+        ({"zzz": {}}, "unknown section [zzz]"),
+        ({"redis": {"ulr": ""}}, "[redis]: unknown key 'ulr' (did you mean 'url'?)"),
+        ({"redis": {"zzz": ""}}, "[redis]: unknown key 'zzz'"),
+        ({"redis": 3}, "redis must be a section, written as [redis]"),
+        ({"url": "x"}, "key 'url' stands in no section: write it below [redis]"),
+        (
+            {"x": 1},
+            (
+                "key 'x' stands in no section: write it below"
+                " [redis] or [app] or [worker] or [limits] or [log]"
+            ),
+        ),
+        (
+            {"pool": {"queues": "a"}},
+            "pool must be written as [[pool]], once for each pool",
+        ),
+        ({"pool": [1]}, "pool must be written as [[pool]], once for each pool"),
+        (
+            {"pool": [{"queues": "a"}, {"queues": "b", "worker": 1}]},
+            "[[pool]] 2: unknown key 'worker' (did you mean 'workers'?)",
+        ),
+        (
+            {"pool": [{"queues": "a", "workers": 0}]},
+            "[[pool]] 1 workers: 0 must be a whole number from 1",
+        ),
+        (
+            {"pool": [{"queues": "a", "workers": True}]},
+            "[[pool]] 1 workers: True must be a whole number from 1",
+        ),
+        (
+            {"pool": [{"queues": ["a"]}]},
+            "[[pool]] 1 queues: ['a'] must be a text, in quotes",
+        ),
+        (
+            {"pool": [{"queues": "!a"}]},
+            (
+                "[[pool]] 1 queues: queue list '!a' names no queue:"
+                " give names or patterns, such as 'critical,high' or '*,!low'"
+            ),
+        ),
+    ],
+)
+def test_what_does_not_belong_there_is_told_with_what_was_meant(tables, problem):
+    assert problems(tables) == (problem,)
+
+
+def test_all_problems_are_told_at_once():
+    found = problems(
+        {
+            "redis": {"url": 1, "zzz": 2},
+            "limits": {"grace": "x"},
+            "pool": [{"queues": "", "workers": -1}],
+            "top": 1,
+        }
+    )
+    assert len(found) == 6
+
+
+def test_of_several_layers_the_later_wins_key_by_key():
+    lower = {"redis": {"url": "a", "namespace": "n"}, "pool": [{"queues": "a"}]}
+    upper = {"redis": {"url": "b"}, "pool": [{"queues": "b"}]}
+    assert config.merge(lower, {}, upper) == {
+        "redis": {"url": "b", "namespace": "n"},
+        "pool": [{"queues": "b"}],
+    }
+    assert lower["redis"] == {"url": "a", "namespace": "n"}
+
+
+def test_a_layer_of_the_wrong_shape_is_kept_to_be_told_of():
+    assert config.merge({"redis": 3}, {"redis": {"url": "x"}}) == {
+        "redis": {"url": "x"}
+    }
+    assert config.merge({"redis": {"url": "x"}}, {"redis": 3}) == {"redis": 3}
+
+
+@pytest.mark.parametrize(
+    ("environ", "tables"),
+    [
+        ({}, {}),
+        ({"REDIS_URL": "redis://a"}, {"redis": {"url": "redis://a"}}),
+        (
+            {"REDIS_URL": "redis://a", "RESQUED_REDIS_URL": "redis://b"},
+            {"redis": {"url": "redis://b"}},
+        ),
+        ({"REDIS_URL": ""}, {}),
+        ({"RESQUED_NAMESPACE": "n"}, {"redis": {"namespace": "n"}}),
+        ({"RESQUED_APP": "a.b, c"}, {"app": {"import": "a.b, c"}}),
+        ({"GRACEFUL_TERM": "1"}, {"worker": {"graceful_term": True}}),
+        ({"RESQUED_GRACEFUL_TERM": "no"}, {"worker": {"graceful_term": False}}),
+        ({"RESQUE_TERM_TIMEOUT": "2.5"}, {"limits": {"grace": "2.5"}}),
+        ({"VERBOSE": "1"}, {"log": {"level": "info"}}),
+        ({"LOGGING": "1"}, {"log": {"level": "info"}}),
+        ({"VVERBOSE": "1"}, {"log": {"level": "debug"}}),
+        ({"VERBOSE": "1", "VVERBOSE": "1"}, {"log": {"level": "debug"}}),
+        ({"VVERBOSE": "0", "VERBOSE": "true"}, {"log": {"level": "info"}}),
+        ({"VERBOSE": "", "VVERBOSE": "off"}, {}),
+        (
+            {"VVERBOSE": "1", "RESQUED_LOG_LEVEL": "error"},
+            {"log": {"level": "error"}},
+        ),
+        ({"RESQUED_LOG_FORMAT": "json"}, {"log": {"format": "json"}}),
+        # Read by `resqued work`, whose they are.
+        ({"QUEUE": "a", "QUEUES": "b", "COUNT": "x", "INTERVAL": "y"}, {}),
+    ],
+)
+def test_what_the_environment_says(environ, tables):
+    assert config.from_environment(environ) == tables
+    config.build(config.from_environment(environ))
+
+
+def test_modules_in_a_variable_are_parted_by_commas():
+    tables = config.from_environment({"RESQUED_APP": "a.b, c"})
+    assert config.build(tables).app.modules == ("a.b", "c")
+
+
+def test_a_problem_in_the_environment_names_the_variable():
+    with pytest.raises(ConfigError) as caught:
+        config.from_environment({"REDIS_URL": "x", "RESQUED_LOG_LEVEL": "loud"})
+    assert caught.value.problems == (
+        "REDIS_URL: redis url 'x' must begin with redis://, rediss:// or unix://",
+        "RESQUED_LOG_LEVEL: 'loud' must be one of debug, info, warning, error",
+    )
+
+
+def test_the_example_is_a_configuration_with_the_defaults(tmp_path):
+    tables = config.read_file(write(tmp_path, config.example()))
+    built = config.build(tables)
+    assert built.pools == (config.Pool("critical,high", 4),)
+    assert built.app == config.build({}).app
+    assert built.interval == config.build({}).interval
+
+
+def test_the_example_has_every_key_with_a_meaning():
+    text = config.example()
+    for field in FIELDS:
+        (line,) = [
+            line
+            for line in text.splitlines()
+            if line.removeprefix("# ").startswith(f"{field.key} = ")
+        ]
+        assert line.endswith(field.meaning)
+        shown = tomllib.loads(line.removeprefix("# "))[field.key]
+        field.read(shown)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        config.load(tmp_path / "nope.toml")
+    assert (
+        str(caught.value) == f"configuration file {tmp_path}/nope.toml does not exist"
+    )
+
+
+def test_a_file_that_cannot_be_read_is_told_why(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        config.load(tmp_path)
+    assert str(caught.value) == (
+        f"configuration file {tmp_path} cannot be read: Is a directory"
+    )
+
+
+def test_a_file_in_another_encoding_is_told_where(tmp_path):
+    path = tmp_path / "latin.toml"
+    path.write_bytes(b'[redis]\nurl = "\xe9"\n')
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert "is not UTF-8: " in str(caught.value)
+    assert str(caught.value).endswith("at byte 15")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[redis]\n\nurl = redis\n", "line 3"),
+        ("[redis\n", "line 1"),
+        ('[redis]\nurl = "x', "line 2"),
+        ('[redis]\nurl = """x\n\n', "line 3"),
+        ("[redis]\nurl = 'a'\nurl = 'b'\n", "line 3"),
+    ],
+)
+def test_malformed_toml_is_told_with_its_line(tmp_path, text, place):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert str(path) in str(caught.value)
+    assert place in str(caught.value)
+
+
+def test_problems_of_a_file_name_the_file(tmp_path):
+    path = write(tmp_path, "[redis]\nurl = 1\n[reds]\n")
+    with pytest.raises(ConfigError) as caught:
+        config.read_file(path)
+    assert caught.value.problems == (
+        f"{path}: [redis] url: 1 must be a text, in quotes",
+        f"{path}: unknown section [reds] (did you mean 'redis'?)",
+    )
+
+
+def test_the_file_named_wins_over_the_variable():
+    environ = {"RESQUED_CONFIG": "/b"}
+    assert config.file_in_use("/a", environ) == Path("/a")
+    assert config.file_in_use(None, environ) == Path("/b")
+
+
+def test_what_holds_is_shown_with_every_key_and_without_the_password():
+    tables = {
+        "redis": {"url": "redis://me:secret@h/2"},
+        "app": {"import": ["a"]},
+        "pool": [{"queues": "a"}],
+    }
+    shown = config.effective(tables)
+    assert shown["redis"]["url"] == "redis://me:***@h/2"
+    assert shown["app"] == {"import": ["a"]}
+    assert shown["pool"] == [{"queues": "a", "workers": 1}]
+    assert {
+        (section, key)
+        for section, values in shown.items()
+        if section != "pool"
+        for key in values
+    } == {(field.section, field.key) for field in FIELDS}
+    config.build(shown)
