@@ -169,7 +169,7 @@ class Client:
     def sightings(self) -> list[tuple[Worker, Entry]]:
         """Return every registered worker, with the texts that show if it lives."""
         entries = list(self.registry.entries())
-        counts = self.registry.counts([e.worker_id for e in entries])
+        counts = self.registry.counts(entries)
         return [(_worker(e, *n), e) for e, n in zip(entries, counts, strict=True)]
 
     def working(self) -> list[Worker]:

@@ -9,6 +9,7 @@ import click
 
 from resqued import config, log
 from resqued.cli.options import redis_options, tables
+from resqued.core.queues import parse
 from resqued.errors import ConfigError
 from resqued.supervisor import Supervisor
 
@@ -72,7 +73,8 @@ def work(
         limits={"grace": grace},
         log={"level": log_level, "format": log_format},
     )
-    is_burst = _read_interval(given, explicit=interval is not None) or burst
+    if interval is None and "INTERVAL" in os.environ:
+        given.setdefault("worker", {})["interval"] = os.environ["INTERVAL"]
     pool = _pool(queues, workers, os.environ.get("COUNT"))
     if pool:
         given["pool"] = [pool]
@@ -81,20 +83,9 @@ def work(
             "no queues: name them, as in `resqued work critical,high`, or set QUEUES,"
             " or write a [[pool]] into the configuration file"
         )
-    built = config.build(given, burst=is_burst)
+    built = config.build(given, burst=burst)
     log.configure(level=built.log_level, style=built.log_format)
     return int(Supervisor(built).run())
-
-
-def _read_interval(given: dict[str, Any], *, explicit: bool) -> bool:
-    """Take INTERVAL from the environment; answer whether it asks for burst mode."""
-    if not explicit and "INTERVAL" in os.environ:
-        given.setdefault("worker", {})["interval"] = os.environ["INTERVAL"]
-    value = given.get("worker", {}).get("interval")
-    if value is not None and str(value).strip() in {"0", "0.0", "0s"}:
-        del given["worker"]["interval"]
-        return True
-    return False
 
 
 def _pool(queues: str | None, workers: int | None, count: str | None) -> dict[str, Any]:
@@ -107,11 +98,9 @@ def _pool(queues: str | None, workers: int | None, count: str | None) -> dict[st
         if workers is not None:
             raise click.UsageError("--workers needs QUEUES; pools have their own.")
         return {}
+    parse(text)
     if workers is None and count is not None:
-        try:
-            workers = int(count)
-        except ValueError:
-            raise ConfigError(
-                f"COUNT is {count!r}, and must be a whole number"
-            ) from None
+        if not count.strip().isdigit() or not int(count):
+            raise ConfigError(f"COUNT is {count!r}, and must be a whole number from 1")
+        workers = int(count)
     return {"queues": text, "workers": 1 if workers is None else workers}

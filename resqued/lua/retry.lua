@@ -3,10 +3,14 @@
 --
 -- KEYS  1 failed  2 queues  3 queue:<name>
 -- ARGV  1 failure entry  2 the entry with retried_at  3 queue name  4 job
+--       5 where it stood when it was read, as a hint; or -1
 --
 -- Answers 1 retried | 0 no such failure any more
 
-local index = redis.call('LPOS', KEYS[1], ARGV[1])
+local index = tonumber(ARGV[5])
+if index < 0 or redis.call('LINDEX', KEYS[1], index) ~= ARGV[1] then
+  index = redis.call('LPOS', KEYS[1], ARGV[1])
+end
 if not index then return 0 end
 redis.call('LSET', KEYS[1], index, ARGV[2])
 redis.call('SADD', KEYS[2], ARGV[3])

@@ -7,6 +7,7 @@ whether asking again is safe.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 # A part of a command.
 Word = str | bytes | int | float
 
+# What a URL may hide from people who read a message.
+_SECRET = re.compile(r"((?:^|&)(?:password|ssl_password)=)[^&]*")
+
 DEFAULT_URL = "redis://localhost:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 
@@ -36,48 +40,58 @@ TIMEOUT = 5.0
 HEALTH_CHECK = 30
 
 
-def connect(url: str, *, timeout: float = TIMEOUT) -> Redis:
+def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
     """Return a client for url; nothing is sent yet.
 
     Raises ConfigError if url is none that we understand.
     """
-    check_url(url)
+    scheme = check_url(url)
+    keepalive = {} if scheme == "unix" else {"socket_keepalive": True}
     try:
         client: Redis = redis.Redis.from_url(
             url,
-            protocol=3,
+            protocol=protocol,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            socket_keepalive=True,
             health_check_interval=HEALTH_CHECK,
             # A feature of one vendor's cloud; asking for it costs a round trip.
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
             retry=Retry(NoBackoff(), 0),
             # Queue names are bytes to Redis; those that are not UTF-8 pass through.
             encoding_errors="surrogateescape",
+            **keepalive,
         )
+        # Options in the URL that no connection has show themselves here.
+        client.connection_pool.make_connection()
     except (ValueError, TypeError, redis.RedisError) as error:
         raise ConfigError(f"redis url {redact(url)!r}: {error}") from None
     return client
 
 
-def check_url(url: str) -> None:
-    """Raise ConfigError, naming the way out, for a url of an unknown kind."""
-    scheme = urlsplit(url).scheme
+def check_url(url: str) -> str:
+    """Return the scheme of url; raise ConfigError, naming the way out, if unknown."""
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise ConfigError(f"redis url cannot be read as a url: {error}") from None
     if scheme not in SCHEMES:
         raise ConfigError(
             f"redis url {redact(url)!r} must begin with redis://, rediss:// or unix://"
         )
+    return scheme
 
 
 def redact(url: str) -> str:
     """Return url without its password, for messages."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = parts.username or ""
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(unreadable)"
+    query = _SECRET.sub(r"\1***", parts.query)
+    netloc = parts.netloc
+    if parts.password is not None:
+        netloc = f"{parts.username or ''}:***@{netloc.rpartition('@')[2]}"
+    return urlunsplit(parts._replace(netloc=netloc, query=query))
 
 
 class ScriptUnknownError(StoreError):
@@ -112,26 +126,54 @@ class Link:
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
         self.url = url
-        self._redis: Any = connect(url, timeout=timeout)
+        self._timeout = timeout
+        self._open(protocol=3)
+
+    def _open(self, *, protocol: int) -> None:
+        self._protocol = protocol
+        self._redis: Any = connect(self.url, timeout=self._timeout, protocol=protocol)
 
     def call(self, *command: Word) -> Any:
         """Send one command and return its reply."""
         try:
-            return self._redis.execute_command(*command)
+            return self._send(*command)
         except FAULTS as error:
+            if self._must_step_down(error):
+                return self.call(*command)
             raise translate(error, self.url) from error
 
     def pipeline(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send commands in one write, as Ruby does, and return their replies."""
         if not commands:
             return []
+        try:
+            return self._send_all(commands)
+        except FAULTS as error:
+            if self._must_step_down(error):
+                return self.pipeline(commands)
+            raise translate(error, self.url) from error
+
+    def _must_step_down(self, error: Exception) -> bool:
+        """Go on with RESP2 where something on the way does not know HELLO.
+
+        Nothing has been carried out then: HELLO comes before any command.
+        """
+        is_hello = isinstance(error, redis.ResponseError) and (
+            "HELLO" in str(error).upper() or "NOPROTO" in str(error)
+        )
+        if not is_hello or self._protocol == 2:
+            return False
+        self._open(protocol=2)
+        return True
+
+    def _send(self, *command: Word) -> Any:
+        return self._redis.execute_command(*command)
+
+    def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         for command in commands:
             pipe.execute_command(*command)
-        try:
-            replies: list[Any] = pipe.execute()
-        except FAULTS as error:
-            raise translate(error, self.url) from error
+        replies: list[Any] = pipe.execute()
         return replies
 
     def ping(self) -> None:
@@ -160,35 +202,22 @@ class SingleLink(Link):
     and is given up in a forked child without a word to the server.
     """
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
-        super().__init__(url, timeout=timeout)
+    def _open(self, *, protocol: int) -> None:
+        super()._open(protocol=protocol)
         self._connection: Any = self._redis.connection_pool.make_connection()
 
-    def call(self, *command: Word) -> Any:
-        """Send one command and return its reply."""
-        try:
-            self._connection.send_command(*command)
-            return self._connection.read_response()
-        except FAULTS as error:
-            raise translate(error, self.url) from error
+    def _send(self, *command: Word) -> Any:
+        self._connection.send_command(*command)
+        return self._connection.read_response()
 
-    def pipeline(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
-        """Send commands in one write and return their replies.
-
-        All replies are read, whatever they are; then the first error is raised.
-        """
-        if not commands:
-            return []
-        try:
-            self._connection.connect()
-            packed = self._connection.pack_commands(commands)
-            self._connection.send_packed_command(packed)
-            replies = [self._reply() for _ in commands]
-        except FAULTS as error:
-            raise translate(error, self.url) from error
+    def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+        """Send and read them all, whatever they are; then raise the first error."""
+        self._connection.connect()
+        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        replies = [self._reply() for _ in commands]
         for reply in replies:
             if isinstance(reply, redis.ResponseError):
-                raise translate(reply, self.url)
+                raise reply
         return replies
 
     def _reply(self) -> Any:
@@ -202,10 +231,9 @@ class SingleLink(Link):
 
         CLIENT TRACKING needs RESP3; a proxy or an ACL may not let it through.
         """
-        try:
-            self._connection.connect()
-        except FAULTS as error:
-            raise translate(error, self.url) from error
+        self.ping()
+        if self._protocol == 2:
+            return False
         self._connection._parser.set_invalidation_push_handler(heard)
         try:
             self.call("CLIENT", "TRACKING", "ON")

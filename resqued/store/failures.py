@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from resqued.core import payload
@@ -19,6 +19,7 @@ from resqued.store.connection import Link
 from resqued.store.script import Script
 
 RETRY = Script("retry")
+CLEAR = Script("clear")
 PAGE = 200
 
 
@@ -27,6 +28,8 @@ class Failure:
     """One entry of the list: its bytes are its identity, the rest is for reading."""
 
     entry: bytes
+    # Where it stood when it was read: saves a search, decides nothing.
+    position: int = field(default=-1, compare=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -60,7 +63,7 @@ class Failure:
 
     def as_dict(self) -> dict[str, Any]:
         """Return id and fields, for --json."""
-        return {"id": self.id, **self.fields}
+        return {**self.fields, "id": self.id}
 
 
 class Failures:
@@ -101,7 +104,7 @@ class Failures:
 
     def _between(self, start: int, end: int) -> list[Failure]:
         found = self._link.call("LRANGE", self._keys.failed, start, end - 1)
-        return [Failure(entry) for entry in found]
+        return [Failure(entry, start + i) for i, entry in enumerate(found)]
 
     def find(self, failure_id: str) -> Failure | None:
         """Return the newest failure whose id begins so, or None."""
@@ -128,6 +131,7 @@ class Failures:
                     payload.retried(failure.entry, time.time()),
                     queue,
                     job,
+                    str(failure.position),
                 ),
             )
         )
@@ -142,10 +146,7 @@ class Failures:
 
     def clear(self) -> int:
         """Remove all failures; answer how many."""
-        length, _ = self._link.pipeline(
-            [("LLEN", self._keys.failed), ("UNLINK", self._keys.failed)]
-        )
-        return int(length)
+        return int(CLEAR(self._link, (self._keys.failed,), ()))
 
     def clear_retried(self) -> int:
         """Remove the failures that were retried; answer how many."""

@@ -67,7 +67,7 @@ class Queues:
     def names(self) -> list[str]:
         """Return the known queues, sorted by bytes."""
         members = self._link.call("SMEMBERS", self._keys.queues)
-        return [name.decode("utf-8", "replace") for name in sorted(members)]
+        return [name.decode("utf-8", "surrogateescape") for name in sorted(members)]
 
     def sizes(self) -> dict[str, int]:
         """Return every known queue with its length, in one round trip more."""

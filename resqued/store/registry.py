@@ -138,15 +138,18 @@ class Registry:
         key = self._keys.prune_lock
         return bool(self.link.call("SET", key, owner, "EX", PRUNE_LOCK_SECONDS, "NX"))
 
-    def counts(self, ids: Sequence[str]) -> list[tuple[int, int]]:
-        """Return how many jobs each worker processed and failed."""
-        if not ids:
+    def counts(self, entries: Sequence[Entry]) -> list[tuple[int, int]]:
+        """Return how many jobs each worker processed and failed.
+
+        node-resque counts under the name without queues (8.3).
+        """
+        if not entries:
             return []
-        keys = self._keys
+        names = [e.node_name if e.ping else e.worker_id for e in entries]
         done, failed = self.link.pipeline(
             [
-                ("MGET", *(keys.stat("processed", worker_id) for worker_id in ids)),
-                ("MGET", *(keys.stat("failed", worker_id) for worker_id in ids)),
+                ("MGET", *(self._keys.stat(stat, name) for name in names))
+                for stat in ("processed", "failed")
             ]
         )
         return [(int(a or 0), int(b or 0)) for a, b in zip(done, failed, strict=True)]

@@ -89,8 +89,8 @@ def test_no_queues_at_all(tmp_path: Path) -> None:
     ("env", "said"),
     [
         ({"COUNT": "many"}, "COUNT is 'many', and must be a whole number"),
-        ({"COUNT": "0"}, "0 must be a whole number from 1"),
-        ({"COUNT": "-1"}, "-1 must be a whole number from 1"),
+        ({"COUNT": "0"}, "COUNT is '0', and must be a whole number from 1"),
+        ({"COUNT": "-1"}, "COUNT is '-1', and must be a whole number from 1"),
         ({"INTERVAL": "soon"}, "'soon' is not a duration such as 90, 4s, 15m or 2h"),
         ({"INTERVAL": "-1"}, "'-1' is not a duration such as 90, 4s, 15m or 2h"),
         ({"RESQUE_TERM_TIMEOUT": "x"}, "RESQUE_TERM_TIMEOUT: 'x' is not a duration"),

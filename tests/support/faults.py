@@ -42,7 +42,9 @@ def strike(payload: bytes) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def wrap(owner: type, name: str, before: Callable[..., None] | None, after: Any) -> None:
+def wrap(
+    owner: type, name: str, before: Callable[..., None] | None, after: Any
+) -> None:
     original = getattr(owner, name)
 
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:

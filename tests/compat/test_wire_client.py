@@ -1,0 +1,175 @@
+"""Wire cases of the library: enqueue, dequeue, reserve, and what they leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from resqued import ArgumentError, Client, JobClassError, PayloadError
+from tests.compat import jobs
+from tests.compat.dump import holds
+from tests.compat.wire import OK_1, Site, deviates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import redis as redis_py
+
+
+@pytest.fixture
+def site(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Site:
+    return Site(redis, redis_url, tmp_path)
+
+
+def test_c01_enqueue_adds_the_name_to_the_set_and_the_job_at_the_tail(
+    site: Site,
+) -> None:
+    assert site.client.enqueue(jobs.Ok, 1, "two", {"k": [None, True]}) is True
+    assert site.client.enqueue(jobs.Ok, 2) is True
+    assert site.dump() == holds("""
+        resque:queue:default = list:
+          [0] {"class":"Ok","args":[1,"two",{"k":[null,true]}]}
+          [1] {"class":"Ok","args":[2]}
+        resque:queues = set {default}
+    """)
+
+
+def test_c02_enqueue_without_arguments_writes_an_empty_list(site: Site) -> None:
+    assert site.client.enqueue(jobs.Ok) is True
+    assert site.dump() == holds("""
+        resque:queue:default = list:
+          [0] {"class":"Ok","args":[]}
+        resque:queues = set {default}
+    """)
+
+
+def test_c04_enqueue_to_overrides_the_queue(site: Site) -> None:
+    assert site.client.enqueue_to("other", jobs.Ok, 7) is True
+    assert site.dump() == holds("""
+        resque:queue:other = list:
+          [0] {"class":"Ok","args":[7]}
+        resque:queues = set {other}
+    """)
+
+
+def test_c04_a_class_of_another_language_goes_by_its_name(site: Site) -> None:
+    assert site.client.enqueue_to("other", "Nest::In", 7) is True
+    assert site.dump() == holds("""
+        resque:queue:other = list:
+          [0] {"class":"Nest::In","args":[7]}
+        resque:queues = set {other}
+    """)
+
+
+def test_c05_special_characters_are_written_raw(site: Site) -> None:
+    assert site.client.enqueue(jobs.Ok, "é☃/<&>\u2028") is True
+    assert site.dump() == holds("""
+        resque:queue:default = list:
+          [0] {"class":"Ok","args":["é☃/<&>⟨U+2028⟩"]}
+        resque:queues = set {default}
+    """)
+
+
+@deviates("names")
+def test_c10_an_empty_class_name_is_refused(site: Site) -> None:
+    with pytest.raises(JobClassError, match="a job must be given a class"):
+        site.client.enqueue_to("q", "")
+    with pytest.raises(JobClassError, match="a job must be placed onto a queue"):
+        site.client.enqueue_to("", jobs.Ok)
+    assert site.dump() == {}
+
+
+def test_c11_inline_mode_writes_nothing(site: Site) -> None:
+    with_inline = Client(site.url, inline=True)
+    assert with_inline.enqueue(jobs.Ok, 1) is True
+    assert site.dump() == {}
+
+
+# In this order: six of class Ok in every form that JSON allows, one of another.
+MIXED = (
+    OK_1,
+    b'{"class":"Ok","args":[2]}',
+    OK_1,
+    b'{"class": "Ok", "args": [1]}',
+    b'{"args":[1],"class":"Ok"}',
+    b'{"class":"Ok","args":[1],"id":"x"}',
+    b'{"class":"Boom","args":[1]}',
+)
+
+
+def test_c13_dequeue_without_arguments_removes_all_of_the_class(site: Site) -> None:
+    site.push("default", *MIXED)
+    assert site.client.dequeue(jobs.Ok) == 6
+    assert site.dump() == holds("""
+        resque:queue:default = list:
+          [0] {"class":"Boom","args":[1]}
+        resque:queues = set {default}
+    """)
+
+
+@deviates("dequeue-in-batches")
+def test_c13_a_long_queue_is_searched_in_batches(site: Site) -> None:
+    site.push("default", *MIXED * 300, b"{nope", b"null")
+    assert site.client.dequeue(jobs.Ok) == 1800
+    left = site.redis.lrange("resque:queue:default", 0, -1)
+    assert left == [MIXED[-1]] * 300 + [b"{nope", b"null"]
+
+
+def test_c13_dequeue_with_arguments_compares_bytes(site: Site) -> None:
+    site.push("default", *MIXED)
+    assert site.client.dequeue(jobs.Ok, 1) == 2
+    assert site.redis.lrange("resque:queue:default", 0, -1) == [MIXED[1], *MIXED[3:]]
+
+
+def test_c14_dequeue_of_the_last_job_leaves_the_name(site: Site) -> None:
+    site.push("default", OK_1)
+    assert site.client.dequeue(jobs.Ok, 1) == 1
+    assert site.dump() == {"resque:queues": "set {default}"}
+
+
+def test_c16_reserve_takes_from_the_head_and_writes_nothing(site: Site) -> None:
+    site.push("default", OK_1, b'{"class":"Ok","args":[2]}')
+    job = site.client.reserve("default")
+    assert job is not None
+    assert (job.class_name, job.args) == ("Ok", (1,))
+    assert site.dump() == holds("""
+        resque:queue:default = list:
+          [0] {"class":"Ok","args":[2]}
+        resque:queues = set {default}
+    """)
+
+
+def test_c17_reserve_on_an_empty_or_unknown_queue(site: Site) -> None:
+    site.redis.sadd("resque:queues", "default")
+    assert site.client.reserve("default") is None
+    assert site.client.reserve("unknown") is None
+    assert site.dump() == {"resque:queues": "set {default}"}
+
+
+@deviates("malformed")
+def test_reserve_tells_an_element_that_is_no_job(site: Site) -> None:
+    site.push("default", b"{nope", b"null")
+    for _ in range(2):
+        with pytest.raises(PayloadError):
+            site.client.reserve("default")
+    assert site.dump() == {"resque:queues": "set {default}"}
+
+
+@deviates("refused-arguments")
+@pytest.mark.parametrize("value", [float("nan"), {1: 2}, b"x", "\ud83d"])
+def test_what_ruby_could_not_read_is_never_written(site: Site, value: object) -> None:
+    with pytest.raises(ArgumentError, match="Ok: argument 2"):
+        site.client.enqueue(jobs.Ok, 1, value)
+    assert site.dump() == {}
+
+
+@deviates("too-deep")
+def test_arguments_are_refused_that_ruby_would_find_too_deep(site: Site) -> None:
+    deepest: object = 1
+    for _ in range(97):
+        deepest = [deepest]
+    assert site.client.enqueue(jobs.Ok, deepest)
+    with pytest.raises(ArgumentError, match="argument 1 is nested too deep"):
+        site.client.enqueue(jobs.Ok, [deepest])
+    assert site.client.size("default") == 1

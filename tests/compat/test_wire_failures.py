@@ -1,0 +1,164 @@
+"""Wire cases of the list of failures: retry, remove, clear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from resqued import Client, Failure, PayloadError
+from resqued.store import failures as store
+from tests.compat.dump import holds
+from tests.compat.wire import Site, deviates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import redis as redis_py
+
+# A failure of queue `default` with a key of its own in the payload, and one of
+# queue `mail`; neither was retried.
+BOOM = (
+    b'{"failed_at":"2026/11/23 00:00:00 UTC"'
+    b',"payload":{"class":"Boom","args":[1],"id":"z"},"exception":"E","error":"m"'
+    b',"backtrace":[],"worker":"h:1:default","queue":"default"}'
+)
+MAIL = (
+    b'{"failed_at":"2026/11/23 00:00:01 UTC","payload":{"class":"Ok","args":[2]}'
+    b',"exception":"E","error":"m","backtrace":[],"worker":"h:1:default"'
+    b',"queue":"mail"}'
+)
+RETRIED = b',"retried_at":"<F>"}'
+
+
+@pytest.fixture
+def site(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Site:
+    redis.rpush("resque:failed", BOOM, MAIL)
+    return Site(redis, redis_url, tmp_path)
+
+
+@pytest.fixture
+def client(site: Site) -> Client:
+    return site.client
+
+
+def listed(*entries: bytes) -> dict[str, str]:
+    """Return the list of failures as a dump holds it."""
+    lines = [f"[{index}] {entry.decode()}" for index, entry in enumerate(entries)]
+    return {"resque:failed": "\n".join(["list:", *lines])}
+
+
+def newest(client: Client) -> Failure:
+    return client.failures.page()[0]
+
+
+@deviates("failure-by-content")
+def test_c55_a_failure_may_be_retried_again(site: Site, client: Client) -> None:
+    seen = newest(client)
+    assert client.failures.retry(seen) is True
+    # Ruby goes by the index: who clicks the same line twice runs the job twice.
+    # Here what was seen is gone, for it is marked now; one has to look again.
+    assert client.failures.retry(seen) is False
+    assert client.failures.retry(newest(client)) is True
+    assert site.dump() == listed(BOOM, MAIL[:-1] + RETRIED) | holds("""
+        resque:queue:mail = list:
+          [0] {"class":"Ok","args":[2]}
+          [1] {"class":"Ok","args":[2]}
+        resque:queues = set {mail}
+    """)
+
+
+@deviates("failure-by-content")
+def test_c56_a_failure_that_is_gone_is_not_retried(site: Site, client: Client) -> None:
+    gone = Failure(BOOM.replace(b"00:00:00", b"00:00:09"))
+    assert client.failures.retry(gone) is False
+    assert site.dump() == listed(BOOM, MAIL)
+
+
+@deviates("failure-by-content")
+def test_c58_a_failure_that_is_gone_is_not_removed(site: Site, client: Client) -> None:
+    seen = newest(client)
+    assert client.failures.remove(seen) is True
+    assert client.failures.remove(seen) is False
+    assert site.dump() == listed(BOOM)
+
+
+def test_c59_the_failures_of_one_queue_are_retried(site: Site, client: Client) -> None:
+    for failure in client.failures.oldest_first():
+        if failure.queue == "mail":
+            assert client.failures.retry(failure)
+    assert site.dump() == listed(BOOM, MAIL[:-1] + RETRIED) | holds("""
+        resque:queue:mail = list:
+          [0] {"class":"Ok","args":[2]}
+        resque:queues = set {mail}
+    """)
+
+
+def test_c61_all_are_retried_and_the_retried_ones_cleared(
+    site: Site, client: Client
+) -> None:
+    assert all(map(client.failures.retry, client.failures.oldest_first()))
+    assert site.dump() == listed(BOOM[:-1] + RETRIED, MAIL[:-1] + RETRIED) | (
+        retried := holds("""
+            resque:queue:default = list:
+              [0] {"class":"Boom","args":[1]}
+            resque:queue:mail = list:
+              [0] {"class":"Ok","args":[2]}
+            resque:queues = set {default | mail}
+        """)
+    )
+    assert client.failures.clear_retried() == 2
+    assert site.dump() == retried
+
+
+def test_c61_equal_failures_are_cleared_on_every_page(
+    site: Site, client: Client
+) -> None:
+    retried = MAIL[:-1] + b',"retried_at":"2026/11/23 00:00:02 UTC"}'
+    site.redis.rpush("resque:failed", retried, *[BOOM] * store.PAGE, retried)
+    assert client.failures.clear_retried() == 2
+    left = site.redis.lrange("resque:failed", 0, -1)
+    assert left == [BOOM, MAIL, *[BOOM] * store.PAGE]
+
+
+@deviates("clear-count")
+def test_c62_clear_removes_all_and_answers_how_many(site: Site, client: Client) -> None:
+    assert client.failures.clear() == 2
+    assert site.dump() == {}
+    assert client.failures.clear() == 0
+
+
+@deviates("no-job-no-retry")
+@pytest.mark.parametrize(
+    "payload", [b"null", b'"{nope"', b"[1]", b'{"args":[]}', b'{"class":""}']
+)
+def test_c56_a_failure_without_a_job_is_not_retried(site: Site, payload: bytes) -> None:
+    failure = Failure(BOOM.replace(b'{"class":"Boom","args":[1],"id":"z"}', payload))
+    site.redis.rpush("resque:failed", failure.entry)
+    with pytest.raises(PayloadError, match="nothing to retry"):
+        site.client.failures.retry(failure)
+    assert site.dump() == listed(BOOM, MAIL, failure.entry)
+
+
+def test_failures_of_node_are_retried_as_ruby_retries_them(site: Site) -> None:
+    node = (
+        b'{"worker":"h:1","queue":"mail","payload":{"class":"Ok","queue":"mail"'
+        b',"args":[1.0]},"exception":"TypeError","error":"bad thing","backtrace":'
+        b'["    at one"],"failed_at":"Mon Nov 23 2026 12:01:44 GMT+0000"}'
+    )
+    site.redis.delete("resque:failed")
+    site.redis.rpush("resque:failed", node)
+    assert site.client.failures.retry(Failure(node))
+    marked = node.replace(b'["    at one"]', b"<BT>")[:-1] + RETRIED
+    assert site.dump() == listed(marked) | holds("""
+        resque:queue:mail = list:
+          [0] {"class":"Ok","args":[1.0]}
+        resque:queues = set {mail}
+    """)
+
+
+def test_a_failure_is_found_by_the_beginning_of_its_id(client: Client) -> None:
+    seen = newest(client)
+    assert client.failures.find(seen.id[:6]) == seen
+    assert client.failures.find("") is None
+    assert client.failures.find("no such id") is None

@@ -1,0 +1,198 @@
+"""Wire cases of signals: what they do to the job in hand, and what is recorded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.compat.dump import holds
+from tests.compat.wire import (
+    FAILED_ONCE,
+    HOLD,
+    LOCK,
+    OK_1,
+    Site,
+    deviates,
+    entry,
+    failed,
+)
+from tests.support.wait import scaled, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import redis as redis_py
+
+    from tests.support.daemon import Daemon
+
+QUEUES = {"resque:queues": "set {default}"}
+DONE = {"resque:stat:processed": "string 1"}
+TERM = "Resque::TermException"
+TOLD = "its worker was told to terminate"
+
+
+@pytest.fixture
+def site(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Site:
+    return Site(redis, redis_url, tmp_path)
+
+
+def tell_worker(daemon: Daemon, signum: signal.Signals) -> int:
+    """Signal the worker itself, and return its pid once it has heard."""
+    (worker,) = daemon.workers()
+    os.kill(worker, signum)
+
+    def has_heard() -> bool:
+        return any(e["pid"] == worker for e in daemon.events("signal_received"))
+
+    wait_until(has_heard, what=f"the worker to hear {signum.name}")
+    return worker
+
+
+@deviates("idle-signals", "prune-lock")
+@pytest.mark.parametrize("signum", [signal.SIGQUIT, signal.SIGTERM, signal.SIGINT])
+def test_p1_an_idle_worker_leaves_at_once(site: Site, signum: signal.Signals) -> None:
+    site.push("default", OK_1)
+    with site.daemon("--interval", "60s") as daemon:
+        site.wait_for("resque:stat:processed", b"1")
+        site.know(daemon)
+        daemon.signal(signum)
+        assert daemon.wait(deadline=10) == 0
+    assert site.dump() == QUEUES | LOCK | DONE
+
+
+@deviates("term-first", "reasons", "prune-lock")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_p2_p3_term_ends_the_job_as_under_term_child(
+    site: Site, signum: signal.Signals
+) -> None:
+    site.push("default", HOLD)
+    with site.daemon() as daemon:
+        site.wait_for_job()
+        site.know(daemon)
+        daemon.signal(signum)
+        assert daemon.wait(deadline=10) == 0
+    ended = entry(HOLD.decode(), TERM, f"SIGTERM: {TOLD}", "<BT>")
+    assert site.dump() == QUEUES | LOCK | FAILED_ONCE | failed(ended)
+
+
+@deviates("term-first", "prune-lock")
+def test_p3_a_job_that_cleans_up_and_returns_is_a_success(site: Site) -> None:
+    site.push("default", b'{"class":"Rescue","args":[]}')
+    with site.daemon() as daemon:
+        site.wait_for_job()
+        site.know(daemon)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait(deadline=10) == 0
+    assert (site.folder / "cleaned").exists()
+    assert site.dump() == QUEUES | LOCK | DONE
+
+
+@deviates("reasons", "counts", "prune-lock")
+def test_p4_a_job_that_swallows_term_is_killed_after_the_grace(site: Site) -> None:
+    site.push("default", b'{"class":"Stubborn","args":[]}')
+    with site.daemon("--grace", "0.5s") as daemon:
+        site.wait_for_job()
+        site.know(daemon)
+        told_at = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait(deadline=10) == 0
+        assert 0.5 <= time.monotonic() - told_at <= 0.5 + scaled(5)
+    error = (
+        f"Child process received unhandled signal pid <P> SIGKILL (signal 9): {TOLD}"
+    )
+    killed = entry('{"class":"Stubborn","args":[]}', "Resque::DirtyExit", error)
+    assert site.dump() == QUEUES | LOCK | FAILED_ONCE | failed(killed)
+
+
+# Ruby: TERM with a job that ends within RESQUE_PRE_SHUTDOWN_TIMEOUT.
+@deviates("pre-shutdown", "prune-lock")
+def test_p5_to_wait_for_the_job_is_what_quit_is_for(site: Site) -> None:
+    site.push("default", HOLD, OK_1)
+    with site.daemon() as daemon:
+        site.wait_for_job()
+        site.know(daemon)
+        # First the worker, which tells when it has heard.
+        tell_worker(daemon, signal.SIGQUIT)
+        daemon.signal(signal.SIGQUIT)
+        daemon.wait_for_event("state_changed")
+        site.release()
+        assert daemon.wait(deadline=10) == 0
+    assert site.dump() == QUEUES | LOCK | DONE | holds("""
+        resque:queue:default = list:
+          [0] {"class":"Ok","args":[1]}
+    """)
+
+
+@deviates("term-first", "reasons", "prune-lock")
+def test_p6_usr1_drops_the_job_and_the_next_one_runs(site: Site) -> None:
+    site.push("default", HOLD, OK_1)
+    with site.daemon() as daemon:
+        site.wait_for_job()
+        site.know(daemon)
+        daemon.signal(signal.SIGUSR1)
+        site.wait_for("resque:stat:processed", b"2")
+    dropped = entry(HOLD.decode(), TERM, "SIGTERM: it was dropped (SIGUSR1)", "<BT>")
+    assert site.dump() == QUEUES | LOCK | failed(dropped) | holds("""
+        resque:stat:failed = string 1
+        resque:stat:processed = string 2
+    """)
+
+
+def test_p6_usr1_without_a_job_does_nothing(site: Site) -> None:
+    with site.daemon() as daemon:
+        daemon.wait_for_event("master_ready")
+        daemon.signal(signal.SIGUSR1)
+        daemon.wait_for_event("signal_received")
+        site.push("default", OK_1)
+        site.wait_for("resque:stat:processed", b"1")
+        assert daemon.events("job_failed") == []
+
+
+@deviates("prune-lock")
+def test_p7_usr2_pauses_after_the_job_in_hand_until_cont(site: Site) -> None:
+    site.push("default", HOLD, OK_1)
+    with site.daemon() as daemon:
+        site.wait_for_job()
+        site.know(daemon)
+        worker = tell_worker(daemon, signal.SIGUSR2)
+        site.release()
+        wait_until(lambda: site.title(worker).endswith(": Paused"))
+        assert site.redis.get("resque:stat:processed") == b"1"
+        assert site.redis.lrange("resque:queue:default", 0, -1) == [OK_1]
+        os.kill(worker, signal.SIGCONT)
+        site.wait_for("resque:stat:processed", b"2")
+    assert site.dump() == QUEUES | LOCK | {"resque:stat:processed": "string 2"}
+
+
+@deviates("hup", "prune-lock")
+def test_hup_leaves_the_job_alone(site: Site) -> None:
+    site.push("default", HOLD)
+    with site.daemon() as daemon:
+        site.wait_for_job()
+        site.know(daemon)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_event("signal_ignored")
+        site.release()
+        site.wait_for("resque:stat:processed", b"1")
+    assert site.dump() == QUEUES | LOCK | DONE
+
+
+@deviates("flag-values", "reasons")
+@pytest.mark.parametrize(("value", "is_graceful"), [("1", True), ("0", False)])
+def test_graceful_term_makes_term_mean_quit(
+    site: Site, value: str, is_graceful: bool
+) -> None:
+    site.push("default", HOLD)
+    with site.daemon(env={"GRACEFUL_TERM": value}) as daemon:
+        site.wait_for_job()
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_for_event("state_changed")
+        if is_graceful:
+            site.release()
+        assert daemon.wait(deadline=10) == 0
+    errors = [f.fields["error"] for f in site.client.failures.page()]
+    assert errors == ([] if is_graceful else [f"SIGTERM: {TOLD}"])
