@@ -54,7 +54,7 @@ class Channel:
         data = json.dumps([kind, *values]).encode()
         try:
             socket.send_fds(self._socket, [data], list(descriptors))
-        except (BrokenPipeError, ConnectionError, BlockingIOError) as error:
+        except OSError as error:
             raise ChannelClosed from error
 
     def receive(self) -> tuple[list[Any], list[int]] | None:

@@ -64,9 +64,10 @@ class Lookout:
             if not self._is_open:
                 self._open(idle)
             if idle and (self._is_due or now >= self._look_at):
-                self._is_due = False
                 self._look_at = now + self._interval * random.uniform(0.9, 1.1)
-                self._act_on(self._watch.look(slot.queues for slot in idle), idle)
+                look = self._watch.look(slot.queues for slot in idle)
+                self._is_due = self._watch.has_word
+                self._act_on(look, idle)
         except StoreError as error:
             self._lose(error, now)
 

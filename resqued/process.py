@@ -71,7 +71,8 @@ def _run_child(main: Callable[[], int]) -> NoReturn:
 def spawn(argv: list[str], *, descriptor: int, environment: dict[str, str]) -> Pid:
     """Start a program with one descriptor, as number 3, and no standard input.
 
-    It leads a group of its own, so that Ctrl-C reaches this process alone.
+    It leads a group of its own, so that Ctrl-C reaches this process alone, and
+    begins with signals held back: it calls signals.unblock when it can take them.
     """
     pid = os.posix_spawnp(
         argv[0],
@@ -82,7 +83,7 @@ def spawn(argv: list[str], *, descriptor: int, environment: dict[str, str]) -> P
             (os.POSIX_SPAWN_DUP2, descriptor, 3),
         ],
         setpgroup=0,
-        setsigmask=(),
+        setsigmask=signals.HANDLED,
     )
     return Pid(pid)
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 
-from resqued import log, process
+from resqued import log, process, signals
 from resqued.board import Board, Phase, Status
 from resqued.channel import Channel, ChannelClosed
 from resqued.config import Config
@@ -119,6 +119,7 @@ class Supervisor:
         self._was_ready = False
         self._deaths = 0
         self._kill_at: float | None = None
+        self._bury_by: float | None = None
         self._round_at = 0.0
         self._failure: Exception | None = None
 
@@ -141,6 +142,9 @@ class Supervisor:
                 self._inspect(now)
                 self._show()
                 self._wait(now)
+        except Exception:  # the loop guard: nothing is known to be right any more
+            self._log.exception("master_failed")
+            return ExitCode.INTERNAL
         finally:
             self._end()
         if self._failure is not None:
@@ -158,11 +162,17 @@ class Supervisor:
                     self._spawn(slot, now)
             if all(slot.is_done for slot in self._slots):
                 self._change_state(Event.QUIT, now)
-        if self._is_empty() or (self._kill_at is not None and now >= self._kill_at):
+        if self._state is not State.RUNNING and not self._workers():
+            # The last burials wait for a Redis that is away, but not for ever.
+            grace = self._config.app.settle_grace
+            self._bury_by = self._bury_by or now + grace
+        if self._is_empty(now) or (self._kill_at is not None and now >= self._kill_at):
             self._stop(now)
 
-    def _is_empty(self) -> bool:
-        return not self._workers() and not self._undertaker.is_busy
+    def _is_empty(self, now: float) -> bool:
+        """Say whether there is nobody left to wait for."""
+        is_hopeless = self._bury_by is not None and now >= self._bury_by
+        return not self._workers() and (not self._undertaker.is_busy or is_hopeless)
 
     def _is_vacant(self, slot: Slot) -> bool:
         is_ready = self._zygote is not None and self._zygote.is_ready
@@ -194,7 +204,11 @@ class Supervisor:
         slot.worker = WorkerHandle(ours, board, spawned_at=now)
         try:
             self._zygote.channel.send(
-                "spawn", slot.text, descriptors=[theirs.fileno(), board.fd]
+                "spawn",
+                slot.text,
+                # At once: an order would come after the worker's first job.
+                self._is_paused,
+                descriptors=[theirs.fileno(), board.fd],
             )
         except ChannelClosed:
             # It has died; its exit status arrives in a moment.
@@ -249,8 +263,6 @@ class Supervisor:
             pid, worker.worker_id, worker.identity = values  # type: ignore[assignment]
             worker.pid = Pid(pid)  # type: ignore[arg-type]
             self._log.info("worker_spawned", worker=worker.worker_id)
-            if self._is_paused:
-                worker.order("pause")
         elif kind == "ready":
             worker.is_ready = True
             self._deaths = 0
@@ -404,8 +416,9 @@ class Supervisor:
             self._undertaker.deadline(now),
             self._lookout.deadline(idle),
             self._kill_at,
+            self._bury_by,
         ]
-        if self._state is not State.RUNNING and self._is_empty():
+        if self._state is not State.RUNNING and self._is_empty(now):
             return 0.0
         if self._state is State.RUNNING:
             deadlines += [s.backoff.ready_at for s in self._slots if self._is_vacant(s)]
@@ -440,13 +453,18 @@ class Supervisor:
         process.set_title(title)
 
     def _end(self) -> None:
-        """Leave no process behind."""
+        """Leave no process behind.
+
+        Signals are held back from here on, for good: the interpreter gives them
+        their default action as it shuts down, and a second SIGTERM would turn a
+        good end into a death.
+        """
+        signals.block()
         if self._zygote is not None:
             self._zygote.channel.close()
             process.send(self._zygote.pid, signal.SIGKILL)
-        for worker in self._workers():
-            if worker.pid is not None:
-                process.send(worker.pid, signal.SIGKILL)
+        # Workers that are left, after an error of ours, become orphans: they
+        # settle their jobs themselves, and leave.
         self._lookout.close()
         self._link.close()
         self._inbox.close()

@@ -58,7 +58,13 @@ class Worker:
     """One worker: registered in Redis, at most one job in hand."""
 
     def __init__(
-        self, settings: AppSettings, queues: QueueList, channel: Channel, board: Board
+        self,
+        settings: AppSettings,
+        queues: QueueList,
+        channel: Channel,
+        board: Board,
+        *,
+        is_paused: bool = False,
     ) -> None:
         self._settings = settings
         self._queues = queues
@@ -77,7 +83,7 @@ class Worker:
         self._is_registered = False
         self._wants_job = True
         self._is_unsure = False  # a reply was lost: a job may be ours already
-        self._is_paused = False
+        self._is_paused = is_paused
         self._stop = Stop.NO
         self._is_done = False
         # Redis is away, or the system refuses to fork: try again later.
@@ -290,6 +296,8 @@ class Worker:
         self._is_registered = True
         self._beat_at = now + self._settings.heartbeat
         self._tell("ready")
+        if self._is_paused:
+            self._become_idle(is_paused=True)
         return True
 
     def _has_question(self) -> bool:

@@ -16,6 +16,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from resqued import client, log, memory, process, signals
 from resqued.board import Board
@@ -33,12 +34,12 @@ class ApplicationError(Exception):
 class Zygote:
     """The process from which a generation's workers are forked."""
 
-    def __init__(self, settings: AppSettings, channel: Channel) -> None:
+    def __init__(
+        self, settings: AppSettings, channel: Channel, inbox: SignalInbox
+    ) -> None:
         self._settings = settings
         self._channel = channel
-        # The same as a worker's, and but for SIGCHLD without effect: a signal to
-        # all, by pkill, is for the master and the workers to act on.
-        self._inbox = SignalInbox(SIGNALS)
+        self._inbox = inbox
 
     def run(self) -> int:
         """Fork a worker for each order, until the master is gone."""
@@ -58,11 +59,11 @@ class Zygote:
         finally:
             self._inbox.close()
 
-    def _spawn(self, order: list[str], fds: list[int]) -> None:
+    def _spawn(self, order: list[Any], fds: list[int]) -> None:
         """Fork a process that forks a worker and leaves."""
-        _, queue_list = order
+        _, queue_list, is_paused = order
         try:
-            process.fork_child(lambda: self._fork_again(queue_list, fds))
+            process.fork_child(lambda: self._fork_again(queue_list, is_paused, fds))
         except OSError as error:
             # The worker's channel closes with these: the master sees a worker
             # that died before it said hello, and backs off.
@@ -70,12 +71,12 @@ class Zygote:
         for fd in fds:
             os.close(fd)
 
-    def _fork_again(self, queue_list: str, fds: list[int]) -> int:
+    def _fork_again(self, queue_list: str, is_paused: bool, fds: list[int]) -> int:
         """Runs in the one in between: its death makes the worker the master's."""
-        process.fork_child(lambda: self._become_worker(queue_list, fds))
+        process.fork_child(lambda: self._become_worker(queue_list, is_paused, fds))
         return 0
 
-    def _become_worker(self, queue_list: str, fds: list[int]) -> int:
+    def _become_worker(self, queue_list: str, is_paused: bool, fds: list[int]) -> int:
         """Runs in the worker, with signals blocked."""
         self._inbox.close()
         self._channel.close()
@@ -86,6 +87,7 @@ class Zygote:
             queues.parse(queue_list),
             Channel.inherited(fds[0]),
             Board(fds[1]),
+            is_paused=is_paused,
         )
         signals.unblock()
         return worker.run()
@@ -134,6 +136,10 @@ def freeze() -> None:
 
 def main(fd: int) -> int:
     """Run as `python -m resqued.zygote FD`: what the master starts."""
+    # The same signals as a worker's, and but for SIGCHLD without effect: one that
+    # is sent to all, by pkill, is for the master and the workers to act on.
+    inbox = SignalInbox(SIGNALS)
+    signals.unblock()
     channel = Channel.inherited(fd)
     select.select([channel.fileno()], [], [])
     try:
@@ -155,7 +161,7 @@ def main(fd: int) -> int:
         channel.send("failed", str(error))
         return 78
     freeze()
-    return Zygote(settings, channel).run()
+    return Zygote(settings, channel, inbox).run()
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ and, named in the end, files that may not be read and what is no file.
 
 \b
 The folder with the archives stays if everything holds. If not, or after Ctrl-C,
-it is removed; a folder that was there before stays, and keeps its content unless
-the demo was interrupted. Exit status: 0 if everything holds, 130 after Ctrl-C.
+it is removed; a folder that was there before stays, and keeps what the jobs made
+if the demo came to its end. Exit status: 0 if everything holds, 130 after Ctrl-C.
+With --json, progress goes to standard error.
 """
 
 _HERE = Path(sysconfig.get_path("stdlib"))

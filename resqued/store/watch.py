@@ -31,12 +31,15 @@ class Watch:
         self._link = SingleLink(url, timeout=timeout)
         self._keys = keys
         self.is_tracking = False
+        self._has_word = False
 
     def open(self) -> None:
         """Connect and turn tracking on, where the server has it."""
-        # A message may arrive among replies; the look that it asks for is due
-        # after every reply anyway.
-        self.is_tracking = self._link.listen(_heard)
+        self.is_tracking = self._link.listen(self._hear)
+
+    def _hear(self, message: object) -> object:
+        self._has_word = True
+        return message
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""
@@ -49,8 +52,10 @@ class Watch:
     def look(self, lists: Iterable[QueueList]) -> Look:
         """Read the lengths of all queues that the lists mean, and the pause key.
 
-        Reading them on this connection is what asks for the next message.
+        Reading them on this connection is what asks for the next message. One
+        that arrives among the replies asks for another look: see has_word.
         """
+        self._has_word = False
         lists = tuple(lists)
         known: list[str] = []
         if any(item.is_dynamic for item in lists):
@@ -66,10 +71,11 @@ class Watch:
             (paused or b"").strip().lower() == b"true",
         )
 
+    @property
+    def has_word(self) -> bool:
+        """Whether something has changed since the last look began."""
+        return self._has_word
+
     def close(self) -> None:
         """Give the connection up; open makes a new one."""
         self._link.close()
-
-
-def _heard(message: object) -> object:
-    return message

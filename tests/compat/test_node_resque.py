@@ -391,7 +391,6 @@ def test_we_list_the_workers_of_a_multiworker(
     assert client.workers() == []
 
 
-@pytest.mark.xfail(reason="counters are looked for under the id, node's is the name")
 def test_we_list_the_counters_of_a_worker_of_node(
     node: Node, client: Client, redis: redis_py.Redis
 ) -> None:

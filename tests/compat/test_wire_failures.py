@@ -111,6 +111,20 @@ def test_c61_all_are_retried_and_the_retried_ones_cleared(
     assert site.dump() == retried
 
 
+@deviates("retry-all")
+def test_c61_all_but_those_that_were_retried_before(site: Site) -> None:
+    for _ in range(2):
+        code, said = site.command("failed", "retry", "--all")
+        assert code == 0, said
+    assert site.dump() == listed(BOOM[:-1] + RETRIED, MAIL[:-1] + RETRIED) | holds("""
+        resque:queue:default = list:
+          [0] {"class":"Boom","args":[1]}
+        resque:queue:mail = list:
+          [0] {"class":"Ok","args":[2]}
+        resque:queues = set {default | mail}
+    """)
+
+
 def test_c61_equal_failures_are_cleared_on_every_page(
     site: Site, client: Client
 ) -> None:

@@ -69,6 +69,25 @@ BUSY = (
 )
 
 
+@deviates("counts")
+def test_c25_a_busy_worker_that_is_removed_leaves_a_failure(site: Site) -> None:
+    site.redis.sadd("resque:workers", "far:1:x")
+    site.redis.set("resque:worker:far:1:x", BUSY)
+    code, said = site.command("workers", "remove", "far:1:x")
+    assert code == 0, said
+    error = "Job still being processed"
+    dirty = entry(
+        OK_1.decode(), "Resque::DirtyExit", error, worker="far:1:x", queue="x"
+    )
+    assert site.dump() == FAILED_ONCE | failed(dirty)
+
+
+def test_c25_a_worker_that_is_not_there_cannot_be_removed(site: Site) -> None:
+    code, said = site.command("workers", "remove", "far:1:x")
+    assert (code, "Traceback" in said) == (1, False)
+    assert site.dump() == {}
+
+
 @deviates("prune-lock", "counts")
 def test_c49_a_busy_worker_that_is_silent_for_300_s_is_pruned(site: Site) -> None:
     ruby_worker(site, "far:1:x", silent_for=400, record=BUSY)

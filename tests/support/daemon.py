@@ -163,6 +163,8 @@ class Daemon:
 
     def processes(self) -> list[psutil.Process]:
         """Return every process of it that lives, orphans included."""
+        # The dead stay dead: thousands of children need not be asked each time.
+        self._seen = {process for process in self._seen if is_alive(process)}
         for process in list(self._seen):
             with suppress(psutil.Error):
                 self._seen.update(process.children(recursive=True))
