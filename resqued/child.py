@@ -21,7 +21,7 @@ from resqued.errors import JobTerminated, PayloadError
 from resqued.handover import ChildEnd
 from resqued.job import resolve
 
-_OWN_FILES = (__file__, resolve.__code__.co_filename)
+_OWN_FILES = (__file__, resolve.__code__.co_filename, signals.__file__)
 
 
 class Reaction:

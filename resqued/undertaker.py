@@ -25,7 +25,8 @@ from resqued.errors import PayloadError, StoreError
 from resqued.family import Family
 from resqued.store.registry import PAGE, Burial, Registry
 
-PRUNE_INTERVAL = 60.0
+# Longer than the lock lasts, or a lone master would find its own.
+PRUNE_INTERVAL = 70.0
 LOOK_AGAIN = 0.05
 
 

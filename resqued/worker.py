@@ -362,8 +362,11 @@ class Worker:
         self._runs.link.close()
         self._patience = self._patience.failed(now, random.random())
         self._show_progress()
-        is_hopeless = self._stop is Stop.TERMINATE or self._is_orphan
-        if is_hopeless and self._give_up_at is None:
+        # Told to quit, a worker waits as long as it takes to settle its job.
+        is_settled = self._stop is Stop.QUIT and self._is_free()
+        if (
+            self._stop is Stop.TERMINATE or self._is_orphan or is_settled
+        ) and self._give_up_at is None:
             self._give_up_at = now + self._settings.settle_grace
 
     def _give_up(self) -> None:

@@ -3,9 +3,9 @@
 --
 -- KEYS  1 workers  2 worker:<id>  3 worker:<id>:started  4 workers:heartbeat
 --       5 resqued:workers  6 stat:processed:<id>  7 stat:failed:<id>
---       8 stat:processed  9 stat:failed  10 failed
+--       8 stat:processed  9 stat:failed  10 failed  11 worker:ping:<name>
 -- ARGV  1 id  2 identity or ''  3 heartbeat or ''  4 record or ''
---       5 failure entry or ''
+--       5 failure entry or ''  6 ping of node-resque or ''
 --
 -- Answers 1 buried | 0 changed meanwhile | 2 nothing was left
 
@@ -16,7 +16,11 @@ if identity == '' and heartbeat == '' and record == ''
   and redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then
   return 2
 end
-if identity ~= ARGV[2] or heartbeat ~= ARGV[3] or record ~= ARGV[4] then return 0 end
+local ping = redis.call('GET', KEYS[11]) or ''
+if identity ~= ARGV[2] or heartbeat ~= ARGV[3] or record ~= ARGV[4]
+  or ping ~= ARGV[6] then
+  return 0
+end
 
 if ARGV[5] ~= '' then
   redis.call('RPUSH', KEYS[10], ARGV[5])

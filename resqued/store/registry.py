@@ -106,6 +106,7 @@ class Registry:
                         keys.stat("processed"),
                         keys.stat("failed"),
                         keys.failed,
+                        keys.ping(entry.node_name),
                     ),
                     (
                         entry.worker_id,
@@ -113,11 +114,13 @@ class Registry:
                         entry.heartbeat,
                         entry.record,
                         _failure_of(entry, fault) if entry.record else b"",
+                        entry.ping,
                     ),
                 )
                 for entry, fault in dead
             ],
         )
+        burials = [Burial(reply) for reply in replies]
         # node-resque keeps more beside; a dead worker needs none of it.
         self.link.pipeline(
             [
@@ -127,11 +130,11 @@ class Registry:
                     keys.stat("processed", entry.node_name),
                     keys.stat("failed", entry.node_name),
                 )
-                for entry, _ in dead
-                if entry.ping
+                for (entry, _), burial in zip(dead, burials, strict=True)
+                if entry.ping and burial is Burial.DONE
             ]
         )
-        return [Burial(reply) for reply in replies]
+        return burials
 
     def take_prune_lock(self, owner: str) -> bool:
         """Take the lock that Ruby's pruners take too; it falls of itself."""

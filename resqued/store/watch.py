@@ -66,6 +66,8 @@ class Watch:
             [("GET", self._keys.paused)]
             + [("LLEN", self._keys.queue(name)) for name in names]
         )
+        # A message right behind the last reply has been read with it.
+        self._link.drain()
         return Look(
             {name: n for name, n in zip(names, lengths, strict=True) if n},
             (paused or b"").strip().lower() == b"true",

@@ -708,7 +708,6 @@ def test_a_dead_worker_of_node_that_left_no_ping_is_left_alone(
     assert not failed(redis)
 
 
-@pytest.mark.xfail(reason="ping and counters are deleted whatever the burial came to")
 def test_nothing_is_taken_from_a_worker_of_node_that_goes_on_after_all(
     node: Node, client: Client, redis: redis_py.Redis, redis_url: str
 ) -> None:

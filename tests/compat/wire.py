@@ -103,7 +103,8 @@ class Site:
     def work(self, *args: str) -> None:
         """Work until the queues are empty."""
         with self.daemon(*args, "--burst") as daemon:
-            assert daemon.wait() == 0
+            code = daemon.wait()
+            assert code == 0, f"it ended with {code}:\n{daemon.log()}"
             self.know(daemon)
 
     def command(self, *args: str) -> tuple[int, str]:

@@ -44,6 +44,13 @@ def sleep(seconds: float, number: int = 0) -> None:
     note("runs", number)
 
 
+@resqued.job(queue="default", name="Nap")
+def nap(seconds: float) -> None:
+    """Sleep, and tell of the beginning only."""
+    note("started", os.getpid())
+    time.sleep(seconds)
+
+
 @resqued.job(queue="default", name="Stubborn")
 def stubborn(seconds: float) -> None:
     """Take no notice of SIGTERM, nor of what it raises."""

@@ -1,0 +1,1 @@
+"""A small application whose slow parts are jobs."""
