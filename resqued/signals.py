@@ -37,6 +37,10 @@ class SignalInbox:
         """Return the descriptor that is readable when a signal waits."""
         return self._read.fileno()
 
+    def descriptors(self) -> tuple[int, int]:
+        """Return both ends, which no child should hold."""
+        return self._read.fileno(), self._write.fileno()
+
     def drain(self) -> list[signal.Signals]:
         """Return the signals received since last time, in order, once each."""
         try:
@@ -49,10 +53,10 @@ class SignalInbox:
         """In a child right after fork, with signals blocked: react to each at once.
 
         The handlers stay as they are. Setting each anew would cost more than all
-        else that a child does before its job.
+        else that a child does before its job. The child closes our descriptors.
         """
         self._reaction = reaction
-        self.close()
+        signal.set_wakeup_fd(-1)
 
     def close(self) -> None:
         """Take no more signals; the handlers stay, and do nothing."""

@@ -222,14 +222,22 @@ class Worker:
         """Runs in a child: give up what is the worker's, then do the job."""
         reaction = child.Reaction()
         self._inbox.react(reaction)
-        self._channel.close()
-        self._runs.link.abandon()
-        self._board.close()
-        if self._running is not None:
-            self._running.end.close()
+        # By number: closing each by its object would copy the pages of all.
+        for fd in self._private_descriptors():
+            os.close(fd)
         return child.run(
             end, reaction, parent=self._pid, modules=self._settings.modules
         )
+
+    def _private_descriptors(self) -> list[int]:
+        """Return what a child must not hold: sockets of this worker, other pipes."""
+        fds = [*self._inbox.descriptors(), self._channel.fileno(), self._board.fd]
+        redis = self._runs.link.fileno()
+        if redis is not None:
+            fds.append(redis)
+        if self._running is not None:
+            fds += (self._running.end.down, self._running.end.up)
+        return fds
 
     def _reap(self) -> None:
         for pid, how in process.reap():
@@ -339,6 +347,8 @@ class Worker:
             self._wants_job = True
         elif answer.found is not Found.SETTLED:
             self._become_idle(is_paused=answer.found is Found.PAUSED)
+        elif self._is_paused and self._stop is Stop.NO:
+            self._show_idle(is_paused=True)
 
     def _become_idle(self, *, is_paused: bool) -> None:
         self._wants_job = False

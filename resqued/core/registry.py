@@ -7,6 +7,7 @@ ping alone, and one that never gave a sign is left alone (wire format 3.4, 10.9)
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -17,6 +18,12 @@ MISSED_BEATS = 5
 RUBY_SILENCE = 300.0
 # node-resque writes its ping every 5 s and calls a worker dead after an hour.
 NODE_SILENCE = 3600.0
+
+# As long as a pid can be, whatever stands in an id.
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+# What rubbish in Redis makes of an attempt to read it.
+_NO_SENSE = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class Identity:
                 interval=float(value["heartbeat"]),
                 nonce=str(value["nonce"]),
             )
-        except (ValueError, TypeError, KeyError):
+        except _NO_SENSE:
             return None
 
 
@@ -91,8 +98,8 @@ class Entry:
         """The pid in the id; 0 if there is none (wire format 3.2)."""
         digits = self.worker_id.split(":", 2)[1:2]
         text = "".join(digits)
-        length = next((i for i, c in enumerate(text) if not c.isdigit()), len(text))
-        return int(text[:length] or 0)
+        found = _DIGITS.match(text)
+        return int(found[0]) if found else 0
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -151,5 +158,5 @@ def ping_age(text: str, now: float) -> float | None:
     """Return the seconds since a ping of node-resque; None if there is none."""
     try:
         return now - float(json.loads(text)["time"])
-    except (ValueError, TypeError, KeyError):
+    except _NO_SENSE:
         return None

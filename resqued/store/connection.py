@@ -57,8 +57,6 @@ def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
             # A feature of one vendor's cloud; asking for it costs a round trip.
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
             retry=Retry(NoBackoff(), 0),
-            # Queue names are bytes to Redis; those that are not UTF-8 pass through.
-            encoding_errors="surrogateescape",
             **keepalive,
         )
         # Options in the URL that no connection has show themselves here.
@@ -110,6 +108,13 @@ def translate(error: Exception, url: str) -> StoreError:
 
 # Everything that can go wrong between us and the server.
 FAULTS = (redis.RedisError, OSError)
+
+
+def _encoded(word: Word) -> Word:
+    """Names are bytes to Redis: those that are not UTF-8 go back as they came."""
+    if isinstance(word, str) and not word.isascii():
+        return word.encode("utf-8", "surrogateescape")
+    return word
 
 
 def _reason(error: Exception) -> str:
@@ -167,12 +172,12 @@ class Link:
         return True
 
     def _send(self, *command: Word) -> Any:
-        return self._redis.execute_command(*command)
+        return self._redis.execute_command(*map(_encoded, command))
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         for command in commands:
-            pipe.execute_command(*command)
+            pipe.execute_command(*map(_encoded, command))
         replies: list[Any] = pipe.execute()
         return replies
 
@@ -198,22 +203,26 @@ def _seconds(reply: Any) -> Any:
 class SingleLink(Link):
     """A link of one connection and one thread, for the daemon's processes.
 
-    The connection is the process's own: it can be waited on, carries tracking,
-    and is given up in a forked child without a word to the server.
+    The connection is the process's own: it can be waited on and carries tracking.
+    A forked child closes its descriptor and nothing else: the parent goes on using
+    it, so nothing may be said on it, not even a TLS goodbye.
     """
 
     def _open(self, *, protocol: int) -> None:
         super()._open(protocol=protocol)
         self._connection: Any = self._redis.connection_pool.make_connection()
+        # Its scripts may be asked again when a reply is lost: no PING before them.
+        self._connection.health_check_interval = 0
 
     def _send(self, *command: Word) -> Any:
-        self._connection.send_command(*command)
+        self._connection.send_command(*map(_encoded, command))
         return self._connection.read_response()
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send and read them all, whatever they are; then raise the first error."""
         self._connection.connect()
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        encoded = [tuple(map(_encoded, command)) for command in commands]
+        self._connection.send_packed_command(self._connection.pack_commands(encoded))
         replies = [self._reply() for _ in commands]
         for reply in replies:
             if isinstance(reply, redis.ResponseError):
@@ -254,16 +263,6 @@ class SingleLink(Link):
         """Return the descriptor to wait on, or None without a connection."""
         sock = self._connection._sock
         return None if sock is None else int(sock.fileno())
-
-    def abandon(self) -> None:
-        """Give the connection up in a forked child.
-
-        Only this process's descriptor is closed: the parent goes on using the
-        connection, so nothing may be said on it, not even a TLS goodbye.
-        """
-        sock = self._connection._sock
-        if sock is not None:
-            sock.close()
 
     def close(self) -> None:
         """Close the connection; the next command opens a new one."""
