@@ -4,10 +4,10 @@ Per job one round trip to Redis, one child and the wait for its exit; nothing is
 registered, counted, limited or logged. What a worker adds to this is its own cost;
 what is in here, no worker that forks per job can leave out.
 
-It is made fast by what any worker may do as well. The next child is forked while
-this one runs. Commands are packed once and sent on redis-py's `Connection`, since
-each Python object touched after a fork costs the copy of a page. Exit is waited for
-before the answer is read, which saves a wake-up. And the heap is frozen.
+It is made fast by what any worker may do as well: the next child is forked while
+this one runs, exit is waited for before the answer is read, which saves a wake-up,
+and the heap is frozen. It speaks to Redis as a program does that uses redis-py,
+through its client and on one connection.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import redis
 
@@ -35,26 +35,18 @@ class Store:
 
     def __init__(self, url: str) -> None:
         # A blocking pop may take as long as it likes.
-        self._client = redis.Redis.from_url(url, socket_timeout=None)
-        self._connection = self._client.connection_pool.get_connection()
-        script = self._client.script_load(POP)
-        self._pop = self._pack("EVALSHA", script, 1, QUEUE)
-        self._wait = self._pack("BLPOP", QUEUE, 0)
+        self._client = redis.Redis.from_url(
+            url, socket_timeout=None, single_connection_client=True
+        )
+        self._script = self._client.script_load(POP)
 
     def pop(self) -> bytes | None:
         """Take the next job, or answer None: one round trip."""
-        return self._send(self._pop)
+        return self._client.evalsha(self._script, 1, QUEUE)
 
     def wait(self) -> bytes:
         """Take the next job, blocking until there is one."""
-        return self._send(self._wait)[1]
-
-    def _pack(self, *command: object) -> list[bytes]:
-        return [b"".join(self._connection.pack_command(*command))]
-
-    def _send(self, packed: list[bytes]) -> Any:
-        self._connection.send_packed_command(packed, check_health=False)
-        return self._connection.read_response()
+        return self._client.blpop(QUEUE, 0)[1]
 
 
 class Forks:

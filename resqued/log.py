@@ -1,8 +1,9 @@
-"""Structured logs: one event a line, to standard error or a file.
+"""Structured logs: one event a line, to standard error.
 
-Never touches the logging module's root: an application's own set-up stays as it
-is. Each line is one write(2), so that lines of several processes never mix.
-Under systemd a line begins with its priority (sd-daemon(3)).
+Touches neither the logging module's root nor structlog's own configuration: what
+an application sets up stays as it is, and does nothing to these lines. Each line is
+one write(2), so that lines of several processes never mix. Under systemd a line
+begins with its priority (sd-daemon(3)).
 """
 
 from __future__ import annotations
@@ -53,16 +54,25 @@ class _Writer:
     debug = info = warning = error = critical = log = msg
 
 
+class _Form:
+    """How this process's log looks; set once, before anything is logged."""
+
+    def __init__(self) -> None:
+        self.processors: list[Callable[..., Any]] = []
+        self.wrapper: type = structlog.make_filtering_bound_logger(LEVELS["info"])
+        self.fd = 2
+
+
+_form = _Form()
+
+
 def configure(*, level: str = "info", style: str = "auto", fd: int = 2) -> None:
     """Set up the log of this process; forked children inherit it."""
     if style == "auto":
         style = "console" if os.isatty(fd) else "logfmt"
-    structlog.configure(
-        processors=_processors(style),
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=lambda *_: _Writer(fd),
-        cache_logger_on_first_use=True,
-    )
+    _form.processors = _processors(style)
+    _form.wrapper = structlog.make_filtering_bound_logger(LEVELS[level])
+    _form.fd = fd
 
 
 def _processors(style: str) -> list[Callable[..., Any]]:
@@ -106,7 +116,14 @@ class _Priority:
         return f"<{priority}>{self._render(logger, name, event)}"
 
 
-def get(**values: object) -> FilteringBoundLogger:
+def get(**values: Any) -> FilteringBoundLogger:
     """Return a logger that puts these values on every line."""
-    logger: FilteringBoundLogger = structlog.get_logger(**values)
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        _Writer(_form.fd),
+        processors=_form.processors or _processors("logfmt"),
+        wrapper_class=_form.wrapper,
+        context_class=dict,
+        cache_logger_on_first_use=True,
+        **values,
+    ).bind()
     return logger

@@ -305,7 +305,8 @@ class Supervisor:
             self._log.info("worker_exited", worker=worker.worker_id)
             slot.is_done = self._config.app.burst
             return
-        self._log.warning("worker_died", worker=worker.worker_id, reason=str(how))
+        name = worker.worker_id or "(not known yet)"
+        self._log.warning("worker_died", worker=name, reason=str(how))
         if not died_young(worker, status, how, now):
             slot.backoff = slot.backoff.succeeded()
             return

@@ -89,6 +89,8 @@ class Undertaker:
             self._round = None
             self._redis = self._redis.failed(now, random.random())
         else:
+            if self._redis.failures:
+                self._log.info("redis_restored")
             self._redis = self._redis.succeeded()
 
     def _bury_dead(self) -> None:
@@ -165,6 +167,8 @@ def _fault(entry: Entry, verdict: Verdict) -> Fault:
 
 
 def _job(entry: Entry) -> str:
+    if not entry.record:
+        return "no job"
     try:
         return payload.class_of(payload.decode_held(entry.record).payload)
     except PayloadError:

@@ -42,6 +42,8 @@ SIGNALS = (
     signal.SIGUSR2,
     signal.SIGCONT,
     signal.SIGHUP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
     signal.SIGCHLD,
 )
 ORDERS = {

@@ -22,6 +22,7 @@ from resqued import client, log, memory, process, signals
 from resqued.board import Board
 from resqued.channel import Channel, ChannelClosed
 from resqued.core import queues, titles
+from resqued.errors import ExitCode
 from resqued.settings import AppSettings
 from resqued.signals import SignalInbox
 from resqued.worker import SIGNALS, Worker
@@ -82,15 +83,19 @@ class Zygote:
         self._channel.close()
         process.become_subreaper()
         process.set_title(titles.starting())
-        worker = Worker(
-            self._settings,
-            queues.parse(queue_list),
-            Channel.inherited(fds[0]),
-            Board(fds[1]),
-            is_paused=is_paused,
-        )
-        signals.unblock()
-        return worker.run()
+        try:
+            worker = Worker(
+                self._settings,
+                queues.parse(queue_list),
+                Channel.inherited(fds[0]),
+                Board(fds[1]),
+                is_paused=is_paused,
+            )
+            signals.unblock()
+            return worker.run()
+        except Exception:  # the loop guard: the master makes a new worker
+            log.get(role="worker", pid=os.getpid()).exception("worker_failed")
+            return int(ExitCode.INTERNAL)
 
 
 def load(modules: tuple[str, ...]) -> None:

@@ -92,7 +92,12 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
     ("section", "key", "value", "problem"),
     [
         ("redis", "url", 5, "5 must be a text, in quotes"),
-        ("redis", "url", "redis://[::1", "redis url cannot be read as a url: Invalid IPv6 URL"),
+        (
+            "redis",
+            "url",
+            "redis://[::1",
+            "redis url cannot be read as a url: Invalid IPv6 URL",
+        ),
         (
             "redis",
             "url",
