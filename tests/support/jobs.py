@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import logging.handlers
 import os
 import signal
 import subprocess
@@ -121,6 +123,27 @@ def raise_(name: str) -> None:
 def fork() -> None:
     """Fork, and return in both processes."""
     os.fork()
+
+
+@resqued.job(queue="default", name="Buffered")
+def buffered() -> None:
+    """Leave something in every kind of buffer."""
+    print("printed and not flushed", end="")
+    target = logging.FileHandler("records")
+    handler = logging.handlers.MemoryHandler(100, logging.CRITICAL, target)
+    logging.getLogger("tests.buffered").addHandler(handler)
+    logging.getLogger("tests.buffered").warning("logged and kept")
+
+
+class _NeverFlushed(logging.StreamHandler):  # type: ignore[type-arg]
+    def flush(self) -> None:
+        time.sleep(60)
+
+
+@resqued.job(queue="default", name="HangsAtTheEnd")
+def hangs_at_the_end() -> None:
+    """Leave a log handler behind that does not come to an end."""
+    logging.getLogger("tests.hangs").addHandler(_NeverFlushed())
 
 
 class Archive:

@@ -98,6 +98,7 @@ def test_replies_that_are_swallowed_and_a_killed_worker(
             point,
             env={"FAULT_FIFO": str(tmp_path)},
             direct_url=redis_url,
+            config="[redis]\ntimeout = '300ms'\n",
         ) as running,
     ):
         running.wait_for_event("master_ready")

@@ -1,0 +1,172 @@
+"""The small decisions of core: back-off, escalation, lifecycle, outcome, waking."""
+
+from __future__ import annotations
+
+import signal
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resqued.core import durations, titles, wake
+from resqued.core.backoff import Backoff
+from resqued.core.escalation import Escalation, Step
+from resqued.core.lifecycle import TRANSITIONS, Event, State, Stop, step
+from resqued.core.outcome import Exit, Told, judge
+from resqued.core.payload import DIRTY_EXIT, TERM_EXCEPTION, Fault
+from resqued.core.queues import parse
+
+
+def test_backoff_doubles_up_to_its_cap():
+    backoff = Backoff(first=0.1, cap=1.0)
+    waits = []
+    for _ in range(6):
+        backoff = backoff.failed(100.0, jitter=0.0)
+        waits.append(round(backoff.ready_at - 100.0, 3))
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+def test_backoff_starts_afresh_after_a_success():
+    backoff = Backoff(first=0.1, cap=1.0).failed(1.0, 0.0).failed(1.0, 0.0)
+    assert backoff.succeeded() == Backoff(first=0.1, cap=1.0)
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_backoff_never_waits_longer_than_the_cap_nor_much_less(failures, jitter):
+    backoff = Backoff(first=0.1, cap=30.0, failures=failures).failed(0.0, jitter)
+    full = min(30.0, 0.1 * 2.0 ** min(failures, 32))
+    assert 0.74 * full <= backoff.ready_at <= full
+
+
+def test_escalation_terminates_waits_the_grace_and_kills():
+    ending = Escalation(asked_at=10.0, grace=4.0, reason="")
+    assert ending.due(10.0) is Step.TERMINATE
+    sent = Escalation(10.0, 4.0, "", sent=Step.TERMINATE)
+    assert [sent.due(t) for t in (10.0, 13.9, 14.0)] == [
+        Step.NOTHING,
+        Step.NOTHING,
+        Step.KILL,
+    ]
+    assert Escalation(10.0, 4.0, "", sent=Step.KILL).due(99.0) is Step.NOTHING
+
+
+def test_without_a_grace_it_kills_at_once():
+    assert Escalation(10.0, 0.0, "").due(10.0) is Step.KILL
+
+
+@pytest.mark.parametrize(("state", "event"), product(State, Event))
+def test_what_is_not_in_the_table_changes_nothing(state, event):
+    assert step(state, event) is TRANSITIONS.get((state, event), state)
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.STOPPED])
+def test_every_state_reaches_the_end(state):
+    for event in (Event.TERMINATE, Event.EMPTY):
+        state = step(state, event)
+    assert state is State.STOPPED
+
+
+def test_nothing_leads_out_of_the_end_or_back_to_the_start():
+    assert all(before is not State.STOPPED for before, _ in TRANSITIONS)
+    assert State.RUNNING not in TRANSITIONS.values()
+
+
+def test_stopping_only_grows_more_urgent():
+    assert Stop.NO < Stop.QUIT < Stop.TERMINATE
+
+
+FAULT = Fault("ValueError", "bad thing", ("a line",))
+
+
+@pytest.mark.parametrize(
+    ("told", "ended", "expected"),
+    [
+        (Told(), Exit(0), None),
+        (Told(), Exit(-9), None),
+        (Told(FAULT), Exit(0), FAULT),
+        (Told(FAULT), Exit(-11), FAULT),
+        (None, Exit(0), None),
+        (None, Exit(3), Fault(DIRTY_EXIT, "Child process pid 7 exited with status 3")),
+        (
+            None,
+            Exit(-9),
+            Fault(
+                DIRTY_EXIT,
+                "Child process received unhandled signal pid 7 SIGKILL (signal 9)",
+            ),
+        ),
+        (
+            None,
+            Exit(-6, has_core=True),
+            Fault(
+                DIRTY_EXIT,
+                "Child process received unhandled signal pid 7 SIGABRT (signal 6)"
+                " (core dumped)",
+            ),
+        ),
+    ],
+)
+def test_what_the_child_told_counts_and_else_how_it_ended(told, ended, expected):
+    assert judge(told, ended, pid=7) == expected
+
+
+def test_an_unnamed_signal_is_told_by_its_number():
+    number = next(n for n in range(34, 64) if n not in {*map(int, signal.Signals)})
+    assert str(Exit(-number)) == f"signal {number}"
+
+
+def test_the_reason_for_an_ending_stands_in_the_failure():
+    fault = judge(None, Exit(-9), pid=7, reason="it was dropped")
+    assert fault is not None
+    assert fault.error.endswith("SIGKILL (signal 9): it was dropped")
+    told = Told(Fault(TERM_EXCEPTION, "SIGTERM"))
+    fault = judge(told, Exit(0), pid=7, reason="it was dropped")
+    assert fault is not None
+    assert fault.error == "SIGTERM: it was dropped"
+    assert judge(Told(FAULT), Exit(0), pid=7, reason="it was dropped") == FAULT
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.integers(0, 5)),
+    st.lists(st.sampled_from(["a", "b,a", "*", "c,d", "*,!a"]), max_size=8),
+)
+def test_one_idle_worker_is_woken_for_each_job_and_no_more(lengths, lists):
+    idle = [(number, parse(text)) for number, text in enumerate(lists)]
+    woken = wake.whom(lengths, idle)
+    assert len(woken) == len(set(woken)) <= sum(lengths.values())
+    asleep = [queues for number, queues in idle if number not in woken]
+    left = sum(lengths.values()) - len(woken)
+    for queues in asleep:
+        served = sum(n for name, n in lengths.items() if queues.serves(name))
+        assert served <= len(woken) or not left
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), (90, 90), ("4s", 4), ("15m", 900), ("2h", 7200), ("250ms", 0.25)],
+)
+def test_durations(text, expected):
+    assert durations.seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1", "1 week", True, "1e3", None, -1])
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match=r"duration|negative"):
+        durations.seconds(text)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        titles.starting(),
+        titles.waiting(("a", "b")),
+        titles.paused(),
+        titles.forked(1, 2.5),
+        titles.processing("q", "Class", 2.5),
+        titles.standby(),
+    ],
+)
+def test_titles_are_known_to_ruby_as_those_of_workers(title):
+    # What a Ruby worker looks for in `ps` before it unregisters its neighbours.
+    assert title.startswith("resque-0.")

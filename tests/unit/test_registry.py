@@ -1,0 +1,107 @@
+"""Who is alive, by what the registry says."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from resqued.core.registry import (
+    Entry,
+    Identity,
+    Machine,
+    Verdict,
+    heartbeat_age,
+    judge,
+    ping_age,
+)
+
+NOW = 1_795_435_200.0
+HERE = Machine(boot="boot-1", pids="pid:[1]")
+MINE = Identity("boot-1", "pid:[1]", 42, 1000, 60.0, "nonce")
+ELSEWHERE = Identity("boot-2", "pid:[1]", 42, 1000, 10.0, "nonce")
+
+
+def beat(age: float) -> str:
+    return datetime.fromtimestamp(NOW - age, UTC).isoformat()
+
+
+def ping(age: float) -> str:
+    return json.dumps({"time": NOW - age, "name": "h:1", "queues": "q"})
+
+
+@pytest.mark.parametrize(
+    ("entry", "start", "expected"),
+    [
+        # Ours and of this machine: by the process alone, whatever the heartbeat.
+        (Entry("h:42:q", MINE.encode(), beat(9999)), 1000, Verdict.ALIVE),
+        (Entry("h:42:q", MINE.encode(), beat(1)), 1001, Verdict.DEAD),
+        (Entry("h:42:q", MINE.encode(), beat(1)), None, Verdict.DEAD),
+        # Ours from elsewhere: five of its own intervals.
+        (Entry("h:42:q", ELSEWHERE.encode(), beat(49)), 1000, Verdict.ALIVE),
+        (Entry("h:42:q", ELSEWHERE.encode(), beat(51)), 1000, Verdict.SILENT),
+        (Entry("h:42:q", ELSEWHERE.encode(), ""), 1000, Verdict.UNKNOWN),
+        # Ruby's: 300 s.
+        (Entry("h:42:q", "", beat(299)), None, Verdict.ALIVE),
+        (Entry("h:42:q", "", beat(301)), None, Verdict.SILENT),
+        # node-resque's: an hour since its ping.
+        (Entry("h:42:q", ping=ping(3599)), None, Verdict.ALIVE),
+        (Entry("h:42:q", ping=ping(3601)), None, Verdict.SILENT),
+        # No sign ever, or none that can be read.
+        (Entry("h:42:q"), None, Verdict.UNKNOWN),
+        (Entry("h:42:q", heartbeat="rubbish"), None, Verdict.UNKNOWN),
+        (Entry("h:42:q", heartbeat="1795435200"), None, Verdict.UNKNOWN),
+        (Entry("h:42:q", identity="rubbish", heartbeat=beat(1)), None, Verdict.ALIVE),
+    ],
+)
+def test_verdicts(entry, start, expected):
+    assert judge(entry, now=NOW, machine=HERE, start_of_pid=start) is expected
+
+
+def test_a_heartbeat_from_the_future_is_a_sign_of_life():
+    entry = Entry("h:42:q", heartbeat=beat(-3600))
+    assert judge(entry, now=NOW, machine=HERE, start_of_pid=None) is Verdict.ALIVE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-23T12:00:00+00:00",
+        "2026-11-23T12:00:00Z",
+        "2026-11-23T07:00:00-05:00",
+        "2026-11-23T12:00:00.000+00:00",
+    ],
+)
+def test_heartbeats_as_ruby_and_others_write_them(text):
+    assert heartbeat_age(text, NOW) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", '{"time":"x"}', '{"time":1e999}', "[" * 9999]
+)
+def test_pings_that_cannot_be_read(text):
+    assert ping_age(text, NOW) in (None, float("-inf"))
+
+
+@pytest.mark.parametrize(
+    ("worker_id", "host", "pid", "queues"),
+    [
+        ("h:1:a,b", "h", 1, ("a", "b")),
+        ("h:1:a:b", "h", 1, ("a:b",)),
+        ("h:1+2:*", "h", 1, ("*",)),
+        ("h:x:q", "h", 0, ("q",)),
+        ("h:²:q", "h", 0, ("q",)),
+        ("h", "h", 0, ()),
+        ("", "", 0, ()),
+    ],
+)
+def test_ids_of_every_kind(worker_id, host, pid, queues):
+    entry = Entry(worker_id)
+    assert (entry.host, entry.pid, entry.queues) == (host, pid, queues)
+
+
+def test_an_identity_survives_being_written():
+    assert Identity.decode(MINE.encode()) == MINE
+    assert Identity.decode("") is None
+    assert Identity.decode('{"boot":1e999,"pid":1e999}') is None
