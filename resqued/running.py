@@ -6,6 +6,7 @@ what that means for the job is decided in core.outcome and core.escalation.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from signal import SIGKILL, SIGTERM
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # How often to look whether a killed family is gone: nothing tells of the death
 # of a process that is not one's own child.
 LOOK_AGAIN = 0.05
+# A short job is asked how it went when it has ended, which spares a wake-up.
+LISTEN_AFTER = 0.02
 # A process in an uninterruptible wait outlives SIGKILL: the job is over for us.
 PATIENCE_AFTER_KILL = 5.0
 
@@ -36,6 +39,7 @@ class Running:
         self.held = held
         self.run = run
         self.began = process.ticks()
+        self.listen_at: float | None = time.monotonic() + LISTEN_AFTER
         self._told: Told | None = None
         self._exit: Exit | None = None
         self._exit_by: float | None = None

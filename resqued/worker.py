@@ -144,6 +144,8 @@ class Worker:
         if job is None:
             return
         job.step(now)
+        if job.listen_at is not None and now >= job.listen_at:
+            self._watch(job)
         if job.is_over(now):
             self._running = None
             if self._is_listening:
@@ -203,7 +205,8 @@ class Worker:
             return
         forked.end.give(held.queue.encode("utf-8", "surrogateescape"), held.payload)
         self._running = Running(forked, held, run)
-        self._watch(forked.end)
+        if forked.end.wants_write:
+            self._watch(self._running)
         process.set_title(titles.forked(forked.pid, time.time()))
         self._show(Phase.RUNNING, self._running)
         if self._stop is Stop.NO:
@@ -248,8 +251,9 @@ class Worker:
             else:
                 self._children.lost(pid)
 
-    def _watch(self, end: WorkerEnd) -> None:
+    def _watch(self, job: Running) -> None:
         """Wait for the child's word, and for room if its job did not fit."""
+        end, job.listen_at = job.end, None
         self._is_listening = True
         self._poll.register(end.up, select.POLLIN)
         if end.wants_write:
@@ -415,8 +419,8 @@ class Worker:
         if self._is_registered:
             deadlines.append(max(self._beat_at, self._patience.ready_at))
         if self._running is not None:
-            due = self._running.deadline(now)
-            deadlines.extend([] if due is None else [due])
+            due = (self._running.deadline(now), self._running.listen_at)
+            deadlines.extend(t for t in due if t is not None)
         deadlines.extend(
             t for t in (self._orphan_at, self._give_up_at) if t is not None
         )
@@ -427,7 +431,7 @@ class Worker:
         if job.end.wants_write:
             job.end.pump()
         if job.listen(time.monotonic(), self._settings.exit_grace):
-            self._watch(job.end)
+            self._watch(job)
         else:
             self._forget(job.end)
 

@@ -48,10 +48,14 @@ def decode(raw: bytes | str) -> Any:
     """
     text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
     try:
-        value = _DECODER.decode(text)
+        # What json.loads does, but for two searches by regular expression.
+        stripped = text.strip(_BLANKS)
+        value, end = _DECODER.raw_decode(stripped)
         has_surrogate = "\\u" in text and _has_surrogate(value)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    if end != len(stripped):
+        raise ValueError(f"more than one value: the second at character {end}")
     if has_surrogate:
         raise ValueError("a lone surrogate is no character")
     return value
@@ -61,6 +65,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+# White space as JSON has it (RFC 8259, 2).
+_BLANKS = " \t\n\r"
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 

@@ -215,7 +215,11 @@ class SingleLink(Link):
         self._connection.health_check_interval = 0
 
     def _send(self, *command: Word) -> Any:
-        self._connection.send_command(*map(_encoded, command))
+        try:
+            self._connection.send_command(*command)
+        except UnicodeEncodeError:
+            # Nothing was sent: packing comes first. Seldom, so tried after.
+            self._connection.send_command(*map(_encoded, command))
         return self._connection.read_response()
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:

@@ -55,7 +55,7 @@ def test_without_a_grace_it_kills_at_once():
     assert Escalation(10.0, 0.0, "").due(10.0) is Step.KILL
 
 
-@pytest.mark.parametrize(("state", "event"), product(State, Event))
+@pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
 def test_what_is_not_in_the_table_changes_nothing(state, event):
     assert step(state, event) is TRANSITIONS.get((state, event), state)
 

@@ -89,7 +89,7 @@ def test_main_and_local_functions_cannot_be_found_by_a_worker():
 def test_a_name_is_given_once():
     def other() -> None: ...
 
-    with pytest.raises(resqued.JobClassError, match="'Send'.*is taken by"):
+    with pytest.raises(resqued.JobClassError, match=r"'Send'.*is taken by"):
         resqued.job(name="Send")(other)
 
 
