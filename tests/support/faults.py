@@ -101,6 +101,7 @@ match os.environ.get("FAULT_POINT"):
         )
     case "after-the-result":
         wrap(Running, "listen", None, has_result)
+        wrap(Running, "ended", None, has_result)
     case "before-settling":
         wrap(Worker, "_ask", settles, None)
     case "after-settling":

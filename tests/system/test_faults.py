@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,27 @@ def test_killing_the_worker_costs_one_failure_for_each_interrupted_run(
     assert_accounted(redis, point)
 
 
+def hear(fifo: Path) -> str:
+    """Return what the worker says through a FIFO; neither side waits for ever."""
+    fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(fd, "rb", buffering=0) as reader:
+        said = wait_until(lambda: reader.read(100), what="a worker at the point")
+    return said.decode()
+
+
+def say(fifo: Path) -> None:
+    """Let the worker go on, which waits at the other end."""
+
+    def opened() -> int | None:
+        with suppress(OSError):  # ENXIO: it has not opened its end yet
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        return None
+
+    fd = wait_until(opened, what="the worker to listen")
+    os.write(fd, b"go")
+    os.close(fd)
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_replies_that_are_swallowed_and_a_killed_worker(
     point: str, redis_url: str, redis: redis_py.Redis, tmp_path: Path
@@ -104,10 +126,9 @@ def test_replies_that_are_swallowed_and_a_killed_worker(
         running.wait_for_event("master_ready")
         for turn in range(JOBS):
             client.enqueue_to("default", "Run", turn)
-            told = (tmp_path / "told").read_text()
-            assert int(told) in running.workers()
+            assert int(hear(tmp_path / "told")) in running.workers()
             proxy.swallow_replies()
-            (tmp_path / "go").write_text("go")
+            say(tmp_path / "go")
             running.wait_for_event("worker_died", count=turn + 1)
             proxy.forward()
             wait_until(
