@@ -248,7 +248,7 @@ NO_JOBS = [
     ),
     (
         b'{"class":"Ok"} // a comment',
-        "payload is not JSON: Extra data: line 1 column 16 (char 15)",
+        "payload is not JSON: more than one value: the second at character 14",
         r'"{\"class\":\"Ok\"} // a comment"',
     ),
 ]
