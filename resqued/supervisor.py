@@ -27,25 +27,13 @@ from resqued.errors import ConfigError, ExitCode, StartError
 from resqued.family import Family
 from resqued.lookout import Lookout
 from resqued.process import Pid
-from resqued.signals import SignalInbox
+from resqued.signals import HANDLED, SignalInbox
 from resqued.slot import Slot, WorkerHandle, died_young
 from resqued.store.connection import SingleLink
 from resqued.store.registry import Registry
 from resqued.store.watch import Watch
 from resqued.undertaker import Dead, Undertaker
 
-SIGNALS = (
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGCONT,
-    signal.SIGHUP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGCHLD,
-)
 ORDERS = {
     signal.SIGUSR1: "drop",
     signal.SIGUSR2: "pause",
@@ -129,7 +117,7 @@ class Supervisor:
         Raises StoreError if Redis cannot be reached at the start, ConfigError if
         the application cannot be imported, StartError if no worker ever starts.
         """
-        self._inbox = SignalInbox(SIGNALS)
+        self._inbox = SignalInbox(HANDLED)
         process.become_subreaper()
         self._link.ping()
         self._log.info("master_started", workers=len(self._slots))

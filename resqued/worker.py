@@ -30,22 +30,10 @@ from resqued.errors import StoreError
 from resqued.handover import ChildEnd, WorkerEnd
 from resqued.running import Running
 from resqued.settings import AppSettings
-from resqued.signals import SignalInbox
+from resqued.signals import HANDLED, SignalInbox
 from resqued.store.connection import SingleLink
 from resqued.store.runs import Answer, Ending, Found, Runs, Settled
 
-SIGNALS = (
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGCONT,
-    signal.SIGHUP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGCHLD,
-)
 ORDERS = {
     signal.SIGQUIT: "quit",
     signal.SIGTERM: "terminate",
@@ -73,7 +61,7 @@ class Worker:
         self._channel = channel
         self._board = board
         self._status = Status()
-        self._inbox = SignalInbox(SIGNALS)
+        self._inbox = SignalInbox(HANDLED)
         self._poll = select.poll()
         self._poll.register(self._inbox.fileno(), select.POLLIN)
         self._poll.register(channel.fileno(), select.POLLIN)

@@ -24,8 +24,8 @@ from resqued.channel import Channel, ChannelClosed
 from resqued.core import queues, titles
 from resqued.errors import ExitCode
 from resqued.settings import AppSettings
-from resqued.signals import SignalInbox
-from resqued.worker import SIGNALS, Worker
+from resqued.signals import HANDLED, SignalInbox
+from resqued.worker import Worker
 
 
 class ApplicationError(Exception):
@@ -143,7 +143,7 @@ def main(fd: int) -> int:
     """Run as `python -m resqued.zygote FD`: what the master starts."""
     # The same signals as a worker's, and but for SIGCHLD without effect: one that
     # is sent to all, by pkill, is for the master and the workers to act on.
-    inbox = SignalInbox(SIGNALS)
+    inbox = SignalInbox(HANDLED)
     signals.unblock()
     channel = Channel.inherited(fd)
     select.select([channel.fileno()], [], [])

@@ -18,7 +18,7 @@ import click
 import pytest
 
 import resqued
-from resqued import config, supervisor, worker
+from resqued import config, signals, supervisor, worker
 from resqued.cli import cli
 from resqued.core.version import VERSION
 from resqued.errors import ConfigError, ExitCode
@@ -228,7 +228,7 @@ def test_every_signal_stands_in_the_manual() -> None:
     text = section(MANUAL.read_text("utf-8"), "SIGNALS")
     masters, _, workers = text.partition("A worker takes")
     # The death of a child is nobody's business but the parent's.
-    assert _signals(masters) == set(supervisor.SIGNALS) - {signal.SIGCHLD}
+    assert _signals(masters) == set(signals.HANDLED) - {signal.SIGCHLD}
     assert set(worker.ORDERS) <= _signals(workers.partition("To end a job")[0])
 
 
@@ -248,7 +248,7 @@ def test_every_signal_that_does_something_stands_in_the_tables(page: Path) -> No
     obeyed = {s.name[3:] for s in (*supervisor.EVENTS, *supervisor.ORDERS)}
     assert obeyed <= names
     if page == OPERATIONS:
-        handled = {s.name[3:] for s in supervisor.SIGNALS}
+        handled = {s.name[3:] for s in signals.HANDLED}
         assert names == handled - {"CHLD"}
 
 
