@@ -10,8 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 # Written twice around the record: equal numbers tell a whole record.
 _RECORD = struct.Struct("=QIIdqQ")
@@ -30,8 +30,7 @@ class Phase(IntEnum):
     STOPPING = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """One reading: the phase, the child if any, and since when.
 
     `since` is monotonic seconds; `began` is in ticks since boot, as start times

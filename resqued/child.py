@@ -13,13 +13,17 @@ import sys
 import time
 import traceback
 from collections.abc import Collection
+from contextlib import suppress
 
 from resqued import process, signals
 from resqued.core import payload, titles
 from resqued.core.payload import MAX_BACKTRACE, MAX_ERROR, TERM_EXCEPTION, Fault
-from resqued.errors import JobTerminated, PayloadError
-from resqued.handover import ChildEnd
+from resqued.errors import JobClassError, JobTerminated, PayloadError
+from resqued.handover import ChildEnd, WorkerEnd
 from resqued.job import resolve
+
+# Python specialises code at its eighth run or so.
+_REHEARSALS = 16
 
 _OWN_FILES = (__file__, resolve.__code__.co_filename, signals.__file__)
 
@@ -65,7 +69,7 @@ def run(
 ) -> int:
     """Run in the child, with signals blocked: the whole of its life."""
     process.die_with_parent(parent)
-    process.set_title(titles.standby())
+    process.set_title(titles.STANDBY)
     signals.unblock()
     try:
         job = end.wait_for_job()
@@ -103,12 +107,8 @@ def _attempt(
     The boundary of the application's code: whatever comes out of it is caught.
     """
     try:
-        job = payload.decode_job(raw)
-        process.set_title(
-            titles.processing(
-                queue.decode("utf-8", "replace"), job.class_name, time.time()
-            )
-        )
+        job, title = _read(queue, raw)
+        process.set_title(title)
         _reseed()
         target = resolve(job.class_name, modules)
         reaction.begin()
@@ -121,6 +121,37 @@ def _attempt(
         reaction.end()
         return _describe(error)
     return None
+
+
+def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str]:
+    """Return the job, and the title of the process that runs it."""
+    job = payload.decode_job(raw)
+    name = queue.decode("utf-8", "replace")
+    return job, titles.processing(name, job.class_name, time.time())
+
+
+def rehearse() -> None:
+    """Go through what surrounds a job, in the zygote, before there is any child.
+
+    A child runs each line once, and cold. What Python and the loader work out at
+    first runs (specialised code, caches, symbols) each child would work out anew,
+    on pages that are copied for it.
+    """
+    for _ in range(_REHEARSALS):
+        down, up = os.pipe(), os.pipe()
+        worker, end = WorkerEnd(down[1], up[0]), ChildEnd(down[0], up[1])
+        worker.give(b"rehearsal", b'{"class":"Rehearsal","args":[]}')
+        job = end.wait_for_job()
+        assert job is not None, "it was given a moment ago"
+        _read(*job)
+        with suppress(JobClassError):
+            resolve("Rehearsal", ())
+        end.tell(None)
+        worker.receive()
+        worker.close()
+        for fd in (down[0], up[1]):
+            os.close(fd)
+        _flush()
 
 
 def _reseed() -> None:

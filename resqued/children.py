@@ -7,17 +7,16 @@ child waits for it already while the last one runs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from signal import SIGKILL
+from typing import NamedTuple
 
 from resqued import process
 from resqued.handover import ChildEnd, WorkerEnd
 from resqued.process import Pid
 
 
-@dataclass(frozen=True, slots=True)
-class Forked:
+class Forked(NamedTuple):
     """A child that was forked ahead."""
 
     pid: Pid
@@ -27,11 +26,15 @@ class Forked:
 class Children:
     """The child that stands by, and the making of it.
 
-    `live` is the whole of a child's life, given its end of the socket.
+    `live` is the whole of a child's life, given its ends of the pipes; `private`
+    answers the descriptors that are not for children.
     """
 
-    def __init__(self, live: Callable[[ChildEnd], int]) -> None:
+    def __init__(
+        self, live: Callable[[ChildEnd], int], private: Callable[[], list[int]]
+    ) -> None:
         self._live = live
+        self._private = private
         self._standby: Forked | None = None
 
     def standby(self) -> set[int]:
@@ -69,8 +72,11 @@ class Children:
         down_read, down_write = os.pipe()
         up_read, up_write = os.pipe()
         ours, theirs = (down_write, up_read), (down_read, up_write)
+        # As much as can be is made here: a child would do it on copied pages.
+        end = ChildEnd(*theirs)
+        foreign = [*ours, *self._private()]
         try:
-            pid = process.fork_child(lambda: self._become_child(ours, theirs))
+            pid = process.fork_child(lambda: self._become_child(end, foreign))
         except OSError:
             _close(ours)
             raise
@@ -78,14 +84,14 @@ class Children:
             _close(theirs)
         return Forked(pid, WorkerEnd(*ours))
 
-    def _become_child(self, ours: tuple[int, int], theirs: tuple[int, int]) -> int:
-        """Runs in the child, which holds no other child's pipes either."""
-        _close(ours)
-        if self._standby is not None:
-            self._standby.end.close()
-        return self._live(ChildEnd(*theirs))
+    def _become_child(self, end: ChildEnd, foreign: list[int]) -> int:
+        """Runs in the child: close what is not for it, then live."""
+        # By number: closing each by its object would copy the pages of all.
+        for fd in foreign:
+            os.close(fd)
+        return self._live(end)
 
 
-def _close(pair: tuple[int, int]) -> None:
-    for fd in pair:
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
         os.close(fd)

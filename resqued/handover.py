@@ -16,7 +16,8 @@ from resqued.core.payload import Fault
 
 _JOB = struct.Struct("!II")
 _OUTCOME = struct.Struct("!I")
-_CHUNK = 65536
+# As much as a short job is, and its outcome: one read takes it.
+_CHUNK = 4096
 
 
 class WorkerEnd:
@@ -93,21 +94,18 @@ class ChildEnd:
 
     def wait_for_job(self) -> tuple[bytes, bytes] | None:
         """Block until there is a job: queue and payload; None if none will come."""
-        header = self._read(_JOB.size)
-        if header is None:
-            return None
-        queue, payload = _JOB.unpack(header)
-        body = self._read(queue + payload)
-        return None if body is None else (body[:queue], body[queue:])
-
-    def _read(self, length: int) -> bytes | None:
         data = b""
+        length = _JOB.size
         while len(data) < length:
-            chunk = os.read(self._down, length - len(data))
+            chunk = os.read(self._down, max(_CHUNK, length - len(data)))
             if not chunk:
                 return None
             data += chunk
-        return data
+            if len(data) >= _JOB.size:
+                queue, payload = _JOB.unpack_from(data)
+                length = _JOB.size + queue + payload
+        start = _JOB.size + queue
+        return data[_JOB.size : start], data[start:]
 
     def tell(self, fault: Fault | None) -> None:
         """Say how the job went."""

@@ -27,6 +27,7 @@ Pid = NewType("Pid", int)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _SIGKILL = int(signal.SIGKILL)
+_TICKS = os.sysconf("SC_CLK_TCK")
 _prctl = ctypes.CDLL(None).prctl
 
 
@@ -61,8 +62,10 @@ def _run_child(main: Callable[[], int]) -> NoReturn:
     """Run main and leave without going back through the parent's frames."""
     code = 70
     try:
-        with suppress(OSError):
+        try:  # noqa: SIM105 - contextlib would be pages to copy, for every child
             os.setpgid(0, 0)
+        except OSError:
+            pass  # the parent was faster
         code = main()
     finally:
         os._exit(code)
@@ -171,7 +174,7 @@ def _stat(pid: int) -> list[str] | None:
 
 def ticks() -> int:
     """Return the time since boot on the clock of start_time."""
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
 
 
 def threads() -> list[str]:

@@ -7,10 +7,14 @@ A child that was forked from here reacts at once instead, as a job's signals mus
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import signal
 import socket
 from collections.abc import Callable, Iterable
 from types import FrameType
+
+# More than are ever waiting; a small buffer is a cheap one.
+_ROOM = 256
 
 
 class SignalInbox:
@@ -41,13 +45,15 @@ class SignalInbox:
         """Return both ends, which no child should hold."""
         return self._read.fileno(), self._write.fileno()
 
-    def drain(self) -> list[signal.Signals]:
-        """Return the signals received since last time, in order, once each."""
+    def drain(self) -> Iterable[int]:
+        """Return the signals received since last time, in order, once each.
+
+        As numbers: a worker does this for every job.
+        """
         try:
-            data = self._read.recv(4096)
+            return dict.fromkeys(self._read.recv(_ROOM))
         except BlockingIOError:
-            return []
-        return [signal.Signals(number) for number in dict.fromkeys(data)]
+            return ()
 
     def react(self, reaction: Callable[[int], None]) -> None:
         """In a child right after fork, with signals blocked: react to each at once.
@@ -83,9 +89,9 @@ HANDLED = frozenset(
 )
 
 
-# The function that signal.pthread_sigmask wraps only to make enums of the old
-# mask, which nobody reads here: at each fork they would be copied pages.
-_sigmask = getattr(signal.pthread_sigmask, "__wrapped__", signal.pthread_sigmask)
+# What signal.pthread_sigmask calls, and of whose answer it makes enums that nobody
+# reads here: at each fork they would be copied pages.
+_sigmask = _signal.pthread_sigmask
 _NUMBERS = tuple(int(signum) for signum in HANDLED)
 
 

@@ -382,7 +382,7 @@ class Supervisor:
                 self._hear_zygote(now)
             elif fd in ready and isinstance(who, Lookout):
                 who.hear(now)
-        for signum in self._inbox.drain():
+        for signum in map(signal.Signals, self._inbox.drain()):
             self._obey(signum, now)
 
     def _descriptors(self) -> dict[int, object]:

@@ -34,7 +34,8 @@ from resqued.signals import HANDLED, SignalInbox
 from resqued.store.connection import SingleLink
 from resqued.store.runs import Answer, Ending, Found, Runs, Settled
 
-ORDERS = {
+_SIGCHLD = int(signal.SIGCHLD)
+ORDERS: dict[int, str] = {
     signal.SIGQUIT: "quit",
     signal.SIGTERM: "terminate",
     signal.SIGINT: "interrupt",
@@ -82,7 +83,8 @@ class Worker:
         self._give_up_at: float | None = None
         self._orphan_at: float | None = None
 
-        self._children = Children(self._live)
+        self._reaction = child.Reaction()
+        self._children = Children(self._live, self._private_descriptors)
         self._running: Running | None = None
         self._ending: Ending | None = None
         self._is_orphan = False
@@ -212,14 +214,10 @@ class Worker:
     # Children
 
     def _live(self, end: ChildEnd) -> int:
-        """Runs in a child: give up what is the worker's, then do the job."""
-        reaction = child.Reaction()
-        self._inbox.react(reaction)
-        # By number: closing each by its object would copy the pages of all.
-        for fd in self._private_descriptors():
-            os.close(fd)
+        """Runs in a child, which holds nothing of the worker's any more."""
+        self._inbox.react(self._reaction)
         return child.run(
-            end, reaction, parent=self._pid, modules=self._settings.modules
+            end, self._reaction, parent=self._pid, modules=self._settings.modules
         )
 
     def _private_descriptors(self) -> list[int]:
@@ -426,10 +424,11 @@ class Worker:
     def _take_signals(self) -> None:
         now = time.monotonic()
         for signum in self._inbox.drain():
-            if signum is signal.SIGCHLD:
+            if signum == _SIGCHLD:
                 self._reap()
             elif signum in ORDERS:
-                self._log.info("signal_received", signal=signum.name)
+                name = signal.Signals(signum).name
+                self._log.info("signal_received", signal=name)
                 self._obey(ORDERS[signum], now)
 
     def _take_orders(self) -> None:

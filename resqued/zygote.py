@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from resqued import client, log, memory, process, signals
+from resqued import child, client, log, memory, process, signals
 from resqued.board import Board
 from resqued.channel import Channel, ChannelClosed
 from resqued.core import queues, titles
@@ -134,6 +134,7 @@ def freeze() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    child.rehearse()
     gc.collect()
     gc.freeze()
     memory.collapse()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from resqued.core.payload import DIRTY_EXIT, TERM_EXCEPTION, Fault
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(NamedTuple):
     """How a process ended: its status, or the negative number of a signal."""
 
     code: int
@@ -32,8 +32,7 @@ def _signal_name(number: int) -> str:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What the child said before it ended: a fault, or that all went well."""
 
     fault: Fault | None = None

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from resqued.core import jsontext
 from resqued.errors import ArgumentError, PayloadError
@@ -37,8 +37,7 @@ _ARGUMENT_DEPTH = 3
 _PAYLOAD_DEPTH = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """A job as a queue holds it: its class by name, its arguments, its bytes."""
 
     class_name: str
@@ -46,8 +45,7 @@ class Payload:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What a worker record says: the queue, the time, the payload's bytes."""
 
     queue: str

@@ -47,6 +47,5 @@ def processing(queue: str, class_name: str, now: float) -> str:
     return f"{_PREFIX}: Processing {queue} since {int(now)} [{class_name}]"
 
 
-def standby() -> str:
-    """A child that was forked ahead and waits for its job."""
-    return f"{_PREFIX}: Standby"
+# A child that was forked ahead and waits for its job.
+STANDBY = f"{_PREFIX}: Standby"

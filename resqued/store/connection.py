@@ -110,8 +110,8 @@ def translate(error: Exception, url: str) -> StoreError:
 FAULTS = (redis.RedisError, OSError)
 
 
-def _encoded(word: Word) -> Word:
-    """Names are bytes to Redis: those that are not UTF-8 go back as they came."""
+def encoded(word: Word) -> Word:
+    """Return a word as it goes out: a name that is not UTF-8 as it came in."""
     if isinstance(word, str) and not word.isascii():
         return word.encode("utf-8", "surrogateescape")
     return word
@@ -172,12 +172,12 @@ class Link:
         return True
 
     def _send(self, *command: Word) -> Any:
-        return self._redis.execute_command(*map(_encoded, command))
+        return self._redis.execute_command(*map(encoded, command))
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         for command in commands:
-            pipe.execute_command(*map(_encoded, command))
+            pipe.execute_command(*map(encoded, command))
         replies: list[Any] = pipe.execute()
         return replies
 
@@ -219,14 +219,24 @@ class SingleLink(Link):
             self._connection.send_command(*command)
         except UnicodeEncodeError:
             # Nothing was sent: packing comes first. Seldom, so tried after.
-            self._connection.send_command(*map(_encoded, command))
+            self._connection.send_command(*map(encoded, command))
         return self._connection.read_response()
+
+    def call_packed(self, command: bytes) -> Any:
+        """Send one command, in the form that it has on the wire."""
+        try:
+            self._connection.send_packed_command((command,))
+            return self._connection.read_response()
+        except FAULTS as error:
+            if self._must_step_down(error):
+                return self.call_packed(command)
+            raise translate(error, self.url) from error
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send and read them all, whatever they are; then raise the first error."""
         self._connection.connect()
-        encoded = [tuple(map(_encoded, command)) for command in commands]
-        self._connection.send_packed_command(self._connection.pack_commands(encoded))
+        words = [tuple(map(encoded, command)) for command in commands]
+        self._connection.send_packed_command(self._connection.pack_commands(words))
         replies = [self._reply() for _ in commands]
         for reply in replies:
             if isinstance(reply, redis.ResponseError):

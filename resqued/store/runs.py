@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from resqued.core import payload
 from resqued.core.jsontext import quote
@@ -45,8 +45,7 @@ class Settled(Enum):
 _SETTLED = {settled.value: settled for settled in Settled}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A reply of the server: what was settled, and what was found."""
 
     settled: Settled
@@ -55,8 +54,7 @@ class Answer:
     run: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """A run to settle: its number, and its failure entry unless it succeeded."""
 
     run: int
@@ -79,6 +77,8 @@ class Runs:
         self.worker_id = worker_id
         self.identity = identity
         self._started = payload.started(time.time())
+        self._second = 0
+        self._second_text = ""
         self._list = queues
         self._keys = keys
         self._registry = registry_keys(keys, worker_id)
@@ -105,8 +105,12 @@ class Runs:
         self._names = self._list.match(known)
         names = [quote(name) for name in self._names]
         knowledge = ["1", *known] if self._list.is_dynamic else ["0"]
-        self._lists = (str(len(names)), *names, *knowledge)
-        self._keys_to_try = (*self._fixed, *map(self._keys.queue, self._names))
+        self._reserve = RESERVE.prepare(
+            (*self._fixed, *map(self._keys.queue, self._names)),
+            (self.worker_id, self.identity),
+            (str(len(names)), *names, *knowledge),
+            room=4,
+        )
 
     def register(self) -> bool:
         """Register and beat; answer False if the id is somebody else's."""
@@ -162,19 +166,13 @@ class Runs:
 
     def _ask(self, ending: Ending | None, *, reserve: bool) -> Answer | None:
         """Run the script; answer None if the queues must be expanded anew."""
-        run_at = payload.run_at(time.time())
-        reply = RESERVE(
+        run_at = self._run_at()
+        reply = self._reserve(
             self.link,
-            self._keys_to_try,
-            (
-                self.worker_id,
-                self.identity,
-                "" if ending is None else str(ending.run),
-                b"" if ending is None else ending.failure,
-                run_at,
-                "1" if reserve else "0",
-                *self._lists,
-            ),
+            b"" if ending is None else b"%d" % ending.run,
+            b"" if ending is None else ending.failure,
+            run_at.encode(),
+            b"1" if reserve else b"0",
         )
         settled, state = _SETTLED[reply[0]], reply[1]
         if state == b"job":
@@ -186,6 +184,13 @@ class Runs:
             self._expand([name.decode("utf-8", "surrogateescape") for name in reply[2]])
             return None
         return Answer(settled, Found(state.decode()))
+
+    def _run_at(self) -> str:
+        """Return the time for a record; worked out once a second."""
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._second_text = second, payload.run_at(second)
+        return self._second_text
 
 
 def registry_keys(keys: Keys, worker_id: str) -> tuple[str, ...]:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from resqued.store.connection import Link, ScriptUnknownError, Word
+from resqued.store.connection import (
+    Link,
+    ScriptUnknownError,
+    SingleLink,
+    Word,
+    encoded,
+)
 
 _FOLDER = Path(__file__).parent.parent / "lua"
 
@@ -46,3 +53,55 @@ class Script:
             return link.call("EVALSHA", self._digest, len(keys), *keys, *args)
         except ScriptUnknownError:
             return link.call("EVAL", self._text, len(keys), *keys, *args)
+
+    def prepare(
+        self,
+        keys: Sequence[str],
+        first: Sequence[str | bytes],
+        last: Sequence[str | bytes],
+        *,
+        room: int,
+    ) -> Prepared:
+        """Return the call of which only `room` arguments, in the middle, change."""
+        words = ["EVALSHA", self._digest, str(len(keys)), *keys, *first]
+        count = len(words) + room + len(last)
+        return Prepared(
+            self,
+            keys,
+            first,
+            last,
+            b"*%d\r\n%b" % (count, b"".join(map(_bulk, words))),
+            b"".join(map(_bulk, last)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call that is made for every job, packed beforehand as far as it can be.
+
+    After a fork each word that is looked at is a page that the kernel copies.
+    """
+
+    script: Script
+    keys: Sequence[str]
+    first: Sequence[str | bytes]
+    last: Sequence[str | bytes]
+    head: bytes
+    tail: bytes
+
+    def __call__(self, link: SingleLink, *args: bytes) -> Any:
+        """Run the script with args in their place."""
+        packed = self.head
+        for arg in args:
+            packed += b"$%d\r\n%b\r\n" % (len(arg), arg)
+        try:
+            return link.call_packed(packed + self.tail)
+        except ScriptUnknownError:
+            return self.script(link, self.keys, (*self.first, *args, *self.last))
+
+
+def _bulk(word: str | bytes) -> bytes:
+    """Return a word as Redis reads it (RESP, bulk strings)."""
+    data = encoded(word)
+    raw = data if isinstance(data, bytes) else str(data).encode()
+    return b"$%d\r\n%b\r\n" % (len(raw), raw)

@@ -164,7 +164,7 @@ def test_what_is_no_duration(text):
         titles.paused(),
         titles.forked(1, 2.5),
         titles.processing("q", "Class", 2.5),
-        titles.standby(),
+        titles.STANDBY,
     ],
 )
 def test_titles_are_known_to_ruby_as_those_of_workers(title):
