@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -28,6 +29,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("RESQUED_TEST_SERVER", "valkey"),
         help="the server to test against: Valkey as embedded, or redis-server of PATH",
     )
+
+
+def pytest_configure() -> None:
+    # A shell starts what it puts in the background with these ignored, and so
+    # would be everything that the tests start.
+    for signum in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            default = signum is signal.SIGINT
+            signal.signal(
+                signum, signal.default_int_handler if default else signal.SIG_DFL
+            )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,6 +29,8 @@ POINTS = (
 
 def strike(payload: bytes) -> None:
     """Kill this worker with SIGKILL, if this job has not been struck before."""
+    if b'"Rehearsal"' in payload:
+        return  # no job: the zygote goes through the steps of one
     struck = Path(os.environ["FAULT_FOLDER"], payload.hex())
     try:
         struck.touch(exist_ok=False)
