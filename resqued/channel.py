@@ -66,6 +66,10 @@ class Channel:
             data, fds, _, _ = socket.recv_fds(self._socket, _ROOM, _MAX_DESCRIPTORS)
         except BlockingIOError:
             return None
+        except ConnectionResetError:
+            # Told once, and before what had arrived: the other side is gone, and left
+            # unread what we had said. What it said itself is still to be heard.
+            return self.receive()
         except ConnectionError as error:
             raise ChannelClosed from error
         if not data:

@@ -12,18 +12,50 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 
 from resqued import process, signals
+from resqued.board import Board
 from resqued.core import payload, titles
-from resqued.core.payload import MAX_BACKTRACE, MAX_ERROR, TERM_EXCEPTION, Fault
-from resqued.errors import JobClassError, JobTerminated, PayloadError
+from resqued.core.limits import Cause
+from resqued.core.payload import (
+    JOB_TIMEOUT,
+    MAX_BACKTRACE,
+    MAX_ERROR,
+    MEMORY_LIMIT,
+    TERM_EXCEPTION,
+    Fault,
+)
+from resqued.errors import (
+    JobClassError,
+    JobTerminated,
+    JobTimeout,
+    MemoryLimitExceeded,
+    PayloadError,
+)
 from resqued.handover import ChildEnd, WorkerEnd
 from resqued.job import resolve
+from resqued.settings import AppSettings
 
 # Python specialises code at its eighth run or so.
 _REHEARSALS = 16
+# Of a line in a backtrace that is too long to be told whole.
+_MAX_LINE = 4_000
+
+# A child that has kept so much of its job's memory limit takes no other job.
+_GROWTH = 1 / 8
+
+# What SIGTERM raises inside a job, and what that is called in a failure.
+_RAISED: dict[Cause, type[JobTerminated]] = {
+    Cause.ORDER: JobTerminated,
+    Cause.RUNTIME: JobTimeout,
+    Cause.MEMORY: MemoryLimitExceeded,
+}
+_TERMINATED: dict[type, str] = {
+    JobTimeout: JOB_TIMEOUT,
+    MemoryLimitExceeded: MEMORY_LIMIT,
+}
 
 _OWN_FILES = (__file__, resolve.__code__.co_filename, signals.__file__)
 
@@ -31,14 +63,16 @@ _OWN_FILES = (__file__, resolve.__code__.co_filename, signals.__file__)
 class Reaction:
     """What a signal does to a child: before, during and after its job.
 
-    SIGTERM becomes JobTerminated inside the job, once; SIGINT KeyboardInterrupt.
-    All others are for workers and the master: somebody sent them to all, and QUIT
-    in particular means to let jobs finish.
+    SIGTERM becomes JobTerminated inside the job, once, or what the board says it is
+    for; SIGINT KeyboardInterrupt. All others are for workers and the master:
+    somebody sent them to all, and QUIT in particular means to let jobs finish.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, board: Board) -> None:
+        self._board = board
         self._is_waiting = True
         self._is_performing = False
+        self._was_told = False
 
     def begin(self) -> None:
         """The job's own code runs from now on."""
@@ -48,6 +82,15 @@ class Reaction:
     def end(self) -> None:
         """It runs no more."""
         self._is_waiting = self._is_performing = False
+
+    def wait(self) -> None:
+        """There is no job: who is told to terminate just leaves."""
+        self._is_waiting = True
+
+    @property
+    def was_told(self) -> bool:
+        """Whether this child was told to terminate while its job ran."""
+        return self._was_told
 
     def __call__(self, signum: int) -> None:
         """React, in the handler: called between any two steps of the job."""
@@ -61,23 +104,42 @@ class Reaction:
         elif self._is_performing:
             # A second one must not hit the job's cleaning up.
             self._is_performing = False
-            raise JobTerminated("SIGTERM")
+            self._was_told = True
+            raise _RAISED[self._board.cause()]("SIGTERM")
 
 
-def run(
-    end: ChildEnd, reaction: Reaction, *, parent: int, modules: Collection[str]
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a worker's children live: the same for each of them."""
+
+    parent: int
+    settings: AppSettings
+    board: Board
+
+
+def run(end: ChildEnd, reaction: Reaction, terms: Terms) -> int:
     """Run in the child, with signals blocked: the whole of its life."""
-    process.die_with_parent(parent)
+    settings = terms.settings
+    process.die_with_parent(terms.parent)
     process.set_title(titles.STANDBY)
+    if settings.leftovers == "kill":
+        # Whatever the job starts stays below this process, so that it can see
+        # cheaply whether anything is left.
+        process.become_subreaper()
+    if settings.is_restrained:
+        process.restrain(settings.nice, settings.open_files, settings.core_size)
     signals.unblock()
-    try:
-        job = end.wait_for_job()
-    except OSError:
-        return 1
-    if job is None:
-        return 0
-    _perform(end, reaction, *job, modules)
+    for left in range(settings.jobs_per_child - 1, -1, -1):
+        try:
+            job = end.wait_for_job()
+        except OSError:
+            return 1
+        if job is None:
+            return 0
+        if not _perform(end, reaction, job, terms, may_stay=left > 0):
+            break
+        reaction.wait()
+        process.set_title(titles.STANDBY)
     _flush()
     return 0
 
@@ -85,32 +147,56 @@ def run(
 def _perform(
     end: ChildEnd,
     reaction: Reaction,
-    queue: bytes,
-    raw: bytes,
-    modules: Collection[str],
-) -> None:
-    """Run the job and tell the worker how it went."""
+    job: tuple[bytes, bytes],
+    terms: Terms,
+    *,
+    may_stay: bool,
+) -> bool:
+    """Run the job, tell the worker how it went, answer whether to take another."""
     me = os.getpid()
-    fault = _attempt(reaction, queue, raw, modules)
+    before = process.resident(me) if may_stay else 0
+    fault = _attempt(reaction, *job, terms)
     if os.getpid() != me:
         # The job forked, and this is the process that it forked: the outcome is
         # not this one's to tell.
         os._exit(0)
-    end.tell(fault)
+    has_left = terms.settings.leftovers == "kill" and process.has_children()
+    stays = may_stay and not has_left and not reaction.was_told
+    if stays and _has_grown(before, terms.board):
+        # What one job keeps must not count for the next.
+        stays = False
+    if stays:
+        _flush()
+    end.tell(fault, has_left=has_left, stays=stays)
+    return stays
+
+
+def _has_grown(before: int, board: Board) -> bool:
+    """Say whether this child has grown by much of what its job was allowed."""
+    me = os.getpid()
+    limits = board.limits_of(me)
+    allowed = limits.memory if limits else 0
+    return bool(allowed) and process.resident(me) - before > _GROWTH * (allowed or 0)
 
 
 def _attempt(
-    reaction: Reaction, queue: bytes, raw: bytes, modules: Collection[str]
+    reaction: Reaction, queue: bytes, raw: bytes, terms: Terms
 ) -> Fault | None:
     """Run the job; answer why it failed, or None.
 
     The boundary of the application's code: whatever comes out of it is caught.
     """
     try:
-        job, title = _read(queue, raw)
+        job, name, title = _read(queue, raw)
         process.set_title(title)
         _reseed()
-        target = resolve(job.class_name, modules)
+        target, declared = resolve(job.class_name, terms.settings.modules)
+        limits = terms.settings.rules.of(
+            name, job.class_name, declared=declared, asked=job.limits
+        )
+        # Earlier jobs, if this child has had any.
+        used = sum(os.times()[:4]) if terms.settings.jobs_per_child > 1 else 0.0
+        terms.board.limit(os.getpid(), limits, used)
         reaction.begin()
         target(*job.args)
         reaction.end()
@@ -123,11 +209,11 @@ def _attempt(
     return None
 
 
-def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str]:
-    """Return the job, and the title of the process that runs it."""
+def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str, str]:
+    """Return the job, its queue, and the title of the process that runs it."""
     job = payload.decode_job(raw)
     name = queue.decode("utf-8", "replace")
-    return job, titles.processing(name, job.class_name, time.time())
+    return job, name, titles.processing(name, job.class_name, time.time())
 
 
 def rehearse() -> None:
@@ -146,6 +232,7 @@ def rehearse() -> None:
         _read(*job)
         with suppress(JobClassError):
             resolve("Rehearsal", ())
+        process.has_children()
         end.tell(None)
         worker.receive()
         worker.close()
@@ -165,7 +252,7 @@ def _describe(error: BaseException) -> Fault:
     """Return what people read of an exception, whatever its methods do."""
     kind = type(error)
     if isinstance(error, JobTerminated):
-        name, text = TERM_EXCEPTION, "SIGTERM"
+        name, text = _TERMINATED.get(kind, TERM_EXCEPTION), "SIGTERM"
     else:
         home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
         name, text = f"{home}{kind.__qualname__}", _text(error)
@@ -195,7 +282,10 @@ def _backtrace(error: BaseException) -> list[str]:
     except Exception as trouble:
         return [f"(no traceback: {type(trouble).__name__})"]
     lines = text.splitlines()
-    return lines if len(text) <= 4 * MAX_BACKTRACE else [*lines[:500], *lines[-500:]]
+    if len(text) <= 4 * MAX_BACKTRACE:
+        return lines
+    # The last line is the message, of whatever length.
+    return [line[:_MAX_LINE] for line in (*lines[:500], *lines[-500:])]
 
 
 def _flush() -> None:

@@ -21,20 +21,27 @@ class Forked(NamedTuple):
 
     pid: Pid
     end: WorkerEnd
+    jobs: int
 
 
 class Children:
     """The child that stands by, and the making of it.
 
     `live` is the whole of a child's life, given its ends of the pipes; `private`
-    answers the descriptors that are not for children.
+    answers the descriptors that are not for children, `jobs` is how many jobs a
+    child takes before it leaves.
     """
 
     def __init__(
-        self, live: Callable[[ChildEnd], int], private: Callable[[], list[int]]
+        self,
+        live: Callable[[ChildEnd], int],
+        private: Callable[[], list[int]],
+        *,
+        jobs: int,
     ) -> None:
         self._live = live
         self._private = private
+        self._jobs = jobs
         self._standby: Forked | None = None
 
     def standby(self) -> set[int]:
@@ -54,6 +61,11 @@ class Children:
                 self._standby = self._fork()
             except OSError:
                 return  # take tries again, and says why
+
+    def put_back(self, forked: Forked) -> None:
+        """Have a child that is done with its job stand by for another."""
+        self.discard()
+        self._standby = forked._replace(jobs=forked.jobs - 1)
 
     def lost(self, pid: Pid) -> None:
         """Note that a child has died; its place stays empty until the next job."""
@@ -82,7 +94,7 @@ class Children:
             raise
         finally:
             _close(theirs)
-        return Forked(pid, WorkerEnd(*ours))
+        return Forked(pid, WorkerEnd(*ours), self._jobs)
 
     def _become_child(self, end: ChildEnd, foreign: list[int]) -> int:
         """Runs in the child: close what is not for it, then live."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from resqued.core import jsontext, payload
 from resqued.core.keys import Keys
-from resqued.core.naming import Jobish, queue_of, target_of, wire_name
+from resqued.core.naming import Jobish, asked_of, queue_of, target_of, wire_name
 from resqued.core.payload import Payload
 from resqued.core.registry import Entry
 from resqued.errors import ArgumentError, JobClassError, PayloadError
@@ -73,7 +73,7 @@ class Client:
 
     def enqueue_to(self, queue: str, job: Jobish, *args: Any) -> bool:
         """Put a job on a queue: a job, or the name of a class of any language."""
-        text = payload.encode_job(wire_name(job), args)
+        text = payload.encode_job(wire_name(job), args, asked_of(job))
         _check_queue(queue)
         if self.inline:
             _perform(job, text)
@@ -111,7 +111,8 @@ class Client:
         name = queue or queue_of(job)
         if not args:
             return self._queues.dequeue_class(name, wire_name(job))
-        return self._queues.dequeue(name, payload.encode_job(wire_name(job), args))
+        text = payload.encode_job(wire_name(job), args, asked_of(job))
+        return self._queues.dequeue(name, text)
 
     def push(self, queue: str, item: object) -> None:
         """Put any JSON value on a queue, as it is."""
@@ -220,7 +221,8 @@ def _check_queue(queue: str) -> None:
 
 def _encode_item(item: Sequence[Any], queue: str | None) -> tuple[str, str]:
     job, args = item[0], item[1:]
-    return queue or queue_of(job), payload.encode_job(wire_name(job), args)
+    text = payload.encode_job(wire_name(job), args, asked_of(job))
+    return queue or queue_of(job), text
 
 
 def _perform(job: Jobish, text: str) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from resqued.core import queues
+from resqued.core.limits import UNLIMITED, Limits, Rules
 from resqued.errors import ConfigError, QueueListError
-from resqued.fields import BY_NAME, FIELDS, SECTIONS, example, text
+from resqued.fields import BY_NAME, FIELDS, LIMITS, SECTIONS, example, text
 from resqued.settings import AppSettings
 from resqued.store.connection import redact
 
@@ -36,7 +37,9 @@ __all__ = [
 ]
 
 DEFAULT_PATH = Path("/etc/resqued/resqued.toml")
-_POOL_KEYS = ("queues", "workers")
+_POOL_KEYS = ("queues", "workers", *LIMITS)
+# Tables within [limits]: by name of queue, by name of class.
+_NARROWER = ("queue", "class")
 
 _Values = dict[tuple[str, str], Any]
 
@@ -47,6 +50,7 @@ class Pool:
 
     queues: str
     workers: int
+    limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,25 @@ class Config:
     interval: float
     log_level: str
     log_format: str
+    start_timeout: float = 60.0
+    canary_jobs: int = 0
+    environment: str = ""
+    control: str = ""
 
     @property
     def workers(self) -> int:
         """How many workers the pool wants."""
         return sum(pool.workers for pool in self.pools)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """Return the configuration that a message holds, as asdict told it."""
+        pools = tuple(
+            Pool(pool["queues"], pool["workers"], Limits(*pool["limits"]))
+            for pool in values["pools"]
+        )
+        app = AppSettings.from_dict(values["app"])
+        return cls(**{**values, "pools": pools, "app": app})
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -125,14 +143,16 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         namespace=values["redis", "namespace"],
         redis_timeout=values["redis", "timeout"],
         modules=values["app", "import"],
+        directory=values["app", "directory"],
         burst=burst or not interval,
-        graceful_term=values["worker", "graceful_term"],
-        heartbeat=values["worker", "heartbeat"],
         grace=values["limits", "grace"],
-        exit_grace=values["worker", "exit_grace"],
-        orphan_grace=values["worker", "orphan_grace"],
-        settle_grace=values["worker", "settle_grace"],
-        hostname=values["worker", "hostname"],
+        rules=_rules(tables, values),
+        # The rest is of the worker alone, and has the same names there.
+        **{
+            key: value
+            for (section, key), value in values.items()
+            if section == "worker" and key != "interval"
+        },
     )
     return Config(
         pools=pools,
@@ -140,7 +160,35 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         interval=interval or BY_NAME["worker", "interval"].default,
         log_level=values["log", "level"],
         log_format=values["log", "format"],
+        start_timeout=values["reload", "start_timeout"],
+        canary_jobs=values["reload", "canary_jobs"],
+        environment=values["app", "environment"],
+        control=values["control", "directory"],
     )
+
+
+def _rules(tables: Mapping[str, Any], values: _Values) -> Rules:
+    """Return the limits of tables that have been checked."""
+    narrower = [
+        {
+            name: _read_limits(table, "", [])
+            for name, table in tables.get("limits", {}).get(kind, {}).items()
+        }
+        for kind in _NARROWER
+    ]
+    default = Limits(values["limits", "runtime"], values["limits", "memory"])
+    return Rules(default, *narrower)
+
+
+def _read_limits(table: Mapping[str, Any], place: str, problems: list[str]) -> Limits:
+    """Return the limits that a table names; what it does not name stays open."""
+    found: dict[str, Any] = {}
+    for key, field in LIMITS.items():
+        try:
+            found[key] = field.read(table[key]) if key in table else None
+        except ValueError as error:
+            problems.append(f"{place} {key}: {error}")
+    return Limits(**found) if len(found) == len(LIMITS) else UNLIMITED
 
 
 def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,8 +201,17 @@ def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
     for (section, key), value in values.items():
         found[section][key] = list(value) if isinstance(value, tuple) else value
     found["redis"]["url"] = redact(found["redis"]["url"])
-    found["pool"] = [{"queues": p.queues, "workers": p.workers} for p in pools]
+    for kind in _NARROWER:
+        if kind in tables.get("limits", {}):
+            found["limits"][kind] = tables["limits"][kind]
+    found["pool"] = [
+        {"queues": p.queues, "workers": p.workers, **_given(p.limits)} for p in pools
+    ]
     return found
+
+
+def _given(limits: Limits) -> dict[str, float]:
+    return {key: value for key, value in limits._asdict().items() if value is not None}
 
 
 def _checked(tables: Mapping[str, Any]) -> tuple[_Values, tuple[Pool, ...]]:
@@ -170,6 +227,7 @@ def _read(
 ) -> tuple[_Values, tuple[Pool, ...]]:
     values = _read_fields(tables, problems)
     pools = _read_pools(tables.get("pool", []), problems)
+    _check_narrower(tables.get("limits", {}), problems)
     problems += _unknown_keys(tables)
     return values, pools
 
@@ -192,7 +250,7 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[Pool, ...]:
     if not _is_array(tables):
         problems.append("pool must be written as [[pool]], once for each pool")
         return ()
-    pools = []
+    pools: list[Pool] = []
     for number, table in enumerate(tables, start=1):
         place = f"[[pool]] {number}"
         problems += [
@@ -205,13 +263,41 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[Pool, ...]:
             queues.parse(text(queue_list))
         except (ValueError, QueueListError) as error:
             problems.append(f"{place} queues: {error}")
+        if any(queue_list == pool.queues for pool in pools):
+            problems.append(
+                f"{place} queues: {queue_list!r} is the list of another pool already:"
+                " make the two one"
+            )
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             problems.append(
                 f"{place} workers: {workers!r} must be a whole number from 1"
             )
         else:
-            pools.append(Pool(str(queue_list), workers))
+            limits = _read_limits(table, place, problems)
+            pools.append(Pool(str(queue_list), workers, limits))
     return tuple(pools)
+
+
+def _check_narrower(limits: object, problems: list[str]) -> None:
+    """See that [limits.queue.NAME] and [limits.class.NAME] are in order."""
+    if not isinstance(limits, Mapping):
+        return
+    for kind in _NARROWER:
+        tables = limits.get(kind, {})
+        if not isinstance(tables, Mapping):
+            problems.append(f"limits.{kind} must be written as [limits.{kind}.NAME]")
+            continue
+        for name, table in tables.items():
+            place = f"[limits.{kind}.{name}]"
+            if not isinstance(table, Mapping):
+                problems.append(f"{place} must be a section of its own")
+                continue
+            _read_limits(table, place, problems)
+            problems += [
+                f"{place}: unknown key {key!r}{_suggest(key, tuple(LIMITS))}"
+                for key in table
+                if key not in LIMITS
+            ]
 
 
 def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
@@ -227,6 +313,7 @@ def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
             problems.append(_stray(section))
         else:
             known = tuple(f.key for f in FIELDS if f.section == section)
+            known += _NARROWER if section == "limits" else ()
             problems += [
                 f"[{section}]: unknown key {key!r}{_suggest(key, known)}"
                 for key in table

@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
-    REDIS_UNAVAILABLE = 69
+    UNAVAILABLE = 69
     INTERNAL = 70
     ALREADY_RUNNING = 75
     CONFIG = 78
@@ -40,7 +40,7 @@ class ConfigError(ResquedError):
 class StoreError(ResquedError):
     """Redis cannot be reached or refused the command; trying again may help."""
 
-    exit_code = ExitCode.REDIS_UNAVAILABLE
+    exit_code = ExitCode.UNAVAILABLE
 
 
 class PayloadError(ResquedError):
@@ -65,9 +65,27 @@ class StartError(ResquedError):
     exit_code = ExitCode.INTERNAL
 
 
+class ControlError(ResquedError):
+    """A master cannot be talked to, or has refused."""
+
+
+class NoMasterError(ControlError):
+    """No master runs here, or the one that does gives no answer."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
 class EmbeddedServerError(ResquedError):
     """The embedded server is not installed or did not start."""
 
 
 class JobTerminated(BaseException):
     """SIGTERM reached the job; not meant for an `except Exception`."""
+
+
+class JobTimeout(JobTerminated):
+    """The job has come to its runtime limit; it has the grace to clean up."""
+
+
+class MemoryLimitExceeded(JobTerminated):
+    """The job uses more memory than its limit; it has the grace to clean up."""

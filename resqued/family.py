@@ -1,18 +1,16 @@
-"""The processes of a job, found and ended together.
-
-Apart from process.py because psutil comes with it, which no worker needs until a
-job has to be ended, and every fork would copy.
-"""
+"""The processes of a job, found and ended together."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
-import psutil
+from resqued import process
 
-from resqued.process import send_group, start_time
+# A family may grow while it is being killed: how often to look for the newborn.
+ROUNDS = 10
 
 
 class Family:
@@ -22,7 +20,7 @@ class Family:
     Those that began before `since` belong to somebody else, and so do those that
     `spared` names, with their descendants; as long as it answers None, a child
     that is to be spared has not made itself known, and nobody new is taken in.
-    Held by pid and start time (psutil), so that a pid used again is not hit.
+    Held by pid and start time, so that a pid used again is not hit.
     """
 
     def __init__(
@@ -32,40 +30,63 @@ class Family:
         self._spared = spared
         # A tick of slack: the clock is read apart from the kernel's stamp.
         self._since = since - 1
-        self._members: set[psutil.Process] = set()
+        self._members: dict[int, int] = {}
         self._is_complete = False
 
     def refresh(self) -> None:
-        """Take in the processes that have appeared since."""
+        """Take in the processes that have appeared since, and forget the dead."""
         spared = self._spared()
         self._is_complete = spared is not None
+        everybody = process.everybody()
+        self._members = {
+            pid: start
+            for pid, start in self._members.items()
+            if pid in everybody and everybody[pid].start == start
+        }
         if spared is None:
             return
-        with suppress(psutil.Error):
-            for child in psutil.Process().children():
-                if child.pid not in spared:
-                    self._add(child)
+        children = process.by_parent(everybody)
+        ours = (
+            pid
+            for pid in children.get(os.getpid(), ())
+            if pid not in spared and self._is_ours(pid, everybody[pid].start)
+        )
+        found = process.below(ours, children)
+        self._members |= {pid: everybody[pid].start for pid in found}
 
-    def _add(self, child: psutil.Process) -> None:
-        began = start_time(child.pid)
-        if child.pid != self._root and (began is None or began < self._since):
-            return
-        self._members.add(child)
-        with suppress(psutil.Error):
-            self._members.update(child.children(recursive=True))
+    def _is_ours(self, pid: int, start: int) -> bool:
+        return pid == self._root or start >= self._since
+
+    def __len__(self) -> int:
+        """How many there were at the last look."""
+        return len(self._members)
 
     def has_members(self) -> bool:
         """Say whether any of them still runs, as far as can be known."""
         self.refresh()
-        self._members = {
-            p for p in self._members if start_time(p.pid) and p.is_running()
-        }
         return bool(self._members) or not self._is_complete
 
     def send(self, signum: signal.Signals) -> None:
-        """Signal the child's group, then whoever has left it."""
-        self.refresh()
-        send_group(self._root, signum)
-        for member in self._members:
-            with suppress(psutil.Error):
-                member.send_signal(signum)
+        """Signal each of them, once; with SIGKILL, the newborn as well."""
+        told: dict[int, int] = {}
+        for _ in range(ROUNDS):
+            self.refresh()
+            if signum == signal.SIGKILL:
+                process.send_group(self._root, signum)
+            for pid, start in self._members.items() - told.items():
+                self._send(pid, start, signum)
+            is_complete = self._members.items() <= told.items()
+            told |= self._members
+            if is_complete or signum != signal.SIGKILL:
+                return
+
+    def _send(self, pid: int, start: int, signum: signal.Signals) -> None:
+        if process.start_time(pid) != start:
+            return
+        if pid == self._root:
+            # Python runs handlers in its main thread: only that must be woken.
+            process.send_main_thread(pid, signum)
+            return
+        # One that runs as another user (sudo) is not ours to signal.
+        with suppress(PermissionError):
+            process.send(pid, signum)

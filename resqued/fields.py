@@ -87,6 +87,39 @@ def _positive(value: object) -> float:
     return found
 
 
+def _long(value: object) -> float:
+    """Read a duration of any length; 0 stands for none."""
+    try:
+        found = durations.seconds(value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{value!r} is {error}") from None
+    if not math.isfinite(found):
+        raise ValueError(f"{value!r} must be finite")
+    return found
+
+
+def _size(value: object) -> int:
+    """Read a number of bytes; 0 stands for none."""
+    try:
+        return durations.size(value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{value!r} is {error}") from None
+
+
+def _whole(least: int, most: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not is_whole or not least <= value <= most:  # type: ignore[operator]
+            raise ValueError(f"{value!r} must be a whole number from {least} to {most}")
+        return int(value)  # type: ignore[call-overload, no-any-return]
+
+    return read
+
+
+def _core_size(value: object) -> int:
+    return -1 if value == -1 else _size(value)
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} must be true or false")
@@ -115,6 +148,22 @@ FIELDS = (
         (),
         "modules with jobs, imported once",
         '["myapp.jobs"]',
+    ),
+    Field(
+        "app",
+        "directory",
+        text,
+        "",
+        "where it lies; entered anew by each generation",
+        '"/srv/myapp/current"',
+    ),
+    Field(
+        "app",
+        "environment",
+        text,
+        "",
+        "file of NAME=value, read anew by each generation",
+        '"/etc/myapp/environment"',
     ),
     Field(
         "worker",
@@ -146,10 +195,36 @@ FIELDS = (
     ),
     Field("worker", "graceful_term", _flag, False, "TERM means QUIT", "false"),
     Field("worker", "hostname", text, "", "in worker ids; default: the host's"),
+    Field("worker", "jobs_per_child", _whole(1, 10**9), 1, "before a fresh child"),
+    Field("worker", "max_jobs", _whole(0, 10**12), 0, "before a fresh worker; 0: ever"),
+    Field("worker", "max_age", _long, 0.0, "before a fresh worker; 0: ever", '"12h"'),
+    Field(
+        "worker",
+        "leftovers",
+        _choice(("kill", "leave")),
+        "kill",
+        "what becomes of processes that a job left: kill, leave",
+    ),
+    Field("worker", "nice", _whole(0, 19), 0, "how much the jobs give way to others"),
+    Field("worker", "open_files", _whole(-1, 2**31), -1, "for each job; -1: as it is"),
+    Field("worker", "core_size", _core_size, -1, "bytes of a core; -1: as it is"),
+    Field("limits", "runtime", _long, 0.0, "for a job; 0: without end", '"15m"'),
+    Field("limits", "memory", _size, 0, "for a job; 0: without limit", '"512M"'),
     Field("limits", "grace", _duration, 4.0, "between TERM and KILL", '"4s"'),
+    Field("reload", "start_timeout", _positive, 60.0, "for the import", '"60s"'),
+    Field(
+        "reload",
+        "canary_jobs",
+        _whole(0, 10**9),
+        0,
+        "jobs to try a new generation with, by one worker",
+    ),
+    Field("control", "directory", text, "", "of the control socket", '"/run/resqued"'),
     Field("log", "level", _choice(tuple(log.LEVELS)), "info", ", ".join(log.LEVELS)),
     Field("log", "format", _choice(log.FORMATS), "auto", ", ".join(log.FORMATS)),
 )
+# What a class of jobs, a queue and a pool may have of their own.
+LIMITS = {f.key: f for f in FIELDS if f.section == "limits" and f.key != "grace"}
 BY_NAME = {(field.section, field.key): field for field in FIELDS}
 SECTIONS = tuple(dict.fromkeys(field.section for field in FIELDS))
 
@@ -163,19 +238,30 @@ def example() -> str:
             lines += [""] if section else []
             section = field.section
             lines.append(f"[{section}]")
-        shown = field.example or f'"{field.default}"'
-        is_sample = not field.default and field.example != "false"
-        lines.append(
-            _line(f"{'# ' if is_sample else ''}{field.key} = {shown}", field.meaning)
-        )
+        lines.append(_line(_assignment(field), field.meaning))
     lines += [
+        "",
+        "# For one queue, or one class of jobs: what is most specific wins.",
+        "# [limits.queue.archive]",
+        _line('# runtime = "2h"', "0: without limit"),
+        "# [limits.class.Thumbnail]",
+        _line('# memory = "1G"', "K, M, G, T: powers of 1,024"),
         "",
         "# One or more pools; with none, the queues of the command line.",
         "[[pool]]",
         _line('queues = "critical,high"', "first one first; *, ?, [a-z] and !name"),
         _line("workers = 4", "how many workers"),
+        _line('# runtime = "5m"', "its own limits: runtime, memory"),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _assignment(field: Field) -> str:
+    """Return the key with its default; where that is nothing, a sample to use."""
+    is_text = isinstance(field.default, str)
+    shown = field.example or (f'"{field.default}"' if is_text else str(field.default))
+    is_sample = not field.default and (is_text or field.example not in ("", "false"))
+    return f"{'# ' if is_sample else ''}{field.key} = {shown}"
 
 
 def _line(assignment: str, meaning: str) -> str:

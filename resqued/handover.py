@@ -1,8 +1,9 @@
 """The pipes between a worker and a child: a job goes down, an outcome comes up.
 
-Lengths stand in front. The worker's ends never block; the child's do, for waiting
-is what a child that was forked ahead does. Bare descriptors, not sockets: a worker
-makes a pair for each job, and every object that it touches after a fork is copied.
+Lengths stand in front, an outcome's with flags in its highest bits. The worker's
+ends never block; the child's do, for waiting is what a child that was forked ahead
+does. Bare descriptors, not sockets: a worker makes a pair for each job, and every
+object that it touches after a fork is copied.
 """
 
 from __future__ import annotations
@@ -12,12 +13,20 @@ import os
 import struct
 
 from resqued.core.outcome import Told
-from resqued.core.payload import Fault
+from resqued.core.payload import DIRTY_EXIT, Fault
 
 _JOB = struct.Struct("!II")
 _OUTCOME = struct.Struct("!I")
+# The job has left processes behind; the child stays for another job.
+_LEFT, _STAYS = 1 << 31, 1 << 30
 # As much as a short job is, and its outcome: one read takes it.
 _CHUNK = 4096
+# What a pipe holds: a long outcome comes in such pieces.
+_PIECE = 1 << 16
+# No outcome is longer: the child cuts what it tells.
+_LONGEST = 1 << 25
+# A job may write to any descriptor of its process.
+_RUBBISH = Fault(DIRTY_EXIT, "the job wrote into the pipe that tells how it went")
 
 
 class WorkerEnd:
@@ -54,16 +63,17 @@ class WorkerEnd:
             self._out = b""
 
     def receive(self) -> Told | None:
-        """Return the outcome if all of it has arrived."""
+        """Return the outcome if all of it has arrived; it is told once."""
         try:
             while (told := _decode(self._in)) is None:
-                chunk = os.read(self.up, _CHUNK)
+                chunk = os.read(self.up, _PIECE if self._in else _CHUNK)
                 if not chunk:
                     self.is_closed = True
                     return None
                 self._in += chunk
         except BlockingIOError:
             return None
+        self._in = b""
         return told
 
     def close(self) -> None:
@@ -75,14 +85,28 @@ class WorkerEnd:
 def _decode(data: bytes) -> Told | None:
     if len(data) < _OUTCOME.size:
         return None
-    (length,) = _OUTCOME.unpack_from(data)
-    if length == 0:
+    (head,) = _OUTCOME.unpack_from(data)
+    if head == 0:
         return Told()
-    body = data[_OUTCOME.size :]
-    if len(body) < length:
+    length, left, stays = head & ~(_LEFT | _STAYS), bool(head & _LEFT), head & _STAYS
+    if _OUTCOME.size + length > len(data) and length <= _LONGEST:
         return None
-    exception, error, backtrace = json.loads(body[:length])
-    return Told(Fault(exception, error, tuple(backtrace)))
+    if length == 0:
+        return Told(None, left, bool(stays))
+    fault = _read_fault(data[_OUTCOME.size : _OUTCOME.size + length])
+    return Told(_RUBBISH) if fault is None else Told(fault, left, bool(stays))
+
+
+def _read_fault(body: bytes) -> Fault | None:
+    """Return the fault that a child told; None if this is none."""
+    try:
+        exception, error, backtrace = json.loads(body)
+        texts = [exception, error, *backtrace]
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    return Fault(exception, error, tuple(backtrace))
 
 
 class ChildEnd:
@@ -107,11 +131,14 @@ class ChildEnd:
         start = _JOB.size + queue
         return data[_JOB.size : start], data[start:]
 
-    def tell(self, fault: Fault | None) -> None:
-        """Say how the job went."""
-        message = _OUTCOME.pack(0)
+    def tell(
+        self, fault: Fault | None, *, has_left: bool = False, stays: bool = False
+    ) -> None:
+        """Say how the job went, what it has left, and whether another may come."""
+        head = _LEFT * has_left | _STAYS * stays
+        message = _OUTCOME.pack(head)
         if fault is not None:
             body = json.dumps([fault.exception, fault.error, fault.backtrace]).encode()
-            message = _OUTCOME.pack(len(body)) + body
+            message = _OUTCOME.pack(head | len(body)) + body
         while message:
             message = message[os.write(self._up, message) :]

@@ -11,11 +11,15 @@ from collections.abc import Callable, Collection
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from resqued.client import enqueue, enqueue_to
+from resqued.core import durations
+from resqued.core.limits import UNLIMITED, Limits
 from resqued.core.naming import (
+    LIMITS_ATTRIBUTE,
     NAME_ATTRIBUTE,
     QUEUE_ATTRIBUTE,
     Declared,
     dotted_path,
+    limits_of,
     target_of,
 )
 from resqued.errors import JobClassError
@@ -32,11 +36,19 @@ class Job(Generic[P, R]):
     """A function that can be enqueued; calling it runs it here and now."""
 
     def __init__(
-        self, function: Callable[P, R], *, queue: str | None, name: str
+        self,
+        function: Callable[P, R],
+        *,
+        queue: str | None,
+        name: str,
+        limits: Limits = UNLIMITED,
+        asked: Limits = UNLIMITED,
     ) -> None:
         self.function = function
         self.queue = queue
         self.name = name
+        self.limits = limits
+        self.asked = asked
         self.__module__ = function.__module__
         self.__qualname__ = function.__qualname__
         self.__doc__ = function.__doc__
@@ -60,13 +72,31 @@ class Job(Generic[P, R]):
         """Put the job on another queue, through the default client."""
         return enqueue_to(queue, self, *args)
 
+    def limited(self, *, timeout: object = None, memory: object = None) -> Job[P, R]:
+        """Return the job with limits for what is enqueued through the answer alone.
+
+        They go with the payload, and win over all others: `timeout` is how long it
+        may run, as 90, "15m" or "2h", `memory` what it may use, as "512M".
+        """
+        asked = _limits(self.name, timeout, memory).or_else(self.asked)
+        return Job(
+            self.function,
+            queue=self.queue,
+            name=self.name,
+            limits=self.limits,
+            asked=asked,
+        )
+
 
 class Decorator:
     """What `resqued.job(…)` answers: turns a function or a class into a job."""
 
-    def __init__(self, queue: str | None, name: str | None) -> None:
+    def __init__(
+        self, queue: str | None, name: str | None, timeout: object, memory: object
+    ) -> None:
         self._queue = queue
         self._name = name
+        self._limits = _limits(name or "job", timeout, memory)
 
     @overload
     def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
@@ -79,21 +109,44 @@ class Decorator:
             setattr(target, NAME_ATTRIBUTE, name)
             if self._queue:
                 setattr(target, QUEUE_ATTRIBUTE, self._queue)
+            setattr(target, LIMITS_ATTRIBUTE, self._limits)
             target_of(target)
             _declare(name, target)
             return target
-        made: Job[..., Any] = Job(target, queue=self._queue, name=name)
+        made: Job[..., Any] = Job(
+            target, queue=self._queue, name=name, limits=self._limits
+        )
         _declare(name, made)
         return made
 
 
-def job(*, queue: str | None = None, name: str | None = None) -> Decorator:
+def job(
+    *,
+    queue: str | None = None,
+    name: str | None = None,
+    timeout: object = None,
+    memory: object = None,
+) -> Decorator:
     """Declare a job: a function, or a class with `perform`.
 
     `name` is the class name on the wire, where Ruby or Node must find it too; by
-    default the dotted path. Raises JobClassError if the name is taken.
+    default the dotted path. `timeout` is how long it may run, as 90, "15m" or
+    "2h"; `memory` what its processes may use, as "512M"; 0 means without limit.
+    Raises JobClassError if the name is taken, or a limit is none.
     """
-    return Decorator(queue, name)
+    return Decorator(queue, name, timeout, memory)
+
+
+def _limits(name: str, timeout: object, memory: object) -> Limits:
+    try:
+        return Limits(
+            None if timeout is None else durations.seconds(timeout),
+            None if memory is None else durations.size(memory),
+        )
+    except ValueError as error:
+        raise JobClassError(
+            f"{name}: timeout {timeout!r}, memory {memory!r}: {error}"
+        ) from None
 
 
 def _declare(name: str, target: Declared | type) -> None:
@@ -111,8 +164,8 @@ def _place(target: Declared | type) -> str:
     return f"{getattr(target, '__module__', '?')}.{qualname}"
 
 
-def resolve(name: str, modules: Collection[str]) -> Callable[..., Any]:
-    """Return what runs the job that a payload names.
+def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Limits]:
+    """Return what runs the job that a payload names, and the limits it declares.
 
     `modules` are those of the application; nothing is imported. Raises
     JobClassError for anything that was not declared.
@@ -123,7 +176,7 @@ def resolve(name: str, modules: Collection[str]) -> Callable[..., Any]:
         raise JobClassError(
             f"{name} is not a job of this application (its modules: {known})"
         )
-    return target_of(found)
+    return target_of(found), limits_of(found)
 
 
 def _look_up(name: str, modules: Collection[str]) -> Declared | type | None:
@@ -154,3 +207,14 @@ def _member(
 
 def _is_within(module: str, modules: Collection[str]) -> bool:
     return any(module == m or module.startswith(f"{m}.") for m in modules)
+
+
+def least_memory() -> int:
+    """Return the least memory, in bytes, that any declared job is limited to; or 0."""
+    every = (limits_of(found).memory for found in _declared.values())
+    return min((memory for memory in every if memory), default=0)
+
+
+def declared() -> list[str]:
+    """Return the names of all declared jobs, sorted."""
+    return sorted(_declared)

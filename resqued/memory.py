@@ -1,4 +1,4 @@
-"""Large pages for a large heap that is forked often.
+"""The kernel's memory management: large pages for large heaps, and its killer.
 
 fork(2) copies page tables and exit(2) takes them down: one entry for 2 MB instead
 of 512 makes both several times cheaper for a process of hundreds of megabytes. Linux
@@ -8,7 +8,10 @@ of 512 makes both several times cheaper for a process of hundreds of megabytes. 
 from __future__ import annotations
 
 import ctypes
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 _MADV_COLLAPSE = 25
 _LARGE_PAGE = 2 << 20
@@ -16,6 +19,9 @@ _LARGE_PAGE = 2 << 20
 # A small heap gains nothing: most of its pages are written soon after a fork, and a
 # large page that is written to is taken apart again.
 WORTH_IT = 64 << 20
+
+# How old a count of the kernel's killings may be when a job begins, in seconds.
+_FRESH = 1.0
 
 
 def collapse() -> int:
@@ -52,4 +58,62 @@ def _regions(maps: str) -> list[tuple[int, int]]:
         length = high // _LARGE_PAGE * _LARGE_PAGE - start
         if length > 0:
             found.append((start, length))
+    return found
+
+
+class OomKills:
+    """How often the kernel has killed for want of memory where this process is.
+
+    Of its cgroup, and those within (version 2; of version 1 its own alone), if there
+    is one that counts, else of the machine. Who was killed is not told.
+    """
+
+    def __init__(self) -> None:
+        self._seen = _oom_kills()
+        self._seen_at = time.monotonic()
+
+    def note(self) -> None:
+        """Take note of those so far: a job begins, and has no part in them.
+
+        Seldom enough to cost nothing: of a second ago will do.
+        """
+        if time.monotonic() - self._seen_at > _FRESH:
+            self._see()
+
+    def have_risen(self) -> bool:
+        """Say whether there was another one since the last look."""
+        before = self._seen
+        self._see()
+        # After a move to another cgroup there is nothing to compare.
+        return self._seen.source == before.source and self._seen.kills > before.kills
+
+    def _see(self) -> None:
+        self._seen, self._seen_at = _oom_kills(), time.monotonic()
+
+
+class _Count(NamedTuple):
+    source: Path
+    kills: int
+
+
+def _oom_kills() -> _Count:
+    for path in (*_event_files(), Path("/proc/vmstat")):
+        with suppress(OSError, ValueError):
+            for line in path.read_text("ascii").splitlines():
+                key, _, count = line.partition(" ")
+                if key == "oom_kill":
+                    return _Count(path, int(count))
+    return _Count(Path(), 0)
+
+
+def _event_files() -> list[Path]:
+    """Return where this process's cgroups count, of version 2 and 1 (cgroups(7))."""
+    found = []
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if "memory" in controllers.split(","):
+                found.append(Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control"))
+            elif not controllers:
+                found.append(Path(f"/sys/fs/cgroup{path}/memory.events"))
     return found

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NewType, NoReturn
+from typing import NamedTuple, NewType, NoReturn
 
 # setproctitle wipes /proc/<pid>/environ unless told not to; people read it.
 os.environ.setdefault("SPT_NOENV", "1")
@@ -28,7 +29,19 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _SIGKILL = int(signal.SIGKILL)
 _TICKS = os.sysconf("SC_CLK_TCK")
-_prctl = ctypes.CDLL(None).prctl
+_libc = ctypes.CDLL(None)
+_prctl = _libc.prctl
+# Not in every C library.
+_tgkill = getattr(_libc, "tgkill", None)
+
+
+def take_room_for_title() -> None:
+    """Let titles be longer than this process's arguments were.
+
+    They take the place of the environment then, as others see it. To be called
+    before the first title.
+    """
+    os.environ.pop("SPT_NOENV", None)
 
 
 def set_title(title: str) -> None:
@@ -39,18 +52,14 @@ def set_title(title: str) -> None:
 def fork_child(main: Callable[[], int]) -> Pid:
     """Fork; run main in the child, which never returns; answer the child's pid.
 
-    Signals are blocked until main calls signals.unblock, so that one sent at
-    once is neither lost nor delivered to the parent's inbox. The child leads a
-    process group of its own; both sides see to that, or a signal to the group
-    could come too early.
+    Signals are held back in whoever has an inbox, and so in the child until main
+    calls signals.unblock: one sent at once is neither lost nor delivered to the
+    parent. The child leads a process group of its own; both sides see to that, or
+    a signal to the group could come too early.
     """
-    signals.block()
-    try:
-        pid = os.fork()
-        if pid == 0:
-            _run_child(main)
-    finally:
-        signals.unblock()
+    pid = os.fork()
+    if pid == 0:
+        _run_child(main)
     try:
         os.setpgid(pid, pid)
     except OSError:
@@ -71,20 +80,32 @@ def _run_child(main: Callable[[], int]) -> NoReturn:
         os._exit(code)
 
 
-def spawn(argv: list[str], *, descriptor: int, environment: dict[str, str]) -> Pid:
+def spawn(
+    argv: list[str],
+    *,
+    descriptor: int,
+    environment: dict[str, str],
+    output: int | None = None,
+) -> Pid:
     """Start a program with one descriptor, as number 3, and no standard input.
 
+    What it prints goes where our own does, or to `output`.
+
     It leads a group of its own, so that Ctrl-C reaches this process alone, and
-    begins with signals held back: it calls signals.unblock when it can take them.
+    begins with signals held back until it can take them.
     """
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+    ]
+    if output is not None:
+        actions += [(os.POSIX_SPAWN_DUP2, output, fd) for fd in (1, 2)]
+    # The last: its source may be any other number.
+    actions.append((os.POSIX_SPAWN_DUP2, descriptor, 3))
     pid = os.posix_spawnp(
         argv[0],
         argv,
         environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, descriptor, 3),
-        ],
+        file_actions=actions,
         setpgroup=0,
         setsigmask=signals.HANDLED,
     )
@@ -106,6 +127,35 @@ def become_subreaper() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def has_children() -> bool:
+    """Say whether this process has children that run; the dead ones are reaped."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def restrain(nice: int, open_files: int, core_size: int) -> None:
+    """Lower this process's priority and resource limits; -1 leaves one as it is.
+
+    Never raises one: what is more than the hard limit stands for the hard limit.
+    """
+    # Few want it; see core of the heap that every fork would copy.
+    import resource
+
+    if nice > 0:
+        os.nice(nice)
+    wanted = ((resource.RLIMIT_NOFILE, open_files), (resource.RLIMIT_CORE, core_size))
+    for which, value in wanted:
+        if value < 0:
+            continue
+        _, hard = resource.getrlimit(which)
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (most, most))
+
+
 def reap() -> list[tuple[Pid, Exit]]:
     """Collect every child that has ended.
 
@@ -123,10 +173,42 @@ def reap() -> list[tuple[Pid, Exit]]:
         ended.append((Pid(pid), Exit(code, os.WCOREDUMP(status))))
 
 
-def send(pid: int, signum: signal.Signals) -> None:
+def describe(pid: int, uid: int) -> str:
+    """Return who a process is, for a log: its pid, its name and its user's number."""
+    if pid == 0:
+        return "the kernel"
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+    except OSError:
+        name = "gone"
+    return f"{pid} ({name}), uid {uid}"
+
+
+def title(pid: int) -> str:
+    """Return what `ps` shows of a process; nothing if it is gone."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    return b" ".join(words).decode("utf-8", "replace").strip()
+
+
+def send(pid: int, signum: int) -> None:
     """Send a signal to one process; nothing happens if it is gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, signum)
+
+
+def send_main_thread(pid: int, signum: int) -> None:
+    """Send a signal to the main thread of one process; nothing if it is gone.
+
+    One to the whole process goes to any thread when it has been stopped. Python
+    runs handlers in the main thread, which would sleep on in its system call.
+    """
+    if _tgkill is None:
+        send(pid, signum)
+    else:
+        _tgkill(pid, pid, signum)
 
 
 def send_group(pid: int, signum: signal.Signals) -> None:
@@ -163,13 +245,107 @@ def start_time(pid: int) -> int | None:
     return None if fields is None or fields[0] in "ZX" else int(fields[19])
 
 
+def children(pid: int) -> list[int] | None:
+    """Return the children of a process; none of one that is gone.
+
+    Answers None where the kernel does not list them (proc(5), children). One may be
+    left out while others end.
+    """
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names alone
+            path = f"/proc/{pid}/task/{task}"
+            try:
+                with open(f"{path}/children", "rb") as file:  # noqa: PTH123 - often
+                    found += map(int, file.read().split())
+            except FileNotFoundError:
+                if os.path.exists(path):  # noqa: PTH110 - as above
+                    return None
+    except (FileNotFoundError, ProcessLookupError):
+        return found
+    return found
+
+
+def below(roots: Iterable[int], children: Mapping[int, Sequence[int]]) -> set[int]:
+    """Return these processes and all their descendants.
+
+    The table is no snapshot: with pids that are used again while it is read, somebody
+    may seem to be his own ancestor.
+    """
+    found: set[int] = set()
+    todo = list(roots)
+    while todo:
+        pid = todo.pop()
+        if pid not in found:
+            found.add(pid)
+            todo += children.get(pid, ())
+    return found
+
+
+def faults(pid: int) -> int:
+    """Return how many pages a process has had mapped without a disk (minflt)."""
+    fields = _stat(pid)
+    return 0 if fields is None else int(fields[7])
+
+
+def resident(pid: int) -> int:
+    """Return the bytes that a process has in memory, shared ones too; 0 if gone."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
+    except OSError:
+        return 0
+    return int(pages) * mmap.PAGESIZE
+
+
+def peak_resident(pid: int) -> int:
+    """Return the most bytes that a process has had in memory; 0 if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
+    except OSError:
+        return 0
+    sizes = (line.split() for line in text.splitlines() if line.startswith("VmHWM:"))
+    return next((int(size) << 10 for _, size, _ in sizes), 0)
+
+
 def _stat(pid: int) -> list[str] | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - of thousands
+            text = file.read().decode("utf-8", "replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name may hold spaces and parentheses; the state follows the last one.
     return text.rpartition(")")[2].split()
+
+
+class Entry(NamedTuple):
+    """One line of the table of processes: its parent, and when it began (ticks)."""
+
+    parent: int
+    start: int
+
+
+def everybody() -> dict[int, Entry]:
+    """Return every process of this host that lives, by pid (proc(5), stat).
+
+    Those of others, where /proc hides them (hidepid), are left out.
+    """
+    found = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names alone, and fast
+        if not name.isdigit():
+            continue
+        with suppress(PermissionError):
+            fields = _stat(int(name))
+            if fields is not None and fields[0] not in "ZX":
+                found[int(name)] = Entry(int(fields[1]), int(fields[19]))
+    return found
+
+
+def by_parent(entries: Mapping[int, Entry]) -> dict[int, list[int]]:
+    """Return the children of each process that has any."""
+    found: dict[int, list[int]] = {}
+    for pid, entry in entries.items():
+        found.setdefault(entry.parent, []).append(pid)
+    return found
 
 
 def ticks() -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from resqued.core.limits import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +15,16 @@ class AppSettings:
     Durations are seconds. `grace` lies between terminate and kill, `exit_grace`
     is what a child has for flushing after its job, `orphan_grace` what a running
     job has when the master is gone, `settle_grace` how long a worker that is to
-    terminate waits for a Redis that is away.
+    terminate waits for a Redis that is away. After `max_jobs` or `max_age` a worker
+    leaves for a new one; 0 is never. `leftovers` says what becomes of processes
+    that a job has left behind: kill or leave. `nice`, `open_files` and `core_size`
+    (bytes) restrain the children; -1 leaves them as they are.
     """
 
     url: str
     namespace: str = "resque"
     modules: tuple[str, ...] = ()
+    directory: str = ""
     generation: int = 1
     burst: bool = False
     graceful_term: bool = False
@@ -29,6 +35,19 @@ class AppSettings:
     settle_grace: float = 5.0
     redis_timeout: float = 3.0
     hostname: str = ""
+    jobs_per_child: int = 1
+    max_jobs: int = 0
+    max_age: float = 0.0
+    leftovers: str = "kill"
+    nice: int = 0
+    open_files: int = -1
+    core_size: int = -1
+    rules: Rules = field(default_factory=Rules)
+
+    @property
+    def is_restrained(self) -> bool:
+        """Whether children have less than this process."""
+        return self.nice > 0 or self.open_files >= 0 or self.core_size >= 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for a message."""
@@ -37,4 +56,5 @@ class AppSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> AppSettings:
         """Return the settings that a message holds."""
-        return cls(**{**values, "modules": tuple(values["modules"])})
+        modules, rules = tuple(values["modules"]), Rules.from_dict(values["rules"])
+        return cls(**{**values, "modules": modules, "rules": rules})

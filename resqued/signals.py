@@ -1,75 +1,96 @@
-"""Signals as events: a wake-up descriptor to wait on, and nothing in handlers.
+"""Signals as events: a descriptor to wait on, and nothing in handlers.
 
-`signal.set_wakeup_fd` writes the number of each signal into a socket; the owner
-waits on it together with everything else and reads the numbers when it is safe.
-A child that was forked from here reacts at once instead, as a job's signals must.
+Master, zygote and workers hold signals back for as long as they live and read them
+from a signalfd(2), together with who sent them, when it is safe. A child that was
+forked from here lets them through and reacts at once, as a job's signals must.
 """
 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import ctypes
+import os
 import signal
-import socket
-from collections.abc import Callable, Iterable
+import struct
+from collections.abc import Callable
 from types import FrameType
+from typing import NamedTuple
 
-# More than are ever waiting; a small buffer is a cheap one.
-_ROOM = 256
+# struct signalfd_siginfo begins with: number, errno, code, pid, uid.
+_INFO = struct.Struct("=IiiII")
+_INFO_SIZE = 128
+# More than are ever waiting: those of one number count once.
+_ROOM = 32 * _INFO_SIZE
+_SIGSET_SIZE = 128
+_signalfd = ctypes.CDLL(None, use_errno=True).signalfd
+
+
+class Received(NamedTuple):
+    """A signal, and the process that sent it; 0 if that was the kernel."""
+
+    signum: int
+    sender: int
+    uid: int
 
 
 class SignalInbox:
     """The place where received signals wait; one per process."""
 
-    def __init__(self, signals: Iterable[signal.Signals]) -> None:
+    def __init__(self) -> None:
         self._reaction: Callable[[int], None] | None = None
-        self._read, self._write = socket.socketpair()
-        self._read.setblocking(False)
-        self._write.setblocking(False)
-        # A full pipe means that a wake-up is under way: no warning is due.
-        signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        for signum in signals:
+        block()
+        # Of no use to whoever keeps no board, and deadly by default.
+        signal.signal(STACK, signal.SIG_IGN)
+        mask = bytearray(_SIGSET_SIZE)
+        for signum in HANDLED:
+            # In a child these act; here they are never called.
             signal.signal(signum, self._handle)
-            # A system call that was interrupted goes on after the signal.
-            signal.siginterrupt(signum, False)
+            # A system call that was interrupted goes on after the signal. Not so
+            # after those that end a job: what it waits for may never come.
+            signal.siginterrupt(signum, signum in (signal.SIGTERM, signal.SIGINT))
+            mask[(signum - 1) // 8] |= 1 << ((signum - 1) % 8)
+        flags = os.O_NONBLOCK | os.O_CLOEXEC
+        self._fd: int = _signalfd(-1, bytes(mask), flags)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "signalfd")
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
-        """Do nothing: the wake-up descriptor has the number; in a child, react."""
+        """React, in a child."""
         if self._reaction is not None:
             self._reaction(signum)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when a signal waits."""
-        return self._read.fileno()
+        return self._fd
 
-    def descriptors(self) -> tuple[int, int]:
-        """Return both ends, which no child should hold."""
-        return self._read.fileno(), self._write.fileno()
-
-    def drain(self) -> Iterable[int]:
-        """Return the signals received since last time, in order, once each.
-
-        As numbers: a worker does this for every job.
-        """
+    def drain(self) -> list[Received]:
+        """Return the signals received since last time, in order."""
         try:
-            return dict.fromkeys(self._read.recv(_ROOM))
+            data = os.read(self._fd, _ROOM)
         except BlockingIOError:
-            return ()
+            return []
+        found = []
+        for start in range(0, len(data), _INFO_SIZE):
+            signum, _, _, pid, uid = _INFO.unpack_from(data, start)
+            found.append(Received(signum, pid, uid))
+        return found
 
     def react(self, reaction: Callable[[int], None]) -> None:
         """In a child right after fork, with signals blocked: react to each at once.
 
         The handlers stay as they are. Setting each anew would cost more than all
-        else that a child does before its job. The child closes our descriptors.
+        else that a child does before its job. The child closes our descriptor.
         """
         self._reaction = reaction
-        signal.set_wakeup_fd(-1)
 
     def close(self) -> None:
-        """Take no more signals; the handlers stay, and do nothing."""
-        signal.set_wakeup_fd(-1)
-        self._read.close()
-        self._write.close()
+        """Take no more signals; they stay held back."""
+        os.close(self._fd)
 
+
+# What makes a worker or a child write down its stacks (see board). No other signal
+# is free: jobs and their libraries use the standard ones.
+STACK = signal.SIGRTMIN + 7
 
 # All that any of our processes handles: what must not arrive between a fork and
 # the moment at which the child is ready for it.
@@ -101,5 +122,5 @@ def block() -> None:
 
 
 def unblock() -> None:
-    """Let signals through: in the parent after a fork, in a child once it is ready."""
+    """Let signals through, in a child that is ready to react."""
     _sigmask(signal.SIG_UNBLOCK, _NUMBERS)

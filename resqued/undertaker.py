@@ -10,20 +10,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from signal import SIGKILL
 
 from structlog.typing import FilteringBoundLogger
 
-from resqued import process
-from resqued.core import payload
-from resqued.core.backoff import Backoff
+from resqued import pruning
 from resqued.core.outcome import Exit
-from resqued.core.payload import DIRTY_EXIT, PRUNE_DIRTY_EXIT, Fault
-from resqued.core.registry import Entry, Identity, Machine, Verdict, judge
-from resqued.errors import PayloadError, StoreError
+from resqued.core.payload import DIRTY_EXIT, Fault
+from resqued.errors import StoreError
 from resqued.family import Family
-from resqued.store.registry import PAGE, Burial, Registry
+from resqued.outage import Outage
+from resqued.pruning import job_of
+from resqued.store.registry import Burial, Registry
 
 # Longer than the lock lasts, or a lone master would find its own.
 PRUNE_INTERVAL = 70.0
@@ -49,11 +47,10 @@ class Undertaker:
         self._registry = registry
         self._owner = owner
         self._log = log
-        self._machine = Machine(process.boot_id(), process.pid_namespace())
         self._dead: list[Dead] = []
         self._round: Iterator[None] | None = None
         self._prune_at = 0.0
-        self._redis = Backoff(first=0.1, cap=2.0)
+        self._redis = Outage(log)
 
     @property
     def is_busy(self) -> bool:
@@ -83,15 +80,11 @@ class Undertaker:
             self._bury_dead()
             self._advance_prune(now)
         except StoreError as error:
-            if not self._redis.failures:
-                self._log.warning("redis_lost", error=str(error))
             self._registry.link.close()
             self._round = None
-            self._redis = self._redis.failed(now, random.random())
+            self._redis.begin(error, now)
         else:
-            if self._redis.failures:
-                self._log.info("redis_restored")
-            self._redis = self._redis.succeeded()
+            self._redis.end()
 
     def _bury_dead(self) -> None:
         for dead in list(self._dead):
@@ -106,12 +99,11 @@ class Undertaker:
         (entry,) = self._registry.read([dead.worker_id])
         if entry.identity != dead.identity:
             return True  # it had left in good order, or its id is somebody else's
-        error = (
-            f"Worker {dead.worker_id} died of {dead.how} while processing {_job(entry)}"
-        )
+        job = job_of(entry)
+        error = f"Worker {dead.worker_id} died of {dead.how} while processing {job}"
         (burial,) = self._registry.bury([(entry, Fault(DIRTY_EXIT, error))])
         if burial is Burial.DONE:
-            self._log.info("worker_buried", worker=dead.worker_id, job=_job(entry))
+            self._log.info("worker_buried", worker=dead.worker_id, job=job)
         return burial is not Burial.CHANGED
 
     def _advance_prune(self, now: float) -> None:
@@ -122,54 +114,18 @@ class Undertaker:
             self._round = None
 
     def _prune(self) -> Iterator[None]:
-        """Bury the dead of the whole registry, a page at each step.
-
-        Workers that died on this machine need no lock: there is no doubt about
-        them. Silent ones are left to whoever holds the lock, Ruby or ours.
-        """
+        """Bury the dead of the whole registry, a page at each step."""
         has_lock = self._registry.take_prune_lock(self._owner)
-        server_now = self._registry.link.time()
-        entries = self._registry.entries(with_remains=True)
-        while page := list(islice(entries, PAGE)):
-            judged = [(entry, self._judge(entry, server_now)) for entry in page]
-            doomed = [
-                (entry, _fault(entry, verdict))
-                for entry, verdict in judged
-                if verdict is Verdict.DEAD or (has_lock and verdict is Verdict.SILENT)
-            ]
-            if doomed:
-                burials = self._registry.bury(doomed)
-                for (entry, fault), burial in zip(doomed, burials, strict=True):
-                    if burial is Burial.DONE:
-                        self._log.warning(
-                            "worker_pruned", worker=entry.worker_id, error=fault.error
-                        )
+        for page in pruning.survey(self._registry, self._is_ours):
+            dead = pruning.doomed(page, has_lock=has_lock)
+            for judged in pruning.bury(self._registry, dead):
+                self._log.warning(
+                    "worker_pruned",
+                    worker=judged.entry.worker_id,
+                    error=pruning.fault_of(judged).error,
+                )
             yield
 
-    def _judge(self, entry: Entry, server_now: float) -> Verdict:
-        identity = Identity.decode(entry.identity)
-        start = None if identity is None else process.start_time(identity.pid)
-        if any(dead.worker_id == entry.worker_id for dead in self._dead):
-            return Verdict.ALIVE  # its turn comes, once its family is dead
-        return judge(entry, now=server_now, machine=self._machine, start_of_pid=start)
-
-
-def _fault(entry: Entry, verdict: Verdict) -> Fault:
-    """Return the words of Ruby for both (wire format 2.2)."""
-    if verdict is Verdict.DEAD:
-        error = f"Worker {entry.worker_id} died while processing {_job(entry)}"
-        return Fault(DIRTY_EXIT, error)
-    return Fault(
-        PRUNE_DIRTY_EXIT,
-        f"Worker {entry.worker_id} did not gracefully exit"
-        f" while processing {_job(entry)}",
-    )
-
-
-def _job(entry: Entry) -> str:
-    if not entry.record:
-        return "no job"
-    try:
-        return payload.class_of(payload.decode_held(entry.record).payload)
-    except PayloadError:
-        return payload.UNKNOWN_JOB
+    def _is_ours(self, worker_id: str) -> bool:
+        """Say whether the turn of this dead worker comes, once its family is dead."""
+        return any(dead.worker_id == worker_id for dead in self._dead)

@@ -7,30 +7,35 @@ Running; every word to Redis goes through Runs.
 
 from __future__ import annotations
 
-import logging
+import math
 import os
 import random
 import select
 import signal
 import time
 from contextlib import suppress
+from typing import NamedTuple
 
 from resqued import child, log, process
-from resqued.board import Board, Phase, Status
+from resqued.board import Board, Phase
 from resqued.channel import Channel, ChannelClosed
 from resqued.children import Children
-from resqued.core import payload, titles
+from resqued.core import payload
 from resqued.core.backoff import Backoff
 from resqued.core.keys import Keys
-from resqued.core.lifecycle import Stop
+from resqued.core.lifecycle import Stop, retirement
+from resqued.core.limits import Cause
 from resqued.core.payload import Fault, Held
 from resqued.core.queues import QueueList
 from resqued.core.registry import Identity
+from resqued.display import Display
 from resqued.errors import StoreError
-from resqued.handover import ChildEnd, WorkerEnd
-from resqued.running import Running
+from resqued.handover import ChildEnd
+from resqued.memory import OomKills
+from resqued.outage import Outage
+from resqued.running import Hearing, Running
 from resqued.settings import AppSettings
-from resqued.signals import HANDLED, SignalInbox
+from resqued.signals import SignalInbox
 from resqued.store.connection import SingleLink
 from resqued.store.runs import Answer, Ending, Found, Runs, Settled
 
@@ -45,6 +50,14 @@ ORDERS: dict[int, str] = {
 }
 
 
+class Lines(NamedTuple):
+    """What joins a worker to others: its master, whoever watches it, and Redis."""
+
+    channel: Channel
+    board: Board
+    link: SingleLink
+
+
 class Worker:
     """One worker: registered in Redis, at most one job in hand."""
 
@@ -52,24 +65,24 @@ class Worker:
         self,
         settings: AppSettings,
         queues: QueueList,
-        channel: Channel,
-        board: Board,
+        lines: Lines,
         *,
         is_paused: bool = False,
     ) -> None:
+        channel, board, link = lines
         self._settings = settings
         self._queues = queues
         self._channel = channel
         self._board = board
-        self._status = Status()
-        self._inbox = SignalInbox(HANDLED)
+        self._inbox = SignalInbox()
         self._poll = select.poll()
         self._poll.register(self._inbox.fileno(), select.POLLIN)
         self._poll.register(channel.fileno(), select.POLLIN)
+        self._hearing = Hearing(self._poll)
         self._pid = os.getpid()
-        self._runs = self._make_runs()
+        self._runs = self._make_runs(link)
         self._log = log.get(role="worker", pid=self._pid)
-        self._is_verbose = self._log.is_enabled_for(logging.INFO)
+        self._display = Display(board, settings.generation, self._log)
 
         self._is_registered = False
         self._wants_job = True
@@ -77,21 +90,25 @@ class Worker:
         self._is_paused = is_paused
         self._stop = Stop.NO
         self._is_done = False
-        # Redis is away, or the system refuses to fork: try again later.
-        self._patience = Backoff(first=0.1, cap=2.0)
+        # Redis is away; the system refuses to fork.
+        self._redis = Outage(self._log)
+        self._scarcity = Backoff(first=0.1, cap=2.0)
         self._beat_at = 0.0
+        self._leave_at = retirement(settings.max_age, time.monotonic(), random.random())
         self._give_up_at: float | None = None
         self._orphan_at: float | None = None
 
-        self._reaction = child.Reaction()
-        self._children = Children(self._live, self._private_descriptors)
+        self._terms = child.Terms(self._pid, settings, board)
+        self._reaction = child.Reaction(board)
+        self._children = Children(
+            self._live, self._private_descriptors, jobs=settings.jobs_per_child
+        )
+        self._oom_kills = OomKills()
         self._running: Running | None = None
         self._ending: Ending | None = None
         self._is_orphan = False
-        self._is_listening = False
-        self._is_pumping = False
 
-    def _make_runs(self) -> Runs:
+    def _make_runs(self, link: SingleLink) -> Runs:
         settings = self._settings
         host = (settings.hostname or process.hostname()).replace(":", "-")
         identity = Identity(
@@ -103,7 +120,7 @@ class Worker:
             nonce=os.urandom(8).hex(),
         )
         return Runs(
-            SingleLink(settings.url, timeout=settings.redis_timeout),
+            link,
             Keys(settings.namespace),
             worker_id=f"{host}:{self._pid}:{self._queues.name}",
             identity=identity.encode(),
@@ -131,20 +148,26 @@ class Worker:
         if self._orphan_at is not None and now >= self._orphan_at:
             self._orphan_at = None
             self._end_job("its master is gone", now)
+        if now >= self._leave_at:
+            self._retire_if_due(now)
         if job is None:
             return
         job.step(now)
         if job.listen_at is not None and now >= job.listen_at:
-            self._watch(job)
+            self._hearing.begin(job)
         if job.is_over(now):
             self._running = None
-            if self._is_listening:
-                self._forget(job.end)
-            job.end.close()
-            self._conclude(job.held, job.run, job.fault())
+            self._hearing.end()
+            if job.stays and self._stop is Stop.NO:
+                self._children.put_back(job.forked)
+            else:
+                job.end.close()
+            self._conclude(job.held, job.run, job.fault(self._oom_kills))
+            self._retire_if_due(now)
 
     def _conclude(self, held: Held, run: int, fault: Fault | None) -> None:
         """Note how a run ended, to be settled."""
+        self._display.ended(held, fault)
         self._ending = Ending(run)
         if fault is not None:
             self._ending = Ending(
@@ -157,30 +180,10 @@ class Worker:
                     now=time.time(),
                 ),
             )
-        if fault is not None or self._is_verbose:
-            self._report(held, fault)
-
-    def _report(self, held: Held, fault: Fault | None) -> None:
-        # The status dates from the start of the job.
-        seconds = round(time.monotonic() - self._status.since, 3)
-        about = {
-            "queue": held.queue,
-            "job_class": payload.class_of(held.payload),
-            "seconds": seconds,
-        }
-        if fault is None:
-            self._log.info("job_performed", **about)
-        else:
-            self._log.warning(
-                "job_failed",
-                **about,
-                exception=fault.exception,
-                error=fault.error[:500],
-            )
 
     def _start(self, held: Held, run: int) -> None:
         """Give the job to a child."""
-        self._show(Phase.RUNNING)
+        self._display.phase(Phase.RUNNING)
         if self._stop is Stop.TERMINATE:
             fault = Fault(payload.TERM_EXCEPTION, "terminated before it began")
             self._conclude(held, run, fault)
@@ -191,38 +194,49 @@ class Worker:
             # No process to be had. Redis says that the job is ours; ask again.
             self._log.error("fork_failed", error=str(error))
             self._is_unsure = True
-            self._patience = self._patience.failed(time.monotonic(), random.random())
+            self._scarcity = self._scarcity.failed(time.monotonic(), random.random())
             return
+        if self._scarcity.failures:
+            self._scarcity = self._scarcity.succeeded()
+        self._oom_kills.note()
         forked.end.give(held.queue.encode("utf-8", "surrogateescape"), held.payload)
-        self._running = Running(forked, held, run)
+        self._running = Running(forked, held, run, self._board)
         if forked.end.wants_write:
-            self._watch(self._running)
-        process.set_title(titles.forked(forked.pid, time.time()))
-        self._show(Phase.RUNNING, self._running)
-        if self._stop is Stop.NO:
+            self._hearing.begin(self._running)
+        self._display.busy(self._running)
+        if self._stop is Stop.NO and forked.jobs == 1:
             self._children.fork_ahead()
 
-    def _end_job(self, reason: str, now: float) -> None:
+    def _end_job(self, reason: str, now: float, cause: Cause = Cause.ORDER) -> None:
+        """Begin to end the job in hand."""
         if self._running is not None:
+            self._log.warning("job_ended", child=self._running.pid, reason=reason)
             self._running.end_job(
                 reason,
                 now=now,
                 grace=self._settings.grace,
                 spared=self._children.standby,
+                cause=cause,
             )
+
+    def _retire_if_due(self, now: float) -> None:
+        """Leave for a fresh worker, after so many jobs or so much time."""
+        most = self._settings.max_jobs
+        is_due = (most and self._display.done >= most) or now >= self._leave_at
+        if is_due and self._stop is Stop.NO:
+            self._log.info("worker_retires", jobs=self._display.done)
+            self._stop = Stop.QUIT
 
     # Children
 
     def _live(self, end: ChildEnd) -> int:
         """Runs in a child, which holds nothing of the worker's any more."""
         self._inbox.react(self._reaction)
-        return child.run(
-            end, self._reaction, parent=self._pid, modules=self._settings.modules
-        )
+        return child.run(end, self._reaction, self._terms)
 
     def _private_descriptors(self) -> list[int]:
         """Return what a child must not hold: sockets of this worker, other pipes."""
-        fds = [*self._inbox.descriptors(), self._channel.fileno(), self._board.fd]
+        fds = [self._inbox.fileno(), self._channel.fileno()]
         redis = self._runs.link.fileno()
         if redis is not None:
             fds.append(redis)
@@ -233,50 +247,34 @@ class Worker:
     def _reap(self) -> None:
         for pid, how in process.reap():
             if self._running is not None and pid == self._running.pid:
-                self._running.ended(how)
+                sweep = self._settings.leftovers == "kill"
+                self._running.ended(how, sweep=sweep, spared=self._children.standby)
             else:
                 self._children.lost(pid)
-
-    def _watch(self, job: Running) -> None:
-        """Wait for the child's word, and for room if its job did not fit."""
-        end, job.listen_at = job.end, None
-        self._is_listening = True
-        self._poll.register(end.up, select.POLLIN)
-        if end.wants_write:
-            self._poll.register(end.down, select.POLLOUT)
-            self._is_pumping = True
-        elif self._is_pumping:
-            self._poll.unregister(end.down)
-            self._is_pumping = False
-
-    def _forget(self, end: WorkerEnd) -> None:
-        """Listen no more: the child has said its word, or cannot any more."""
-        self._poll.unregister(end.up)
-        if self._is_pumping:
-            self._poll.unregister(end.down)
-            self._is_pumping = False
-        self._is_listening = False
 
     # Redis
 
     def _talk(self, now: float) -> None:
         """Say to Redis what there is to say, unless it is away."""
-        if now < self._patience.ready_at:
+        if now < self._ready_at:
             return
         try:
             self._say(now)
         except StoreError as error:
-            self._lost_redis(error, now)
+            self._lose_redis(error, now)
         else:
-            if self._patience.failures and now >= self._patience.ready_at:
-                self._log.info("redis_restored")
-                self._patience = self._patience.succeeded()
+            self._redis.end()
+
+    @property
+    def _ready_at(self) -> float:
+        """When to try what could not be had: Redis, or a process."""
+        return max(self._redis.ready_at, self._scarcity.ready_at)
 
     def _say(self, now: float) -> None:
         if self._running is None:
             if not self._is_registered and not self._register(now):
                 return
-            while self._has_question() and now >= self._patience.ready_at:
+            while self._has_question() and now >= self._ready_at:
                 self._take_in(self._ask())
             if self._stop is not Stop.NO and self._is_free():
                 self._leave()
@@ -316,7 +314,7 @@ class Worker:
 
     def _ask(self) -> Answer:
         """Settle what has ended and take the next job: one round trip."""
-        self._show(Phase.RESERVING if self._ending is None else Phase.SETTLING)
+        self._display.phase(Phase.RESERVING if self._ending is None else Phase.SETTLING)
         ending = self._ending
         if not self._takes_jobs():
             answer = self._runs.settle(ending)
@@ -340,29 +338,29 @@ class Worker:
         elif answer.found is not Found.SETTLED:
             self._become_idle(is_paused=answer.found is Found.PAUSED)
         elif self._is_paused and self._stop is Stop.NO:
-            self._show_idle(is_paused=True)
+            self._display.idle(self._runs.queues, is_paused=True)
 
     def _become_idle(self, *, is_paused: bool) -> None:
         self._wants_job = False
-        if self._settings.burst:
+        # One that its master holds back has not found anything empty.
+        if self._settings.burst and not self._is_paused:
             self._stop = max(self._stop, Stop.QUIT)
+            self._tell("done")
             return
-        self._show_idle(is_paused=is_paused)
+        self._display.idle(self._runs.queues, is_paused=is_paused)
         self._children.fork_ahead()
         self._tell("idle", is_paused)
 
     def _leave(self) -> None:
-        self._show(Phase.STOPPING)
+        self._display.phase(Phase.STOPPING)
         if self._runs.unregister() or not self._runs.heartbeat():
             self._is_done = True
         else:
             self._is_unsure = True  # it holds a job that we do not know of
 
-    def _lost_redis(self, error: StoreError, now: float) -> None:
-        if not self._patience.failures:
-            self._log.warning("redis_lost", error=str(error))
+    def _lose_redis(self, error: StoreError, now: float) -> None:
         self._runs.link.close()
-        self._patience = self._patience.failed(now, random.random())
+        self._redis.begin(error, now)
         self._show_progress()
         # Told to quit, a worker waits as long as it takes to settle its job.
         is_settled = self._stop is Stop.QUIT and self._is_free()
@@ -401,15 +399,17 @@ class Worker:
         has_words = self._running is None and (
             not self._is_registered or self._has_question() or self._stop is not Stop.NO
         )
-        deadlines = [max(now, self._patience.ready_at)] if has_words else []
+        deadlines = [max(now, self._ready_at)] if has_words else []
         if self._is_registered:
-            deadlines.append(max(self._beat_at, self._patience.ready_at))
+            deadlines.append(max(self._beat_at, self._ready_at))
         if self._running is not None:
             due = (self._running.deadline(now), self._running.listen_at)
             deadlines.extend(t for t in due if t is not None)
         deadlines.extend(
             t for t in (self._orphan_at, self._give_up_at) if t is not None
         )
+        if self._stop is Stop.NO and self._leave_at < math.inf:
+            deadlines.append(self._leave_at)
         return max(0.0, min(deadlines) - now) * 1000 + 0.5 if deadlines else None
 
     def _listen(self, job: Running) -> None:
@@ -417,25 +417,32 @@ class Worker:
         if job.end.wants_write:
             job.end.pump()
         if job.listen(time.monotonic(), self._settings.exit_grace):
-            self._watch(job)
+            self._hearing.begin(job)
         else:
-            self._forget(job.end)
+            self._hearing.end()
 
     def _take_signals(self) -> None:
         now = time.monotonic()
-        for signum in self._inbox.drain():
+        for signum, sender, uid in self._inbox.drain():
             if signum == _SIGCHLD:
                 self._reap()
             elif signum in ORDERS:
                 name = signal.Signals(signum).name
-                self._log.info("signal_received", signal=name)
+                sent_by = process.describe(sender, uid)
+                self._log.info("signal_received", signal=name, sent_by=sent_by)
                 self._obey(ORDERS[signum], now)
 
     def _take_orders(self) -> None:
         now = time.monotonic()
         try:
-            for kind, *_ in self._channel.messages():
-                self._obey(kind, now)
+            for kind, *values in self._channel.messages():
+                if kind == "end":
+                    pid, since, cause, reason = values
+                    # A child may have gone on to another job meanwhile.
+                    if self._board.read()[1:3] == (pid, since):
+                        self._end_job(reason, now, Cause(cause))
+                else:
+                    self._obey(kind, now)
         except ChannelClosed:
             self._become_orphan(now)
 
@@ -459,38 +466,25 @@ class Worker:
                 self._end_job("its worker was told to terminate", now)
             case "quit":
                 self._stop = max(self._stop, Stop.QUIT)
+                self._tell("quits")
+                if self._running is not None:
+                    self._display.quitting(self._running)
             case "drop":
                 self._end_job("it was dropped (SIGUSR1)", now)
             case "pause":
                 self._is_paused = True
                 if self._is_free():
-                    self._show_idle(is_paused=True)
+                    self._display.idle(self._runs.queues, is_paused=True)
             case "resume":
                 self._is_paused = False
                 self._wants_job = True
 
-    # Showing
+    def _show_progress(self) -> None:
+        # Nothing is due while a job runs: a job takes as long as it takes.
+        if self._running is None:
+            self._display.progress()
 
     def _tell(self, kind: str, *values: object) -> None:
         # That the master is gone, the wait point says too.
         with suppress(ChannelClosed):
             self._channel.send(kind, *values)
-
-    def _show(self, phase: Phase, job: Running | None = None) -> None:
-        pid, began = (job.pid, job.began) if job else (0, 0)
-        self._status = Status(phase, pid, time.monotonic(), began)
-        self._board.write(self._status)
-
-    def _show_progress(self) -> None:
-        """Tell the master that the loop turns, whatever it waits for.
-
-        Nothing is due while a job runs: a job takes as long as it takes.
-        """
-        if self._running is None:
-            self._show(self._status.phase)
-
-    def _show_idle(self, *, is_paused: bool) -> None:
-        self._show(Phase.WAITING)
-        process.set_title(
-            titles.paused() if is_paused else titles.waiting(self._runs.queues)
-        )

@@ -12,9 +12,9 @@ import gc
 import importlib
 import os
 import select
-import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,13 @@ from resqued import child, client, log, memory, process, signals
 from resqued.board import Board
 from resqued.channel import Channel, ChannelClosed
 from resqued.core import queues, titles
+from resqued.core.limits import Limits
 from resqued.errors import ExitCode
+from resqued.job import least_memory
 from resqued.settings import AppSettings
-from resqued.signals import HANDLED, SignalInbox
-from resqued.worker import Worker
+from resqued.signals import SignalInbox
+from resqued.store.connection import SingleLink
+from resqued.worker import Lines, Worker
 
 
 class ApplicationError(Exception):
@@ -36,9 +39,14 @@ class Zygote:
     """The process from which a generation's workers are forked."""
 
     def __init__(
-        self, settings: AppSettings, channel: Channel, inbox: SignalInbox
+        self,
+        settings: AppSettings,
+        channel: Channel,
+        inbox: SignalInbox,
+        link: SingleLink,
     ) -> None:
         self._settings = settings
+        self._link = link
         self._channel = channel
         self._inbox = inbox
 
@@ -47,12 +55,13 @@ class Zygote:
         poll = select.poll()
         poll.register(self._inbox.fileno(), select.POLLIN)
         poll.register(self._channel.fileno(), select.POLLIN)
-        self._channel.send("ready", process.threads())
         try:
+            # The master may have died while the application was imported.
+            self._channel.send("ready", process.threads(), least_memory())
             while True:
                 poll.poll()
-                if signal.SIGCHLD in self._inbox.drain():
-                    process.reap()
+                self._inbox.drain()
+                process.reap()
                 while (message := self._channel.receive()) is not None:
                     self._spawn(*message)
         except ChannelClosed:
@@ -62,9 +71,9 @@ class Zygote:
 
     def _spawn(self, order: list[Any], fds: list[int]) -> None:
         """Fork a process that forks a worker and leaves."""
-        _, queue_list, is_paused = order
+        wanted = order[1]
         try:
-            process.fork_child(lambda: self._fork_again(queue_list, is_paused, fds))
+            process.fork_child(lambda: self._fork_again(wanted, fds))
         except OSError as error:
             # The worker's channel closes with these: the master sees a worker
             # that died before it said hello, and backs off.
@@ -72,30 +81,40 @@ class Zygote:
         for fd in fds:
             os.close(fd)
 
-    def _fork_again(self, queue_list: str, is_paused: bool, fds: list[int]) -> int:
+    def _fork_again(self, wanted: dict[str, Any], fds: list[int]) -> int:
         """Runs in the one in between: its death makes the worker the master's."""
-        process.fork_child(lambda: self._become_worker(queue_list, is_paused, fds))
+        process.fork_child(lambda: self._become_worker(wanted, fds))
         return 0
 
-    def _become_worker(self, queue_list: str, is_paused: bool, fds: list[int]) -> int:
+    def _become_worker(self, wanted: dict[str, Any], fds: list[int]) -> int:
         """Runs in the worker, with signals blocked."""
         self._inbox.close()
         self._channel.close()
         process.become_subreaper()
         process.set_title(titles.starting())
         try:
+            rules = self._settings.rules.narrowed(Limits(*wanted["limits"]))
             worker = Worker(
-                self._settings,
-                queues.parse(queue_list),
-                Channel.inherited(fds[0]),
-                Board(fds[1]),
-                is_paused=is_paused,
+                replace(self._settings, rules=rules),
+                queues.parse(wanted["queues"]),
+                Lines(Channel.inherited(fds[0]), Board(fds[1]), self._link),
+                is_paused=wanted["is_paused"],
             )
-            signals.unblock()
             return worker.run()
         except Exception:  # the loop guard: the master makes a new worker
             log.get(role="worker", pid=os.getpid()).exception("worker_failed")
             return int(ExitCode.INTERNAL)
+
+
+def enter(directory: str) -> None:
+    """Go where the application lies: what a symlink means is found out each time."""
+    if directory:
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            raise ApplicationError(
+                f"cannot enter directory {directory}: {error.strerror}"
+            ) from error
 
 
 def load(modules: tuple[str, ...]) -> None:
@@ -144,8 +163,7 @@ def main(fd: int) -> int:
     """Run as `python -m resqued.zygote FD`: what the master starts."""
     # The same signals as a worker's, and but for SIGCHLD without effect: one that
     # is sent to all, by pkill, is for the master and the workers to act on.
-    inbox = SignalInbox(HANDLED)
-    signals.unblock()
+    inbox = SignalInbox()
     channel = Channel.inherited(fd)
     select.select([channel.fileno()], [], [])
     try:
@@ -161,13 +179,21 @@ def main(fd: int) -> int:
     )
     # Jobs that enqueue jobs use the same Redis, unless the application says else.
     client.configure(settings.url, namespace=settings.namespace)
+    # What the application starts meanwhile must not inherit them held back.
+    signals.unblock()
     try:
+        enter(settings.directory)
         load(settings.modules)
     except ApplicationError as error:
-        channel.send("failed", str(error))
+        with contextlib.suppress(ChannelClosed):
+            channel.send("failed", str(error))
         return 78
+    signals.block()
+    # Made before the first fork, which spares each worker the memory of the making;
+    # each opens a connection of its own with it.
+    link = SingleLink(settings.url, timeout=settings.redis_timeout)
     freeze()
-    return Zygote(settings, channel, inbox).run()
+    return Zygote(settings, channel, inbox, link).run()
 
 
 if __name__ == "__main__":

@@ -48,6 +48,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid}: unit tests do without a server")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runtime_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where masters have their sockets: not where those of this machine have theirs.
+
+    A daemon of the tests has a directory of its own, in its working directory.
+    """
+    place = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNTIME_DIRECTORY", str(place))
+        yield place
+
+
 @pytest.fixture(scope="session")
 def server_binary(request: pytest.FixtureRequest) -> Path | None:
     """The server program asked for; None stands for the embedded one."""

@@ -14,6 +14,7 @@ import click
 
 from resqued import config
 from resqued.client import Client
+from resqued.core import durations
 from resqued.errors import ConfigError, ResquedError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +26,30 @@ _NAMES = {
     ("log", "level"): "--log-level",
     ("log", "format"): "--log-format",
 }
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg] # click < 8.5 has none
+    """A duration as the configuration has them, such as 90s or 10m, in seconds."""
+
+    name = "duration"
+
+    def __init__(self, *, least: float = 0.0, most: float = math.inf) -> None:
+        self._least, self._most = least, most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds, or end the command with what is wrong."""
+        try:
+            found = durations.seconds(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}", param, ctx)
+        if not self._least <= found <= self._most:
+            between = " to ".join(
+                durations.show_seconds(bound) for bound in (self._least, self._most)
+            )
+            self.fail(f"{value!r} is not from {between}", param, ctx)
+        return found
 
 
 class ListingGroup(click.Group):
@@ -60,6 +85,18 @@ def redis_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def app_option(function: F) -> F:
+    """Add --app, the modules with jobs."""
+    return click.option(
+        "-a",
+        "--app",
+        "modules",
+        multiple=True,
+        metavar="MODULE",
+        help="Module with jobs; may be given several times [RESQUED_APP].",
+    )(function)
 
 
 def with_client(function: Callable[..., Any]) -> Callable[..., Any]:

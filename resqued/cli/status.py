@@ -1,15 +1,21 @@
-"""`resqued status`: counters, queues and workers in one view."""
+"""`resqued status`: the pools of this host, and what Redis knows, in one view."""
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import Any
+
 import click
 
-from resqued.cli.options import json_option, with_client
+from resqued import asking
+from resqued.cli import masters, options
+from resqued.cli.options import json_option, redis_options
 from resqued.cli.queues import COLUMNS as QUEUE_COLUMNS
-from resqued.cli.table import Column, show_json, show_table
+from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
 from resqued.cli.workers import sightings
 from resqued.client import Client
+from resqued.errors import StoreError
 
 EXAMPLES = """
 \b
@@ -25,9 +31,35 @@ heartbeat is too old; unknown: it never had one.
 
 @click.command(epilog=EXAMPLES)
 @json_option
-@with_client
-def status(client: Client, as_json: bool) -> None:
-    """Show counters, queues and workers."""
+@redis_options
+def status(
+    as_json: bool, url: str | None, namespace: str | None, config_file: str | None
+) -> None:
+    """Show the pools of this host; counters, queues and all workers in Redis.
+
+    The pools are shown even if Redis is away.
+    """
+    client = options.client(url, namespace, config_file)
+    pools = asking.statuses(masters.all_of(config_file))
+    if not as_json:
+        _show_pools(pools, config_file)
+    with closing(client):
+        try:
+            found = _found(client)
+        except StoreError as error:
+            if as_json and pools:
+                show_json({"masters": pools, "error": str(error)})
+            raise
+    if as_json:
+        workers = [sighting.as_dict() for sighting in found.pop("workers")]
+        counters = found.pop("counters")
+        show_json({"masters": pools, **counters, **found, "workers": workers})
+    else:
+        _show(found)
+
+
+def _found(client: Client) -> dict[str, Any]:
+    """Return what Redis knows."""
     sizes = client.queue_sizes()
     processed, failed = client.registry.totals()
     counters = {
@@ -36,14 +68,25 @@ def status(client: Client, as_json: bool) -> None:
         "failed": failed,
         "failures": client.failures.count(),
     }
-    found = sightings(client)
-    if as_json:
-        workers = [sighting.as_dict() for sighting in found]
-        show_json({**counters, "queues": sizes, "workers": workers})
-        return
+    return {"counters": counters, "queues": sizes, "workers": sightings(client)}
+
+
+def _show_pools(pools: list[dict[str, Any]], config_file: str | None) -> None:
+    for pool in pools:
+        masters.show_master(pool)
+        click.echo()
+    if not pools and masters.are_hidden(config_file):
+        show_line(masters.missing(config_file))
+        click.echo()
+
+
+def _show(found: dict[str, Any]) -> None:
+    counters = found["counters"]
     titles = [Column(name.upper(), is_number=True) for name in counters]
     show_table(titles, [list(counters.values())], empty="")
     click.echo()
-    show_table(QUEUE_COLUMNS, list(sizes.items()), empty="no queues")
+    show_table(QUEUE_COLUMNS, list(found["queues"].items()), empty="no queues")
     click.echo()
-    show_table(WORKER_COLUMNS, [s.as_row() for s in found], empty="no workers")
+    show_table(
+        WORKER_COLUMNS, [s.as_row() for s in found["workers"]], empty="no workers"
+    )

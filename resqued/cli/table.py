@@ -32,6 +32,17 @@ class Column:
     styles: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell that looks different from the others of its column on a terminal."""
+
+    text: str
+    style: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def show_table(
     columns: Sequence[Column], rows: Sequence[Sequence[object]], *, empty: str
 ) -> None:
@@ -39,14 +50,19 @@ def show_table(
     if not rows:
         click.echo(empty)
         return
-    cells = [[clean(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        _show_rich(columns, cells)
+        console().print(rich_table(columns, rows))
     else:
-        click.echo(_plain(columns, cells))
+        click.echo(_plain(columns, [[clean(cell) for cell in row] for row in rows]))
 
 
-def _show_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def console() -> Console:
+    """Return the terminal; nothing in what it is given is markup."""
+    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
+
+
+def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> Table:
+    """Return a table for a terminal."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
@@ -58,12 +74,15 @@ def _show_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None
     for row in rows:
         # Text, not str: rich reads markup in a str.
         table.add_row(
-            *(
-                Text(cell, style=column.styles.get(cell, ""))
-                for column, cell in zip(columns, row, strict=True)
-            )
+            *(_text(cell, column) for column, cell in zip(columns, row, strict=True))
         )
-    Console(file=sys.stdout, markup=False, emoji=False, highlight=False).print(table)
+    return table
+
+
+def _text(cell: object, column: Column) -> Text:
+    text = clean(cell)
+    style = cell.style if isinstance(cell, Cell) else column.styles.get(text, "")
+    return Text(text, style=style)
 
 
 def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from resqued import config, log
-from resqued.cli.options import redis_options, tables
+from resqued import config, log, takeover
+from resqued.cli.options import app_option, redis_options, tables
 from resqued.core.queues import parse
-from resqued.errors import ConfigError
+from resqued.errors import ConfigError, ExitCode
 from resqued.supervisor import Supervisor
 
 EXAMPLES = """
@@ -22,7 +22,8 @@ Examples:
 
 \b
 Signals: QUIT finish the running jobs and exit; TERM, INT end them and exit;
-USR1 end them and go on; USR2 pause; CONT resume.
+USR1 end them and go on; USR2 pause; CONT resume; HUP reload; TTIN, TTOU one
+worker more, one fewer.
 """
 
 
@@ -31,14 +32,7 @@ USR1 end them and go on; USR2 pause; CONT resume.
 @click.option(
     "-n", "--workers", type=click.IntRange(min=1), help="How many workers [COUNT; 1]."
 )
-@click.option(
-    "-a",
-    "--app",
-    "modules",
-    multiple=True,
-    metavar="MODULE",
-    help="Module with jobs; may be given several times [RESQUED_APP].",
-)
+@app_option
 @click.option(
     "--burst", is_flag=True, help="Exit when the queues are empty [INTERVAL=0]."
 )
@@ -65,17 +59,38 @@ def work(
     QUEUES is a list such as critical,high,*: its order is the priority. * and ?
     and [a-z] match known queues, !name leaves some out.
     """
-    given = tables(
-        config_file,
-        redis={"url": url, "namespace": namespace},
-        app={"import": list(modules) or None},
-        worker={"interval": interval},
-        limits={"grace": grace},
-        log={"level": log_level, "format": log_format},
-    )
+
+    def read() -> config.Config:
+        """Return the configuration as it is now: at the start, and at each reload."""
+        given = tables(
+            config_file,
+            redis={"url": url, "namespace": namespace},
+            app={"import": list(modules) or None},
+            worker={"interval": interval},
+            limits={"grace": grace},
+            log={"level": log_level, "format": log_format},
+        )
+        return _build(given, interval, _pool(queues, workers, _count()), burst=burst)
+
+    estate = takeover.received(os.environ)
+    built = read()
+    log.configure(level=built.log_level, style=built.log_format)
+    master = Supervisor(built, read, estate)
+    if estate is not None and estate.is_dry:
+        master.check()
+        return ExitCode.OK
+    return int(master.run())
+
+
+def _count() -> str | None:
+    return os.environ.get("COUNT")
+
+
+def _build(
+    given: dict[str, Any], interval: str | None, pool: dict[str, Any], *, burst: bool
+) -> config.Config:
     if interval is None and "INTERVAL" in os.environ:
         given.setdefault("worker", {})["interval"] = os.environ["INTERVAL"]
-    pool = _pool(queues, workers, os.environ.get("COUNT"))
     if pool:
         given["pool"] = [pool]
     elif not given.get("pool"):
@@ -83,9 +98,7 @@ def work(
             "no queues: name them, as in `resqued work critical,high`, or set QUEUES,"
             " or write a [[pool]] into the configuration file"
         )
-    built = config.build(given, burst=burst)
-    log.configure(level=built.log_level, style=built.log_format)
-    return int(Supervisor(built).run())
+    return config.build(given, burst=burst)
 
 
 def _pool(queues: str | None, workers: int | None, count: str | None) -> dict[str, Any]:

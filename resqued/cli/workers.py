@@ -7,22 +7,25 @@ never had one (unknown).
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from resqued import process
+from resqued import process, pruning
 from resqued.cli.options import ListingGroup, json_option, with_client
 from resqued.cli.table import Column, show_json, show_line, show_table
-from resqued.cli.text import clip, duration, json_line
+from resqued.cli.text import clip, duration, json_line, number_of
 from resqued.client import Client, Worker
-from resqued.core import payload, registry
+from resqued.core import registry
 from resqued.core.payload import DIRTY_EXIT, Fault
 from resqued.core.registry import Entry, Identity, Machine, Verdict
 from resqued.errors import ResquedError
-from resqued.store.registry import Burial
+from resqued.pruning import Judged, job_of
+from resqued.store.registry import PRUNE_LOCK_SECONDS, Burial
 
 EXAMPLES = """
 \b
@@ -30,6 +33,7 @@ Examples:
   resqued workers
   resqued workers --json
   resqued workers remove web1:4711:critical,high
+  resqued workers prune --dry-run
 """
 STATES = {
     "working": "green",
@@ -108,15 +112,9 @@ def _judged(worker: Worker, entry: Entry, now: float) -> Sighting:
     )
 
 
-def _here() -> Machine:
-    return Machine(process.boot_id(), process.pid_namespace())
-
-
 def _state(entry: Entry, now: float) -> str:
     """Return what is wrong with a worker, if anything is."""
-    identity = Identity.decode(entry.identity)
-    start = None if identity is None else process.start_time(identity.pid)
-    verdict = registry.judge(entry, now=now, machine=_here(), start_of_pid=start)
+    verdict = pruning.judge(entry, now)
     if verdict is not Verdict.DEAD:
         # A process that is there may hang all the same.
         verdict = registry.judge(entry, now=now, machine=_NOWHERE, start_of_pid=None)
@@ -163,7 +161,7 @@ def remove(client: Client, worker_id: str) -> None:
         fault = Fault(DIRTY_EXIT, "Job still being processed")
         (burial,) = client.registry.bury([(entry, fault)])
         if burial is Burial.DONE:
-            job = f"; its job {_job(entry)} is now a failure" if entry.record else ""
+            job = f"; its job {job_of(entry)} is now a failure" if entry.record else ""
             show_line(f"removed worker {worker_id}{job}")
             return
     raise ResquedError(f"worker {worker_id} is busy, so it lives: stop it on its host")
@@ -173,7 +171,7 @@ def _refuse_if_alive(entry: Entry) -> None:
     """Raise for a worker that runs here, ours or Ruby's."""
     identity = Identity.decode(entry.identity)
     if identity is not None:
-        is_here = Machine(identity.boot, identity.pids) == _here()
+        is_here = Machine(identity.boot, identity.pids) == pruning.here()
         lives = is_here and process.start_time(identity.pid) == identity.start
     else:
         lives = entry.host == process.hostname() and _is_resque(entry.pid)
@@ -192,8 +190,48 @@ def _is_resque(pid: int) -> bool:
         return False
 
 
-def _job(entry: Entry) -> str:
-    try:
-        return payload.class_of(payload.decode_held(entry.record).payload)
-    except ResquedError:
-        return payload.UNKNOWN_JOB
+@workers.command(epilog=EXAMPLES)
+@click.option("--dry-run", is_flag=True, help="Say who would be removed, only.")
+@with_client
+def prune(client: Client, dry_run: bool) -> None:
+    """Remove the workers that are dead here, and those silent anywhere.
+
+    Masters do so by themselves, about once a minute. The jobs that these workers
+    held become failures. One that never gave a sign of life is left alone.
+    """
+    owner = f"{process.hostname()}:{os.getpid()}:prune"
+    has_lock = dry_run or client.registry.take_prune_lock(owner)
+    removed, left = 0, Counter[Verdict]()
+    for page in pruning.survey(client.registry):
+        dead = pruning.doomed(page, has_lock=has_lock)
+        buried = dead if dry_run else pruning.bury(client.registry, dead)
+        for judged in buried:
+            show_line(_told(judged, is_removed=not dry_run))
+        removed += len(buried)
+        left.update(judged.verdict for judged in page if judged not in dead)
+    show_line(_summary(removed, left, is_removed=not dry_run))
+
+
+def _told(judged: Judged, *, is_removed: bool) -> str:
+    """Say of one worker what was found and done."""
+    entry, verdict = judged
+    removed = "removed" if is_removed else "would remove"
+    where = " here" if verdict is Verdict.DEAD else ""
+    job = ""
+    if entry.record:
+        becomes = "is now" if is_removed else "would become"
+        job = f"; its job {job_of(entry)} {becomes} a failure"
+    return f"{removed} worker {entry.worker_id}, {verdict.value}{where}{job}"
+
+
+def _summary(removed: int, left: Counter[Verdict], *, is_removed: bool) -> str:
+    done = "removed" if is_removed else "would remove"
+    words = [f"{done} {number_of(removed, 'worker')}"]
+    if count := left[Verdict.SILENT]:
+        words.append(
+            f"left {count} silent to whoever has the lock of the pruners: try again"
+            f" in {PRUNE_LOCK_SECONDS} s"
+        )
+    if count := left[Verdict.UNKNOWN]:
+        words.append(f"left {count} unknown alone: `resqued workers remove` is for it")
+    return "; ".join(words)

@@ -1,22 +1,83 @@
-"""Durations and sizes as people write them: 90, 90s, 15m, 2h."""
+"""Durations and sizes as people write them: 90, 90s, 15m, 2h; 512M, 2G."""
 
 from __future__ import annotations
 
+import math
 import re
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+_NO_DURATION = "not a duration such as 90, 4s, 15m or 2h"
 
 
 def seconds(value: object) -> float:
     """Return the seconds that a number or a text means; raise ValueError if none."""
-    if isinstance(value, bool):
-        raise ValueError("not a duration")
     if isinstance(value, int | float):
-        if value < 0:
-            raise ValueError("negative")
-        return float(value)
+        return _number(value, _NO_DURATION)
     found = _DURATION.fullmatch(str(value).strip().lower())
     if found is None or found[2] not in _UNITS:
-        raise ValueError("not a duration such as 90, 4s, 15m or 2h")
-    return float(found[1]) * _UNITS[found[2]]
+        raise ValueError(_NO_DURATION)
+    return _number(float(found[1]) * _UNITS[found[2]], _NO_DURATION)
+
+
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:b?|([kmgt])(?:i?b)?)")
+_NO_SIZE = "not a size such as 512M or 2G"
+
+
+def size(value: object) -> int:
+    """Return the bytes that a number or a text means; raise ValueError if none.
+
+    K, M, G and T are powers of 1,024, as systemd has them.
+    """
+    if isinstance(value, int | float):
+        number = _number(value, _NO_SIZE)
+    else:
+        found = _SIZE.fullmatch(str(value).strip().lower())
+        if found is None:
+            raise ValueError(_NO_SIZE)
+        number = _number(float(found[1]) * _SIZES[found[2] or ""], _NO_SIZE)
+    # Nothing means no limit: what is less than a byte must not become that.
+    return math.ceil(number)
+
+
+def _number(value: float, otherwise: str) -> float:
+    """Return a number that means something; raise ValueError for any other."""
+    if isinstance(value, bool):
+        raise ValueError(otherwise)
+    if value < 0:
+        raise ValueError("negative")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(otherwise)
+    return number
+
+
+def show_size(count: int) -> str:
+    """Return bytes for people, in the largest unit that fits: 213.4 MB."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        # As it will be shown: 1024.0 of one unit is 1 of the next.
+        if round(value, 1) < 1024 or unit == "GB":
+            break
+        value /= 1024
+    if unit == "bytes":
+        return f"{count} bytes"
+    return f"{value:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def show_seconds(seconds: float) -> str:
+    """Return a duration for people: 0.25s, 4s, 12.4s, 3m12s, 2h05m, 4d03h."""
+    if seconds < 60:
+        text = f"{seconds:.{2 if seconds < 10 else 1}f}"
+        return f"{text.rstrip('0').rstrip('.')}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours}h{minutes:02}m"
+    return f"{hours // 24}d{hours % 24:02}h"

@@ -11,6 +11,7 @@ stops by itself, when all of its workers have found their queues empty.
 
 from __future__ import annotations
 
+import math
 from enum import Enum, IntEnum
 
 
@@ -51,3 +52,12 @@ class Stop(IntEnum):
     NO = 0
     QUIT = 1
     TERMINATE = 2
+
+
+def retirement(max_age: float, now: float, jitter: float) -> float:
+    """Return when a worker that begins now is old; never, without a greatest age.
+
+    A jitter in 0..1 makes it up to a tenth less: workers that began together do not
+    all leave together.
+    """
+    return now + max_age * (1.0 - jitter / 10) if max_age else math.inf

@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
+from resqued.core.limits import UNLIMITED, Limits
 from resqued.errors import JobClassError
 
 # Set by resqued.job on the classes that it decorates.
 NAME_ATTRIBUTE = "__resqued_name__"
 QUEUE_ATTRIBUTE = "__resqued_queue__"
+LIMITS_ATTRIBUTE = "__resqued_limits__"
 
 
 @runtime_checkable
@@ -19,6 +21,8 @@ class Declared(Protocol):
 
     name: str
     queue: str | None
+    limits: Limits
+    asked: Limits
 
     def perform(self, *args: Any) -> Any:
         """Run the job here and now."""
@@ -89,3 +93,17 @@ def target_of(job: Declared | type) -> Callable[..., Any]:
     raise JobClassError(
         f"{wire_name(job)}.perform must be a staticmethod or a classmethod"
     )
+
+
+def limits_of(job: Declared | type) -> Limits:
+    """Return the limits that a job declares."""
+    if not isinstance(job, type):
+        return job.limits
+    found = vars(job).get(LIMITS_ATTRIBUTE, UNLIMITED)
+    assert isinstance(found, Limits), "set by resqued.job alone"
+    return found
+
+
+def asked_of(job: Jobish) -> Limits:
+    """Return the limits that go with each payload of a job, if any do."""
+    return UNLIMITED if isinstance(job, str | type) else job.asked

@@ -6,7 +6,22 @@ import signal
 from dataclasses import replace
 from typing import NamedTuple
 
-from resqued.core.payload import DIRTY_EXIT, TERM_EXCEPTION, Fault
+from resqued.core.limits import Cause
+from resqued.core.payload import (
+    DIRTY_EXIT,
+    JOB_TIMEOUT,
+    MEMORY_LIMIT,
+    OUT_OF_MEMORY,
+    TERM_EXCEPTION,
+    Fault,
+)
+
+# What a failure is called, by why the job was ended.
+_NAMES = {
+    Cause.ORDER: DIRTY_EXIT,
+    Cause.RUNTIME: JOB_TIMEOUT,
+    Cause.MEMORY: MEMORY_LIMIT,
+}
 
 
 class Exit(NamedTuple):
@@ -33,37 +48,81 @@ def _signal_name(number: int) -> str:
 
 
 class Told(NamedTuple):
-    """What the child said before it ended: a fault, or that all went well."""
+    """What the child said before it ended: a fault, or that all went well.
+
+    `has_left`: processes that the job started still run; `stays`: the child does
+    not leave, and may be given another job.
+    """
 
     fault: Fault | None = None
+    has_left: bool = False
+    stays: bool = False
+
+
+class Reason(NamedTuple):
+    """Why we ended a job, in words, what by, and where it was at the time."""
+
+    text: str = ""
+    cause: Cause = Cause.ORDER
+    stack: tuple[str, ...] = ()
+
+
+NO_REASON = Reason()
+
+
+def frames_of_job(stack: tuple[str, ...], home: str) -> tuple[str, ...]:
+    """Return a stack without the frames of this package, which lies at home.
+
+    They are the same for every job: those between a worker's start and its job.
+    """
+    ours = (f'  File "{home}', '  File "<frozen runpy>"')
+    return tuple(line for line in stack if not line.startswith(ours))
 
 
 def judge(
-    told: Told | None, ended: Exit, *, pid: int, reason: str = ""
+    told: Told | None,
+    ended: Exit | None,
+    *,
+    pid: int,
+    reason: Reason = NO_REASON,
+    out_of_memory: bool = False,
 ) -> Fault | None:
     """Return why the run failed, or None if it succeeded.
 
     What the child told counts, however it ended afterwards. `os._exit(0)` is a
     success, as in Ruby; any other status is not, unlike there. `reason` says
-    why we ended the child, if we did.
+    why we ended the child, if we did; `out_of_memory` that the kernel killed
+    somebody meanwhile.
     """
     if told is not None:
         return _explain(told.fault, reason)
-    if ended.code == 0:
+    if ended is None or ended.code == 0:
         return None
-    because = f": {reason}" if reason else ""
     if ended.code > 0:
-        return Fault(
-            DIRTY_EXIT, f"Child process pid {pid} exited with {ended}{because}"
-        )
-    return Fault(
-        DIRTY_EXIT,
-        f"Child process received unhandled signal pid {pid} {ended}{because}",
-    )
+        error = f"Child process pid {pid} exited with {ended}"
+    else:
+        error = f"Child process received unhandled signal pid {pid} {ended}"
+    if not reason.text and out_of_memory and ended.code == -signal.SIGKILL:
+        return Fault(OUT_OF_MEMORY, f"{error}: the kernel was out of memory")
+    if reason.cause is Cause.ORDER:
+        because = f": {reason.text}" if reason.text else ""
+        return Fault(DIRTY_EXIT, f"{error}{because}", reason.stack)
+    # It blocks all signals, or waits for the kernel alone.
+    unseen = "" if reason.stack else "; no stack: it took no signals"
+    text = f"{reason.text}; {_lower(error)}{unseen}"
+    return Fault(_NAMES[reason.cause], text, reason.stack)
 
 
-def _explain(fault: Fault | None, reason: str) -> Fault | None:
-    """Add to a job's own word of its termination why it was terminated."""
-    if fault is None or fault.exception != TERM_EXCEPTION or not reason:
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _explain(fault: Fault | None, reason: Reason) -> Fault | None:
+    """Put why a job was ended to its own word of it."""
+    if fault is None or not reason.text:
         return fault
-    return replace(fault, error=f"{fault.error}: {reason}")
+    if fault.exception == TERM_EXCEPTION:
+        return replace(fault, error=f"{fault.error}: {reason.text}")
+    if fault.exception == _NAMES[reason.cause]:
+        return replace(fault, error=reason.text)
+    return fault

@@ -15,12 +15,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from resqued.core import jsontext
+from resqued.core.limits import UNLIMITED, Limits
 from resqued.errors import ArgumentError, PayloadError
 
 DIRTY_EXIT = "Resque::DirtyExit"
 PRUNE_DIRTY_EXIT = "Resque::PruneDeadWorkerDirtyExit"
 TERM_EXCEPTION = "Resque::TermException"
 PAYLOAD_ERROR = "Resqued::PayloadError"
+# Python's own names: no other language has such failures.
+JOB_TIMEOUT = "JobTimeout"
+MEMORY_LIMIT = "MemoryLimitExceeded"
+OUT_OF_MEMORY = "OutOfMemory"
 
 UNKNOWN_JOB = "<Unknown Job>"
 
@@ -31,6 +36,9 @@ MAX_BACKTRACE = 48_000
 _MAX_LINE = 2_000
 # Quotes and a comma: a line counts even if it is empty.
 _LINE_EXTRA = 3
+
+# More seconds or bytes than there are.
+_LARGEST = 1e15
 
 # An argument stands in the list of them, in the payload, in a failure entry.
 _ARGUMENT_DEPTH = 3
@@ -43,6 +51,7 @@ class Payload(NamedTuple):
     class_name: str
     args: tuple[Any, ...]
     raw: bytes
+    limits: Limits = UNLIMITED
 
 
 class Held(NamedTuple):
@@ -62,9 +71,12 @@ class Fault:
     backtrace: tuple[str, ...] = ()
 
 
-def encode_job(class_name: str, args: Sequence[object]) -> str:
+def encode_job(
+    class_name: str, args: Sequence[object], limits: Limits = UNLIMITED
+) -> str:
     """Return the text of a job, byte for byte as Ruby writes it (2.1).
 
+    Limits of its own go into a further key, which other readers take no notice of.
     Raises ArgumentError naming the argument that JSON cannot hold.
     """
     out = []
@@ -74,7 +86,13 @@ def encode_job(class_name: str, args: Sequence[object]) -> str:
             out.append(jsontext.encode(value, place, depth=_ARGUMENT_DEPTH))
         except jsontext.Unencodable as error:
             raise ArgumentError(f"{class_name}: {error}") from None
-    return f'{{"class":{_class_text(class_name)},"args":[{",".join(out)}]}}'
+    more = "" if limits == UNLIMITED else f',"limits":{_limits_text(limits)}'
+    return f'{{"class":{_class_text(class_name)},"args":[{",".join(out)}]{more}}}'
+
+
+def _limits_text(limits: Limits) -> str:
+    given = {key: value for key, value in limits._asdict().items() if value is not None}
+    return json.dumps(given, separators=(",", ":"))
 
 
 def _class_text(class_name: str) -> str:
@@ -104,7 +122,26 @@ def decode_job(raw: bytes) -> Payload:
     name = value.get("class")
     if not isinstance(name, str) or not name:
         raise PayloadError("payload names no class")
-    return Payload(name, _arguments(value.get("args")), raw)
+    limits = _limits(value["limits"]) if "limits" in value else UNLIMITED
+    return Payload(name, _arguments(value.get("args")), raw, limits)
+
+
+def _limits(value: object) -> Limits:
+    """Return the limits that a payload asks; anything else of that name is not ours."""
+    if not isinstance(value, dict):
+        return UNLIMITED
+    runtime, memory = (
+        limit
+        if isinstance(limit := value.get(key), int | float)
+        and not isinstance(limit, bool)
+        and 0 <= limit < _LARGEST
+        else None
+        for key in Limits._fields
+    )
+    return Limits(
+        None if runtime is None else float(runtime),
+        None if memory is None else int(memory),
+    )
 
 
 def _kind(value: object) -> str:

@@ -12,9 +12,15 @@ from resqued.core.version import VERSION
 _PREFIX = f"resque-{VERSION}"
 
 
-def master(*, generation: int, workers: int, wanted: int, busy: int) -> str:
-    """The master: its generation, how many workers live, how many are busy."""
-    return f"resqued master [gen {generation}] {workers}/{wanted} workers, {busy} busy"
+def master(
+    *, generation: int, workers: int, wanted: int, busy: int, older: int = 0
+) -> str:
+    """The master: its generation, how many workers live, how many are busy.
+
+    `older` are the workers of earlier generations that finish a job.
+    """
+    text = f"resqued master [gen {generation}] {workers}/{wanted} workers, {busy} busy"
+    return f"{text}, {older} of an older gen" if older else text
 
 
 def zygote(*, generation: int, modules: tuple[str, ...]) -> str:
@@ -40,6 +46,11 @@ def paused() -> str:
 def forked(pid: int, now: float) -> str:
     """A worker whose child runs a job."""
     return f"{_PREFIX}: Forked {pid} at {int(now)}"
+
+
+def quitting(pid: int, generation: int) -> str:
+    """A worker that was told to quit, and waits for its child's job."""
+    return f"{_PREFIX}: Quitting after {pid} [gen {generation}]"
 
 
 def processing(queue: str, class_name: str, now: float) -> str:

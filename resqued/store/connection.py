@@ -7,6 +7,9 @@ whether asking again is safe.
 
 from __future__ import annotations
 
+# getaddrinfo(3) by Python loads it at the first name: here, so that it is there
+# before the fork.
+import encodings.idna  # noqa: F401
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any

@@ -17,6 +17,14 @@ DEQUEUE = Script("dequeue")
 
 # Enough to make round trips cheap, few enough to hold in memory at both ends.
 BATCH = 1_000
+# Bytes of a page, where payloads are large; what the first ones are is not known.
+PAGE_BYTES = 1 << 20
+_FIRST_PAGE = 50
+
+
+def means_pause(value: bytes | None) -> bool:
+    """Say whether a value of the key pause-all-workers pauses them."""
+    return (value or b"").strip().lower() == b"true"
 
 
 class Queues:
@@ -59,6 +67,28 @@ class Queues:
             "LRANGE", self._keys.queue(queue), start, last
         )
         return found
+
+    def from_head(self, queue: str, most: int, room: int) -> Iterator[bytes]:
+        """Yield up to most payloads, of about room bytes, the next one first.
+
+        None is taken. Pages are small where payloads are large. What is taken
+        meanwhile moves the others up, so that some may be missed.
+        """
+        start, count = 0, _FIRST_PAGE
+        while start < most and room > 0:
+            count = min(count, most - start)
+            page = self.peek(queue, start, count)
+            yield from page
+            if len(page) < count:
+                return
+            start += count
+            size = sum(map(len, page))
+            room -= size
+            count = max(1, min(BATCH, PAGE_BYTES * count // (size + 1)))
+
+    def are_paused(self) -> bool:
+        """Say whether the key pauses all workers."""
+        return means_pause(self._link.call("GET", self._keys.paused))
 
     def size(self, queue: str) -> int:
         """Return how many jobs wait."""

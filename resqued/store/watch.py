@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from resqued.core.keys import Keys
 from resqued.core.queues import QueueList
 from resqued.store.connection import SingleLink
+from resqued.store.queues import means_pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Watch:
         self._link.drain()
         return Look(
             {name: n for name, n in zip(names, lengths, strict=True) if n},
-            (paused or b"").strip().lower() == b"true",
+            means_pause(paused),
         )
 
     @property

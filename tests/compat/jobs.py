@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,10 @@ def Stubborn() -> None:
 def _hold() -> None:
     Path("started").touch()
     wait_until(Path("release").exists, deadline=60)
+
+
+@resqued.job(queue="default", name="LeaveBehind")
+def LeaveBehind() -> None:
+    """Start a process that nobody waits for."""
+    left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    Path("left").write_text(str(left.pid))

@@ -104,7 +104,7 @@ def test_p4_a_job_that_swallows_term_is_killed_after_the_grace(site: Site) -> No
     error = (
         f"Child process received unhandled signal pid <P> SIGKILL (signal 9): {TOLD}"
     )
-    killed = entry('{"class":"Stubborn","args":[]}', "Resque::DirtyExit", error)
+    killed = entry('{"class":"Stubborn","args":[]}', "Resque::DirtyExit", error, "<BT>")
     assert site.dump() == QUEUES | LOCK | FAILED_ONCE | failed(killed)
 
 
@@ -175,7 +175,7 @@ def test_hup_leaves_the_job_alone(site: Site) -> None:
         site.wait_for_job()
         site.know(daemon)
         daemon.signal(signal.SIGHUP)
-        daemon.wait_for_event("signal_ignored")
+        daemon.wait_for_event("reload_done")
         site.release()
         site.wait_for("resque:stat:processed", b"1")
     assert site.dump() == QUEUES | LOCK | DONE

@@ -22,6 +22,7 @@ from tests.support.wait import scaled
 
 def test_status_of_nothing(run: Run) -> None:
     assert json.loads(run("status", "--json").stdout) == {
+        "masters": [],
         "pending": 0,
         "processed": 0,
         "failed": 0,
@@ -55,6 +56,7 @@ def test_status_shows_counters_queues_and_workers(
     shown = json.loads(run("status", "--json").stdout)
     (worker,) = shown.pop("workers")
     assert shown == {
+        "masters": [],
         "pending": 3,
         "processed": 7,
         "failed": 3,

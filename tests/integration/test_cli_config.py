@@ -90,7 +90,7 @@ def test_show_prints_what_holds_as_toml_and_hides_passwords(
     }
     assert values["log"]["level"] == "debug"
     assert values["worker"]["hostname"] == '\x7f"é'
-    assert values["limits"] == {"grace": 4.0}
+    assert values["limits"] == {"runtime": 0.0, "memory": 0, "grace": 4.0}
     assert values["pool"] == [{"queues": "a,b", "workers": 2}]
     as_json = run("config", "show", "-c", str(path), "-N", "option", "--json").stdout
     assert json.loads(as_json) == values

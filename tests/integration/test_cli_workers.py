@@ -10,6 +10,8 @@ from pathlib import Path
 import redis as redis_py
 
 import resqued
+from resqued import pruning
+from resqued.core.registry import Identity
 from tests.support.cli import HOST, NS, Run, add_worker, give_job, server_time
 from tests.support.daemon import Daemon
 from tests.support.wait import scaled, wait_until
@@ -96,3 +98,66 @@ def test_a_live_ruby_worker_of_this_host_is_refused(
         finally:
             ruby.kill()
     run("workers", "remove", worker_id)
+
+
+def test_prune_removes_the_dead_and_the_silent_and_counts_the_unknown(
+    run: Run, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    alive, silent, unknown = "web1:1:q", "web2:2:mail", "web3:3:q"
+    add_worker(redis, alive, server_time(redis))
+    add_worker(redis, silent, server_time(redis, ago=301))
+    give_job(redis, silent, "2026-11-23T11:38:35Z")
+    add_worker(redis, unknown)
+    dead = f"{HOST}:999999999:q"
+    add_worker(redis, dead, server_time(redis))
+    here = pruning.here()
+    identity = Identity(here.boot, here.pids, 999999999, 1, 60.0, "x")
+    redis.hset(f"{NS}resqued:workers", dead, identity.encode())
+
+    before = sorted(redis.keys("*"))
+    left = "left 1 unknown alone: `resqued workers remove` is for it"
+    assert set(run("workers", "prune", "--dry-run").stdout.splitlines()) == {
+        f"would remove worker {dead}, dead here",
+        f"would remove worker {silent}, silent; its job Slow would become a failure",
+        f"would remove 2 workers; {left}",
+    }
+    assert sorted(redis.keys("*")) == before
+    assert set(run("workers", "prune").stdout.splitlines()) == {
+        f"removed worker {dead}, dead here",
+        f"removed worker {silent}, silent; its job Slow is now a failure",
+        f"removed 2 workers; {left}",
+    }
+    assert redis.smembers(f"{NS}workers") == {alive.encode(), unknown.encode()}
+    (failure,) = client.failures.page()
+    assert failure.fields["exception"] == "Resque::PruneDeadWorkerDirtyExit"
+    assert failure.fields["error"] == (
+        f"Worker {silent} did not gracefully exit while processing Slow"
+    )
+    assert redis.hlen(f"{NS}resqued:workers") == 0
+
+
+def test_prune_leaves_the_silent_to_whoever_has_the_lock(
+    run: Run, redis: redis_py.Redis
+) -> None:
+    silent = "web2:2:mail"
+    add_worker(redis, silent, server_time(redis, ago=301))
+    redis.set(f"{NS}pruning_dead_workers_in_progress", "ruby", ex=60)
+    assert run("workers", "prune").stdout == (
+        "removed 0 workers; left 1 silent to whoever has the lock of the pruners:"
+        " try again in 60 s\n"
+    )
+    assert redis.sismember(f"{NS}workers", silent)
+    redis.delete(f"{NS}pruning_dead_workers_in_progress")
+    assert run("workers", "prune").stdout.startswith(f"removed worker {silent}, silent")
+    assert not redis.exists(f"{NS}workers")
+
+
+def test_prune_leaves_a_live_worker_alone(
+    run: Run, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with Daemon(
+        *("default", "-a", "tests.support.jobs", "-r", redis_url), cwd=tmp_path
+    ) as daemon:
+        daemon.wait_for_event("master_ready")
+        assert run("workers", "prune").stdout == "removed 0 workers\n"
+        assert redis.scard(f"{NS}workers") == 1

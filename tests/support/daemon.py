@@ -62,7 +62,14 @@ class Daemon:
         self.may_hang = may_hang
         self.may_log_tracebacks = may_log_tracebacks
         self._mark = uuid.uuid4().hex
-        self._env = {**clean_environment(), **(env or {}), MARK: self._mark}
+        # Masters find each other's sockets, so each test has its own place for them.
+        self.runtime_directory = cwd / "run"
+        self._env = {
+            **clean_environment(),
+            "RUNTIME_DIRECTORY": str(self.runtime_directory),
+            **(env or {}),
+            MARK: self._mark,
+        }
         self._seen: set[psutil.Process] = set()
         self._process: subprocess.Popen[bytes] | None = None
         self.log_path = cwd / f"daemon-{self._mark[:8]}.log"

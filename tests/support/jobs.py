@@ -53,8 +53,8 @@ def nap(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@resqued.job(queue="default", name="Stubborn")
-def stubborn(seconds: float) -> None:
+@resqued.job(queue="default", name="Deaf")
+def deaf(seconds: float) -> None:
     """Take no notice of SIGTERM, nor of what it raises."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     note("started", os.getpid())

@@ -229,7 +229,12 @@ def test_a_killed_standby_costs_nothing(
                 os.kill(child, signal.SIGKILL)
             wait_until(lambda: not running.children(), what="its end")
             resqued.Client(redis_url).enqueue_to("default", "Run", number)
-            wait_until(lambda n=number: runs(redis)[str(n)], what=f"job {number}")
+            # Settled: the child of this job is not taken for one that stands by.
+            wait_until(
+                lambda done=number + 1: count(redis, "processed") == done,
+                what=f"job {number}",
+            )
+    assert set(runs(redis).values()) == {1}
     assert failures(redis) == []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from resqued import config
+from resqued.core.limits import Limits, Rules
 from resqued.errors import ConfigError
 from resqued.fields import FIELDS
 from resqued.settings import AppSettings
@@ -39,8 +40,19 @@ def test_every_value_arrives_where_it_is_used():
     built = config.build(
         {
             "redis": {"url": "unix:///run/x", "namespace": "a:b", "timeout": "250ms"},
-            "app": {"import": ["myapp.jobs", "other"]},
+            "app": {
+                "import": ["myapp.jobs", "other"],
+                "directory": "/srv/current",
+                "environment": "/etc/env",
+            },
             "worker": {
+                "jobs_per_child": 7,
+                "max_jobs": 1000,
+                "max_age": "12h",
+                "leftovers": "leave",
+                "nice": 5,
+                "open_files": 256,
+                "core_size": "1M",
                 "interval": "2m",
                 "heartbeat": 30,
                 "exit_grace": 1.5,
@@ -49,21 +61,45 @@ def test_every_value_arrives_where_it_is_used():
                 "graceful_term": True,
                 "hostname": "web1",
             },
-            "limits": {"grace": "1h"},
+            "limits": {
+                "grace": "1h",
+                "runtime": "15m",
+                "memory": "512M",
+                "queue": {"archive": {"runtime": "2h"}},
+                "class": {"Thumbnail": {"memory": 0}},
+            },
+            "reload": {"start_timeout": "5m", "canary_jobs": 20},
+            "control": {"directory": "/run/here"},
             "log": {"level": "debug", "format": "json"},
             "pool": [
-                {"queues": "critical,high", "workers": 4},
+                {"queues": "critical,high", "workers": 4, "memory": "1G"},
                 {"queues": "*,!slow"},
             ],
         },
         burst=True,
     )
     assert built == config.Config(
-        pools=(config.Pool("critical,high", 4), config.Pool("*,!slow", 1)),
+        pools=(
+            config.Pool("critical,high", 4, Limits(None, 1 << 30)),
+            config.Pool("*,!slow", 1),
+        ),
         app=AppSettings(
             url="unix:///run/x",
             namespace="a:b",
             modules=("myapp.jobs", "other"),
+            directory="/srv/current",
+            jobs_per_child=7,
+            max_jobs=1000,
+            max_age=43_200.0,
+            leftovers="leave",
+            nice=5,
+            open_files=256,
+            core_size=1 << 20,
+            rules=Rules(
+                Limits(900.0, 512 << 20),
+                {"archive": Limits(7200.0, None)},
+                {"Thumbnail": Limits(None, 0)},
+            ),
             burst=True,
             graceful_term=True,
             heartbeat=30.0,
@@ -77,6 +113,10 @@ def test_every_value_arrives_where_it_is_used():
         interval=120.0,
         log_level="debug",
         log_format="json",
+        start_timeout=300.0,
+        canary_jobs=20,
+        environment="/etc/env",
+        control="/run/here",
     )
     assert built.workers == 5
 
@@ -116,10 +156,20 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
         ("redis", "namespace", "", "must not be empty; the usual one is 'resque'"),
         ("redis", "timeout", 0, "0 must be more than nothing"),
         ("redis", "timeout", "5x", "'5x' is not a duration such as 90, 4s, 15m or 2h"),
-        ("redis", "timeout", True, "True is not a duration"),
+        ("redis", "timeout", True, "True is not a duration such as 90, 4s, 15m or 2h"),
         ("worker", "interval", -1, "-1 is negative"),
-        ("worker", "heartbeat", float("nan"), "nan must be at most 7d"),
-        ("worker", "heartbeat", float("inf"), "inf must be at most 7d"),
+        (
+            "worker",
+            "heartbeat",
+            float("nan"),
+            "nan is not a duration such as 90, 4s, 15m or 2h",
+        ),
+        (
+            "worker",
+            "heartbeat",
+            float("inf"),
+            "inf is not a duration such as 90, 4s, 15m or 2h",
+        ),
         ("worker", "heartbeat", "8d", "'8d' must be at most 7d"),
         ("app", "import", 1, "1 must be a list of names, as in ['myapp.jobs']"),
         (
@@ -149,7 +199,7 @@ def test_a_problem_names_the_key_and_the_value(section, key, value, problem):
 
 def test_a_number_too_large_for_a_float_is_too_long():
     (problem,) = problems({"worker": {"heartbeat": 10**400}})
-    assert problem.endswith("must be at most 7d")
+    assert problem.endswith("is not a duration such as 90, 4s, 15m or 2h")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +216,8 @@ def test_a_number_too_large_for_a_float_is_too_long():
             {"x": 1},
             (
                 "key 'x' stands in no section: write it below"
-                " [redis] or [app] or [worker] or [limits] or [log]"
+                " [redis] or [app] or [worker] or [limits] or [reload] or [control]"
+                " or [log]"
             ),
         ),
         (
@@ -290,11 +341,13 @@ def test_the_example_is_a_configuration_with_the_defaults(tmp_path):
 
 
 def test_the_example_has_every_key_with_a_meaning():
-    text = config.example()
+    # Behind the sections of FIELDS come samples of narrower limits, and pools.
+    text = config.example().partition("# For one queue")[0]
     for field in FIELDS:
+        _, _, rest = text.partition(f"[{field.section}]\n")
         (line,) = [
             line
-            for line in text.splitlines()
+            for line in rest.partition("\n[")[0].splitlines()
             if line.removeprefix("# ").startswith(f"{field.key} = ")
         ]
         assert line.endswith(field.meaning)
@@ -369,7 +422,7 @@ def test_what_holds_is_shown_with_every_key_and_without_the_password():
     }
     shown = config.effective(tables)
     assert shown["redis"]["url"] == "redis://me:***@h/2"
-    assert shown["app"] == {"import": ["a"]}
+    assert shown["app"] == {"import": ["a"], "directory": "", "environment": ""}
     assert shown["pool"] == [{"queues": "a", "workers": 1}]
     assert {
         (section, key)

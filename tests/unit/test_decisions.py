@@ -13,8 +13,16 @@ from resqued.core import durations, titles, wake
 from resqued.core.backoff import Backoff
 from resqued.core.escalation import Escalation, Step
 from resqued.core.lifecycle import TRANSITIONS, Event, State, Stop, step
-from resqued.core.outcome import Exit, Told, judge
-from resqued.core.payload import DIRTY_EXIT, TERM_EXCEPTION, Fault
+from resqued.core.limits import Cause
+from resqued.core.outcome import Exit, Reason, Told, judge
+from resqued.core.payload import (
+    DIRTY_EXIT,
+    JOB_TIMEOUT,
+    MEMORY_LIMIT,
+    OUT_OF_MEMORY,
+    TERM_EXCEPTION,
+    Fault,
+)
 from resqued.core.queues import parse
 
 
@@ -117,14 +125,44 @@ def test_an_unnamed_signal_is_told_by_its_number():
 
 
 def test_the_reason_for_an_ending_stands_in_the_failure():
-    fault = judge(None, Exit(-9), pid=7, reason="it was dropped")
+    dropped = Reason("it was dropped")
+    fault = judge(None, Exit(-9), pid=7, reason=dropped)
     assert fault is not None
     assert fault.error.endswith("SIGKILL (signal 9): it was dropped")
     told = Told(Fault(TERM_EXCEPTION, "SIGTERM"))
-    fault = judge(told, Exit(0), pid=7, reason="it was dropped")
+    fault = judge(told, Exit(0), pid=7, reason=dropped)
     assert fault is not None
     assert fault.error == "SIGTERM: it was dropped"
-    assert judge(Told(FAULT), Exit(0), pid=7, reason="it was dropped") == FAULT
+    assert judge(Told(FAULT), Exit(0), pid=7, reason=dropped) == FAULT
+
+
+@pytest.mark.parametrize(
+    ("cause", "name"), [(Cause.RUNTIME, JOB_TIMEOUT), (Cause.MEMORY, MEMORY_LIMIT)]
+)
+def test_what_was_exceeded_stands_in_the_failure_with_where_the_job_was(cause, name):
+    reason = Reason("too much of it", cause, ("File jobs.py, line 3",))
+    assert judge(None, Exit(-9), pid=7, reason=reason) == Fault(
+        name,
+        "too much of it; child process received unhandled signal pid 7"
+        " SIGKILL (signal 9)",
+        ("File jobs.py, line 3",),
+    )
+    # The job itself came to hear of it: its own backtrace says more.
+    told = Told(Fault(name, "SIGTERM", ("its traceback",)))
+    assert judge(told, Exit(0), pid=7, reason=reason) == Fault(
+        name, "too much of it", ("its traceback",)
+    )
+
+
+def test_a_kill_by_the_kernel_for_want_of_memory_is_told_apart():
+    fault = judge(None, Exit(-9), pid=7, out_of_memory=True)
+    assert fault is not None
+    assert fault.exception == OUT_OF_MEMORY
+    assert fault.error.endswith("SIGKILL (signal 9): the kernel was out of memory")
+    for how in (Exit(-11), Exit(1)):
+        fault = judge(None, how, pid=7, out_of_memory=True)
+        assert fault is not None
+        assert fault.exception == DIRTY_EXIT
 
 
 @given(

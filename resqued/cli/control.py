@@ -1,0 +1,258 @@
+"""What people tell a running master: pause, resume, scale, drain, reload, kill, stack.
+
+Each goes through the control socket and is answered by the master, so that what is
+printed has happened. Every order is logged there, with who sent it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from resqued import asking
+from resqued.asking import Address
+from resqued.cli import masters
+from resqued.cli.masters import job_in_words, master_options
+from resqued.cli.options import Duration, confirm, yes_option
+from resqued.cli.table import show_line
+from resqued.cli.text import clip, number_of
+from resqued.core.durations import show_seconds
+from resqued.errors import ControlError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PAUSE_EXAMPLES = """
+\b
+Examples:
+  resqued pause
+  resqued resume --pid 4711
+"""
+SCALE_EXAMPLES = """
+\b
+Examples:
+  resqued scale 8
+  resqued scale +2
+  resqued scale -1
+  resqued scale critical,high -1
+  resqued scale '*' -- -1
+"""
+RELOAD_EXAMPLES = """
+\b
+Examples:
+  resqued reload
+  resqued reload --wait && echo the new code is on
+"""
+DRAIN_EXAMPLES = """
+\b
+Examples:
+  resqued drain --wait
+  resqued resume
+"""
+KILL_EXAMPLES = """
+\b
+Examples:
+  resqued kill 4713
+  resqued kill web1:4711:critical,high
+  resqued kill --older-than 10m
+"""
+STACK_EXAMPLES = """
+\b
+Examples:
+  resqued stack 4711
+  resqued stack web1:4711:critical,high
+"""
+_COUNT = re.compile(r"[+-]?[0-9]{1,9}")
+# More than fits a question.
+_MOST_NAMED = 5
+
+
+def _wait_option(text: str) -> Callable[[F], F]:
+    return click.option("--wait", is_flag=True, help=text)
+
+
+@click.command(epilog=PAUSE_EXAMPLES)
+@master_options
+def pause(config_file: str | None, pid: int | None) -> None:
+    """Have the workers of this host take no new jobs.
+
+    Running jobs go on. As SIGUSR2 to the master does.
+    """
+    address = masters.one_of(config_file, pid)
+    asking.ask(address, "pause")
+    show_line(f"master {address.pid} is paused; `resqued resume` has it go on")
+
+
+@click.command(epilog=PAUSE_EXAMPLES)
+@master_options
+def resume(config_file: str | None, pid: int | None) -> None:
+    """Have the workers of this host take jobs again, after pause or drain."""
+    address = masters.one_of(config_file, pid)
+    asking.ask(address, "resume")
+    show_line(f"master {address.pid} takes jobs")
+
+
+# An option that is not known is an argument: -1 is meant to be one.
+@click.command(epilog=SCALE_EXAMPLES, context_settings={"ignore_unknown_options": True})
+@click.argument("queues", nargs=-1, metavar="[QUEUES]")
+@click.argument("count", metavar="N|+N|-N")
+@master_options
+def scale(
+    queues: tuple[str, ...], count: str, config_file: str | None, pid: int | None
+) -> None:
+    """Have N workers, or N more, or N fewer, until the next reload or restart.
+
+    QUEUES is the queue list of the pool that is meant, as `resqued status` shows
+    it; a master with one pool needs none. Who is to go finishes its job first.
+    """
+    for word in queues:
+        if word.startswith("-"):
+            raise click.NoSuchOption(word)
+    if len(queues) > 1:
+        raise click.UsageError(
+            "One queue list only, with commas and no spaces, and quoted if it has a *."
+        )
+    if not _COUNT.fullmatch(count):
+        raise click.UsageError(f"{count!r} is not N, +N or -N, such as 4, +1 or -1.")
+    address = masters.one_of(config_file, pid)
+    found = asking.ask(
+        address, "scale", queues=queues[0] if queues else None, workers=count
+    )
+    wanted = number_of(found["workers"], "worker")
+    show_line(f"{found['queues']}: {wanted}, before {found['before']}")
+
+
+@click.command(epilog=DRAIN_EXAMPLES)
+@_wait_option("Return when no job runs any more.")
+@master_options
+def drain(wait: bool, config_file: str | None, pid: int | None) -> None:
+    """Take no new jobs, and see the running ones to their end.
+
+    The master and its workers stay, paused: `resqued resume` has them go on.
+    """
+    address = masters.one_of(config_file, pid)
+    if wait:
+        found = asking.ask(address, "drain", waits=True, wait=True)
+        show_line(f"master {address.pid} is paused, and no job runs")
+        return
+    asking.ask(address, "drain")
+    found = asking.ask(address, "status")
+    busy = sum(worker["child"] is not None for worker in found["workers"])
+    run = "runs" if busy == 1 else "run"
+    show_line(f"master {address.pid} is paused; {number_of(busy, 'job')} still {run}")
+
+
+@click.command(epilog=RELOAD_EXAMPLES)
+@_wait_option("Return when every worker is of the new generation; 1 if that failed.")
+@click.option(
+    "--master",
+    "with_master",
+    is_flag=True,
+    help="Replace the master's own program first, in place; waits.",
+)
+@master_options
+def reload(
+    wait: bool, with_master: bool, config_file: str | None, pid: int | None
+) -> None:
+    """Read the configuration anew, import the application anew, replace the workers.
+
+    Running jobs finish in their old workers. If the new generation cannot start,
+    the old one goes on untouched. Without --wait the same as SIGHUP.
+
+    --master is for a new version of resqued, or of Python: after a dry run of it the
+    master becomes that, with the same pid and the same workers. No job is disturbed.
+    """
+    address = masters.one_of(config_file, pid)
+    if not (wait or with_master):
+        number = asking.ask(address, "reload")["generation"]
+        show_line(
+            f"master {address.pid} starts generation {number};"
+            " `resqued status` says what came of it"
+        )
+        return
+    # What is refused here is the reload itself: the old generation goes on.
+    found = asking.ask(address, "reload", waits=True, wait=True, master=with_master)
+    program = "runs its new program and " if with_master else ""
+    show_line(
+        f"master {address.pid} {program}has moved to generation {found['generation']}"
+    )
+
+
+@click.command(epilog=STACK_EXAMPLES)
+@click.argument("worker", metavar="WORKER|PID")
+@master_options
+def stack(worker: str, config_file: str | None, pid: int | None) -> None:
+    """Print the Python stacks of the job that a worker runs, of all its threads.
+
+    WORKER is an id as `resqued status` shows it; or say the pid of the worker or
+    of its child. The job goes on. It need not cooperate: a call into C that does
+    not return is shown as well.
+    """
+    address = masters.with_worker(config_file, pid, worker)
+    found = asking.ask(address, "stack", who=worker)
+    show_line(f"child {found['child']} of worker {found['worker']}:")
+    for line in found["stack"]:
+        show_line(line)
+
+
+# Ending jobs
+
+
+@click.command(epilog=KILL_EXAMPLES)
+@click.argument("worker", metavar="WORKER|PID", required=False)
+@click.option(
+    "--older-than",
+    metavar="TIME",
+    type=Duration(),
+    help="End every job that has run for longer, such as 90s, 10m or 2h.",
+)
+@yes_option
+@master_options
+def kill(
+    worker: str | None,
+    older_than: float | None,
+    yes: bool,
+    config_file: str | None,
+    pid: int | None,
+) -> None:
+    """End the job that a worker runs, or all that have run for too long.
+
+    WORKER is an id as `resqued status` shows it; or say the pid of the worker or
+    of its child. The job gets SIGTERM, and SIGKILL after the grace, with all that
+    came of it; it is recorded as failed, with who ended it. The worker goes on.
+    Asks first if more than one job is to end.
+    """
+    if (worker is None) == (older_than is None):
+        raise click.UsageError("Name a worker, or say --older-than TIME.")
+    if worker is not None:
+        address = masters.with_worker(config_file, pid, worker)
+        ended = asking.ask(address, "kill", who=worker)["ended"]
+    else:
+        assert older_than is not None, "one of both is given"
+        address = masters.one_of(config_file, pid)
+        ended = _kill_older(address, older_than, yes=yes)
+    for each in ended:
+        show_line(
+            f"ending {job_in_words(each)} (worker {each['id']}, child {each['child']})"
+        )
+
+
+def _kill_older(address: Address, age: float, *, yes: bool) -> list[dict[str, Any]]:
+    """End what is shown to be so old, and nothing that has become so meanwhile."""
+    workers = asking.ask(address, "status")["workers"]
+    old = [w for w in workers if w["child"] is not None and w["since"] > age]
+    if not old:
+        show_line(f"no job has run for longer than {show_seconds(age)}")
+        return []
+    if len(old) > 1:
+        names = "; ".join(map(job_in_words, old[:_MOST_NAMED]))
+        more = "; …" if len(old) > _MOST_NAMED else ""
+        confirm(f"End {len(old)} jobs ({clip(names, 400)}{more})?", yes=yes)
+    children = [worker["child"] for worker in old]
+    found = asking.ask(address, "kill", older=age, children=children)["ended"]
+    if not found:
+        raise ControlError("the jobs had ended by themselves meanwhile")
+    ended: list[dict[str, Any]] = found
+    return ended

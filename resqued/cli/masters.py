@@ -1,0 +1,228 @@
+"""Which master a command is for, and how the pool of one is shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import click
+
+from resqued import asking, config
+from resqued.asking import Address
+from resqued.cli.table import Column, show_line, show_table
+from resqued.cli.text import duration, number_of
+from resqued.core.durations import show_seconds, show_size
+from resqued.errors import ConfigError, ControlError, NoMasterError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PHASES = {
+    "running": "green",
+    "waiting": "dim",
+    "starting": "yellow",
+    "settling": "yellow",
+    "stopping": "yellow",
+}
+COLUMNS = (
+    Column("WORKER"),
+    Column("GEN", is_number=True),
+    Column("PHASE", styles=PHASES),
+    Column("FOR", is_number=True),
+    Column("DONE", is_number=True),
+    Column("FAILED", is_number=True),
+    Column("QUEUE"),
+    Column("JOB", may_be_cut=True),
+    Column("LIMITS"),
+)
+
+
+def master_options(function: F) -> F:
+    """Add --pid and --config: which master is meant, and where its socket is."""
+    for option in (
+        click.option(
+            "-c",
+            "--config",
+            "config_file",
+            metavar="FILE",
+            help="Configuration in TOML [RESQUED_CONFIG].",
+        ),
+        click.option(
+            "--pid",
+            type=click.IntRange(min=1),
+            metavar="PID",
+            help="The master that is meant, if several run here.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def all_of(config_file: str | None, pid: int | None = None) -> list[Address]:
+    """Return the masters of this host, or the one of a pid if that is given.
+
+    A configuration that cannot be read keeps nobody from a master that is found
+    where masters usually are; if none is, it is told of.
+    """
+    configured, problem = _configured(config_file)
+    found = asking.masters(asking.places(configured, os.environ))
+    if not found and problem is not None:
+        raise problem
+    return [address for address in found if pid in (None, address.pid)]
+
+
+def _configured(config_file: str | None) -> tuple[str, ConfigError | None]:
+    """Return the directory that the configuration names, whatever else is in it."""
+    path = config.file_in_use(config_file, os.environ)
+    if path is None:
+        return "", None
+    try:
+        table = config.load(path).get("control", {})
+    except ConfigError as error:
+        return "", error
+    named = table.get("directory", "") if isinstance(table, dict) else ""
+    return (named, None) if isinstance(named, str) else ("", None)
+
+
+def one_of(config_file: str | None, pid: int | None) -> Address:
+    """Return the master that is meant; raise if there is none, or more than one."""
+    found = all_of(config_file, pid)
+    if not found:
+        raise missing(config_file, pid)
+    if len(found) > 1:
+        raise click.UsageError(
+            f"Several masters run here, so name one with --pid: {_listed(found)}"
+        )
+    return found[0]
+
+
+def with_worker(config_file: str | None, pid: int | None, who: str) -> Address:
+    """Return the master that is meant, be it by naming one of its workers."""
+    found = all_of(config_file, pid)
+    if len(found) < 2:
+        return one_of(config_file, pid)
+    for address in found:
+        with suppress(ControlError):
+            for worker in asking.ask(address, "status")["workers"]:
+                if who in map(str, (worker["id"], worker["pid"], worker["child"])):
+                    return address
+    raise ControlError(
+        f"{who} is no worker of any master here, and no child of one;"
+        " `resqued top` lists them"
+    )
+
+
+def missing(config_file: str | None, pid: int | None = None) -> NoMasterError:
+    """Return the error that says where no master was found."""
+    named, _ = _configured(config_file)
+    looked_at = asking.places(named, os.environ)
+    if pid is not None and (others := asking.masters(looked_at)):
+        return NoMasterError(
+            f"no master has the pid {pid}; those that run here: {_listed(others)}"
+        )
+    message = f"no master runs here: there is no socket of one in {looked_at[0]}"
+    for place in looked_at[1:]:
+        message += f" or {place}"
+    for place, owner in asking.owners_of_closed(looked_at).items():
+        message += f"; {place} {asking.belongs_to(owner)}"
+    return NoMasterError(message)
+
+
+def are_hidden(config_file: str | None) -> bool:
+    """Say whether there may be masters where this user cannot look."""
+    named, _ = _configured(config_file)
+    return bool(asking.owners_of_closed(asking.places(named, os.environ)))
+
+
+def _listed(found: Sequence[Address]) -> str:
+    return ", ".join(f"{address.pid} ({_pools_of(address)})" for address in found)
+
+
+def _pools_of(address: Address) -> str:
+    try:
+        return show_pools(asking.ask(address, "status")["pools"])
+    except NoMasterError:
+        return "does not answer"
+    except ControlError:
+        return "is somebody else's"
+
+
+# Showing
+
+
+def show_pools(pools: Mapping[str, int]) -> str:
+    """Return queue lists with how many workers each is to have."""
+    return "; ".join(f"{queues}: {count}" for queues, count in pools.items())
+
+
+def headlines(status: Mapping[str, Any]) -> list[str]:
+    """Return what there is to say of a master, but for its workers."""
+    if "error" in status:
+        return [status["error"]]
+    workers = status["workers"]
+    busy = sum(worker["phase"] == "running" for worker in workers)
+    wanted = sum(status["pools"].values())
+    words = [
+        f"master {status['pid']} {status['state']}",
+        *(["paused"] if status["is_paused"] else []),
+        f"generation {status['generation']}",
+        *(["reloading"] if status["is_reloading"] else []),
+        f"up {duration(status['since'])}",
+        f"{len(workers)} of {number_of(wanted, 'worker')}, {busy} busy",
+        show_pools(status["pools"]),
+    ]
+    lines = [", ".join(words[:-1]) + f" ({words[-1]})"]
+    last = status["last_reload"]
+    if last and last["error"]:
+        lines.append(
+            f"reload to generation {last['generation']} failed: {last['error']}"
+        )
+    return lines
+
+
+def show_master(status: Mapping[str, Any]) -> None:
+    """Print a master with its workers."""
+    for line in headlines(status):
+        show_line(line)
+    if "error" not in status:
+        show_table(COLUMNS, [_row(w) for w in status["workers"]], empty="no workers")
+
+
+def _row(worker: Mapping[str, Any]) -> tuple[object, ...]:
+    job = worker["job"] or {}
+    return (
+        worker["id"] or "-",
+        worker["generation"],
+        phase(worker),
+        duration(worker["since"]),
+        worker["done"],
+        worker["failed"],
+        job.get("queue", ""),
+        job.get("class", ""),
+        show_limits(worker.get("limits")),
+    )
+
+
+def phase(worker: Mapping[str, Any]) -> str:
+    """Return the step that a worker is at, and whether it is its last."""
+    return f"{worker['phase']}{', quits' if worker['quits'] else ''}"
+
+
+def show_limits(limits: Mapping[str, Any] | None) -> str:
+    """Return the limits of a job: time and memory, as far as it has any."""
+    if limits is None:
+        return ""
+    runtime, memory = limits["runtime"], limits["memory"]
+    parts = [
+        show_seconds(runtime) if runtime else "",
+        show_size(memory) if memory else "",
+    ]
+    return ", ".join(filter(None, parts)) or "none"
+
+
+def job_in_words(worker: Mapping[str, Any]) -> str:
+    """Return what a worker runs, where, and for how long."""
+    job = worker["job"]
+    what = f"{job['class']} of queue {job['queue']}" if job else "a job"
+    return f"{what}, for {show_seconds(worker['since'])}"

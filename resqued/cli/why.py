@@ -1,0 +1,107 @@
+"""`resqued why`: what keeps the jobs of a queue, or of a class, from running.
+
+cli.scene gathers the facts, core.why judges them, this shows the findings.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from resqued.cli.completion import queue_names
+from resqued.cli.options import app_option, json_option, redis_options, tables
+from resqued.cli.scene import Question, Scene
+from resqued.cli.table import show_json, show_line
+from resqued.cli.text import number_of
+from resqued.client import Client
+from resqued.config import build
+from resqued.core.evidence import Facts
+from resqued.core.why import explain
+
+EXAMPLES = """
+\b
+Examples:
+  resqued why critical
+  resqued why myapp.jobs.Mail
+  resqued why myapp.jobs.Mail --queue critical --json
+"""
+# A second's work, where payloads are small.
+DEPTH = 1_000_000
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("name", shell_complete=queue_names)
+@click.option("-q", "--queue", metavar="QUEUE", help="NAME is a class in this queue.")
+@click.option(
+    "--depth",
+    type=click.IntRange(min=1),
+    default=DEPTH,
+    show_default=True,
+    help="How many jobs to look at for a class, in all queues.",
+)
+@app_option
+@click.option("--no-import", is_flag=True, help="Do not import the application.")
+@json_option
+@redis_options
+def why(
+    name: str,
+    queue: str | None,
+    depth: int,
+    modules: tuple[str, ...],
+    no_import: bool,
+    as_json: bool,
+    url: str | None,
+    namespace: str | None,
+    config_file: str | None,
+) -> None:
+    """Say why the jobs of queue or class NAME do not run.
+
+    Nothing is changed. For a class the application is imported, in a process of
+    its own, to see whether it is there.
+    """
+    config = build(
+        tables(
+            config_file,
+            redis={"url": url, "namespace": namespace},
+            app={"import": list(modules) or None},
+        )
+    )
+    app = config.app
+    link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
+    with closing(link) as client:
+        scene = Scene(client, config, is_import_allowed=not no_import)
+        answers = list(scene.answers(Question(name, queue, depth)))
+    if as_json:
+        show_json([_as_dict(facts) for facts in answers])
+        return
+    for facts in answers:
+        show_line(_heading(facts))
+        for finding in explain(facts):
+            way_out = f"; {finding.way_out}" if finding.way_out else ""
+            show_line(f"  {finding.kind}: {finding.text}{way_out}")
+
+
+def _heading(facts: Facts) -> str:
+    count = len(facts.serving)
+    serving = f"{number_of(count, 'worker')} {'serves' if count == 1 else 'serve'} it"
+    search = facts.search
+    where = ""
+    if search is not None and search.ahead is not None:
+        where = f"; {search.class_name} has {search.ahead} ahead"
+    return f"queue {facts.queue}: {number_of(facts.size, 'job')}{where}; {serving}"
+
+
+def _as_dict(facts: Facts) -> dict[str, Any]:
+    search = facts.search
+    return {
+        "queue": facts.queue,
+        "namespace": facts.namespace,
+        "size": facts.size,
+        "class": facts.class_name or None,
+        "ahead": search.ahead if search else None,
+        "serving": [worker.worker_id for worker in facts.serving],
+        "findings": [asdict(finding) for finding in explain(facts)],
+    }

@@ -1,0 +1,62 @@
+"""What `resqued doctor` makes of what it has seen: facts in, findings out.
+
+checkup_server, checkup_application and checkup_machine judge one part each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+# As many names as a line has room for.
+NAMED = 5
+
+
+class Verdict(Enum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+    UNCHECKED = "not checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was checked, how it came out, and what to do about it."""
+
+    check: str
+    verdict: Verdict
+    text: str
+    way_out: str = ""
+
+
+def ok(check: str, text: str) -> Finding:
+    """Return that all is well."""
+    return Finding(check, Verdict.OK, text)
+
+
+def warning(check: str, text: str, way_out: str) -> Finding:
+    """Return what works, but not as well as it could, or not for long."""
+    return Finding(check, Verdict.WARNING, text, way_out)
+
+
+def problem(check: str, text: str, way_out: str) -> Finding:
+    """Return what keeps the whole from working, or loses jobs."""
+    return Finding(check, Verdict.PROBLEM, text, way_out)
+
+
+def unchecked(check: str, reason: str) -> Finding:
+    """Return that a check could not be made, and why."""
+    return Finding(check, Verdict.UNCHECKED, reason)
+
+
+def listed(names: tuple[str, ...] | list[str]) -> str:
+    """Return the first of many names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,90 @@
+"""What a worker shows of itself: on its board, in its title, and in the log.
+
+Runs in the worker. The board is for the master, which asks how long a step takes;
+the title is for people with `ps`; each end of a job is a line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from structlog.typing import FilteringBoundLogger
+
+from resqued import process
+from resqued.board import Board, Phase, Status, Tally
+from resqued.core import payload, titles
+from resqued.core.payload import Fault, Held
+from resqued.running import Running
+
+# More of a message is for the failure entry.
+MOST_OF_ERROR = 500
+
+
+class Display:
+    """What is to be seen of one worker."""
+
+    def __init__(
+        self,
+        board: Board,
+        generation: int,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._board = board
+        self._generation = generation
+        self._log = log
+        self._is_verbose = log.is_enabled_for(logging.INFO)
+        self._status = Status()
+        self._tally = Tally()
+        board.take_stacks()
+
+    @property
+    def done(self) -> int:
+        """How many runs have ended."""
+        return self._tally.done
+
+    def phase(self, phase: Phase, job: Running | None = None) -> None:
+        """Show a step that begins now."""
+        pid, began = (job.pid, job.began) if job else (0, 0)
+        self._status = Status(phase, pid, time.monotonic(), began)
+        self._board.write(self._status)
+
+    def progress(self) -> None:
+        """Show that the loop turns, whatever it waits for."""
+        self.phase(self._status.phase)
+
+    def idle(self, queues: tuple[str, ...], *, is_paused: bool) -> None:
+        """Show that there is no job on these queues, or that none is wanted."""
+        self.phase(Phase.WAITING)
+        title = titles.paused() if is_paused else titles.waiting(queues)
+        process.set_title(title)
+
+    def busy(self, job: Running) -> None:
+        """Show that a child has a job."""
+        process.set_title(titles.forked(job.pid, time.time()))
+        self.phase(Phase.RUNNING, job)
+
+    def quitting(self, job: Running) -> None:
+        """Show that this worker only waits for the job in hand."""
+        process.set_title(titles.quitting(job.pid, self._generation))
+
+    def ended(self, held: Held, fault: Fault | None) -> None:
+        """Show how a job ended; a good end is no news to those who want none."""
+        done, failed = self._tally
+        self._tally = Tally(done + 1, failed + (fault is not None))
+        self._board.count(self._tally)
+        if fault is None and not self._is_verbose:
+            return
+        about = {
+            "queue": held.queue,
+            "job_class": payload.class_of(held.payload),
+            # The status dates from the start of the job.
+            "seconds": round(time.monotonic() - self._status.since, 3),
+        }
+        if fault is None:
+            self._log.info("job_performed", **about)
+        else:
+            error = fault.error[:MOST_OF_ERROR]
+            self._log.warning(
+                "job_failed", **about, exception=fault.exception, error=error
+            )

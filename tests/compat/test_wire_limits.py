@@ -1,0 +1,50 @@
+"""What limits write, and what a job leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+import redis as redis_py
+
+from tests.compat.wire import Site, deviates
+
+OVER = b'{"class":"Hold","args":[1],"limits":{"runtime":0.2}}'
+
+
+@pytest.fixture
+def site(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Site:
+    return Site(redis, redis_url, tmp_path)
+
+
+@deviates("limits", "limits-key")
+def test_a_job_with_a_limit_of_its_own_is_ended_and_keeps_its_bytes(site: Site) -> None:
+    site.push("default", OVER)
+    site.work("default")
+    (entry,) = site.redis.lrange("resque:failed", 0, -1)
+    failure = json.loads(entry)
+    assert OVER in entry
+    assert failure["exception"] == "JobTimeout"
+    assert failure["error"].startswith("runtime limit of 0.2s exceeded after ")
+    # As in Ruby: what is retried is the job, and no further key.
+    site.client.failures.retry(site.client.failures.page()[0])
+    (again,) = site.redis.lrange("resque:queue:default", 0, -1)
+    assert again == b'{"class":"Hold","args":[1]}'
+
+
+@deviates("leftovers")
+@pytest.mark.parametrize("policy", ["kill", "leave"])
+def test_what_a_job_has_left_behind_is_killed_or_left(site: Site, policy: str) -> None:
+    site.push("default", b'{"class":"LeaveBehind","args":[]}')
+    with site.daemon(*site.configure(f'[worker]\nleftovers = "{policy}"\n')):
+        site.wait_for("resque:stat:processed", b"1")
+        pid = int((site.folder / "left").read_text())
+        is_left = psutil.pid_exists(pid)
+        if is_left:
+            os.kill(pid, signal.SIGKILL)
+    assert is_left is (policy == "leave")
+    assert site.redis.get("resque:stat:failed") is None

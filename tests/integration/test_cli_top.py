@@ -1,0 +1,163 @@
+"""`resqued top`: one look, and the live view on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+import resqued
+from tests.support.cli import RESQUED, Run, rows
+from tests.support.daemon import Daemon, clean_environment
+from tests.support.pool import pool
+from tests.support.wait import scaled, wait_until
+
+ENTER, LEAVE, SHOW_CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
+
+
+@pytest.fixture
+def daemon(
+    redis_url: str,
+    redis: redis_py.Redis,
+    client: resqued.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Daemon]:
+    """A pool of two, one of which runs a job that is limited."""
+    limits = '[limits]\nruntime = "2h"\nmemory = "1G"\n'
+    with pool(redis_url, tmp_path, workers=2, config=limits) as running:
+        monkeypatch.setenv("RUNTIME_DIRECTORY", str(running.runtime_directory))
+        running.wait_for_event("master_ready")
+        client.enqueue_to("default", "Nap", 300)
+        assert redis.blpop("started", scaled(30))
+        yield running
+        if running.is_running():
+            running.signal(signal.SIGTERM)
+            running.wait()
+
+
+def test_one_look_where_there_is_no_terminal(run: Run, daemon: Daemon) -> None:
+    wait_until(lambda: "Nap" in run("top").stdout)
+    head, titles, busy, idle = rows(run("top"))
+    assert head[0].startswith(f"master {daemon.pid} running, generation 1, up ")
+    assert titles == [
+        *("PID", "GEN", "PHASE", "CPU %", "MEMORY", "OF", "TIME", "OF"),
+        *("QUEUE", "JOB"),
+    ]
+    pids = {int(busy[0]), int(idle[0])}
+    assert pids == set(daemon.workers())
+    assert busy[1:3] == ["1", "running"]
+    assert busy[5:] == ["1 GB", busy[6], "2h00m", "default", "Nap"]
+    assert idle[2] == "waiting"
+
+
+def test_json_has_all_of_it(run: Run, daemon: Daemon) -> None:
+    wait_until(lambda: "Nap" in run("top").stdout)
+    (status,) = json.loads(run("top", "--json").stdout)
+    assert status["pid"] == daemon.pid
+    (busy,) = [w for w in status["workers"] if w["child"]]
+    assert busy["job"] == {"queue": "default", "class": "Nap"}
+    assert busy["limits"] == {"runtime": 7200, "memory": 1 << 30}
+    assert busy["memory"] > 0
+    assert busy["cpu"] >= 0
+    assert run("top", "--json", "--pid", str(daemon.pid)).exit_code == 0
+
+
+class Terminal:
+    """A command on a terminal of its own, and what it has written there."""
+
+    def __init__(self, *args: str) -> None:
+        self._ours, self._theirs = pty.openpty()
+        self._before = termios.tcgetattr(self._theirs)
+        self.shown = ""
+        self.process = subprocess.Popen(
+            [*RESQUED, *args],
+            stdin=self._theirs,
+            stdout=self._theirs,
+            stderr=self._theirs,
+            env={**clean_environment(), "TERM": "xterm", "COLUMNS": "140"},
+        )
+
+    def read(self) -> str:
+        """Return all that there is to see up to now."""
+        while select.select([self._ours], [], [], 0)[0]:
+            self.shown += os.read(self._ours, 65536).decode()
+        return self.shown
+
+    def strike(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def is_clean(self) -> bool:
+        """Say whether the terminal is as it was, and so is what stood there."""
+        shown = self.read()
+        is_left = shown.rfind(LEAVE) > shown.rfind(ENTER) >= 0
+        return (
+            is_left
+            and shown.rstrip().endswith((SHOW_CURSOR, LEAVE))
+            and SHOW_CURSOR in shown
+            and termios.tcgetattr(self._theirs) == self._before
+        )
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+
+@contextmanager
+def live(*args: str) -> Iterator[Terminal]:
+    terminal = Terminal("top", *args)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("way", ["q", "Ctrl-C"])
+def test_the_live_view_leaves_a_clean_terminal(daemon: Daemon, way: str) -> None:
+    with live("--interval", "0.2") as terminal:
+        wait_until(lambda: "Nap" in terminal.read(), what="the job")
+        # It goes on looking, and takes no notice of other keys.
+        seen = terminal.shown.count("master ")
+        terminal.strike("x")
+        wait_until(lambda: terminal.read().count("master ") > seen + 1)
+        assert terminal.process.poll() is None
+        assert f"master {daemon.pid} running" in terminal.shown
+        if way == "q":
+            terminal.strike("q")
+        else:
+            terminal.process.send_signal(signal.SIGINT)
+        wait_until(lambda: terminal.read() and terminal.process.poll() is not None)
+        assert terminal.process.returncode == 0
+        assert terminal.is_clean(), terminal.shown[-200:]
+
+
+def test_the_live_view_outlives_the_master(daemon: Daemon) -> None:
+    with live("--interval", "0.2") as terminal:
+        wait_until(lambda: "Nap" in terminal.read(), what="the job")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+        wait_until(lambda: "no master runs here any more" in terminal.read())
+        terminal.strike("q")
+        wait_until(lambda: terminal.read() and terminal.process.poll() is not None)
+        assert terminal.process.returncode == 0
+        assert terminal.is_clean(), terminal.shown[-200:]
+
+
+@pytest.mark.parametrize("value", ["0", "-1s", "x", "nan", "2h"])
+def test_an_interval_is_a_time(run: Run, value: str) -> None:
+    result = run("top", "--interval", value, fails=SystemExit)
+    assert result.exit_code == 2
+    assert "Invalid value for '--interval'" in result.output

@@ -1,0 +1,311 @@
+"""Limits of run time and memory: whatever a job does, it is over in time, and told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis as redis_py
+
+import resqued
+from resqued.board import Board, Phase, Status
+from resqued.channel import Channel
+from resqued.core import queues
+from resqued.slot import WorkerHandle
+from tests.support.daemon import Daemon
+from tests.support.pool import count, failures, pool
+from tests.support.stuck_jobs import WAYS, grow, stuck
+from tests.support.wait import scaled, wait_until
+
+MB = 1 << 20
+RUNTIME, GRACE = 0.5, 0.5
+SHORT = f"[limits]\nruntime = '{RUNTIME}s'\ngrace = '{GRACE}s'\n"
+# What the exception that is raised in a job gets it out of.
+INTERRUPTED = {"sleeps", "loops", "deadlocks", "is_stopped"}
+INTERRUPTED |= {"waits_for_a_reply", "waits_for_a_program"}
+# Beyond limit and grace, on a machine with nothing else to do.
+SLACK = 1.0
+
+
+def stuck_pool(url: str, tmp_path: Path, *args: str, **options: Any) -> Daemon:
+    return pool(url, tmp_path, "-a", "tests.support.stuck_jobs", *args, **options)
+
+
+def beginning(client: redis_py.Redis) -> tuple[float, list[int]]:
+    """Return when the next job began, and its processes."""
+    _, told = wait_until(lambda: client.blpop(["began"], 1), what="a job to begin")
+    at, *pids = told.decode().split()
+    return float(at), [int(pid) for pid in pids]
+
+
+def is_gone(pid: int) -> bool:
+    """Say whether a process is dead; who is a zombie is."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def failure(client: redis_py.Redis, *, number: int = 1) -> dict[str, Any]:
+    """Return the last failure entry, once there are that many."""
+    wait_until(lambda: len(failures(client)) >= number, what=f"{number} failures")
+    assert len(failures(client)) == number
+    return failures(client)[-1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whatever_a_job_is_stuck_in_it_is_dead_in_time_and_says_where_it_was(
+    way: str, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    client = resqued.Client(redis_url)
+    with stuck_pool(redis_url, tmp_path, config=SHORT) as running:
+        running.wait_for_event("master_ready")
+        client.enqueue_to("default", "Stuck", way)
+        began, pids = beginning(redis)
+        left = began + scaled(10 * (RUNTIME + GRACE + SLACK)) - time.monotonic()
+        wait_until(
+            lambda: all(map(is_gone, pids)), deadline=left, what="the end of the tree"
+        )
+        took = time.monotonic() - began
+        entry = failure(redis)
+        # The worker is free for others.
+        client.enqueue_to("default", "Run", 1)
+        wait_until(lambda: redis.llen("runs") == 1, what="the next job")
+        assert running.events("worker_died") == []
+    print(f"{way:20} {took:5.2f} s  {entry['exception']}: {entry['error']}")
+    print("\n".join(entry["backtrace"]))
+    assert took >= RUNTIME
+    assert entry["exception"] == "JobTimeout"
+    assert "runtime limit of 0.5s exceeded after " in entry["error"]
+    assert "CPU " in entry["error"]
+    assert "peak memory " in entry["error"]
+    assert (count(redis, "processed"), count(redis, "failed")) == (2, 1)
+    # Those that can be interrupted leave by themselves, if the machine lets them.
+    assert "SIGKILL" in entry["error"] or way in INTERRUPTED
+    backtrace = "\n".join(entry["backtrace"])
+    assert ("no stack" in entry["error"]) == (way == "masks_signals")
+    assert (way in backtrace) == (way != "masks_signals")
+    assert "worker.py" not in backtrace
+
+
+def test_a_job_cleans_up_when_its_time_is_up(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    # Time enough on a busy machine, too: this one is not to be killed.
+    with stuck_pool(redis_url, tmp_path, config="[limits]\nruntime = '500ms'\n"):
+        resqued.Client(redis_url).enqueue_to("default", "CleansUp")
+        entry = failure(redis)
+    assert redis.lrange("cleaned", 0, -1) == [b"JobTimeout"]
+    assert entry["exception"] == "JobTimeout"
+    assert "SIGKILL" not in entry["error"]
+
+
+def test_what_a_job_makes_of_its_time_being_up_counts(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    client = resqued.Client(redis_url)
+    with stuck_pool(redis_url, tmp_path, config=SHORT) as running:
+        client.enqueue_to("default", "Returns")
+        client.enqueue_to("default", "RaisesAnother")
+        entry = failure(redis)
+        assert len(running.events("limit_exceeded")) == 2
+    assert (count(redis, "processed"), count(redis, "failed")) == (2, 1)
+    assert (entry["exception"], entry["error"]) == ("RuntimeError", "no result")
+
+
+# Each limit is another number of seconds, so that its failure tells which one it was.
+PRECEDENCE = """
+[[pool]]
+queues = "default"
+workers = 1
+runtime = "500ms"
+
+[[pool]]
+queues = "narrow"
+workers = 1
+runtime = "500ms"
+
+[[pool]]
+queues = "other"
+workers = 1
+
+[limits]
+runtime = "600ms"
+grace = "500ms"
+
+[limits.queue.narrow]
+runtime = "400ms"
+
+[limits.class.Stuck]
+runtime = "200ms"
+"""
+
+
+def test_the_most_specific_limit_is_the_one_that_counts(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    expected = {
+        "payload": "0.1s",
+        "class": "0.2s",
+        "declared": "0.3s",
+        "queue": "0.4s",
+        "pool": "0.5s",
+        "default": "0.6s",
+    }
+    client = resqued.Client(redis_url)
+    client.enqueue_to("narrow", stuck.limited(timeout="100ms"), "payload")
+    client.enqueue_to("narrow", "Stuck", "class")
+    client.enqueue_to("narrow", "Declared", "declared")
+    client.enqueue_to("narrow", "Undeclared", "queue")
+    client.enqueue_to("default", "Undeclared", "pool")
+    client.enqueue_to("other", "Undeclared", "default")
+    file = tmp_path / "resqued.toml"
+    file.write_text(PRECEDENCE)
+    with Daemon(
+        *("-a", "tests.support.jobs", "-a", "tests.support.stuck_jobs"),
+        *("-r", redis_url, "-c", str(file)),
+        cwd=tmp_path,
+        env={"TEST_REDIS_URL": redis_url},
+    ):
+        wait_until(lambda: len(failures(redis)) == 6, what="six failures")
+    found = {
+        entry["payload"]["args"][0]: entry["error"].split()[3]
+        for entry in failures(redis)
+    }
+    assert found == expected
+
+
+# On a machine with nothing else to do it has at most 400 MB; see docs/reliability.md.
+LIMIT, TOO_MUCH = 200 * MB, 1000 * MB
+SMALL = "[limits]\nmemory = '200M'\ngrace = '2s'\n"
+
+
+def filled(tmp_path: Path) -> int:
+    """Return how many bytes the processes of a job had written when it ended."""
+    return sum(int(path.read_text() or 0) for path in tmp_path.glob("filled-*"))
+
+
+@pytest.mark.parametrize(
+    ("job", "args"),
+    [("Grow", ()), ("GrowOn", ()), ("GrowBelow", ()), ("GrowTogether", (4,))],
+)
+def test_a_job_that_grows_is_ended_before_it_has_many_times_its_limit(
+    job: str, args: Any, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with stuck_pool(redis_url, tmp_path, config=SMALL) as running:
+        running.wait_for_event("master_ready")
+        resqued.Client(redis_url).enqueue_to("default", job, 2000 * MB, *args)
+        entry = failure(redis)
+        peak = filled(tmp_path)
+        resqued.Client(redis_url).enqueue_to("default", "Run", 1)
+        wait_until(lambda: redis.llen("runs") == 1, what="the next job")
+        assert running.events("worker_died") == []
+    print(f"{job:13} {peak / MB:5.0f} MB  {entry['error']}")
+    assert entry["exception"] == "MemoryLimitExceeded"
+    assert "memory limit of 200 MB exceeded: " in entry["error"]
+    assert "peak memory " in entry["error"]
+    assert peak < TOO_MUCH
+    assert ("SIGKILL" in entry["error"]) == (job == "GrowOn")
+
+
+def test_a_limit_that_only_the_code_or_the_payload_names_is_kept_as_well(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    client = resqued.Client(redis_url)
+    with stuck_pool(redis_url, tmp_path) as running:
+        running.wait_for_event("master_ready")
+        client.enqueue_to("default", "GrowDeclared", 2000 * MB)
+        entry = failure(redis)
+        assert "memory limit of 200 MB exceeded: " in entry["error"]
+        assert filled(tmp_path) < TOO_MUCH
+        client.enqueue_to("default", grow.limited(memory="100M"), 2000 * MB)
+        assert "memory limit of 100 MB" in failure(redis, number=2)["error"]
+
+
+def test_what_the_application_has_loaded_is_no_job_s_own(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    client = resqued.Client(redis_url)
+    env = {"TEST_PRELOADED": str(1000 * MB)}
+    with stuck_pool(redis_url, tmp_path, config=SMALL, env=env, workers=2) as running:
+        running.wait_for_event("master_ready", deadline=60)
+        for _ in range(100):
+            client.enqueue_to("default", "Noop")
+            client.enqueue_to("default", "Collect")
+        # Long enough to be looked at several times.
+        client.enqueue_to("default", "Collect", 2.0)
+        client.enqueue_to("default", "Spawn", 200)
+        wait_until(lambda: count(redis, "processed") == 202, deadline=120, what="jobs")
+        assert running.events("limit_exceeded") == []
+    assert failures(redis) == []
+
+
+@pytest.mark.parametrize("where", ["settling", "running"])
+def test_a_worker_that_hangs_is_replaced_and_its_job_accounted(
+    where: str, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    env = {"TEST_WORKER_HANGS": where}
+    config = "[redis]\ntimeout = '500ms'\n[limits]\ngrace = '500ms'\n"
+    with stuck_pool(redis_url, tmp_path, config=config, env=env) as running:
+        running.wait_for_event("master_ready")
+        client = resqued.Client(redis_url)
+        client.enqueue_to("default", "Run", 1)
+        client.enqueue_to("default", "Run", 2)
+        (event,) = running.wait_for_event("worker_stuck", deadline=60)
+        wait_until(lambda: count(redis, "processed") == 2, what="both jobs")
+        assert len(running.workers()) == 1
+    assert event["phase"] == where
+    assert "in hang" in event["stack"]
+    assert [entry["payload"]["args"] for entry in failures(redis)] == [[1]]
+    assert redis.lrange("runs", 0, -1) == [b"1", b"2"]
+
+
+def test_a_worker_that_is_stopped_does_not_save_its_job_from_the_limit(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with stuck_pool(redis_url, tmp_path, config=SHORT) as running:
+        running.wait_for_event("master_ready")
+        resqued.Client(redis_url).enqueue_to("default", "Stuck", "loops")
+        _, (child,) = beginning(redis)
+        (worker,) = running.workers()
+        os.kill(worker, signal.SIGSTOP)
+        wait_until(lambda: is_gone(child), what="the end of the job")
+        entry = failure(redis)
+        (event,) = running.events("worker_stuck")
+        assert event["phase"] == "running"
+        wait_until(lambda: running.workers() not in ([], [worker]), what="another")
+    assert entry["exception"] == "Resque::DirtyExit"
+
+
+def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
+    ours, theirs = Channel.pair()
+    board = Board.create()
+    worker = WorkerHandle(
+        ours,
+        board,
+        spawned_at=100.0,
+        generation=1,
+        queues="q",
+        served=queues.parse("q"),
+    )
+
+    def is_stuck(phase: Phase, seconds: float, timeout: float = 3.0) -> bool:
+        board.write(Status(phase, 0, 200.0))
+        return worker.is_stuck(200.0 + seconds, heartbeat=60.0, redis_timeout=timeout)
+
+    for phase in (Phase.STARTING, Phase.RESERVING, Phase.SETTLING, Phase.STOPPING):
+        assert not is_stuck(phase, 29)
+        assert is_stuck(phase, 31)
+        assert not is_stuck(phase, 99, timeout=10.0)
+        assert not is_stuck(phase, 9, timeout=0.1)
+        assert is_stuck(phase, 11, timeout=0.1)
+    assert not is_stuck(Phase.WAITING, 149)
+    assert is_stuck(Phase.WAITING, 151)
+    assert not is_stuck(Phase.RUNNING, 1e6)
+    worker.close()
+    theirs.close()

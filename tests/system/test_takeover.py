@@ -1,0 +1,128 @@
+"""The master replaced in place: same pid, same workers, no job disturbed."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import psutil
+import redis as redis_py
+
+import resqued
+from tests.support.asking import ask, running, socket_of
+from tests.support.pool import failures, left_over, runs
+from tests.support.wait import wait_until
+
+
+def began(pid: int) -> float:
+    return psutil.Process(pid).create_time()
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def test_a_running_job_goes_on_under_the_new_program(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    client = resqued.Client(redis_url)
+    with running(redis_url, tmp_path, workers=2) as daemon:
+        client.enqueue_to("default", "Sleep", 8, 1)
+        wait_until(lambda: redis.llen("started") == 1, what="the long job to start")
+        (child,) = [
+            pid
+            for pid in daemon.children()
+            if "Sleep" in " ".join(psutil.Process(pid).cmdline())
+        ]
+        before = (daemon.pid, began(daemon.pid))
+        answer = ask(daemon, do="reload", master=True)
+        assert answer == {"ok": True, "generation": 2, "error": ""}
+        assert (daemon.pid, began(daemon.pid)) == before
+        assert [e["workers"] for e in daemon.events("master_taken_over")] == [2]
+        assert psutil.pid_exists(child), "the job goes on"
+        # The new program hears of deaths, and wakes the idle.
+        client.enqueue_to("default", "Run", 2)
+        wait_until(lambda: runs(redis)["2"], what="the next job to run")
+        wait_until(lambda: runs(redis)["1"], what="the long job to end", deadline=60)
+        wait_until(lambda: len(daemon.workers()) == 2, what="two workers")
+    assert failures(redis) == []
+    assert left_over(redis) == set()
+
+
+def test_ten_replacements_under_load_lose_nothing_and_leak_nothing(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    client = resqued.Client(redis_url)
+    with running(redis_url, tmp_path, workers=3) as daemon:
+        ask(daemon, do="reload", master=True)
+        before = descriptors(daemon.pid)
+        client.enqueue_many((("Run", n) for n in range(1500)), queue="default")
+        for _ in range(10):
+            assert ask(daemon, do="reload", master=True)["ok"]
+        wait_until(lambda: len(runs(redis)) == 1500, what="all jobs", deadline=120)
+        wait_until(lambda: descriptors(daemon.pid) <= before, what="no descriptor more")
+        status = ask(daemon, do="status")
+        assert status["generation"] == 12
+        assert len(status["workers"]) == 3
+        assert len(daemon.zygotes()) == 1
+    assert set(runs(redis).values()) == {1}
+    assert left_over(redis) == set()
+
+
+def test_what_was_scaled_and_paused_stays_so(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with running(redis_url, tmp_path, workers=1) as daemon:
+        ask(daemon, do="pause")
+        assert ask(daemon, do="reload", master=True)["ok"]
+        assert ask(daemon, do="status")["is_paused"]
+        resqued.Client(redis_url).enqueue_to("default", "Run", 1)
+        assert ask(daemon, do="resume")["ok"]
+        wait_until(lambda: runs(redis)["1"], what="the job to run")
+
+
+def test_a_configuration_that_is_wrong_leaves_the_old_program_at_work(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with running(redis_url, tmp_path) as daemon:
+        (tmp_path / "resqued.toml").write_text("[limits\n")
+        answer = ask(daemon, do="reload", master=True)
+        assert not answer["ok"]
+        assert "resqued.toml" in answer["error"]
+        assert daemon.events("takeover_failed")
+        assert not daemon.events("master_replaced")
+        resqued.Client(redis_url).enqueue_to("default", "Run", 1)
+        wait_until(lambda: runs(redis)["1"], what="the job to run")
+
+
+def test_application_code_that_is_wrong_replaces_the_master_alone(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "changing.py").write_text("")
+    with running(redis_url, tmp_path, "-a", "changing") as daemon:
+        workers = daemon.workers()
+        (tmp_path / "changing.py").write_text("1 +")
+        answer = ask(daemon, do="reload", master=True)
+        assert not answer["ok"]
+        assert "SyntaxError" in answer["error"]
+        assert daemon.events("master_taken_over")
+        # The zygote that could not import it may be about to leave.
+        wait_until(lambda: daemon.workers() == workers, what="the same workers alone")
+        resqued.Client(redis_url).enqueue_to("default", "Run", 1)
+        wait_until(lambda: runs(redis)["1"], what="the job to run")
+
+
+def test_signals_that_come_meanwhile_are_not_lost(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with (
+        running(redis_url, tmp_path, workers=2) as daemon,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock,
+    ):
+        sock.connect(str(socket_of(daemon)))
+        sock.sendall(b'{"do": "reload", "master": true}\n')
+        daemon.wait_for_event("master_replaced")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    assert left_over(redis) == set()

@@ -1,0 +1,852 @@
+"""The control socket: real sockets, real peers, some of them in other processes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import select
+import signal
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from resqued import control, log
+from resqued.control import Control, Peer
+from resqued.errors import ControlError
+from resqued.orders import Orders
+from tests.support.forking import forked
+from tests.support.wait import wait_until
+
+NOBODY = 65534
+# A request is shorter than this.
+ROOM = 64 * 1024
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes another user: be root")
+
+
+class Master:
+    """A control socket, and the requests that came in by it."""
+
+    def __init__(self, place: Path) -> None:
+        self.control = Control(place, self.obey, log.get(role="master"))
+        self.asked: list[tuple[Peer, dict[str, Any], float]] = []
+
+    def obey(self, peer: Peer, request: dict[str, Any], now: float) -> None:
+        self.asked.append((peer, request, now))
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        return [request for _, request, _ in self.asked]
+
+    def turn(self, now: float = 0.0) -> None:
+        """Do what the loop of a master does, until nothing more is to be done."""
+        while ready := self._ready():
+            for hear in ready:
+                hear(now)
+
+    def _ready(self) -> list[Callable[[float], None]]:
+        waiting = self.control.descriptors()
+        poll = select.poll()
+        for fd in waiting:
+            poll.register(fd, select.POLLIN)
+        for fd, mask in self.control.events().items():
+            poll.register(fd, mask)
+        return [waiting[fd] for fd, _ in poll.poll(0)]
+
+
+def unsent(master: Master) -> list[int]:
+    """Return the descriptors of those whose answers wait for room."""
+    events = master.control.events()
+    return [fd for fd, mask in events.items() if mask & select.POLLOUT]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def master(place: Path) -> Iterator[Master]:
+    made = Master(place)
+    made.control.open()
+    yield made
+    made.control.close()
+
+
+@contextmanager
+def connected(master: Master) -> Iterator[socket.socket]:
+    """Connect as a person's program does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(10)
+        client.connect(str(master.control.path))
+        yield client
+
+
+def ended_well(pid: int) -> bool:
+    how = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return (how.si_code, how.si_status) == (os.CLD_EXITED, 0)
+
+
+def become(uid: int) -> None:
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def everything(client: socket.socket) -> list[Any]:
+    """Read lines until the other side hangs up."""
+    with client.makefile("rb") as file:
+        return [json.loads(line) for line in file]
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+# Where it is
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("configured", "environ", "expected"),
+    [
+        ("/a", {"RUNTIME_DIRECTORY": "/b", "XDG_RUNTIME_DIR": "/c"}, "/a"),
+        ("", {"RUNTIME_DIRECTORY": "/b", "XDG_RUNTIME_DIR": "/c"}, "/b"),
+        # systemd names all that the unit has.
+        ("", {"RUNTIME_DIRECTORY": "/b:/d"}, "/b"),
+        ("", {"RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": "/c"}, "/run/resqued"),
+        ("", {}, "/run/resqued"),
+    ],
+)
+def test_where_the_sockets_of_root_are(configured, environ, expected):
+    assert control.directory(configured, environ) == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("configured", "environ", "expected"),
+    [
+        ("/a", {"RUNTIME_DIRECTORY": "/b", "XDG_RUNTIME_DIR": "/c"}, "/a"),
+        ("", {"RUNTIME_DIRECTORY": "/b", "XDG_RUNTIME_DIR": "/c"}, "/b"),
+        ("", {"XDG_RUNTIME_DIR": "/c"}, "/c/resqued"),
+        ("", {"XDG_RUNTIME_DIR": ""}, "/tmp/resqued-{uid}"),
+        ("", {}, "/tmp/resqued-{uid}"),
+    ],
+)
+def test_where_the_sockets_of_other_users_are(configured, environ, expected):
+    def look() -> None:
+        if os.geteuid() == 0:
+            become(NOBODY)
+        path = Path(expected.format(uid=os.geteuid()))
+        assert control.directory(configured, environ) == path
+
+    with forked(look) as pid:
+        assert ended_well(pid)
+
+
+# Whose it is
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_nobody_else_may_use_the_socket_whatever_the_umask(umask, place):
+    master = Master(place)
+    master.control.open()
+    assert stat.S_ISSOCK(master.control.path.lstat().st_mode)
+    assert mode(master.control.path) == 0o600
+    assert mode(place) == 0o700
+    master.control.close()
+
+
+def test_the_directory_is_made_with_all_above_it(tmp_path):
+    control.prepare(tmp_path / "a" / "b")
+    assert mode(tmp_path / "a" / "b") == 0o700
+
+
+@pytest.mark.parametrize("bits", [0o700, 0o750, 0o755, 0o711])
+def test_a_directory_that_others_can_only_read_is_used_as_it_is(place, bits):
+    place.mkdir()
+    place.chmod(bits)
+    control.prepare(place)
+    assert mode(place) == bits
+
+
+@pytest.mark.parametrize("bits", [0o770, 0o720, 0o707, 0o702, 0o777, 0o1777])
+def test_a_directory_that_others_can_write_is_refused(place, bits):
+    place.mkdir()
+    place.chmod(bits)
+    with pytest.raises(ControlError) as caught:
+        control.prepare(place)
+    assert str(caught.value) == (
+        f"{place} can be written by others; choose another one"
+    )
+
+
+def test_a_link_to_a_directory_is_refused(tmp_path, place):
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ControlError, match="choose another one"):
+        control.prepare(place)
+
+
+@as_root
+def test_a_directory_of_another_user_is_refused(place):
+    place.mkdir(mode=0o700)
+    os.chown(place, NOBODY, NOBODY)
+    with pytest.raises(ControlError, match="choose another one"):
+        control.prepare(place)
+
+
+@as_root
+def test_a_directory_of_root_is_good_enough_for_others(tmp_path):
+    tmp_path.chmod(0o755)
+
+    def look() -> None:
+        os.chdir(tmp_path)
+        become(NOBODY)
+        control.prepare(Path())
+
+    with forked(look) as pid:
+        assert ended_well(pid)
+
+
+def test_a_directory_that_cannot_be_made_is_told_why(place):
+    place.write_text("a file")
+    for path, reason in ((place, "File exists"), (place / "a", "Not a directory")):
+        with pytest.raises(ControlError) as caught:
+            control.prepare(path)
+        assert str(caught.value) == f"{path} cannot be made: {reason}"
+
+
+def in_the_way(place: Path) -> Path:
+    place.write_text("a file")
+    return place
+
+
+def open_to_all(place: Path) -> Path:
+    place.mkdir()
+    place.chmod(0o777)
+    return place
+
+
+def too_long(place: Path) -> Path:
+    # unix(7): 108 bytes, of which the last is zero.
+    return place / ("x" * 108)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (in_the_way, "cannot be made: File exists"),
+        (open_to_all, "can be written by others"),
+        (too_long, "path too long"),
+    ],
+)
+def test_a_master_without_a_socket_works_all_the_same(place, capfd, spoil, reason):
+    master = Master(spoil(place))
+    master.control.open()
+    told = capfd.readouterr().err
+    assert "event=control_unavailable" in told
+    assert reason in told
+    assert master.control.descriptors() == {}
+    assert unsent(master) == []
+    master.turn()
+    master.control.close()
+    assert not master.control.path.exists()
+
+
+# What others have left there
+
+
+def killed(place: Path, name: str = "{pid}.sock") -> Path:
+    """Leave the socket of a master that was killed."""
+
+    def serve() -> None:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(place / name.format(pid=os.getpid())))
+            server.listen()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with forked(serve) as pid:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    path = place / name.format(pid=pid)
+    assert path.is_socket()
+    return path
+
+
+def test_sockets_of_the_dead_are_taken_away_and_those_of_the_living_are_not(place):
+    place.mkdir(mode=0o700)
+    dead = [killed(place), killed(place)]
+    other = killed(place, "{pid}.other")
+    # A pid that is nobody's here may be that of a master in another container.
+    living = place / f"{dead[0].stem}0000.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(living))
+        server.listen()
+        master = Master(place)
+        master.control.open()
+        assert not any(path.exists() for path in dead)
+        assert control.sockets(place) == sorted([living, master.control.path])
+        assert control.is_answered(living)
+        assert other.is_socket()
+        master.control.close()
+
+
+def test_the_socket_of_an_earlier_process_of_this_pid_is_replaced(place):
+    place.mkdir(mode=0o700)
+    killed(place, f"{os.getpid()}.sock")
+    master = Master(place)
+    master.control.open()
+    with connected(master):
+        pass
+    master.control.close()
+
+
+def test_a_master_that_does_not_come_to_answer_is_not_dead(place):
+    place.mkdir(mode=0o700)
+    # Of another container: nobody here has that pid.
+    path = place / "99999999.sock"
+    waiting = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(path))
+        busy.listen(1)
+        # More than it has room for: it is stopped, or has much to do.
+        for client in waiting:
+            client.setblocking(False)
+        refused = [client.connect_ex(str(path)) for client in waiting]
+        assert refused[-1] == errno.EAGAIN
+        assert control.is_answered(path)
+        control.remove_stale(place)
+        assert path.is_socket()
+    for client in waiting:
+        client.close()
+
+
+@as_root
+def test_a_master_of_another_user_is_not_dead(master, place):
+    place.chmod(0o755)
+
+    def look() -> None:
+        os.chdir(place)
+        become(NOBODY)
+        path = Path(master.control.path.name)
+        with (
+            socket.socket(socket.AF_UNIX) as client,
+            pytest.raises(PermissionError),
+        ):
+            client.connect(str(path))
+        assert control.is_answered(path)
+
+    with forked(look) as pid:
+        assert ended_well(pid)
+
+
+def test_where_nothing_is_there_are_no_sockets(place):
+    assert control.sockets(place) == []
+    assert not control.is_answered(place / "1.sock")
+    control.remove_stale(place)
+
+
+def note(path: Path) -> None:
+    path.write_text("no socket at all")
+
+
+def datagrams(path: Path) -> socket.socket:
+    """Serve another protocol: that of syslog, say."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    server.bind(str(path))
+    return server
+
+
+def about_to_listen(path: Path) -> socket.socket:
+    """Be a master that starts at the same time, between bind and listen."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(str(path))
+    return server
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("notes.sock", note),
+        ("log.sock", datagrams),
+        # As if it were that of a pid which nobody can have.
+        ("99999999.sock", note),
+        ("{pid}.sock", about_to_listen),
+        # Digits to some, but no number.
+        ("\u00b2.sock", about_to_listen),
+    ],
+)
+def test_what_is_no_socket_of_a_dead_master_is_left_alone(place, name, make):
+    place.mkdir(mode=0o700)
+    path = place / name.format(pid=os.getppid())
+    made = make(path)
+    try:
+        control.remove_stale(place)
+        assert path.exists()
+    finally:
+        if made is not None:
+            made.close()
+
+
+# Requests and answers
+
+
+def test_a_request_is_obeyed_once_and_answered_in_lines(master):
+    with connected(master) as client:
+        client.sendall(b'{"do":"status","usage":true}\n')
+        master.turn(now=12.5)
+        ((peer, request, now),) = master.asked
+        assert (request, now) == ({"do": "status", "usage": True}, 12.5)
+        master.turn(now=13.0)
+        assert len(master.asked) == 1
+        peer.say(worker="h:1:q", done=3)
+        peer.say(worker="h:2:q", done=4)
+        assert not peer.is_closed
+        peer.answer(pid=4711)
+        assert everything(client) == [
+            {"worker": "h:1:q", "done": 3},
+            {"worker": "h:2:q", "done": 4},
+            {"ok": True, "pid": 4711},
+        ]
+    assert peer.is_closed
+    assert list(master.control.descriptors()) == [master.control.fileno()]
+
+
+def test_a_refusal_is_an_answer_too(master):
+    with connected(master) as client:
+        client.sendall(b"{}\n")
+        master.turn()
+        master.asked[0][0].answer(ok=False, error="no such order")
+        assert everything(client) == [{"ok": False, "error": "no such order"}]
+
+
+def test_what_json_does_not_know_is_answered_as_text(master):
+    with connected(master) as client:
+        client.sendall(b"{}\n")
+        master.turn()
+        master.asked[0][0].answer(place=Path("/run/resqued"))
+        assert everything(client) == [{"ok": True, "place": "/run/resqued"}]
+
+
+def test_a_request_in_pieces_is_obeyed_when_it_is_whole(master):
+    text = '{"do":"kill","who":"h:1:ü"}\n'.encode()
+    with connected(master) as client:
+        for number in range(len(text)):
+            assert master.requests == []
+            client.sendall(text[number : number + 1])
+            master.turn()
+        assert master.requests == [{"do": "kill", "who": "h:1:ü"}]
+
+
+def test_a_long_request_is_heard_whole(master):
+    who = "x" * (ROOM - 1000)
+    with connected(master) as client:
+        client.sendall(json.dumps({"do": "kill", "who": who}).encode() + b"\n")
+        master.turn()
+    assert master.requests == [{"do": "kill", "who": who}]
+
+
+def test_many_ask_at_once_and_each_gets_its_own_answer(master):
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(30)]
+    for number, client in enumerate(clients):
+        client.settimeout(10)
+        client.connect(str(master.control.path))
+        client.sendall(b'{"number":%d}\n' % number)
+        # Few are waiting for a master that turns.
+        if number % 10 == 9:
+            master.turn()
+    for peer, request, _ in reversed(master.asked):
+        peer.answer(**request)
+    for number, client in enumerate(clients):
+        assert everything(client) == [{"ok": True, "number": number}]
+        client.close()
+
+
+RUBBISH = [b"", b" ", b"{", b"do", b"null", b"5", b'"status"', b"[]", b'[{"do":"x"}]']
+RUBBISH += [b"\xff\xfe", b'{"do":"\xff"}', b'{"do":"stop"', b'{"do":"stop"}}', b"\0"]
+RUBBISH += [b"GET / HTTP/1.1\r", b'{"a":' + b"1" * 5000 + b"}"]
+
+
+@pytest.mark.parametrize("line", RUBBISH, ids=lambda line: str(line[:16]))
+def test_rubbish_asks_for_nothing(master, line):
+    with connected(master) as client:
+        client.sendall(line + b"\n")
+        master.turn()
+    # Orders knows nothing of that name, and says so.
+    assert master.requests == [{"do": ""}]
+
+
+@given(st.binary(max_size=80).filter(lambda raw: b"\n" not in raw))
+@example(b'{"do":NaN}')
+@example(b"[" * 200)
+def test_whatever_is_asked_becomes_a_request_or_nothing(raw):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        peer = Peer(ours)
+        theirs.sendall(raw)
+        assert peer.request() is None
+        theirs.sendall(b"\n")
+        assert isinstance(peer.request(), dict)
+        assert not peer.is_closed
+
+
+@pytest.mark.parametrize("line", [b"[" * 50_000, b'{"do":' * 9_000], ids=["[[", "{{"])
+def test_rubbish_that_is_deep_asks_for_nothing(master, line):
+    with connected(master) as client:
+        client.sendall(line + b"\n")
+        master.turn()
+    assert master.requests == [{"do": ""}]
+
+
+@pytest.mark.parametrize("key", ["event", "order", "sent_by", "self", "a b"])
+def test_keys_that_no_order_has_do_no_harm(master, key):
+    nothing = SimpleNamespace(workers=list)
+    orders = Orders(SimpleNamespace(pool=nothing), log.get(role="master"))
+    with connected(master) as client:
+        client.sendall(json.dumps({"do": "kill", "who": "x", key: "y"}).encode())
+        client.sendall(b"\n")
+        master.turn()
+        orders.obey(*master.asked[0])
+        (answer,) = everything(client)
+    assert not answer["ok"]
+
+
+@pytest.mark.parametrize("older", [10**400, "x", None, [], math.nan])
+def test_values_that_mean_nothing_do_no_harm(master, older):
+    nothing = SimpleNamespace(workers=list)
+    orders = Orders(SimpleNamespace(pool=nothing), log.get(role="master"))
+    with connected(master) as client:
+        text = json.dumps({"do": "kill", "older": older})
+        client.sendall(text.encode() + b"\n")
+        master.turn()
+        orders.obey(*master.asked[0])
+        (answer,) = everything(client)
+    assert not answer.get("ended")
+
+
+def test_who_has_nothing_to_ask_is_hung_up_on(master):
+    with connected(master) as client:
+        client.shutdown(socket.SHUT_WR)
+        master.turn()
+        assert everything(client) == []
+    assert master.requests == []
+
+
+def test_a_second_question_is_not_heard(master):
+    with connected(master) as client:
+        client.sendall(b'{"do":"status"}\n')
+        master.turn()
+        client.sendall(b'{"do":"stop"}\n')
+        master.turn()
+    assert master.requests == [{"do": "status"}]
+
+
+def test_the_socket_of_a_master_with_the_same_pid_is_left_to_it(place):
+    mine = Master(place)
+    place.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(mine.control.path))
+        other.listen()
+        mine.control.open()
+        assert mine.control.fileno() is None
+        mine.control.close()
+        assert control.is_answered(mine.control.path)
+
+
+def test_a_master_that_was_woken_for_nothing_does_not_wait(master):
+    (accept,) = master.control.descriptors().values()
+    accept(0.0)
+    with connected(master) as client:
+        master.turn()
+        for hear in master.control.descriptors().values():
+            hear(0.0)
+        client.sendall(b'{"do":"status"}\n')
+        master.turn()
+    assert master.requests == [{"do": "status"}]
+
+
+def test_who_never_comes_to_the_end_of_the_line_is_hung_up_on(master):
+    with connected(master) as client:
+        client.setblocking(False)
+        sent = 0
+        while len(master.control.descriptors()) == 2 or not sent:
+            sent += client.send(b"x" * 50_000)
+            assert sent < 10 * ROOM
+            master.turn()
+        assert sent > ROOM
+        with pytest.raises(OSError, match=r"Broken pipe|reset by peer"):
+            client.sendall(b"\n")
+    assert master.requests == []
+
+
+# Peers that go away
+
+
+def test_who_connects_and_goes_is_forgotten(master):
+    for _ in range(3):
+        with connected(master) as client:
+            master.turn()
+            assert len(master.control.descriptors()) == 2
+            client.close()
+            master.turn()
+    assert master.requests == []
+    assert list(master.control.descriptors()) == [master.control.fileno()]
+
+
+@pytest.mark.parametrize("text", [b"", b'{"do":"stop"', b'{"do":"stop"}'])
+def test_who_goes_in_the_middle_has_asked_for_nothing(master, text):
+    with connected(master) as client:
+        client.sendall(text)
+    master.turn()
+    assert master.requests == []
+    assert list(master.control.descriptors()) == [master.control.fileno()]
+
+
+def test_who_goes_before_the_answer_is_answered_to_no_harm(master):
+    with connected(master) as client:
+        client.sendall(b'{"do":"drain","wait":true}\n')
+        master.turn()
+    peer = master.asked[0][0]
+    # Whether or not it has been noticed by then.
+    peer.say(progress=1)
+    assert peer.is_closed
+    peer.say(progress=2)
+    peer.answer()
+    peer.flush()
+    assert master.control.events() == {}
+    assert not peer.events & select.POLLOUT
+    assert peer.request() is None
+    master.turn()
+    assert list(master.control.descriptors()) == [master.control.fileno()]
+
+
+def test_who_hangs_up_while_waiting_is_noticed(master):
+    with connected(master) as client:
+        client.sendall(b'{"do":"drain","wait":true}\n')
+        master.turn()
+        peer = master.asked[0][0]
+        assert not peer.is_closed
+    master.turn()
+    assert peer.is_closed
+
+
+def test_who_goes_in_the_middle_of_a_long_answer_is_forgotten(master):
+    with connected(master) as client:
+        client.sendall(b"{}\n")
+        master.turn()
+        peer = master.asked[0][0]
+        peer.answer(text="x" * 4_000_000)
+        assert not peer.is_closed
+        assert client.recv(1000)
+    master.turn()
+    assert peer.is_closed
+    assert not peer.events & select.POLLOUT
+    assert list(master.control.descriptors()) == [master.control.fileno()]
+
+
+def test_a_long_answer_goes_as_fast_as_it_is_read(master):
+    with connected(master) as client:
+        client.sendall(b"{}\n")
+        master.turn()
+        peer = master.asked[0][0]
+        peer.say(first=1)
+        assert unsent(master) == []
+        peer.answer(text="x" * 4_000_000)
+        assert unsent(master) == [peer.fileno()]
+        got = b""
+        while chunk := client.recv(1 << 16):
+            got += chunk
+            master.turn()
+    first, last = got.splitlines()
+    assert json.loads(first) == {"first": 1}
+    assert json.loads(last) == {"ok": True, "text": "x" * 4_000_000}
+    assert peer.is_closed
+    assert unsent(master) == []
+
+
+def test_who_has_no_more_to_say_is_answered_all_the_same(master):
+    with connected(master) as client:
+        client.sendall(b'{"do":"drain","wait":true}\n')
+        client.shutdown(socket.SHUT_WR)
+        master.turn()
+        assert master.requests == [{"do": "drain", "wait": True}]
+        # Nothing wakes the master until there is an answer.
+        (peer,) = (peer for peer, _, _ in master.asked)
+        assert master.control.events() == {peer.fileno(): 0}
+        peer.answer(after="3s")
+        assert everything(client) == [{"ok": True, "after": "3s"}]
+
+
+def test_who_has_no_more_to_say_may_read_a_long_answer_slowly(master):
+    with connected(master) as client:
+        client.sendall(b"{}\n")
+        client.shutdown(socket.SHUT_WR)
+        master.turn()
+        peer = master.asked[0][0]
+        peer.say(text="x" * 1_000_000)
+        got = b""
+        while not got.endswith(b"\n"):
+            got += client.recv(1 << 16)
+            master.turn()
+        # There was room for all of it, and it is not the last line yet.
+        assert not peer.is_closed
+        peer.answer()
+        assert everything(client) == [{"ok": True}]
+
+
+def test_who_had_no_more_to_say_and_goes_is_noticed(master):
+    with connected(master) as client:
+        client.sendall(b'{"do":"drain","wait":true}\n')
+        client.shutdown(socket.SHUT_WR)
+        master.turn()
+        peer = master.asked[0][0]
+        assert not peer.is_closed
+    master.turn()
+    assert peer.is_closed
+    assert list(master.control.descriptors()) == [master.control.fileno()]
+
+
+def test_who_says_later_that_there_is_no_more_to_say_is_answered_too(master):
+    with connected(master) as client:
+        client.sendall(b'{"do":"drain","wait":true}\n')
+        master.turn()
+        client.shutdown(socket.SHUT_WR)
+        master.turn()
+        master.asked[0][0].answer(after="3s")
+        assert everything(client) == [{"ok": True, "after": "3s"}]
+
+
+def test_who_has_no_more_to_say_is_answered_by_a_new_program_too(master, place):
+    with connected(master) as client:
+        client.sendall(b'{"do":"replace"}\n')
+        client.shutdown(socket.SHUT_WR)
+        master.turn()
+        new = Master(place)
+        peer = new.control.take_over(None, os.dup(master.asked[0][0].fileno()))
+        assert peer is not None
+        new.turn()
+        peer.answer(replaced=True)
+        new.control.close()
+        master.control.close()
+        assert everything(client) == [{"ok": True, "replaced": True}]
+
+
+# Who may ask
+
+
+def test_the_kernel_says_who_asks(master):
+    def ask() -> None:
+        with connected(master) as client:
+            client.sendall(b"{}\n")
+            client.recv(1)
+
+    with forked(ask) as pid:
+        wait_until(lambda: master.turn() or master.asked)
+        peer = master.asked[0][0]
+        name = Path(f"/proc/{pid}/comm").read_text("utf-8").strip()
+        assert peer.uid == os.getuid()
+        assert peer.may_ask
+        assert peer.name == f"{pid} ({name}), uid {os.getuid()}"
+        peer.answer()
+
+
+@as_root
+def test_another_user_is_not_listened_to_even_if_it_gets_in(master, place, capfd):
+    # As if somebody had opened the way.
+    place.chmod(0o755)
+    master.control.path.chmod(0o666)
+
+    def ask() -> None:
+        os.chdir(place)
+        become(NOBODY)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(master.control.path.name)
+            try:
+                client.sendall(b'{"do":"stop"}\n')
+                assert client.recv(1) == b""
+            except (BrokenPipeError, ConnectionResetError):
+                return
+
+    with forked(ask) as pid:
+        wait_until(lambda: master.turn() or not runs(pid))
+        assert ended_well(pid)
+    told = capfd.readouterr().err
+    assert "event=control_refused" in told
+    assert f"uid {NOBODY}" in told
+    assert master.requests == []
+    assert list(master.control.descriptors()) == [master.control.fileno()]
+
+
+def runs(pid: int) -> bool:
+    flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
+    return os.waitid(os.P_PID, pid, flags) is None
+
+
+# Its end
+
+
+def test_a_master_that_closes_hangs_up_on_all_and_takes_its_socket_away(master):
+    with connected(master) as idle, connected(master) as waiting:
+        waiting.sendall(b"{}\n")
+        master.turn()
+        path = master.control.path
+        master.control.close()
+        assert idle.recv(1) == waiting.recv(1) == b""
+        assert not path.exists()
+        assert master.control.fileno() is None
+        assert master.control.descriptors() == {}
+        # An errand may come to its end later.
+        master.asked[0][0].answer()
+        master.control.close()
+
+
+def test_a_master_that_ends_leaves_the_sockets_of_others(master, place):
+    with socket.socket(socket.AF_UNIX) as living:
+        living.bind(str(place / "13.sock"))
+        living.listen()
+        master.control.close()
+        assert control.sockets(place) == [place / "13.sock"]
+
+
+def test_a_new_program_in_the_same_process_goes_on_where_the_old_one_was(master, place):
+    with connected(master) as asker:
+        asker.sendall(b'{"do":"replace"}\n')
+        master.turn()
+        # What execve(2) leaves of the old program: its descriptors.
+        listening = os.dup(master.control.fileno() or 0)
+        asking = os.dup(master.asked[0][0].fileno())
+        for fd in (listening, asking):
+            os.set_inheritable(fd, True)
+        new = Master(place)
+        peer = new.control.take_over(listening, asking)
+        assert peer is not None
+        assert not os.get_inheritable(listening)
+        assert not os.get_inheritable(asking)
+        peer.answer(text="x" * 1_000_000)
+        assert unsent(new) == [peer.fileno()]
+        got = b""
+        while not got.endswith(b"\n"):
+            got += asker.recv(1 << 16)
+            new.turn()
+        assert json.loads(got) == {"ok": True, "text": "x" * 1_000_000}
+        with connected(new) as client:
+            client.sendall(b'{"do":"status"}\n')
+            new.turn()
+            assert new.requests == [{"do": "status"}]
+        new.control.close()
