@@ -1,6 +1,7 @@
 # make demo    the main job, on a machine with Python 3.11+ and nothing else
 # make test    every check and test
 # make bench   the comparison with other libraries; writes docs/benchmarks.md
+# make chaos   faults on a pool at work, and a count of its jobs (docs/reliability.md)
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: demo test check unit bench clean
+.PHONY: demo test check unit bench chaos clean
 
 demo: $(STAMP)
 	$(BIN)/resqued demo $(DEMO)
@@ -32,6 +33,9 @@ unit: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(BENCH)
+
+chaos: $(STAMP)
+	$(BIN)/python -m bench.chaos $(CHAOS)
 
 # pip alone: a virtual environment with the project, editable, and its tools.
 $(STAMP): pyproject.toml requirements-dev.txt

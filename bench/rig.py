@@ -68,6 +68,11 @@ class Worker:
     _process: subprocess.Popen[str]
     _server: Server
 
+    @property
+    def pid(self) -> int:
+        """The process that leads them."""
+        return self._process.pid
+
     def wait_for_mark(self, patience: float) -> tuple[str, int]:
         """Answer the next mark's name and time, blocking on its list."""
         deadline = time.monotonic() + patience

@@ -16,6 +16,7 @@ import machine
 import process
 import report
 import rounds
+import supervision
 from environment import ROOT, peers_python
 from errors import BenchError
 from measure import FULL, QUICK
@@ -41,12 +42,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--heap", action="store_true", help="also with a 500 MB heap")
     keys = [peer.key for peer in PEERS]
     parser.add_argument("--only", type=_names(keys), help=f"of {', '.join(keys)}")
-    parts = [*PARTS, heap.PART]
+    more = [heap.PART, supervision.PART]
+    parts = [*PARTS, *more]
     parser.add_argument(
         "--parts",
         type=_names(parts),
         default=list(PARTS),
-        help=f"of {', '.join(parts)}; all but {heap.PART} by default",
+        help=f"of {', '.join(parts)}; all but {' and '.join(more)} by default",
     )
     parser.add_argument(
         "--out",
@@ -112,6 +114,8 @@ def measure_all(
     found = tables(results, peers, effort)
     if options.heap or heap.PART in options.parts:
         found.append(heap.table(rig, peers, effort, results.failures, say))
+    if supervision.PART in options.parts:
+        found += supervision.tables(rig, peers, effort, results.failures, say)
     # In a file or a pipe there is no edge to wrap a table at.
     tables_console = Console(width=None if sys.stdout.isatty() else WIDE)
     for table in filter(lambda table: table.rows, found):

@@ -1,0 +1,164 @@
+"""Faults of what is in Redis: rubbish, remains of the dead, jobs that do harm."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from itertools import product
+
+from bench.chaos.site import Site
+from bench.chaos.truth import NS
+from resqued import process
+from resqued.core import payload
+from resqued.core.registry import Identity
+
+RUBBISH = (
+    b"not json",
+    b"",
+    b"[]",
+    b"{}",
+    b"null",
+    b"17",
+    b'{"class":null,"args":[]}',
+    b'{"class":"Work"}',
+    b'{"class":"nope.Nowhere","args":["x"]}',
+    b'{"class":"Work","args":["\xff\xfe"]}',
+    b"\xff\x00\xfe",
+    b'"' + b"x" * 1_000_000 + b'"',
+)
+POISON = ("KillWorker", "KillGroup", "FillPipe", "GarblePipe", "Verbose")
+STALE = 10_000
+FOREIGN = 20
+LONG_AGO = "2020-01-01T00:00:00+00:00"
+# A pid that no process has: beyond the most that Linux gives.
+NO_PID = 1 << 23
+
+
+def rubbish(site: Site) -> None:
+    since = time.monotonic()
+    site.put_rubbish(RUBBISH)
+    site.wait(
+        lambda: not any(site.redis.lpos(f"{NS}queue:default", r) for r in RUBBISH),
+        "the rubbish to be taken",
+    )
+    site.recover(since=since)
+
+
+def poison(site: Site) -> None:
+    numbers = site.take_numbers(len(POISON))
+    since = time.monotonic()
+    site.enqueue(zip(POISON, numbers, strict=True))
+    for number in numbers:
+        site.wait(lambda n=number: site.has_entry(n), f"an entry for job {number}")
+    site.recover(since=since)
+
+
+def stale_entries(site: Site) -> None:
+    """The master finds ten thousand of them when it starts."""
+    _with_remains(site, lambda: _put_stale(site))
+
+
+def partial_keys(site: Site) -> None:
+    """Of dead workers every combination of keys; of living ones some are lost."""
+    _with_remains(site, lambda: _put_partial(site))
+    for name in ("workers", "workers:heartbeat"):
+        member = site.random.choice(sorted(site.redis.smembers(f"{NS}workers")))
+        since = time.monotonic()
+        if name == "workers":
+            site.redis.srem(f"{NS}{name}", member)
+        else:
+            site.redis.hdel(f"{NS}{name}", member)
+        site.recover(since=since)
+        site.wait(
+            lambda m=member: site.redis.hexists(f"{NS}workers:heartbeat", m),
+            "the heartbeat to come back",
+        )
+
+
+def _with_remains(site: Site, put: Callable[[], None]) -> None:
+    """Stop the master, put remains into Redis, start it again."""
+    site.master.signal(signal.SIGQUIT)
+    site.master.wait()
+    put()
+    kept = _put_foreign(site)
+    site.kept |= set(kept)
+    # As it falls after a minute.
+    site.redis.delete(f"{NS}pruning_dead_workers_in_progress")
+    site.restart_master()
+    found = site.redis.smembers(f"{NS}workers")
+    lost = [worker for worker in kept if worker.encode() not in found]
+    if lost:
+        raise AssertionError(f"taken for dead, and are not: {', '.join(lost[:3])}")
+    for worker in kept:
+        _remove(site, worker)
+    site.kept.clear()
+
+
+def _put_foreign(site: Site) -> list[str]:
+    """Put workers of other hosts there that are to be left alone."""
+    seconds, _ = site.redis.time()
+    workers = [f"elsewhere:{n}:default" for n in range(FOREIGN)]
+    for n, worker in enumerate(workers):
+        site.redis.sadd(f"{NS}workers", worker)
+        if n % 2:
+            site.redis.hset(
+                f"{NS}workers:heartbeat", worker, payload.heartbeat(seconds - 10)
+            )
+    return workers
+
+
+def _remove(site: Site, worker: str) -> None:
+    site.redis.srem(f"{NS}workers", worker)
+    site.redis.hdel(f"{NS}workers:heartbeat", worker)
+
+
+def _put_stale(site: Site) -> None:
+    """Half of them of this machine, one in ten with a job in hand."""
+    numbers = iter(site.take_numbers(STALE // 10))
+    pipe = site.redis.pipeline(transaction=False)
+    for n in range(STALE):
+        worker = f"gone-{n % 7}:{NO_PID + n}:default"
+        pipe.sadd(f"{NS}workers", worker)
+        pipe.hset(f"{NS}workers:heartbeat", worker, LONG_AGO)
+        if n % 2:
+            pipe.hset(f"{NS}resqued:workers", worker, _identity(NO_PID + n))
+        if n % 10 == 0:
+            pipe.set(f"{NS}worker:{worker}", _record(next(numbers)))
+    pipe.execute()
+
+
+def _put_partial(site: Site) -> None:
+    """Put there what may be left of a worker; a sign of its death is part of it."""
+    for n, parts in enumerate(product((False, True), repeat=4)):
+        is_member, has_record, has_beat, has_identity = parts
+        worker = f"partial:{NO_PID + n}:default"
+        if not (has_beat or has_identity):
+            continue
+        if is_member:
+            site.redis.sadd(f"{NS}workers", worker)
+        if has_record:
+            (number,) = site.take_numbers(1)
+            site.redis.set(f"{NS}worker:{worker}", _record(number))
+        if has_beat:
+            site.redis.hset(f"{NS}workers:heartbeat", worker, LONG_AGO)
+        if has_identity:
+            site.redis.hset(f"{NS}resqued:workers", worker, _identity(NO_PID + n))
+
+
+def _identity(pid: int) -> str:
+    """Return the identity of a worker of this machine that is dead."""
+    return Identity(
+        boot=process.boot_id(),
+        pids=process.pid_namespace(),
+        pid=pid,
+        start=1,
+        interval=60.0,
+        nonce=str(pid),
+    ).encode()
+
+
+def _record(number: int) -> str:
+    job = {"class": "Work", "args": [number, 0]}
+    return json.dumps({"queue": "default", "run_at": LONG_AGO, "payload": job})
