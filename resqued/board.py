@@ -103,8 +103,9 @@ class Board:
 
         `used` is the CPU time, in seconds, that earlier jobs have had of it.
         """
-        runtime, memory = (-1 if limit is None else limit for limit in limits)
-        self._pack(_LIMITS, _LIMITS_AT, pid, runtime, min(memory, _MOST), used)
+        runtime = -1 if limits.runtime is None else limits.runtime
+        memory = -1 if limits.memory is None else min(limits.memory, _MOST)
+        self._pack(_LIMITS, _LIMITS_AT, pid, runtime, memory, used)
 
     def limits_of(self, pid: int) -> Limits | None:
         """Return the limits of the job that a child runs; None: not known yet."""

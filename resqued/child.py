@@ -14,6 +14,7 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from resqued import process, signals
 from resqued.board import Board
@@ -70,41 +71,25 @@ class Reaction:
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._is_waiting = True
-        self._is_performing = False
-        self._was_told = False
-
-    def begin(self) -> None:
-        """The job's own code runs from now on."""
-        self._is_waiting = False
-        self._is_performing = True
-
-    def end(self) -> None:
-        """It runs no more."""
-        self._is_waiting = self._is_performing = False
-
-    def wait(self) -> None:
-        """There is no job: who is told to terminate just leaves."""
-        self._is_waiting = True
-
-    @property
-    def was_told(self) -> bool:
-        """Whether this child was told to terminate while its job ran."""
-        return self._was_told
+        # Set step by step by the child. Who is told to terminate while it waits for
+        # a job just leaves.
+        self.stage: Literal["waiting", "performing", "over"] = "waiting"
+        # To terminate, while the job's own code ran.
+        self.was_told = False
 
     def __call__(self, signum: int) -> None:
         """React, in the handler: called between any two steps of the job."""
         if signum not in (signal.SIGTERM, signal.SIGINT):
             return
-        if self._is_waiting:
+        if self.stage == "waiting":
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
-        elif self._is_performing and signum == signal.SIGINT:
+        elif self.stage == "performing" and signum == signal.SIGINT:
             raise KeyboardInterrupt
-        elif self._is_performing:
+        elif self.stage == "performing":
             # A second one must not hit the job's cleaning up.
-            self._is_performing = False
-            self._was_told = True
+            self.stage = "over"
+            self.was_told = True
             raise _RAISED[self._board.cause()]("SIGTERM")
 
 
@@ -138,7 +123,7 @@ def run(end: ChildEnd, reaction: Reaction, terms: Terms) -> int:
             return 0
         if not _perform(end, reaction, job, terms, may_stay=left > 0):
             break
-        reaction.wait()
+        reaction.stage = "waiting"
         process.set_title(titles.STANDBY)
     _flush()
     return 0
@@ -197,14 +182,14 @@ def _attempt(
         # Earlier jobs, if this child has had any.
         used = sum(os.times()[:4]) if terms.settings.jobs_per_child > 1 else 0.0
         terms.board.limit(os.getpid(), limits, used)
-        reaction.begin()
+        reaction.stage = "performing"
         target(*job.args)
-        reaction.end()
+        reaction.stage = "over"
     except PayloadError as error:
-        reaction.end()
+        reaction.stage = "over"
         return Fault(payload.PAYLOAD_ERROR, str(error))
     except BaseException as error:
-        reaction.end()
+        reaction.stage = "over"
         return _describe(error)
     return None
 
@@ -301,7 +286,8 @@ def _flush() -> None:
     for reference in logging._handlerList[:]:  # type: ignore[attr-defined]
         handler = reference()
         try:
-            if handler is not None:
+            # The last resort is a name for sys.stderr.
+            if handler is not None and handler is not logging.lastResort:
                 handler.flush()
         except Exception:  # noqa: S112 - handlers are the application's code
             continue

@@ -7,7 +7,6 @@ package use a default one, made from `configure` or REDIS_URL when first needed.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -271,27 +270,10 @@ def _job(record: bytes) -> dict[str, Any] | None:
     return {"queue": held.queue, "class": name, "args": args, "run_at": held.run_at}
 
 
-class _Default:
-    """The client behind the package's functions, made when first needed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._client: Client | None = None
-
-    def get(self) -> Client:
-        with self._lock:
-            if self._client is None:
-                self._client = Client()
-            return self._client
-
-    def set(self, client: Client) -> None:
-        with self._lock:
-            self._client = client
-
-
-_default = _Default()
-# A lock held by another thread at the time of a fork would stay held.
-os.register_at_fork(after_in_child=lambda: setattr(_default, "_lock", threading.Lock()))
+# The client behind the package's functions, made when first needed: there is one, or
+# none. No lock, which a thread could hold while another forks; setdefault has one of
+# two win that were made at once.
+_default: dict[str, Client] = {}
 
 
 def configure(
@@ -303,13 +285,13 @@ def configure(
 ) -> Client:
     """Set the client that the functions of the package use, and return it."""
     client = Client(url, namespace=namespace, inline=inline, timeout=timeout)
-    _default.set(client)
+    _default["client"] = client
     return client
 
 
 def default_client() -> Client:
     """Return the client that the functions of the package use."""
-    return _default.get()
+    return _default.get("client") or _default.setdefault("client", Client())
 
 
 def enqueue(job: Jobish, *args: Any) -> bool:

@@ -176,6 +176,8 @@ def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Li
         raise JobClassError(
             f"{name} is not a job of this application (its modules: {known})"
         )
+    if isinstance(found, Job):
+        return found.perform, found.limits
     return target_of(found), limits_of(found)
 
 

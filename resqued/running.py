@@ -50,7 +50,7 @@ class Hearing:
 
     def begin(self, job: Running) -> None:
         """Wait for the child's word, and for room while its job did not fit."""
-        job.listen_at = None
+        job.listen_at = math.inf
         if self._up < 0:
             self._up = job.end.up
             self._poll.register(self._up, select.POLLIN)
@@ -81,11 +81,11 @@ class Running:
         self.began = process.ticks()
         # A child that stays says no more than its outcome: that is waited for.
         patience = LISTEN_AFTER if forked.jobs == 1 else 0.0
-        self.listen_at: float | None = time.monotonic() + patience
+        self.listen_at = time.monotonic() + patience
         self._board = board
         self._told: Told | None = None
         self._exit: Exit | None = None
-        self._exit_by: float | None = None
+        self._exit_by = math.inf
         self._escalation: Escalation | None = None
         self._cause = Cause.ORDER
         self._family: Family | None = None
@@ -100,7 +100,7 @@ class Running:
         Answers whether there is more to be heard.
         """
         self._told = self._told or self.end.receive()
-        if self._told is not None and self._exit_by is None and not self.stays:
+        if self._told is not None and self._exit_by == math.inf and not self.stays:
             self._exit_by = now + exit_grace
         return self._told is None and not self.end.is_closed
 
@@ -143,9 +143,9 @@ class Running:
 
     def step(self, now: float) -> None:
         """Do what is due."""
-        if self._exit_by is not None and now >= self._exit_by and self._exit is None:
+        if now >= self._exit_by and self._exit is None:
             # It hangs while it flushes; its job is over, and was told to be.
-            self._exit_by = None
+            self._exit_by = math.inf
             process.send_group(self.pid, SIGKILL)
         asked = self._escalation
         if asked is not None and (asked.sent is Step.NOTHING or not self._is_gone()):
@@ -202,7 +202,7 @@ class Running:
             return True
         return now >= self._give_up_at
 
-    def deadline(self, now: float) -> float | None:
+    def deadline(self, now: float) -> float:
         """Return when step must be called again, if nothing else happens."""
         if self._escalation is not None:
             if self._escalation.sent is Step.NOTHING:
@@ -210,7 +210,7 @@ class Running:
             if self._exit is not None or self._escalation.sent is Step.KILL:
                 return now + LOOK_AGAIN
             return self._escalation.kill_at
-        return self._exit_by if self._exit is None else None
+        return self._exit_by if self._exit is None else math.inf
 
     def fault(self, oom_kills: OomKills) -> Fault | None:
         """Return why the job failed, or None; for a job that is over."""

@@ -95,8 +95,8 @@ class Worker:
         self._scarcity = Backoff(first=0.1, cap=2.0)
         self._beat_at = 0.0
         self._leave_at = retirement(settings.max_age, time.monotonic(), random.random())
-        self._give_up_at: float | None = None
-        self._orphan_at: float | None = None
+        self._give_up_at = math.inf
+        self._orphan_at = math.inf
 
         self._terms = child.Terms(self._pid, settings, board)
         self._reaction = child.Reaction(board)
@@ -145,15 +145,15 @@ class Worker:
     def _advance(self, now: float) -> None:
         """Do what is due about the job in hand, and see whether it is over."""
         job = self._running
-        if self._orphan_at is not None and now >= self._orphan_at:
-            self._orphan_at = None
+        if now >= self._orphan_at:
+            self._orphan_at = math.inf
             self._end_job("its master is gone", now)
         if now >= self._leave_at:
             self._retire_if_due(now)
         if job is None:
             return
         job.step(now)
-        if job.listen_at is not None and now >= job.listen_at:
+        if now >= job.listen_at:
             self._hearing.begin(job)
         if job.is_over(now):
             self._running = None
@@ -366,7 +366,7 @@ class Worker:
         is_settled = self._stop is Stop.QUIT and self._is_free()
         if (
             self._stop is Stop.TERMINATE or self._is_orphan or is_settled
-        ) and self._give_up_at is None:
+        ) and self._give_up_at == math.inf:
             self._give_up_at = now + self._settings.settle_grace
 
     def _give_up(self) -> None:
@@ -391,26 +391,26 @@ class Worker:
                 self._take_orders()
             elif self._running is not None:
                 self._listen(self._running)
-        if self._give_up_at is not None and time.monotonic() >= self._give_up_at:
+        if self._give_up_at < math.inf and time.monotonic() >= self._give_up_at:
             self._give_up()
 
     def _timeout(self, now: float) -> float | None:
         """Return the milliseconds until something is due."""
-        has_words = self._running is None and (
-            not self._is_registered or self._has_question() or self._stop is not Stop.NO
-        )
-        deadlines = [max(now, self._ready_at)] if has_words else []
+        due = min(self._orphan_at, self._give_up_at)
+        if self._stop is Stop.NO:
+            due = min(due, self._leave_at)
         if self._is_registered:
-            deadlines.append(max(self._beat_at, self._ready_at))
+            due = min(due, max(self._beat_at, self._ready_at))
         if self._running is not None:
-            due = (self._running.deadline(now), self._running.listen_at)
-            deadlines.extend(t for t in due if t is not None)
-        deadlines.extend(
-            t for t in (self._orphan_at, self._give_up_at) if t is not None
-        )
-        if self._stop is Stop.NO and self._leave_at < math.inf:
-            deadlines.append(self._leave_at)
-        return max(0.0, min(deadlines) - now) * 1000 + 0.5 if deadlines else None
+            due = min(due, self._running.deadline(now), self._running.listen_at)
+        elif self._has_words():
+            due = min(due, max(now, self._ready_at))
+        return max(0.0, due - now) * 1000 + 0.5 if due < math.inf else None
+
+    def _has_words(self) -> bool:
+        """Say whether there is something to tell Redis, or to ask, with no job."""
+        is_due = not self._is_registered or self._stop is not Stop.NO
+        return is_due or self._has_question()
 
     def _listen(self, job: Running) -> None:
         """The child has said something, or has room for more of its job."""

@@ -37,6 +37,8 @@ class Limits(NamedTuple):
 
     def or_else(self, wider: Limits) -> Limits:
         """Return these limits, and the wider ones where these say nothing."""
+        if self.runtime is None and self.memory is None:
+            return wider  # as most do, for each job
         return Limits(
             wider.runtime if self.runtime is None else self.runtime,
             wider.memory if self.memory is None else self.memory,
