@@ -12,7 +12,7 @@ import click
 from resqued import config as configuration
 from resqued.cli.options import json_option, redis_options, tables
 from resqued.cli.table import show_json, show_line
-from resqued.cli.text import number_of
+from resqued.core.wording import number_of
 from resqued.errors import ConfigError
 
 EXAMPLES = """

@@ -18,8 +18,9 @@ from resqued.cli import masters
 from resqued.cli.masters import job_in_words, master_options
 from resqued.cli.options import Duration, confirm, yes_option
 from resqued.cli.table import show_line
-from resqued.cli.text import clip, number_of
+from resqued.cli.text import clip
 from resqued.core.durations import show_seconds
+from resqued.core.wording import number_of
 from resqued.errors import ControlError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -134,7 +135,7 @@ def drain(wait: bool, config_file: str | None, pid: int | None) -> None:
     """
     address = masters.one_of(config_file, pid)
     if wait:
-        found = asking.ask(address, "drain", waits=True, wait=True)
+        asking.ask(address, "drain", waits=True, wait=True)
         show_line(f"master {address.pid} is paused, and no job runs")
         return
     asking.ask(address, "drain")

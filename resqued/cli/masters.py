@@ -11,9 +11,11 @@ import click
 
 from resqued import asking, config
 from resqued.asking import Address
+from resqued.cli.options import config_option
 from resqued.cli.table import Column, show_line, show_table
-from resqued.cli.text import duration, number_of
+from resqued.cli.text import duration
 from resqued.core.durations import show_seconds, show_size
+from resqued.core.wording import number_of
 from resqued.errors import ConfigError, ControlError, NoMasterError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,13 +43,7 @@ COLUMNS = (
 def master_options(function: F) -> F:
     """Add --pid and --config: which master is meant, and where its socket is."""
     for option in (
-        click.option(
-            "-c",
-            "--config",
-            "config_file",
-            metavar="FILE",
-            help="Configuration in TOML [RESQUED_CONFIG].",
-        ),
+        config_option,
         click.option(
             "--pid",
             type=click.IntRange(min=1),

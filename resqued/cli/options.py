@@ -64,6 +64,15 @@ class ListingGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
+config_option = click.option(
+    "-c",
+    "--config",
+    "config_file",
+    metavar="FILE",
+    help="Configuration in TOML [RESQUED_CONFIG].",
+)
+
+
 def redis_options(function: F) -> F:
     """Add --redis, --namespace and --config."""
     for option in reversed(
@@ -74,13 +83,7 @@ def redis_options(function: F) -> F:
             click.option(
                 "-N", "--namespace", metavar="NAME", help="Prefix of all keys."
             ),
-            click.option(
-                "-c",
-                "--config",
-                "config_file",
-                metavar="FILE",
-                help="Configuration in TOML [RESQUED_CONFIG].",
-            ),
+            config_option,
         )
     ):
         function = option(function)

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from resqued import asking, importing, process
-from resqued.cli.text import number_of
 from resqued.cli.workers import Sighting, sightings
 from resqued.client import Client
 from resqued.config import Config
@@ -22,6 +21,7 @@ from resqued.core.importing import Import
 from resqued.core.keys import Keys
 from resqued.core.limits import UNLIMITED, Limits
 from resqued.core.queues import QueueList
+from resqued.core.wording import number_of
 from resqued.errors import ConfigError, PayloadError, ResquedError
 from resqued.generation import read_environment
 from resqued.store.failures import PAGE, Failure

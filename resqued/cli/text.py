@@ -1,4 +1,4 @@
-"""Words for people: names that cannot harm a terminal, durations, plurals.
+"""Words for people: names that cannot harm a terminal, durations.
 
 Names, arguments and messages come from Redis, where anybody may have put them:
 nothing in them is ever interpreted, by the terminal or by rich.
@@ -54,8 +54,3 @@ def duration(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {name}"
     return f"{max(seconds, 0):.0f} s"
-
-
-def number_of(count: int, noun: str) -> str:
-    """Return a count with its noun, in the singular or the plural."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -15,11 +15,11 @@ from resqued.cli.completion import queue_names
 from resqued.cli.options import app_option, json_option, redis_options, tables
 from resqued.cli.scene import Question, Scene
 from resqued.cli.table import show_json, show_line
-from resqued.cli.text import number_of
 from resqued.client import Client
 from resqued.config import build
 from resqued.core.evidence import Facts
 from resqued.core.why import explain
+from resqued.core.wording import number_of
 
 EXAMPLES = """
 \b

@@ -18,11 +18,12 @@ import click
 from resqued import process, pruning
 from resqued.cli.options import ListingGroup, json_option, with_client
 from resqued.cli.table import Column, show_json, show_line, show_table
-from resqued.cli.text import clip, duration, json_line, number_of
+from resqued.cli.text import clip, duration, json_line
 from resqued.client import Client, Worker
 from resqued.core import registry
 from resqued.core.payload import DIRTY_EXIT, Fault
 from resqued.core.registry import Entry, Identity, Machine, Verdict
+from resqued.core.wording import number_of
 from resqued.errors import ResquedError
 from resqued.pruning import Judged, job_of
 from resqued.store.registry import PRUNE_LOCK_SECONDS, Burial

@@ -8,9 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-# As many names as a line has room for.
-NAMED = 5
-
 
 class Verdict(Enum):
     """How a check came out."""
@@ -49,14 +46,3 @@ def problem(check: str, text: str, way_out: str) -> Finding:
 def unchecked(check: str, reason: str) -> Finding:
     """Return that a check could not be made, and why."""
     return Finding(check, Verdict.UNCHECKED, reason)
-
-
-def listed(names: tuple[str, ...] | list[str]) -> str:
-    """Return the first of many names, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

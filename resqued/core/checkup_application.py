@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from resqued.core.checkup import (
     Finding,
-    counted,
-    listed,
     ok,
     problem,
     unchecked,
@@ -16,6 +14,7 @@ from resqued.core.checkup import (
 )
 from resqued.core.durations import show_seconds
 from resqued.core.importing import Import
+from resqued.core.wording import listed, number_of
 
 
 def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> Finding:
@@ -26,7 +25,7 @@ def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> F
         )
     if not path:
         return ok("configuration", "no file: options, environment and defaults hold")
-    pools = f"{counted(workers, 'worker')} in its pools"
+    pools = f"{number_of(workers, 'worker')} in its pools"
     return ok("configuration", f"{path} is in order: {pools}")
 
 
@@ -43,7 +42,7 @@ def judge(imported: Import) -> Iterator[Finding]:
         yield unchecked("sockets", "the application cannot be imported")
         return
     took = show_seconds(imported.seconds)
-    jobs = counted(len(imported.declared), "job")
+    jobs = number_of(len(imported.declared), "job")
     yield ok("application", f"{modules}: imported in {took}, {jobs} declared by name")
     yield _threads(imported)
     yield _sockets(imported)
@@ -54,7 +53,7 @@ def _threads(imported: Import) -> Finding:
         return ok("threads", "the import leaves none")
     return warning(
         "threads",
-        f"the import leaves {counted(len(imported.threads), 'thread')} running:"
+        f"the import leaves {number_of(len(imported.threads), 'thread')} running:"
         f" {listed(imported.threads)}; no child has them, and a lock that one holds at"
         " a fork stays held",
         "start them in the job, or when first needed",
@@ -66,7 +65,7 @@ def _sockets(imported: Import) -> Finding:
         return ok("sockets", "the import opens none")
     return warning(
         "sockets",
-        f"the import opens {counted(len(imported.sockets), 'connection')} that every"
+        f"the import opens {number_of(len(imported.sockets), 'connection')} that every"
         f" child would share: {listed(imported.sockets)}",
         "connect in the job, or when first needed",
     )

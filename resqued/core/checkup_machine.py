@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from resqued.core.checkup import Finding, counted, ok, problem, unchecked, warning
+from resqued.core.checkup import Finding, ok, problem, unchecked, warning
 from resqued.core.durations import show_seconds, show_size
+from resqued.core.wording import number_of
 
 # What the master holds open for a worker (channel, board, word of its death), and
 # what it and a worker hold besides.
@@ -70,7 +71,9 @@ def _open_files(machine: Machine, plan: Plan) -> Finding:
     check, need = "open files", FILES + FILES_PER_WORKER * plan.workers
     if machine.open_files is None:
         return ok(check, "no limit")
-    text = f"limit {machine.open_files}, {counted(plan.workers, 'worker')} want {need}"
+    text = (
+        f"limit {machine.open_files}, {number_of(plan.workers, 'worker')} want {need}"
+    )
     if machine.open_files < need:
         return problem(check, text, "raise LimitNOFILE of the unit, or `ulimit -n`")
     return ok(check, text)
@@ -78,7 +81,7 @@ def _open_files(machine: Machine, plan: Plan) -> Finding:
 
 def _processes(machine: Machine, plan: Plan) -> Finding:
     check, need = "processes", PROCESSES + PROCESSES_PER_WORKER * plan.workers
-    wanted = f"{counted(plan.workers, 'worker')} want {need}"
+    wanted = f"{number_of(plan.workers, 'worker')} want {need}"
     if not machine.processes:
         return ok(check, f"no limit, {wanted}")
     name, room = min(machine.processes.items(), key=lambda item: item[1])

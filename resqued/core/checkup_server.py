@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 from resqued.core.checkup import (
     Finding,
-    counted,
-    listed,
     ok,
     problem,
     unchecked,
     warning,
 )
 from resqued.core.durations import show_seconds, show_size
+from resqued.core.wording import listed, number_of
 
 LEAST = {"Redis": (6, 2), "Valkey": (7, 2)}
 # Above so much of what there is: time to act, while there still is time.
@@ -166,7 +165,7 @@ def _persistence(server: Server) -> Finding:
     return warning(
         check,
         f"appendonly is off; the last snapshot, or start, was {show_seconds(age)} ago,"
-        f" and {counted(lost, 'change')} since would be lost with the server",
+        f" and {number_of(lost, 'change')} since would be lost with the server",
         "set appendonly yes",
     )
 
@@ -180,7 +179,7 @@ def _clients(server: Server) -> Finding:
             f"{clients} of {most} connections are in use",
             "raise maxclients, or find who keeps them: CLIENT LIST",
         )
-    return ok(check, f"{counted(clients, 'connection')} of {most or 'any number'}")
+    return ok(check, f"{number_of(clients, 'connection')} of {most or 'any number'}")
 
 
 def _clock(server: Server) -> Finding:
@@ -227,7 +226,7 @@ def judge_registry(registered: Registered) -> Iterator[Finding]:
     for state, way_out in ways.items():
         ids = registered.by_state.get(state, ())
         if ids:
-            count = counted(len(ids), "worker")
+            count = number_of(len(ids), "worker")
             yield warning("registry", f"{count} {state}: {listed(ids)}", way_out)
     if registered.ahead:
         yield warning(
@@ -238,6 +237,6 @@ def judge_registry(registered: Registered) -> Iterator[Finding]:
         )
     lively = sum(len(registered.by_state.get(s, ())) for s in ("working", "idle"))
     if lively:
-        yield ok("registry", f"{counted(lively, 'worker')} alive")
+        yield ok("registry", f"{number_of(lively, 'worker')} alive")
     else:
         yield warning("registry", "no worker is alive: no job runs", "`resqued work`")

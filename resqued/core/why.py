@@ -13,6 +13,7 @@ from resqued.core.durations import show_seconds, show_size
 from resqued.core.evidence import LIVE, Candidate, Facts, Finding
 from resqued.core.limits import Limits
 from resqued.core.queues import QueueList
+from resqued.core.wording import listed, number_of
 
 # As many names as a line has room for.
 NAMED = 3
@@ -46,7 +47,9 @@ def _queue(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "no_such_queue",
             f"there is no queue {queue} in namespace {facts.namespace}",
-            f"did you mean {_names(near)}?" if near else "`resqued queues` lists them",
+            f"did you mean {listed(near, NAMED)}?"
+            if near
+            else "`resqued queues` lists them",
         )
     elif not facts.size:
         yield Finding(
@@ -82,10 +85,13 @@ def _near(queue: str, known: Mapping[str, int]) -> list[str]:
 
 def _elsewhere(facts: Facts) -> Iterator[Finding]:
     if facts.elsewhere:
-        places = [f"{key} ({_count(n, 'job')})" for key, n in facts.elsewhere.items()]
+        places = [
+            f"{key} ({number_of(n, 'job')})" for key, n in facts.elsewhere.items()
+        ]
         yield Finding(
             "wrong_namespace",
-            f"a queue {facts.queue} stands under another namespace: {_names(places)}",
+            f"a queue {facts.queue} stands under another namespace:"
+            f" {listed(places, NAMED)}",
             "have both sides use the same one: --namespace, RESQUED_NAMESPACE,"
             " [redis] namespace",
             is_cause=not facts.size or not facts.serving,
@@ -102,8 +108,8 @@ def _unserved(facts: Facts) -> Iterator[Finding]:
     if facts.serving:
         return
     lists = list(dict.fromkeys(_list_text(w.queues) for w in facts.workers))
-    there = f"; their lists: {_names(lists)}" if lists else ""
-    count = _count(len(facts.workers), "worker")
+    there = f"; their lists: {listed(lists, NAMED)}" if lists else ""
+    count = number_of(len(facts.workers), "worker")
     have_pool = any(facts.is_served_by(pool) for pool in facts.pools)
     yield Finding(
         "no_worker",
@@ -125,7 +131,7 @@ def _paused(facts: Facts) -> Iterator[Finding]:
     paused = [w for w in facts.live if w.is_paused]
     all_are = len(paused) == len(facts.live)
     if facts.paused_masters:
-        masters = _names([str(pid) for pid in facts.paused_masters])
+        masters = listed([str(pid) for pid in facts.paused_masters], NAMED)
         yield Finding(
             "master_paused",
             f"of this host these masters are paused: {masters}",
@@ -155,7 +161,7 @@ def _lifeless(facts: Facts) -> Iterator[Finding]:
         if gone:
             yield Finding(
                 f"worker_{state}",
-                f"{len(gone)} of the {_count(len(facts.serving), 'worker')} that"
+                f"{len(gone)} of the {number_of(len(facts.serving), 'worker')} that"
                 f" serve {facts.queue} {_is(gone)} {state}: {_ids(gone)}",
                 way_out,
                 is_cause=not facts.live,
@@ -202,7 +208,7 @@ def _busy(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         "all_busy",
         f"{everyone} that {_serve(busy)} {facts.queue} {_is(busy)} busy:"
-        f" {_names(told)}",
+        f" {listed(told, NAMED)}",
         "wait, add workers, or give the queue a pool of its own",
     )
 
@@ -223,12 +229,13 @@ def _starved(facts: Facts) -> Iterator[Finding]:
     if not behind:
         return
     largest = sorted(earlier.items(), key=lambda item: -item[1])
-    queues = _names([f"{name} ({_count(n, 'job')})" for name, n in largest])
+    queues = listed([f"{name} ({number_of(n, 'job')})" for name, n in largest], NAMED)
     guess = "" if all(w.is_whole for w in able) else ", as far as their ids tell"
     yield Finding(
         "starved",
-        f"{behind} of {_count(len(able), 'worker')} that {_serve(able)} {facts.queue}"
-        f" {'takes' if behind == 1 else 'take'} from earlier queues first{guess}:"
+        f"{behind} of {number_of(len(able), 'worker')} that {_serve(able)}"
+        f" {facts.queue} {'takes' if behind == 1 else 'take'} from earlier queues"
+        f" first{guess}:"
         f" {queues}",
         "put it earlier in the list, or give it a pool of its own",
         is_cause=behind == len(able),
@@ -247,7 +254,7 @@ def _running(facts: Facts) -> Iterator[Finding]:
         told = [f"{w.job_class} in {w.worker_id}{_for(w.busy_for)}" for w in oldest]
         yield Finding(
             "running",
-            f"now {_is(mine)} running: {_names(told)}",
+            f"now {_is(mine)} running: {listed(told, NAMED)}",
             is_cause=False,
         )
 
@@ -282,7 +289,7 @@ def _unread(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "not_checked",
             "as a class it was looked for among the first jobs of these queues only:"
-            f" {_names(told)}",
+            f" {listed(told, NAMED)}",
             "look further with --depth, or in one with --queue",
             is_cause=False,
         )
@@ -303,8 +310,8 @@ def _should_run(facts: Facts) -> Finding:
     whose = "of it" if facts.search else "of the last one"
     return Finding(
         "should_run",
-        f"it should run: {_count(ahead, 'job')} ahead {whose},"
-        f" {_count(len(idle), 'worker')} idle; the next look is within"
+        f"it should run: {number_of(ahead, 'job')} ahead {whose},"
+        f" {number_of(len(idle), 'worker')} idle; the next look is within"
         f" {show_seconds(facts.interval)}",
         "ask again in a moment",
         is_cause=False,
@@ -315,17 +322,8 @@ def _list_text(queues: QueueList) -> str:
     return ",".join([*queues.entries, *(f"!{name}" for name in queues.exclusions)])
 
 
-def _names(names: list[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def _ids(workers: list[Candidate]) -> str:
-    return _names([worker.worker_id for worker in workers])
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return listed([worker.worker_id for worker in workers], NAMED)
 
 
 def _is(workers: list[Candidate]) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,10 +18,8 @@ import redis as redis_py
 from resqued.cli.doctor import _bounded, _redis_hangs
 from resqued.core.checkup import Finding, ok, unchecked
 from resqued.embedded import EmbeddedServer
-from tests.support.cli import RESQUED, add_worker, server_time
-from tests.support.daemon import clean_environment
+from tests.support.cli import add_worker, run_command, server_time
 from tests.support.pool import pool
-from tests.support.wait import scaled
 
 POOL = '[[pool]]\nqueues = "default"\n'
 Findings = dict[str, dict[str, str]]
@@ -45,15 +42,8 @@ def doctor(tmp_path: Path) -> Doctor:
     ) -> Findings:
         file = tmp_path / "doctor.toml"
         file.write_text(f'[control]\ndirectory = "{tmp_path / "control"}"\n{config}')
-        done = subprocess.run(
-            [*RESQUED, "doctor", "--json", "-r", url, "-c", str(file), *args],
-            cwd=tmp_path,
-            env={**clean_environment(), **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=scaled(60),
-            check=False,
+        done = run_command(
+            "doctor", "--json", "-r", url, "-c", str(file), *args, cwd=tmp_path, env=env
         )
         assert done.stderr == ""
         assert done.returncode == status, done.stdout
@@ -253,26 +243,21 @@ def test_the_socket_of_a_master_that_was_killed(
 
 
 def test_workers_that_are_gone_and_a_heartbeat_of_the_future(
-    doctor: Doctor, redis: redis_py.Redis, redis_url: str
+    doctor: Doctor, redis: redis_py.Redis, redis_url: str, tmp_path: Path
 ) -> None:
     add_worker(redis, "other:1:mail", server_time(redis, 4000))
     add_worker(redis, "other:2:mail")
     add_worker(redis, "other:3:mail", server_time(redis, -600))
-    findings = _all_of(doctor, redis_url)
+    findings = _all_of(doctor, redis_url, tmp_path)
     told = " ".join(f["text"] for f in findings)
     assert "1 worker silent: other:1:mail" in told
     assert "1 worker unknown: other:2:mail" in told
     assert "heartbeats of the future: other:3:mail" in told
 
 
-def _all_of(doctor: Doctor, url: str) -> list[dict[str, Any]]:
+def _all_of(doctor: Doctor, url: str, tmp_path: Path) -> list[dict[str, Any]]:
     doctor(url)  # writes the configuration
-    done = subprocess.run(
-        [*RESQUED, "doctor", "-r", url, "--json"],
-        env=clean_environment(),
-        capture_output=True,
-        check=False,
-    )
+    done = run_command("doctor", "-r", url, "--json", cwd=tmp_path)
     return [f for f in json.loads(done.stdout) if f["check"] == "registry"]
 
 
@@ -383,14 +368,7 @@ def test_without_systemd_its_units_are_not_checked(
 
 
 def test_lines_for_people(server: EmbeddedServer, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*RESQUED, "doctor", "-r", server.url],
-        cwd=tmp_path,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command("doctor", "-r", server.url, cwd=tmp_path)
     words = {line[:11].strip() for line in done.stdout.splitlines()}
     assert words <= {"ok", "warning", "problem", "not checked"}
     assert all(line[11:13] == "  " for line in done.stdout.splitlines())

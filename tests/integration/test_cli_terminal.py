@@ -12,7 +12,8 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.cli.text import clean, clip, duration, number_of, one_line
+from resqued.cli.text import clean, clip, duration, one_line
+from resqued.core.wording import number_of
 from tests.support.cli import RESQUED, Run, add_failure, add_worker, server_time
 from tests.support.daemon import clean_environment
 from tests.support.wait import scaled

@@ -64,11 +64,11 @@ def rows(result: Result) -> list[list[str]]:
     return [re.split(r"  +", line.strip()) for line in result.stdout.splitlines()]
 
 
-def fail(
-    *args: str, cwd: Path, env: dict[str, str] | None = None, status: int
-) -> list[str]:
-    """Run a command that must fail with a status; return its lines of error."""
-    result = subprocess.run(
+def run_command(
+    *args: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process of its own, without a terminal."""
+    return subprocess.run(
         [*RESQUED, *args],
         cwd=cwd,
         env={**clean_environment(), **(env or {})},
@@ -78,6 +78,13 @@ def fail(
         timeout=scaled(60),
         check=False,
     )
+
+
+def fail(
+    *args: str, cwd: Path, env: dict[str, str] | None = None, status: int
+) -> list[str]:
+    """Run a command that must fail with a status; return its lines of error."""
+    result = run_command(*args, cwd=cwd, env=env)
     assert result.returncode == status, result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.stderr

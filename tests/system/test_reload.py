@@ -27,14 +27,6 @@ HANG = "time.sleep(600)"
 HANG_IN_ANOTHER = "import subprocess; subprocess.run(['sleep', '600'])"
 
 
-@pytest.fixture
-def site(redis_url: str, redis: redis_py.Redis, tmp_path: Path) -> Site:
-    site = Site(tmp_path, redis_url, redis)
-    site.release("one")
-    site.configure()
-    return site
-
-
 def descriptors(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import redis as redis_py
@@ -14,14 +13,6 @@ import redis as redis_py
 from tests.support.pool import failures
 from tests.support.site import Site, title
 from tests.support.wait import wait_until
-
-
-@pytest.fixture
-def site(redis_url: str, redis: redis_py.Redis, tmp_path: Path) -> Site:
-    site = Site(tmp_path, redis_url, redis)
-    site.release("one")
-    site.configure()
-    return site
 
 
 @pytest.mark.parametrize("signum", [signal.SIGQUIT, signal.SIGTERM])

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
-from pathlib import Path
 
-import pytest
 import redis as redis_py
 
 from tests.support.site import Site, title
 from tests.support.wait import wait_until
-
-
-@pytest.fixture
-def site(redis_url: str, redis: redis_py.Redis, tmp_path: Path) -> Site:
-    site = Site(tmp_path, redis_url, redis)
-    site.release("one")
-    site.configure()
-    return site
 
 
 def serving(site: Site) -> list[str]:
