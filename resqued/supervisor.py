@@ -47,7 +47,8 @@ ERRAND = 0.05
 class Supervisor:
     """Runs in the master. `reread` answers the configuration as it is now.
 
-    With an `estate` it goes on where the program before it stopped.
+    With an `estate` it goes on where the program before it stopped. `on_ready` is
+    called once, when every slot has registered a worker.
     """
 
     def __init__(
@@ -55,8 +56,12 @@ class Supervisor:
         config: Config,
         reread: Callable[[], Config],
         estate: Estate | None = None,
+        *,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
+        self._on_ready = on_ready
+        self._has_announced = estate is not None
         self._reread = reread
         self._estate = estate
         app = config.app
@@ -141,6 +146,9 @@ class Supervisor:
         generations = self.pool.succession.generations()
         self.warden.heed(generation.config.app for generation in generations)
         self.warden.turn(now, self.pool.workers())
+        if self.pool.was_ready and not self._has_announced:
+            self._has_announced = True
+            self._on_ready()
         self._orders.turn(now)
         self._takeover.turn(now, may_go=self._may_go())
         self._show()
