@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import string
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
 from resqued.errors import ResquedError
 
 PROPERTIES = ("KillMode", "TimeoutStopUSec", "OOMPolicy", "Delegate", "LoadState")
 PATTERN = "resqued*.service"
 PATIENCE = 5.0
+# For what makes systemd read everything anew, on a machine that is busy.
+LONGER = 60.0
+# sd_booted(3)
+_BOOTED = Path("/run/systemd/system")
+# As in unit names (systemd.unit(5), String escaping for inclusion in unit names).
+_PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
 
 
 class UnitError(ResquedError):
@@ -29,30 +38,102 @@ def settings() -> dict[str, dict[str, str]]:
     return {name: found for name in units if (found := _shown(name))}
 
 
+def escape(text: str) -> str:
+    """Return a text as the instance of a unit's name, as systemd-escape(1) does."""
+    return "".join(
+        _escaped(byte, is_first=not place) for place, byte in enumerate(text.encode())
+    )
+
+
+def _escaped(byte: int, *, is_first: bool) -> str:
+    letter = chr(byte)
+    if letter == "/":
+        return "-"
+    if letter in _PLAIN and not (is_first and letter == "."):
+        return letter
+    return f"\\x{byte:02x}"
+
+
+def is_running() -> bool:
+    """Say whether systemd runs this host."""
+    return _BOOTED.is_dir()
+
+
+def reread(*, of_user: bool) -> None:
+    """Have systemd see units that are new, changed or gone."""
+    _systemctl(*_manager(of_user), "daemon-reload", patience=LONGER)
+
+
+def make_users_and_directories() -> None:
+    """Have the user and the directories of the units made, as at boot."""
+    _run("systemd-sysusers", "resqued.conf", patience=LONGER)
+    _run("systemd-tmpfiles", "--create", "resqued.conf", patience=LONGER)
+
+
+def enable(names: Sequence[str], *, of_user: bool, root: Path) -> None:
+    """Have units started at boot, or when the user's systemd starts."""
+    _systemctl(*_manager(of_user), *_below(root), "enable", *names, patience=LONGER)
+
+
+def disable(names: Sequence[str], *, of_user: bool, root: Path) -> None:
+    """Have units no longer started at boot."""
+    _systemctl(*_manager(of_user), *_below(root), "disable", *names, patience=LONGER)
+
+
+def enabled(*, of_user: bool, root: Path) -> list[str]:
+    """Return the units of ours that are started at boot, instances too."""
+    text = _systemctl(
+        *(*_manager(of_user), *_below(root), "list-unit-files", "--plain"),
+        *("--no-legend", "--state=enabled", "resqued*"),
+    )
+    return [line.split()[0] for line in text.splitlines() if line.strip()]
+
+
+def loaded(*, of_user: bool) -> dict[str, str]:
+    """Return what systemctl says of each of our services that it has, by name."""
+    text = _systemctl(
+        *(*_manager(of_user), "list-units", "--all", "--plain", "--no-legend", PATTERN)
+    )
+    rows = (line.split(None, 4) for line in text.splitlines() if line.strip())
+    return {row[0]: f"{row[2]} ({row[3]})" for row in rows}
+
+
+def _manager(of_user: bool) -> tuple[str, ...]:
+    return ("--user",) if of_user else ()
+
+
+def _below(root: Path) -> tuple[str, ...]:
+    return () if root == Path("/") else (f"--root={root}",)
+
+
 def _shown(name: str) -> dict[str, str]:
     text = _systemctl("show", name, f"--property={','.join(PROPERTIES)}")
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return found if found.pop("LoadState", "") == "loaded" else {}
 
 
-def _systemctl(*words: str) -> str:
+def _systemctl(*words: str, patience: float = PATIENCE) -> str:
+    return _run("systemctl", *words, patience=patience)
+
+
+def _run(program: str, *words: str, patience: float) -> str:
     try:
         done = subprocess.run(
-            ["systemctl", *words],
+            [program, *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PATIENCE,
+            timeout=patience,
             check=False,
         )
     except FileNotFoundError:
-        raise UnitError("there is no systemctl here") from None
+        raise UnitError(f"there is no {program} here") from None
     except subprocess.TimeoutExpired:
-        raise UnitError(f"systemctl gave no answer within {PATIENCE:g} s") from None
+        raise UnitError(f"{program} gave no answer within {patience:g} s") from None
     except OSError as error:
-        raise UnitError(f"systemctl cannot be run: {error.strerror}") from None
+        raise UnitError(f"{program} cannot be run: {error.strerror}") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-        raise UnitError(f"systemctl: {lines[0].rstrip('.')}")
+        raise UnitError(f"{program}: {lines[0].rstrip('.')}")
     return done.stdout

@@ -35,6 +35,7 @@ COMMANDS = {
     "reload": "resqued.cli.control",
     "resume": "resqued.cli.control",
     "scale": "resqued.cli.control",
+    "service": "resqued.cli.service",
     "stack": "resqued.cli.control",
     "stats": "resqued.cli.stats",
     "status": "resqued.cli.status",

