@@ -24,6 +24,7 @@ from resqued.core import queues
 from resqued.core.backoff import Backoff
 from resqued.core.limits import UNLIMITED
 from resqued.errors import ConfigError, StartError
+from resqued.notify import without_private
 from resqued.process import Pid
 from resqued.slot import WorkerHandle
 
@@ -87,7 +88,10 @@ class Generation:
         Raises ConfigError if its environment cannot be read, StartError if the
         system does not start it.
         """
-        environment = {**os.environ, **read_environment(self.config.environment)}
+        environment = {
+            **without_private(os.environ),
+            **read_environment(self.config.environment),
+        }
         # A shell's word for where it was; not true any more.
         environment["PWD"] = self.config.app.directory or str(Path.cwd())
         self.started_at = now

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from resqued import control, log, process, signals
-from resqued.board import Phase
 from resqued.config import Config
 from resqued.control import Control, Peer
 from resqued.core import lifecycle, queues, titles
@@ -23,9 +22,11 @@ from resqued.core.keys import Keys
 from resqued.core.lifecycle import Event, State
 from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.lookout import Lookout
+from resqued.notify import Notifier
 from resqued.orders import Orders
 from resqued.pool import Pool
 from resqued.signals import SignalInbox
+from resqued.standing import standing_of
 from resqued.store.connection import SingleLink
 from resqued.store.registry import Registry
 from resqued.store.watch import Watch
@@ -60,8 +61,7 @@ class Supervisor:
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
-        self._on_ready = on_ready
-        self._has_announced = estate is not None
+        self._on_ready: Callable[[], None] | None = None if estate else on_ready
         self._reread = reread
         self._estate = estate
         app = config.app
@@ -70,12 +70,8 @@ class Supervisor:
         # The master must hear signals: it waits less than others for Redis.
         patience = min(1.0, app.redis_timeout)
         self._link = SingleLink(app.url, timeout=patience)
-        host = (app.hostname or process.hostname()).replace(":", "-")
-        names = (queues.parse(pool.queues).name for pool in config.pools)
-        lists = ",".join(dict.fromkeys(names))
-        self._undertaker = Undertaker(
-            Registry(self._link, keys), f"{host}:{os.getpid()}:{lists}", self._log
-        )
+        registry = Registry(self._link, keys)
+        self._undertaker = Undertaker(registry, own_name(config), self._log)
         watch = Watch(app.url, keys, timeout=patience)
         self._lookout = Lookout(watch, config.interval, self._log)
         self.pool = Pool(
@@ -92,6 +88,7 @@ class Supervisor:
         place = control.directory(config.control, os.environ)
         self._control = Control(place, self._orders.obey, self._log)
         self._takeover = Takeover(self.pool, self._control, self._log)
+        self._notifier = Notifier(os.environ, os.getpid())
         self._kill_at: float | None = None
         self._bury_by: float | None = None
 
@@ -146,12 +143,12 @@ class Supervisor:
         generations = self.pool.succession.generations()
         self.warden.heed(generation.config.app for generation in generations)
         self.warden.turn(now, self.pool.workers())
-        if self.pool.was_ready and not self._has_announced:
-            self._has_announced = True
-            self._on_ready()
+        if self.pool.was_ready and self._on_ready is not None:
+            on_ready, self._on_ready = self._on_ready, None
+            on_ready()
         self._orders.turn(now)
         self._takeover.turn(now, may_go=self._may_go())
-        self._show()
+        self._show(now)
         self._wait(now)
 
     # Stopping
@@ -294,6 +291,7 @@ class Supervisor:
             self._kill_at,
             self._bury_by,
             self._takeover.deadline(),
+            self._notifier.deadline(),
             now + ERRAND
             if self._orders.are_waited_for or self._takeover.is_due
             else None,
@@ -303,20 +301,18 @@ class Supervisor:
         due = min(deadline for deadline in deadlines if deadline is not None)
         return max(0.0, due - now) * 1000 + 0.5
 
-    def _show(self) -> None:
-        slots = self.pool.slots
-        current = self.pool.succession.current
-        workers = [slot.worker for slot in slots if slot.worker is not None]
+    def _show(self, now: float) -> None:
+        is_stopping = self.state is not State.RUNNING
+        standing = standing_of(self.pool, now, is_stopping=is_stopping)
         title = titles.master(
-            generation=current.number,
-            workers=sum(worker.is_ready for worker in workers),
-            wanted=len(slots),
-            busy=sum(
-                not w.is_idle and w.board.read().phase is Phase.RUNNING for w in workers
-            ),
-            older=sum(w.generation != current.number for w in self.pool.workers()),
+            generation=standing.generation,
+            workers=standing.workers,
+            wanted=standing.wanted,
+            busy=standing.busy,
+            older=standing.older,
         )
         process.set_title(title)
+        self._notifier.turn(now, standing)
 
     def _end(self) -> None:
         """Leave no process behind.
@@ -332,6 +328,13 @@ class Supervisor:
         self._link.close()
         self._control.close()
         self._inbox.close()
+
+
+def own_name(config: Config) -> str:
+    """Return what the master calls itself where it takes a lock: as workers do."""
+    host = (config.app.hostname or process.hostname()).replace(":", "-")
+    names = (queues.parse(pool.queues).name for pool in config.pools)
+    return f"{host}:{os.getpid()}:{','.join(dict.fromkeys(names))}"
 
 
 def merged(received: Sequence[signals.Received]) -> list[signals.Received]:

@@ -22,6 +22,7 @@ from resqued import process
 from resqued.control import Control, Peer
 from resqued.core.outcome import Exit
 from resqued.errors import ControlError, StartError
+from resqued.notify import without_private
 from resqued.pool import Pool
 from resqued.process import Pid
 
@@ -96,7 +97,7 @@ class Takeover:
             pid = process.spawn(
                 [sys.executable, *sys.orig_argv[1:]],
                 descriptor=estate,
-                environment={**environ, VARIABLE: f"{_DRY}3"},
+                environment={**without_private(environ), VARIABLE: f"{_DRY}3"},
                 output=output,
             )
         except OSError as error:

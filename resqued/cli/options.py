@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -161,16 +162,20 @@ def confirm(question: str, *, yes: bool) -> None:
         raise ResquedError("nothing was done")
 
 
-def tables(config_file: str | None, **given: dict[str, Any]) -> dict[str, Any]:
+def tables(
+    config_file: str | None, *, own_file: Path | None = None, **given: dict[str, Any]
+) -> dict[str, Any]:
     """Return file, environment and options as one, the later winning.
 
-    Raises ConfigError with all that is wrong, each named by where it stands.
+    `own_file` is that of an instance, over the one that all share. Raises
+    ConfigError with all that is wrong, each named by where it stands.
     """
     path = config.file_in_use(config_file, os.environ)
     problems: list[str] = []
     layers: list[dict[str, Any]] = []
     readers: tuple[Callable[[], dict[str, Any]], ...] = (
         lambda: config.read_file(path) if path else {},
+        lambda: config.read_file(own_file) if own_file else {},
         lambda: config.from_environment(os.environ),
         lambda: _from_options(given),
     )

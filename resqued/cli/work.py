@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
 from resqued import config, log, takeover
 from resqued.cli.options import app_option, redis_options, tables
+from resqued.core import instance as naming
 from resqued.core.queues import parse
 from resqued.errors import ConfigError, ExitCode
 from resqued.supervisor import Supervisor
@@ -19,6 +22,7 @@ Examples:
   resqued work critical,high -n 4 -a myapp.jobs
   resqued work '*,!slow' -a myapp.jobs --burst
   resqued work -c /etc/resqued/resqued.toml
+  resqued work --instance critical,high        as resqued@critical,high does
 
 \b
 Signals: QUIT finish the running jobs and exit; TERM, INT end them and exit;
@@ -29,6 +33,11 @@ worker more, one fewer.
 
 @click.command(epilog=EXAMPLES)
 @click.argument("queues", required=False)
+@click.option(
+    "--instance",
+    metavar="NAME",
+    help="Queue list as systemd writes it in resqued@NAME; all: every queue.",
+)
 @click.option(
     "-n", "--workers", type=click.IntRange(min=1), help="How many workers [COUNT; 1]."
 )
@@ -43,6 +52,7 @@ worker more, one fewer.
 @redis_options
 def work(
     queues: str | None,
+    instance: str | None,
     workers: int | None,
     modules: tuple[str, ...],
     burst: bool,
@@ -62,16 +72,24 @@ def work(
 
     def read() -> config.Config:
         """Return the configuration as it is now: at the start, and at each reload."""
+        own = _Instance.of(instance, config_file, queues)
         given = tables(
             config_file,
+            own_file=own.file if own else None,
             redis={"url": url, "namespace": namespace},
             app={"import": list(modules) or None},
             worker={"interval": interval},
             limits={"grace": grace},
             log={"level": log_level, "format": log_format},
         )
-        return _build(given, interval, _pool(queues, workers, _count()), burst=burst)
+        pool = own.pool(workers) if own else _pool(queues, workers)
+        return _build(given, interval, pool, burst=burst)
 
+    return _run(read)
+
+
+def _run(read: Callable[[], config.Config]) -> int:
+    """Be the master, in place of the program before if there was one."""
     estate = takeover.received(os.environ)
     built = read()
     log.configure(level=built.log_level, style=built.log_format)
@@ -82,8 +100,32 @@ def work(
     return int(master.run())
 
 
-def _count() -> str | None:
-    return os.environ.get("COUNT")
+class _Instance(NamedTuple):
+    """One of several services on a host, each with queues of its own."""
+
+    queues: str
+    file: Path | None
+
+    @classmethod
+    def of(
+        cls, escaped: str | None, config_file: str | None, queues: str | None
+    ) -> _Instance | None:
+        """Return the instance of that name in a unit's; None for none."""
+        if escaped is None:
+            return None
+        if queues is not None:
+            raise click.UsageError("--instance names the queues: leave QUEUES out.")
+        name = naming.unescape(escaped)
+        common = config.file_in_use(config_file, os.environ) or config.DEFAULT_PATH
+        file = common.parent / naming.file_name(name)
+        is_own = file.exists() and not (common.exists() and file.samefile(common))
+        return cls(naming.queue_list(name), file if is_own else None)
+
+    def pool(self, workers: int | None) -> dict[str, Any]:
+        """Return its pool; nothing if its own file has pools."""
+        if self.file is not None and config.load(self.file).get("pool"):
+            return {}
+        return _pool(self.queues, workers)
 
 
 def _build(
@@ -101,9 +143,9 @@ def _build(
     return config.build(given, burst=burst)
 
 
-def _pool(queues: str | None, workers: int | None, count: str | None) -> dict[str, Any]:
+def _pool(queues: str | None, workers: int | None) -> dict[str, Any]:
     """Return the pool that arguments or Resque's own variables name, if they do."""
-    text = queues
+    text, count = queues, os.environ.get("COUNT")
     if text is None:
         # QUEUES wins even when it is empty, as in Ruby (wire format 3.3).
         text = os.environ.get("QUEUES", os.environ.get("QUEUE"))

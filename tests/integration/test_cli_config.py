@@ -46,6 +46,72 @@ def test_queues_wins_over_queue_and_an_argument_over_both(
         assert client.queue_sizes() == left
 
 
+COMMON = """
+[app]
+import = ["tests.support.jobs"]
+[[pool]]
+queues = "common"
+workers = 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "lists"),
+    [
+        (r"critical\x2chigh", None, ["critical,high"]),
+        ("critical,high", None, ["critical,high"]),
+        ("low-priority", None, ["low-priority"]),
+        (r"low\x2dpriority", None, ["low-priority"]),
+        (r"a\x2fb", ("a_b", "[worker]\nmax_jobs = 1"), ["a/b"]),
+        ("all", None, ["*"]),
+        ("mail", ("mail", '[[pool]]\nqueues = "a,b"'), ["a,b"]),
+    ],
+)
+def test_an_instance_is_its_queue_list_or_what_its_own_file_says(
+    name: str,
+    own: tuple[str, str] | None,
+    lists: list[str],
+    redis_url: str,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "resqued.toml").write_text(COMMON)
+    if own:
+        (tmp_path / f"{own[0]}.toml").write_text(own[1])
+    env = {"REDIS_URL": redis_url, "INTERVAL": "0"}
+    args = ("--instance", name, "-c", str(tmp_path / "resqued.toml"))
+    with Daemon(*args, cwd=tmp_path, env=env) as daemon:
+        assert daemon.wait() == 0
+        workers = [event["worker"] for event in daemon.events("worker_spawned")]
+    assert [worker.split(":", 2)[2] for worker in workers] == lists
+
+
+def test_an_instance_counts_its_workers_but_serves_no_other_queues(
+    redis_url: str, tmp_path: Path
+) -> None:
+    # QUEUES in an environment file would be that of another service.
+    env = {"COUNT": "2", "QUEUES": "x", "REDIS_URL": redis_url, "INTERVAL": "0"}
+    with Daemon("--instance", "mail", cwd=tmp_path, env=env) as daemon:
+        assert daemon.wait() == 0
+        workers = [event["worker"] for event in daemon.events("worker_spawned")]
+    assert [worker.split(":", 2)[2] for worker in workers] == ["mail", "mail"]
+
+
+def test_the_file_of_an_instance_goes_before_the_common_one(
+    redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "resqued.toml").write_text(f'{COMMON}[log]\nlevel = "debug"\n')
+    (tmp_path / "mail.toml").write_text('[log]\nlevel = "error"\n[worker]\nnope = 1\n')
+    args = ("--instance", "mail", "-c", str(tmp_path / "resqued.toml"))
+    with Daemon(*args, cwd=tmp_path, env={"REDIS_URL": redis_url}) as daemon:
+        assert daemon.wait() == 78
+        assert f"{tmp_path}/mail.toml: [worker]: unknown key 'nope'" in daemon.log()
+    (tmp_path / "mail.toml").write_text('[log]\nlevel = "error"\n')
+    env = {"REDIS_URL": redis_url, "INTERVAL": "0"}
+    with Daemon(*args, cwd=tmp_path, env=env) as daemon:
+        assert daemon.wait() == 0
+        assert daemon.events() == []
+
+
 @pytest.mark.parametrize(
     ("env", "levels"),
     [

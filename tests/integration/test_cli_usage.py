@@ -70,6 +70,10 @@ from tests.support.daemon import clean_environment
             ),
         ),
         (
+            ["work", "q", "--instance", "mail"],
+            "--instance names the queues: leave QUEUES out (see 'resqued work --help')",
+        ),
+        (
             ["work", "-n", "2"],
             "--workers needs QUEUES; pools have their own (see 'resqued work --help')",
         ),

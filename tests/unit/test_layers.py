@@ -24,7 +24,7 @@ LAYERS = (
     ("cli",),
     ("demo", "importing"),
     ("supervisor", "zygote"),
-    ("orders", "takeover", "worker"),
+    ("orders", "takeover", "standing", "worker"),
     ("pool", "display"),
     ("rollout",),
     ("succession",),
@@ -32,7 +32,7 @@ LAYERS = (
     ("slot", "running", "child"),
     ("children", "asking", "service", ""),
     ("job", "handover", "family", "config", "embedded", "usage", "control", "pruning"),
-    ("client", "process", "fields", "outage", "machine", "units"),
+    ("client", "process", "fields", "outage", "machine", "units", "notify"),
     ("store", "board", "channel", "log", "memory", "settings"),
     ("signals",),
     ("core",),
@@ -79,6 +79,7 @@ OUTSIDE = {
         "warden",
         "log",
     },
+    "cysystemd": {"notify"},
     "click": {"cli"},
     "click.shell_completion": {"cli"},
     "rich": {"cli", "demo"},
@@ -87,6 +88,7 @@ OUTSIDE = {
 # Imports inside functions hide cycles and late errors; these have a reason.
 LATE = {
     ("process", "resource"): "few limit their jobs so, each fork copies it",
+    ("notify", "cysystemd.daemon"): "an extra, wanted only below systemd",
 }
 
 # Loads nothing of the processes below it, nor what only they need.

@@ -1,0 +1,36 @@
+r"""What the name of an instance means: resqued@critical,high is a queue list.
+
+systemd hands the name over as it stands in the unit's: systemctl has escaped what
+unit names cannot hold, a comma as \x2c (systemd.unit(5)). Only that is undone.
+systemd's own unescaping would turn `-` into `/` as well, so that `low-priority`
+could not be told from `low/priority`.
+"""
+
+from __future__ import annotations
+
+import re
+
+# systemctl takes `*` in a unit's name for a pattern over units.
+EVERY_QUEUE = "all"
+
+_ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
+
+
+def unescape(name: str) -> str:
+    r"""Return the name with each \xNN as the byte that it stands for."""
+    raw = name.encode("utf-8", "surrogateescape")
+    plain = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), raw)
+    return plain.decode("utf-8", "replace")
+
+
+def queue_list(name: str) -> str:
+    """Return the queue list that an unescaped name stands for."""
+    return "*" if name == EVERY_QUEUE else name
+
+
+def file_name(name: str) -> str:
+    """Return the name of the instance's own configuration, beside the common one.
+
+    A slash can stand in a queue's name, but not in a file's: there it is _.
+    """
+    return f"{name.replace('/', '_')}.toml"

@@ -1,0 +1,203 @@
+"""What systemd hears of a master, on a socket of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+import redis as redis_py
+
+from tests.support.pool import pool
+from tests.support.site import Site
+from tests.support.wait import wait_until
+
+
+class Listener:
+    """Stands where systemd does."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(path)
+        self._socket.setblocking(False)
+        self.heard: list[str] = []
+
+    def words(self, *names: str) -> list[str]:
+        """Return what was said so far, of those variables, in order."""
+        while True:
+            try:
+                self.heard.append(self._socket.recv(65536).decode())
+            except BlockingIOError:
+                break
+        lines = [line for told in self.heard for line in told.splitlines()]
+        return [line for line in lines if line.partition("=")[0] in names]
+
+    def wait_for(self, line: str, *, count: int = 1) -> None:
+        name = line.partition("=")[0]
+        wait_until(
+            lambda: self.words(name).count(line) >= count, what=f"{line} x {count}"
+        )
+
+    def close(self) -> None:
+        self._socket.close()
+        Path(self.path).unlink()
+
+
+@pytest.fixture
+def systemd() -> Iterator[Listener]:
+    # The name of a Unix socket has no room for the name of a test.
+    with (
+        tempfile.TemporaryDirectory(prefix="rq-") as place,
+        closing(Listener(f"{place}/notify")) as listener,
+    ):
+        yield listener
+
+
+STAGES = ("READY", "RELOADING", "STOPPING")
+
+
+def test_ready_comes_when_every_worker_is_registered(
+    systemd: Listener, redis: redis_py.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    env = {"NOTIFY_SOCKET": systemd.path}
+    with pool(redis_url, tmp_path, workers=3, env=env) as running:
+        systemd.wait_for("READY=1")
+        assert redis.scard("resque:workers") == 3
+        systemd.wait_for("STATUS=3/3 workers, 0 busy, gen 1")
+        running.signal(signal.SIGQUIT)
+        assert running.wait() == 0
+    assert systemd.words(*STAGES) == ["READY=1", "STOPPING=1"]
+    assert not systemd.words("MAINPID", "WATCHDOG")
+
+
+def test_a_reload_begins_and_ends_whatever_becomes_of_it(
+    systemd: Listener, site: Site
+) -> None:
+    with site.running(NOTIFY_SOCKET=systemd.path) as running:
+        systemd.wait_for("READY=1")
+        running.signal(signal.SIGHUP)
+        systemd.wait_for("READY=1", count=2)
+        systemd.wait_for("STATUS=2/2 workers, 0 busy, gen 2")
+        site.release("two", extra="this is no Python")
+        running.signal(signal.SIGHUP)
+        systemd.wait_for("READY=1", count=3)
+        wait_until(
+            lambda: "; reload to gen 3 failed: " in systemd.words("STATUS")[-1],
+            what="the failure to be told",
+        )
+        # Refused before there is anything to start.
+        site.config.write_text("[[pool]]\nqueues = 1\n")
+        running.signal(signal.SIGHUP)
+        systemd.wait_for("READY=1", count=4)
+    stages = systemd.words(*STAGES)
+    assert stages == ["READY=1", *["RELOADING=1", "READY=1"] * 3, "STOPPING=1"]
+    # In one datagram with RELOADING, as systemd wants it.
+    told = [told for told in systemd.heard if told.startswith("RELOADING=1")]
+    assert all("\nMONOTONIC_USEC=" in each for each in told)
+
+
+def test_the_master_replaced_in_place_goes_on_telling(
+    systemd: Listener, site: Site
+) -> None:
+    with site.running(NOTIFY_SOCKET=systemd.path) as running:
+        systemd.wait_for("READY=1")
+        assert site.ask("reload", wait=True, master=True)["ok"]
+        systemd.wait_for("STATUS=2/2 workers, 0 busy, gen 2")
+        assert running.is_running()
+    assert systemd.words(*STAGES)[-2:] == ["READY=1", "STOPPING=1"]
+
+
+def test_the_watchdog_is_fed_by_a_loop_that_turns(
+    systemd: Listener, redis_url: str, tmp_path: Path
+) -> None:
+    # Nothing asks it to turn more often than this.
+    env = {"NOTIFY_SOCKET": systemd.path, "WATCHDOG_USEC": "600000"}
+    with pool(redis_url, tmp_path, env=env) as running:
+        systemd.wait_for("WATCHDOG=1", count=5)
+        running.signal(signal.SIGSTOP)
+        wait_until(
+            lambda: psutil.Process(running.pid).status() == psutil.STATUS_STOPPED,
+            what="the master to freeze",
+        )
+        fed = len(systemd.words("WATCHDOG"))
+        with pytest.raises(AssertionError):
+            wait_until(lambda: len(systemd.words("WATCHDOG")) > fed, deadline=2)
+        running.signal(signal.SIGCONT)
+        wait_until(lambda: len(systemd.words("WATCHDOG")) > fed, what="signs of life")
+
+
+def test_a_watchdog_of_somebody_else_is_not_fed(
+    systemd: Listener, redis_url: str, tmp_path: Path
+) -> None:
+    env = {
+        "NOTIFY_SOCKET": systemd.path,
+        "WATCHDOG_USEC": "300000",
+        "WATCHDOG_PID": str(os.getpid()),
+    }
+    with pool(redis_url, tmp_path, env=env):
+        systemd.wait_for("READY=1")
+    assert systemd.words("WATCHDOG") == []
+
+
+def test_while_jobs_finish_more_time_is_asked_for(
+    systemd: Listener, redis: redis_py.Redis, site: Site
+) -> None:
+    with site.running(NOTIFY_SOCKET=systemd.path) as running:
+        systemd.wait_for("READY=1")
+        asked = len(systemd.words("EXTEND_TIMEOUT_USEC"))
+        site.enqueue(1, 8.0)
+        wait_until(lambda: redis.llen("started"), what="the job to start")
+        running.signal(signal.SIGQUIT)
+        assert running.wait() == 0
+    assert [told.number for told in site.told()] == ["1"]
+    # At once, and again before the first is over.
+    assert len(systemd.words("EXTEND_TIMEOUT_USEC")) >= asked + 2
+    assert any(
+        status.startswith("STATUS=stopping, 1 job still runs, oldest job ")
+        for status in systemd.words("STATUS")
+    )
+
+
+def test_what_is_the_masters_alone_never_reaches_jobs(
+    systemd: Listener, redis: redis_py.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    env = {
+        "NOTIFY_SOCKET": systemd.path,
+        "WATCHDOG_USEC": "30000000",
+        "LISTEN_FDS": "1",
+        "LISTEN_PID": "1",
+    }
+    with pool(redis_url, tmp_path, env=env) as running:
+        systemd.wait_for("READY=1")
+        below = [p for p in running.processes() if p.pid != running.pid]
+        assert len(below) >= 3
+        for process in below:
+            private = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID"}
+            assert not private & process.environ().keys()
+
+
+def test_without_cysystemd_it_says_what_is_missing(
+    redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "cysystemd").mkdir()
+    (tmp_path / "cysystemd" / "__init__.py").write_text("raise ImportError")
+    path = f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"
+    env = {"NOTIFY_SOCKET": "/nowhere", "PYTHONPATH": path}
+    with pool(redis_url, tmp_path, env=env) as running:
+        assert running.wait() == 78
+        assert "pip install 'resqued[systemd]'" in running.log()
+
+
+def test_a_listener_that_is_gone_is_no_reason_to_stop(
+    redis: redis_py.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    with pool(redis_url, tmp_path, env={"NOTIFY_SOCKET": "/nowhere"}) as running:
+        running.wait_for_event("master_ready")
+        assert running.is_running()
