@@ -63,6 +63,8 @@ class Layout(NamedTuple):
     """The directories of a host, or of one of its users."""
 
     units: Path
+    # Where `systemctl enable` makes its symlinks.
+    enabled: Path
     configuration: Path
     share: Path
     # Where only the system has such files.
@@ -75,6 +77,7 @@ def system(prefix: Path) -> Layout:
     lib = prefix / "lib"
     return Layout(
         units=lib / "systemd/system",
+        enabled=Path("/etc/systemd/system"),
         configuration=Path("/etc/resqued"),
         share=prefix / "share",
         lib=lib,
@@ -86,7 +89,8 @@ def user(home: Path, environ: Mapping[str, str]) -> Layout:
     """Return where things lie for one user (the XDG base directory rules)."""
     config = _base(environ, "XDG_CONFIG_HOME", home / ".config")
     data = _base(environ, "XDG_DATA_HOME", home / ".local/share")
-    return Layout(config / "systemd/user", config / "resqued", data)
+    units = config / "systemd/user"
+    return Layout(units, units, config / "resqued", data)
 
 
 def _base(environ: Mapping[str, str], name: str, usual: Path) -> Path:
@@ -180,14 +184,14 @@ class Place:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def path(self, file: File) -> Path:
-        """Return where a file is, seen from here."""
-        return self._root / file.path.relative_to("/")
+    def path(self, path: Path) -> Path:
+        """Return where a path of the host is, seen from here."""
+        return self._root / path.relative_to("/")
 
     def state(self, file: File) -> State:
         """Return what there is of a file."""
         try:
-            found = self.path(file).read_text("utf-8", "surrogateescape")
+            found = self.path(file.path).read_text("utf-8", "surrogateescape")
         except FileNotFoundError:
             return State.MISSING
         except (NotADirectoryError, IsADirectoryError):
@@ -199,7 +203,7 @@ class Place:
 
     def write(self, file: File) -> None:
         """Put a file there, whole or not at all."""
-        path = self.path(file)
+        path = self.path(file.path)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         # Hidden, so that nobody who reads the directory takes it for a unit.
         draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -214,7 +218,7 @@ class Place:
 
     def remove(self, file: File) -> None:
         """Take a file away, and directories of ours that are empty now."""
-        path = self.path(file)
+        path = self.path(file.path)
         path.unlink()
         if path.parent.name == "resqued" and not any(path.parent.iterdir()):
             path.parent.rmdir()

@@ -80,13 +80,12 @@ def disable(names: Sequence[str], *, of_user: bool, root: Path) -> None:
     _systemctl(*_manager(of_user), *_below(root), "disable", *names, patience=LONGER)
 
 
-def enabled(*, of_user: bool, root: Path) -> list[str]:
-    """Return the units of ours that are started at boot, instances too."""
-    text = _systemctl(
-        *(*_manager(of_user), *_below(root), "list-unit-files", "--plain"),
-        *("--no-legend", "--state=enabled", "resqued*"),
-    )
-    return [line.split()[0] for line in text.splitlines() if line.strip()]
+def enabled(place: Path) -> list[str]:
+    """Return our units that `place` has symlinks for, instances too, by name.
+
+    systemctl does not list instances that are enabled and have never run.
+    """
+    return sorted({link.name for link in place.glob("*.wants/resqued*")})
 
 
 def loaded(*, of_user: bool) -> dict[str, str]:

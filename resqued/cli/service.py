@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -18,8 +19,7 @@ from resqued.cli.options import json_option
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.core.wording import listed
 from resqued.errors import ResquedError
-from resqued.service import File, Place, State
-from resqued.units import UnitError
+from resqued.service import File, Layout, Place, State
 
 EXAMPLES = """
 \b
@@ -43,6 +43,7 @@ class Target:
 
     of_user: bool
     root: Path
+    layout: Layout
     files: tuple[File, ...]
 
     @property
@@ -86,7 +87,8 @@ def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         scripts = {s: completion.script(ctx, s) for s in ("bash", "zsh", "fish")}
         files = installing.files(layout, program or installing.program(), scripts)
-        return function(Target(of_user, root.absolute(), tuple(files)), **values)
+        target = Target(of_user, root.absolute(), layout, tuple(files))
+        return function(target, **values)
 
     for option in (
         click.option(
@@ -143,36 +145,33 @@ def install(target: Target, instances: tuple[str, ...], dry_run: bool) -> None:
     """
     if not dry_run:
         _refuse_without_rights(target)
-    for file in target.files:
-        _install(target, file, dry_run=dry_run)
     names = _names(instances)
-    if not dry_run:
-        if target.has_systemd:
-            units.reread(of_user=target.of_user)
-            if not target.of_user:
-                units.make_users_and_directories()
-        if names:
-            units.enable(names, of_user=target.of_user, root=target.root)
-    for name in names:
-        _tell("enabled", name)
-    if dry_run:
-        show_line("nothing was done: --dry-run")
+    with _telling(dry_run=dry_run) as told:
+        for file in target.files:
+            told.append(_install(target, file, dry_run=dry_run))
+        if not dry_run:
+            if target.has_systemd:
+                units.reread(of_user=target.of_user)
+                if not target.of_user:
+                    units.make_users_and_directories()
+            if names:
+                units.enable(names, of_user=target.of_user, root=target.root)
+        told += [("enabled", name) for name in names]
     _warn_without_notify()
 
 
-def _install(target: Target, file: File, *, dry_run: bool) -> None:
+def _install(target: Target, file: File, *, dry_run: bool) -> tuple[str, str]:
     state = target.place.state(file)
-    path = str(target.place.path(file))
+    path = str(target.place.path(file.path))
     if state is State.MISSING or (state is State.OLDER and not file.for_admin):
         if not dry_run:
             target.place.write(file)
-        _tell("written", path)
-    elif state is State.SAME:
-        _tell("unchanged", path)
-    elif file.for_admin:
-        _tell("kept", path)
-    else:
-        _tell("kept", f"{path}: somebody has changed it; remove it to have it anew")
+        return "written", path
+    if state is State.SAME:
+        return "unchanged", path
+    if file.for_admin:
+        return "kept", path
+    return "kept", f"{path}: somebody has changed it; remove it to have it anew"
 
 
 @service.command(epilog=EXAMPLES)
@@ -189,30 +188,28 @@ def uninstall(target: Target, instances: tuple[str, ...], dry_run: bool) -> None
     names = _names(instances) or _enabled(target)
     if not instances:
         _refuse_if_it_runs(target)
-    if names and not dry_run:
-        units.disable(names, of_user=target.of_user, root=target.root)
-    for name in names:
-        _tell("disabled", name)
-    if not instances:
+    with _telling(dry_run=dry_run) as told:
+        if names and not dry_run:
+            units.disable(names, of_user=target.of_user, root=target.root)
+        told += [("disabled", name) for name in names]
+        if instances:
+            return
         for file in reversed(target.files):
-            _uninstall(target, file, dry_run=dry_run)
+            told.append(_uninstall(target, file, dry_run=dry_run))
         if target.has_systemd and not dry_run:
             units.reread(of_user=target.of_user)
-    if dry_run:
-        show_line("nothing was done: --dry-run")
 
 
-def _uninstall(target: Target, file: File, *, dry_run: bool) -> None:
+def _uninstall(target: Target, file: File, *, dry_run: bool) -> tuple[str, str]:
     state = target.place.state(file)
-    path = str(target.place.path(file))
+    path = str(target.place.path(file.path))
     if state is State.CHANGED:
-        _tell("kept", f"{path}: somebody has changed it")
-    elif state is State.MISSING:
-        _tell("missing", path)
-    else:
-        if not dry_run:
-            target.place.remove(file)
-        _tell("removed", path)
+        return "kept", f"{path}: somebody has changed it"
+    if state is State.MISSING:
+        return "missing", path
+    if not dry_run:
+        target.place.remove(file)
+    return "removed", path
 
 
 @service.command(epilog=EXAMPLES)
@@ -223,7 +220,7 @@ def status(target: Target, instances: tuple[str, ...], as_json: bool) -> None:
     """Show which files are there, changed or missing, and what systemctl says."""
     names = _names(instances)
     states = {
-        str(target.place.path(file)): target.place.state(file).value
+        str(target.place.path(file.path)): target.place.state(file).value
         for file in target.files
     }
     found = units.loaded(of_user=target.of_user) if target.has_systemd else {}
@@ -274,18 +271,21 @@ def _names(instances: Sequence[str]) -> list[str]:
     return [f"resqued@{units.escape(name)}.service" for name in instances]
 
 
-def _tell(what: str, about: str) -> None:
-    show_line(f"{what:<{_WIDTH}} {about}")
+@contextmanager
+def _telling(*, dry_run: bool) -> Iterator[list[tuple[str, str]]]:
+    """Print what was done and to what, in the end: who stops reading stops nothing."""
+    told: list[tuple[str, str]] = []
+    try:
+        yield told
+    finally:
+        for what, about in told:
+            show_line(f"{what:<{_WIDTH}} {about}")
+        if dry_run:
+            show_line("nothing was done: --dry-run")
 
 
 def _enabled(target: Target) -> list[str]:
-    """Return our units that are enabled; none where there is no systemctl."""
-    try:
-        return units.enabled(of_user=target.of_user, root=target.root)
-    except UnitError:
-        if target.has_systemd:
-            raise
-        return []
+    return units.enabled(target.place.path(target.layout.enabled))
 
 
 def _refuse_without_rights(target: Target) -> None:
