@@ -14,6 +14,7 @@ from pathlib import Path
 import heap
 import machine
 import process
+import reload
 import report
 import rounds
 import supervision
@@ -42,7 +43,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--heap", action="store_true", help="also with a 500 MB heap")
     keys = [peer.key for peer in PEERS]
     parser.add_argument("--only", type=_names(keys), help=f"of {', '.join(keys)}")
-    more = [heap.PART, supervision.PART]
+    more = [heap.PART, supervision.PART, reload.PART]
     parts = [*PARTS, *more]
     parser.add_argument(
         "--parts",
@@ -116,6 +117,8 @@ def measure_all(
         found.append(heap.table(rig, peers, effort, results.failures, say))
     if supervision.PART in options.parts:
         found += supervision.tables(rig, peers, effort, results.failures, say)
+    if reload.PART in options.parts:
+        found += reload.tables(rig, peers, effort, results.failures, say)
     # In a file or a pipe there is no edge to wrap a table at.
     tables_console = Console(width=None if sys.stdout.isatty() else WIDE)
     for table in filter(lambda table: table.rows, found):

@@ -12,11 +12,12 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from resqued import process, signals
+from resqued import log, output, process, signals
 from resqued.board import Board
 from resqued.core import payload, titles
 from resqued.core.limits import Cause
@@ -28,6 +29,7 @@ from resqued.core.payload import (
     TERM_EXCEPTION,
     Fault,
 )
+from resqued.core.redaction import arguments
 from resqued.errors import (
     JobClassError,
     JobTerminated,
@@ -36,7 +38,7 @@ from resqued.errors import (
     PayloadError,
 )
 from resqued.handover import ChildEnd, WorkerEnd
-from resqued.job import resolve
+from resqued.job import parameters, resolve
 from resqued.settings import AppSettings
 
 # Python specialises code at its eighth run or so.
@@ -98,6 +100,7 @@ class Terms:
     """On what terms a worker's children live: the same for each of them."""
 
     parent: int
+    worker: str
     settings: AppSettings
     board: Board
 
@@ -174,6 +177,8 @@ def _attempt(
     try:
         job, name, title = _read(queue, raw)
         process.set_title(title)
+        if output.is_installed():
+            output.belongs_to(**_about(name, job.class_name, terms))
         _reseed()
         target, declared = resolve(job.class_name, terms.settings.modules)
         limits = terms.settings.rules.of(
@@ -182,6 +187,8 @@ def _attempt(
         # Earlier jobs, if this child has had any.
         used = sum(os.times()[:4]) if terms.settings.jobs_per_child > 1 else 0.0
         terms.board.limit(os.getpid(), limits, used)
+        if log.is_debugging():
+            _tell_arguments(target, job, name, terms)
         reaction.stage = "performing"
         target(*job.args)
         reaction.stage = "over"
@@ -199,6 +206,27 @@ def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str, str]:
     job = payload.decode_job(raw)
     name = queue.decode("utf-8", "replace")
     return job, name, titles.processing(name, job.class_name, time.time())
+
+
+def _about(queue: str, class_name: str, terms: Terms) -> dict[str, object]:
+    """Return what every line of the log says of a job."""
+    return {
+        "role": "child",
+        "pid": os.getpid(),
+        "worker": terms.worker,
+        "generation": terms.settings.generation,
+        "queue": queue,
+        "job_class": class_name,
+    }
+
+
+def _tell_arguments(
+    target: Callable[..., Any], job: payload.Payload, queue: str, terms: Terms
+) -> None:
+    """Log what the job was given, without what the configuration calls secret."""
+    shown = arguments(parameters(target), job.args, terms.settings.redact)
+    about = _about(queue, job.class_name, terms)
+    log.get(**about).debug("job_begins", args=shown)
 
 
 def rehearse() -> None:
@@ -283,6 +311,7 @@ def _flush() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue  # closed or broken by the job: nowhere to say so
+    output.finish()
     for reference in logging._handlerList[:]:  # type: ignore[attr-defined]
         handler = reference()
         try:

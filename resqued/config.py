@@ -147,6 +147,7 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         burst=burst or not interval,
         grace=values["limits", "grace"],
         rules=_rules(tables, values),
+        redact=values["log", "redact"],
         # The rest is of the worker alone, and has the same names there.
         **{
             key: value
@@ -394,7 +395,6 @@ _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] =
 
 def file_in_use(given: str | None, environ: Mapping[str, str]) -> Path | None:
     """Return the file to read: the one given, or the usual one if it is there."""
-    named = given or environ.get("RESQUED_CONFIG")
-    if named:
+    if named := given or environ.get("RESQUED_CONFIG"):
         return Path(named)
     return DEFAULT_PATH if os.access(DEFAULT_PATH, os.R_OK) else None

@@ -36,6 +36,7 @@ class Display:
         self._is_verbose = log.is_enabled_for(logging.INFO)
         self._status = Status()
         self._tally = Tally()
+        self._last: tuple[Held, Fault | None] | None = None
         board.take_stacks()
 
     @property
@@ -73,18 +74,27 @@ class Display:
         done, failed = self._tally
         self._tally = Tally(done + 1, failed + (fault is not None))
         self._board.count(self._tally)
-        if fault is None and not self._is_verbose:
-            return
-        about = {
+        self._last = (held, fault)
+        if fault is not None:
+            self._log.warning("job_failed", **self._told_of_last())
+        elif self._is_verbose:
+            self._log.info("job_performed", **self._told_of_last())
+
+    def unsettled(self, run: int) -> None:
+        """Show that Redis never heard how the last job ended."""
+        self._log.error("job_unsettled", run=run, **self._told_of_last())
+
+    def _told_of_last(self) -> dict[str, object]:
+        """Return what is told of the last job: never what it was given."""
+        assert self._last is not None, "a job has ended"
+        held, fault = self._last
+        about: dict[str, object] = {
             "queue": held.queue,
             "job_class": payload.class_of(held.payload),
             # The status dates from the start of the job.
-            "seconds": round(time.monotonic() - self._status.since, 3),
+            "duration": round(time.monotonic() - self._status.since, 3),
         }
-        if fault is None:
-            self._log.info("job_performed", **about)
-        else:
-            error = fault.error[:MOST_OF_ERROR]
-            self._log.warning(
-                "job_failed", **about, exception=fault.exception, error=error
-            )
+        if fault is not None:
+            about["exception"] = fault.exception
+            about["error"] = fault.error[:MOST_OF_ERROR]
+        return about

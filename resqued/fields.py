@@ -69,6 +69,12 @@ def _modules(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"{value!r} must be a list of names, as in ['password']")
+    return tuple(value)
+
+
 def _duration(value: object) -> float:
     try:
         found = durations.seconds(value)
@@ -222,6 +228,14 @@ FIELDS = (
     Field("control", "directory", text, "", "of the control socket", '"/run/resqued"'),
     Field("log", "level", _choice(tuple(log.LEVELS)), "info", ", ".join(log.LEVELS)),
     Field("log", "format", _choice(log.FORMATS), "auto", ", ".join(log.FORMATS)),
+    Field(
+        "log",
+        "redact",
+        _names,
+        ("password", "passwd", "secret", "token", "api_key", "authorization"),
+        "arguments that are not shown",
+        '["password", "passwd", "secret", "token", "api_key", "authorization"]',
+    ),
 )
 # What a class of jobs, a queue and a pool may have of their own.
 LIMITS = {f.key: f for f in FIELDS if f.section == "limits" and f.key != "grace"}

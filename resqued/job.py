@@ -6,6 +6,7 @@ with `perform` in a module of the application. A payload never causes an import.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Collection
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -179,6 +180,16 @@ def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Li
     if isinstance(found, Job):
         return found.perform, found.limits
     return target_of(found), limits_of(found)
+
+
+def parameters(target: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments of what resolve answers, if they have any."""
+    owner = getattr(target, "__self__", None)
+    function = owner.function if isinstance(owner, Job) else target
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []  # not written in Python
 
 
 def _look_up(name: str, modules: Collection[str]) -> Declared | type | None:

@@ -26,10 +26,11 @@ PRIVATE = (
 )
 # How often the status may change, and how old it may be, in seconds.
 SOONEST, LATEST = 1.0, 5.0
-# So much more time is asked for, so often, while jobs finish or code is imported.
+# So much more time is asked for, so often, while jobs finish, code is imported, or
+# slots move to it.
 # No more than TimeoutStopSec may pass before the first word, which goes at once.
 EXTENSION, EXTEND_EVERY = 30.0, 5.0
-_AGAINST_TIME = (Stage.STARTING, Stage.STOPPING)
+_AGAINST_TIME = (Stage.STARTING, Stage.RELOADING, Stage.STOPPING)
 
 
 def without_private(environ: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,8 @@ class AppSettings:
     terminate waits for a Redis that is away. After `max_jobs` or `max_age` a worker
     leaves for a new one; 0 is never. `leftovers` says what becomes of processes
     that a job has left behind: kill or leave. `nice`, `open_files` and `core_size`
-    (bytes) restrain the children; -1 leaves them as they are.
+    (bytes) restrain the children; -1 leaves them as they are. `redact` are names of
+    arguments that no log shows.
     """
 
     url: str
@@ -42,6 +43,7 @@ class AppSettings:
     nice: int = 0
     open_files: int = -1
     core_size: int = -1
+    redact: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
 
     @property
@@ -56,5 +58,9 @@ class AppSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> AppSettings:
         """Return the settings that a message holds."""
-        modules, rules = tuple(values["modules"]), Rules.from_dict(values["rules"])
-        return cls(**{**values, "modules": modules, "rules": rules})
+        read = {
+            "modules": tuple(values["modules"]),
+            "redact": tuple(values["redact"]),
+            "rules": Rules.from_dict(values["rules"]),
+        }
+        return cls(**{**values, **read})

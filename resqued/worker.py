@@ -16,6 +16,8 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
+from structlog.typing import FilteringBoundLogger
+
 from resqued import child, log, process
 from resqued.board import Board, Phase
 from resqued.channel import Channel, ChannelClosed
@@ -81,7 +83,7 @@ class Worker:
         self._hearing = Hearing(self._poll)
         self._pid = os.getpid()
         self._runs = self._make_runs(link)
-        self._log = log.get(role="worker", pid=self._pid)
+        self._log = self._make_log()
         self._display = Display(board, settings.generation, self._log)
 
         self._is_registered = False
@@ -98,7 +100,7 @@ class Worker:
         self._give_up_at = math.inf
         self._orphan_at = math.inf
 
-        self._terms = child.Terms(self._pid, settings, board)
+        self._terms = child.Terms(self._pid, self._runs.worker_id, settings, board)
         self._reaction = child.Reaction(board)
         self._children = Children(
             self._live, self._private_descriptors, jobs=settings.jobs_per_child
@@ -126,6 +128,10 @@ class Worker:
             identity=identity.encode(),
             queues=self._queues,
         )
+
+    def _make_log(self) -> FilteringBoundLogger:
+        who = {"worker": self._runs.worker_id, "generation": self._settings.generation}
+        return log.get(role="worker", pid=self._pid, **who)
 
     def run(self) -> int:
         """Work until told to stop; answer the exit status."""
@@ -364,20 +370,14 @@ class Worker:
         self._show_progress()
         # Told to quit, a worker waits as long as it takes to settle its job.
         is_settled = self._stop is Stop.QUIT and self._is_free()
-        if (
-            self._stop is Stop.TERMINATE or self._is_orphan or is_settled
-        ) and self._give_up_at == math.inf:
-            self._give_up_at = now + self._settings.settle_grace
+        if self._stop is Stop.TERMINATE or self._is_orphan or is_settled:
+            give_up_at = now + self._settings.settle_grace
+            self._give_up_at = min(self._give_up_at, give_up_at)
 
     def _give_up(self) -> None:
         """Leave without Redis: whoever prunes next finds the job in our name."""
         if self._ending is not None:
-            self._log.error(
-                "job_unsettled",
-                worker=self._runs.worker_id,
-                run=self._ending.run,
-                failure=self._ending.failure.decode() or None,
-            )
+            self._display.unsettled(self._ending.run)
         self._is_done = True
 
     # Waiting

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from resqued import child, client, log, memory, process, signals
+from resqued import child, client, log, memory, output, process, signals
 from resqued.board import Board
 from resqued.channel import Channel, ChannelClosed
 from resqued.core import queues, titles
@@ -77,7 +77,9 @@ class Zygote:
         except OSError as error:
             # The worker's channel closes with these: the master sees a worker
             # that died before it said hello, and backs off.
-            log.get(role="zygote").error("fork_failed", error=str(error))
+            log.get(role="zygote", pid=os.getpid()).error(
+                "fork_failed", error=str(error)
+            )
         for fd in fds:
             os.close(fd)
 
@@ -153,6 +155,7 @@ def freeze() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    output.finish()
     child.rehearse()
     gc.collect()
     gc.freeze()
@@ -174,6 +177,8 @@ def main(fd: int) -> int:
     _, values, log_values = received[0]
     settings = AppSettings.from_dict(values)
     log.configure(**log_values)
+    output.install()
+    output.belongs_to(role="zygote", generation=settings.generation)
     process.set_title(
         titles.zygote(generation=settings.generation, modules=settings.modules)
     )

@@ -64,7 +64,7 @@ class Site:
         self.config = place / "resqued.toml"
         self._url = url
         self._redis = redis
-        self._client = resqued.Client(url)
+        self.client = resqued.Client(url)
         # The name of a Unix socket has no room for the name of a test.
         self._control = Path(tempfile.mkdtemp(prefix="rq-"))
         self.daemon: Daemon
@@ -133,7 +133,7 @@ class Site:
         self, number: object, seconds: float = 0.0, queue: str = "default"
     ) -> None:
         """Have a job tell of itself, after so many seconds."""
-        self._client.enqueue_to(queue, "Tell", number, seconds)
+        self.client.enqueue_to(queue, "Tell", number, seconds)
 
     def told(self) -> list[Told]:
         """Return what jobs have told, in order."""

@@ -33,7 +33,8 @@ def test_nothing_given_means_the_defaults():
     assert built.workers == 0
     assert built.interval == 5.0
     assert (built.log_level, built.log_format) == ("info", "auto")
-    assert built.app == AppSettings(url="redis://localhost:6379/0")
+    secret = ("password", "passwd", "secret", "token", "api_key", "authorization")
+    assert built.app == AppSettings(url="redis://localhost:6379/0", redact=secret)
 
 
 def test_every_value_arrives_where_it_is_used():
@@ -70,7 +71,7 @@ def test_every_value_arrives_where_it_is_used():
             },
             "reload": {"start_timeout": "5m", "canary_jobs": 20},
             "control": {"directory": "/run/here"},
-            "log": {"level": "debug", "format": "json"},
+            "log": {"level": "debug", "format": "json", "redact": ["pin"]},
             "pool": [
                 {"queues": "critical,high", "workers": 4, "memory": "1G"},
                 {"queues": "*,!slow"},
@@ -87,6 +88,7 @@ def test_every_value_arrives_where_it_is_used():
             url="unix:///run/x",
             namespace="a:b",
             modules=("myapp.jobs", "other"),
+            redact=("pin",),
             directory="/srv/current",
             jobs_per_child=7,
             max_jobs=1000,

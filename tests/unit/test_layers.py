@@ -33,7 +33,9 @@ LAYERS = (
     ("children", "asking", "service", ""),
     ("job", "handover", "family", "config", "embedded", "usage", "control", "pruning"),
     ("client", "process", "fields", "outage", "machine", "units", "notify"),
-    ("store", "board", "channel", "log", "memory", "settings"),
+    ("output",),
+    ("log",),
+    ("store", "board", "channel", "journal", "memory", "settings"),
     ("signals",),
     ("core",),
     ("errors",),
@@ -77,9 +79,11 @@ OUTSIDE = {
         "takeover",
         "undertaker",
         "warden",
+        "worker",
         "log",
     },
-    "cysystemd": {"notify"},
+    "cysystemd": {"journal"},
+    "cysystemd.daemon": {"notify"},
     "click": {"cli"},
     "click.shell_completion": {"cli"},
     "rich": {"cli", "demo"},
@@ -89,6 +93,7 @@ OUTSIDE = {
 LATE = {
     ("process", "resource"): "few limit their jobs so, each fork copies it",
     ("notify", "cysystemd.daemon"): "an extra, wanted only below systemd",
+    ("journal", "cysystemd"): "an extra, wanted only below systemd",
 }
 
 # Loads nothing of the processes below it, nor what only they need.

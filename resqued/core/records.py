@@ -1,0 +1,62 @@
+"""An event of the log as a record of systemd's journal (systemd.journal-fields(7)).
+
+Its own fields begin with RESQUED_, so that `journalctl RESQUED_CLASS=Archive` finds
+what concerns one class of jobs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+PREFIX = "RESQUED_"
+# syslog(3)
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+# What other words the journal has for ours.
+_STANDARD = {"pathname": "CODE_FILE", "lineno": "CODE_LINE", "func_name": "CODE_FUNC"}
+_NAMES = {"job_class": "CLASS"}
+# Said by other fields of a record.
+_UNSAID = {"level", "timestamp", "event", *_STANDARD}
+_FOREIGN = re.compile("[^A-Z0-9_]")
+# What opens a line that says its priority itself (sd-daemon(3)).
+_PRIORITY = re.compile("<([0-7])>")
+_LEVELS = ("error", "error", "error", "error", "warning", "info", "info", "debug")
+
+
+def record(event: Mapping[str, object]) -> dict[str, str]:
+    """Return the fields of an event; a `message` of its own is what people read."""
+    fields = {
+        "MESSAGE": str(event["message"]) if "message" in event else sentence(event),
+        "PRIORITY": str(PRIORITIES.get(str(event.get("level")), 6)),
+        "SYSLOG_IDENTIFIER": "resqued",
+        f"{PREFIX}EVENT": str(event.get("event", "")),
+    }
+    for key, value in event.items():
+        if key in _STANDARD:
+            fields[_STANDARD[key]] = str(value)
+        elif key not in _UNSAID and key != "message" and value is not None:
+            fields[PREFIX + _FOREIGN.sub("_", _NAMES.get(key, key.upper()))] = str(
+                value
+            )
+    return fields
+
+
+def sentence(event: Mapping[str, object]) -> str:
+    """Return an event as one line for people: its name, then what it says."""
+    words = [
+        f"{key}={_quoted(str(value))}"
+        for key, value in event.items()
+        if key not in _UNSAID and value is not None
+    ]
+    return " ".join([str(event.get("event", "")), *words])
+
+
+def _quoted(text: str) -> str:
+    line = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return line if line and not re.search(r'[\s"=]', text) else f'"{line}"'
+
+
+def read_line(line: str) -> tuple[str, str]:
+    """Return the level of a line that a job wrote, and the line without it."""
+    found = _PRIORITY.match(line)
+    return (_LEVELS[int(found[1])], line[3:]) if found else ("info", line)
