@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -45,7 +47,6 @@ ROLES = ("master", "zygote", "worker")
 _FOREIGN = re.compile(r"[^A-Za-z0-9:_.\\-]")
 
 
-# Without `--` journalctl's options would be ours, and unknown.
 @click.command(epilog=EXAMPLES)
 @click.argument("words", nargs=-1, metavar="[-- JOURNALCTL OPTIONS]")
 @click.option("--queue", metavar="NAME", help="Of jobs of a queue.")
@@ -69,15 +70,9 @@ def logs(
     words: tuple[str, ...],
     instance: str | None,
     unit: str | None,
-    priority: str | None,
-    since: str | None,
-    until: str | None,
-    lines: str | None,
-    follow: bool,
-    user: bool,
     as_json: bool,
     only_print: bool,
-    **values: str | int | None,
+    **values: Any,
 ) -> None:
     """Show what the journal has of resqued, by queue, class, job, worker or event.
 
@@ -86,35 +81,34 @@ def logs(
     """
     if unit is not None and instance is not None:
         raise click.UsageError("--unit and --instance name a unit both: give one.")
-    matches = [
-        f"{field}={values[name]}"
-        for name, field in FIELDS.items()
-        if values[name] is not None
-    ]
-    if instance is not None:
-        unit = unit_of(instance)
-    elif unit is None and not matches:
-        unit = UNITS
-    given = {
-        ("--user-unit" if user else "--unit"): unit,
-        "--priority": priority,
-        "--since": since,
-        "--until": until,
-        "--lines": lines,
-        "--output": "json" if as_json else None,
-    }
-    command = [
-        PROGRAM,
-        *(["--user"] if user else []),
-        *(f"{name}={value}" for name, value in given.items() if value is not None),
-        *(["--follow"] if follow else []),
-        *words,
-        *matches,
-    ]
+    values["unit"] = unit if instance is None else unit_of(instance)
+    values["output"] = "json" if as_json else None
+    command = [PROGRAM, *_options(values), *words, *_matches(values)]
     if only_print:
         show_line(shlex.join(command))
-        return
-    _become(command)
+    else:
+        _become(command)
+
+
+def _matches(values: Mapping[str, Any]) -> list[str]:
+    """Return FIELD=value for each field that was asked for."""
+    asked = {field: values[name] for name, field in FIELDS.items()}
+    return [f"{name}={value}" for name, value in asked.items() if value is not None]
+
+
+def _options(values: Mapping[str, Any]) -> list[str]:
+    """Return what journalctl itself is to be told."""
+    user, unit = values["user"], values["unit"]
+    if unit is None and not _matches(values):
+        unit = UNITS
+    given = {("user-unit" if user else "unit"): unit}
+    for name in ("priority", "since", "until", "lines", "output"):
+        given[name] = values[name]
+    return [
+        *(["--user"] if user else []),
+        *(f"--{name}={value}" for name, value in given.items() if value is not None),
+        *(["--follow"] if values["follow"] else []),
+    ]
 
 
 def unit_of(instance: str) -> str:
