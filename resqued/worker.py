@@ -168,18 +168,17 @@ class Worker:
     def _conclude(self, held: Held, run: int, fault: Fault | None) -> None:
         """Note how a run ended, to be settled."""
         self._display.ended(held, fault)
-        self._ending = Ending(run)
-        if fault is not None:
-            self._ending = Ending(
-                run,
-                payload.failure(
-                    fault,
-                    payload=held.payload,
-                    worker=self._runs.worker_id,
-                    queue=held.queue,
-                    now=time.time(),
-                ),
-            )
+        if fault is None:
+            self._ending = Ending(run)
+            return
+        entry = payload.failure(
+            fault,
+            payload=held.payload,
+            worker=self._runs.worker_id,
+            queue=held.queue,
+            now=time.time(),
+        )
+        self._ending = Ending(run, entry)
 
     def _start(self, held: Held, run: int) -> None:
         """Give the job to a child."""
@@ -364,9 +363,8 @@ class Worker:
         self._show_progress()
         # Told to quit, a worker waits as long as it takes to settle its job.
         is_settled = self._stop is Stop.QUIT and self._is_free()
-        if (
-            self._stop is Stop.TERMINATE or self._is_orphan or is_settled
-        ) and self._give_up_at == math.inf:
+        is_leaving = self._stop is Stop.TERMINATE or self._is_orphan or is_settled
+        if is_leaving and self._give_up_at == math.inf:
             self._give_up_at = now + self._settings.settle_grace
 
     def _give_up(self) -> None:
@@ -441,6 +439,8 @@ class Worker:
                     # A child may have gone on to another job meanwhile.
                     if self._board.read()[1:3] == (pid, since):
                         self._end_job(reason, now, Cause(cause))
+                elif kind == "reopen":
+                    self._children.reopen_log(values[0], self._log)
                 else:
                     self._obey(kind, now)
         except ChannelClosed:

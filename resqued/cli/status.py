@@ -9,7 +9,7 @@ import click
 
 from resqued import asking
 from resqued.cli import masters, options
-from resqued.cli.options import json_option, redis_options
+from resqued.cli.options import json_option, pid_file_option, redis_options
 from resqued.cli.queues import COLUMNS as QUEUE_COLUMNS
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
@@ -31,16 +31,22 @@ heartbeat is too old; unknown: it never had one.
 
 @click.command(epilog=EXAMPLES)
 @json_option
+@pid_file_option
 @redis_options
 def status(
-    as_json: bool, url: str | None, namespace: str | None, config_file: str | None
+    as_json: bool,
+    pid_file: str | None,
+    url: str | None,
+    namespace: str | None,
+    config_file: str | None,
 ) -> None:
     """Show the pools of this host; counters, queues and all workers in Redis.
 
     The pools are shown even if Redis is away.
     """
     client = options.client(url, namespace, config_file)
-    pools = asking.statuses(masters.all_of(config_file))
+    meant = masters.holder(pid_file)
+    pools = asking.statuses(masters.all_of(config_file, meant))
     if not as_json:
         _show_pools(pools, config_file)
     with closing(client):
