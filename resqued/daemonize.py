@@ -127,6 +127,9 @@ def detach(*, umask: int, keep: Sequence[int]) -> None:
         signal_map={},
     )
     context.open()
+    for stream in range(3):
+        # dup2(2) of a descriptor to itself leaves it to be closed by exec.
+        os.set_inheritable(stream, True)
 
 
 def open_standard_streams() -> None:
