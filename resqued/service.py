@@ -9,7 +9,6 @@ kind is replaced and removed, the second is left alone.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import sys
@@ -108,11 +107,6 @@ def program() -> Path:
         f"there is no command {beside}, which the units would start:"
         " install resqued with pip"
     )
-
-
-def can_notify() -> bool:
-    """Say whether a master of this installation can tell systemd that it is ready."""
-    return importlib.util.find_spec("cysystemd") is not None
 
 
 def files(

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
+from resqued import journal, units
 from resqued import service as installing
-from resqued import units
 from resqued.cli import completion
 from resqued.cli.options import json_option
 from resqued.cli.table import Column, show_json, show_line, show_table
@@ -59,7 +59,7 @@ class Target:
     @property
     def has_systemd(self) -> bool:
         """Whether there is a systemd to be told."""
-        return self.is_this_host and units.is_running()
+        return self.is_this_host and units.is_running(of_user=self.of_user)
 
 
 def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -243,7 +243,7 @@ def status(target: Target, instances: tuple[str, ...], as_json: bool) -> None:
             {
                 "files": states,
                 "units": services,
-                "can_notify": installing.can_notify(),
+                "can_notify": journal.is_installed(),
             }
         )
         return
@@ -313,7 +313,7 @@ def _refuse_if_it_runs(target: Target) -> None:
 
 
 def _warn_without_notify() -> None:
-    if not installing.can_notify():
+    if not journal.is_installed():
         click.echo(
             "resqued: cysystemd is not installed, so systemd never hears that a master"
             " is ready: pip install 'resqued[systemd]'",
