@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the resqued command tells its caller; printed in resqued(8)."""
+    """What the resqued command tells its caller; printed in resqued(1)."""
 
     OK = 0
     FAILED = 1

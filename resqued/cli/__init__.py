@@ -30,6 +30,7 @@ COMMANDS = {
     "enqueue": "resqued.cli.enqueue",
     "failed": "resqued.cli.failed",
     "kill": "resqued.cli.control",
+    "logs": "resqued.cli.logs",
     "pause": "resqued.cli.control",
     "queues": "resqued.cli.queues",
     "redis": "resqued.cli.redis",

@@ -1,15 +1,19 @@
-"""`resqued status`: the pools of this host, and what Redis knows, in one view."""
+"""`resqued status`: the pools of this host, and what Redis knows, in one view.
+
+With --check or --alive it is a probe instead: a line and an exit code.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import click
 
 from resqued import asking
-from resqued.cli import masters, options
-from resqued.cli.options import json_option, redis_options
+from resqued.cli import health, masters, options
+from resqued.cli.options import Duration, json_option, redis_options
 from resqued.cli.queues import COLUMNS as QUEUE_COLUMNS
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
@@ -22,6 +26,7 @@ EXAMPLES = """
 Examples:
   resqued status
   resqued status --json | jq '.workers[] | select(.state == "silent")'
+  resqued status --check --wait 30s
 
 \b
 States: working, idle; dead: its process on this host is gone; silent: its last
@@ -31,25 +36,71 @@ heartbeat is too old; unknown: it never had one.
 
 @click.command(epilog=EXAMPLES)
 @json_option
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Show no tables: 0 if all is well, else 1 or 69 and what is wrong.",
+)
+@click.option(
+    "--alive",
+    is_flag=True,
+    help="As --check, of the master alone: whether it answers.",
+)
+@click.option(
+    "--wait",
+    metavar="TIME",
+    type=Duration(),
+    help="With --check or --alive: how long things may take to be so.",
+)
 @redis_options
 def status(
-    as_json: bool, url: str | None, namespace: str | None, config_file: str | None
+    as_json: bool,
+    check: bool,
+    alive: bool,
+    wait: float | None,
+    url: str | None,
+    namespace: str | None,
+    config_file: str | None,
 ) -> None:
     """Show the pools of this host; counters, queues and all workers in Redis.
 
     The pools are shown even if Redis is away.
+
+    With --check all is well if a master answers, is not about to stop, has every
+    worker that it wants registered, and Redis can be reached; a paused pool is well.
     """
-    client = options.client(url, namespace, config_file)
+    if check and alive:
+        raise click.UsageError("--check says what --alive does: give one of them.")
+    if wait is not None and not (check or alive):
+        raise click.UsageError("--wait needs --check or --alive.")
+    if as_json and (check or alive):
+        raise click.UsageError("--check and --alive answer by their exit code.")
+    if alive:
+        _probe(lambda: health.alive(config_file), wait)
+        return
+    with closing(options.client(url, namespace, config_file)) as client:
+        if check:
+            _probe(lambda: health.well(config_file, client), wait)
+        else:
+            _show_all(client, config_file, as_json=as_json)
+
+
+def _probe(look: Callable[[], list[dict[str, Any]]], wait: float | None) -> None:
+    """Say of each master that it is well, or raise what is wrong."""
+    for found in health.until_so(look, wait or 0.0):
+        show_line(health.in_words(found))
+
+
+def _show_all(client: Client, config_file: str | None, *, as_json: bool) -> None:
     pools = asking.statuses(masters.all_of(config_file))
     if not as_json:
         _show_pools(pools, config_file)
-    with closing(client):
-        try:
-            found = _found(client)
-        except StoreError as error:
-            if as_json and pools:
-                show_json({"masters": pools, "error": str(error)})
-            raise
+    try:
+        found = _found(client)
+    except StoreError as error:
+        if as_json and pools:
+            show_json({"masters": pools, "error": str(error)})
+        raise
     if as_json:
         workers = [sighting.as_dict() for sighting in found.pop("workers")]
         counters = found.pop("counters")

@@ -200,8 +200,6 @@ def test_an_outcome_that_cannot_be_told_is_in_the_log(
             tmp_path,
             direct_url=redis_url,
             config=QUICK + "[worker]\nsettle_grace = '1s'\n",
-            # That of the job, in the failure entry.
-            may_log_tracebacks=True,
         ) as running,
     ):
         running.wait_for_event("master_ready")
@@ -211,7 +209,8 @@ def test_an_outcome_that_cannot_be_told_is_in_the_log(
         running.signal(signal.SIGTERM)
         assert running.wait(30) == 0
         (event,) = running.events("job_unsettled")
-        assert "TermException" in event["failure"]
+        assert "TermException" in event["exception"]
+        assert (event["queue"], event["job_class"]) == ("default", "Sleep")
         proxy.forward()
     with pool(redis_url, tmp_path) as running:
         wait_until(lambda: count(redis, "processed") == 1, what="the job's burial")

@@ -1,0 +1,90 @@
+"""Whether the masters of this host are well: one line and an exit code, for probes.
+
+Nothing is changed, and a master that does not answer costs no more than the patience
+for one answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from resqued import asking
+from resqued.cli import masters
+from resqued.client import Client
+from resqued.core.wording import number_of
+from resqued.errors import ControlError, NoMasterError, StoreError
+
+# Before the next look, for who waits until all is well.
+_PAUSE = 0.1
+
+
+class UnwellError(ControlError):
+    """A master answers, but is not as it should be."""
+
+
+def alive(config_file: str | None) -> list[dict[str, Any]]:
+    """Return what each master of this host says; raise if one says nothing.
+
+    Asks nobody else: a master lives, whatever its workers and Redis do.
+    """
+    found = masters.all_of(config_file)
+    if not found:
+        raise masters.missing(config_file)
+    return [asking.ask(address, "status") for address in found]
+
+
+def well(config_file: str | None, client: Client) -> list[dict[str, Any]]:
+    """Return what each master of this host says; raise if anything is wrong."""
+    found = alive(config_file)
+    for status in found:
+        if problem := problem_of(status):
+            raise UnwellError(f"master {status['pid']} {problem}")
+    client.ping()
+    return found
+
+
+def problem_of(status: Mapping[str, Any]) -> str:
+    """Return what is wrong with a pool, to follow the name of its master, or nothing.
+
+    A pause is no fault, nor is a reload that failed: somebody wanted the one, and
+    after the other the old generation goes on.
+    """
+    if status["state"] != "running":
+        return f"is {status['state']}: it takes no more jobs"
+    registered = Counter(
+        worker["queues"]
+        for worker in status["workers"]
+        if worker["phase"] != "starting" and not worker["quits"]
+    )
+    lacking = [
+        f"{registered[queues]} of {number_of(wanted, 'worker')} on {queues}"
+        for queues, wanted in status["pools"].items()
+        if registered[queues] < wanted
+    ]
+    if not lacking:
+        return ""
+    return f"has {', '.join(lacking)}; its log and `resqued status` say more"
+
+
+def in_words(status: Mapping[str, Any]) -> str:
+    """Return a line on a master that is well."""
+    paused = " and paused" if status["is_paused"] else ""
+    wanted = number_of(sum(status["pools"].values()), "worker")
+    return f"master {status['pid']} is {status['state']}{paused}, with {wanted}"
+
+
+def until_so(
+    look: Callable[[], list[dict[str, Any]]], patience: float
+) -> list[dict[str, Any]]:
+    """Look until there is nothing wrong; after the patience raise what still is."""
+    last = time.monotonic() + patience
+    while True:
+        try:
+            return look()
+        except (UnwellError, NoMasterError, StoreError):
+            if time.monotonic() + _PAUSE > last:
+                raise
+        time.sleep(_PAUSE)

@@ -1,0 +1,169 @@
+"""`resqued status --check` and `--alive`: what a probe hears of a real pool."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+import resqued
+from resqued.errors import ControlError, ExitCode
+from tests.support.cli import Run, fail
+from tests.support.pool import pool
+from tests.support.wait import scaled, wait_until
+
+# No worker is registered as long as this application is not imported.
+SLOW = """
+import pathlib, time
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the commands look for masters: where those of this test are."""
+    place = tmp_path / "run"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(place))
+    return place
+
+
+def refused(run: Run, *args: str) -> tuple[str, int]:
+    """Run a probe that must fail; return the line and the status."""
+    error = run("status", *args, fails=resqued.ResquedError).exception
+    assert isinstance(error, resqued.ResquedError)
+    return str(error), error.exit_code
+
+
+def test_a_pool_with_all_its_workers_is_well(
+    run: Run, redis_url: str, tmp_path: Path
+) -> None:
+    with pool(redis_url, tmp_path, workers=2) as daemon:
+        daemon.wait_for_event("master_ready")
+        line = f"master {daemon.pid} is running, with 2 workers\n"
+        assert run("status", "--check").stdout == line
+        assert run("status", "--alive").stdout == line
+        # A pause is wanted by somebody, and no reason to restart anything.
+        run("pause")
+        assert run("status", "--check").stdout == (
+            f"master {daemon.pid} is running and paused, with 2 workers\n"
+        )
+
+
+def test_a_pool_that_is_still_starting_is_alive_and_not_well(
+    run: Run, redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    with pool(redis_url, tmp_path, "-a", "slow", workers=2) as daemon:
+        wait_until(lambda: run("status", "--json").stdout.count('"generation": 1'))
+        message, status = refused(run, "--check")
+        assert message == (
+            f"master {daemon.pid} has 0 of 2 workers on default;"
+            " its log and `resqued status` say more"
+        )
+        assert status == ExitCode.FAILED
+        assert run("status", "--alive").exit_code == 0
+        (tmp_path / "go").touch()
+        run("status", "--check", "--wait", f"{scaled(60):g}s")
+        assert daemon.events("master_ready")
+
+
+def test_a_worker_that_dies_is_missed_until_there_is_another(
+    run: Run, redis_url: str, tmp_path: Path
+) -> None:
+    with pool(redis_url, tmp_path) as daemon:
+        daemon.wait_for_event("master_ready")
+        (worker,) = daemon.workers()
+        os.kill(worker, signal.SIGKILL)
+        daemon.wait_for_event("worker_died")
+        run("status", "--check", "--wait", f"{scaled(60):g}s")
+        assert daemon.workers() != [worker]
+
+
+def test_a_master_that_is_about_to_stop_is_alive_and_not_well(
+    run: Run, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with pool(redis_url, tmp_path) as daemon:
+        daemon.wait_for_event("master_ready")
+        resqued.Client(redis_url).enqueue_to("default", "Nap", 300)
+        assert redis.blpop("started", scaled(30))
+        daemon.signal(signal.SIGQUIT)
+        daemon.wait_for_event("state_changed")
+        message, status = refused(run, "--check")
+        assert message == f"master {daemon.pid} is quitting: it takes no more jobs"
+        assert status == ExitCode.FAILED
+        run("status", "--alive")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+
+
+def test_without_redis_a_pool_is_alive_and_not_well(
+    run: Run, redis_url: str, tmp_path: Path, closed_port: int
+) -> None:
+    away = ("-r", f"redis://127.0.0.1:{closed_port}")
+    with pool(redis_url, tmp_path) as daemon:
+        daemon.wait_for_event("master_ready")
+        message, status = refused(run, "--check", *away)
+        assert str(closed_port) in message
+        assert status == ExitCode.UNAVAILABLE
+        run("status", "--alive", *away)
+
+
+@pytest.mark.parametrize("probe", ["--check", "--alive"])
+def test_without_a_master_nothing_is_well(
+    run: Run, directory: Path, probe: str
+) -> None:
+    message, status = refused(run, probe, "--wait", "1ms")
+    assert message == f"no master runs here: there is no socket of one in {directory}"
+    assert status == ExitCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("probe", ["--check", "--alive"])
+def test_a_master_that_is_stopped_is_not_well(
+    run: Run, redis_url: str, tmp_path: Path, probe: str
+) -> None:
+    with pool(redis_url, tmp_path) as daemon:
+        daemon.wait_for_event("master_ready")
+        daemon.signal(signal.SIGSTOP)
+        try:
+            message, status = refused(run, probe)
+        finally:
+            daemon.signal(signal.SIGCONT)
+        assert message.startswith(f"master {daemon.pid} does not answer within 5 s")
+        assert status == ExitCode.UNAVAILABLE
+
+
+def test_one_master_of_several_that_is_not_well_is_named(
+    run: Run, redis_url: str, tmp_path: Path
+) -> None:
+    with (
+        pool(redis_url, tmp_path) as one,
+        pool(redis_url, tmp_path, queues="other") as other,
+    ):
+        one.wait_for_event("master_ready")
+        other.wait_for_event("master_ready")
+        assert len(run("status", "--check").stdout.splitlines()) == 2
+        other.signal(signal.SIGSTOP)
+        try:
+            error = run("status", "--check", fails=ControlError).exception
+        finally:
+            other.signal(signal.SIGCONT)
+        assert str(error).startswith(f"master {other.pid} ")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--check", "--alive"), "--check says what --alive does: give one of them"),
+        (("--wait", "1s"), "--wait needs --check or --alive"),
+        (("--check", "--json"), "--check and --alive answer by their exit code"),
+    ],
+)
+def test_a_probe_that_makes_no_sense_is_refused(
+    tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    (line,) = fail("status", *words, cwd=tmp_path, status=ExitCode.USAGE)
+    assert line == f"{told} (see 'resqued status --help')"
