@@ -186,9 +186,9 @@ class Place:
         """Return what there is of a file."""
         try:
             found = self.path(file.path).read_text("utf-8", "surrogateescape")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return State.MISSING
-        except (NotADirectoryError, IsADirectoryError):
+        except IsADirectoryError:
             return State.CHANGED
         if found == file.text:
             return State.SAME
