@@ -157,6 +157,17 @@ def restrain(nice: int, open_files: int, core_size: int) -> None:
         resource.setrlimit(which, (most, most))
 
 
+def give_up_protection() -> None:
+    """Be as likely as others to be killed for want of memory (proc(5), oom_score_adj).
+
+    What a service protects is its master; all that is forked from here on follows.
+    """
+    score = Path("/proc/self/oom_score_adj")
+    with suppress(OSError, ValueError):
+        if int(score.read_text("ascii")) < 0:
+            score.write_text("0", "ascii")
+
+
 def reap() -> list[tuple[Pid, Exit]]:
     """Collect every child that has ended.
 

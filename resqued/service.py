@@ -9,7 +9,6 @@ kind is replaced and removed, the second is left alone.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import sys
@@ -110,11 +109,6 @@ def program() -> Path:
     )
 
 
-def can_notify() -> bool:
-    """Say whether a master of this installation can tell systemd that it is ready."""
-    return importlib.util.find_spec("cysystemd") is not None
-
-
 def files(
     layout: Layout, command: Path, completions: Mapping[str, str]
 ) -> Iterator[File]:
@@ -192,9 +186,9 @@ class Place:
         """Return what there is of a file."""
         try:
             found = self.path(file.path).read_text("utf-8", "surrogateescape")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return State.MISSING
-        except (NotADirectoryError, IsADirectoryError):
+        except IsADirectoryError:
             return State.CHANGED
         if found == file.text:
             return State.SAME

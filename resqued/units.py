@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import string
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from resqued.errors import ResquedError
@@ -54,9 +55,11 @@ def _escaped(byte: int, *, is_first: bool) -> str:
     return f"\\x{byte:02x}"
 
 
-def is_running() -> bool:
-    """Say whether systemd runs this host."""
-    return _BOOTED.is_dir()
+def is_running(*, of_user: bool = False) -> bool:
+    """Say whether systemd runs this host, or the services of this user."""
+    if not of_user:
+        return _BOOTED.is_dir()
+    return Path(os.environ.get("XDG_RUNTIME_DIR", ""), "systemd/private").is_socket()
 
 
 def reread(*, of_user: bool) -> None:
@@ -72,12 +75,20 @@ def make_users_and_directories() -> None:
 
 def enable(names: Sequence[str], *, of_user: bool, root: Path) -> None:
     """Have units started at boot, or when the user's systemd starts."""
-    _systemctl(*_manager(of_user), *_below(root), "enable", *names, patience=LONGER)
+    _link("enable", names, of_user=of_user, root=root)
 
 
 def disable(names: Sequence[str], *, of_user: bool, root: Path) -> None:
     """Have units no longer started at boot."""
-    _systemctl(*_manager(of_user), *_below(root), "disable", *names, patience=LONGER)
+    _link("disable", names, of_user=of_user, root=root)
+
+
+def _link(verb: str, names: Sequence[str], *, of_user: bool, root: Path) -> None:
+    below = () if root == Path("/") else (f"--root={root}",)
+    # A user may be without a systemd just now; the symlinks are made all the same.
+    alone = {} if is_running(of_user=of_user) else {"SYSTEMD_OFFLINE": "1"}
+    words = (*_manager(of_user), *below, verb, *names)
+    _run("systemctl", *words, patience=LONGER, environment=alone)
 
 
 def enabled(place: Path) -> list[str]:
@@ -101,10 +112,6 @@ def _manager(of_user: bool) -> tuple[str, ...]:
     return ("--user",) if of_user else ()
 
 
-def _below(root: Path) -> tuple[str, ...]:
-    return () if root == Path("/") else (f"--root={root}",)
-
-
 def _shown(name: str) -> dict[str, str]:
     text = _systemctl("show", name, f"--property={','.join(PROPERTIES)}")
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
@@ -115,10 +122,16 @@ def _systemctl(*words: str, patience: float = PATIENCE) -> str:
     return _run("systemctl", *words, patience=patience)
 
 
-def _run(program: str, *words: str, patience: float) -> str:
+def _run(
+    program: str,
+    *words: str,
+    patience: float,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     try:
         done = subprocess.run(
             [program, *words],
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

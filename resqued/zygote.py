@@ -174,6 +174,7 @@ def main(fd: int) -> int:
     # is sent to all, by pkill, is for the master and the workers to act on.
     inbox = SignalInbox()
     channel = Channel.inherited(fd)
+    process.give_up_protection()
     select.select([channel.fileno()], [], [])
     try:
         received = channel.receive()

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from resqued import journal
 from resqued.cli.text import one_line
 from resqued.core.version import VERSION
 from resqued.errors import ConfigError, ExitCode, LaunchError, ResquedError
@@ -119,8 +120,10 @@ def main() -> None:
             sys.stdout.flush()
     except Exception as error:  # the last guard: no traceback for people
         messages, status = _explain(error)
+        # For journald: an error, and no mere line of what a service prints.
+        mark = "<3>" if journal.is_behind(2, os.environ) else ""
         for message in messages:
-            click.echo(f"resqued: {one_line(message)}", err=True)
+            click.echo(f"{mark}resqued: {one_line(message)}", err=True)
     sys.exit(int(status or 0))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
+from resqued import journal, units
 from resqued import service as installing
-from resqued import units
 from resqued.cli import completion
 from resqued.cli.options import json_option
 from resqued.cli.table import Column, show_json, show_line, show_table
@@ -34,6 +34,7 @@ Examples:
 ROOT = Path("/")
 STATES = {"unchanged": "green", "missing": "yellow", "outdated": "yellow"}
 _WIDTH = 10
+_ENABLED = "enabled"
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
@@ -59,7 +60,31 @@ class Target:
     @property
     def has_systemd(self) -> bool:
         """Whether there is a systemd to be told."""
-        return self.is_this_host and units.is_running()
+        return self.is_this_host and units.is_running(of_user=self.of_user)
+
+
+_TARGET_OPTIONS = (
+    click.option(
+        "--program", type=click.Path(path_type=Path), help="What the units start."
+    ),
+    click.option(
+        "--prefix",
+        type=_DIRECTORY,
+        default=Path("/usr/local"),
+        show_default=True,
+        help="Where units, manual pages and completions go.",
+    ),
+    click.option(
+        "--root",
+        type=_DIRECTORY,
+        default=ROOT,
+        show_default=True,
+        help="Take this directory for the root of the host, and tell no systemd.",
+    ),
+    click.option(
+        "--user", "of_user", is_flag=True, help="For one's own systemd alone."
+    ),
+)
 
 
 def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,10 +101,9 @@ def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
         program: Path | None,
         **values: Any,
     ) -> Any:
-        if not prefix.is_absolute():
-            raise click.UsageError(f"--prefix {prefix} must begin with a /.")
-        if program is not None and not program.is_absolute():
-            raise click.UsageError(f"--program {program} must begin with a /.")
+        for name, path in (("--prefix", prefix), ("--program", program)):
+            if path is not None and not path.is_absolute():
+                raise click.UsageError(f"{name} {path} must begin with a /.")
         layout = (
             installing.user(Path.home(), os.environ)
             if of_user
@@ -90,28 +114,7 @@ def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
         target = Target(of_user, root.absolute(), layout, tuple(files))
         return function(target, **values)
 
-    for option in (
-        click.option(
-            "--program", type=click.Path(path_type=Path), help="What the units start."
-        ),
-        click.option(
-            "--prefix",
-            type=_DIRECTORY,
-            default=Path("/usr/local"),
-            show_default=True,
-            help="Where units, manual pages and completions go.",
-        ),
-        click.option(
-            "--root",
-            type=_DIRECTORY,
-            default=ROOT,
-            show_default=True,
-            help="Take this directory for the root of the host, and tell no systemd.",
-        ),
-        click.option(
-            "--user", "of_user", is_flag=True, help="For one's own systemd alone."
-        ),
-    ):
+    for option in _TARGET_OPTIONS:
         command = option(command)
     return command
 
@@ -218,36 +221,20 @@ def _uninstall(target: Target, file: File, *, dry_run: bool) -> tuple[str, str]:
 @_target_options
 def status(target: Target, instances: tuple[str, ...], as_json: bool) -> None:
     """Show which files are there, changed or missing, and what systemctl says."""
-    names = _names(instances)
     states = {
         str(target.place.path(file.path)): target.place.state(file).value
         for file in target.files
     }
-    found = units.loaded(of_user=target.of_user) if target.has_systemd else {}
-    enabled = _enabled(target)
-    shown = names or sorted({*found, *(n for n in enabled if "@." not in n)})
-    rows = [
-        (
-            name,
-            "enabled" if name in enabled else "disabled",
-            found.get(name, "inactive (dead)" if target.has_systemd else "unknown"),
-        )
-        for name in shown
-    ]
+    rows = _services(target, _names(instances))
     if as_json:
         services = [
-            {"name": name, "is_enabled": is_enabled == "enabled", "state": state}
-            for name, is_enabled, state in rows
+            {"name": name, "is_enabled": at_boot == _ENABLED, "state": state}
+            for name, at_boot, state in rows
         ]
-        show_json(
-            {
-                "files": states,
-                "units": services,
-                "can_notify": installing.can_notify(),
-            }
-        )
+        has_journal = journal.is_installed()
+        show_json({"files": states, "units": services, "can_notify": has_journal})
         return
-    if not names:
+    if not instances:
         show_table(
             (Column("STATE", styles=STATES), Column("FILE")),
             [(state, path) for path, state in states.items()],
@@ -260,6 +247,21 @@ def status(target: Target, instances: tuple[str, ...], as_json: bool) -> None:
         empty="no unit is enabled or runs",
     )
     _warn_without_notify()
+
+
+def _services(target: Target, names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return these services, or all, with whether they are enabled, and their state."""
+    found = units.loaded(of_user=target.of_user) if target.has_systemd else {}
+    enabled = _enabled(target)
+    otherwise = "inactive (dead)" if target.has_systemd else "unknown"
+    return [
+        (
+            name,
+            _ENABLED if name in enabled else "disabled",
+            found.get(name, otherwise),
+        )
+        for name in names or sorted({*found, *enabled})
+    ]
 
 
 # What they share
@@ -313,7 +315,7 @@ def _refuse_if_it_runs(target: Target) -> None:
 
 
 def _warn_without_notify() -> None:
-    if not installing.can_notify():
+    if not journal.is_installed():
         click.echo(
             "resqued: cysystemd is not installed, so systemd never hears that a master"
             " is ready: pip install 'resqued[systemd]'",

@@ -110,6 +110,8 @@ class Container:
             *("sh", "-c", _BOOT, "boot"),
             *("--boot", "--quiet", "--register=no", "--private-network"),
             *("--link-journal=no", "--console=pipe", "--kill-signal=SIGKILL"),
+            # To give a service an OOMScoreAdjust= below nothing.
+            "--capability=CAP_SYS_RESOURCE",
             f"--machine={self._name}",
             *(f"--bind={path}:{inside}" for inside, path in self._binds.items()),
             "--",

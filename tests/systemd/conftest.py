@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import site
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,17 +18,13 @@ import redis as redis_py
 from tests.support.container import Container, missing, open_to_all, python
 from tests.support.host import PACKAGES, RESQUED, SHARED, WHEELS, Host
 from tests.support.wait import wait_until
-
-ROOT = Path(__file__).parents[2]
+from tests.support.wheel import build
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as users get it."""
-    place = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-    subprocess.run([*pip, "--wheel-dir", place, ROOT], check=True)
-    return next(place.glob("*.whl"))
+    return build(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

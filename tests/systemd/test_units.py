@@ -10,6 +10,8 @@ import pytest
 from tests.support.host import RESQUED, UNITS, Host
 from tests.support.wait import wait_until
 
+# From capabilities(7).
+CAP_SYS_RESOURCE = 24
 SERVICES = ("resqued.service", "resqued@low.service")
 
 
@@ -81,6 +83,20 @@ def test_errors_stand_in_the_journal_as_errors(host: Host) -> None:
     host.wait_for("resqued@low", "ActiveState", "failed")
     own = "SYSLOG_IDENTIFIER=resqued"
     assert wait_until(lambda: host.messages("-p", "err", own))
+
+
+def test_the_master_is_the_last_to_be_killed_for_want_of_memory(host: Host) -> None:
+    capabilities = re.search(r"CapEff:\s*(\w+)", host.container.read("/proc/1/status"))
+    assert capabilities is not None
+    if not int(capabilities[1], 16) >> CAP_SYS_RESOURCE & 1:
+        pytest.skip("nobody on this machine may protect a process: CAP_SYS_RESOURCE")
+    host.systemctl("start", "resqued@low")
+    scores = {
+        pid: host.container.read(f"/proc/{pid}/oom_score_adj").strip()
+        for pid in host.processes("resqued@low")
+    }
+    assert scores.pop(host.master("resqued@low")) == "-100"
+    assert set(scores.values()) == {"0"}
 
 
 def test_doctor_has_nothing_against_the_units(host: Host) -> None:
