@@ -43,6 +43,7 @@ COMMON = {
     "--namespace",
     "-c",
     "--config",
+    "--pidfile",
     "--json",
     "-y",
     "--yes",
