@@ -108,6 +108,16 @@ def test_without_a_log_file_it_is_said_that_the_log_goes_nowhere(
     assert place.run("stop").returncode == 0
 
 
+def test_a_burst_is_ready_once_and_then_over(
+    place: Detached, redis_url: str, redis: redis_py.Redis
+) -> None:
+    resqued.Client(redis_url).enqueue_to("default", "Run", 1)
+    assert place.start("--burst").returncode == 0
+    wait_until(lambda: not place.processes(), what="the end of all")
+    assert runs(redis)["1"] == 1
+    assert not place.pid_file.exists()
+
+
 def test_the_umask_is_that_of_the_configuration(place: Detached) -> None:
     pid = place.started("--umask", "027")
     status = Path(f"/proc/{pid}/status").read_text()
@@ -147,6 +157,14 @@ def test_redis_that_is_away_is_told_with_its_own_code(place: Detached) -> None:
         url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
         assert "Connection refused" in refused(place, "-r", url, status=69)
     assert not place.pid_file.exists()
+
+
+def test_redis_that_hangs_is_told_of_soon(place: Detached) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        assert "redis at " in refused(place, "-r", url, status=69)
 
 
 def test_an_application_that_cannot_be_imported_is_told_with_its_line(

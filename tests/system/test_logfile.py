@@ -22,6 +22,24 @@ from tests.support.wait import wait_until
 ROOT = Path(__file__).parents[2]
 
 
+# An application that sets up its logging itself, and has much to say.
+WORDY = """
+import logging.config, resqued
+logging.config.dictConfig({
+    "version": 1,
+    "formatters": {"plain": {"format": "%(levelname)s %(message)s"}},
+    "handlers": {"here": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"level": "WARNING", "handlers": ["here"]},
+})
+
+@resqued.job(queue="default", name="Say")
+def say(number):
+    for word in range(250):
+        logging.getLogger("wordy").warning("%s:%s", number, word)
+        logging.getLogger("wordy").info("not to be seen")
+"""
+
+
 @pytest.fixture
 def place(redis_url: str, tmp_path: Path) -> Iterator[Detached]:
     with Detached(tmp_path, redis_url) as place:
@@ -130,6 +148,20 @@ def test_jobs_write_where_the_log_is(
     place.started()
     resqued.Client(redis_url).enqueue_to("default", "Buffered")
     wait_until(lambda: "printed and not flushed" in place.log(), what="its words")
+
+
+def test_what_the_application_logs_comes_once_and_as_it_wants_it(
+    place: Detached, redis_url: str, redis: redis_py.Redis
+) -> None:
+    (place.place / "wordy.py").write_text(WORDY)
+    place.started("-a", "wordy", "-n", "4")
+    client = resqued.Client(redis_url)
+    client.enqueue_many((("Say", n) for n in range(40)), queue="default")
+    wait_until(lambda: len(place.events("job_performed")) == 40, what="all jobs")
+    lines = Counter(line for line in place.log().splitlines() if "{" not in line)
+    assert lines == Counter(
+        f"WARNING {number}:{word}" for number in range(40) for word in range(250)
+    )
 
 
 def test_the_file_is_not_for_everybody_to_read(place: Detached) -> None:
