@@ -123,6 +123,10 @@ class Container:
 
         wait_until(is_well, deadline=120, what="a pool that is well")
 
+    def processes(self) -> list[psutil.Process]:
+        """Everybody inside, the master first."""
+        return [self.master, *self.master.children(recursive=True)]
+
     def stop(self, name: str) -> None:
         self.master.send_signal(signal.Signals[name])
 
@@ -208,6 +212,23 @@ def test_sigterm_lets_the_running_job_finish_too(
     container.stop("SIGTERM")
     wait_until(lambda: '"state": "quitting"' in container.log())
     redis.rpush("family", "go on")
+    assert container.wait() == 0
+    assert (runs(redis)["1"], failures(redis)) == (1, [])
+
+
+def test_a_reload_that_is_told_to_all_of_the_container_is_one_of_the_master(
+    container: Container, redis: redis_py.Redis, redis_url: str
+) -> None:
+    hold(redis, redis_url)
+    everybody = container.processes()
+    assert len(everybody) > 5
+    for process in everybody:
+        process.send_signal(signal.SIGHUP)
+    wait_until(lambda: '"reload_started"' in container.log())
+    redis.rpush("family", "go on")
+    wait_until(lambda: '"reload_done"' in container.log(), what="the reload")
+    assert container.log().count('"reload_started"') == 1
+    container.stop("SIGQUIT")
     assert container.wait() == 0
     assert (runs(redis)["1"], failures(redis)) == (1, [])
 

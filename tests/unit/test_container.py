@@ -117,7 +117,8 @@ def test_whoever_stops_a_container_gives_jobs_the_time_to_end() -> None:
 def test_workers_together_stay_below_the_memory_of_the_container() -> None:
     limits = tomllib.loads((PLACE / "resqued.toml").read_text("utf-8"))["limits"]
     workers = sum(pool.workers for pool in built().pools)
-    used = workers * size(limits["memory"])
+    # What is a quarter beyond its limit is killed at once.
+    used = workers * size(limits["memory"]) * 1.25
     assert used < size(container()["resources"]["limits"]["memory"])
     assert used < size(compose()["services"]["workers"]["mem_limit"])
 
