@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.support.host import RESQUED, Host
+from tests.support.host import Host
 from tests.support.wait import wait_until
 
 LOW = "resqued@low.service"
