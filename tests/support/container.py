@@ -63,7 +63,13 @@ def missing() -> str:
         return f"not in PATH: {', '.join(lacking)} (package systemd-container)"
     if "\toverlay\n" not in Path("/proc/filesystems").read_text("ascii"):
         return "the kernel has no overlay file system"
-    return ""
+    tried = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return tried.stderr.strip()  # root of a container may not mount
 
 
 class Container:
