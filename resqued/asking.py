@@ -40,9 +40,19 @@ def places(configured: str, environ: Mapping[str, str]) -> list[Path]:
     service's user need not have the service's environment.
     """
     own = control.directory(configured, environ)
-    if configured or environ.get("RUNTIME_DIRECTORY"):
+    if configured:
         return [own]
-    return list(dict.fromkeys((own, control.SYSTEM)))
+    if environ.get("RUNTIME_DIRECTORY"):
+        return _with_users(own)
+    return list(dict.fromkeys((own, *_with_users(control.SYSTEM))))
+
+
+def _with_users(place: Path) -> list[Path]:
+    """Return a directory, and those in it: of users that root starts masters as."""
+    found = [place]
+    with suppress(OSError):
+        found += sorted(below for below in place.iterdir() if below.is_dir())
+    return found
 
 
 def masters(among: Iterable[Path]) -> list[Address]:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from signal import SIGKILL
 from typing import NamedTuple
 
-from resqued import process
+from structlog.typing import FilteringBoundLogger
+
+from resqued import logfile, process
 from resqued.handover import ChildEnd, WorkerEnd
 from resqued.process import Pid
 
@@ -22,6 +24,8 @@ class Forked(NamedTuple):
     pid: Pid
     end: WorkerEnd
     jobs: int
+    # How often the log had been reopened before: it writes to that one.
+    log: int
 
 
 class Children:
@@ -43,6 +47,7 @@ class Children:
         self._private = private
         self._jobs = jobs
         self._standby: Forked | None = None
+        self._log = 0
 
     def standby(self) -> set[int]:
         """Return the child that waits for a job, if there is one."""
@@ -64,8 +69,19 @@ class Children:
 
     def put_back(self, forked: Forked) -> None:
         """Have a child that is done with its job stand by for another."""
+        if forked.log != self._log:
+            forked.end.close()  # it leaves: there is nothing to hear any more
+            return
         self.discard()
         self._standby = forked._replace(jobs=forked.jobs - 1)
+
+    def reopen_log(self, path: str, log: FilteringBoundLogger) -> None:
+        """Reopen the log; have no child take a job that writes to the old one."""
+        logfile.follow(path, log)
+        self._log += 1
+        if self._standby is not None:
+            self.discard()
+            self.fork_ahead()
 
     def lost(self, pid: Pid) -> None:
         """Note that a child has died; its place stays empty until the next job."""
@@ -94,7 +110,7 @@ class Children:
             raise
         finally:
             _close(theirs)
-        return Forked(pid, WorkerEnd(*ours), self._jobs)
+        return Forked(pid, WorkerEnd(*ours), self._jobs, self._log)
 
     def _become_child(self, end: ChildEnd, foreign: list[int]) -> int:
         """Runs in the child: close what is not for it, then live."""

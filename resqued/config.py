@@ -18,23 +18,10 @@ from typing import Any, TypeGuard
 from resqued.core import queues
 from resqued.core.limits import UNLIMITED, Limits, Rules
 from resqued.errors import ConfigError, QueueListError
-from resqued.fields import BY_NAME, FIELDS, LIMITS, SECTIONS, example, text
-from resqued.settings import AppSettings
+from resqued.fields import BY_NAME, FIELDS, LIMITS, SECTIONS, text
+from resqued.fields import example as example  # noqa: PLC0414 - passed on
+from resqued.settings import NO_DAEMON, AppSettings, DaemonSettings
 from resqued.store.connection import redact
-
-__all__ = [
-    "Config",
-    "Pool",
-    "build",
-    "effective",
-    "example",
-    "file_in_use",
-    "from_environment",
-    "load",
-    "merge",
-    "problems_of",
-    "read_file",
-]
 
 DEFAULT_PATH = Path("/etc/resqued/resqued.toml")
 _POOL_KEYS = ("queues", "workers", *LIMITS)
@@ -66,6 +53,7 @@ class Config:
     canary_jobs: int = 0
     environment: str = ""
     control: str = ""
+    daemon: DaemonSettings = NO_DAEMON
 
     @property
     def workers(self) -> int:
@@ -80,7 +68,8 @@ class Config:
             for pool in values["pools"]
         )
         app = AppSettings.from_dict(values["app"])
-        return cls(**{**values, "pools": pools, "app": app})
+        daemon = DaemonSettings(**values["daemon"])
+        return cls(**{**values, "pools": pools, "app": app, "daemon": daemon})
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -165,6 +154,10 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         canary_jobs=values["reload", "canary_jobs"],
         environment=values["app", "environment"],
         control=values["control", "directory"],
+        daemon=DaemonSettings(
+            log_file=values["log", "file"],
+            **{key: value for (name, key), value in values.items() if name == "daemon"},
+        ),
     )
 
 
@@ -390,6 +383,8 @@ _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] =
     ("log", "level", ("VERBOSE",), _if_true("info")),
     ("log", "level", ("LOGGING",), _if_true("info")),
     ("log", "format", ("RESQUED_LOG_FORMAT",), str),
+    ("log", "file", ("RESQUED_LOG_FILE",), str),
+    ("daemon", "pid_file", ("RESQUED_PIDFILE", "PIDFILE"), str),
 )
 
 

@@ -65,6 +65,29 @@ class StartError(ResquedError):
     exit_code = ExitCode.INTERNAL
 
 
+class AlreadyRunningError(ResquedError):
+    """Another master holds the pid file."""
+
+    exit_code = ExitCode.ALREADY_RUNNING
+
+    def __init__(self, path: object, pid: int) -> None:
+        self.pid = pid
+        who = f"master {pid} holds" if pid else "a master that is just starting holds"
+        super().__init__(
+            f"{who} pid file {path}: stop it with `resqued stop --pidfile {path}`,"
+            " or name another file"
+        )
+
+
+class LaunchError(ResquedError):
+    """The master that was started as a daemon has said why it cannot run."""
+
+    def __init__(self, problems: list[str], exit_code: ExitCode) -> None:
+        self.problems = tuple(problems)
+        self.exit_code = exit_code
+        super().__init__("; ".join(problems))
+
+
 class ControlError(ResquedError):
     """A master cannot be talked to, or has refused."""
 

@@ -126,6 +126,14 @@ def _core_size(value: object) -> int:
     return -1 if value == -1 else _size(value)
 
 
+def _mask(value: object) -> str:
+    """Read file modes to be withheld; octal, and so a text: TOML has no 022."""
+    digits = text(value)
+    if len(digits) not in (3, 4) or set(digits) - set("01234567"):
+        raise ValueError(f"{value!r} must be three octal digits, such as '022'")
+    return digits
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} must be true or false")
@@ -226,8 +234,13 @@ FIELDS = (
         "jobs to try a new generation with, by one worker",
     ),
     Field("control", "directory", text, "", "of the control socket", '"/run/resqued"'),
+    Field("daemon", "pid_file", text, "", "locked by the master", '"/run/mine.pid"'),
+    Field("daemon", "user", text, "", "to become, if started as root", '"resqued"'),
+    Field("daemon", "group", text, "", "and its group, if not its own", '"resqued"'),
+    Field("daemon", "umask", _mask, "022", "modes that new files lack", '"022"'),
     Field("log", "level", _choice(tuple(log.LEVELS)), "info", ", ".join(log.LEVELS)),
     Field("log", "format", _choice(log.FORMATS), "auto", ", ".join(log.FORMATS)),
+    Field("log", "file", text, "", "instead of standard error", '"/var/log/mine.log"'),
     Field(
         "log",
         "redact",

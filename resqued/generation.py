@@ -121,6 +121,12 @@ class Generation:
                 {"level": self.config.log_level, "style": self.config.log_format},
             )
 
+    def reopen_log(self, path: str) -> None:
+        """Have the zygote, and the workers that it forks, write to that file."""
+        if self.channel is not None:
+            with suppress(ChannelClosed):  # its death is about to be heard of
+                self.channel.send("reopen", path)
+
     def spawn(self, queue_list: str, *, is_paused: bool) -> WorkerHandle | None:
         """Have the zygote fork a worker, joined to us by a channel and a board.
 

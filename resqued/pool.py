@@ -156,6 +156,13 @@ class Pool:
             if worker not in held:
                 worker.order("pause" if is_paused else "resume")
 
+    def reopen_log(self, path: str) -> None:
+        """Have every worker, and every zygote, write to the log of that name."""
+        for worker in self.workers():
+            worker.order("reopen", path)
+        for generation in self.succession.generations():
+            generation.reopen_log(path)
+
     def stop(self, order: str) -> None:
         """Have all workers leave; nobody takes their places."""
         if not self.is_stopping:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import select
 import signal
 import socket
 import threading
@@ -208,6 +209,24 @@ def send(pid: int, signum: int) -> None:
     """Send a signal to one process; nothing happens if it is gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, signum)
+
+
+def handle(pid: int) -> int | None:
+    """Return a descriptor of a process (pidfd_open(2)); None if it is gone.
+
+    Whatever becomes of the pid, it means this process and no other.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def has_ended(handle: int, timeout: float | None) -> bool:
+    """Wait for the end of a process, however long without a timeout; say if it came."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else timeout * 1000))
 
 
 def send_main_thread(pid: int, signum: int) -> None:

@@ -1,4 +1,7 @@
-"""What a zygote and its workers are told by the master: plain values, as JSON."""
+"""What a zygote and its workers are told by the master: plain values, as JSON.
+
+And, since they are handed over in the same way, the settings of a daemon.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from resqued.core.limits import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """Where a master leaves its pid and its log, and as whom it runs."""
+
+    pid_file: str = ""
+    log_file: str = ""
+    user: str = ""
+    group: str = ""
+    umask: str = "022"
+
+
+NO_DAEMON = DaemonSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from resqued import control, log, process, signals
+from resqued import control, log, logfile, process, signals
 from resqued.config import Config
 from resqued.control import Control, Peer
 from resqued.core import lifecycle, queues, titles
@@ -24,6 +25,7 @@ from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.lookout import Lookout
 from resqued.notify import Notifier
 from resqued.orders import Orders
+from resqued.pidfile import PidFile
 from resqued.pool import Pool
 from resqued.signals import SignalInbox
 from resqued.standing import standing_of
@@ -45,6 +47,13 @@ STOP_SLACK = 10.0
 ERRAND = 0.05
 
 
+class Papers(NamedTuple):
+    """The files that a master keeps, each of which it can do without."""
+
+    pid_file: PidFile | None = None
+    log_file: Path | None = None
+
+
 class Supervisor:
     """Runs in the master. `reread` answers the configuration as it is now.
 
@@ -59,20 +68,21 @@ class Supervisor:
         estate: Estate | None = None,
         *,
         on_ready: Callable[[], None] = lambda: None,
+        papers: Papers = Papers(),  # noqa: B008 - a value
     ) -> None:
         self._config = config
+        self._log_file = papers.log_file
         self._on_ready: Callable[[], None] | None = None if estate else on_ready
         self._reread = reread
         self._estate = estate
         app = config.app
         self._log = log.get(role="master", pid=os.getpid())
-        keys = Keys(app.namespace)
         # The master must hear signals: it waits less than others for Redis.
         patience = min(1.0, app.redis_timeout)
         self._link = SingleLink(app.url, timeout=patience)
-        registry = Registry(self._link, keys)
-        self._undertaker = Undertaker(registry, own_name(config), self._log)
-        watch = Watch(app.url, keys, timeout=patience)
+        registry = Registry(self._link, Keys(app.namespace))
+        self._undertaker = Undertaker(registry, id_of(config), self._log)
+        watch = Watch(app.url, Keys(app.namespace), timeout=patience)
         self._lookout = Lookout(watch, config.interval, self._log)
         self.pool = Pool(
             config,
@@ -87,7 +97,7 @@ class Supervisor:
         self._orders = Orders(self, self._log)
         place = control.directory(config.control, os.environ)
         self._control = Control(place, self._orders.obey, self._log)
-        self._takeover = Takeover(self.pool, self._control, self._log)
+        self._takeover = Takeover(self.pool, self._control, self._log, papers.pid_file)
         self._notifier = Notifier(os.environ, os.getpid())
         self._kill_at: float | None = None
         self._bury_by: float | None = None
@@ -194,16 +204,28 @@ class Supervisor:
     # Reload
 
     def reload(self, now: float) -> int:
-        """Read the configuration anew and begin a new generation of it.
+        """Reopen the log, read the configuration and begin a new generation of it.
 
         Answers its number; whatever is wrong is told as the result of the reload.
         """
+        self._reopen_log()
         try:
             config = self._reread()
             refuse_changes(self._config, config)
         except ResquedError as error:
             return self.pool.succession.refuse_configuration(error)
         return self.pool.reload(config, now)
+
+    def _reopen_log(self) -> None:
+        """Write to the file of that name, whatever has become of the one before.
+
+        First of all the master does, which makes the file if it is not there; if it
+        cannot, everybody goes on with the old one.
+        """
+        path = self._log_file
+        if path is not None and logfile.follow(path, self._log):
+            self._log.info("log_reopened", file=str(path))
+            self.pool.reopen_log(str(path))
 
     # Replacing the master
 
@@ -330,16 +352,16 @@ class Supervisor:
         self._inbox.close()
 
 
-def own_name(config: Config) -> str:
-    """Return what the master calls itself where it takes a lock: as workers do."""
-    host = (config.app.hostname or process.hostname()).replace(":", "-")
-    names = (queues.parse(pool.queues).name for pool in config.pools)
-    return f"{host}:{os.getpid()}:{','.join(dict.fromkeys(names))}"
-
-
 def merged(received: Sequence[signals.Received]) -> list[signals.Received]:
     """Return the signals in order, each once: two reloads are one."""
     return list({each.signum: each for each in received}.values())
+
+
+def id_of(config: Config) -> str:
+    """Return what this master calls itself in Redis: an id as workers have them."""
+    host = (config.app.hostname or process.hostname()).replace(":", "-")
+    names = (queues.parse(pool.queues).name for pool in config.pools)
+    return f"{host}:{os.getpid()}:{','.join(dict.fromkeys(names))}"
 
 
 def home(shell: str) -> str:
@@ -362,6 +384,7 @@ def refuse_changes(old: Config, new: Config) -> None:
         ("[redis] namespace", old.app.namespace, new.app.namespace),
         ("[worker] hostname", old.app.hostname, new.app.hostname),
         ("[control] directory", old.control, new.control),
+        ("[daemon] or [log] file", old.daemon, new.daemon),
     )
     changed = [name for name, before, after in pairs if before != after]
     if changed:

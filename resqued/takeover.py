@@ -23,15 +23,18 @@ from resqued.control import Control, Peer
 from resqued.core.outcome import Exit
 from resqued.errors import ControlError, StartError
 from resqued.notify import without_private
+from resqued.pidfile import PidFile
 from resqued.pool import Pool
 from resqued.process import Pid
 
 # Counted up when what is handed over changes: an older master is then restarted.
-VERSION = 1
+VERSION = 2
 # Number of the descriptor that the estate is in; `dry:` in front of it to try.
 VARIABLE = "RESQUED_TAKEOVER"
 _DRY = "dry:"
 _LAST_WORDS = 64 * 1024
+# The keys of what is handed over that are numbers of descriptors.
+_DESCRIPTORS = {"channel", "board", "control", "asker", "descriptor"}
 
 
 class Estate(NamedTuple):
@@ -78,10 +81,17 @@ class _DryRun:
 class Takeover:
     """The way from one program to the next; nothing is on it for most of the time."""
 
-    def __init__(self, pool: Pool, control: Control, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        control: Control,
+        log: FilteringBoundLogger,
+        pid_file: PidFile | None,
+    ) -> None:
         self._pool = pool
         self._control = control
         self._log = log
+        self._pid_file = pid_file
         self._asker: Peer | None = None
         self._dry_run: _DryRun | None = None
         self._is_due = False
@@ -153,6 +163,7 @@ class Takeover:
             "pool": self._pool.as_dict(),
             "control": self._control.fileno(),
             "asker": self._asker.fileno() if self._asker and is_there else None,
+            "pid_file": self._pid_file and self._pid_file.as_dict(),
         }
 
     def _go(self) -> None:
@@ -192,5 +203,5 @@ def _descriptors(value: object, key: str = "") -> list[int]:
         return [fd for k, v in value.items() for fd in _descriptors(v, k)]
     if isinstance(value, list):
         return [fd for item in value for fd in _descriptors(item)]
-    is_one = key in ("channel", "board", "control", "asker") and isinstance(value, int)
+    is_one = key in _DESCRIPTORS and isinstance(value, int)
     return [value] if is_one else []  # type: ignore[list-item]

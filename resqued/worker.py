@@ -111,19 +111,18 @@ class Worker:
         self._is_orphan = False
 
     def _make_runs(self, link: SingleLink) -> Runs:
-        settings = self._settings
-        host = (settings.hostname or process.hostname()).replace(":", "-")
+        host = (self._settings.hostname or process.hostname()).replace(":", "-")
         identity = Identity(
             boot=process.boot_id(),
             pids=process.pid_namespace(),
             pid=self._pid,
             start=process.start_time(self._pid) or 0,
-            interval=settings.heartbeat,
+            interval=self._settings.heartbeat,
             nonce=os.urandom(8).hex(),
         )
         return Runs(
             link,
-            Keys(settings.namespace),
+            Keys(self._settings.namespace),
             worker_id=f"{host}:{self._pid}:{self._queues.name}",
             identity=identity.encode(),
             queues=self._queues,
@@ -174,18 +173,17 @@ class Worker:
     def _conclude(self, held: Held, run: int, fault: Fault | None) -> None:
         """Note how a run ended, to be settled."""
         self._display.ended(held, fault)
-        self._ending = Ending(run)
-        if fault is not None:
-            self._ending = Ending(
-                run,
-                payload.failure(
-                    fault,
-                    payload=held.payload,
-                    worker=self._runs.worker_id,
-                    queue=held.queue,
-                    now=time.time(),
-                ),
-            )
+        if fault is None:
+            self._ending = Ending(run)
+            return
+        entry = payload.failure(
+            fault,
+            payload=held.payload,
+            worker=self._runs.worker_id,
+            queue=held.queue,
+            now=time.time(),
+        )
+        self._ending = Ending(run, entry)
 
     def _start(self, held: Held, run: int) -> None:
         """Give the job to a child."""
@@ -441,6 +439,8 @@ class Worker:
                     # A child may have gone on to another job meanwhile.
                     if self._board.read()[1:3] == (pid, since):
                         self._end_job(reason, now, Cause(cause))
+                elif kind == "reopen":
+                    self._children.reopen_log(values[0], self._log)
                 else:
                     self._obey(kind, now)
         except ChannelClosed:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from resqued import child, client, log, memory, output, process, signals
+from resqued import child, client, log, logfile, memory, output, process, signals
 from resqued.board import Board
 from resqued.channel import Channel, ChannelClosed
 from resqued.core import queues, titles
@@ -63,15 +63,21 @@ class Zygote:
                 self._inbox.drain()
                 process.reap()
                 while (message := self._channel.receive()) is not None:
-                    self._spawn(*message)
+                    self._obey(*message)
         except ChannelClosed:
             return 0
         finally:
             self._inbox.close()
 
-    def _spawn(self, order: list[Any], fds: list[int]) -> None:
+    def _obey(self, order: list[Any], fds: list[int]) -> None:
+        kind, value = order
+        if kind == "reopen":
+            logfile.follow(Path(value), log.get(role="zygote"))
+        else:
+            self._spawn(value, fds)
+
+    def _spawn(self, wanted: dict[str, Any], fds: list[int]) -> None:
         """Fork a process that forks a worker and leaves."""
-        wanted = order[1]
         try:
             process.fork_child(lambda: self._fork_again(wanted, fds))
         except OSError as error:

@@ -17,7 +17,7 @@ import click
 from resqued import journal
 from resqued.cli.text import one_line
 from resqued.core.version import VERSION
-from resqued.errors import ConfigError, ExitCode, ResquedError
+from resqued.errors import ConfigError, ExitCode, LaunchError, ResquedError
 
 # Loaded when they are asked for: `resqued enqueue` in a shell loop should not
 # wait for what only the demo needs.
@@ -35,12 +35,15 @@ COMMANDS = {
     "queues": "resqued.cli.queues",
     "redis": "resqued.cli.redis",
     "reload": "resqued.cli.control",
+    "restart": "resqued.cli.daemon",
     "resume": "resqued.cli.control",
     "scale": "resqued.cli.control",
     "service": "resqued.cli.service",
     "stack": "resqued.cli.control",
+    "start": "resqued.cli.daemon",
     "stats": "resqued.cli.stats",
     "status": "resqued.cli.status",
+    "stop": "resqued.cli.daemon",
     "top": "resqued.cli.top",
     "why": "resqued.cli.why",
     "work": "resqued.cli.work",
@@ -141,7 +144,7 @@ def _explain(error: Exception) -> tuple[Sequence[str], int]:
             messages, status = (error.format_message(),), error.exit_code
         case click.Abort():
             messages, status = ("interrupted",), INTERRUPTED
-        case ConfigError():
+        case ConfigError() | LaunchError():
             messages, status = error.problems, error.exit_code
         case ResquedError():
             status = error.exit_code

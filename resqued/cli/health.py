@@ -25,20 +25,22 @@ class UnwellError(ControlError):
     """A master answers, but is not as it should be."""
 
 
-def alive(config_file: str | None) -> list[dict[str, Any]]:
-    """Return what each master of this host says; raise if one says nothing.
+def alive(config_file: str | None, pid: int | None = None) -> list[dict[str, Any]]:
+    """Return what each master of this host says, or one; raise if one says nothing.
 
     Asks nobody else: a master lives, whatever its workers and Redis do.
     """
-    found = masters.all_of(config_file)
+    found = masters.all_of(config_file, pid)
     if not found:
-        raise masters.missing(config_file)
+        raise masters.missing(config_file, pid)
     return [asking.ask(address, "status") for address in found]
 
 
-def well(config_file: str | None, client: Client) -> list[dict[str, Any]]:
+def well(
+    config_file: str | None, client: Client, pid: int | None = None
+) -> list[dict[str, Any]]:
     """Return what each master of this host says; raise if anything is wrong."""
-    found = alive(config_file)
+    found = alive(config_file, pid)
     for status in found:
         if problem := problem_of(status):
             raise UnwellError(f"master {status['pid']} {problem}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import click
 
-from resqued import asking, config
+from resqued import asking, config, pidfile
 from resqued.asking import Address
-from resqued.cli.options import config_option
+from resqued.cli.options import config_option, pid_file_option
 from resqued.cli.table import Column, show_line, show_table
 from resqued.cli.text import duration
 from resqued.core.durations import show_seconds, show_size
@@ -41,8 +43,14 @@ COLUMNS = (
 
 
 def master_options(function: F) -> F:
-    """Add --pid and --config: which master is meant, and where its socket is."""
+    """Add --pid, --pidfile and --config: which master is meant, and where it is."""
+
+    @wraps(function)
+    def command(*args: Any, pid: int | None, pid_file: str | None, **given: Any) -> Any:
+        return function(*args, pid=pid if pid else holder(pid_file), **given)
+
     for option in (
+        pid_file_option,
         config_option,
         click.option(
             "--pid",
@@ -51,8 +59,21 @@ def master_options(function: F) -> F:
             help="The master that is meant, if several run here.",
         ),
     ):
-        function = option(function)
-    return function
+        command = option(command)
+    return cast("F", command)
+
+
+def holder(pid_file: str | None) -> int | None:
+    """Return the pid of the master that holds a pid file, if that is how it is meant.
+
+    Only an option counts: the environment is for who starts masters.
+    """
+    if pid_file is None:
+        return None
+    pid = pidfile.holder(Path(pid_file))
+    if not pid:
+        raise NoMasterError(f"no master runs: nobody holds pid file {pid_file}")
+    return pid
 
 
 def all_of(config_file: str | None, pid: int | None = None) -> list[Address]:

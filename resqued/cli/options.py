@@ -26,6 +26,8 @@ _NAMES = {
     ("app", "import"): "--app",
     ("log", "level"): "--log-level",
     ("log", "format"): "--log-format",
+    ("log", "file"): "--log-file",
+    ("daemon", "pid_file"): "--pidfile",
 }
 
 
@@ -89,6 +91,16 @@ def redis_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def pid_file_option(function: F) -> F:
+    """Add --pidfile, which a master has locked."""
+    return click.option(
+        "--pidfile",
+        "pid_file",
+        metavar="FILE",
+        help="Pid file, locked by the master [RESQUED_PIDFILE, PIDFILE].",
+    )(function)
 
 
 def app_option(function: F) -> F:

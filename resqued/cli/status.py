@@ -13,7 +13,7 @@ import click
 
 from resqued import asking
 from resqued.cli import health, masters, options
-from resqued.cli.options import Duration, json_option, redis_options
+from resqued.cli.options import Duration, json_option, pid_file_option, redis_options
 from resqued.cli.queues import COLUMNS as QUEUE_COLUMNS
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
@@ -52,12 +52,14 @@ heartbeat is too old; unknown: it never had one.
     type=Duration(),
     help="With --check or --alive: how long things may take to be so.",
 )
+@pid_file_option
 @redis_options
 def status(
     as_json: bool,
     check: bool,
     alive: bool,
     wait: float | None,
+    pid_file: str | None,
     url: str | None,
     namespace: str | None,
     config_file: str | None,
@@ -69,20 +71,25 @@ def status(
     With --check all is well if a master answers, is not about to stop, has every
     worker that it wants registered, and Redis can be reached; a paused pool is well.
     """
+    is_probe = check or alive
     if check and alive:
         raise click.UsageError("--check says what --alive does: give one of them.")
-    if wait is not None and not (check or alive):
+    if wait is not None and not is_probe:
         raise click.UsageError("--wait needs --check or --alive.")
-    if as_json and (check or alive):
+    if as_json and is_probe:
         raise click.UsageError("--check and --alive answer by their exit code.")
+
+    def meant() -> int | None:
+        return masters.holder(pid_file)
+
     if alive:
-        _probe(lambda: health.alive(config_file), wait)
+        _probe(lambda: health.alive(config_file, meant()), wait)
         return
     with closing(options.client(url, namespace, config_file)) as client:
         if check:
-            _probe(lambda: health.well(config_file, client), wait)
+            _probe(lambda: health.well(config_file, client, meant()), wait)
         else:
-            _show_all(client, config_file, as_json=as_json)
+            _show_all(client, config_file, meant(), as_json=as_json)
 
 
 def _probe(look: Callable[[], list[dict[str, Any]]], wait: float | None) -> None:
@@ -91,8 +98,10 @@ def _probe(look: Callable[[], list[dict[str, Any]]], wait: float | None) -> None
         show_line(health.in_words(found))
 
 
-def _show_all(client: Client, config_file: str | None, *, as_json: bool) -> None:
-    pools = asking.statuses(masters.all_of(config_file))
+def _show_all(
+    client: Client, config_file: str | None, pid: int | None, *, as_json: bool
+) -> None:
+    pools = asking.statuses(masters.all_of(config_file, pid))
     if not as_json:
         _show_pools(pools, config_file)
     try:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from resqued import config, log, takeover
-from resqued.cli.options import app_option, redis_options, tables
+from resqued import config, log, logfile, takeover
+from resqued.cli.options import app_option, pid_file_option, redis_options, tables
 from resqued.core import instance as naming
 from resqued.core.queues import parse
 from resqued.errors import ConfigError, ExitCode
-from resqued.supervisor import Supervisor
+from resqued.pidfile import PidFile
+from resqued.supervisor import Papers, Supervisor
+from resqued.takeover import Estate
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 EXAMPLES = """
 \b
@@ -31,26 +35,81 @@ worker more, one fewer.
 """
 
 
+_POOL_OPTIONS = (
+    click.argument("queues", required=False),
+    click.option(
+        "--instance",
+        metavar="NAME",
+        help="Queue list, as systemd writes it in resqued@NAME; all: every one.",
+    ),
+    click.option(
+        *("-n", "--workers"),
+        type=click.IntRange(min=1),
+        help="How many workers [COUNT; 1].",
+    ),
+    app_option,
+    click.option(
+        "--burst",
+        is_flag=True,
+        help="Exit when the queues are empty [INTERVAL=0].",
+    ),
+    click.option(
+        "--interval", metavar="SECONDS", help="How often to look without word."
+    ),
+    click.option("--grace", metavar="SECONDS", help="Between TERM and KILL for a job."),
+    click.option(
+        "--log-level", type=click.Choice(tuple(log.LEVELS)), help="Least level."
+    ),
+    click.option(
+        "--log-format", type=click.Choice(log.FORMATS), help="Form of the log."
+    ),
+    click.option(
+        "--log-file",
+        metavar="FILE",
+        help="Where the log goes, and what jobs print [RESQUED_LOG_FILE].",
+    ),
+    pid_file_option,
+    redis_options,
+)
+
+
+def pool_options(function: F) -> F:
+    """Add QUEUES and the options of every command that runs a master."""
+    for option in reversed(_POOL_OPTIONS):
+        function = option(function)
+    return function
+
+
 @click.command(epilog=EXAMPLES)
-@click.argument("queues", required=False)
-@click.option(
-    "--instance",
-    metavar="NAME",
-    help="Queue list as systemd writes it in resqued@NAME; all: every queue.",
-)
-@click.option(
-    "-n", "--workers", type=click.IntRange(min=1), help="How many workers [COUNT; 1]."
-)
-@app_option
-@click.option(
-    "--burst", is_flag=True, help="Exit when the queues are empty [INTERVAL=0]."
-)
-@click.option("--interval", metavar="SECONDS", help="How often to look without word.")
-@click.option("--grace", metavar="SECONDS", help="Between TERM and KILL for a job.")
-@click.option("--log-level", type=click.Choice(tuple(log.LEVELS)), help="Least level.")
-@click.option("--log-format", type=click.Choice(log.FORMATS), help="Form of the log.")
-@redis_options
-def work(
+@pool_options
+def work(**given: Any) -> int:
+    """Run a pool of workers on QUEUES until told to stop.
+
+    QUEUES is a list such as critical,high,*: its order is the priority. * and ?
+    and [a-z] match known queues, !name leaves some out.
+    """
+    read = reader(**given)
+    estate = takeover.received(os.environ)
+    built = read()
+    if estate is not None:
+        return go_on(built, read, estate)
+    place, log_file = files(built)
+    pid_file = PidFile.take(place) if place else None
+    try:
+        if pid_file is not None:
+            pid_file.write()
+        with logfile.redirected(log_file):
+            return run(built, read, papers=Papers(pid_file, log_file))
+    finally:
+        if pid_file is not None:
+            pid_file.release()
+
+
+Read = Callable[[], config.Config]
+
+
+def reader(
+    *,
     queues: str | None,
     instance: str | None,
     workers: int | None,
@@ -60,44 +119,72 @@ def work(
     grace: str | None,
     log_level: str | None,
     log_format: str | None,
+    log_file: str | None,
+    pid_file: str | None,
     url: str | None,
     namespace: str | None,
     config_file: str | None,
-) -> int:
-    """Run a pool of workers on QUEUES until told to stop.
-
-    QUEUES is a list such as critical,high,*: its order is the priority. * and ?
-    and [a-z] match known queues, !name leaves some out.
-    """
+    directory: str | None = None,
+    **daemon: str | None,
+) -> Read:
+    """Return what reads the configuration: at the start, and at each reload."""
 
     def read() -> config.Config:
-        """Return the configuration as it is now: at the start, and at each reload."""
         own = _Instance.of(instance, config_file, queues)
         given = tables(
             config_file,
             own_file=own.file if own else None,
             redis={"url": url, "namespace": namespace},
-            app={"import": list(modules) or None},
+            app={"import": list(modules) or None, "directory": directory},
             worker={"interval": interval},
             limits={"grace": grace},
-            log={"level": log_level, "format": log_format},
+            daemon={"pid_file": pid_file, **daemon},
+            log={"level": log_level, "format": log_format, "file": log_file},
         )
         pool = own.pool(workers) if own else _pool(queues, workers)
         return _build(given, interval, pool, burst=burst)
 
-    return _run(read)
+    return read
 
 
-def _run(read: Callable[[], config.Config]) -> int:
-    """Be the master, in place of the program before if there was one."""
-    estate = takeover.received(os.environ)
-    built = read()
+def files(built: config.Config) -> tuple[Path | None, Path | None]:
+    """Return pid file and log file, as far as they are configured."""
+    named = (built.daemon.pid_file, built.daemon.log_file)
+    pid_file, log_file = (Path(name).absolute() if name else None for name in named)
+    return pid_file, log_file
+
+
+def run(
+    built: config.Config,
+    read: Read,
+    estate: Estate | None = None,
+    *,
+    papers: Papers,
+    on_ready: Callable[[], None] = lambda: None,
+) -> int:
+    """Run a master in this process, whose output is where it is to be."""
     log.configure(level=built.log_level, style=built.log_format)
-    master = Supervisor(built, read, estate)
-    if estate is not None and estate.is_dry:
-        master.check()
-        return ExitCode.OK
+    master = Supervisor(built, read, estate, on_ready=on_ready, papers=papers)
     return int(master.run())
+
+
+def go_on(built: config.Config, read: Read, estate: Estate) -> int:
+    """Take a running master over, or see whether that could be done.
+
+    It was a daemon, or not, and its files are open: there is nothing to prepare.
+    """
+    _, log_file = files(built)
+    if estate.is_dry:
+        log.configure(level=built.log_level, style=built.log_format)
+        Supervisor(built, read, estate).check()
+        return ExitCode.OK
+    handed = estate.values["pid_file"]
+    pid_file = PidFile.inherited(handed) if handed else None
+    try:
+        return run(built, read, estate, papers=Papers(pid_file, log_file))
+    finally:
+        if pid_file is not None:
+            pid_file.release()
 
 
 class _Instance(NamedTuple):

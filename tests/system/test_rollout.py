@@ -15,6 +15,11 @@ from tests.support.site import Site, title
 from tests.support.wait import wait_until
 
 
+def pids(site: Site) -> list[int]:
+    """Return the pids of the workers, as the master knows them."""
+    return [worker["pid"] for worker in site.ask("status")["workers"]]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGQUIT, signal.SIGTERM])
 @pytest.mark.parametrize("when", ["reload_started", "generation_ready", "reload_done"])
 def test_a_master_that_is_told_to_end_during_a_reload_leaves_nothing(
@@ -40,14 +45,14 @@ def test_a_paused_pool_reloads_and_stays_paused(site: Site) -> None:
         site.enqueue(1)
         assert site.reload()["ok"]
         site.settled(2, 2)
-        for worker in running.workers():
+        for worker in pids(site):
             wait_until(lambda w=worker: "Paused" in title(w), what="a paused worker")
         assert site.told() == []
         running.signal(signal.SIGCONT)
         assert site.wait_told(1).release == "two"
         # Both of them take jobs again.
         wait_until(
-            lambda: all("Waiting" in title(w) for w in running.workers()),
+            lambda: all("Waiting" in title(w) for w in pids(site)),
             what="two waiting workers",
         )
 

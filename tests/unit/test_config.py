@@ -219,7 +219,7 @@ def test_a_number_too_large_for_a_float_is_too_long():
             (
                 "key 'x' stands in no section: write it below"
                 " [redis] or [app] or [worker] or [limits] or [reload] or [control]"
-                " or [log]"
+                " or [daemon] or [log]"
             ),
         ),
         (

@@ -44,6 +44,7 @@ COMMON = {
     "--namespace",
     "-c",
     "--config",
+    "--pidfile",
     "--json",
     "-y",
     "--yes",

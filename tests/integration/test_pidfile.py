@@ -1,0 +1,246 @@
+"""The pid file against real files, real locks and real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from resqued import pidfile, process
+from resqued.errors import AlreadyRunningError, ConfigError, ExitCode
+from resqued.pidfile import PidFile
+from tests.support.daemon import clean_environment
+
+HOLD = """
+import sys
+from pathlib import Path
+from resqued.errors import AlreadyRunningError
+from resqued.pidfile import PidFile
+sys.stdin.readline()
+try:
+    file = PidFile.take(Path(sys.argv[1]))
+except AlreadyRunningError:
+    print("refused", flush=True)
+else:
+    file.write()
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+WATCH = """
+import sys
+from pathlib import Path
+from resqued import pidfile
+while True:
+    pidfile.holder(Path(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "resqued.pid"
+
+
+def contender(path: Path) -> subprocess.Popen[str]:
+    """Start a process that takes the file when told, and holds it until told."""
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def say(contender: subprocess.Popen[str]) -> None:
+    assert contender.stdin is not None
+    contender.stdin.write("go\n")
+    contender.stdin.flush()
+
+
+def answer(contender: subprocess.Popen[str]) -> str:
+    assert contender.stdout is not None
+    return contender.stdout.readline().strip()
+
+
+@contextmanager
+def held_elsewhere(path: Path) -> Iterator[subprocess.Popen[str]]:
+    with contender(path) as other:
+        say(other)
+        assert answer(other) == "held"
+        try:
+            yield other
+        finally:
+            other.kill()
+
+
+def dead_pid() -> int:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    return ended.pid
+
+
+def test_the_file_has_the_pid_and_anybody_may_read_it(path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        file = PidFile.take(path)
+        file.write()
+    finally:
+        os.umask(before)
+    assert path.read_text() == f"{os.getpid()}\n"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert pidfile.holder(path) == os.getpid()
+    file.release()
+    assert not path.exists()
+    assert pidfile.holder(path) is None
+
+
+@pytest.mark.parametrize("kind", ["dead", "foreign", "garbage", "empty", "long"])
+def test_what_a_file_holds_that_nobody_locks_counts_for_nothing(
+    kind: str, path: Path
+) -> None:
+    path.write_text(
+        {
+            "dead": f"{dead_pid()}\n",
+            "foreign": f"{os.getppid()}\n",
+            "garbage": "\0\xff no pid\n",
+            "empty": "",
+            "long": "9" * 10_000,
+        }[kind]
+    )
+    assert pidfile.holder(path) is None
+    file = PidFile.take(path)
+    file.write()
+    assert path.read_text() == f"{os.getpid()}\n"
+    file.release()
+
+
+def test_a_file_that_is_held_is_refused_and_says_by_whom(path: Path) -> None:
+    with held_elsewhere(path) as other:
+        assert pidfile.holder(path) == other.pid
+        with pytest.raises(AlreadyRunningError) as error:
+            PidFile.take(path)
+        assert error.value.pid == other.pid
+        assert error.value.exit_code == ExitCode.ALREADY_RUNNING
+        for word in (str(other.pid), str(path)):
+            assert word in str(error.value)
+        assert path.read_text() == f"{other.pid}\n"
+
+
+def test_who_holds_it_and_is_killed_holds_it_no_more(path: Path) -> None:
+    with held_elsewhere(path) as other:
+        other.kill()
+        other.wait()
+        assert path.exists()
+        assert pidfile.holder(path) is None
+        PidFile.take(path).release()
+
+
+def test_of_many_who_want_it_at_once_one_gets_it(path: Path) -> None:
+    others = [contender(path) for _ in range(6)]
+    try:
+        for other in others:
+            say(other)
+        assert sorted(map(answer, others)) == ["held", *["refused"] * 5]
+    finally:
+        for other in others:
+            other.kill()
+            other.communicate()
+
+
+def test_looking_keeps_nobody_from_taking_it(path: Path) -> None:
+    path.write_text("4711\n")
+    watcher = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            *(WATCH, str(path)),
+        ],
+        env=clean_environment(),
+    )
+    try:
+        for _ in range(300):
+            file = PidFile.take(path)
+            file.write()
+            file.release()
+    finally:
+        watcher.kill()
+        watcher.wait()
+
+
+def test_what_was_started_meanwhile_does_not_hold_it(path: Path) -> None:
+    file = PidFile.take(path)
+    file.write()
+    with subprocess.Popen(["sleep", "60"], close_fds=False) as started:
+        file.release()
+        again = PidFile.take(path)
+        again.release()
+        started.kill()
+
+
+def test_a_file_that_somebody_has_put_in_its_place_is_left_there(path: Path) -> None:
+    file = PidFile.take(path)
+    file.write()
+    path.unlink()
+    path.write_text("somebody else's\n")
+    file.release()
+    assert path.read_text() == "somebody else's\n"
+
+
+def test_a_process_that_was_forked_does_not_take_it_away(path: Path) -> None:
+    file = PidFile.take(path)
+    file.write()
+
+    def child() -> int:
+        file.release()
+        return 0
+
+    pid = process.fork_child(child)
+    os.waitpid(pid, 0)
+    assert pidfile.holder(path) == os.getpid()
+    file.release()
+
+
+@pytest.mark.parametrize("kind", ["link", "second name", "directory", "pipe"])
+def test_what_is_no_plain_file_is_refused(
+    kind: str, path: Path, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    match kind:
+        case "link":
+            path.symlink_to(precious)
+        case "second name":
+            path.hardlink_to(precious)
+        case "directory":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+    with pytest.raises(ConfigError, match=str(path)):
+        PidFile.take(path)
+    assert precious.read_text() == "precious"
+
+
+def test_a_place_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        PidFile.take(tmp_path / "nowhere" / "resqued.pid")
+    assert pidfile.holder(tmp_path / "nowhere" / "resqued.pid") is None
+
+
+def test_signals_of_a_process_that_has_gone_reach_nobody_else(path: Path) -> None:
+    with held_elsewhere(path) as other:
+        handle = process.handle(other.pid)
+        assert handle is not None
+        assert not process.has_ended(handle, 0)
+        other.kill()
+        assert process.has_ended(handle, 30)
+        other.wait()
+        with pytest.raises(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGQUIT)
+        os.close(handle)
+    assert process.handle(other.pid) is None
