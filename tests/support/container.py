@@ -91,7 +91,7 @@ class Container:
         with self._log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 # Whatever ends the tests ends the container.
-                ["setpriv", "--pdeathsig", "KILL", *self._command()],
+                ["setpriv", "--pdeathsig", "TERM", *self._command()],
                 env={
                     **os.environ,
                     "NAME": self._name,
