@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -107,6 +108,18 @@ def program() -> Path:
         f"there is no command {beside}, which the units would start:"
         " install resqued with pip"
     )
+
+
+def closed_to_others(command: Path) -> Path | None:
+    """Return what keeps other users from a command, or from Python, if anything does.
+
+    That is a directory which they may not enter, such as /root.
+    """
+    for path in (command, Path(sys.executable).resolve()):
+        for place in reversed(path.parents):
+            if place.is_dir() and not place.stat().st_mode & stat.S_IXOTH:
+                return place
+    return None
 
 
 def files(

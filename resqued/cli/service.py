@@ -112,6 +112,8 @@ def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
         scripts = {s: completion.script(ctx, s) for s in ("bash", "zsh", "fish")}
         files = installing.files(layout, program or installing.program(), scripts)
         target = Target(of_user, root.absolute(), layout, tuple(files))
+        if program is None and target.is_this_host and not of_user:
+            _warn_if_closed(installing.program())
         return function(target, **values)
 
     for option in _TARGET_OPTIONS:
@@ -311,6 +313,17 @@ def _refuse_if_it_runs(target: Target) -> None:
         raise ResquedError(
             f"{listed(running)} runs: stop it first, and its jobs finish:"
             f" systemctl {option}stop resqued.target 'resqued*.service'"
+        )
+
+
+def _warn_if_closed(command: Path) -> None:
+    closed = installing.closed_to_others(command)
+    if closed is not None:
+        click.echo(
+            f"resqued: {closed} is closed to the user resqued, who is to run {command}:"
+            " install resqued and its Python elsewhere, such as in /opt/resqued,"
+            " or set User= in a drop-in",
+            err=True,
         )
 
 

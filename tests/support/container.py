@@ -63,7 +63,13 @@ def missing() -> str:
         return f"not in PATH: {', '.join(lacking)} (package systemd-container)"
     if "\toverlay\n" not in Path("/proc/filesystems").read_text("ascii"):
         return "the kernel has no overlay file system"
-    return ""
+    tried = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return tried.stderr.strip()  # root of a container may not mount
 
 
 class Container:
@@ -85,7 +91,7 @@ class Container:
         with self._log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 # Whatever ends the tests ends the container.
-                ["setpriv", "--pdeathsig", "KILL", *self._command()],
+                ["setpriv", "--pdeathsig", "TERM", *self._command()],
                 env={
                     **os.environ,
                     "NAME": self._name,

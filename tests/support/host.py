@@ -62,6 +62,10 @@ def ordinary(name):
 def forbidden(path):
     Path(path).write_text("written")
 
+@resqued.job(queue="default", name="Output")
+def output(*command):
+    note("output", subprocess.run(command, capture_output=True, text=True).stdout)
+
 @resqued.job(queue="default", name="Complain")
 def complain(words):
     raise ValueError(words)

@@ -98,6 +98,16 @@ def test_uninstall_leaves_what_runs_and_what_is_somebodys(service: Host) -> None
     assert sorted(found.split()) == ["/etc/resqued/resqued.toml", UNIT]
 
 
+def test_a_program_that_the_user_cannot_reach_is_told_of(service: Host) -> None:
+    assert service.container.run(RESQUED, "service", "status").stderr == ""
+    service.container.run("chmod", "o-x", "/opt/resqued")
+    try:
+        told = service.container.run(RESQUED, "service", "install").stderr
+    finally:
+        service.container.run("chmod", "o+x", "/opt/resqued")
+    assert told.startswith("resqued: /opt/resqued is closed to the user resqued")
+
+
 def test_the_user_and_the_pages_are_there(service: Host) -> None:
     container = service.container
     assert "/var/lib/resqued" in container.run("getent", "passwd", "resqued").stdout

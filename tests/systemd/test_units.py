@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.support.host import RESQUED, UNITS, Host
 from tests.support.wait import wait_until
 
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 # From capabilities(7).
 CAP_SYS_RESOURCE = 24
 SERVICES = ("resqued.service", "resqued@low.service")
@@ -38,6 +40,22 @@ def test_an_ordinary_job_is_not_kept_from_anything(host: Host) -> None:
     assert host.container.read("/var/lib/resqued/note") == "written"
     # The unit's own /tmp.
     assert not host.container.exists("/tmp/note")
+
+
+def test_the_drop_in_for_sudo_lets_a_job_gain_rights(host: Host) -> None:
+    found = re.search(r"```ini\n(.*?)```", OPERATIONS.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    host.drop_in("resqued@.service", found[1])
+    # A copy of id(1) that says who it runs as.
+    host.container.run("install", "-m", "4755", "/usr/bin/id", "/usr/local/bin/id-suid")
+    try:
+        host.systemctl("start", "resqued@low")
+        host.enqueue("low", "Output", "/usr/local/bin/id-suid")
+        said = host.redis.blpop("output", timeout=60)
+    finally:
+        host.container.run("rm", "/usr/local/bin/id-suid")
+    assert said is not None, host.failures()
+    assert b"euid=0(root)" in said[1]
 
 
 @pytest.mark.parametrize("path", ["/usr/x", "/etc/x", "/etc/resqued/resqued.toml"])
