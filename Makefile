@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q
+# Most of the time of most tests is waiting: three at once suit two cores.
+AT_ONCE := -n 3 --dist=worksteal
 
 .PHONY: demo test test-systemd check unit bench chaos clean
 
@@ -18,10 +20,10 @@ demo: $(STAMP)
 # The whole suite against the embedded server; what touches a server once more
 # against the system's redis-server, where there is one.
 test: check
-	$(PYTEST) --server=valkey
+	$(PYTEST) $(AT_ONCE) --server=valkey
 	@if command -v redis-server >/dev/null; then \
 	  echo "once more, with $$(redis-server --version | cut -d' ' -f1-3)"; \
-	  $(PYTEST) --server=redis tests/integration tests/system tests/compat; \
+	  $(PYTEST) $(AT_ONCE) --server=redis tests/integration tests/system tests/compat; \
 	else echo "no redis-server here: tested with the embedded server only"; fi
 
 # Boots this machine's files in a container, without a network, and leaves nothing.
