@@ -20,7 +20,7 @@ from typing import Any
 
 import daemon
 
-from resqued import process, signals
+from resqued import log, process, signals
 from resqued.errors import ConfigError, ExitCode, LaunchError, ResquedError
 
 # What is told to terminate has its own graces; this is for what does not obey.
@@ -65,16 +65,16 @@ def launch(main: Callable[[Report], int], timeout: float) -> int:
     the timeout; then no process of it is left.
     """
     reading, writing = os.pipe()
+    launched = _Launched(reading)
     # In the daemon they stay so until its inbox takes them: none gets lost.
     signals.block()
     try:
-        pid = process.fork_child(lambda: _run(main, reading, writing))
-    finally:
-        signals.unblock()
-        os.close(writing)
-    os.waitpid(pid, 0)  # it leaves as soon as it has forked the next one
-    launched = _Launched(reading)
-    try:
+        try:
+            pid = process.fork_child(lambda: _run(main, reading, writing))
+        finally:
+            os.close(writing)
+            signals.unblock()
+        os.waitpid(pid, 0)  # it leaves as soon as it has forked the next one
         return launched.wait(time.monotonic() + timeout)
     except TimeoutError:
         launched.end()
@@ -95,14 +95,16 @@ def _run(main: Callable[[Report], int], reading: int, writing: int) -> int:
     report = Report(writing)
     try:
         code = main(report)
-        reasons: Sequence[str] = ["the master was told to stop before it was ready"]
     except ResquedError as error:
-        reasons = error.problems if isinstance(error, ConfigError) else [str(error)]
+        reasons = error.problems if isinstance(error, ConfigError) else (str(error),)
         code = error.exit_code
     except Exception as error:  # the last guard: nobody would hear of it
-        reasons, code = [f"internal error: {type(error).__name__}: {error}"], 70
+        log.get(role="master", pid=os.getpid()).exception("master_failed")
+        reasons = (f"internal error: {type(error).__name__}: {error}",)
+        code = ExitCode.INTERNAL
     else:
-        report.ended(reasons, code or ExitCode.FAILED)
+        stopped = "the master ended before it was ready: it was told to, or has failed"
+        report.ended([stopped], code or ExitCode.FAILED)
         return code
     for reason in reasons:
         print(f"resqued: {reason}", file=sys.stderr, flush=True)  # noqa: T201 - the log
@@ -118,7 +120,7 @@ def detach(*, umask: int, keep: Sequence[int]) -> None:
     """
     context = daemon.DaemonContext(
         detach_process=True,
-        working_directory=str(Path.cwd()),
+        working_directory=".",
         umask=umask,
         files_preserve=list(keep),
         # What the configuration says of cores is for the children.
@@ -176,12 +178,21 @@ class _Launched:
 
     def end(self) -> None:
         """Have the daemon terminate, and see that it has gone."""
-        handle = process.handle(self._pid) if self._pid else None
+        handle = process.handle(self._pid) if self._learn_pid() else None
         if handle is None:
             return
-        for signum in (signal.SIGTERM, signal.SIGKILL):
+        # Not SIGTERM, which can be configured to wait for running jobs.
+        for signum in (signal.SIGINT, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, signum)
             if process.has_ended(handle, _END_SLACK):
                 break
         os.close(handle)
+
+    def _learn_pid(self) -> bool:
+        """Say whether the pid is known; it is the first thing that is told."""
+        if not self._pid:
+            with suppress(TimeoutError):
+                told = self._hear(time.monotonic() + _END_SLACK)
+                self._pid = 0 if told is None else told.get("pid", 0)
+        return self._pid != 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,6 +124,8 @@ def unit_of(instance: str) -> str:
 
 
 def _become(command: list[str]) -> None:
+    # Python has it ignored, and what is ignored stays so: `| head` would be an error.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
     except FileNotFoundError:

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -212,6 +213,23 @@ def test_events_of_a_journal_are_chosen_by_their_fields(
     # What journald has been told is in the journal a moment later.
     wait_until(lambda: len(list(journal.rglob("*.journal"))) > 0, what="a journal")
     wait_until(shown, what=f"{messages}")
+
+
+@needs_journalctl
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    everything = ["logs", "--", "--help"]
+    with subprocess.Popen(
+        [*RESQUED, *everything],
+        env={**clean_environment(), "PAGER": "cat"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pipesize=4096,
+    ) as reader:
+        assert reader.stdout
+        assert reader.stderr
+        reader.stdout.close()
+        assert reader.stderr.read() == b""
+    assert reader.returncode == -signal.SIGPIPE
 
 
 @needs_journalctl

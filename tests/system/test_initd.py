@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import shlex
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import redis as redis_py
 
 import resqued
 from tests.support.detached import Detached
+from tests.support.nobody import USER, ground
 from tests.support.pool import failures, runs
 from tests.support.wait import scaled, wait_until
 
@@ -41,9 +43,8 @@ class Initd:
         self.etc.mkdir()
         # As an installation has it: one file to be executed.
         program = self.place / "resqued"
-        program.write_text(
-            f'#!/bin/sh\ncd {self.place} && exec {sys.executable} -m resqued "$@"\n'
-        )
+        words = " ".join(map(shlex.quote, daemons.command))
+        program.write_text(f'#!/bin/sh\ncd {self.place} && exec {words} "$@"\n')
         program.chmod(0o755)
         self.defaults(INSTANCES="main")
         self.configure("main")
@@ -185,6 +186,28 @@ def test_stop_ends_the_jobs_that_do_not_finish_in_time(
     initd("stop")
     assert len(failures(redis)) == 1
     assert initd.daemons.processes() == []
+
+
+def test_masters_run_as_the_user_that_is_named(redis_url: str) -> None:
+    with (
+        ground() as place,
+        Detached(
+            place.place, redis_url, env=place.env, command=place.command
+        ) as daemons,
+    ):
+        initd = Initd(daemons)
+        initd.defaults(INSTANCES="main", RUN_AS=USER)
+        for path in place.place.rglob("*.toml"):
+            path.chmod(0o644)
+        initd("start")
+        uid = pwd.getpwnam(USER).pw_uid
+        assert psutil.Process(initd.pid()).uids().real == uid
+        assert (initd.logs / "main.log").stat().st_uid == uid
+        (initd.logs / "main.log").rename(initd.logs / "main.log.1")
+        initd("reload")
+        assert (initd.logs / "main.log").stat().st_uid == uid
+        initd("stop")
+        initd("status", status=3)
 
 
 def test_shellcheck_has_no_remarks() -> None:
