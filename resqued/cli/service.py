@@ -100,7 +100,7 @@ def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
         prefix: Path,
         program: Path | None,
         **values: Any,
-    ) -> Any:
+    ) -> None:
         for name, path in (("--prefix", prefix), ("--program", program)):
             if path is not None and not path.is_absolute():
                 raise click.UsageError(f"{name} {path} must begin with a /.")
@@ -112,9 +112,10 @@ def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
         scripts = {s: completion.script(ctx, s) for s in ("bash", "zsh", "fish")}
         files = installing.files(layout, program or installing.program(), scripts)
         target = Target(of_user, root.absolute(), layout, tuple(files))
-        if program is None and target.is_this_host and not of_user:
-            _warn_if_closed(installing.program())
-        return function(target, **values)
+        function(target, **values)
+        # In the end, where they are seen; whoever builds a package knows.
+        if target.is_this_host and program is None and ctx.command is not uninstall:
+            _warn(target)
 
     for option in _TARGET_OPTIONS:
         command = option(command)
@@ -162,7 +163,6 @@ def install(target: Target, instances: tuple[str, ...], dry_run: bool) -> None:
             if names:
                 units.enable(names, of_user=target.of_user, root=target.root)
         told += [("enabled", name) for name in names]
-    _warn_without_notify()
 
 
 def _install(target: Target, file: File, *, dry_run: bool) -> tuple[str, str]:
@@ -248,7 +248,6 @@ def status(target: Target, instances: tuple[str, ...], as_json: bool) -> None:
         rows,
         empty="no unit is enabled or runs",
     )
-    _warn_without_notify()
 
 
 def _services(target: Target, names: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -316,21 +315,22 @@ def _refuse_if_it_runs(target: Target) -> None:
         )
 
 
-def _warn_if_closed(command: Path) -> None:
-    closed = installing.closed_to_others(command)
+def _warn(target: Target) -> None:
+    """Say what will keep the units from running this installation."""
+    command = installing.program()
+    closed = None if target.of_user else installing.closed_to_others(command)
     if closed is not None:
-        click.echo(
-            f"resqued: {closed} is closed to the user resqued, who is to run {command}:"
+        _say(
+            f"{closed} is closed to the user resqued, who is to run {command}:"
             " install resqued and its Python elsewhere, such as in /opt/resqued,"
-            " or set User= in a drop-in",
-            err=True,
+            " or set User= in a drop-in"
         )
-
-
-def _warn_without_notify() -> None:
     if not journal.is_installed():
-        click.echo(
-            "resqued: cysystemd is not installed, so systemd never hears that a master"
-            " is ready: pip install 'resqued[systemd]'",
-            err=True,
+        _say(
+            "cysystemd is not installed, so systemd never hears that a master is"
+            " ready: pip install 'resqued[systemd]'"
         )
+
+
+def _say(warning: str) -> None:
+    click.echo(f"resqued: {warning}", err=True)
