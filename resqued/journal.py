@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from resqued.core.records import record
 from resqued.errors import ConfigError
+
+
+_SOCKET = Path("/run/systemd/journal/socket")
 
 
 def is_behind(fd: int, environ: Mapping[str, str]) -> bool:
@@ -35,8 +39,20 @@ def is_installed() -> bool:
     return True
 
 
+def check() -> None:
+    """See that records arrive somewhere; raise ConfigError if they would not.
+
+    Without a journal its library drops them, and says that all went well.
+    """
+    Writer()
+    if not _SOCKET.exists():
+        raise ConfigError(
+            f"log format journal needs the journal of systemd: there is no {_SOCKET}"
+        )
+
+
 class Writer:
-    """Writes events as records; raises ConfigError where that cannot be had."""
+    """Writes events as records; raises ConfigError if cysystemd is missing."""
 
     def __init__(self) -> None:
         try:

@@ -72,13 +72,13 @@ _form = _Form()
 def configure(*, level: str = "info", style: str = "auto", fd: int = 2) -> None:
     """Set up the log of this process; forked children inherit it.
 
-    Raises ConfigError for the journal's own form where cysystemd is missing.
+    Raises ConfigError for the journal's own form where that cannot be had.
     """
     _form.style = _choose(fd) if style == "auto" else style
     _form.level = LEVELS[level]
     _form.fd = fd
     if _form.style == "journal":
-        journal.Writer()
+        journal.check()
     _form.processors = _processors(_form.style)
 
 

@@ -23,7 +23,7 @@ from resqued.board import Board
 from resqued.channel import Channel, ChannelClosed
 from resqued.core import queues, titles
 from resqued.core.limits import Limits
-from resqued.errors import ExitCode
+from resqued.errors import ConfigError, ExitCode
 from resqued.job import least_memory
 from resqued.settings import AppSettings
 from resqued.signals import SignalInbox
@@ -183,9 +183,6 @@ def main(fd: int) -> int:
     assert received is not None, "the socket said that there is a message"
     _, values, log_values = received[0]
     settings = AppSettings.from_dict(values)
-    log.configure(**log_values)
-    output.install()
-    output.belongs_to(role="zygote", generation=settings.generation)
     process.set_title(
         titles.zygote(generation=settings.generation, modules=settings.modules)
     )
@@ -194,9 +191,12 @@ def main(fd: int) -> int:
     # What the application starts meanwhile must not inherit them held back.
     signals.unblock()
     try:
+        log.configure(**log_values)
+        output.install()
+        output.belongs_to(role="zygote", generation=settings.generation)
         enter(settings.directory)
         load(settings.modules)
-    except ApplicationError as error:
+    except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send("failed", str(error))
         return 78
