@@ -13,7 +13,6 @@ from pathlib import Path
 from resqued.core.records import record
 from resqued.errors import ConfigError
 
-
 _SOCKET = Path("/run/systemd/journal/socket")
 
 

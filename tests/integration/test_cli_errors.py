@@ -68,8 +68,10 @@ def test_mistakes_in_a_file_are_told_alike_by_every_command(
 def test_a_journal_that_is_not_there(tmp_path: Path) -> None:
     args = ("work", "q", "--log-format", "journal")
     assert fail(*args, cwd=tmp_path, status=78) == [
-        "log format journal needs the journal of systemd:"
-        " there is no /run/systemd/journal/socket"
+        (
+            "log format journal needs the journal of systemd:"
+            " there is no /run/systemd/journal/socket"
+        )
     ]
 
 
