@@ -158,8 +158,9 @@ def test_what_the_application_logs_comes_once_and_as_it_wants_it(
     client = resqued.Client(redis_url)
     client.enqueue_many((("Say", n) for n in range(40)), queue="default")
     wait_until(lambda: len(place.events("job_performed")) == 40, what="all jobs")
-    lines = Counter(line for line in place.log().splitlines() if "{" not in line)
-    assert lines == Counter(
+    said = place.events("output")
+    assert {(e["job_class"], e["stream"]) for e in said} == {("Say", "stderr")}
+    assert Counter(event["message"] for event in said) == Counter(
         f"WARNING {number}:{word}" for number in range(40) for word in range(250)
     )
 
