@@ -144,7 +144,7 @@ def test_a_reload_while_a_canary_is_tried_out_begins_anew(
 
         wait_until(passed, what="the canary to pass", deadline=60)
         site.settled(3, 4)
-        assert len(running.zygotes()) == 1
+        wait_until(lambda: len(running.zygotes()) == 1, what="one zygote")
         assert running.events("reload_failed") == []
         wait_until(lambda: not waiting(redis), what="the last jobs")
 

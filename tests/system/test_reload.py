@@ -131,7 +131,7 @@ def test_new_code_that_is_no_good_leaves_the_old_at_work(
         assert site.reload()["ok"]
         site.settled(3, 2)
         assert site.run(2).release == "good"
-        assert len(running.zygotes()) == 1
+        wait_until(lambda: len(running.zygotes()) == 1, what="one zygote")
         assert len(psutil.Process(running.pid).children()) == 3
 
 
@@ -174,7 +174,7 @@ def test_a_zygote_that_is_killed_while_it_imports_fails_the_reload(site: Site) -
         os.kill(new, signal.SIGKILL)
         (event,) = running.wait_for_event("reload_failed")
         assert "zygote died" in event["error"]
-        assert running.zygotes() == [old]
+        wait_until(lambda: running.zygotes() == [old], what="the old one alone")
         assert site.run(1).release == "one"
 
 
@@ -197,7 +197,7 @@ def test_fifty_reloads_in_a_row_come_to_one_generation_and_leave_nothing(
         )
         site.settled(52, 2)
         assert site.ask("status")["last_reload"] == {"generation": 52, "error": ""}
-        assert len(running.zygotes()) == 1
+        wait_until(lambda: len(running.zygotes()) == 1, what="one zygote")
         assert len(psutil.Process(running.pid).children()) == 3
         wait_until(lambda: descriptors(running.pid) <= before, what="descriptors")
         assert psutil.Process(running.pid).memory_info().rss - size < 5 << 20

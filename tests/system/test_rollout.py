@@ -104,7 +104,7 @@ def test_a_newer_reload_while_slots_move_wins(
         site.settled(11, 4)
         running.wait_for_event("reload_done")
         assert site.run(1).release == "11"
-        assert len(running.zygotes()) == 1
+        wait_until(lambda: len(running.zygotes()) == 1, what="one zygote")
         wait_until(lambda: redis.scard("resque:workers") == 4, what="four workers")
 
 

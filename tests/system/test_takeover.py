@@ -65,7 +65,7 @@ def test_ten_replacements_under_load_lose_nothing_and_leak_nothing(
         status = ask(daemon, do="status")
         assert status["generation"] == 12
         assert len(status["workers"]) == 3
-        assert len(daemon.zygotes()) == 1
+        wait_until(lambda: len(daemon.zygotes()) == 1, what="one zygote")
     assert set(runs(redis).values()) == {1}
     assert left_over(redis) == set()
 
