@@ -156,8 +156,8 @@ class Daemon:
         return wait_until(logged, deadline=deadline, what=f"event {name} x {count}")
 
     def workers(self) -> list[int]:
-        """Return the pids of the master's children but its zygotes."""
-        return [p.pid for p in self._children(self.pid) if not is_zygote(p)]
+        """Return the pids of the master's children that are workers."""
+        return [p.pid for p in self._children(self.pid) if is_worker(p)]
 
     def zygotes(self) -> list[int]:
         """Return the pids of the zygotes."""
@@ -250,8 +250,16 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def is_zygote(process: psutil.Process) -> bool:
+    """Tell by the title; one that is just dying has none."""
     with suppress(psutil.Error):
         return "zygote" in " ".join(process.cmdline())
+    return False
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Tell by the title; one that is just dying has none."""
+    with suppress(psutil.Error):
+        return "resque-" in " ".join(process.cmdline())
     return False
 
 

@@ -132,7 +132,10 @@ def test_new_code_that_is_no_good_leaves_the_old_at_work(
         site.settled(3, 2)
         assert site.run(2).release == "good"
         wait_until(lambda: len(running.zygotes()) == 1, what="one zygote")
-        assert len(psutil.Process(running.pid).children()) == 3
+        wait_until(
+            lambda: len(psutil.Process(running.pid).children()) == 3,
+            what="two workers and a zygote",
+        )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,10 @@ def test_a_configuration_that_is_no_good_changes_nothing(
         assert [e["error"] for e in running.events("reload_failed")] == [
             answer["error"]
         ]
-        assert (running.workers(), running.zygotes()) == before
+        wait_until(
+            lambda: (running.workers(), running.zygotes()) == before,
+            what="those that were there before",
+        )
         assert site.run(1).release == "one"
         site.configure()
         assert site.reload()["ok"]
@@ -198,7 +204,10 @@ def test_fifty_reloads_in_a_row_come_to_one_generation_and_leave_nothing(
         site.settled(52, 2)
         assert site.ask("status")["last_reload"] == {"generation": 52, "error": ""}
         wait_until(lambda: len(running.zygotes()) == 1, what="one zygote")
-        assert len(psutil.Process(running.pid).children()) == 3
+        wait_until(
+            lambda: len(psutil.Process(running.pid).children()) == 3,
+            what="two workers and a zygote",
+        )
         wait_until(lambda: descriptors(running.pid) <= before, what="descriptors")
         assert psutil.Process(running.pid).memory_info().rss - size < 5 << 20
         assert site.run(1).release == "slow"
