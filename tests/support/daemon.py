@@ -257,9 +257,9 @@ def is_zygote(process: psutil.Process) -> bool:
 
 
 def is_worker(process: psutil.Process) -> bool:
-    """Tell by the title; one that is just dying has none."""
+    """Say whether it is another child; one that is just dying has no title."""
     with suppress(psutil.Error):
-        return "resque-" in " ".join(process.cmdline())
+        return bool(process.cmdline()) and not is_zygote(process)
     return False
 
 
