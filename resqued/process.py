@@ -253,6 +253,11 @@ def hostname() -> str:
     return socket.gethostname()
 
 
+def host_in_ids(configured: str) -> str:
+    """Return the host's part of worker ids, whose parts a colon divides."""
+    return (configured or hostname()).replace(":", "-")
+
+
 @cache
 def boot_id() -> str:
     """Return what tells this boot of this machine from every other."""

@@ -359,7 +359,7 @@ def merged(received: Sequence[signals.Received]) -> list[signals.Received]:
 
 def id_of(config: Config) -> str:
     """Return what this master calls itself in Redis: an id as workers have them."""
-    host = (config.app.hostname or process.hostname()).replace(":", "-")
+    host = process.host_in_ids(config.app.hostname)
     names = (queues.parse(pool.queues).name for pool in config.pools)
     return f"{host}:{os.getpid()}:{','.join(dict.fromkeys(names))}"
 

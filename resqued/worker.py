@@ -111,7 +111,7 @@ class Worker:
         self._is_orphan = False
 
     def _make_runs(self, link: SingleLink) -> Runs:
-        host = (self._settings.hostname or process.hostname()).replace(":", "-")
+        host = process.host_in_ids(self._settings.hostname)
         identity = Identity(
             boot=process.boot_id(),
             pids=process.pid_namespace(),

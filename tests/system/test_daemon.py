@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -203,7 +204,9 @@ def test_who_is_not_ready_in_time_is_stopped(place: Detached) -> None:
     assert not place.pid_file.exists()
 
 
-def test_a_launcher_that_is_interrupted_leaves_nothing(place: Detached) -> None:
+@contextmanager
+def starting(place: Detached) -> Iterator[subprocess.Popen[str]]:
+    """Start a daemon that never gets ready; answer its launcher, once it is there."""
     (place.place / "slow.py").write_text("import time\ntime.sleep(600)\n")
     with subprocess.Popen(
         [*place.command, "start", "default", "-r", place.url, "-a", "slow"],
@@ -217,6 +220,11 @@ def test_a_launcher_that_is_interrupted_leaves_nothing(place: Detached) -> None:
             lambda: place.pid_file.exists() and place.pid_file.read_text(),
             what="the daemon",
         )
+        yield launcher
+
+
+def test_a_launcher_that_is_interrupted_leaves_nothing(place: Detached) -> None:
+    with starting(place) as launcher:
         launcher.send_signal(signal.SIGINT)
         _, errors = launcher.communicate(timeout=60)
     assert launcher.returncode == 130
@@ -420,19 +428,7 @@ def redis_has_worker(url: str) -> bool:
 
 
 def test_a_master_that_is_stopped_while_it_starts_says_so(place: Detached) -> None:
-    (place.place / "slow.py").write_text("import time\ntime.sleep(600)\n")
-    with subprocess.Popen(
-        [*place.command, "start", "default", "-r", place.url, "-a", "slow"],
-        cwd=place.place,
-        env=place.env,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as launcher:
-        wait_until(
-            lambda: place.pid_file.exists() and place.pid_file.read_text(),
-            what="the daemon",
-        )
+    with starting(place) as launcher:
         assert place.run("stop").returncode == 0
         _, errors = launcher.communicate(timeout=60)
     assert launcher.returncode == 1
