@@ -94,9 +94,7 @@ class Run:
         return [describe(p) for p in self.processes() if p.pid != self.process.pid]
 
     def servers(self) -> list[psutil.Process]:
-        with suppress(psutil.NoSuchProcess):
-            return [p for p in self.processes() if p.name() == "valkey-server"]
-        return []
+        return [one for one in self.processes() if name_of(one) == "valkey-server"]
 
     def has(self, *words: str) -> bool:
         """Say whether a process has all of these in its title."""
@@ -130,6 +128,13 @@ def running(*args: Any, **options: Any) -> Iterator[Run]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         run.process.wait()
+
+
+def name_of(process: psutil.Process) -> str:
+    """Return a process's name; nothing if it is just gone."""
+    with suppress(psutil.Error):
+        return str(process.name())
+    return ""
 
 
 def names(folder: Path) -> list[str]:
