@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import string
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,6 @@ PATIENCE = 5.0
 LONGER = 60.0
 # sd_booted(3)
 _BOOTED = Path("/run/systemd/system")
-# As in unit names (systemd.unit(5), String escaping for inclusion in unit names).
-_PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
 
 
 class UnitError(ResquedError):
@@ -37,22 +34,6 @@ def settings() -> dict[str, dict[str, str]]:
     # A template has no settings before it has an instance.
     units = sorted(name for name in names if "@." not in name)
     return {name: found for name in units if (found := _shown(name))}
-
-
-def escape(text: str) -> str:
-    """Return a text as the instance of a unit's name, as systemd-escape(1) does."""
-    return "".join(
-        _escaped(byte, is_first=not place) for place, byte in enumerate(text.encode())
-    )
-
-
-def _escaped(byte: int, *, is_first: bool) -> str:
-    letter = chr(byte)
-    if letter == "/":
-        return "-"
-    if letter in _PLAIN and not (is_first and letter == "."):
-        return letter
-    return f"\\x{byte:02x}"
 
 
 def is_running(*, of_user: bool = False) -> bool:

@@ -6,7 +6,6 @@ Becomes journalctl(1), which does all the rest.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import signal
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import click
 
 from resqued.cli.options import json_option
 from resqued.cli.table import show_line
+from resqued.core import instance as naming
 from resqued.errors import ResquedError
 
 EXAMPLES = """
@@ -43,9 +43,6 @@ FIELDS = {
     "generation": "RESQUED_GENERATION",
 }
 ROLES = ("master", "zygote", "worker", "child")
-# What the name of a unit may have in it (systemd.unit(5)); a backslash begins what
-# is escaped already.
-_FOREIGN = re.compile(r"[^A-Za-z0-9:_.\\-]")
 
 
 @click.command(epilog=EXAMPLES)
@@ -82,7 +79,7 @@ def logs(
     """
     if unit is not None and instance is not None:
         raise click.UsageError("--unit and --instance name a unit both: give one.")
-    values["unit"] = unit if instance is None else unit_of(instance)
+    values["unit"] = unit if instance is None else naming.unit(instance)
     values["output"] = "json" if as_json else None
     command = [PROGRAM, *_options(values), *words, *_matches(values)]
     if only_print:
@@ -110,17 +107,6 @@ def _options(values: Mapping[str, Any]) -> list[str]:
         *(f"--{name}={value}" for name, value in given.items() if value is not None),
         *(["--follow"] if values["follow"] else []),
     ]
-
-
-def unit_of(instance: str) -> str:
-    r"""Return the unit of an instance, escaped as systemd does: a comma as \x2c."""
-
-    def escaped(found: re.Match[str]) -> str:
-        if found[0] == "/":
-            return "-"
-        return "".join(f"\\x{byte:02x}" for byte in found[0].encode())
-
-    return f"resqued@{_FOREIGN.sub(escaped, instance)}.service"
 
 
 def _become(command: list[str]) -> None:

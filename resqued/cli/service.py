@@ -17,6 +17,7 @@ from resqued import service as installing
 from resqued.cli import completion
 from resqued.cli.options import json_option
 from resqued.cli.table import Column, show_json, show_line, show_table
+from resqued.core import instance as naming
 from resqued.core.wording import listed
 from resqued.errors import ResquedError
 from resqued.service import File, Layout, Place, State
@@ -271,7 +272,7 @@ def _services(target: Target, names: Sequence[str]) -> list[tuple[str, str, str]
 def _names(instances: Sequence[str]) -> list[str]:
     if "" in instances:
         raise click.UsageError("--instance needs a name, such as critical,high.")
-    return [f"resqued@{units.escape(name)}.service" for name in instances]
+    return [naming.unit(name) for name in instances]
 
 
 @contextmanager

@@ -14,6 +14,9 @@ import re
 EVERY_QUEUE = "all"
 
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
+# What the name of a unit holds as it is (systemd.unit(5)): what else there is,
+# systemctl escapes. A slash it would make `-`, and somebody else's queue.
+_FOREIGN = re.compile(rb"[^A-Za-z0-9:_.-]")
 
 
 def unescape(name: str) -> str:
@@ -21,6 +24,13 @@ def unescape(name: str) -> str:
     raw = name.encode("utf-8", "surrogateescape")
     plain = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), raw)
     return plain.decode("utf-8", "replace")
+
+
+def unit(name: str) -> str:
+    r"""Return the unit of an instance, whether its name is escaped already or not."""
+    plain = unescape(name).encode()
+    escaped = _FOREIGN.sub(lambda found: b"\\x%02x" % found[0][0], plain)
+    return f"resqued@{escaped.decode()}.service"
 
 
 def queue_list(name: str) -> str:

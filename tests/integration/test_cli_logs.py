@@ -41,7 +41,7 @@ def printed(*args: str, cwd: Path) -> list[str]:
         (("--unit", "web.service"), ["--unit=web.service"]),
         (("--instance", "mail"), ["--unit=resqued@mail.service"]),
         (("--instance", "a-b"), ["--unit=resqued@a-b.service"]),
-        (("--instance", "a,é/b"), [r"--unit=resqued@a\x2c\xc3\xa9-b.service"]),
+        (("--instance", "a,é/b"), [r"--unit=resqued@a\x2c\xc3\xa9\x2fb.service"]),
         (("--queue", "a b"), ["RESQUED_QUEUE=a b"]),
         (
             ("--class", "m.Mail", "--job-id", "7", "--event", "job_failed"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.core.instance import file_name, queue_list, unescape
+from resqued.core.instance import file_name, queue_list, unescape, unit
 
 
 @pytest.mark.parametrize(
@@ -29,15 +29,30 @@ def test_only_escapes_are_undone(name: str, plain: str) -> None:
     assert unescape(name) == plain
 
 
-def escaped(text: str) -> str:
-    """Escape as systemd-escape(1) does, but for the slash."""
-    kept = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_."
-    return "".join(chr(b) if b in kept else f"\\x{b:02x}" for b in text.encode())
+@pytest.mark.parametrize(
+    ("name", "escaped"),
+    [
+        ("mail", "mail"),
+        ("critical,high", r"critical\x2chigh"),
+        (r"critical\x2chigh", r"critical\x2chigh"),
+        # As `systemctl start resqued@low-priority` has it.
+        ("low-priority", "low-priority"),
+        # Not as systemd-escape has it: the queue would be a-b.
+        ("a/b", r"a\x2fb"),
+        (".x.y", ".x.y"),
+        ("é", r"\xc3\xa9"),
+        ("A_1:b", "A_1:b"),
+        ("*", r"\x2a"),
+    ],
+)
+def test_an_instance_is_a_unit(name: str, escaped: str) -> None:
+    assert unit(name) == f"resqued@{escaped}.service"
 
 
-@given(st.text())
-def test_what_was_escaped_comes_back(text: str) -> None:
-    assert unescape(escaped(text)) == text
+@given(st.text().map(unescape))
+def test_the_unit_of_an_instance_gives_its_name_back(name: str) -> None:
+    told = unit(name).removeprefix("resqued@").removesuffix(".service")
+    assert unescape(told) == unescape(name)
 
 
 def test_all_is_every_queue_and_nothing_else_is() -> None:

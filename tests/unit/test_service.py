@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resqued import service, units
+from resqued import service
 from resqued.service import SHARE, File, Layout, Place, State
 
 ROOT = Path(__file__).parents[2]
@@ -24,22 +24,6 @@ def settings(name: str) -> list[str]:
     """Return the lines of a unit that are no comments."""
     text = (SHARE / "systemd" / name).read_text("utf-8")
     return [line for line in text.splitlines() if line and line[0] not in "#;"]
-
-
-@pytest.mark.parametrize(
-    ("name", "escaped"),
-    [
-        ("critical,high", r"critical\x2chigh"),
-        ("low-priority", r"low\x2dpriority"),
-        ("a/b", "a-b"),
-        (".x.y", r"\x2ex.y"),
-        ("é", r"\xc3\xa9"),
-        ("A_1:b", "A_1:b"),
-        ("*", r"\x2a"),
-    ],
-)
-def test_instances_are_escaped(name: str, escaped: str) -> None:
-    assert units.escape(name) == escaped
 
 
 def test_what_is_in_contrib_is_in_the_package() -> None:
