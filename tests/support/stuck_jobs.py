@@ -308,10 +308,12 @@ def _daemon() -> int:
     return int(os.read(read, 20))
 
 
-def _deaf() -> int:
+def _deaf() -> tuple[int, int]:
     """Start one that takes no notice of SIGTERM, and whose child takes none."""
-    script = "trap '' TERM HUP INT; sleep 600 & wait; wait; sleep 600"
-    return subprocess.Popen(["sh", "-c", script]).pid
+    script = "trap '' TERM HUP INT; sleep 600 & echo $!; wait; wait; sleep 600"
+    program = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE)
+    assert program.stdout is not None
+    return program.pid, int(program.stdout.readline())
 
 
 def _stopped() -> int:
@@ -324,7 +326,7 @@ def _stopped() -> int:
 def beget(seconds: float) -> None:
     """Start processes of every kind that survives a careless kill."""
     setsid = subprocess.Popen(SLEEP, start_new_session=True).pid
-    begin(setsid, _daemon(), _deaf(), _stopped())
+    begin(setsid, _daemon(), *_deaf(), _stopped())
     time.sleep(seconds)
 
 
