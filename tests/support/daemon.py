@@ -260,10 +260,13 @@ def is_worker(process: psutil.Process) -> bool:
     """Tell by the title.
 
     One that is just dying has none. A program that the master is just starting still
-    has the master's, and the one that is tried before a takeover has its own.
+    has the master's, the one that is tried before a takeover has its own, and a dying
+    child whose worker has left is the master's.
     """
     with suppress(psutil.Error):
-        return " ".join(process.cmdline()).startswith("resque-")
+        title = " ".join(process.cmdline())
+        is_child = ": Standby" in title or ": Processing" in title
+        return title.startswith("resque-") and not is_child
     return False
 
 

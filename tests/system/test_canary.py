@@ -103,19 +103,18 @@ def test_vacancies_are_filled_by_the_old_while_the_new_is_tried_out(
     with site.running() as running:
         site.release("two")
         running.signal(signal.SIGHUP)
-        (canary,) = wait_until(
-            lambda: [
-                w["pid"]
+        wait_until(
+            lambda: any(
+                w["generation"] == 2 and w["phase"] == "waiting"
                 for w in site.ask("status")["workers"]
-                if w["generation"] == 2 and w["phase"] == "waiting"
-            ],
+            ),
             what="the canary",
         )
         wait_until(lambda: len(site.generations()) == 4, what="the old one to leave")
-        for worker in running.workers():
-            if worker != canary:
+        for worker in site.ask("status")["workers"]:
+            if worker["generation"] == 1:
                 assert site.ask("status")["is_reloading"]
-                os.kill(worker, signal.SIGKILL)
+                os.kill(worker["pid"], signal.SIGKILL)
         site.ask("scale", workers=6)
         wait_until(
             lambda: sorted(site.generations()) == [1, 1, 1, 1, 1, 2],
