@@ -333,6 +333,8 @@ def beget(seconds: float) -> None:
 @job("Bomb")
 def bomb(number: int, seconds: float) -> None:
     """Start thousands of processes, half of them without parents."""
+    # First of all: on a slow machine they are never as many.
+    begin()
     code = os.fork()
     if code == 0:
         os.setsid()
@@ -344,7 +346,6 @@ def bomb(number: int, seconds: float) -> None:
         if os.fork() == 0:
             time.sleep(600)
     os.waitpid(code, 0)
-    begin()
     time.sleep(seconds)
 
 

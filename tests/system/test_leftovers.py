@@ -88,7 +88,8 @@ def test_thousands_of_processes_are_none_when_the_job_is_over(
         took = time.monotonic() - began
         # Its standby, and the child of the job that has just said so.
         assert running.workers() == [worker]
-        assert len(psutil.Process(worker).children(recursive=True)) <= 2
+        below = psutil.Process(worker).children(recursive=True)
+        assert sum(is_alive(process.pid) for process in below) <= 2
         print(f"2000 processes: the next job after {took:.2f} s")
     assert count(redis, "failed") == (seconds > 0)
     assert left_over(redis) <= {b"began"}
