@@ -268,7 +268,7 @@ def test_a_worker_that_hangs_is_replaced_and_its_job_accounted(
     where: str, redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     env = {"TEST_WORKER_HANGS": where}
-    config = "[redis]\ntimeout = '500ms'\n[limits]\ngrace = '500ms'\n"
+    config = "[redis]\ntimeout = '1s'\n[limits]\ngrace = '500ms'\n"
     with stuck_pool(redis_url, tmp_path, config=config, env=env) as running:
         running.wait_for_event("master_ready")
         client = resqued.Client(redis_url)

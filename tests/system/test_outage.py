@@ -15,7 +15,7 @@ from tests.support.pool import count, failures, left_over, pool, runs
 from tests.support.proxy import Proxy
 from tests.support.wait import wait_until
 
-QUICK = "[redis]\ntimeout = '500ms'\n"
+QUICK = "[redis]\ntimeout = '1s'\n"
 
 
 def port_of(url: str) -> int:

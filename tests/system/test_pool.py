@@ -36,7 +36,7 @@ def test_ten_thousand_jobs_from_eight_workers_are_all_counted(
     with pool(
         redis_url, tmp_path, "--burst", "--log-level", "error", workers=8
     ) as running:
-        assert running.wait(240) == 0
+        assert running.wait(600) == 0
     assert count(redis, "processed") == jobs
     assert count(redis, "failed") == failing == len(failures(redis))
     assert runs(redis) == Counter(str(n) for n in range(0, jobs, every))

@@ -101,7 +101,7 @@ def test_a_burst_that_is_reloaded_leaves_no_job_behind(
         site.enqueue(number, 0.02)
     with site.running("--burst") as running:
         running.signal(signal.SIGHUP)
-        assert running.wait(60) == 0
+        assert running.wait(120) == 0
     assert Counter(t.number for t in site.told()) == Counter(map(str, range(jobs)))
 
 
