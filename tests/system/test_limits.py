@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from resqued.board import Board, Phase, Status
 from resqued.channel import Channel
 from resqued.core import queues
 from resqued.slot import WorkerHandle
+from resqued.usage import Census
 from tests.support.daemon import Daemon
 from tests.support.pool import count, failures, pool
 from tests.support.stuck_jobs import WAYS, grow, stuck
@@ -300,6 +303,29 @@ def test_a_worker_that_is_stopped_does_not_save_its_job_from_the_limit(
         assert event["phase"] == "running"
         wait_until(lambda: running.workers() not in ([], [worker]), what="another")
     assert entry["exception"] == "Resque::DirtyExit"
+
+
+def test_what_is_known_of_a_large_tree_is_no_newer_than_the_look_at_it() -> None:
+    """Or nobody would seem to have died for as long as one look is made to serve."""
+    census, me = Census(), os.getpid()
+    children = [subprocess.Popen(["sleep", "600"]) for _ in range(100)]
+    began = time.monotonic()
+    assert len(census.below(me)) >= 100
+    first = census.at
+    assert began <= first <= time.monotonic()
+    for child in children:
+        child.kill()
+        child.wait()
+    # As on a machine where a look takes long.
+    census._good_until = math.inf
+    assert census.below(children[0].pid) == []
+    assert census.at > first, "a small tree is looked at anew"
+    children = [subprocess.Popen(["sleep", "600"]) for _ in range(100)]
+    assert len(census.below(me)) >= 100
+    assert census.at == first
+    for child in children:
+        child.kill()
+        child.wait()
 
 
 def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
