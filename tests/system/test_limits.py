@@ -26,8 +26,9 @@ from tests.support.stuck_jobs import WAYS, grow, stuck
 from tests.support.wait import wait_until
 
 MB = 1 << 20
-# Time for a busy machine to begin the job, and for a child to write its stack down.
-RUNTIME, GRACE = 1.0, 1.0
+# Time for a busy machine to begin the job, and for a worker to end it: two seconds
+# after the grace the master does, who knows no reason to tell.
+RUNTIME, GRACE = 1.0, 3.0
 SHORT = f"""
 [limits]
 runtime = '{RUNTIME:g}s'
