@@ -57,13 +57,17 @@ class Census:
 
     def __init__(self) -> None:
         self._children: dict[int, list[int]] = {}
-        self._good_until = 0.0
+        self._taken_at = self._good_until = 0.0
+        # How things stood then is what `below` has answered last.
+        self.at = 0.0
 
     def below(self, pid: int) -> list[int]:
         """Return all descendants of a process."""
+        self.at = time.monotonic()
         found = _small_tree(pid)
         if found is None:
             found = process.below([pid], self._everybody())
+            self.at = self._taken_at
         return sorted(found - {pid})
 
     def _everybody(self) -> Mapping[int, list[int]]:
@@ -71,6 +75,7 @@ class Census:
         if now >= self._good_until:
             self._children = process.by_parent(process.everybody())
             taken = time.monotonic() - now
+            self._taken_at = now
             self._good_until = now + max(_FRESH, taken / SHARE)
         return self._children
 

@@ -197,12 +197,13 @@ class Warden:
     def _see_whether_they_die(self, job: Watched, worker: int, now: float) -> None:
         """Kill a worker that does not see to its job's end: it is stopped, or stuck.
 
-        One that is busy with killing thousands is neither.
+        One that is busy with killing thousands is neither. Of so many the census may
+        be older than the patience: what counts is when it was taken.
         """
-        left = len(self._census.below(worker))
+        left, at = len(self._census.below(worker)), self._census.at
         if left < job.fewest:
             job.fewest, job.died_at = left, now
-        elif now > job.died_at + LAST_PATIENCE:
+        elif at > job.died_at + LAST_PATIENCE:
             job.died_at = now
             self.log.error("worker_stuck", worker=job.worker.name, phase="running")
             process.send(worker, SIGKILL)

@@ -73,6 +73,10 @@ class Demo:
             undo.callback(workspace.remove)
             try:
                 report = self._work(Load(folders, workspace), workspace)
+            except Exception:
+                # What was being started may have died of the signal that came.
+                self._tick()
+                raise
             finally:
                 _end_all(everybody)
             report.left_out = left_out

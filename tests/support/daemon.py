@@ -49,9 +49,9 @@ class Daemon:
         cwd: Path,
         env: Mapping[str, str] | None = None,
         command: Sequence[str] = RESQUED,
-        quit_deadline: float = 15.0,
+        quit_deadline: float = 60.0,
         # A busy worker without a master may stay for a moment, by design.
-        leave_deadline: float = 5.0,
+        leave_deadline: float = 30.0,
         may_hang: bool = False,
         may_log_tracebacks: bool = False,
     ) -> None:
@@ -257,9 +257,16 @@ def is_zygote(process: psutil.Process) -> bool:
 
 
 def is_worker(process: psutil.Process) -> bool:
-    """Say whether it is another child; one that is just dying has no title."""
+    """Tell by the title.
+
+    One that is just dying has none. A program that the master is just starting still
+    has the master's, the one that is tried before a takeover has its own, and a dying
+    child whose worker has left is the master's.
+    """
     with suppress(psutil.Error):
-        return bool(process.cmdline()) and not is_zygote(process)
+        title = " ".join(process.cmdline())
+        is_child = ": Standby" in title or ": Processing" in title
+        return title.startswith("resque-") and not is_child
     return False
 
 

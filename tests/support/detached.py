@@ -55,7 +55,7 @@ class Detached:
         for pid_file in self.place.rglob("*.pid"):
             self.run("stop", "--now", "--pidfile", str(pid_file))
         with suppress(AssertionError):
-            wait_until(lambda: not self.processes(), deadline=15)
+            wait_until(lambda: not self.processes())
         left = self.processes()
         told = [describe(process) for process in left]
         for process in left:
@@ -128,6 +128,14 @@ class Detached:
     def processes(self) -> list[psutil.Process]:
         """Return every process that any of its daemons has left, or is."""
         return [p for p in psutil.process_iter() if self._is_ours(p) and is_alive(p)]
+
+    def sessions(self) -> set[int]:
+        """Return the sessions of them all: each daemon has one of its own."""
+        found = set()
+        for process in self.processes():
+            with suppress(ProcessLookupError):
+                found.add(os.getsid(process.pid))
+        return found
 
     def _is_ours(self, process: psutil.Process) -> bool:
         with suppress(ProcessLookupError):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -51,6 +52,16 @@ def nap(seconds: float) -> None:
     """Sleep, and tell of the beginning only."""
     note("started", os.getpid())
     time.sleep(seconds)
+
+
+@resqued.job(queue="default", name="Until")
+def until(path: str, number: int = 0) -> None:
+    """Go on until there is a file; tell of the end if there is a number."""
+    note("started", number or os.getpid())
+    while not Path(path).exists():
+        time.sleep(0.01)
+    if number:
+        note("runs", number)
 
 
 @resqued.job(queue="default", name="Deaf")

@@ -37,6 +37,14 @@ def tell(number, seconds=0.0):
     time.sleep(seconds)
     note("told", f"{{number}} {{RELEASE}} {{os.getppid()}} {{began}} {{time.time()}}")
 
+@resqued.job(queue="default", name="Hold")
+def hold(number, path):
+    began = time.time()
+    note("started", str(number))
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    note("told", f"{{number}} {{RELEASE}} {{os.getppid()}} {{began}} {{time.time()}}")
+
 @resqued.job(queue="default", name="FailIn")
 def fail_in(bad):
     note("told", f"0 {{RELEASE}} {{os.getppid()}} 0 0")
@@ -134,6 +142,16 @@ class Site:
     ) -> None:
         """Have a job tell of itself, after so many seconds."""
         self.client.enqueue_to(queue, "Tell", number, seconds)
+
+    def hold(self, number: object, queue: str = "default") -> None:
+        """Have a job tell of itself when it is let go."""
+        self.client.enqueue_to(queue, "Hold", number, str(self._latch(number)))
+
+    def let_go(self, number: object) -> None:
+        self._latch(number).touch()
+
+    def _latch(self, number: object) -> Path:
+        return self.place / f"let-go-{number}"
 
     def told(self) -> list[Told]:
         """Return what jobs have told, in order."""

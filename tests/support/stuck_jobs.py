@@ -308,10 +308,12 @@ def _daemon() -> int:
     return int(os.read(read, 20))
 
 
-def _deaf() -> int:
+def _deaf() -> tuple[int, int]:
     """Start one that takes no notice of SIGTERM, and whose child takes none."""
-    script = "trap '' TERM HUP INT; sleep 600 & wait; wait; sleep 600"
-    return subprocess.Popen(["sh", "-c", script]).pid
+    script = "trap '' TERM HUP INT; sleep 600 & echo $!; wait; wait; sleep 600"
+    program = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE)
+    assert program.stdout is not None
+    return program.pid, int(program.stdout.readline())
 
 
 def _stopped() -> int:
@@ -324,13 +326,15 @@ def _stopped() -> int:
 def beget(seconds: float) -> None:
     """Start processes of every kind that survives a careless kill."""
     setsid = subprocess.Popen(SLEEP, start_new_session=True).pid
-    begin(setsid, _daemon(), _deaf(), _stopped())
+    begin(setsid, _daemon(), *_deaf(), _stopped())
     time.sleep(seconds)
 
 
 @job("Bomb")
 def bomb(number: int, seconds: float) -> None:
     """Start thousands of processes, half of them without parents."""
+    # First of all: on a slow machine they are never as many.
+    begin()
     code = os.fork()
     if code == 0:
         os.setsid()
@@ -342,7 +346,6 @@ def bomb(number: int, seconds: float) -> None:
         if os.fork() == 0:
             time.sleep(600)
     os.waitpid(code, 0)
-    begin()
     time.sleep(seconds)
 
 

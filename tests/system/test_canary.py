@@ -11,8 +11,8 @@ import pytest
 import redis as redis_py
 
 import resqued
-from tests.support.pool import failures, waiting
-from tests.support.site import Site
+from tests.support.pool import count, failures, waiting
+from tests.support.site import Site, title
 from tests.support.wait import wait_until
 
 JOBS = 20
@@ -25,6 +25,13 @@ def site(redis_url: str, redis: redis_py.Redis, tmp_path: Path) -> Site:
     site.release("one")
     site.configure(CANARY, pools={"default": 4})
     return site
+
+
+def canary(site: Site) -> int:
+    """Return the pid of the only worker of the second generation."""
+    workers = site.ask("status")["workers"]
+    (pid,) = (worker["pid"] for worker in workers if worker["generation"] == 2)
+    return int(pid)
 
 
 @pytest.fixture
@@ -60,14 +67,20 @@ def test_good_new_code_gets_every_worker_after_so_many_jobs(
 
 
 def test_new_code_whose_jobs_fail_goes_back_and_nobody_else_ever_ran_it(
-    site: Site, redis: redis_py.Redis, feed: Callable[[str], None]
+    site: Site, redis: redis_py.Redis, redis_url: str
 ) -> None:
+    client, jobs = resqued.Client(redis_url), 0
     with site.running() as running:
         site.release("bad")
         running.signal(signal.SIGHUP)
 
         def failed() -> bool:
-            feed("bad")
+            # One at a time, each recorded before the next: how many the canary gets
+            # until it is looked at does not depend on how fast it is.
+            nonlocal jobs
+            if count(redis, "processed") == jobs:
+                client.enqueue_to("default", "FailIn", "bad")
+                jobs += 1
             return bool(running.events("reload_failed"))
 
         wait_until(failed, what="the canary to fail", deadline=60)
@@ -90,19 +103,18 @@ def test_vacancies_are_filled_by_the_old_while_the_new_is_tried_out(
     with site.running() as running:
         site.release("two")
         running.signal(signal.SIGHUP)
-        (canary,) = wait_until(
-            lambda: [
-                w["pid"]
+        wait_until(
+            lambda: any(
+                w["generation"] == 2 and w["phase"] == "waiting"
                 for w in site.ask("status")["workers"]
-                if w["generation"] == 2 and w["phase"] == "waiting"
-            ],
+            ),
             what="the canary",
         )
         wait_until(lambda: len(site.generations()) == 4, what="the old one to leave")
-        for worker in running.workers():
-            if worker != canary:
+        for worker in site.ask("status")["workers"]:
+            if worker["generation"] == 1:
                 assert site.ask("status")["is_reloading"]
-                os.kill(worker, signal.SIGKILL)
+                os.kill(worker["pid"], signal.SIGKILL)
         site.ask("scale", workers=6)
         wait_until(
             lambda: sorted(site.generations()) == [1, 1, 1, 1, 1, 2],
@@ -117,6 +129,8 @@ def test_an_idle_canary_waits_and_the_next_job_is_its_own(site: Site) -> None:
         running.signal(signal.SIGHUP)
         wait_until(lambda: 2 in site.generations(), what="the canary")
         wait_until(lambda: len(site.generations()) == 4, what="the old one to leave")
+        # No more held back, it has looked for jobs and found none.
+        wait_until(lambda: "Waiting" in title(canary(site)), what="the canary to idle")
         assert site.run("first").release == "two"
 
         def passed() -> bool:

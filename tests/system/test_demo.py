@@ -46,10 +46,60 @@ AS_ANYBODY = (
 )
 
 
+# Every interpreter imports it when it starts. What is held goes on when the test says
+# so: a moment lasts until the test has seen it, on whatever machine.
+HOLDS = """
+import os, sys, time
+
+HERE = os.path.dirname(__file__)
+
+def wait_for(name):
+    while os.path.exists(f"{HERE}/{name}"):
+        time.sleep(0.01)
+
+if "resqued.zygote" in sys.orig_argv:
+    import tarfile
+    add = tarfile.TarFile.add
+    def held_add(self, name, *args, **options):
+        if os.path.basename(name) == "large":
+            wait_for("archive")
+        add(self, name, *args, **options)
+    tarfile.TarFile.add = held_add
+elif "work" in sys.orig_argv:
+    wait_for("master")
+elif "demo" in sys.orig_argv:
+    import gzip
+    gzip_open = gzip.open
+    def held_open(*args):
+        wait_for("check")
+        return gzip_open(*args)
+    gzip.open = held_open
+"""
+
+
+def held(tmp_path: Path, what: str) -> dict[str, str]:
+    """Return an environment in which master, large archive or check is held."""
+    place = tmp_path / "holds"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(HOLDS)
+    (place / what).touch()
+    return {"PYTHONPATH": f"{place}{os.pathsep}{clean_environment()['PYTHONPATH']}"}
+
+
+def let_go(tmp_path: Path, what: str) -> None:
+    (tmp_path / "holds" / what).unlink()
+
+
 class Run:
     """A demo as a subprocess: leader of a group, as the foreground of a terminal."""
 
-    def __init__(self, tmp_path: Path, *args: str, command: tuple[str, ...] = RESQUED):
+    def __init__(
+        self,
+        tmp_path: Path,
+        *args: str,
+        command: tuple[str, ...] = RESQUED,
+        hold: str = "",
+    ):
         self.mark = uuid.uuid4().hex
         self.place = f"{tmp_path}/"
         self.temp = tmp_path / f"temp-{self.mark[:8]}"
@@ -57,6 +107,7 @@ class Run:
         self.out = tmp_path / f"out-{self.mark[:8]}"
         self.err = tmp_path / f"err-{self.mark[:8]}"
         env = {**clean_environment(), "TMPDIR": str(self.temp), MARK: self.mark}
+        env |= held(tmp_path, hold) if hold else {}
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
                 [*command, "demo", *args],
@@ -67,7 +118,7 @@ class Run:
                 start_new_session=True,
             )
 
-    def wait(self, deadline: float = 60) -> int:
+    def wait(self, deadline: float = 120) -> int:
         return self.process.wait(scaled(deadline))
 
     def interrupt(self, signum: signal.Signals = signal.SIGINT) -> None:
@@ -115,7 +166,7 @@ class Run:
             assert ended is None, f"it ended with {ended}: {self.stderr()}"
             return False
 
-        wait_until(come_so_far, what=what)
+        wait_until(come_so_far, what=what, deadline=60)
 
 
 @contextmanager
@@ -125,7 +176,7 @@ def running(*args: Any, **options: Any) -> Iterator[Run]:
         yield run
     finally:
         for process in run.processes():
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.Error):
                 process.kill()
         run.process.wait()
 
@@ -172,15 +223,12 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slow_source(tmp_path: Path) -> Path:
-    """One package that takes a second to archive, and some that take none."""
+    """One package whose archive can be held, and some that take no time."""
     source = tmp_path / "slow"
     for name in ("large", "small", "tiny"):
         (source / name).mkdir(parents=True)
         (source / name / "__init__.py").write_text("")
-    block = os.urandom(1 << 20)
-    with (source / "large" / "noise").open("wb") as file:
-        for _ in range(24):
-            file.write(block)
+    (source / "large" / "noise").write_bytes(os.urandom(1 << 20))
     return source
 
 
@@ -255,7 +303,7 @@ def test_report_for_people_names_everything(tmp_path, source):
         assert run.wait() == 0
     told = run.stdout()
     assert run.stderr() == ""
-    assert re.search(r"0 of 12 jobs; running: ", told)
+    assert re.search(r"\d+ of 12 jobs; running: ", told)
     assert re.search(r"12 jobs in \d+\.\d s by \d+ workers: \d+\.\d jobs per", told)
     assert re.search(r"all +│ +│ +12 │ +9 │ +3 ", told)
     assert "Explode on doomed: RuntimeError: " in told
@@ -289,7 +337,9 @@ def test_default_source_is_the_standard_library(tmp_path):
 def test_terminal_shows_progress_and_is_given_back(tmp_path, slow_source):
     with terminal() as (ours, theirs):
         process = start_on_terminal(theirs, tmp_path, "--source", str(slow_source))
-        told = read_all(ours, process)
+        told = read_until(ours, "Archive large")
+        let_go(tmp_path, "archive")
+        told += read_all(ours, process)
     assert process.returncode == 0
     assert "worker " in told
     assert "Archive large" in told
@@ -319,10 +369,12 @@ def test_environment_and_folder_of_the_caller_do_not_steer_it(tmp_path, source):
 
 
 def test_file_that_changes_on_the_way_fails_the_demo_and_is_named(tmp_path, source):
-    with running(tmp_path, "--source", str(source), "--json") as run:
+    args = ("--source", str(source), "--json")
+    with running(tmp_path, *args, hold="master") as run:
         run.wait_for("the list of files", lambda run: "3 package" in run.stderr())
         with (source / "plain" / "inner" / "code.py").open("a") as file:
             file.write("#")
+        let_go(tmp_path, "master")
         assert run.wait() == 1, run.stderr()
     report = json.loads(run.stdout())
     problems = [problem for each in report["checks"] for problem in each["problems"]]
@@ -337,10 +389,11 @@ def test_archive_that_fails_fails_the_demo_and_is_named(tmp_path, source):
     out = tmp_path / "there"
     out.mkdir()
     args = ("--source", str(source), "--out", str(out))
-    with running(tmp_path, *args) as run:
+    with running(tmp_path, *args, hold="master") as run:
         run.wait_for("the list of files", lambda run: "3 package" in run.stdout())
         (source / "empty" / "__init__.py").unlink()
         (source / "empty").rmdir()
+        let_go(tmp_path, "master")
         assert run.wait() == 1, run.stderr()
         assert run.others() == []
     told = run.stdout()
@@ -570,7 +623,7 @@ def test_interrupt_empties_the_namespace_of_another_server(
     tmp_path: Path, slow_source: Path, redis: redis_py.Redis, redis_url: str
 ) -> None:
     args = ("--source", str(slow_source), "--redis", redis_url)
-    with running(tmp_path, *args) as run:
+    with running(tmp_path, *args, hold="archive") as run:
         run.wait_for("an archive", is_archiving)
         run.interrupt()
         assert run.wait() == 130
@@ -579,7 +632,7 @@ def test_interrupt_empties_the_namespace_of_another_server(
 
 
 def test_server_that_goes_away_ends_the_demo_without_remains(tmp_path, slow_source):
-    with running(tmp_path, "--source", str(slow_source)) as run:
+    with running(tmp_path, "--source", str(slow_source), hold="archive") as run:
         run.wait_for("an archive", is_archiving)
         for process in run.servers():
             process.kill()
@@ -591,7 +644,7 @@ def test_server_that_goes_away_ends_the_demo_without_remains(tmp_path, slow_sour
 
 
 def test_master_that_dies_ends_the_demo_without_remains(tmp_path, slow_source):
-    with running(tmp_path, "--source", str(slow_source)) as run:
+    with running(tmp_path, "--source", str(slow_source), hold="archive") as run:
         run.wait_for("an archive", is_archiving)
         for process in run.processes():
             if "resqued master" in describe(process):
@@ -619,6 +672,7 @@ def is_archiving(run: Run) -> bool:
     return any(run.temp.glob("*/.large.tar.gz.*"))
 
 
+# The demo cannot come further than to the last of these.
 MOMENTS: dict[str, Callable[[Run], bool]] = {
     "at the first moment": handles_signals,
     "with a folder": lambda run: any(run.temp.iterdir()),
@@ -628,6 +682,9 @@ MOMENTS: dict[str, Callable[[Run], bool]] = {
     "with a zygote": lambda run: run.has("resqued", "zygote"),
     "with a worker": lambda run: run.has("resque-"),
     "with a job": is_archiving,
+}
+# Nor, with its check held, than to the last of these.
+LATE_MOMENTS: dict[str, Callable[[Run], bool]] = {
     "with an archive": lambda run: any(run.temp.glob("*/large.tar.gz")),
     "with a checksum": lambda run: any(run.temp.glob("*/large.tar.gz.sha256")),
     "while it checks": lambda run: "checking" in run.stdout(),
@@ -636,13 +693,16 @@ MOMENTS: dict[str, Callable[[Run], bool]] = {
 
 @pytest.mark.parametrize(
     ("moment", "signum"),
-    [(moment, signal.SIGINT) for moment in MOMENTS]
+    [(moment, signal.SIGINT) for moment in (*MOMENTS, *LATE_MOMENTS)]
     + [(moment, signal.SIGTERM) for moment in ("with a folder", "with a job")],
 )
 def test_interrupt_leaves_nothing(tmp_path, slow_source, moment, signum):
-    with running(tmp_path, "--source", str(slow_source)) as run:
-        run.wait_for(moment, MOMENTS[moment])
+    hold = "check" if moment in LATE_MOMENTS else "archive"
+    with running(tmp_path, "--source", str(slow_source), hold=hold) as run:
+        run.wait_for(moment, (MOMENTS | LATE_MOMENTS)[moment])
         run.interrupt(signum)
+        if hold == "check":
+            let_go(tmp_path, "check")
         assert run.wait() == 128 + signum, run.stdout() + run.stderr()
         assert run.others() == []
     assert run.stderr() == f"interrupted ({signum.name}): nothing is left\n"
@@ -651,7 +711,7 @@ def test_interrupt_leaves_nothing(tmp_path, slow_source, moment, signum):
 
 @pytest.mark.parametrize("moment", ["with a server", "with a zygote", "with a job"])
 def test_second_interrupt_leaves_nothing_either(tmp_path, slow_source, moment):
-    with running(tmp_path, "--source", str(slow_source)) as run:
+    with running(tmp_path, "--source", str(slow_source), hold="archive") as run:
         run.wait_for(moment, MOMENTS[moment])
         while run.process.poll() is None:
             run.interrupt()
@@ -666,9 +726,10 @@ def test_interrupt_empties_a_folder_that_was_there(tmp_path, slow_source):
     out = tmp_path / "there"
     out.mkdir()
     args = ("--source", str(slow_source), "--out", str(out))
-    with running(tmp_path, *args) as run:
+    with running(tmp_path, *args, hold="check") as run:
         run.wait_for("an archive", lambda run: (out / "large.tar.gz").exists())
         run.interrupt()
+        let_go(tmp_path, "check")
         assert run.wait() == 130
     assert names(out) == []
 
@@ -695,11 +756,15 @@ def test_terminal_that_is_closed_leaves_nothing(tmp_path, slow_source):
 
 
 def test_kill_of_the_demo_takes_everything_along(tmp_path, slow_source):
-    with running(tmp_path, "--source", str(slow_source)) as run:
+    with running(tmp_path, "--source", str(slow_source), hold="archive") as run:
         run.wait_for("an archive", is_archiving)
         run.process.kill()
         # Workers without a master finish in a few seconds, by design.
-        wait_until(lambda: not run.processes(), what="the end of all its processes")
+        wait_until(
+            lambda: not run.processes(),
+            what="the end of all its processes",
+            deadline=60,
+        )
 
 
 @contextmanager
@@ -716,14 +781,19 @@ def terminal() -> Iterator[tuple[int, int]]:
 def start_on_terminal(
     theirs: int, tmp_path: Path, *args: str
 ) -> subprocess.Popen[bytes]:
-    """Start a demo in the foreground of a terminal."""
+    """Start a demo in the foreground of a terminal, with the large archive held."""
     temp = tmp_path / "terminal"
     temp.mkdir()
     termios.tcsetwinsize(theirs, (40, 100))
     process = subprocess.Popen(
         # The shell that leads the session is left behind by exec.
         [sys.executable, "-c", ON_TERMINAL, *RESQUED, "demo", *args],
-        env={**clean_environment(), "TMPDIR": str(temp), "TERM": "xterm"},
+        env={
+            **clean_environment(),
+            **held(tmp_path, "archive"),
+            "TMPDIR": str(temp),
+            "TERM": "xterm",
+        },
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -748,7 +818,7 @@ def read_until(fd: int, text: str) -> str:
         told += read_some(fd)
         return text in told
 
-    wait_until(is_told, what=text)
+    wait_until(is_told, deadline=60, what=text)
     return told
 
 
@@ -760,7 +830,7 @@ def read_all(fd: int, process: subprocess.Popen[bytes]) -> str:
         told += read_some(fd)
         return process.poll() is not None
 
-    wait_until(is_over, deadline=60, what="the end of the demo")
+    wait_until(is_over, deadline=120, what="the end of the demo")
     return told + read_some(fd)
 
 

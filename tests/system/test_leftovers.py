@@ -52,7 +52,7 @@ def test_nothing_that_a_job_has_started_outlives_its_limit(
 def test_what_a_job_leaves_behind_after_a_good_end(
     policy: str, redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    config = f"[worker]\nleftovers = '{policy}'\n[limits]\ngrace = '20s'\n"
+    config = f"[worker]\nleftovers = '{policy}'\n[limits]\ngrace = '200s'\n"
     client = resqued.Client(redis_url)
     with stuck_pool(redis_url, tmp_path, config=config) as running:
         running.wait_for_event("master_ready")
@@ -60,15 +60,13 @@ def test_what_a_job_leaves_behind_after_a_good_end(
         client.enqueue_to("default", "Run", 1)
         _, pids = beginning(redis)
         # Nobody is given the grace of a job that is ended.
-        wait_until(lambda: runs(redis)["1"] == 1, deadline=10, what="the next job")
+        wait_until(lambda: runs(redis)["1"] == 1, what="the next job")
         if policy == "kill":
             assert [pid for pid in pids if is_alive(pid)] == []
         else:
             assert [pid for pid in pids[1:] if is_gone(pid)] == []
             for pid in pids[1:]:
-                parent = psutil.Process(pid)
-                for each in (parent, *parent.children()):
-                    each.kill()
+                os.kill(pid, signal.SIGKILL)
     assert failures(redis) == []
     assert (count(redis, "processed"), count(redis, "failed")) == (2, 0)
 
@@ -78,7 +76,7 @@ def test_thousands_of_processes_are_none_when_the_job_is_over(
     seconds: int, redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     # Room for forking them all, and for a look at them all.
-    config = "[limits]\nruntime = '20s'\ngrace = '500ms'\n"
+    config = f"[limits]\nruntime = '{20 if seconds else 250}s'\ngrace = '500ms'\n"
     with stuck_pool(redis_url, tmp_path, config=config) as running:
         running.wait_for_event("master_ready")
         client = resqued.Client(redis_url)
@@ -86,11 +84,12 @@ def test_thousands_of_processes_are_none_when_the_job_is_over(
         client.enqueue_to("default", "Run", 1)
         began, _ = beginning(redis)
         (worker,) = running.workers()
-        wait_until(lambda: runs(redis)["1"] == 1, deadline=90, what="the next job")
+        wait_until(lambda: runs(redis)["1"] == 1, deadline=200, what="the next job")
         took = time.monotonic() - began
         # Its standby, and the child of the job that has just said so.
         assert running.workers() == [worker]
-        assert len(psutil.Process(worker).children(recursive=True)) <= 2
+        below = psutil.Process(worker).children(recursive=True)
+        assert sum(is_alive(process.pid) for process in below) <= 2
         print(f"2000 processes: the next job after {took:.2f} s")
     assert count(redis, "failed") == (seconds > 0)
     assert left_over(redis) <= {b"began"}
@@ -136,7 +135,8 @@ def test_after_which_jobs_a_child_takes_another(
     client.enqueue_to("default", job, *args)
     client.enqueue_to("default", "Who", 2)
     config = "[worker]\njobs_per_child = 3\n"
-    config += "[limits]\nruntime = '2s'\nmemory = '200M'\ngrace = '300ms'\n"
+    config += "[limits]\nmemory = '200M'\ngrace = '300ms'\n"
+    config += "[limits.class.Stuck]\nruntime = '2s'\n"
     with stuck_pool(redis_url, tmp_path, "--burst", config=config) as running:
         assert running.wait() == 0
     (_, first, _), (_, second, _) = who(redis)
@@ -154,11 +154,12 @@ def test_limits_are_those_of_the_job_and_not_of_its_child(
         for _ in range(4):
             client.enqueue_to("default", "Spin", 2.0)
         client.enqueue_to("default", "Stuck", "loops")
+        wait_until(lambda: failures(redis), deadline=60, what="the last one's end")
         entry = failure(redis)
         assert len(running.events("limit_exceeded")) == 1
     (used,) = (part for part in entry["error"].split("; ") if part.startswith("CPU"))
-    # Not the 8 s of those before it as well.
-    assert float(used.split()[1].rstrip("s,")) < 6
+    # Not the 8 s of those before it as well; it may have been looked at late.
+    assert float(used.split()[1].rstrip("s,")) < 8
     assert count(redis, "processed") == 5
 
 
@@ -176,7 +177,8 @@ def test_jobs_are_restrained_and_their_worker_is_not(
     assert told == [f"{min(19, here + 7)} 123 4096".encode()]
 
 
-@pytest.mark.parametrize("key", ["max_jobs = 10", "max_age = '300ms'"])
+# An age that a worker has not at its birth, be the machine ever so slow.
+@pytest.mark.parametrize("key", ["max_jobs = 10", "max_age = '1s'"])
 def test_workers_are_replaced_in_time_and_no_job_is_lost(
     key: str, redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:

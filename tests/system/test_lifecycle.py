@@ -126,10 +126,15 @@ class Walk(RuleBasedStateMachine):
 
     def send(self, signum: signal.Signals) -> None:
         """Send a signal to the master, and see that it was obeyed."""
-        heard = len(self.daemon.events("signal_received"))
+        heard = self.heard()
         self.daemon.signal(signum)
         if not self.is_stopping:
-            self.daemon.wait_for_event("signal_received", count=heard + 1)
+            wait_until(lambda: self.heard() > heard, what=f"{signum.name} to be heard")
+
+    def heard(self) -> int:
+        """Return how many signals the master has taken: workers tell of theirs."""
+        every = self.daemon.events("signal_received")
+        return sum(event["role"] == "master" for event in every)
 
     def resize(self, change: Callable[[int], int]) -> None:
         is_reloading = self.ask(do="status").get("is_reloading", True)

@@ -17,6 +17,7 @@ import redis as redis_py
 import resqued
 from tests.support.detached import Detached, open_files
 from tests.support.pool import pool, runs
+from tests.support.site import title
 from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def rotate(place: Detached, number: int) -> Path:
 
 def users_of(place: Detached, file: Path) -> list[str]:
     return [
-        " ".join(process.cmdline()).strip()
+        title(process.pid)
         for process in place.processes()
         if str(file) in open_files(process.pid)
     ]
@@ -157,7 +158,9 @@ def test_what_the_application_logs_comes_once_and_as_it_wants_it(
     place.started("-a", "wordy", "-n", "4")
     client = resqued.Client(redis_url)
     client.enqueue_many((("Say", n) for n in range(40)), queue="default")
-    wait_until(lambda: len(place.events("job_performed")) == 40, what="all jobs")
+    wait_until(
+        lambda: len(place.events("job_performed")) == 40, what="all jobs", deadline=120
+    )
     said = place.events("output")
     assert {(e["job_class"], e["stream"]) for e in said} == {("Say", "stderr")}
     assert Counter(event["message"] for event in said) == Counter(
@@ -189,8 +192,11 @@ def test_work_writes_to_a_log_file_and_reopens_it_at_hup(
         )
         assert "signal_received" in old.read_text(), "that came before"
         assert "log_reopened" in file.read_text()
-        pids = [daemon.pid, *daemon.zygotes(), *daemon.workers(), *daemon.children()]
-        assert not any(str(old) in open_files(pid) for pid in pids)
+        # Those of before may take a moment to leave.
+        wait_until(
+            lambda: not any(str(old) in open_files(p.pid) for p in daemon.processes()),
+            what="everybody to let go of the old file",
+        )
 
 
 def test_why_work_does_not_run_is_told_where_it_was_started(

@@ -31,7 +31,7 @@ def test_ttin_and_ttou_add_and_take_away_a_worker(
             )
         running.signal(signal.SIGTTOU)
         wait_until(lambda: len(running.events("pool_scaled")) == 7, what="the order")
-        assert site.ask("status")["workers"] == []
+        wait_until(lambda: not site.ask("status")["workers"], what="the last one's end")
         assert running.is_running(), "a master without workers has a reason to be"
         site.enqueue(1)
         running.signal(signal.SIGTTIN)
@@ -57,13 +57,14 @@ def test_those_who_are_busy_go_last_and_finish_their_jobs(
 ) -> None:
     site.configure(pools={"default": 3})
     with site.running() as running:
-        site.enqueue("long", 2.0)
+        site.hold("long")
         wait_until(lambda: redis.llen("started"), what="the job to start")
         site.ask("scale", workers=1)
         wait_until(lambda: len(site.generations()) == 1, what="the idle ones to leave")
         (worker,) = site.ask("status")["workers"]
-        assert worker["job"]["class"] == "Tell"
+        assert worker["job"]["class"] == "Hold"
         site.ask("scale", workers=0)
+        site.let_go("long")
         assert site.wait_told("long").worker == worker["pid"]
         wait_until(lambda: not running.workers(), what="its end")
 
@@ -86,7 +87,7 @@ def test_pools_that_appear_grow_shrink_and_go_with_a_reload(
 ) -> None:
     site.configure(pools={"a": 1, "b": 3, "c": 2})
     with site.running():
-        site.enqueue("busy", 2.0, queue="c")
+        site.hold("busy", queue="c")
         wait_until(lambda: redis.llen("started"), what="the job to start")
         busy = next(w["pid"] for w in site.ask("status")["workers"] if w["child"])
         site.release("two")
@@ -95,6 +96,7 @@ def test_pools_that_appear_grow_shrink_and_go_with_a_reload(
         assert serving(site) == ["a", "a", "a", "b", "d"]
         for queue in "abd":
             assert site.run(queue, queue=queue).release == "two"
+        site.let_go("busy")
         told = site.wait_told("busy")
         assert (told.release, told.worker) == ("one", busy)
         site.settled(2, 5)

@@ -10,13 +10,15 @@ import psutil
 import redis as redis_py
 
 import resqued
+from resqued import process
 from tests.support.asking import ask, running, socket_of
 from tests.support.pool import failures, left_over, runs
 from tests.support.wait import wait_until
 
 
-def began(pid: int) -> float:
-    return psutil.Process(pid).create_time()
+def began(pid: int) -> int | None:
+    """Return when a process began: in ticks, which no setting of the clock changes."""
+    return process.start_time(pid)
 
 
 def descriptors(pid: int) -> int:
@@ -28,13 +30,9 @@ def test_a_running_job_goes_on_under_the_new_program(
 ) -> None:
     client = resqued.Client(redis_url)
     with running(redis_url, tmp_path, workers=2) as daemon:
-        client.enqueue_to("default", "Sleep", 8, 1)
+        client.enqueue_to("default", "Until", str(tmp_path / "enough"), 1)
         wait_until(lambda: redis.llen("started") == 1, what="the long job to start")
-        (child,) = [
-            pid
-            for pid in daemon.children()
-            if "Sleep" in " ".join(psutil.Process(pid).cmdline())
-        ]
+        (child,) = [pid for pid in daemon.children() if "[Until]" in process.title(pid)]
         before = (daemon.pid, began(daemon.pid))
         answer = ask(daemon, do="reload", master=True)
         assert answer == {"ok": True, "generation": 2, "error": ""}
@@ -44,6 +42,7 @@ def test_a_running_job_goes_on_under_the_new_program(
         # The new program hears of deaths, and wakes the idle.
         client.enqueue_to("default", "Run", 2)
         wait_until(lambda: runs(redis)["2"], what="the next job to run")
+        (tmp_path / "enough").touch()
         wait_until(lambda: runs(redis)["1"], what="the long job to end", deadline=60)
         wait_until(lambda: len(daemon.workers()) == 2, what="two workers")
     assert failures(redis) == []
