@@ -176,9 +176,10 @@ class Running:
         child would act on SIGTERM when that has ended, which may be never.
         """
         is_there = self._exit is None
+        # What stands there is of an earlier job.
+        self._board.clear_stack()
         if is_there:
             self._board.give_cause(self._cause)
-            self._board.clear_stack()
             process.send(self.pid, SIGSTOP)
         family.send(SIGTERM)
         if is_there:

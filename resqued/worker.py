@@ -382,12 +382,14 @@ class Worker:
 
     def _wait(self, now: float) -> None:
         """The one wait point: signals, orders, the child, the next deadline."""
-        for fd, _ in self._poll.poll(self._timeout(now)):
+        ready = [fd for fd, _ in self._poll.poll(self._timeout(now))]
+        # Why a job was to end comes before that it has ended.
+        if self._channel.fileno() in ready:
+            self._take_orders()
+        for fd in ready:
             if fd == self._inbox.fileno():
                 self._take_signals()
-            elif fd == self._channel.fileno():
-                self._take_orders()
-            elif self._running is not None:
+            elif fd != self._channel.fileno() and self._running is not None:
                 self._listen(self._running)
         if self._give_up_at < math.inf and time.monotonic() >= self._give_up_at:
             self._give_up()

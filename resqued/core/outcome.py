@@ -107,8 +107,8 @@ def judge(
     if reason.cause is Cause.ORDER:
         because = f": {reason.text}" if reason.text else ""
         return Fault(DIRTY_EXIT, f"{error}{because}", reason.stack)
-    # It blocks all signals, or waits for the kernel alone.
-    unseen = "" if reason.stack else "; no stack: it took no signals"
+    # It blocks all signals, waits for the kernel alone, or was dead before.
+    unseen = "" if reason.stack else "; no stack: no signal was taken"
     text = f"{reason.text}; {_lower(error)}{unseen}"
     return Fault(_NAMES[reason.cause], text, reason.stack)
 

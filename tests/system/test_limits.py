@@ -306,6 +306,26 @@ def test_a_worker_that_is_stopped_does_not_save_its_job_from_the_limit(
     assert entry["exception"] == "Resque::DirtyExit"
 
 
+def test_a_worker_that_slept_through_the_end_of_its_job_knows_why_it_ended(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    config = "[limits]\nruntime = '3s'\ngrace = '500ms'\n"
+    with stuck_pool(redis_url, tmp_path, config=config) as running:
+        running.wait_for_event("master_ready")
+        resqued.Client(redis_url).enqueue_to("default", "Stuck", "loops")
+        _, (child,) = beginning(redis)
+        (worker,) = running.workers()
+        os.kill(worker, signal.SIGSTOP)
+        # By the master, and long before it gives the worker up.
+        wait_until(lambda: is_gone(child), what="the end of the job")
+        os.kill(worker, signal.SIGCONT)
+        entry = failure(redis)
+        assert running.workers() == [worker]
+    assert entry["exception"] == "JobTimeout"
+    assert "runtime limit of 3s exceeded" in entry["error"]
+    assert "no stack: no signal was taken" in entry["error"]
+
+
 def test_what_is_known_of_a_large_tree_is_no_newer_than_the_look_at_it() -> None:
     """Or nobody would seem to have died for as long as one look is made to serve."""
     census, me = Census(), os.getpid()

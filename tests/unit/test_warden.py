@@ -115,5 +115,5 @@ def test_a_failure_says_if_there_is_no_stack() -> None:
 
     assert error(STACK).startswith("too long; child process received")
     assert "no stack" not in error(STACK)
-    assert error(()).endswith("; no stack: it took no signals")
+    assert error(()).endswith("; no stack: no signal was taken")
     assert error((), Told()) == ""
