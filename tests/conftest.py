@@ -93,7 +93,7 @@ def redis_url(server: EmbeddedServer) -> Iterator[str]:
         client.flushall()
         yield server.url
         try:
-            wait_until(lambda: not _strangers(client), deadline=5)
+            wait_until(lambda: not _strangers(client))
         except AssertionError:
             pytest.fail(f"processes left behind, still connected: {_strangers(client)}")
 
