@@ -13,6 +13,7 @@ import pytest
 import redis as redis_py
 
 import resqued
+from tests.support.asking import ask
 from tests.support.daemon import Daemon, is_alive
 from tests.support.pool import count, failures, left_over, pool, runs, waiting
 from tests.support.wait import wait_until
@@ -152,6 +153,8 @@ def test_a_killed_worker_takes_everything_with_it_that_its_job_has_started(
         found = redis.blpop(["family"], timeout=30)
         assert found
         family = [psutil.Process(int(pid)) for pid in found[1].split()]
+        # The master goes by what the worker has told of its child.
+        wait_until(lambda: ask(running, do="status")["workers"][0]["child"])
         os.kill(running.workers()[0], signal.SIGKILL)
         wait_until(lambda: count(redis, "processed"), what="the job to be recorded")
         assert list(filter(is_alive, family)) == []
