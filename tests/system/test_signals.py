@@ -16,14 +16,14 @@ import resqued
 from tests.support.asking import ask
 from tests.support.daemon import Daemon, is_alive
 from tests.support.pool import count, failures, left_over, pool, runs, waiting
-from tests.support.wait import wait_until
+from tests.support.wait import scaled, wait_until
 
 SECONDS = 60
 
 
 def busy_child(redis: redis_py.Redis) -> int:
     """Return the pid of the child that runs a Sleep or Deaf job."""
-    found = redis.blpop(["started"], timeout=30)
+    found = redis.blpop(["started"], timeout=scaled(60))
     assert found, "no job has started"
     return int(found[1])
 
@@ -134,7 +134,7 @@ def test_usr1_ends_everything_that_the_job_has_started(
 ) -> None:
     with pool(redis_url, tmp_path, "--grace", "500ms") as running:
         resqued.Client(redis_url).enqueue_to("default", "Family", SECONDS)
-        found = redis.blpop(["family"], timeout=30)
+        found = redis.blpop(["family"], timeout=scaled(60))
         assert found
         family = [psutil.Process(int(pid)) for pid in found[1].split()]
         assert len(family) == 5
@@ -150,7 +150,7 @@ def test_a_killed_worker_takes_everything_with_it_that_its_job_has_started(
 ) -> None:
     with pool(redis_url, tmp_path) as running:
         resqued.Client(redis_url).enqueue_to("default", "Family", SECONDS)
-        found = redis.blpop(["family"], timeout=30)
+        found = redis.blpop(["family"], timeout=scaled(60))
         assert found
         family = [psutil.Process(int(pid)) for pid in found[1].split()]
         # The master goes by what the worker has told of its child.
