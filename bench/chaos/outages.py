@@ -6,8 +6,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from bench.chaos.site import Site, kill
+from resqued.errors import EmbeddedServerError
+from tests.support.wait import wait_until
 
 # Whoever waits for a reply gives up soon enough to be seen.
 QUICK = "[redis]\ntimeout = '500ms'\n"
@@ -60,8 +63,16 @@ def restart_server(site: Site) -> None:
     os.kill(site.server.pid, signal.SIGKILL)
     site.server.stop()
     since = time.monotonic()
-    site.start_server(port)
+    wait_until(lambda: _is_back(site, port), what=f"the server on port {port}")
     site.recover(since=since)
+
+
+def _is_back(site: Site, port: int) -> bool:
+    """Start the server; whoever tries its port may have met himself there."""
+    with suppress(EmbeddedServerError):
+        site.start_server(port)
+        return True
+    return False
 
 
 def stop_server(site: Site) -> None:

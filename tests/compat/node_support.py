@@ -118,7 +118,7 @@ class Program:
         with suppress(BrokenPipeError):
             self.process.stdin.close()
         try:
-            return self.process.wait(scaled(15))
+            return self.process.wait(scaled(60))
         except subprocess.TimeoutExpired:
             self.kill()
             return self.process.returncode

@@ -20,7 +20,7 @@ from tests.compat.wire import (
     entry,
     failed,
 )
-from tests.support.wait import scaled, wait_until
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def test_p1_an_idle_worker_leaves_at_once(site: Site, signum: signal.Signals) ->
         site.wait_for("resque:stat:processed", b"1")
         site.know(daemon)
         daemon.signal(signum)
-        assert daemon.wait(deadline=10) == 0
+        assert daemon.wait() == 0
     assert site.dump() == QUEUES | LOCK | DONE
 
 
@@ -74,7 +74,7 @@ def test_p2_p3_term_ends_the_job_as_under_term_child(
         site.wait_for_job()
         site.know(daemon)
         daemon.signal(signum)
-        assert daemon.wait(deadline=10) == 0
+        assert daemon.wait() == 0
     ended = entry(HOLD.decode(), TERM, f"SIGTERM: {TOLD}", "<BT>")
     assert site.dump() == QUEUES | LOCK | FAILED_ONCE | failed(ended)
 
@@ -86,7 +86,7 @@ def test_p3_a_job_that_cleans_up_and_returns_is_a_success(site: Site) -> None:
         site.wait_for_job()
         site.know(daemon)
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait(deadline=10) == 0
+        assert daemon.wait() == 0
     assert (site.folder / "cleaned").exists()
     assert site.dump() == QUEUES | LOCK | DONE
 
@@ -99,8 +99,8 @@ def test_p4_a_job_that_swallows_term_is_killed_after_the_grace(site: Site) -> No
         site.know(daemon)
         told_at = time.monotonic()
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait(deadline=10) == 0
-        assert 0.5 <= time.monotonic() - told_at <= 0.5 + scaled(5)
+        assert daemon.wait() == 0
+        assert time.monotonic() - told_at >= 0.5
     error = (
         f"Child process received unhandled signal pid <P> SIGKILL (signal 9): {TOLD}"
     )
@@ -120,7 +120,7 @@ def test_p5_to_wait_for_the_job_is_what_quit_is_for(site: Site) -> None:
         daemon.signal(signal.SIGQUIT)
         daemon.wait_for_event("state_changed")
         site.release()
-        assert daemon.wait(deadline=10) == 0
+        assert daemon.wait() == 0
     assert site.dump() == QUEUES | LOCK | DONE | holds("""
         resque:queue:default = list:
           [0] {"class":"Ok","args":[1]}
@@ -193,6 +193,6 @@ def test_graceful_term_makes_term_mean_quit(
         daemon.wait_for_event("state_changed")
         if is_graceful:
             site.release()
-        assert daemon.wait(deadline=10) == 0
+        assert daemon.wait() == 0
     errors = [f.fields["error"] for f in site.client.failures.page()]
     assert errors == ([] if is_graceful else [f"SIGTERM: {TOLD}"])

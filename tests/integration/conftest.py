@@ -42,8 +42,8 @@ def client(redis_url: str) -> Iterator[resqued.Client]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    """A port of this machine where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    """A port of this machine where nobody listens, nor can till the test is over."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import pty
@@ -47,7 +48,10 @@ def daemon(
 
 
 def test_one_look_where_there_is_no_terminal(run: Run, daemon: Daemon) -> None:
-    wait_until(lambda: "Nap" in run("top").stdout)
+    wait_until(
+        lambda: {"Nap", "waiting"} <= set(run("top").stdout.split()),
+        what="a worker with the job, and one without",
+    )
     head, titles, busy, idle = rows(run("top"))
     assert head[0].startswith(f"master {daemon.pid} running, generation 1, up ")
     assert titles == [
@@ -80,6 +84,8 @@ class Terminal:
         self._ours, self._theirs = pty.openpty()
         self._before = termios.tcgetattr(self._theirs)
         self.shown = ""
+        # A letter may come in two pieces.
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.process = subprocess.Popen(
             [*RESQUED, *args],
             stdin=self._theirs,
@@ -91,7 +97,7 @@ class Terminal:
     def read(self) -> str:
         """Return all that there is to see up to now."""
         while select.select([self._ours], [], [], 0)[0]:
-            self.shown += os.read(self._ours, 65536).decode()
+            self.shown += self._decoder.decode(os.read(self._ours, 65536))
         return self.shown
 
     def strike(self, keys: str) -> None:
@@ -141,7 +147,8 @@ def test_the_live_view_leaves_a_clean_terminal(daemon: Daemon, way: str) -> None
             terminal.process.send_signal(signal.SIGINT)
         wait_until(lambda: terminal.read() and terminal.process.poll() is not None)
         assert terminal.process.returncode == 0
-        assert terminal.is_clean(), terminal.shown[-200:]
+        # What it wrote last may come a moment after its end.
+        wait_until(terminal.is_clean, what="a clean terminal")
 
 
 def test_the_live_view_outlives_the_master(daemon: Daemon) -> None:
@@ -153,7 +160,8 @@ def test_the_live_view_outlives_the_master(daemon: Daemon) -> None:
         terminal.strike("q")
         wait_until(lambda: terminal.read() and terminal.process.poll() is not None)
         assert terminal.process.returncode == 0
-        assert terminal.is_clean(), terminal.shown[-200:]
+        # What it wrote last may come a moment after its end.
+        wait_until(terminal.is_clean, what="a clean terminal")
 
 
 @pytest.mark.parametrize("value", ["0", "-1s", "x", "nan", "2h"])

@@ -157,7 +157,7 @@ def test_a_pool_that_leaves_the_queue_out(
 def test_jobs_that_a_limit_ended(
     run: Run, redis: redis_py.Redis, redis_url: str, tmp_path: Path, config: str
 ) -> None:
-    config += '[limits]\ngrace = "1s"\n[limits.class.Nap]\nruntime = "0.1s"\n'
+    config += '[limits.class.Nap]\nruntime = "0.1s"\n'
     with pool(redis_url, tmp_path, config=config) as daemon:
         ready(daemon)
         run("enqueue", "Nap", "600", "-q", "default")

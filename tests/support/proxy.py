@@ -61,7 +61,7 @@ class Proxy:
         process, self._process = self._process, None
         assert process
         try:
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

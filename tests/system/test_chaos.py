@@ -121,7 +121,8 @@ def test_a_message_of_many_megabytes_keeps_nobody_waiting(
         tmp_path,
         *("-a", "bench.chaos.jobs"),
         env={"CHAOS_WITNESS_URL": redis_url},
-    ):
+    ) as running:
+        running.wait_for_event("master_ready")
         resqued.Client(redis_url).enqueue_to("default", "Verbose", 1)
         # Four million letters; read again from the start with each piece they took
         # half a minute and more.

@@ -120,7 +120,7 @@ def test_replies_that_are_swallowed_and_a_killed_worker(
             point,
             env={"FAULT_FIFO": str(tmp_path)},
             direct_url=redis_url,
-            config="[redis]\ntimeout = '300ms'\n",
+            config="[redis]\ntimeout = '1s'\n",
         ) as running,
     ):
         running.wait_for_event("master_ready")
@@ -149,7 +149,7 @@ def test_lost_replies_to_a_living_worker_change_nothing(
             tmp_path,
             workers=2,
             direct_url=redis_url,
-            config="[redis]\ntimeout = '500ms'\n",
+            config="[redis]\ntimeout = '1s'\n",
         ) as running,
     ):
         running.wait_for_event("master_ready")

@@ -35,6 +35,8 @@ def orphans():
     with redis.Redis.from_url(os.environ["TEST_REDIS_URL"]) as client:
         client.rpush("master", os.getppid())
 """
+# What such a process is called, from its fork on.
+STRAYS = ("sh", "setsid", "sleep")
 
 
 def can_unshare() -> bool:
@@ -95,6 +97,13 @@ def name_of(process: psutil.Process) -> str:
     return ""
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Return the command of a process; nothing if it is dead."""
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
 def begin_long_jobs(
     url: str,
     redis: redis_py.Redis,
@@ -127,13 +136,17 @@ def test_what_jobs_leave_behind_is_reaped(
         resqued.Client(redis_url).enqueue_to("default", "Orphans")
     wait_until(lambda: redis.llen("master") == 5, what="the jobs", deadline=60)
 
-    def sleepers() -> list[psutil.Process]:
-        return [p for p in inside(first) if name_of(p) == "sleep"]
+    def left() -> dict[psutil.Process, list[str]]:
+        """Return what jobs have left, by its command; of the dead that is empty."""
+        return {p: command_of(p) for p in inside(first) if name_of(p) in STRAYS}
 
-    wait_until(lambda: len(sleepers()) == 10, what="the short ones to be reaped")
-    for process in sleepers():
+    wait_until(
+        lambda: list(left().values()) == [["sleep", "60"]] * 10,
+        what="the short ones to be reaped",
+    )
+    for process in left():
         process.kill()
-    wait_until(lambda: not sleepers(), what="the long ones to be reaped")
+    wait_until(lambda: not left(), what="the long ones to be reaped")
 
 
 def test_hup_reloads(first: First, redis_url: str, redis: redis_py.Redis) -> None:
@@ -166,8 +179,10 @@ def test_term_ends_the_running_jobs_once_however_often_it_comes(
 ) -> None:
     # Who takes no notice is killed after the grace: there is time for all of them.
     begin_long_jobs(redis_url, redis, 600, count=2, class_name="Deaf")
+    first.processes()
+    master = first.master
     for number in range(times):
-        first.send(signal.SIGTERM)
+        os.kill(master, signal.SIGTERM)
         first.wait_for_event("signal_received", count=number + 1)
     assert first.wait() == 0
     assert len(failures(redis)) == 2
@@ -192,7 +207,11 @@ def test_a_worker_that_is_killed_is_buried_and_replaced(
     first: First, redis_url: str, redis: redis_py.Redis
 ) -> None:
     begin_long_jobs(redis_url, redis, 600)
-    (busy,) = (p for p in inside(first) if "Forked" in " ".join(p.cmdline()))
+    # A job may begin before its worker has come to say so.
+    (busy,) = wait_until(
+        lambda: [p for p in inside(first) if "Forked" in " ".join(command_of(p))],
+        what="the busy worker",
+    )
     busy.kill()
     wait_until(lambda: len(failures(redis)) == 1, what="the burial")
     wait_until(lambda: redis.scard("resque:workers") == 2, what="another worker")

@@ -27,6 +27,13 @@ def accounted(host: Host) -> set[int]:
     return failed | {int(number) for number, _ in host.told()}
 
 
+def only_busy(host: Host) -> list[int]:
+    """Return the busy worker if there is no other: one may be about to be idle."""
+    titles = host.processes(LOW).items()
+    busy = [pid for pid, title in titles if re.search(r"resque-\S+ Forked", title)]
+    return busy if len(busy) == 1 else []
+
+
 def test_reload_runs_new_code(running: Host) -> None:
     master = running.master(LOW)
     running.tell("low", 1)
@@ -63,11 +70,7 @@ def test_usr1_to_a_worker_drops_its_job_alone(running: Host) -> None:
     for number in (1, 2):
         running.tell("low", number, 600 if number == 1 else 0)
     running.wait_told(2)
-    busy = next(
-        pid
-        for pid, title in running.processes(LOW).items()
-        if re.search(r"resque-\S+ Forked", title)
-    )
+    (busy,) = wait_until(lambda: only_busy(running), what="one busy worker")
     running.kill(busy, "USR1")
     wait_until(running.failures, what="the job to be recorded as failed")
     assert "SIGUSR1" in running.failures()[0]["error"]
