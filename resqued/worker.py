@@ -85,7 +85,6 @@ class Worker:
         self._runs = self._make_runs(link)
         self._log = self._make_log()
         self._display = Display(board, settings.generation, self._log)
-
         self._is_registered = False
         self._wants_job = True
         self._is_unsure = False  # a reply was lost: a job may be ours already
@@ -241,8 +240,7 @@ class Worker:
     def _private_descriptors(self) -> list[int]:
         """Return what a child must not hold: sockets of this worker, other pipes."""
         fds = [self._inbox.fileno(), self._channel.fileno()]
-        redis = self._runs.link.fileno()
-        if redis is not None:
+        if (redis := self._runs.link.fileno()) is not None:
             fds.append(redis)
         if self._running is not None:
             fds += (self._running.end.down, self._running.end.up)
@@ -382,15 +380,15 @@ class Worker:
 
     def _wait(self, now: float) -> None:
         """The one wait point: signals, orders, the child, the next deadline."""
-        ready = [fd for fd, _ in self._poll.poll(self._timeout(now))]
+        ready = {fd for fd, _ in self._poll.poll(self._timeout(now))}
+        orders, signals = self._channel.fileno(), self._inbox.fileno()
         # Why a job was to end comes before that it has ended.
-        if self._channel.fileno() in ready:
+        if orders in ready:
             self._take_orders()
-        for fd in ready:
-            if fd == self._inbox.fileno():
-                self._take_signals()
-            elif fd != self._channel.fileno() and self._running is not None:
-                self._listen(self._running)
+        if signals in ready:
+            self._take_signals()
+        if self._running is not None and ready - {orders, signals}:
+            self._listen(self._running)
         if self._give_up_at < math.inf and time.monotonic() >= self._give_up_at:
             self._give_up()
 
