@@ -61,9 +61,8 @@ class Display:
         process.set_title(title)
 
     def busy(self, job: Running) -> None:
-        """Show that a child has a job."""
+        """Show people that a child has a job."""
         process.set_title(titles.forked(job.pid, time.time()))
-        self.phase(Phase.RUNNING, job)
 
     def quitting(self, job: Running) -> None:
         """Show that this worker only waits for the job in hand."""

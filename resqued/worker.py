@@ -98,7 +98,6 @@ class Worker:
         self._leave_at = retirement(settings.max_age, time.monotonic(), random.random())
         self._give_up_at = math.inf
         self._orphan_at = math.inf
-
         self._terms = child.Terms(self._pid, self._runs.worker_id, settings, board)
         self._reaction = child.Reaction(board)
         self._children = Children(
@@ -186,7 +185,6 @@ class Worker:
 
     def _start(self, held: Held, run: int) -> None:
         """Give the job to a child."""
-        self._display.phase(Phase.RUNNING)
         if self._stop is Stop.TERMINATE:
             fault = Fault(payload.TERM_EXCEPTION, "terminated before it began")
             self._conclude(held, run, fault)
@@ -202,8 +200,10 @@ class Worker:
         if self._scarcity.failures:
             self._scarcity = self._scarcity.succeeded()
         self._oom_kills.note()
-        forked.end.give(held.queue.encode("utf-8", "surrogateescape"), held.payload)
         self._running = Running(forked, held, run, self._board)
+        # First: should this worker be killed, the master ends what the job has begun.
+        self._display.phase(Phase.RUNNING, self._running)
+        forked.end.give(held.queue.encode("utf-8", "surrogateescape"), held.payload)
         if forked.end.wants_write:
             self._hearing.begin(self._running)
         self._display.busy(self._running)
