@@ -803,8 +803,10 @@ def start_on_terminal(
     return process
 
 
+# Who runs the tests may ignore SIGHUP, as nohup does: it would be inherited.
 ON_TERMINAL = (
-    "import fcntl, os, sys, termios\n"
+    "import fcntl, os, signal, sys, termios\n"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
