@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from resqued.core import instance as naming
 from tests.support.host import RESQUED, UNITS, Host
 
 UNIT = f"{UNITS}/resqued.service"
@@ -56,13 +57,23 @@ def test_an_edited_unit_is_kept_and_the_configuration_always(service: Host) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["critical,high", "low-priority", "mail*", "a/b", ".x"]
+    ("name", "typed"),
+    [
+        # To systemctl, which escapes what it must.
+        ("critical,high", "critical,high"),
+        ("low-priority", "low-priority"),
+        (".x", ".x"),
+        # It would take these for a pattern, and for another name.
+        ("mail*", r"mail\x2a"),
+        ("a/b", r"a\x2fb"),
+    ],
 )
-def test_an_instance_is_escaped_as_systemd_does_it(service: Host, name: str) -> None:
+def test_an_instance_is_the_unit_that_systemctl_makes_of_it(
+    service: Host, name: str, typed: str
+) -> None:
     run(service, "install", "--instance", name)
-    escaped = service.container.run("systemd-escape", "--", name).stdout.strip()
-    unit = f"resqued@{escaped}.service"
-    assert service.systemctl("is-enabled", unit) == "enabled\n"
+    assert service.systemctl("is-enabled", f"resqued@{typed}") == "enabled\n"
+    unit = naming.unit(name)
     assert {"name": unit, "is_enabled": True, "state": "inactive (dead)"} in state(
         service
     )["units"]
