@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.support.host import Host
@@ -13,7 +15,7 @@ DONE = ("python3 -m venv /opt/resqued", "/opt/resqued/bin/pip install '.[systemd
 
 
 @pytest.fixture
-def typed(host: Host) -> list[tuple[str, str]]:
+def typed(host: Host) -> Iterator[list[tuple[str, str]]]:
     """Type everything below "As a service", in order; answer what was printed."""
     application = next(b for b in blocks("Ten minutes") if b.language == "python")
     host.container.write("/srv/photos/photos.py", application.text)
@@ -30,7 +32,9 @@ def typed(host: Host) -> list[tuple[str, str]]:
                     lambda message: message.startswith("job_performed"), "-u", UNIT
                 )
             printed.append((command, host.container.run("sh", "-c", command).stdout))
-    return printed
+    yield printed
+    # Others look at what an installation leaves.
+    host.container.run("rm", "-f", "/usr/local/bin/resqued")
 
 
 def test_as_a_service(host: Host, typed: list[tuple[str, str]]) -> None:
