@@ -81,18 +81,20 @@ class Board:
         board.clear_stack()
         return board
 
-    def write(self, status: Status) -> None:
-        """Tell what the worker does now."""
-        self._pack(_STATUS, _STATUS_AT, *status)
+    def write(
+        self, phase: Phase, child: int = 0, since: float = 0.0, began: int = 0
+    ) -> None:
+        """Tell what the worker does now, in the words of a Status."""
+        self._pack(_STATUS, _STATUS_AT, phase, child, since, began)
 
     def read(self) -> Status:
         """Return the last status; one that is just being written is read again."""
         phase, *rest = self._unpack(_STATUS, _STATUS_AT)
         return Status(Phase(phase), *rest)
 
-    def count(self, tally: Tally) -> None:
-        """Tell how many runs there have been."""
-        self._pack(_TALLY, _TALLY_AT, *tally)
+    def count(self, done: int, failed: int) -> None:
+        """Tell how many runs there have been, and how many of them had failed."""
+        self._pack(_TALLY, _TALLY_AT, done, failed)
 
     def counted(self) -> Tally:
         """Return how many runs there have been."""

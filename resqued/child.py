@@ -12,12 +12,11 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from resqued import log, output, process, signals
+from resqued import log, output, prctl, process, signals
 from resqued.board import Board
 from resqued.core import payload, titles
 from resqued.core.limits import Cause
@@ -31,18 +30,16 @@ from resqued.core.payload import (
 )
 from resqued.core.redaction import arguments
 from resqued.errors import (
-    JobClassError,
     JobTerminated,
     JobTimeout,
     MemoryLimitExceeded,
     PayloadError,
 )
-from resqued.handover import ChildEnd, WorkerEnd
+from resqued.handover import ChildEnd
 from resqued.job import parameters, resolve
 from resqued.settings import AppSettings
+from resqued.signals import SignalInbox
 
-# Python specialises code at its eighth run or so.
-_REHEARSALS = 16
 # Of a line in a backtrace that is too long to be told whole.
 _MAX_LINE = 4_000
 
@@ -63,6 +60,9 @@ _TERMINATED: dict[type, str] = {
 _OWN_FILES = (__file__, resolve.__code__.co_filename, signals.__file__)
 
 
+Stage = Literal["waiting", "performing", "over"]
+
+
 class Reaction:
     """What a signal does to a child: before, during and after its job.
 
@@ -75,7 +75,7 @@ class Reaction:
         self._board = board
         # Set step by step by the child. Who is told to terminate while it waits for
         # a job just leaves.
-        self.stage: Literal["waiting", "performing", "over"] = "waiting"
+        self.stage: Stage = "waiting"
         # To terminate, while the job's own code ran.
         self.was_told = False
 
@@ -105,19 +105,46 @@ class Terms:
     board: Board
 
 
-def run(end: ChildEnd, reaction: Reaction, terms: Terms) -> int:
-    """Run in the child, with signals blocked: the whole of its life."""
+class Life:
+    """The whole of a child's life, the same for each child of a worker.
+
+    `inbox` is where the worker's own signals wait.
+    """
+
+    def __init__(self, inbox: SignalInbox, reaction: Reaction, terms: Terms) -> None:
+        self._inbox = inbox
+        self._reaction = reaction
+        self._terms = terms
+
+    def __call__(self, end: ChildEnd, foreign: Sequence[int]) -> int:
+        """Run in the child, with signals blocked: close what is not for it, then live.
+
+        Answers the exit status.
+        """
+        # By number: closing each by its object would copy the pages of all.
+        for fd in foreign:
+            os.close(fd)
+        self._inbox.react(self._reaction)
+        _settle_in(self._terms)
+        signals.unblock()
+        return _serve(end, self._reaction, self._terms)
+
+
+def _settle_in(terms: Terms) -> None:
     settings = terms.settings
-    process.die_with_parent(terms.parent)
+    prctl.die_with_parent(terms.parent)
     process.set_title(titles.STANDBY)
     if settings.leftovers == "kill":
         # Whatever the job starts stays below this process, so that it can see
         # cheaply whether anything is left.
-        process.become_subreaper()
+        prctl.become_subreaper()
     if settings.is_restrained:
         process.restrain(settings.nice, settings.open_files, settings.core_size)
-    signals.unblock()
-    for left in range(settings.jobs_per_child - 1, -1, -1):
+
+
+def _serve(end: ChildEnd, reaction: Reaction, terms: Terms) -> int:
+    """Run jobs, one after the other, until there are none or it has had enough."""
+    for left in range(terms.settings.jobs_per_child - 1, -1, -1):
         try:
             job = end.wait_for_job()
         except OSError:
@@ -178,7 +205,7 @@ def _attempt(
         job, name, title = _read(queue, raw)
         process.set_title(title)
         if output.is_installed():
-            output.belongs_to(**_about(name, job.class_name, terms))
+            output.belongs_to(_about(name, job.class_name, terms))
         _reseed()
         target, declared = resolve(job.class_name, terms.settings.modules)
         limits = terms.settings.rules.of(
@@ -227,31 +254,6 @@ def _tell_arguments(
     shown = arguments(parameters(target), job.args, terms.settings.redact)
     about = _about(queue, job.class_name, terms)
     log.get(**about).debug("job_begins", args=shown)
-
-
-def rehearse() -> None:
-    """Go through what surrounds a job, in the zygote, before there is any child.
-
-    A child runs each line once, and cold. What Python and the loader work out at
-    first runs (specialised code, caches, symbols) each child would work out anew,
-    on pages that are copied for it.
-    """
-    for _ in range(_REHEARSALS):
-        down, up = os.pipe(), os.pipe()
-        worker, end = WorkerEnd(down[1], up[0]), ChildEnd(down[0], up[1])
-        worker.give(b"rehearsal", b'{"class":"Rehearsal","args":[]}')
-        job = end.wait_for_job()
-        assert job is not None, "it was given a moment ago"
-        _read(*job)
-        with suppress(JobClassError):
-            resolve("Rehearsal", ())
-        process.has_children()
-        end.tell(None)
-        worker.receive()
-        worker.close()
-        for fd in (down[0], up[1]):
-            os.close(fd)
-        _flush()
 
 
 def _reseed() -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from signal import SIGKILL
-from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
@@ -18,7 +18,8 @@ from resqued.handover import ChildEnd, WorkerEnd
 from resqued.process import Pid
 
 
-class Forked(NamedTuple):
+@dataclass(slots=True)
+class Forked:
     """A child that was forked ahead."""
 
     pid: Pid
@@ -31,14 +32,14 @@ class Forked(NamedTuple):
 class Children:
     """The child that stands by, and the making of it.
 
-    `live` is the whole of a child's life, given its ends of the pipes; `private`
-    answers the descriptors that are not for children, `jobs` is how many jobs a
-    child takes before it leaves.
+    `live` is the whole of a child's life, given its ends of the pipes and the
+    descriptors that are not for it, which `private` answers, and ours; `jobs` is how
+    many jobs a child takes before it leaves.
     """
 
     def __init__(
         self,
-        live: Callable[[ChildEnd], int],
+        live: Callable[[ChildEnd, list[int]], int],
         private: Callable[[], list[int]],
         *,
         jobs: int,
@@ -73,7 +74,8 @@ class Children:
             forked.end.close()  # it leaves: there is nothing to hear any more
             return
         self.discard()
-        self._standby = forked._replace(jobs=forked.jobs - 1)
+        forked.jobs -= 1
+        self._standby = forked
 
     def reopen_log(self, path: str, log: FilteringBoundLogger) -> None:
         """Reopen the log; have no child take a job that writes to the old one."""
@@ -104,20 +106,13 @@ class Children:
         end = ChildEnd(*theirs)
         foreign = [*ours, *self._private()]
         try:
-            pid = process.fork_child(lambda: self._become_child(end, foreign))
+            pid = process.fork_child(self._live, end, foreign)
         except OSError:
             _close(ours)
             raise
         finally:
             _close(theirs)
         return Forked(pid, WorkerEnd(*ours), self._jobs, self._log)
-
-    def _become_child(self, end: ChildEnd, foreign: list[int]) -> int:
-        """Runs in the child: close what is not for it, then live."""
-        # By number: closing each by its object would copy the pages of all.
-        for fd in foreign:
-            os.close(fd)
-        return self._live(end)
 
 
 def _close(fds: Iterable[int]) -> None:

@@ -12,7 +12,7 @@ import time
 from structlog.typing import FilteringBoundLogger
 
 from resqued import process
-from resqued.board import Board, Phase, Status, Tally
+from resqued.board import Board, Phase
 from resqued.core import payload, titles
 from resqued.core.payload import Fault, Held
 from resqued.running import Running
@@ -34,25 +34,23 @@ class Display:
         self._generation = generation
         self._log = log
         self._is_verbose = log.is_enabled_for(logging.INFO)
-        self._status = Status()
-        self._tally = Tally()
+        self._phase = Phase.STARTING
+        # When it began.
+        self._since = 0.0
+        # How many runs have ended, and how many of them had failed.
+        self.done = self._failed = 0
         self._last: tuple[Held, Fault | None] | None = None
         board.take_stacks()
-
-    @property
-    def done(self) -> int:
-        """How many runs have ended."""
-        return self._tally.done
 
     def phase(self, phase: Phase, job: Running | None = None) -> None:
         """Show a step that begins now."""
         pid, began = (job.pid, job.began) if job else (0, 0)
-        self._status = Status(phase, pid, time.monotonic(), began)
-        self._board.write(self._status)
+        self._phase, self._since = phase, time.monotonic()
+        self._board.write(phase, pid, self._since, began)
 
     def progress(self) -> None:
         """Show that the loop turns, whatever it waits for."""
-        self.phase(self._status.phase)
+        self.phase(self._phase)
 
     def idle(self, queues: tuple[str, ...], *, is_paused: bool) -> None:
         """Show that there is no job on these queues, or that none is wanted."""
@@ -70,9 +68,10 @@ class Display:
 
     def ended(self, held: Held, fault: Fault | None) -> None:
         """Show how a job ended; a good end is no news to those who want none."""
-        done, failed = self._tally
-        self._tally = Tally(done + 1, failed + (fault is not None))
-        self._board.count(self._tally)
+        self.done += 1
+        if fault is not None:
+            self._failed += 1
+        self._board.count(self.done, self._failed)
         self._last = (held, fault)
         if fault is not None:
             self._log.warning("job_failed", **self._told_of_last())
@@ -90,8 +89,8 @@ class Display:
         about: dict[str, object] = {
             "queue": held.queue,
             "job_class": payload.class_of(held.payload),
-            # The status dates from the start of the job.
-            "duration": round(time.monotonic() - self._status.since, 3),
+            # The phase dates from the start of the job.
+            "duration": round(time.monotonic() - self._since, 3),
         }
         if fault is not None:
             about["exception"] = fault.exception

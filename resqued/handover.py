@@ -12,15 +12,18 @@ import json
 import os
 import struct
 
-from resqued.core.outcome import Told
+from resqued.core.outcome import WENT_WELL, Told
 from resqued.core.payload import DIRTY_EXIT, Fault
 
 _JOB = struct.Struct("!II")
 _OUTCOME = struct.Struct("!I")
 # The job has left processes behind; the child stays for another job.
 _LEFT, _STAYS = 1 << 31, 1 << 30
-# As much as a short job is, and its outcome: one read takes it.
-_CHUNK = 4096
+# A job that went well, left nothing, and is its child's last.
+_FINE = _OUTCOME.pack(0)
+# As much as a short job is, and its outcome: one read takes it. A longer buffer would
+# come from another allocator, on pages that nothing else has copied.
+_CHUNK = 448
 # What a pipe holds: a long outcome comes in such pieces.
 _PIECE = 1 << 16
 # No outcome is longer: the child cuts what it tells.
@@ -82,12 +85,20 @@ class WorkerEnd:
         os.close(self.up)
 
 
+def _encode(fault: Fault | None, *, has_left: bool, stays: bool) -> bytes:
+    head = _LEFT * has_left | _STAYS * stays
+    if fault is None:
+        return _OUTCOME.pack(head)
+    body = json.dumps([fault.exception, fault.error, fault.backtrace]).encode()
+    return _OUTCOME.pack(head | len(body)) + body
+
+
 def _decode(data: bytes) -> Told | None:
     if len(data) < _OUTCOME.size:
         return None
     (head,) = _OUTCOME.unpack_from(data)
     if head == 0:
-        return Told()
+        return WENT_WELL
     length, left, stays = head & ~(_LEFT | _STAYS), bool(head & _LEFT), head & _STAYS
     if _OUTCOME.size + length > len(data) and length <= _LONGEST:
         return None
@@ -135,10 +146,8 @@ class ChildEnd:
         self, fault: Fault | None, *, has_left: bool = False, stays: bool = False
     ) -> None:
         """Say how the job went, what it has left, and whether another may come."""
-        head = _LEFT * has_left | _STAYS * stays
-        message = _OUTCOME.pack(head)
-        if fault is not None:
-            body = json.dumps([fault.exception, fault.error, fault.backtrace]).encode()
-            message = _OUTCOME.pack(head | len(body)) + body
+        message = _FINE
+        if fault is not None or has_left or stays:
+            message = _encode(fault, has_left=has_left, stays=stays)
         while message:
             message = message[os.write(self._up, message) :]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from resqued.client import enqueue, enqueue_to
@@ -148,6 +149,16 @@ def _limits(name: str, timeout: object, memory: object) -> Limits:
         raise JobClassError(
             f"{name}: timeout {timeout!r}, memory {memory!r}: {error}"
         ) from None
+
+
+@contextmanager
+def lent(name: str) -> Iterator[None]:
+    """Have a job of this name that does nothing, for as long as the block lasts."""
+    _declared[name] = Job(lambda: None, queue=None, name=name)
+    try:
+        yield
+    finally:
+        del _declared[name]
 
 
 def _declare(name: str, target: Declared | type) -> None:

@@ -20,27 +20,25 @@ class Outage:
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
         self._backoff = Backoff(first=0.1, cap=2.0)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether the last try failed."""
-        return self._backoff.failures > 0
-
-    @property
-    def ready_at(self) -> float:
-        """When to try again; in the past if Redis is there."""
-        return self._backoff.ready_at
+        # Whether the last try failed; when to try again, in the past if it did not.
+        self.is_on = False
+        self.ready_at = self._backoff.ready_at
 
     def begin(self, error: StoreError, now: float) -> None:
         """A try has failed: wait, the longer the more have failed."""
         if not self.is_on:
             self._log.warning("redis_lost", error=str(error))
-        self._backoff = self._backoff.failed(now, random.random())
+        self._wait(self._backoff.failed(now, random.random()))
 
     def end(self) -> bool:
         """A try has succeeded; answer whether Redis had been away."""
         if not self.is_on:
             return False
         self._log.info("redis_restored")
-        self._backoff = self._backoff.succeeded()
+        self._wait(self._backoff.succeeded())
         return True
+
+    def _wait(self, backoff: Backoff) -> None:
+        self._backoff = backoff
+        self.is_on = backoff.failures > 0
+        self.ready_at = backoff.ready_at

@@ -50,11 +50,18 @@ class _Lines(io.RawIOBase):
 
     def _tell(self, line: bytes) -> None:
         level, message = read_line(line.decode("utf-8", "backslashreplace"))
-        log.say(level, "output", stream=self._stream, message=message, **_about)
+        log.say(level, "output", stream=self._stream, message=message, **_owner.about)
+
+
+class _Owner:
+    """Whose words are printed: the fields that say so."""
+
+    def __init__(self) -> None:
+        self.about: dict[str, object] = {}
 
 
 _streams: list[_Lines] = []
-_about: dict[str, object] = {}
+_owner = _Owner()
 
 
 def install() -> None:
@@ -76,10 +83,9 @@ def is_installed() -> bool:
     return bool(_streams)
 
 
-def belongs_to(**about: object) -> None:
+def belongs_to(about: dict[str, object]) -> None:
     """Say whose words are printed from now on."""
-    _about.clear()
-    _about.update(about)
+    _owner.about = about
 
 
 def finish() -> None:

@@ -1,4 +1,4 @@
-"""The operating system's processes: fork, titles, identity, trees, prctl(2)."""
+"""The operating system's processes: fork, titles, identity, trees."""
 
 from __future__ import annotations
 
@@ -22,16 +22,13 @@ os.environ.setdefault("SPT_NOENV", "1")
 import setproctitle
 
 from resqued import signals
-from resqued.core.outcome import Exit
+from resqued.core.outcome import LEFT_WELL, Exit
 
 Pid = NewType("Pid", int)
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_SIGKILL = int(signal.SIGKILL)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _libc = ctypes.CDLL(None)
-_prctl = _libc.prctl
+_waitpid = _libc.waitpid
 # Not in every C library.
 _tgkill = getattr(_libc, "tgkill", None)
 
@@ -50,8 +47,8 @@ def set_title(title: str) -> None:
     setproctitle.setproctitle(title)
 
 
-def fork_child(main: Callable[[], int]) -> Pid:
-    """Fork; run main in the child, which never returns; answer the child's pid.
+def fork_child(main: Callable[..., int], *args: object) -> Pid:
+    """Fork; call main in the child, which never returns; answer the child's pid.
 
     Signals are held back in whoever has an inbox, and so in the child until main
     calls signals.unblock: one sent at once is neither lost nor delivered to the
@@ -60,7 +57,7 @@ def fork_child(main: Callable[[], int]) -> Pid:
     """
     pid = os.fork()
     if pid == 0:
-        _run_child(main)
+        _run_child(main, args)
     try:
         os.setpgid(pid, pid)
     except OSError:
@@ -68,7 +65,7 @@ def fork_child(main: Callable[[], int]) -> Pid:
     return Pid(pid)
 
 
-def _run_child(main: Callable[[], int]) -> NoReturn:
+def _run_child(main: Callable[..., int], args: tuple[object, ...]) -> NoReturn:
     """Run main and leave without going back through the parent's frames."""
     code = 70
     try:
@@ -76,7 +73,7 @@ def _run_child(main: Callable[[], int]) -> NoReturn:
             os.setpgid(0, 0)
         except OSError:
             pass  # the parent was faster
-        code = main()
+        code = main(*args)
     finally:
         os._exit(code)
 
@@ -113,29 +110,15 @@ def spawn(
     return Pid(pid)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies (PR_SET_PDEATHSIG).
-
-    Exits at once if the parent is dead already: prctl(2) would not tell.
-    """
-    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def become_subreaper() -> None:
-    """Adopt orphaned descendants, so that they can be found and reaped."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
 def has_children() -> bool:
-    """Say whether this process has children that run; the dead ones are reaped."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return False
-    return True
+    """Say whether this process has children that run; the dead ones are reaped.
+
+    Not by os.waitpid, whose exception for who has none is a dozen pages to copy, in
+    every child.
+    """
+    while (pid := _waitpid(-1, None, os.WNOHANG)) > 0:
+        pass
+    return bool(pid == 0)
 
 
 def restrain(nice: int, open_files: int, core_size: int) -> None:
@@ -181,8 +164,13 @@ def reap() -> list[tuple[Pid, Exit]]:
             return ended
         if pid == 0:
             return ended
-        code = os.waitstatus_to_exitcode(status)
-        ended.append((Pid(pid), Exit(code, os.WCOREDUMP(status))))
+        ended.append((Pid(pid), _exit(status)))
+
+
+def _exit(status: int) -> Exit:
+    if status == 0:
+        return LEFT_WELL
+    return Exit(os.waitstatus_to_exitcode(status), os.WCOREDUMP(status))
 
 
 def describe(pid: int, uid: int) -> str:

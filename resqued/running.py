@@ -6,11 +6,11 @@ what that means for the job is decided in core.outcome and core.escalation.
 
 from __future__ import annotations
 
-import math
 import select
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from math import inf
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 from resqued import process
@@ -34,6 +34,8 @@ STACK_TIME = 0.1
 # A process in an uninterruptible wait outlives SIGKILL: when none has died for so
 # long, the job is over for us.
 PATIENCE_AFTER_KILL = 5.0
+# By a name of its own: Python 3.11 goes a long way to the member of a class.
+_ORDER = Cause.ORDER
 # Where this package lies.
 _HOME = process.__file__.removesuffix("process.py")
 
@@ -50,7 +52,7 @@ class Hearing:
 
     def begin(self, job: Running) -> None:
         """Wait for the child's word, and for room while its job did not fit."""
-        job.listen_at = math.inf
+        job.listen_at = inf
         if self._up < 0:
             self._up = job.end.up
             self._poll.register(self._up, select.POLLIN)
@@ -85,14 +87,14 @@ class Running:
         self._board = board
         self._told: Told | None = None
         self._exit: Exit | None = None
-        self._exit_by = math.inf
+        self._exit_by = inf
         self._escalation: Escalation | None = None
-        self._cause = Cause.ORDER
+        self._cause = _ORDER
         self._family: Family | None = None
         self._spared: Callable[[], Collection[int]] = tuple
         # Of the family, since it was sent SIGKILL; and when it is given up.
-        self._fewest = math.inf
-        self._give_up_at = math.inf
+        self._fewest = inf
+        self._give_up_at = inf
 
     def listen(self, now: float, exit_grace: float) -> bool:
         """Take in what the child says; from then on it has exit_grace to leave.
@@ -100,11 +102,10 @@ class Running:
         Answers whether there is more to be heard.
         """
         self._told = self._told or self.end.receive()
-        if self._told is not None and self._exit_by == math.inf and not self.stays:
+        if self._told is not None and self._exit_by == inf and not self.stays():
             self._exit_by = now + exit_grace
         return self._told is None and not self.end.is_closed
 
-    @property
     def stays(self) -> bool:
         """Whether the child is done with its job, and there for another."""
         told = self._told
@@ -145,7 +146,7 @@ class Running:
         """Do what is due."""
         if now >= self._exit_by and self._exit is None:
             # It hangs while it flushes; its job is over, and was told to be.
-            self._exit_by = math.inf
+            self._exit_by = inf
             process.send_group(self.pid, SIGKILL)
         asked = self._escalation
         if asked is not None and (asked.sent is Step.NOTHING or not self._is_gone()):
@@ -195,7 +196,7 @@ class Running:
     def is_over(self, now: float) -> bool:
         """Say whether the child is dead, and all of its family if we ended it."""
         if self._exit is None:
-            return self.stays
+            return self.stays()
         if self._escalation is None:
             return True
         # Nobody has been looked for before the first step.
@@ -211,7 +212,7 @@ class Running:
             if self._exit is not None or self._escalation.sent is Step.KILL:
                 return now + LOOK_AGAIN
             return self._escalation.kill_at
-        return self._exit_by if self._exit is None else math.inf
+        return self._exit_by if self._exit is None else inf
 
     def fault(self, oom_kills: OomKills) -> Fault | None:
         """Return why the job failed, or None; for a job that is over."""

@@ -19,8 +19,9 @@ from typing import NamedTuple
 # struct signalfd_siginfo begins with: number, errno, code, pid, uid.
 _INFO = struct.Struct("=IiiII")
 _INFO_SIZE = 128
-# More than are ever waiting: those of one number count once.
-_ROOM = 32 * _INFO_SIZE
+# Few wait at a time. A longer buffer would come from another allocator, on pages that
+# a worker would have the kernel copy for each job.
+_ROOM = 3 * _INFO_SIZE
 _SIGSET_SIZE = 128
 _signalfd = ctypes.CDLL(None, use_errno=True).signalfd
 
@@ -65,17 +66,20 @@ class SignalInbox:
 
     def drain(self) -> list[Received]:
         """Return the signals received since last time, in order."""
-        try:
-            data = os.read(self._fd, _ROOM)
-        except BlockingIOError:
-            return []
-        found = []
-        for start in range(0, len(data), _INFO_SIZE):
-            signum, _, _, pid, uid = _INFO.unpack_from(data, start)
-            found.append(Received(signum, pid, uid))
+        found: list[Received] = []
+        room = True
+        while room:
+            try:
+                data = os.read(self._fd, _ROOM)
+            except BlockingIOError:
+                break
+            for start in range(0, len(data), _INFO_SIZE):
+                signum, _, _, pid, uid = _INFO.unpack_from(data, start)
+                found.append(Received(signum, pid, uid))
+            room = len(data) == _ROOM
         return found
 
-    def react(self, reaction: Callable[[int], None]) -> None:
+    def react(self, reaction: Callable[[int], None] | None) -> None:
         """In a child right after fork, with signals blocked: react to each at once.
 
         The handlers stay as they are. Setting each anew would cost more than all

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from resqued import control, log, logfile, process, signals
+from resqued import control, log, logfile, prctl, process, signals
 from resqued.config import Config
 from resqued.control import Control, Peer
 from resqued.core import lifecycle, queues, titles
@@ -116,7 +116,7 @@ class Supervisor:
         """
         self._inbox = SignalInbox()
         process.take_room_for_title()
-        process.become_subreaper()
+        prctl.become_subreaper()
         if self._estate is None:
             self._link.ping()
             self._control.open()

@@ -7,41 +7,40 @@ Running; every word to Redis goes through Runs.
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import select
 import signal
 import time
 from contextlib import suppress
+from math import inf
 from typing import NamedTuple
 
-from structlog.typing import FilteringBoundLogger
-
-from resqued import child, log, process
+from resqued import child, process
 from resqued.board import Board, Phase
 from resqued.channel import Channel, ChannelClosed
 from resqued.children import Children
 from resqued.core import payload
 from resqued.core.backoff import Backoff
-from resqued.core.keys import Keys
 from resqued.core.lifecycle import Stop, retirement
 from resqued.core.limits import Cause
 from resqued.core.payload import Fault, Held
 from resqued.core.queues import QueueList
-from resqued.core.registry import Identity
 from resqued.display import Display
 from resqued.errors import StoreError
-from resqued.handover import ChildEnd
+from resqued.ledger import Ledger
 from resqued.memory import OomKills
 from resqued.outage import Outage
 from resqued.running import Hearing, Running
 from resqued.settings import AppSettings
 from resqued.signals import SignalInbox
 from resqued.store.connection import SingleLink
-from resqued.store.runs import Answer, Ending, Found, Runs, Settled
+from resqued.store.runs import Answer, Found
 
+# By names of their own: Python 3.11 goes a long way to the member of a class.
 _SIGCHLD = int(signal.SIGCHLD)
+_NO, _TERMINATE = Stop.NO, Stop.TERMINATE
+_RESERVING, _RUNNING, _SETTLING = Phase.RESERVING, Phase.RUNNING, Phase.SETTLING
 ORDERS: dict[int, str] = {
     signal.SIGQUIT: "quit",
     signal.SIGTERM: "terminate",
@@ -73,66 +72,47 @@ class Worker:
     ) -> None:
         channel, board, link = lines
         self._settings = settings
-        self._queues = queues
         self._channel = channel
         self._board = board
         self._inbox = SignalInbox()
         self._poll = select.poll()
-        self._poll.register(self._inbox.fileno(), select.POLLIN)
-        self._poll.register(channel.fileno(), select.POLLIN)
+        # Of signals, and of orders: the same for good.
+        self._fds = (self._inbox.fileno(), channel.fileno())
+        for fd in self._fds:
+            self._poll.register(fd, select.POLLIN)
         self._hearing = Hearing(self._poll)
-        self._pid = os.getpid()
-        self._runs = self._make_runs(link)
-        self._log = self._make_log()
+        self._sweeps = settings.leftovers == "kill"
+        self._ledger = Ledger(settings, queues, link)
+        self._log = self._ledger.log
         self._display = Display(board, settings.generation, self._log)
-        self._is_registered = False
         self._wants_job = True
-        self._is_unsure = False  # a reply was lost: a job may be ours already
         self._is_paused = is_paused
-        self._stop = Stop.NO
+        self._stop = _NO
         self._is_done = False
         # Redis is away; the system refuses to fork.
         self._redis = Outage(self._log)
         self._scarcity = Backoff(first=0.1, cap=2.0)
-        self._beat_at = 0.0
         self._leave_at = retirement(settings.max_age, time.monotonic(), random.random())
-        self._give_up_at = math.inf
-        self._orphan_at = math.inf
-        self._terms = child.Terms(self._pid, self._runs.worker_id, settings, board)
-        self._reaction = child.Reaction(board)
-        self._children = Children(
-            self._live, self._private_descriptors, jobs=settings.jobs_per_child
-        )
+        self._give_up_at = inf
+        self._orphan_at = inf
+        self._children = self._make_children(board)
         self._oom_kills = OomKills()
         self._running: Running | None = None
-        self._ending: Ending | None = None
         self._is_orphan = False
 
-    def _make_runs(self, link: SingleLink) -> Runs:
-        host = process.host_in_ids(self._settings.hostname)
-        identity = Identity(
-            boot=process.boot_id(),
-            pids=process.pid_namespace(),
-            pid=self._pid,
-            start=process.start_time(self._pid) or 0,
-            interval=self._settings.heartbeat,
-            nonce=os.urandom(8).hex(),
+    def _make_children(self, board: Board) -> Children:
+        worker_id = self._ledger.runs.worker_id
+        terms = child.Terms(os.getpid(), worker_id, self._settings, board)
+        return Children(
+            child.Life(self._inbox, child.Reaction(board), terms),
+            self._private_descriptors,
+            jobs=self._settings.jobs_per_child,
         )
-        return Runs(
-            link,
-            Keys(self._settings.namespace),
-            worker_id=f"{host}:{self._pid}:{self._queues.name}",
-            identity=identity.encode(),
-            queues=self._queues,
-        )
-
-    def _make_log(self) -> FilteringBoundLogger:
-        who = {"worker": self._runs.worker_id, "generation": self._settings.generation}
-        return log.get(role="worker", pid=self._pid, **who)
 
     def run(self) -> int:
         """Work until told to stop; answer the exit status."""
-        self._tell("hello", self._pid, self._runs.worker_id, self._runs.identity)
+        runs = self._ledger.runs
+        self._tell("hello", os.getpid(), runs.worker_id, runs.identity)
         while not self._is_done:
             now = time.monotonic()
             self._advance(now)
@@ -149,7 +129,7 @@ class Worker:
         """Do what is due about the job in hand, and see whether it is over."""
         job = self._running
         if now >= self._orphan_at:
-            self._orphan_at = math.inf
+            self._orphan_at = inf
             self._end_job("its master is gone", now)
         if now >= self._leave_at:
             self._retire_if_due(now)
@@ -161,7 +141,7 @@ class Worker:
         if job.is_over(now):
             self._running = None
             self._hearing.end()
-            if job.stays and self._stop is Stop.NO:
+            if job.stays() and self._stop is _NO:
                 self._children.put_back(job.forked)
             else:
                 job.end.close()
@@ -171,21 +151,11 @@ class Worker:
     def _conclude(self, held: Held, run: int, fault: Fault | None) -> None:
         """Note how a run ended, to be settled."""
         self._display.ended(held, fault)
-        if fault is None:
-            self._ending = Ending(run)
-            return
-        entry = payload.failure(
-            fault,
-            payload=held.payload,
-            worker=self._runs.worker_id,
-            queue=held.queue,
-            now=time.time(),
-        )
-        self._ending = Ending(run, entry)
+        self._ledger.note(held, run, fault)
 
     def _start(self, held: Held, run: int) -> None:
         """Give the job to a child."""
-        if self._stop is Stop.TERMINATE:
+        if self._stop is _TERMINATE:
             fault = Fault(payload.TERM_EXCEPTION, "terminated before it began")
             self._conclude(held, run, fault)
             return
@@ -194,7 +164,7 @@ class Worker:
         except OSError as error:
             # No process to be had. Redis says that the job is ours; ask again.
             self._log.error("fork_failed", error=str(error))
-            self._is_unsure = True
+            self._ledger.is_unsure = True
             self._scarcity = self._scarcity.failed(time.monotonic(), random.random())
             return
         if self._scarcity.failures:
@@ -202,12 +172,12 @@ class Worker:
         self._oom_kills.note()
         self._running = Running(forked, held, run, self._board)
         # First: should this worker be killed, the master ends what the job has begun.
-        self._display.phase(Phase.RUNNING, self._running)
+        self._display.phase(_RUNNING, self._running)
         forked.end.give(held.queue.encode("utf-8", "surrogateescape"), held.payload)
         if forked.end.wants_write:
             self._hearing.begin(self._running)
         self._display.busy(self._running)
-        if self._stop is Stop.NO and forked.jobs == 1:
+        if self._stop is _NO and forked.jobs == 1:
             self._children.fork_ahead()
 
     def _end_job(self, reason: str, now: float, cause: Cause = Cause.ORDER) -> None:
@@ -226,21 +196,16 @@ class Worker:
         """Leave for a fresh worker, after so many jobs or so much time."""
         most = self._settings.max_jobs
         is_due = (most and self._display.done >= most) or now >= self._leave_at
-        if is_due and self._stop is Stop.NO:
+        if is_due and self._stop is _NO:
             self._log.info("worker_retires", jobs=self._display.done)
             self._stop = Stop.QUIT
 
     # Children
 
-    def _live(self, end: ChildEnd) -> int:
-        """Runs in a child, which holds nothing of the worker's any more."""
-        self._inbox.react(self._reaction)
-        return child.run(end, self._reaction, self._terms)
-
     def _private_descriptors(self) -> list[int]:
         """Return what a child must not hold: sockets of this worker, other pipes."""
-        fds = [self._inbox.fileno(), self._channel.fileno()]
-        if (redis := self._runs.link.fileno()) is not None:
+        fds = list(self._fds)
+        if (redis := self._ledger.runs.link.fileno()) is not None:
             fds.append(redis)
         if self._running is not None:
             fds += (self._running.end.down, self._running.end.up)
@@ -249,8 +214,9 @@ class Worker:
     def _reap(self) -> None:
         for pid, how in process.reap():
             if self._running is not None and pid == self._running.pid:
-                sweep = self._settings.leftovers == "kill"
-                self._running.ended(how, sweep=sweep, spared=self._children.standby)
+                self._running.ended(
+                    how, sweep=self._sweeps, spared=self._children.standby
+                )
             else:
                 self._children.lost(pid)
 
@@ -258,89 +224,72 @@ class Worker:
 
     def _talk(self, now: float) -> None:
         """Say to Redis what there is to say, unless it is away."""
-        if now < self._ready_at:
+        if now < self._ready_at():
             return
         try:
             self._say(now)
         except StoreError as error:
             self._lose_redis(error, now)
         else:
-            self._redis.end()
+            if self._redis.is_on:
+                self._redis.end()
 
-    @property
     def _ready_at(self) -> float:
         """When to try what could not be had: Redis, or a process."""
         return max(self._redis.ready_at, self._scarcity.ready_at)
 
     def _say(self, now: float) -> None:
+        ledger = self._ledger
         if self._running is None:
-            if not self._is_registered and not self._register(now):
+            if not ledger.is_registered and not self._register(now):
                 return
-            while self._has_question() and now >= self._ready_at:
-                self._take_in(self._ask())
-            if self._stop is not Stop.NO and self._is_free():
-                self._leave()
-        if now >= self._beat_at and self._is_registered:
-            self._beat_at = now + self._settings.heartbeat * random.uniform(0.9, 1)
-            self._is_registered = self._runs.heartbeat()
+            while self._has_question() and now >= self._ready_at():
+                self._display.phase(_RESERVING if ledger.ending is None else _SETTLING)
+                self._take_in(ledger.ask(takes_job=self._takes_jobs()))
+            if self._stop is not _NO and self._is_free():
+                self._display.phase(Phase.STOPPING)
+                self._is_done = ledger.leave()
+        if now >= ledger.beat_at and ledger.is_registered:
+            ledger.beat(now)
             self._show_progress()
 
     def _register(self, now: float) -> bool:
-        if self._stop is not Stop.NO and self._is_free() and not self._is_unsure:
+        ledger = self._ledger
+        if self._stop is not _NO and self._is_free() and not ledger.is_unsure:
             self._is_done = True
             return False
-        if not self._runs.register():
+        if not ledger.register(now):
             self._tell("taken")
             self._is_done = True
             return False
-        self._is_registered = True
-        self._beat_at = now + self._settings.heartbeat
         self._tell("ready")
         if self._is_paused:
             self._become_idle(is_paused=True)
         return True
 
     def _has_question(self) -> bool:
-        is_curious = self._is_unsure or (self._wants_job and self._takes_jobs())
-        return (
-            self._is_registered
-            and self._running is None
-            and (self._ending is not None or is_curious)
-        )
+        ledger = self._ledger
+        if not ledger.is_registered or self._running is not None:
+            return False
+        is_curious = ledger.is_unsure or (self._wants_job and self._takes_jobs())
+        return ledger.ending is not None or is_curious
 
     def _takes_jobs(self) -> bool:
-        return self._stop is Stop.NO and not self._is_paused
+        return self._stop is _NO and not self._is_paused
 
     def _is_free(self) -> bool:
-        return self._running is None and self._ending is None
-
-    def _ask(self) -> Answer:
-        """Settle what has ended and take the next job: one round trip."""
-        self._display.phase(Phase.RESERVING if self._ending is None else Phase.SETTLING)
-        ending = self._ending
-        if not self._takes_jobs():
-            answer = self._runs.settle(ending)
-        else:
-            self._is_unsure = True
-            answer = self._runs.reserve(ending)
-        self._is_unsure = False
-        if ending is not None:
-            self._ending = None
-            if answer.settled is Settled.NOT_MINE:
-                # Somebody judged this worker dead and recorded the run as failed.
-                self._log.warning("run_settled_elsewhere", run=ending.run)
-        return answer
+        return self._running is None and self._ledger.ending is None
 
     def _take_in(self, answer: Answer) -> None:
         if answer.held is not None:
             self._start(answer.held, answer.run)
         elif answer.found is Found.UNREGISTERED:
-            self._is_registered = False
+            self._ledger.is_registered = False
             self._wants_job = True
         elif answer.found is not Found.SETTLED:
             self._become_idle(is_paused=answer.found is Found.PAUSED)
-        elif self._is_paused and self._stop is Stop.NO:
-            self._display.idle(self._runs.queues, is_paused=True)
+        elif self._is_paused and self._stop is _NO:
+            self._display.idle(self._ledger.runs.queues, is_paused=True)
 
     def _become_idle(self, *, is_paused: bool) -> None:
         self._wants_job = False
@@ -349,19 +298,12 @@ class Worker:
             self._stop = max(self._stop, Stop.QUIT)
             self._tell("done")
             return
-        self._display.idle(self._runs.queues, is_paused=is_paused)
+        self._display.idle(self._ledger.runs.queues, is_paused=is_paused)
         self._children.fork_ahead()
         self._tell("idle", is_paused)
 
-    def _leave(self) -> None:
-        self._display.phase(Phase.STOPPING)
-        if self._runs.unregister() or not self._runs.heartbeat():
-            self._is_done = True
-        else:
-            self._is_unsure = True  # it holds a job that we do not know of
-
     def _lose_redis(self, error: StoreError, now: float) -> None:
-        self._runs.link.close()
+        self._ledger.runs.link.close()
         self._redis.begin(error, now)
         self._show_progress()
         # Told to quit, a worker waits as long as it takes to settle its job.
@@ -372,42 +314,49 @@ class Worker:
 
     def _give_up(self) -> None:
         """Leave without Redis: whoever prunes next finds the job in our name."""
-        if self._ending is not None:
-            self._display.unsettled(self._ending.run)
+        if (ending := self._ledger.ending) is not None:
+            self._display.unsettled(ending.run)
         self._is_done = True
 
     # Waiting
 
     def _wait(self, now: float) -> None:
         """The one wait point: signals, orders, the child, the next deadline."""
-        ready = {fd for fd, _ in self._poll.poll(self._timeout(now))}
-        orders, signals = self._channel.fileno(), self._inbox.fileno()
+        signals, orders = self._fds
+        has_signals = has_orders = has_words = False
+        for fd, _ in self._poll.poll(self._timeout(now)):
+            if fd == signals:
+                has_signals = True
+            elif fd == orders:
+                has_orders = True
+            else:
+                has_words = True
         # Why a job was to end comes before that it has ended.
-        if orders in ready:
+        if has_orders:
             self._take_orders()
-        if signals in ready:
+        if has_signals:
             self._take_signals()
-        if self._running is not None and ready - {orders, signals}:
+        if has_words and self._running is not None:
             self._listen(self._running)
-        if self._give_up_at < math.inf and time.monotonic() >= self._give_up_at:
+        if self._give_up_at < inf and time.monotonic() >= self._give_up_at:
             self._give_up()
 
     def _timeout(self, now: float) -> float | None:
         """Return the milliseconds until something is due."""
         due = min(self._orphan_at, self._give_up_at)
-        if self._stop is Stop.NO:
+        if self._stop is _NO:
             due = min(due, self._leave_at)
-        if self._is_registered:
-            due = min(due, max(self._beat_at, self._ready_at))
+        if self._ledger.is_registered:
+            due = min(due, max(self._ledger.beat_at, self._ready_at()))
         if self._running is not None:
             due = min(due, self._running.deadline(now), self._running.listen_at)
         elif self._has_words():
-            due = min(due, max(now, self._ready_at))
-        return max(0.0, due - now) * 1000 + 0.5 if due < math.inf else None
+            due = min(due, max(now, self._ready_at()))
+        return max(0.0, due - now) * 1000 + 0.5 if due < inf else None
 
     def _has_words(self) -> bool:
         """Say whether there is something to tell Redis, or to ask, with no job."""
-        is_due = not self._is_registered or self._stop is not Stop.NO
+        is_due = not self._ledger.is_registered or self._stop is not _NO
         return is_due or self._has_question()
 
     def _listen(self, job: Running) -> None:
@@ -474,7 +423,7 @@ class Worker:
             case "pause":
                 self._is_paused = True
                 if self._is_free():
-                    self._display.idle(self._runs.queues, is_paused=True)
+                    self._display.idle(self._ledger.runs.queues, is_paused=True)
             case "resume":
                 self._is_paused = False
                 self._wants_job = True

@@ -18,14 +18,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from resqued import child, client, log, logfile, memory, output, process, signals
+from resqued import (
+    client,
+    log,
+    logfile,
+    memory,
+    output,
+    prctl,
+    process,
+    rehearsal,
+    signals,
+)
 from resqued.board import Board
 from resqued.channel import Channel, ChannelClosed
 from resqued.core import queues, titles
 from resqued.core.limits import Limits
 from resqued.errors import ConfigError, ExitCode
 from resqued.job import least_memory
-from resqued.settings import AppSettings
+from resqued.settings import BIND_NOW, AppSettings
 from resqued.signals import SignalInbox
 from resqued.store.connection import SingleLink
 from resqued.worker import Lines, Worker
@@ -79,7 +89,7 @@ class Zygote:
     def _spawn(self, wanted: dict[str, Any], fds: list[int]) -> None:
         """Fork a process that forks a worker and leaves."""
         try:
-            process.fork_child(lambda: self._fork_again(wanted, fds))
+            process.fork_child(self._fork_again, wanted, fds)
         except OSError as error:
             # The worker's channel closes with these: the master sees a worker
             # that died before it said hello, and backs off.
@@ -91,14 +101,14 @@ class Zygote:
 
     def _fork_again(self, wanted: dict[str, Any], fds: list[int]) -> int:
         """Runs in the one in between: its death makes the worker the master's."""
-        process.fork_child(lambda: self._become_worker(wanted, fds))
+        process.fork_child(self._become_worker, wanted, fds)
         return 0
 
     def _become_worker(self, wanted: dict[str, Any], fds: list[int]) -> int:
         """Runs in the worker, with signals blocked."""
         self._inbox.close()
         self._channel.close()
-        process.become_subreaper()
+        prctl.become_subreaper()
         process.set_title(titles.starting())
         try:
             rules = self._settings.rules.narrowed(Limits(*wanted["limits"]))
@@ -153,7 +163,7 @@ def _why(module: str, error: BaseException) -> str:
     return f"cannot import {module}: {kind}{place}: {error}"
 
 
-def freeze() -> None:
+def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
     """Make the heap cheap to fork: what is there stays out of the collector's way.
 
     A collection would write to every object, and so copy every page.
@@ -162,7 +172,9 @@ def freeze() -> None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     output.finish()
-    child.rehearse()
+    # At level debug each job has a line.
+    if not log.is_debugging():
+        rehearsal.rehearse(settings, inbox, title)
     gc.collect()
     gc.freeze()
     memory.collapse()
@@ -175,6 +187,9 @@ def main(fd: int) -> int:
     inbox = SignalInbox()
     channel = Channel.inherited(fd)
     process.give_up_protection()
+    variable, ours = BIND_NOW
+    if os.environ.get(variable) == ours:
+        del os.environ[variable]
     select.select([channel.fileno()], [], [])
     try:
         received = channel.receive()
@@ -183,9 +198,8 @@ def main(fd: int) -> int:
     assert received is not None, "the socket said that there is a message"
     _, values, log_values = received[0]
     settings = AppSettings.from_dict(values)
-    process.set_title(
-        titles.zygote(generation=settings.generation, modules=settings.modules)
-    )
+    title = titles.zygote(generation=settings.generation, modules=settings.modules)
+    process.set_title(title)
     # Jobs that enqueue jobs use the same Redis, unless the application says else.
     client.configure(settings.url, namespace=settings.namespace)
     # What the application starts meanwhile must not inherit them held back.
@@ -193,7 +207,7 @@ def main(fd: int) -> int:
     try:
         log.configure(**log_values)
         output.install()
-        output.belongs_to(role="zygote", generation=settings.generation)
+        output.belongs_to({"role": "zygote", "generation": settings.generation})
         enter(settings.directory)
         load(settings.modules)
     except (ApplicationError, ConfigError) as error:
@@ -204,7 +218,7 @@ def main(fd: int) -> int:
     # Made before the first fork, which spares each worker the memory of the making;
     # each opens a connection of its own with it.
     link = SingleLink(settings.url, timeout=settings.redis_timeout)
-    freeze()
+    freeze(settings, inbox, title)
     return Zygote(settings, channel, inbox, link).run()
 
 

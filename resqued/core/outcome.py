@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from resqued.core.limits import Cause
@@ -24,7 +24,8 @@ _NAMES = {
 }
 
 
-class Exit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Exit:
     """How a process ended: its status, or the negative number of a signal."""
 
     code: int
@@ -47,7 +48,8 @@ def _signal_name(number: int) -> str:
         return ""
 
 
-class Told(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Told:
     """What the child said before it ended: a fault, or that all went well.
 
     `has_left`: processes that the job started still run; `stays`: the child does
@@ -57,6 +59,11 @@ class Told(NamedTuple):
     fault: Fault | None = None
     has_left: bool = False
     stays: bool = False
+
+
+# What most children do and say.
+LEFT_WELL = Exit(0)
+WENT_WELL = Told()
 
 
 class Reason(NamedTuple):

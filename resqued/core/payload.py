@@ -54,7 +54,8 @@ class Payload(NamedTuple):
     limits: Limits = UNLIMITED
 
 
-class Held(NamedTuple):
+@dataclass(slots=True)
+class Held:
     """What a worker record says: the queue, the time, the payload's bytes."""
 
     queue: str

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from resqued import process
+from resqued import prctl
 from resqued.demo import NAMESPACE, DemoError
 from resqued.demo.workspace import Workspace
 
@@ -58,7 +58,7 @@ class Master:
                 start_new_session=True,
                 # Not even SIGKILL to the demo leaves it running; its workers
                 # leave by themselves then. No thread runs here to fork with.
-                preexec_fn=lambda: process.die_with_parent(me),  # noqa: PLW1509
+                preexec_fn=lambda: prctl.die_with_parent(me),  # noqa: PLW1509
             )
 
     def must_run(self) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import psutil
 
-from resqued import process
+from resqued import prctl
 
 _TICK = 0.02
 
@@ -22,7 +22,7 @@ class Offspring:
     """All descendants from now on, but those of children that exist already."""
 
     def __init__(self) -> None:
-        process.become_subreaper()
+        prctl.become_subreaper()
         self._spared = set(psutil.Process().children())
 
     def living(self) -> list[psutil.Process]:

@@ -226,14 +226,27 @@ class SingleLink(Link):
         return self._connection.read_response()
 
     def call_packed(self, command: bytes) -> Any:
-        """Send one command, in the form that it has on the wire."""
+        """Send one command, in the form that it has on the wire.
+
+        The way of every job: no further than the socket and the parser. What the
+        connection does around them, such as looking at its health, is not for here,
+        and would be pages to copy after each fork.
+        """
+        connection = self._connection
         try:
-            self._connection.send_packed_command((command,))
-            return self._connection.read_response()
+            if connection._sock is None:
+                connection.connect()
+            connection._sock.sendall(command)
+            reply = connection._parser.read_response()
         except FAULTS as error:
+            # Half of a command or of a reply may be on its way.
+            self.close()
             if self._must_step_down(error):
                 return self.call_packed(command)
             raise translate(error, self.url) from error
+        if isinstance(reply, redis.ResponseError):
+            raise translate(reply, self.url) from reply
+        return reply
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send and read them all, whatever they are; then raise the first error."""

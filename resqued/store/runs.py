@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 from resqued.core import payload
 from resqued.core.jsontext import quote
@@ -43,9 +43,12 @@ class Settled(Enum):
 
 
 _SETTLED = {settled.value: settled for settled in Settled}
+# By a name of its own: Python 3.11 goes a long way to the member of a class.
+_JOB = Found.JOB
 
 
-class Answer(NamedTuple):
+@dataclass(slots=True)
+class Answer:
     """A reply of the server: what was settled, and what was found."""
 
     settled: Settled
@@ -54,7 +57,8 @@ class Answer(NamedTuple):
     run: int = 0
 
 
-class Ending(NamedTuple):
+@dataclass(slots=True)
+class Ending:
     """A run to settle: its number, and its failure entry unless it succeeded."""
 
     run: int
@@ -177,9 +181,9 @@ class Runs:
         settled, state = _SETTLED[reply[0]], reply[1]
         if state == b"job":
             held = payload.Held(self._names[reply[4] - 1], run_at, reply[2])
-            return Answer(settled, Found.JOB, held, reply[3])
+            return Answer(settled, _JOB, held, reply[3])
         if state == b"held":
-            return Answer(settled, Found.JOB, payload.decode_held(reply[2]), reply[3])
+            return Answer(settled, _JOB, payload.decode_held(reply[2]), reply[3])
         if state == b"stale":
             self._expand([name.decode("utf-8", "surrogateescape") for name in reply[2]])
             return None

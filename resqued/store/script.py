@@ -64,15 +64,13 @@ class Script:
     ) -> Prepared:
         """Return the call of which only `room` arguments, in the middle, change."""
         words = ["EVALSHA", self._digest, str(len(keys)), *keys, *first]
-        count = len(words) + room + len(last)
-        return Prepared(
-            self,
-            keys,
-            first,
-            last,
-            b"*%d\r\n%b" % (count, b"".join(map(_bulk, words))),
-            b"".join(map(_bulk, last)),
+        head = b"*%d\r\n%b" % (
+            len(words) + room + len(last),
+            b"".join(map(_bulk, words)),
         )
+        tail = b"".join(map(_bulk, last))
+        form = _escaped(head) + b"$%d\r\n%b\r\n" * room + _escaped(tail)
+        return Prepared(self, keys, first, last, form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +84,22 @@ class Prepared:
     keys: Sequence[str]
     first: Sequence[str | bytes]
     last: Sequence[str | bytes]
-    head: bytes
-    tail: bytes
+    # All of it, with a place for the length and the bytes of each argument.
+    form: bytes
 
     def __call__(self, link: SingleLink, *args: bytes) -> Any:
         """Run the script with args in their place."""
-        packed = self.head
+        words: list[bytes | int] = []
         for arg in args:
-            packed += b"$%d\r\n%b\r\n" % (len(arg), arg)
+            words += (len(arg), arg)
         try:
-            return link.call_packed(packed + self.tail)
+            return link.call_packed(self.form % tuple(words))
         except ScriptUnknownError:
             return self.script(link, self.keys, (*self.first, *args, *self.last))
+
+
+def _escaped(form: bytes) -> bytes:
+    return form.replace(b"%", b"%%")
 
 
 def _bulk(word: str | bytes) -> bytes:

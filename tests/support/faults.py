@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from resqued.handover import WorkerEnd
+from resqued.ledger import Ledger
+from resqued.rehearsal import NAME
 from resqued.running import Running
 from resqued.worker import Worker
 
@@ -29,7 +31,7 @@ POINTS = (
 
 def strike(payload: bytes) -> None:
     """Kill this worker with SIGKILL, if this job has not been struck before."""
-    if b'"Rehearsal"' in payload:
+    if NAME.encode() in payload:
         return  # no job: the zygote goes through the steps of one
     struck = Path(os.environ["FAULT_FOLDER"], payload.hex())
     try:
@@ -73,12 +75,12 @@ def has_result(running: Running, *_: Any) -> None:
         strike(running.held.payload)
 
 
-def settles(worker: Worker) -> None:
-    if worker._ending is not None:
+def settles(ledger: Ledger) -> None:
+    if ledger.ending is not None:
         strike(held["payload"])
 
 
-def settled(worker: Worker, answer: Any) -> None:
+def settled(_ledger: Ledger, answer: Any) -> None:
     if "payload" in held and answer.settled.value == 1:
         strike(held["payload"])
 
@@ -105,9 +107,9 @@ match os.environ.get("FAULT_POINT"):
         wrap(Running, "listen", None, has_result)
         wrap(Running, "ended", None, has_result)
     case "before-settling":
-        wrap(Worker, "_ask", settles, None)
+        wrap(Ledger, "ask", settles, None)
     case "after-settling":
-        wrap(Worker, "_ask", None, settled)
+        wrap(Ledger, "ask", None, settled)
     case None:
         pass  # imported by the tests themselves, for POINTS
     case point:

@@ -362,7 +362,7 @@ def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
     )
 
     def is_stuck(phase: Phase, seconds: float, timeout: float = 3.0) -> bool:
-        board.write(Status(phase, 0, 200.0))
+        board.write(*Status(phase, 0, 200.0))
         return worker.is_stuck(200.0 + seconds, heartbeat=60.0, redis_timeout=timeout)
 
     for phase in (Phase.STARTING, Phase.RESERVING, Phase.SETTLING, Phase.STOPPING):

@@ -52,7 +52,7 @@ def test_a_board_begins_with_a_worker_that_starts(board):
 @pytest.mark.parametrize("phase", Phase)
 def test_a_master_reads_what_its_worker_has_written(board, phase):
     status = Status(phase, 4_194_304, 12_345.678, 1 << 40)
-    run_in_child(lambda: board.write(status))
+    run_in_child(lambda: board.write(*status))
     assert board.read() == status
     assert board.read().phase is phase
 
@@ -60,7 +60,7 @@ def test_a_master_reads_what_its_worker_has_written(board, phase):
 def test_only_the_last_status_is_there(board):
     def work() -> None:
         for number in range(1000):
-            board.write(Status(Phase(number % 6), number, float(number), number))
+            board.write(*Status(Phase(number % 6), number, float(number), number))
 
     run_in_child(work)
     assert board.read() == Status(Phase(999 % 6), 999, 999.0, 999)
@@ -68,14 +68,14 @@ def test_only_the_last_status_is_there(board):
 
 def test_a_descriptor_that_was_handed_over_is_the_same_board(board):
     theirs = Board(os.dup(board.fd))
-    run_in_child(lambda: theirs.write(Status(Phase.RUNNING, 5, 1.5, 9)))
+    run_in_child(lambda: theirs.write(*Status(Phase.RUNNING, 5, 1.5, 9)))
     theirs.close()
     assert board.read() == Status(Phase.RUNNING, 5, 1.5, 9)
 
 
 def test_the_status_of_a_worker_outlives_it(board):
     def work() -> None:
-        board.write(Status(Phase.RUNNING, 77, 2.5, 3))
+        board.write(*Status(Phase.RUNNING, 77, 2.5, 3))
         os.kill(os.getpid(), signal.SIGKILL)
 
     with forked(work) as pid:
@@ -84,11 +84,11 @@ def test_the_status_of_a_worker_outlives_it(board):
 
 
 def test_half_a_status_of_a_worker_that_was_killed_is_read_at_last(board):
-    board.write(Status(Phase.RUNNING, 77, 2.5, 3))
+    board.write(*Status(Phase.RUNNING, 77, 2.5, 3))
     # It came no further than to write beside the last one.
     os.pwrite(board.fd, b"\xff" * 24, 8)
     assert board.read() == Status(Phase.RUNNING, 77, 2.5, 3)
-    board.write(Status(Phase.WAITING))
+    board.write(*Status(Phase.WAITING))
     assert board.read() == Status(Phase.WAITING)
 
 
@@ -99,7 +99,7 @@ def test_no_status_is_a_mixture_of_two_nor_older_than_the_last(board):
         while True:
             number += 1
             board.write(
-                Status(Phase(number % 6), number % 2**32, float(number), number)
+                *Status(Phase(number % 6), number % 2**32, float(number), number)
             )
 
     with forked(work):
@@ -113,7 +113,7 @@ def test_no_status_is_a_mixture_of_two_nor_older_than_the_last(board):
 
 
 def test_runs_are_counted(board):
-    run_in_child(lambda: [board.count(Tally(n, n // 3)) for n in range(1, 11)])
+    run_in_child(lambda: [board.count(*Tally(n, n // 3)) for n in range(1, 11)])
     assert board.counted() == Tally(done=10, failed=3)
 
 
@@ -187,8 +187,8 @@ def test_what_is_told_of_one_thing_leaves_the_others_alone(board):
     status = Status(Phase.RUNNING, 2**32 - 1, -1.0, 2**63 - 1)
     tally, limits = Tally(2**64 - 1, 2**64 - 1), Limits(1e308, 2**63 - 1)
     tellings = [
-        lambda: board.write(status),
-        lambda: board.count(tally),
+        lambda: board.write(*status),
+        lambda: board.count(*tally),
         lambda: board.limit(4_194_304, limits),
         lambda: board.give_cause(Cause.MEMORY),
         board.clear_stack,
@@ -264,7 +264,7 @@ def stack_in(
 
 @pytest.mark.parametrize("job", [wait_for_ever, keep_the_interpreter_to_itself])
 def test_a_process_writes_its_stack_whatever_it_does(board, job):
-    board.write(Status(Phase.RUNNING, 5, 1.5, 9))
+    board.write(*Status(Phase.RUNNING, 5, 1.5, 9))
     with worker(board, job) as pid:
         stack = stack_in(board, pid, job)
     assert "most recent call first" in stack[0]
@@ -286,7 +286,7 @@ def test_all_threads_of_a_job_are_in_the_stack(board):
 def test_a_child_writes_where_its_worker_would(board):
     def fork_and_wait() -> None:
         with forked(wait_for_ever) as child:
-            board.write(Status(Phase.RUNNING, child))
+            board.write(*Status(Phase.RUNNING, child))
             wait_for_ever()
 
     with worker(board, fork_and_wait):
@@ -316,7 +316,7 @@ def test_stacks_that_were_not_cleared_stand_one_behind_the_other(board):
 
 
 def test_a_stack_that_nobody_asked_for_leaves_the_page_alone(board):
-    board.write(Status(Phase.RUNNING, 5, 1.5, 9))
+    board.write(*Status(Phase.RUNNING, 5, 1.5, 9))
     with worker(board, wait_for_ever) as pid:
         os.kill(pid, STACK)
         # Wherever it goes to.
@@ -344,7 +344,7 @@ def test_names_in_no_encoding_do_not_spoil_a_stack(board):
 
 def test_a_board_is_given_up_by_one_process_and_goes_on_in_another(board):
     run_in_child(board.close)
-    board.write(Status(Phase.WAITING, since=2.0))
+    board.write(*Status(Phase.WAITING, since=2.0))
     assert board.read() == Status(Phase.WAITING, since=2.0)
 
 

@@ -24,12 +24,13 @@ LAYERS = (
     ("cli",),
     ("demo", "importing"),
     ("supervisor", "zygote"),
+    ("rehearsal",),
     ("orders", "takeover", "standing", "worker"),
     ("pool", "display"),
     ("rollout",),
     ("succession",),
     ("generation", "lookout", "undertaker", "warden"),
-    ("slot", "running", "child"),
+    ("slot", "running", "child", "ledger"),
     ("children", "asking", "service", ""),
     ("job", "handover", "family", "config", "embedded", "usage", "control"),
     ("pruning", "daemonize"),
@@ -38,7 +39,7 @@ LAYERS = (
     ("log",),
     ("store", "board", "channel", "journal", "memory", "settings"),
     ("logfile", "pidfile", "privileges"),
-    ("signals",),
+    ("signals", "prctl"),
     ("core",),
     ("errors",),
 )
@@ -84,7 +85,6 @@ OUTSIDE = {
         "takeover",
         "undertaker",
         "warden",
-        "worker",
         "log",
     },
     "cysystemd": {"journal"},
@@ -112,11 +112,10 @@ NOT_IN_A_WORKER = {"rich", "psutil", "click"}
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40
 # May shrink, and then leave this list, but not grow.
-LONG_FILES = {"worker": 490}
+LONG_FILES = {"worker": 439}
 LONG_FUNCTIONS = {
     ("embedded", "start"): 45,
     ("store.registry", "bury"): 45,
-    ("worker", "__init__"): 47,
 }
 
 
