@@ -21,6 +21,7 @@ from resqued.signals import STACK
 
 # A number stands in front of each pair of records: that of the last one written.
 _NUMBER = struct.Struct("=Q")
+_NUMBER_SIZE = _NUMBER.size
 _STATUS = struct.Struct("=IIdq")
 _LIMITS = struct.Struct("=qdqd")
 _TALLY = struct.Struct("=QQ")
@@ -136,7 +137,7 @@ class Board:
 
         Who is killed, or waits, in the middle of it leaves the last one whole.
         """
-        first = place + _NUMBER.size
+        first = place + _NUMBER_SIZE
         turn = _NUMBER.unpack(self._page[place:first])[0] + 1
         begin = first + turn % 2 * record.size
         # Slices are copied as they are; pack_into would write zeroes before.
@@ -145,7 +146,7 @@ class Board:
 
     def _unpack(self, record: struct.Struct, place: int) -> tuple[Any, ...]:
         """Read the record that counts, unless it ceases to while it is read."""
-        first = place + _NUMBER.size
+        first = place + _NUMBER_SIZE
         for _ in range(_READ_TRIES):
             number = self._page[place:first]
             begin = first + _NUMBER.unpack(number)[0] % 2 * record.size

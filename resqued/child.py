@@ -103,6 +103,27 @@ class Terms:
     worker: str
     settings: AppSettings
     board: Board
+    # Found out once for all jobs: what has become of what they leave is looked at;
+    # they have less than their worker; what they are given is logged.
+    sweeps: bool
+    is_restrained: bool
+    is_debugging: bool
+    # Random numbers that a fork would repeat; Python sees to its own module.
+    has_numpy: bool
+
+    @classmethod
+    def of(cls, parent: int, worker: str, settings: AppSettings, board: Board) -> Terms:
+        """Return the terms that settings and application mean for a worker."""
+        return cls(
+            parent,
+            worker,
+            settings,
+            board,
+            sweeps=settings.leftovers == "kill",
+            is_restrained=settings.is_restrained,
+            is_debugging=log.is_debugging(),
+            has_numpy="numpy" in sys.modules,
+        )
 
 
 class Life:
@@ -131,15 +152,17 @@ class Life:
 
 
 def _settle_in(terms: Terms) -> None:
-    settings = terms.settings
     prctl.die_with_parent(terms.parent)
     process.set_title(titles.STANDBY)
-    if settings.leftovers == "kill":
+    if terms.sweeps:
         # Whatever the job starts stays below this process, so that it can see
         # cheaply whether anything is left.
         prctl.become_subreaper()
-    if settings.is_restrained:
+    if terms.is_restrained:
+        settings = terms.settings
         process.restrain(settings.nice, settings.open_files, settings.core_size)
+    if terms.has_numpy:
+        sys.modules["numpy"].random.seed()
 
 
 def _serve(end: ChildEnd, reaction: Reaction, terms: Terms) -> int:
@@ -175,7 +198,7 @@ def _perform(
         # The job forked, and this is the process that it forked: the outcome is
         # not this one's to tell.
         os._exit(0)
-    has_left = terms.settings.leftovers == "kill" and process.has_children()
+    has_left = terms.sweeps and process.has_children()
     stays = may_stay and not has_left and not reaction.was_told
     if stays and _has_grown(before, terms.board):
         # What one job keeps must not count for the next.
@@ -205,8 +228,7 @@ def _attempt(
         job, name, title = _read(queue, raw)
         process.set_title(title)
         if output.is_installed():
-            output.belongs_to(_about(name, job.class_name, terms))
-        _reseed()
+            output.belongs_to(_about, name, job.class_name, terms)
         target, declared = resolve(job.class_name, terms.settings.modules)
         limits = terms.settings.rules.of(
             name, job.class_name, declared=declared, asked=job.limits
@@ -214,7 +236,7 @@ def _attempt(
         # Earlier jobs, if this child has had any.
         used = sum(os.times()[:4]) if terms.settings.jobs_per_child > 1 else 0.0
         terms.board.limit(os.getpid(), limits, used)
-        if log.is_debugging():
+        if terms.is_debugging:
             _tell_arguments(target, job, name, terms)
         reaction.stage = "performing"
         target(*job.args)
@@ -254,13 +276,6 @@ def _tell_arguments(
     shown = arguments(parameters(target), job.args, terms.settings.redact)
     about = _about(queue, job.class_name, terms)
     log.get(**about).debug("job_begins", args=shown)
-
-
-def _reseed() -> None:
-    """Give the child random numbers of its own; Python sees to its own module."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
 
 
 def _describe(error: BaseException) -> Fault:

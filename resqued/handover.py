@@ -17,6 +17,7 @@ from resqued.core.payload import DIRTY_EXIT, Fault
 
 _JOB = struct.Struct("!II")
 _OUTCOME = struct.Struct("!I")
+_JOB_SIZE, _OUTCOME_SIZE = _JOB.size, _OUTCOME.size
 # The job has left processes behind; the child stays for another job.
 _LEFT, _STAYS = 1 << 31, 1 << 30
 # A job that went well, left nothing, and is its child's last.
@@ -49,10 +50,11 @@ class WorkerEnd:
         """Say whether part of the job is still to be sent."""
         return bool(self._out)
 
-    def give(self, queue: bytes, payload: bytes) -> None:
-        """Hand the job over; what does not fit at once goes with pump."""
+    def give(self, queue: bytes, payload: bytes) -> bool:
+        """Hand the job over; answer whether all of it fitted: the rest is for pump."""
         self._out = _JOB.pack(len(queue), len(payload)) + queue + payload
         self.pump()
+        return not self._out
 
     def pump(self) -> None:
         """Send what is left, as far as the child has read."""
@@ -94,17 +96,17 @@ def _encode(fault: Fault | None, *, has_left: bool, stays: bool) -> bytes:
 
 
 def _decode(data: bytes) -> Told | None:
-    if len(data) < _OUTCOME.size:
+    if len(data) < _OUTCOME_SIZE:
         return None
     (head,) = _OUTCOME.unpack_from(data)
     if head == 0:
         return WENT_WELL
     length, left, stays = head & ~(_LEFT | _STAYS), bool(head & _LEFT), head & _STAYS
-    if _OUTCOME.size + length > len(data) and length <= _LONGEST:
+    if _OUTCOME_SIZE + length > len(data) and length <= _LONGEST:
         return None
     if length == 0:
         return Told(None, left, bool(stays))
-    fault = _read_fault(data[_OUTCOME.size : _OUTCOME.size + length])
+    fault = _read_fault(data[_OUTCOME_SIZE : _OUTCOME_SIZE + length])
     return Told(_RUBBISH) if fault is None else Told(fault, left, bool(stays))
 
 
@@ -130,17 +132,17 @@ class ChildEnd:
     def wait_for_job(self) -> tuple[bytes, bytes] | None:
         """Block until there is a job: queue and payload; None if none will come."""
         data = b""
-        length = _JOB.size
+        length = _JOB_SIZE
         while len(data) < length:
             chunk = os.read(self._down, max(_CHUNK, length - len(data)))
             if not chunk:
                 return None
             data += chunk
-            if len(data) >= _JOB.size:
+            if len(data) >= _JOB_SIZE:
                 queue, payload = _JOB.unpack_from(data)
-                length = _JOB.size + queue + payload
-        start = _JOB.size + queue
-        return data[_JOB.size : start], data[start:]
+                length = _JOB_SIZE + queue + payload
+        start = _JOB_SIZE + queue
+        return data[_JOB_SIZE:start], data[start:]
 
     def tell(
         self, fault: Fault | None, *, has_left: bool = False, stays: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from resqued import log
@@ -50,14 +51,19 @@ class _Lines(io.RawIOBase):
 
     def _tell(self, line: bytes) -> None:
         level, message = read_line(line.decode("utf-8", "backslashreplace"))
-        log.say(level, "output", stream=self._stream, message=message, **_owner.about)
+        about = _owner.describe(*_owner.facts)
+        log.say(level, "output", stream=self._stream, message=message, **about)
 
 
 class _Owner:
-    """Whose words are printed: the fields that say so."""
+    """Whose words are printed: what makes the fields that say so, once there are any.
+
+    Most jobs print nothing.
+    """
 
     def __init__(self) -> None:
-        self.about: dict[str, object] = {}
+        self.describe: Callable[..., dict[str, object]] = dict
+        self.facts: tuple[object, ...] = ()
 
 
 _streams: list[_Lines] = []
@@ -83,9 +89,10 @@ def is_installed() -> bool:
     return bool(_streams)
 
 
-def belongs_to(about: dict[str, object]) -> None:
-    """Say whose words are printed from now on."""
-    _owner.about = about
+def belongs_to(describe: Callable[..., dict[str, object]], *facts: object) -> None:
+    """Say whose words are printed from now on; describe makes fields of the facts."""
+    _owner.describe = describe
+    _owner.facts = facts
 
 
 def finish() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from resqued import child, output, prctl, process, signals
+from resqued import child, prctl, process, signals
 from resqued.board import Board
 from resqued.handover import ChildEnd, WorkerEnd
 from resqued.job import lent
@@ -33,7 +33,7 @@ def rehearse(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
     # A signal that comes meanwhile is for a child as little as it is for the zygote.
     reaction.stage = "over"
     plain = replace(settings, jobs_per_child=1, nice=0, open_files=-1, core_size=-1)
-    terms = child.Terms(os.getppid(), NAME, plain, board)
+    terms = child.Terms.of(os.getppid(), NAME, plain, board)
     life = child.Life(inbox, reaction, terms)
     try:
         with lent(NAME):
@@ -44,7 +44,6 @@ def rehearse(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
         inbox.react(None)
         prctl.be_on_its_own()
         process.set_title(title)
-        output.belongs_to({"role": "zygote", "generation": settings.generation})
         board.close()
 
 

@@ -118,13 +118,14 @@ HANDLED = frozenset(
 # reads here: at each fork they would be copied pages.
 _sigmask = _signal.pthread_sigmask
 _NUMBERS = tuple(int(signum) for signum in HANDLED)
+_BLOCK, _UNBLOCK = int(signal.SIG_BLOCK), int(signal.SIG_UNBLOCK)
 
 
 def block() -> None:
     """Hold signals back; fork(2) copies that to the child."""
-    _sigmask(signal.SIG_BLOCK, _NUMBERS)
+    _sigmask(_BLOCK, _NUMBERS)
 
 
 def unblock() -> None:
     """Let signals through, in a child that is ready to react."""
-    _sigmask(signal.SIG_UNBLOCK, _NUMBERS)
+    _sigmask(_UNBLOCK, _NUMBERS)

@@ -102,7 +102,7 @@ class Worker:
 
     def _make_children(self, board: Board) -> Children:
         worker_id = self._ledger.runs.worker_id
-        terms = child.Terms(os.getpid(), worker_id, self._settings, board)
+        terms = child.Terms.of(os.getpid(), worker_id, self._settings, board)
         return Children(
             child.Life(self._inbox, child.Reaction(board), terms),
             self._private_descriptors,
@@ -173,8 +173,8 @@ class Worker:
         self._running = Running(forked, held, run, self._board)
         # First: should this worker be killed, the master ends what the job has begun.
         self._display.phase(_RUNNING, self._running)
-        forked.end.give(held.queue.encode("utf-8", "surrogateescape"), held.payload)
-        if forked.end.wants_write:
+        queue = held.queue.encode("utf-8", "surrogateescape")
+        if not forked.end.give(queue, held.payload):
             self._hearing.begin(self._running)
         self._display.busy(self._running)
         if self._stop is _NO and forked.jobs == 1:

@@ -124,6 +124,11 @@ class Zygote:
             return int(ExitCode.INTERNAL)
 
 
+def _about(settings: AppSettings) -> dict[str, object]:
+    """Return what every line says that the application prints while it is imported."""
+    return {"role": "zygote", "generation": settings.generation}
+
+
 def enter(directory: str) -> None:
     """Go where the application lies: what a symlink means is found out each time."""
     if directory:
@@ -175,6 +180,7 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
     # At level debug each job has a line.
     if not log.is_debugging():
         rehearsal.rehearse(settings, inbox, title)
+        output.belongs_to(_about, settings)
     gc.collect()
     gc.freeze()
     memory.collapse()
@@ -207,7 +213,7 @@ def main(fd: int) -> int:
     try:
         log.configure(**log_values)
         output.install()
-        output.belongs_to({"role": "zygote", "generation": settings.generation})
+        output.belongs_to(_about, settings)
         enter(settings.directory)
         load(settings.modules)
     except (ApplicationError, ConfigError) as error:

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from resqued.core import jsontext
 from resqued.core.limits import UNLIMITED, Limits
@@ -45,7 +45,8 @@ _ARGUMENT_DEPTH = 3
 _PAYLOAD_DEPTH = 1
 
 
-class Payload(NamedTuple):
+@dataclass(slots=True)
+class Payload:
     """A job as a queue holds it: its class by name, its arguments, its bytes."""
 
     class_name: str
