@@ -1,0 +1,87 @@
+"""A worker's runs in a real server: reserve and settle, whatever things are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+
+from resqued.core import queues
+from resqued.core.keys import Keys
+from resqued.errors import StoreError
+from resqued.store.connection import SingleLink
+from resqued.store.runs import Ending, Found, Runs, Settled
+
+NAMES = ["plain", "100%", "%d%b%%", "ünïcode", "with space", '"quoted"', "back\\slash"]
+
+
+@pytest.fixture
+def link(redis_url: str) -> Iterator[SingleLink]:
+    made = SingleLink(redis_url, timeout=30)
+    yield made
+    made.close()
+
+
+def make_runs(link: SingleLink, *, namespace: str, queue: str) -> Runs:
+    runs = Runs(
+        link,
+        Keys(namespace),
+        worker_id=f"host:1:{queue}",
+        identity=f"identity of {queue}",
+        queues=queues.parse(queue),
+    )
+    assert runs.register()
+    return runs
+
+
+@pytest.mark.parametrize("namespace", ["resque", "50%s"])
+@pytest.mark.parametrize("queue", NAMES)
+def test_a_job_is_reserved_and_settled_whatever_its_queue_is_called(
+    link: SingleLink, redis: redis_py.Redis, namespace: str, queue: str
+) -> None:
+    runs = make_runs(link, namespace=namespace, queue=queue)
+    payload = b'{"class":"Print","args":["%d%%"]}'
+    redis.rpush(f"{namespace}:queue:{queue}", payload)
+    answer = runs.reserve()
+    assert answer.held is not None
+    assert (answer.held.queue, answer.held.payload) == (queue, payload)
+    answer = runs.reserve(Ending(answer.run, b'{"error":"100%"}'))
+    assert (answer.settled, answer.found) == (Settled.RECORDED, Found.EMPTY)
+    assert redis.lrange(f"{namespace}:failed", 0, -1) == [b'{"error":"100%"}']
+
+
+def test_a_server_that_has_forgotten_the_script_is_told_it_again(
+    link: SingleLink, redis: redis_py.Redis
+) -> None:
+    runs = make_runs(link, namespace="resque", queue="100%")
+    for _ in range(2):
+        redis.script_flush()
+        redis.rpush("resque:queue:100%", b'{"class":"Print","args":[]}')
+        answer = runs.reserve()
+        assert answer.found is Found.JOB
+        redis.script_flush()
+        assert runs.settle(Ending(answer.run)).settled is Settled.RECORDED
+    assert redis.get("resque:stat:processed") == b"2"
+
+
+def test_an_answer_of_the_server_that_is_an_error_is_none_of_the_job(
+    link: SingleLink, redis: redis_py.Redis
+) -> None:
+    runs = make_runs(link, namespace="resque", queue="q")
+    redis.set("resque:queue:q", "no list")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        runs.reserve()
+    redis.delete("resque:queue:q")
+    assert runs.reserve().found is Found.EMPTY
+
+
+def test_a_connection_that_was_cut_is_made_anew(
+    link: SingleLink, redis: redis_py.Redis
+) -> None:
+    runs = make_runs(link, namespace="resque", queue="q")
+    redis.rpush("resque:queue:q", b'{"class":"Print","args":[]}')
+    redis.client_kill_filter(_type="normal", skipme=True)
+    with pytest.raises(StoreError):
+        runs.reserve()
+    assert runs.reserve().found is Found.JOB
