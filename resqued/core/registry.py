@@ -140,6 +140,10 @@ def judge(
     age = ping_age(entry.ping, now)
     if age is not None:
         return Verdict.SILENT if age > NODE_SILENCE else Verdict.ALIVE
+    if identity and not (entry.is_registered or entry.record):
+        # Ruby unregistered one of ours, and knows nothing of identities. Should it
+        # live, it finds its own gone and registers again.
+        return Verdict.SILENT
     return Verdict.UNKNOWN
 
 

@@ -137,6 +137,21 @@ def test_prune_removes_the_dead_and_the_silent_and_counts_the_unknown(
     assert redis.hlen(f"{NS}resqued:workers") == 0
 
 
+def test_prune_removes_what_ruby_leaves_of_a_worker_that_it_pruned(
+    run: Run, redis: redis_py.Redis
+) -> None:
+    """Nothing but the identity, of which Ruby knows nothing."""
+    gone, busy = "web4:4:q", "web4:5:q"
+    for worker_id in (gone, busy):
+        identity = Identity("another boot", "pid:[1]", 4, 1, 60.0, "x")
+        redis.hset(f"{NS}resqued:workers", worker_id, identity.encode())
+    # This one was alive: it has taken another job since.
+    give_job(redis, busy, "2026-11-23T11:38:35Z")
+    assert run("workers", "prune").stdout.startswith(f"removed worker {gone}, silent\n")
+    assert redis.hkeys(f"{NS}resqued:workers") == [busy.encode()]
+    assert redis.exists(f"{NS}failed") == 0
+
+
 def test_prune_leaves_the_silent_to_whoever_has_the_lock(
     run: Run, redis: redis_py.Redis
 ) -> None:

@@ -42,6 +42,22 @@ def ping(age: float) -> str:
         (Entry("h:42:q", ELSEWHERE.encode(), beat(49)), 1000, Verdict.ALIVE),
         (Entry("h:42:q", ELSEWHERE.encode(), beat(51)), 1000, Verdict.SILENT),
         (Entry("h:42:q", ELSEWHERE.encode(), ""), 1000, Verdict.UNKNOWN),
+        # Of what Ruby unregistered, our identity is left; not if it works on.
+        (
+            Entry("h:42:q", ELSEWHERE.encode(), is_registered=False),
+            1000,
+            Verdict.SILENT,
+        ),
+        (
+            Entry("h:42:q", ELSEWHERE.encode(), record=b"{}", is_registered=False),
+            1000,
+            Verdict.UNKNOWN,
+        ),
+        (
+            Entry("h:42:q", MINE.encode(), is_registered=False),
+            1000,
+            Verdict.ALIVE,
+        ),
         # Ruby's: 300 s.
         (Entry("h:42:q", "", beat(299)), None, Verdict.ALIVE),
         (Entry("h:42:q", "", beat(301)), None, Verdict.SILENT),
