@@ -108,7 +108,8 @@ class Terms:
     sweeps: bool
     is_restrained: bool
     is_debugging: bool
-    # Random numbers that a fork would repeat; Python sees to its own module.
+    # numpy.random is there, whose numbers a fork would repeat; Python sees to its
+    # own module.
     has_numpy: bool
 
     @classmethod
@@ -122,7 +123,7 @@ class Terms:
             sweeps=settings.leftovers == "kill",
             is_restrained=settings.is_restrained,
             is_debugging=log.is_debugging(),
-            has_numpy="numpy" in sys.modules,
+            has_numpy=sys.modules.get("numpy.random") is not None,
         )
 
 
@@ -162,7 +163,7 @@ def _settle_in(terms: Terms) -> None:
         settings = terms.settings
         process.restrain(settings.nice, settings.open_files, settings.core_size)
     if terms.has_numpy:
-        sys.modules["numpy"].random.seed()
+        sys.modules["numpy.random"].seed()
 
 
 def _serve(end: ChildEnd, reaction: Reaction, terms: Terms) -> int:

@@ -67,8 +67,8 @@ class SignalInbox:
     def drain(self) -> list[Received]:
         """Return the signals received since last time, in order."""
         found: list[Received] = []
-        room = True
-        while room:
+        is_full = True
+        while is_full:
             try:
                 data = os.read(self._fd, _ROOM)
             except BlockingIOError:
@@ -76,7 +76,7 @@ class SignalInbox:
             for start in range(0, len(data), _INFO_SIZE):
                 signum, _, _, pid, uid = _INFO.unpack_from(data, start)
                 found.append(Received(signum, pid, uid))
-            room = len(data) == _ROOM
+            is_full = len(data) == _ROOM
         return found
 
     def react(self, reaction: Callable[[int], None] | None) -> None:

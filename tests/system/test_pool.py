@@ -499,17 +499,14 @@ def test_tls_and_an_acl_user_with_children_that_use_redis(
 
 # Stands in for a package that is large: its numbers are the same after each fork.
 NUMPY = """
-import os, types, redis
+import os, redis
 
 def seed():
     with redis.Redis.from_url(os.environ["TEST_REDIS_URL"]) as client:
         client.rpush("seeded", os.getpid())
-
-random = types.SimpleNamespace(seed=seed)
 """
 LOOKER = """
 import os, redis, resqued
-import numpy
 
 @resqued.job(queue="default", name="Look")
 def look(name):
@@ -521,8 +518,11 @@ def look(name):
 def test_each_child_has_random_numbers_of_its_own(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    (tmp_path / "numpy.py").write_text(NUMPY)
-    (tmp_path / "looker.py").write_text(LOOKER)
+    package = tmp_path / "numpy"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "random.py").write_text(NUMPY)
+    (tmp_path / "looker.py").write_text(f"import numpy.random\n{LOOKER}")
     client = resqued.Client(redis_url)
     for _ in range(3):
         client.enqueue_to("default", "Look", "HOME")
@@ -539,7 +539,6 @@ def test_what_speeds_up_the_start_of_children_is_not_passed_on_to_jobs(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path, theirs: str | None
 ) -> None:
     """What the user has set is."""
-    (tmp_path / "numpy.py").write_text(NUMPY)
     (tmp_path / "looker.py").write_text(LOOKER)
     resqued.Client(redis_url).enqueue_to("default", "Look", "LD_BIND_NOW")
     env = {"LD_BIND_NOW": theirs} if theirs else {}
