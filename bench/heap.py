@@ -52,7 +52,7 @@ def table(
     rig = replace(rig, settings={"BENCH_HEAP_MB": str(megabytes)})
     measured = pairs(chosen)
     turns = [
-        Turn(peer.key, title, functools.partial(measure.seconds_per_job, *to_measure))
+        Turn(peer.key, title, functools.partial(measure.cost_per_job, *to_measure))
         for pair in measured
         for peer, title in (
             (pair.small, f"{pair.small.title}, small"),
@@ -64,8 +64,10 @@ def table(
     rows = []
     for pair in measured:
         if pair.small.key in found and pair.large.key in found:
-            small = spread(found[pair.small.key]).median * 1e3
-            large = spread(found[pair.large.key]).median * 1e3
+            small, large = (
+                spread([cost.wall for cost in found[peer.key]]).median * 1e3
+                for peer in (pair.small, pair.large)
+            )
             ratio = f"{large / small:.2f}"
             rows.append([pair.small.title, f"{small:.2f}", f"{large:.2f}", ratio])
     return Table(

@@ -2,6 +2,7 @@
 and in which order is for rounds.py; what the figures mean, for tables.py.
 """
 
+import resource
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -61,6 +62,19 @@ IDLE_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What one job takes, of all processes that the worker is made of.
+
+    `processor` is their time on a processor, in seconds as `wall` is; `faults` how
+    often one of them touched a page that it did not have, or shared with another.
+    """
+
+    wall: float
+    processor: float
+    faults: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rates:
     """Jobs pushed per second."""
 
@@ -80,17 +94,29 @@ class Idleness:
     most: tuple[tuple[str, float], ...]
 
 
-def seconds_per_job(rig: Rig, peer: Peer, effort: Effort) -> float:
-    """The slope of the time of no-op jobs over their number."""
+def cost_per_job(rig: Rig, peer: Peer, effort: Effort) -> Cost:
+    """The slopes of what no-op jobs take over their number."""
     rig.server.clear()
+    counts = [effort.fewer * peer.scale, effort.more * peer.scale]
     points = []
     with rig.producer(peer) as producer:
-        for count in (effort.fewer * peer.scale, effort.more * peer.scale):
+        for count in counts:
             producer.ask("fill", count=count)
+            before = _used()
             with rig.worker(peer, burst=True) as worker:
-                points.append((count, worker.wait_until_done(count)))
+                wall = worker.wait_until_done(count)
                 producer.wait_until_settled()
-    return slope(*points)
+            used = [after - b for after, b in zip(_used(), before, strict=True)]
+            points.append((wall, *used))
+    return Cost(
+        *(slope((counts[0], a), (counts[1], b)) for a, b in zip(*points, strict=True))
+    )
+
+
+def _used() -> tuple[float, int]:
+    """Processor time and page faults of all who have ended and were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime, used.ru_minflt
 
 
 def enqueue_rates(rig: Rig, peer: Peer, effort: Effort) -> Rates:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import measure
 from errors import BenchError
-from measure import Effort, Idleness, Rates
+from measure import Cost, Effort, Idleness, Rates
 from peers import ENQUEUE, IDLE, JOBS, LATENCY, Peer
 from rig import Rig
 
@@ -27,7 +27,7 @@ RAW = "raw"
 class Results:
     """All figures, by the key of their library; a list holds one per round."""
 
-    seconds_per_job: dict[str, list[float]] = field(default_factory=dict)
+    costs: dict[str, list[Cost]] = field(default_factory=dict)
     rates: dict[str, list[Rates]] = field(default_factory=dict)
     # By the key and the way of pushing.
     waits: dict[tuple[str, str], list[float]] = field(default_factory=dict)
@@ -90,8 +90,8 @@ def run(
     ) -> dict[Key, list[Figure]]:
         return interleave(what, turns, number, results.failures, say)
 
-    per_job = turns(JOBS, measure.seconds_per_job)
-    results.seconds_per_job = rounds("ms per job", effort.rounds, per_job)
+    per_job = turns(JOBS, measure.cost_per_job)
+    results.costs = rounds("ms per job", effort.rounds, per_job)
     pushing = turns(ENQUEUE, measure.enqueue_rates)
     results.rates = rounds("enqueue", effort.rounds, pushing)
     if LATENCY in parts:

@@ -24,19 +24,26 @@ def tables(results: Results, peers: Sequence[Peer], effort: Effort) -> list[Tabl
 
 
 def _per_job(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
-    spreads = {key: spread(found) for key, found in results.seconds_per_job.items()}
-    bare = spreads[BARE.key].median if BARE.key in spreads else None
-    rows = [
-        [
-            peer.title,
-            peer.isolation,
-            _ms(spreads[peer.key].median),
-            _ratio(spreads[peer.key].median, bare),
-            f"{_ms(spreads[peer.key].low)} to {_ms(spreads[peer.key].high)}",
-        ]
-        for peer in peers
-        if peer.key in spreads
-    ]
+    walls = {
+        key: spread([cost.wall for cost in found])
+        for key, found in results.costs.items()
+    }
+    bare = walls[BARE.key].median if BARE.key in walls else None
+    rows = []
+    for peer in peers:
+        if peer.key in walls:
+            wall, costs = walls[peer.key], results.costs[peer.key]
+            rows.append(
+                [
+                    peer.title,
+                    peer.isolation,
+                    _ms(wall.median),
+                    _ratio(wall.median, bare),
+                    f"{_ms(wall.low)} to {_ms(wall.high)}",
+                    _ms(spread([cost.processor for cost in costs]).median),
+                    f"{spread([cost.faults for cost in costs]).median:.0f}",
+                ]
+            )
     scale = max((peer.scale for peer in peers), default=1)
     more = f" ({scale} times as many where a job costs little)" if scale > 1 else ""
     return Table(
@@ -46,9 +53,20 @@ def _per_job(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
             f"{effort.fewer} and {effort.more} jobs{more}, each taken from a job "
             "before them to a job after them, which write down when they run. "
             "Start-up and all else that is paid once drops out. RQ, resqued and the "
-            "bare loop run in burst mode."
+            "bare loop run in burst mode. *Processor* is the time on a processor of "
+            "all processes that a worker is made of, and *pages* how often one of "
+            "them touched a page that it did not have, or shared with another "
+            "since a fork: both vary less with what else the machine does."
         ),
-        columns=["worker", "isolation", "ms per job", "to bare loop", "rounds"],
+        columns=[
+            "worker",
+            "isolation",
+            "ms per job",
+            "to bare loop",
+            "rounds",
+            "processor, ms",
+            "pages",
+        ],
         rows=rows,
         words=["isolation"],
     )
