@@ -13,8 +13,8 @@ import os
 import signal
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
-from typing import NamedTuple
 
 # struct signalfd_siginfo begins with: number, errno, code, pid, uid.
 _INFO = struct.Struct("=IiiII")
@@ -26,7 +26,8 @@ _SIGSET_SIZE = 128
 _signalfd = ctypes.CDLL(None, use_errno=True).signalfd
 
 
-class Received(NamedTuple):
+@dataclass(slots=True)
+class Received:
     """A signal, and the process that sent it; 0 if that was the kernel."""
 
     signum: int

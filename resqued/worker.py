@@ -370,14 +370,14 @@ class Worker:
 
     def _take_signals(self) -> None:
         now = time.monotonic()
-        for signum, sender, uid in self._inbox.drain():
-            if signum == _SIGCHLD:
+        for received in self._inbox.drain():
+            if received.signum == _SIGCHLD:
                 self._reap()
-            elif signum in ORDERS:
-                name = signal.Signals(signum).name
-                sent_by = process.describe(sender, uid)
+            elif (order := ORDERS.get(received.signum)) is not None:
+                name = signal.Signals(received.signum).name
+                sent_by = process.describe(received.sender, received.uid)
                 self._log.info("signal_received", signal=name, sent_by=sent_by)
-                self._obey(ORDERS[signum], now)
+                self._obey(order, now)
 
     def _take_orders(self) -> None:
         now = time.monotonic()
