@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from resqued.core.keys import Keys
 from resqued.core.queues import QueueList
@@ -33,22 +34,34 @@ class Watch:
         self._keys = keys
         self.is_tracking = False
         self._has_word = False
+        # The keys that the last messages named, and the queues that the last look
+        # found empty, by their keys.
+        self._changed: list[bytes] = []
+        self._empty: dict[bytes, str] = {}
 
     def open(self) -> None:
         """Connect and turn tracking on, where the server has it."""
         self.is_tracking = self._link.listen(self._hear)
 
-    def _hear(self, message: object) -> object:
+    def _hear(self, message: Any) -> object:
         self._has_word = True
+        # Without keys: the whole database was emptied.
+        self._changed += message[1] or ()
         return message
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""
         return self._link.fileno()
 
-    def drain(self) -> None:
-        """Read the messages that have arrived; raise StoreError at end of file."""
+    def drain(self) -> list[str]:
+        """Read the messages that have arrived; raise StoreError at end of file.
+
+        Answers the queues that have been pushed to, as far as that is certain: an
+        empty one can change in no other way.
+        """
+        self._changed.clear()
         self._link.drain()
+        return [self._empty[key] for key in self._changed if key in self._empty]
 
     def look(self, lists: Iterable[QueueList]) -> Look:
         """Read the lengths of all queues that the lists mean, and the pause key.
@@ -69,10 +82,17 @@ class Watch:
         )
         # A message right behind the last reply has been read with it.
         self._link.drain()
-        return Look(
-            {name: n for name, n in zip(names, lengths, strict=True) if n},
-            means_pause(paused),
-        )
+        sizes = dict(zip(names, lengths, strict=True))
+        look = Look({n: size for n, size in sizes.items() if size}, means_pause(paused))
+        empty = () if look.is_paused else sizes.keys() - look.lengths
+        self._empty = self._by_key(empty)
+        return look
+
+    def _by_key(self, names: Iterable[str]) -> dict[bytes, str]:
+        return {
+            self._keys.queue(name).encode("utf-8", "surrogateescape"): name
+            for name in names
+        }
 
     @property
     def has_word(self) -> bool:

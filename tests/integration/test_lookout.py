@@ -1,0 +1,228 @@
+"""Who is woken when something is pushed, and when: a lookout with a real server.
+
+Its workers are no processes here, but the ends of their channels.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+
+from resqued import log
+from resqued.board import Board
+from resqued.channel import Channel
+from resqued.core import queues
+from resqued.core.keys import Keys
+from resqued.lookout import TAKES, Lookout
+from resqued.slot import WorkerHandle
+from resqued.store.watch import Watch
+from tests.support.wait import wait_until
+
+INTERVAL = 1000.0
+A, B = "resque:queue:a", "resque:queue:b"
+
+
+class Idle:
+    """Idle workers of a queue list each, and a lookout for them, at a time of ours."""
+
+    def __init__(self, url: str, *lists: str) -> None:
+        self.now = 0.0
+        self.ends = [Channel.pair() for _ in lists]
+        self.boards = [Board.create() for _ in lists]
+        self.workers = [
+            WorkerHandle(ours, board, 0.0, 1, names, queues.parse(names), is_idle=True)
+            for names, (ours, _), board in zip(
+                lists, self.ends, self.boards, strict=True
+            )
+        ]
+        watch = Watch(url, Keys("resque"), timeout=30)
+        self.lookout = Lookout(watch, INTERVAL, log.get())
+
+    def turn(self) -> None:
+        self.lookout.turn(self.now, self.workers)
+
+    def hear(self) -> None:
+        """Wait for word from the server, and take it in as the master does."""
+        fd = self.lookout.fileno()
+        assert fd is not None
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        wait_until(lambda: poll.poll(0), what="word from the server")
+        self.lookout.hear(self.now)
+
+    def woken(self) -> list[int]:
+        """The numbers of those that were told to wake, since the last time."""
+        return [n for n, (_, end) in enumerate(self.ends) if end.messages()]
+
+    def becomes_idle(self, number: int) -> None:
+        self.workers[number].is_idle = True
+        self.lookout.expect()
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    def close(self) -> None:
+        self.lookout.close()
+        for ours, theirs in self.ends:
+            ours.close()
+            theirs.close()
+        for board in self.boards:
+            board.close()
+
+
+@pytest.fixture
+def three(redis_url: str) -> Iterator[Idle]:
+    """Three idle workers of a and b, who have looked and found nothing."""
+    made = Idle(redis_url, "a,b", "a,b", "a,b")
+    made.turn()
+    assert made.woken() == []
+    yield made
+    made.close()
+
+
+def test_a_push_to_an_empty_queue_wakes_one_before_the_next_look(
+    three: Idle, redis: redis_py.Redis
+) -> None:
+    redis.rpush(A, "job")
+    three.hear()
+    before = redis.info("commandstats")["cmdstat_llen"]["calls"]
+    three.turn()
+    assert three.woken() == [0]
+    assert redis.info("commandstats")["cmdstat_llen"]["calls"] == before
+
+
+def test_who_has_taken_the_job_leaves_nothing_for_the_look_after(
+    three: Idle, redis: redis_py.Redis
+) -> None:
+    redis.rpush(A, "job")
+    three.hear()
+    three.turn()
+    redis.lpop(A)
+    three.pass_time(TAKES)
+    three.turn()
+    assert three.woken() == [0]
+
+
+def test_the_look_after_wakes_one_for_each_further_job(
+    three: Idle, redis: redis_py.Redis
+) -> None:
+    redis.rpush(A, "first", "second", "third")
+    three.hear()
+    three.turn()
+    assert three.woken() == [0]
+    redis.lpop(A)
+    assert three.lookout.deadline(2) == three.now + TAKES
+    three.pass_time(TAKES)
+    three.turn()
+    assert three.woken() == [1, 2]
+
+
+def test_who_was_woken_and_did_not_take_the_job_is_made_up_for(
+    three: Idle, redis: redis_py.Redis
+) -> None:
+    redis.rpush(A, "job")
+    three.hear()
+    three.turn()
+    assert three.woken() == [0]
+    three.pass_time(TAKES)
+    three.turn()
+    assert three.woken() == [1]
+
+
+def test_each_queue_that_was_pushed_to_wakes_one(
+    three: Idle, redis: redis_py.Redis
+) -> None:
+    pipe = redis.pipeline()
+    pipe.rpush(A, "job")
+    pipe.rpush(B, "job")
+    pipe.execute()
+    woken: list[int] = []
+    while len(woken) < 2:  # word of both comes at once, or not
+        three.hear()
+        three.turn()
+        woken += three.woken()
+    assert woken == [0, 1]
+
+
+def test_a_pop_wakes_nobody(redis_url: str, redis: redis_py.Redis) -> None:
+    redis.rpush(A, "first", "second")
+    idle = Idle(redis_url, "a", "a", "a")
+    idle.turn()
+    assert idle.woken() == [0, 1]
+    # The third still waits, and is told of each change.
+    redis.delete(A)
+    idle.hear()
+    idle.turn()
+    assert idle.woken() == []
+    idle.close()
+
+
+def test_nobody_is_woken_for_a_queue_that_it_does_not_serve(
+    redis_url: str, redis: redis_py.Redis
+) -> None:
+    idle = Idle(redis_url, "a", "b")
+    idle.turn()
+    redis.rpush(B, "job")
+    idle.hear()
+    idle.turn()
+    assert idle.woken() == [1]
+    idle.close()
+
+
+def test_a_push_while_all_is_paused_wakes_nobody(
+    redis_url: str, redis: redis_py.Redis
+) -> None:
+    redis.set("resque:pause-all-workers", "true")
+    idle = Idle(redis_url, "a")
+    idle.turn()
+    assert idle.woken() == [0]  # to see that it is so
+    idle.becomes_idle(0)
+    idle.turn()
+    redis.rpush(A, "job")
+    idle.hear()
+    idle.turn()
+    assert idle.woken() == []
+    redis.delete("resque:pause-all-workers")
+    idle.hear()
+    idle.turn()
+    assert idle.woken() == [0]
+    idle.close()
+
+
+def test_a_server_that_was_emptied_is_looked_at_again(
+    three: Idle, redis: redis_py.Redis
+) -> None:
+    redis.flushall()
+    three.hear()
+    three.turn()
+    assert three.woken() == []
+    redis.rpush(A, "job")
+    three.hear()
+    three.turn()
+    assert three.woken() == [0]
+
+
+def test_a_new_queue_of_a_list_with_wildcards(
+    redis_url: str, redis: redis_py.Redis
+) -> None:
+    idle = Idle(redis_url, "*")
+    idle.turn()
+    for name in ("new", "ünïcode"):
+        redis.sadd("resque:queues", name)
+        redis.rpush(f"resque:queue:{name}", "job")
+        wait_until(lambda: idle.hear() or idle.turn() or idle.woken() == [0])
+        redis.delete(f"resque:queue:{name}")
+        idle.becomes_idle(0)
+        idle.turn()
+        # Known now, and empty: it takes no look any more.
+        redis.rpush(f"resque:queue:{name}", "job")
+        idle.hear()
+        idle.turn()
+        assert idle.woken() == [0]
+        redis.delete(f"resque:queue:{name}")
+        idle.becomes_idle(0)
+        idle.turn()
+    idle.close()
