@@ -26,7 +26,6 @@ from resqued.core.limits import UNLIMITED
 from resqued.errors import ConfigError, StartError
 from resqued.notify import without_private
 from resqued.process import Pid
-from resqued.settings import BIND_NOW
 from resqued.slot import WorkerHandle
 
 # Characters for the titles of the zygote, the workers and the children.
@@ -93,7 +92,6 @@ class Generation:
             **without_private(os.environ),
             **read_environment(self.config.environment),
         }
-        environment.setdefault(*BIND_NOW)
         # A shell's word for where it was; not true any more.
         environment["PWD"] = self.config.app.directory or str(Path.cwd())
         self.started_at = now

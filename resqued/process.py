@@ -29,6 +29,8 @@ Pid = NewType("Pid", int)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _libc = ctypes.CDLL(None)
 _waitpid = _libc.waitpid
+# As os._exit, whose symbol the loader would look up anew in each child: a dozen pages.
+_exit: Callable[[int], NoReturn] = _libc._exit
 # Not in every C library.
 _tgkill = getattr(_libc, "tgkill", None)
 
@@ -75,7 +77,7 @@ def _run_child(main: Callable[..., int], args: tuple[object, ...]) -> NoReturn:
             pass  # the parent was faster
         code = main(*args)
     finally:
-        os._exit(code)
+        _exit(code)
 
 
 def spawn(
@@ -164,10 +166,10 @@ def reap() -> list[tuple[Pid, Exit]]:
             return ended
         if pid == 0:
             return ended
-        ended.append((Pid(pid), _exit(status)))
+        ended.append((Pid(pid), _how(status)))
 
 
-def _exit(status: int) -> Exit:
+def _how(status: int) -> Exit:
     if status == 0:
         return LEFT_WELL
     return Exit(os.waitstatus_to_exitcode(status), os.WCOREDUMP(status))

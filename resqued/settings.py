@@ -10,11 +10,6 @@ from typing import Any
 
 from resqued.core.limits import Rules
 
-# Has the loader find all symbols of a zygote at its start (ld.so(8)): those that are
-# first needed in children would be looked up in each of them. Any word does; this
-# one tells that it is not the user's, whose programs need not have it.
-BIND_NOW = ("LD_BIND_NOW", "resqued")
-
 
 @dataclass(frozen=True, slots=True)
 class DaemonSettings:

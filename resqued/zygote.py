@@ -35,7 +35,7 @@ from resqued.core import queues, titles
 from resqued.core.limits import Limits
 from resqued.errors import ConfigError, ExitCode
 from resqued.job import least_memory
-from resqued.settings import BIND_NOW, AppSettings
+from resqued.settings import AppSettings
 from resqued.signals import SignalInbox
 from resqued.store.connection import SingleLink
 from resqued.worker import Lines, Worker
@@ -193,9 +193,6 @@ def main(fd: int) -> int:
     inbox = SignalInbox()
     channel = Channel.inherited(fd)
     process.give_up_protection()
-    variable, ours = BIND_NOW
-    if os.environ.get(variable) == ours:
-        del os.environ[variable]
     select.select([channel.fileno()], [], [])
     try:
         received = channel.receive()
