@@ -136,6 +136,7 @@ def _kill(processes: list[psutil.Process]) -> None:
             raise BenchError("a process that was killed does not end")
         time.sleep(0.005)
     for process in processes:
+        # Waits for their last threads, so that all they have used is accounted for.
         # Most were never our children, and the first is reaped by its Popen too.
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(process.pid, os.WNOHANG)
+            os.waitpid(process.pid, 0)
