@@ -120,7 +120,7 @@ class Terms:
             worker,
             settings,
             board,
-            sweeps=settings.leftovers == "kill",
+            sweeps=settings.sweeps,
             is_restrained=settings.is_restrained,
             is_debugging=log.is_debugging(),
             has_numpy=sys.modules.get("numpy.random") is not None,

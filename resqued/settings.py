@@ -64,6 +64,11 @@ class AppSettings:
     rules: Rules = field(default_factory=Rules)
 
     @property
+    def sweeps(self) -> bool:
+        """Whether what a job leaves behind is killed."""
+        return self.leftovers == "kill"
+
+    @property
     def is_restrained(self) -> bool:
         """Whether children have less than this process."""
         return self.nice > 0 or self.open_files >= 0 or self.core_size >= 0

@@ -81,7 +81,7 @@ class Worker:
         for fd in self._fds:
             self._poll.register(fd, select.POLLIN)
         self._hearing = Hearing(self._poll)
-        self._sweeps = settings.leftovers == "kill"
+        self._sweeps = settings.sweeps
         self._ledger = Ledger(settings, queues, link)
         self._log = self._ledger.log
         self._display = Display(board, settings.generation, self._log)

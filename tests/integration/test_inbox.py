@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 
 from resqued.signals import HANDLED, SignalInbox
-from tests.support.forking import forked
-
-
-def in_a_child(look: Callable[[], None]) -> None:
-    with forked(look) as pid:
-        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
+from tests.support.forking import run_in_child
 
 
 def test_every_signal_at_once_and_nothing_after() -> None:
@@ -32,7 +25,7 @@ def test_every_signal_at_once_and_nothing_after() -> None:
         }
         assert inbox.drain() == []
 
-    in_a_child(look)
+    run_in_child(look)
 
 
 def test_as_many_as_fit_into_one_reading() -> None:
@@ -44,4 +37,4 @@ def test_as_many_as_fit_into_one_reading() -> None:
         assert sorted(found.signum for found in inbox.drain()) == sorted(sent)
         assert inbox.drain() == []
 
-    in_a_child(look)
+    run_in_child(look)

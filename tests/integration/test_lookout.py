@@ -6,7 +6,7 @@ Its workers are no processes here, but the ends of their channels.
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
@@ -74,13 +74,26 @@ class Idle:
 
 
 @pytest.fixture
-def three(redis_url: str) -> Iterator[Idle]:
-    """Three idle workers of a and b, who have looked and found nothing."""
-    made = Idle(redis_url, "a,b", "a,b", "a,b")
-    made.turn()
+def idle_of(redis_url: str) -> Iterator[Callable[..., Idle]]:
+    """Make idle workers of some queue lists, who have looked at the queues."""
+    made: list[Idle] = []
+
+    def make(*lists: str) -> Idle:
+        made.append(Idle(redis_url, *lists))
+        made[-1].turn()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def three(idle_of: Callable[..., Idle]) -> Idle:
+    """Three idle workers of a and b, who have found nothing."""
+    made = idle_of("a,b", "a,b", "a,b")
     assert made.woken() == []
-    yield made
-    made.close()
+    return made
 
 
 def test_a_push_to_an_empty_queue_wakes_one_before_the_next_look(
@@ -147,37 +160,34 @@ def test_each_queue_that_was_pushed_to_wakes_one(
     assert woken == [0, 1]
 
 
-def test_a_pop_wakes_nobody(redis_url: str, redis: redis_py.Redis) -> None:
+def test_a_pop_wakes_nobody(
+    idle_of: Callable[..., Idle], redis: redis_py.Redis
+) -> None:
     redis.rpush(A, "first", "second")
-    idle = Idle(redis_url, "a", "a", "a")
-    idle.turn()
+    idle = idle_of("a", "a", "a")
     assert idle.woken() == [0, 1]
     # The third still waits, and is told of each change.
     redis.delete(A)
     idle.hear()
     idle.turn()
     assert idle.woken() == []
-    idle.close()
 
 
 def test_nobody_is_woken_for_a_queue_that_it_does_not_serve(
-    redis_url: str, redis: redis_py.Redis
+    idle_of: Callable[..., Idle], redis: redis_py.Redis
 ) -> None:
-    idle = Idle(redis_url, "a", "b")
-    idle.turn()
+    idle = idle_of("a", "b")
     redis.rpush(B, "job")
     idle.hear()
     idle.turn()
     assert idle.woken() == [1]
-    idle.close()
 
 
 def test_a_push_while_all_is_paused_wakes_nobody(
-    redis_url: str, redis: redis_py.Redis
+    idle_of: Callable[..., Idle], redis: redis_py.Redis
 ) -> None:
     redis.set("resque:pause-all-workers", "true")
-    idle = Idle(redis_url, "a")
-    idle.turn()
+    idle = idle_of("a")
     assert idle.woken() == [0]  # to see that it is so
     idle.becomes_idle(0)
     idle.turn()
@@ -189,7 +199,6 @@ def test_a_push_while_all_is_paused_wakes_nobody(
     idle.hear()
     idle.turn()
     assert idle.woken() == [0]
-    idle.close()
 
 
 def test_a_server_that_was_emptied_is_looked_at_again(
@@ -206,10 +215,9 @@ def test_a_server_that_was_emptied_is_looked_at_again(
 
 
 def test_a_new_queue_of_a_list_with_wildcards(
-    redis_url: str, redis: redis_py.Redis
+    idle_of: Callable[..., Idle], redis: redis_py.Redis
 ) -> None:
-    idle = Idle(redis_url, "*")
-    idle.turn()
+    idle = idle_of("*")
     for name in ("new", "ünïcode"):
         redis.sadd("resque:queues", name)
         redis.rpush(f"resque:queue:{name}", "job")
@@ -225,4 +233,3 @@ def test_a_new_queue_of_a_list_with_wildcards(
         redis.delete(f"resque:queue:{name}")
         idle.becomes_idle(0)
         idle.turn()
-    idle.close()

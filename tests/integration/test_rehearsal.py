@@ -16,7 +16,7 @@ from resqued.job import resolve
 from resqued.rehearsal import NAME, rehearse
 from resqued.settings import AppSettings
 from resqued.signals import HANDLED, SignalInbox
-from tests.support.forking import forked
+from tests.support.forking import run_in_child
 
 TITLE = "resqued zygote [gen 1] rehearsed"
 SETTINGS = AppSettings(url="redis://localhost", jobs_per_child=3, nice=5, open_files=64)
@@ -32,9 +32,7 @@ def in_a_zygote(look: Callable[[SignalInbox], None]) -> None:
         rehearse(SETTINGS, inbox, TITLE)
         look(inbox)
 
-    with forked(live) as pid:
-        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
+    run_in_child(live)
 
 
 def ask_prctl(question: int) -> int:

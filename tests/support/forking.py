@@ -27,3 +27,10 @@ def forked(main: Callable[[], object]) -> Iterator[int]:
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def run_in_child(main: Callable[[], object]) -> None:
+    """Run main in a child, and see that it went well."""
+    with forked(main) as pid:
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)

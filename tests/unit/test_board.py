@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from resqued.board import Board, Phase, Status, Tally
 from resqued.core.limits import UNLIMITED, Cause, Limits
 from resqued.signals import STACK
-from tests.support.forking import forked
+from tests.support.forking import forked, run_in_child
 from tests.support.wait import wait_until
 
 # One page; stacks lie behind it.
@@ -29,13 +29,6 @@ def board() -> Iterator[Board]:
     yield made
     with suppress(ValueError, OSError):  # some tests close it themselves
         made.close()
-
-
-def run_in_child(main: Callable[[], object]) -> None:
-    """Run main in a child, and see that it went well."""
-    with forked(main) as pid:
-        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
 
 
 # What a worker does
