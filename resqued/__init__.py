@@ -18,8 +18,6 @@ from resqued.client import (
     enqueue,
     enqueue_to,
 )
-from resqued.core.naming import Jobish
-from resqued.core.payload import Payload
 from resqued.core.version import VERSION
 from resqued.errors import (
     ArgumentError,
@@ -32,8 +30,10 @@ from resqued.errors import (
     ResquedError,
     StoreError,
 )
-from resqued.job import Job, job
+from resqued.jobs.declare import Job, job
 from resqued.store.failures import Failure, Failures
+from resqued.wire.naming import Jobish
+from resqued.wire.payload import Payload
 
 __all__ = [
     "ArgumentError",

@@ -16,11 +16,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from resqued import log, output, prctl, process, signals
-from resqued.board import Board
-from resqued.core import payload, titles
+from resqued.config.settings import AppSettings
 from resqued.core.limits import Cause
-from resqued.core.payload import (
+from resqued.core.redaction import arguments
+from resqued.errors import JobTerminated, JobTimeout, MemoryLimitExceeded, PayloadError
+from resqued.ipc.job_pipe import ChildEnd
+from resqued.ipc.scoreboard import Board
+from resqued.jobs.declare import parameters, resolve
+from resqued.log import capture, logger
+from resqued.system import prctl, process, signals
+from resqued.system.signals import SignalInbox
+from resqued.wire import payload, titles
+from resqued.wire.payload import (
     JOB_TIMEOUT,
     MAX_BACKTRACE,
     MAX_ERROR,
@@ -28,17 +35,6 @@ from resqued.core.payload import (
     TERM_EXCEPTION,
     Fault,
 )
-from resqued.core.redaction import arguments
-from resqued.errors import (
-    JobTerminated,
-    JobTimeout,
-    MemoryLimitExceeded,
-    PayloadError,
-)
-from resqued.handover import ChildEnd
-from resqued.job import parameters, resolve
-from resqued.settings import AppSettings
-from resqued.signals import SignalInbox
 
 # Of a line in a backtrace that is too long to be told whole.
 _MAX_LINE = 4_000
@@ -122,7 +118,7 @@ class Terms:
             board,
             sweeps=settings.sweeps,
             is_restrained=settings.is_restrained,
-            is_debugging=log.is_debugging(),
+            is_debugging=logger.is_debugging(),
             has_numpy=sys.modules.get("numpy.random") is not None,
         )
 
@@ -228,8 +224,8 @@ def _attempt(
     try:
         job, name, title = _read(queue, raw)
         process.set_title(title)
-        if output.is_installed():
-            output.belongs_to(_about, name, job.class_name, terms)
+        if capture.is_installed():
+            capture.belongs_to(_about, name, job.class_name, terms)
         target, declared = resolve(job.class_name, terms.settings.modules)
         limits = terms.settings.rules.of(
             name, job.class_name, declared=declared, asked=job.limits
@@ -276,7 +272,7 @@ def _tell_arguments(
     """Log what the job was given, without what the configuration calls secret."""
     shown = arguments(parameters(target), job.args, terms.settings.redact)
     about = _about(queue, job.class_name, terms)
-    log.get(**about).debug("job_begins", args=shown)
+    logger.get(**about).debug("job_begins", args=shown)
 
 
 def _describe(error: BaseException) -> Fault:
@@ -329,7 +325,7 @@ def _flush() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue  # closed or broken by the job: nowhere to say so
-    output.finish()
+    capture.finish()
     for reference in logging._handlerList[:]:  # type: ignore[attr-defined]
         handler = reference()
         try:

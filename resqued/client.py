@@ -11,16 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resqued.core import jsontext, payload
-from resqued.core.keys import Keys
-from resqued.core.naming import Jobish, asked_of, queue_of, target_of, wire_name
-from resqued.core.payload import Payload
-from resqued.core.registry import Entry
 from resqued.errors import ArgumentError, JobClassError, PayloadError
 from resqued.store.connection import DEFAULT_URL, TIMEOUT, Link
 from resqued.store.failures import Failures
-from resqued.store.queues import Queues
+from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
+from resqued.wire import payload, ruby_json
+from resqued.wire.keys import Keys
+from resqued.wire.naming import Jobish, asked_of, queue_of, target_of, wire_name
+from resqued.wire.payload import Payload
+from resqued.wire.worker_entry import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class Client:
         """Put any JSON value on a queue, as it is."""
         _check_queue(queue)
         try:
-            text = jsontext.encode(item, "item")
-        except jsontext.Unencodable as error:
+            text = ruby_json.encode(item, "item")
+        except ruby_json.Unencodable as error:
             raise ArgumentError(str(error)) from None
         self._queues.push(queue, text)
 
@@ -128,7 +128,7 @@ class Client:
         Raises ValueError if the element is not JSON; it is gone all the same.
         """
         raw = self._queues.pop(queue)
-        return None if raw is None else jsontext.decode(raw)
+        return None if raw is None else ruby_json.decode(raw)
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[Any]:
         """Return the values of up to count elements from start; none is taken.
@@ -233,7 +233,7 @@ def _perform(job: Jobish, text: str) -> None:
 
 def _value_or_bytes(raw: bytes) -> Any:
     try:
-        return jsontext.decode(raw)
+        return ruby_json.decode(raw)
     except ValueError:
         return raw
 

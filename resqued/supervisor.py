@@ -15,26 +15,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from resqued import control, log, logfile, prctl, process, signals
-from resqued.config import Config
-from resqued.control import Control, Peer
-from resqued.core import lifecycle, queues, titles
-from resqued.core.keys import Keys
+from resqued.config.loader import Config
+from resqued.control import sockets
+from resqued.control.server import Control, Peer
+from resqued.core import lifecycle
 from resqued.core.lifecycle import Event, State
 from resqued.errors import ConfigError, ExitCode, ResquedError
-from resqued.lookout import Lookout
-from resqued.notify import Notifier
-from resqued.orders import Orders
-from resqued.pidfile import PidFile
-from resqued.pool import Pool
-from resqued.signals import SignalInbox
-from resqued.standing import standing_of
+from resqued.log import logfile, logger
+from resqued.master.control_handlers import Orders
+from resqued.master.limit_enforcer import Warden
+from resqued.master.pool import Pool
+from resqued.master.pool_status import standing_of
+from resqued.master.queue_watcher import Lookout
+from resqued.master.reclaimer import Undertaker
+from resqued.master.reexec import Estate, Takeover
 from resqued.store.connection import SingleLink
+from resqued.store.queue_tracking import Watch
 from resqued.store.registry import Registry
-from resqued.store.watch import Watch
-from resqued.takeover import Estate, Takeover
-from resqued.undertaker import Undertaker
-from resqued.warden import Warden
+from resqued.system import prctl, process, signals
+from resqued.system.pidfile import PidFile
+from resqued.system.signals import SignalInbox
+from resqued.systemd.notify import Notifier
+from resqued.wire import queue_list, titles
+from resqued.wire.keys import Keys
 
 EVENTS = {
     signal.SIGQUIT: Event.QUIT,
@@ -76,7 +79,7 @@ class Supervisor:
         self._reread = reread
         self._estate = estate
         app = config.app
-        self._log = log.get(role="master", pid=os.getpid())
+        self._log = logger.get(role="master", pid=os.getpid())
         # The master must hear signals: it waits less than others for Redis.
         patience = min(1.0, app.redis_timeout)
         self._link = SingleLink(app.url, timeout=patience)
@@ -95,7 +98,7 @@ class Supervisor:
         self.state = State.RUNNING
         self.began = time.monotonic()
         self._orders = Orders(self, self._log)
-        place = control.directory(config.control, os.environ)
+        place = sockets.directory(config.control, os.environ)
         self._control = Control(place, self._orders.obey, self._log)
         self._takeover = Takeover(self.pool, self._control, self._log, papers.pid_file)
         self._notifier = Notifier(os.environ, os.getpid())
@@ -360,7 +363,7 @@ def merged(received: Sequence[signals.Received]) -> list[signals.Received]:
 def id_of(config: Config) -> str:
     """Return what this master calls itself in Redis: an id as workers have them."""
     host = process.host_in_ids(config.app.hostname)
-    names = (queues.parse(pool.queues).name for pool in config.pools)
+    names = (queue_list.parse(pool.queues).name for pool in config.pools)
     return f"{host}:{os.getpid()}:{','.join(dict.fromkeys(names))}"
 
 

@@ -16,26 +16,27 @@ from contextlib import suppress
 from math import inf
 from typing import NamedTuple
 
-from resqued import child, process
-from resqued.board import Board, Phase
-from resqued.channel import Channel, ChannelClosed
-from resqued.children import Children
-from resqued.core import payload
+from resqued import child
+from resqued.config.settings import AppSettings
 from resqued.core.backoff import Backoff
 from resqued.core.lifecycle import Stop, retirement
 from resqued.core.limits import Cause
-from resqued.core.payload import Fault, Held
-from resqued.core.queues import QueueList
-from resqued.display import Display
 from resqued.errors import StoreError
-from resqued.ledger import Ledger
-from resqued.memory import OomKills
-from resqued.outage import Outage
-from resqued.running import Hearing, Running
-from resqued.settings import AppSettings
-from resqued.signals import SignalInbox
+from resqued.execution.active_job import Hearing, Running
+from resqued.execution.prefork import Children
+from resqued.execution.registration import Ledger
+from resqued.execution.reporter import Display
+from resqued.ipc.channel import Channel, ChannelClosed
+from resqued.ipc.scoreboard import Board, Phase
+from resqued.store.availability import Outage
 from resqued.store.connection import SingleLink
 from resqued.store.runs import Answer, Found
+from resqued.system import process
+from resqued.system.memory import OomKills
+from resqued.system.signals import SignalInbox
+from resqued.wire import payload
+from resqued.wire.payload import Fault, Held
+from resqued.wire.queue_list import QueueList
 
 # By names of their own: Python 3.11 goes a long way to the member of a class.
 _SIGCHLD = int(signal.SIGCHLD)

@@ -18,26 +18,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from resqued import (
-    client,
-    log,
-    logfile,
-    memory,
-    output,
-    prctl,
-    process,
-    rehearsal,
-    signals,
-)
-from resqued.board import Board
-from resqued.channel import Channel, ChannelClosed
-from resqued.core import queues, titles
+from resqued import client
+from resqued.config.settings import AppSettings
 from resqued.core.limits import Limits
 from resqued.errors import ConfigError, ExitCode
-from resqued.job import least_memory
-from resqued.settings import AppSettings
-from resqued.signals import SignalInbox
+from resqued.execution import warmup
+from resqued.ipc.channel import Channel, ChannelClosed
+from resqued.ipc.scoreboard import Board
+from resqued.jobs.declare import least_memory
+from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
+from resqued.system import memory, prctl, process, signals
+from resqued.system.signals import SignalInbox
+from resqued.wire import queue_list, titles
 from resqued.worker import Lines, Worker
 
 
@@ -82,7 +75,7 @@ class Zygote:
     def _obey(self, order: list[Any], fds: list[int]) -> None:
         kind, value = order
         if kind == "reopen":
-            logfile.follow(Path(value), log.get(role="zygote"))
+            logfile.follow(Path(value), logger.get(role="zygote"))
         else:
             self._spawn(value, fds)
 
@@ -93,7 +86,7 @@ class Zygote:
         except OSError as error:
             # The worker's channel closes with these: the master sees a worker
             # that died before it said hello, and backs off.
-            log.get(role="zygote", pid=os.getpid()).error(
+            logger.get(role="zygote", pid=os.getpid()).error(
                 "fork_failed", error=str(error)
             )
         for fd in fds:
@@ -114,13 +107,13 @@ class Zygote:
             rules = self._settings.rules.narrowed(Limits(*wanted["limits"]))
             worker = Worker(
                 replace(self._settings, rules=rules),
-                queues.parse(wanted["queues"]),
+                queue_list.parse(wanted["queues"]),
                 Lines(Channel.inherited(fds[0]), Board(fds[1]), self._link),
                 is_paused=wanted["is_paused"],
             )
             return worker.run()
         except Exception:  # the loop guard: the master makes a new worker
-            log.get(role="worker", pid=os.getpid()).exception("worker_failed")
+            logger.get(role="worker", pid=os.getpid()).exception("worker_failed")
             return int(ExitCode.INTERNAL)
 
 
@@ -176,11 +169,11 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    output.finish()
+    capture.finish()
     # At level debug each job has a line.
-    if not log.is_debugging():
-        rehearsal.rehearse(settings, inbox, title)
-        output.belongs_to(_about, settings)
+    if not logger.is_debugging():
+        warmup.rehearse(settings, inbox, title)
+        capture.belongs_to(_about, settings)
     gc.collect()
     gc.freeze()
     memory.collapse()
@@ -208,9 +201,9 @@ def main(fd: int) -> int:
     # What the application starts meanwhile must not inherit them held back.
     signals.unblock()
     try:
-        log.configure(**log_values)
-        output.install()
-        output.belongs_to(_about, settings)
+        logger.configure(**log_values)
+        capture.install()
+        capture.belongs_to(_about, settings)
         enter(settings.directory)
         load(settings.modules)
     except (ApplicationError, ConfigError) as error:

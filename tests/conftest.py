@@ -12,8 +12,8 @@ import psutil
 import pytest
 import redis as redis_py
 
-from resqued.embedded import EmbeddedServer
 from resqued.errors import EmbeddedServerError
+from resqued.system.redis_server import EmbeddedServer
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from itertools import product
 
 from bench.chaos.site import Site
 from bench.chaos.truth import NS
-from resqued import process
-from resqued.core import payload
-from resqued.core.registry import Identity
+from resqued.system import process
+from resqued.wire import payload
+from resqued.wire.worker_entry import Identity
 
 RUBBISH = (
     b"not json",

@@ -21,9 +21,9 @@ import redis as redis_py
 from bench.chaos.account import Books
 from bench.chaos.jobs import WITNESS
 from bench.chaos.truth import NS, untruths
-from resqued import process
-from resqued.core import payload
-from resqued.embedded import EmbeddedServer
+from resqued.system import process
+from resqued.system.redis_server import EmbeddedServer
+from resqued.wire import payload
 from tests.support.asking import controlled
 from tests.support.daemon import Daemon
 from tests.support.pool import count, left_over

@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 import redis as redis_py
 
-from resqued import process
-from resqued.core.registry import Identity
+from resqued.system import process
+from resqued.wire.worker_entry import Identity
 
 NS = "resque:"
 

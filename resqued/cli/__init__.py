@@ -14,10 +14,10 @@ from typing import Any
 
 import click
 
-from resqued import journal
 from resqued.cli.text import one_line
 from resqued.core.version import VERSION
 from resqued.errors import ConfigError, ExitCode, LaunchError, ResquedError
+from resqued.log import journal
 
 # Loaded when they are asked for: `resqued enqueue` in a shell loop should not
 # wait for what only the demo needs.

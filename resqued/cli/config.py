@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from resqued import config as configuration
 from resqued.cli.options import json_option, redis_options, tables
 from resqued.cli.table import show_json, show_line
-from resqued.core.wording import number_of
+from resqued.config import loader as configuration
+from resqued.core.plural import number_of
 from resqued.errors import ConfigError
 
 EXAMPLES = """

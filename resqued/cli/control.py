@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 
 import click
 
-from resqued import asking
-from resqued.asking import Address
 from resqued.cli import masters
 from resqued.cli.masters import job_in_words, master_options
 from resqued.cli.options import Duration, confirm, yes_option
 from resqued.cli.table import show_line
 from resqued.cli.text import clip
+from resqued.control import requests
+from resqued.control.requests import Address
 from resqued.core.durations import show_seconds
-from resqued.core.wording import number_of
+from resqued.core.plural import number_of
 from resqued.errors import ControlError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,7 +82,7 @@ def pause(config_file: str | None, pid: int | None) -> None:
     Running jobs go on. As SIGUSR2 to the master does.
     """
     address = masters.one_of(config_file, pid)
-    asking.ask(address, "pause")
+    requests.ask(address, "pause")
     show_line(f"master {address.pid} is paused; `resqued resume` has it go on")
 
 
@@ -91,7 +91,7 @@ def pause(config_file: str | None, pid: int | None) -> None:
 def resume(config_file: str | None, pid: int | None) -> None:
     """Have the workers of this host take jobs again, after pause or drain."""
     address = masters.one_of(config_file, pid)
-    asking.ask(address, "resume")
+    requests.ask(address, "resume")
     show_line(f"master {address.pid} takes jobs")
 
 
@@ -118,7 +118,7 @@ def scale(
     if not _COUNT.fullmatch(count):
         raise click.UsageError(f"{count!r} is not N, +N or -N, such as 4, +1 or -1.")
     address = masters.one_of(config_file, pid)
-    found = asking.ask(
+    found = requests.ask(
         address, "scale", queues=queues[0] if queues else None, workers=count
     )
     wanted = number_of(found["workers"], "worker")
@@ -135,11 +135,11 @@ def drain(wait: bool, config_file: str | None, pid: int | None) -> None:
     """
     address = masters.one_of(config_file, pid)
     if wait:
-        asking.ask(address, "drain", waits=True, wait=True)
+        requests.ask(address, "drain", waits=True, wait=True)
         show_line(f"master {address.pid} is paused, and no job runs")
         return
-    asking.ask(address, "drain")
-    found = asking.ask(address, "status")
+    requests.ask(address, "drain")
+    found = requests.ask(address, "status")
     busy = sum(worker["child"] is not None for worker in found["workers"])
     run = "runs" if busy == 1 else "run"
     show_line(f"master {address.pid} is paused; {number_of(busy, 'job')} still {run}")
@@ -167,14 +167,14 @@ def reload(
     """
     address = masters.one_of(config_file, pid)
     if not (wait or with_master):
-        number = asking.ask(address, "reload")["generation"]
+        number = requests.ask(address, "reload")["generation"]
         show_line(
             f"master {address.pid} starts generation {number};"
             " `resqued status` says what came of it"
         )
         return
     # What is refused here is the reload itself: the old generation goes on.
-    found = asking.ask(address, "reload", waits=True, wait=True, master=with_master)
+    found = requests.ask(address, "reload", waits=True, wait=True, master=with_master)
     program = "runs its new program and " if with_master else ""
     show_line(
         f"master {address.pid} {program}has moved to generation {found['generation']}"
@@ -192,7 +192,7 @@ def stack(worker: str, config_file: str | None, pid: int | None) -> None:
     not return is shown as well.
     """
     address = masters.with_worker(config_file, pid, worker)
-    found = asking.ask(address, "stack", who=worker)
+    found = requests.ask(address, "stack", who=worker)
     show_line(f"child {found['child']} of worker {found['worker']}:")
     for line in found["stack"]:
         show_line(line)
@@ -229,7 +229,7 @@ def kill(
         raise click.UsageError("Name a worker, or say --older-than TIME.")
     if worker is not None:
         address = masters.with_worker(config_file, pid, worker)
-        ended = asking.ask(address, "kill", who=worker)["ended"]
+        ended = requests.ask(address, "kill", who=worker)["ended"]
     else:
         assert older_than is not None, "one of both is given"
         address = masters.one_of(config_file, pid)
@@ -242,7 +242,7 @@ def kill(
 
 def _kill_older(address: Address, age: float, *, yes: bool) -> list[dict[str, Any]]:
     """End what is shown to be so old, and nothing that has become so meanwhile."""
-    workers = asking.ask(address, "status")["workers"]
+    workers = requests.ask(address, "status")["workers"]
     old = [w for w in workers if w["child"] is not None and w["since"] > age]
     if not old:
         show_line(f"no job has run for longer than {show_seconds(age)}")
@@ -252,7 +252,7 @@ def _kill_older(address: Address, age: float, *, yes: bool) -> list[dict[str, An
         more = "; …" if len(old) > _MOST_NAMED else ""
         confirm(f"End {len(old)} jobs ({clip(names, 400)}{more})?", yes=yes)
     children = [worker["child"] for worker in old]
-    found = asking.ask(address, "kill", older=age, children=children)["ended"]
+    found = requests.ask(address, "kill", older=age, children=children)["ended"]
     if not found:
         raise ControlError("the jobs had ended by themselves meanwhile")
     ended: list[dict[str, Any]] = found

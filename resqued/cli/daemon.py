@@ -14,26 +14,22 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from resqued import (
-    config,
-    control,
-    daemonize,
-    logfile,
-    pidfile,
-    privileges,
-    process,
-    takeover,
-)
 from resqued.cli.options import Duration, config_option, pid_file_option
 from resqued.cli.table import show_line
 from resqued.cli.work import Read, files, go_on, pool_options, reader, run
+from resqued.config import loader
+from resqued.control import sockets
 from resqued.core.durations import show_seconds
-from resqued.core.wording import number_of
-from resqued.daemonize import Report
+from resqued.core.plural import number_of
 from resqued.errors import ConfigError, ControlError
-from resqued.pidfile import PidFile
-from resqued.privileges import Account
+from resqued.launch import daemonize
+from resqued.launch.daemonize import Report
+from resqued.log import logfile
+from resqued.master import reexec
 from resqued.supervisor import Papers
+from resqued.system import pidfile, privileges, process
+from resqued.system.pidfile import PidFile
+from resqued.system.privileges import Account
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,7 +89,7 @@ def start(timeout: float, **given: Any) -> int:
     and there is no daemon.
     """
     read = reader(**given)
-    estate = takeover.received(os.environ)
+    estate = reexec.received(os.environ)
     if estate is not None:
         return go_on(read(), read, estate)
     _launch(_prepare(read), timeout)
@@ -110,7 +106,7 @@ def restart(timeout: float, now: bool, **given: Any) -> int:
     jobs finish first, however long that takes.
     """
     read = reader(**given)
-    estate = takeover.received(os.environ)
+    estate = reexec.received(os.environ)
     if estate is not None:
         return go_on(read(), read, estate)
     plan = _prepare(read)
@@ -147,10 +143,10 @@ def place_of(pid_file: str | None, config_file: str | None) -> Path:
     """Return where the pid file is, whatever else is wrong with the configuration."""
     if pid_file:
         return _place(pid_file, "")
-    path = config.file_in_use(config_file, os.environ)
+    path = loader.file_in_use(config_file, os.environ)
     words = {n: v for n, v in os.environ.items() if n.endswith("PIDFILE")}
-    tables = config.merge(
-        config.load(path) if path is not None else {}, config.from_environment(words)
+    tables = loader.merge(
+        loader.load(path) if path is not None else {}, loader.from_environment(words)
     )
     return _place(
         _word(tables, "daemon", "pid_file"), _word(tables, "control", "directory")
@@ -167,7 +163,7 @@ def _place(named: str, directory: str) -> Path:
     """Return the file that is named, or else the usual one, beside the sockets."""
     if named:
         return Path(named).absolute()
-    return control.directory(directory, os.environ).absolute() / pidfile.NAME
+    return sockets.directory(directory, os.environ).absolute() / pidfile.NAME
 
 
 # Starting
@@ -177,7 +173,7 @@ class _Plan(NamedTuple):
     """What is known of a daemon before there is one."""
 
     read: Read
-    built: config.Config
+    built: loader.Config
     who: Account | None
     pid_file: Path
     log_file: Path | None
@@ -194,7 +190,7 @@ def _prepare(read: Read) -> _Plan:
     place = _place(built.daemon.pid_file, built.control)
     if not built.daemon.pid_file:
         try:
-            control.prepare(place.parent)
+            sockets.prepare(place.parent)
         except ControlError as error:
             raise ConfigError(f"no pid file: {error} (--pidfile)") from None
     return _Plan(read, built, who, place, log_file)
@@ -238,10 +234,10 @@ def _make_room(configured: str, who: Account) -> None:
 
     If none is configured it lies in root's own, where everybody looks.
     """
-    place = control.directory(configured, os.environ)
+    place = sockets.directory(configured, os.environ)
     try:
         if not configured:
-            control.prepare(place)
+            sockets.prepare(place)
             if place.stat().st_uid == who.uid:
                 return
             place.chmod(0o755)

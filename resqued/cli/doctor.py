@@ -15,24 +15,24 @@ from typing import Any
 
 import click
 
-from resqued import asking, control, importing, machine, units
-from resqued import config as configuration
 from resqued.cli.options import app_option, json_option, redis_options, tables
 from resqued.cli.table import show_json, show_line
-from resqued.cli.workers import sightings
 from resqued.client import Client
-from resqued.config import Config
-from resqued.core import checkup_application as application
-from resqued.core import checkup_machine as machine_checks
-from resqued.core import checkup_server as server_checks
-from resqued.core import registry
-from resqued.core.checkup import Finding, Verdict, ok, problem, unchecked
+from resqued.config import loader as configuration
+from resqued.config.environment import read_environment
+from resqued.config.loader import Config
+from resqued.control import requests, sockets
 from resqued.core.limits import Limits
+from resqued.diagnostics import app_checks as application
+from resqued.diagnostics import app_import, host_checks, host_limits, server_checks
+from resqued.diagnostics.checks import Finding, Verdict, ok, problem, unchecked
+from resqued.diagnostics.worker_status import sightings
 from resqued.errors import ConfigError, ControlError, ExitCode, ResquedError
-from resqued.generation import read_environment
 from resqued.store.connection import redact
-from resqued.store.health import examine
-from resqued.units import UnitError
+from resqued.store.server_facts import examine
+from resqued.systemd import units
+from resqued.systemd.units import UnitError
+from resqued.wire import worker_entry
 
 EXAMPLES = """
 \b
@@ -188,7 +188,7 @@ def _registered(config: Config) -> server_checks.Registered:
             by_state.setdefault(sighting.state, []).append(sighting.worker.id)
         now = client.registry.link.time()
         entries = client.registry.entries()
-        ages = [(e, registry.heartbeat_age(e.heartbeat, now)) for e in entries]
+        ages = [(e, worker_entry.heartbeat_age(e.heartbeat, now)) for e in entries]
     ahead = [
         entry.worker_id
         for entry, age in ages
@@ -211,7 +211,7 @@ def _application(config: Config, *, may_import: bool) -> Iterable[Finding]:
     except ConfigError as error:
         way_out = "mend it: no generation can start"
         return [problem("application", str(error), way_out)]
-    tried = importing.attempt(
+    tried = app_import.attempt(
         config.app,
         environment={**os.environ, **more},
         timeout=config.start_timeout,
@@ -220,15 +220,15 @@ def _application(config: Config, *, may_import: bool) -> Iterable[Finding]:
 
 
 def _control(config: Config) -> Finding:
-    place = control.directory(config.control, os.environ)
+    place = sockets.directory(config.control, os.environ)
     try:
-        exists, fault = control.is_prepared(place), ""
+        exists, fault = sockets.is_prepared(place), ""
     except ControlError as error:
         exists, fault = True, str(error)
-    found = asking.masters([place])
-    told = asking.statuses(found)
+    found = requests.masters([place])
+    told = requests.statuses(found)
     silent = {status["pid"] for status in told if "error" in status}
-    unanswered = {*control.sockets(place)} - {address.path for address in found}
+    unanswered = {*sockets.find(place)} - {address.path for address in found}
     unanswered |= {address.path for address in found if address.pid in silent}
     return application.judge_control(
         application.Place(
@@ -242,14 +242,14 @@ def _control(config: Config) -> Finding:
 
 
 def _machine(config: Config) -> Iterator[Finding]:
-    return machine_checks.judge(machine.examine(), _plan(config))
+    return host_checks.judge(host_limits.examine(), _plan(config))
 
 
-def _plan(config: Config) -> machine_checks.Plan:
+def _plan(config: Config) -> host_checks.Plan:
     """Return what the pools of the configuration want of the machine."""
     default = config.app.rules.default
     limits = [(p.workers, p.limits.or_else(default)) for p in config.pools]
-    return machine_checks.Plan(
+    return host_checks.Plan(
         config.workers,
         memory=sum(workers * _memory(limit) for workers, limit in limits),
         is_limited=all(_memory(limit) for _, limit in limits),
@@ -270,4 +270,4 @@ def _units(config: Config) -> Iterator[Finding]:
         yield unchecked("units", f"systemd has no unit {units.PATTERN}")
     grace = config.app.grace + config.app.settle_grace
     for name, shown in found.items():
-        yield from machine_checks.judge_unit(name, shown, grace)
+        yield from host_checks.judge_unit(name, shown, grace)

@@ -9,7 +9,7 @@ import click
 from resqued.cli.completion import queue_names
 from resqued.cli.options import with_client
 from resqued.client import Client
-from resqued.core import jsontext
+from resqued.wire import ruby_json
 
 EXAMPLES = """
 \b
@@ -43,6 +43,6 @@ def enqueue(client: Client, class_name: str, args: tuple[str, ...], queue: str) 
 
 def _value(text: str) -> Any:
     try:
-        return jsontext.decode(text)
+        return ruby_json.decode(text)
     except ValueError:
         return text

@@ -26,7 +26,7 @@ from resqued.cli.options import (
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.text import clip, json_line, one_line
 from resqued.client import Client
-from resqued.core.wording import number_of
+from resqued.core.plural import number_of
 from resqued.errors import PayloadError, ResquedError, StoreError
 from resqued.store.failures import Failure, Failures
 

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from resqued import asking
 from resqued.cli import masters
 from resqued.client import Client
-from resqued.core.wording import number_of
+from resqued.control import requests
+from resqued.core.plural import number_of
 from resqued.errors import ControlError, NoMasterError, StoreError
 
 # Before the next look, for who waits until all is well.
@@ -33,7 +33,7 @@ def alive(config_file: str | None, pid: int | None = None) -> list[dict[str, Any
     found = masters.all_of(config_file, pid)
     if not found:
         raise masters.missing(config_file, pid)
-    return [asking.ask(address, "status") for address in found]
+    return [requests.ask(address, "status") for address in found]
 
 
 def well(

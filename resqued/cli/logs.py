@@ -15,8 +15,8 @@ import click
 
 from resqued.cli.options import json_option
 from resqued.cli.table import show_line
-from resqued.core import instance as naming
 from resqued.errors import ResquedError
+from resqued.systemd import instance as naming
 
 EXAMPLES = """
 \b

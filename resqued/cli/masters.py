@@ -11,14 +11,16 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from resqued import asking, config, pidfile
-from resqued.asking import Address
 from resqued.cli.options import config_option, pid_file_option
 from resqued.cli.table import Column, show_line, show_table
 from resqued.cli.text import duration
+from resqued.config import loader
+from resqued.control import requests
+from resqued.control.requests import Address
 from resqued.core.durations import show_seconds, show_size
-from resqued.core.wording import number_of
+from resqued.core.plural import number_of
 from resqued.errors import ConfigError, ControlError, NoMasterError
+from resqued.system import pidfile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,7 +85,7 @@ def all_of(config_file: str | None, pid: int | None = None) -> list[Address]:
     where masters usually are; if none is, it is told of.
     """
     configured, problem = _configured(config_file)
-    found = asking.masters(asking.places(configured, os.environ))
+    found = requests.masters(requests.places(configured, os.environ))
     if not found and problem is not None:
         raise problem
     return [address for address in found if pid in (None, address.pid)]
@@ -91,11 +93,11 @@ def all_of(config_file: str | None, pid: int | None = None) -> list[Address]:
 
 def _configured(config_file: str | None) -> tuple[str, ConfigError | None]:
     """Return the directory that the configuration names, whatever else is in it."""
-    path = config.file_in_use(config_file, os.environ)
+    path = loader.file_in_use(config_file, os.environ)
     if path is None:
         return "", None
     try:
-        table = config.load(path).get("control", {})
+        table = loader.load(path).get("control", {})
     except ConfigError as error:
         return "", error
     named = table.get("directory", "") if isinstance(table, dict) else ""
@@ -121,7 +123,7 @@ def with_worker(config_file: str | None, pid: int | None, who: str) -> Address:
         return one_of(config_file, pid)
     for address in found:
         with suppress(ControlError):
-            for worker in asking.ask(address, "status")["workers"]:
+            for worker in requests.ask(address, "status")["workers"]:
                 if who in map(str, (worker["id"], worker["pid"], worker["child"])):
                     return address
     raise ControlError(
@@ -133,23 +135,23 @@ def with_worker(config_file: str | None, pid: int | None, who: str) -> Address:
 def missing(config_file: str | None, pid: int | None = None) -> NoMasterError:
     """Return the error that says where no master was found."""
     named, _ = _configured(config_file)
-    looked_at = asking.places(named, os.environ)
-    if pid is not None and (others := asking.masters(looked_at)):
+    looked_at = requests.places(named, os.environ)
+    if pid is not None and (others := requests.masters(looked_at)):
         return NoMasterError(
             f"no master has the pid {pid}; those that run here: {_listed(others)}"
         )
     message = f"no master runs here: there is no socket of one in {looked_at[0]}"
     for place in looked_at[1:]:
         message += f" or {place}"
-    for place, owner in asking.owners_of_closed(looked_at).items():
-        message += f"; {place} {asking.belongs_to(owner)}"
+    for place, owner in requests.owners_of_closed(looked_at).items():
+        message += f"; {place} {requests.belongs_to(owner)}"
     return NoMasterError(message)
 
 
 def are_hidden(config_file: str | None) -> bool:
     """Say whether there may be masters where this user cannot look."""
     named, _ = _configured(config_file)
-    return bool(asking.owners_of_closed(asking.places(named, os.environ)))
+    return bool(requests.owners_of_closed(requests.places(named, os.environ)))
 
 
 def _listed(found: Sequence[Address]) -> str:
@@ -158,7 +160,7 @@ def _listed(found: Sequence[Address]) -> str:
 
 def _pools_of(address: Address) -> str:
     try:
-        return show_pools(asking.ask(address, "status")["pools"])
+        return show_pools(requests.ask(address, "status")["pools"])
     except NoMasterError:
         return "does not answer"
     except ControlError:

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from resqued import config
 from resqued.client import Client
+from resqued.config import loader
 from resqued.core import durations
 from resqued.errors import ConfigError, ResquedError
 
@@ -182,13 +182,13 @@ def tables(
     `own_file` is that of an instance, over the one that all share. Raises
     ConfigError with all that is wrong, each named by where it stands.
     """
-    path = config.file_in_use(config_file, os.environ)
+    path = loader.file_in_use(config_file, os.environ)
     problems: list[str] = []
     layers: list[dict[str, Any]] = []
     readers: tuple[Callable[[], dict[str, Any]], ...] = (
-        lambda: config.read_file(path) if path else {},
-        lambda: config.read_file(own_file) if own_file else {},
-        lambda: config.from_environment(os.environ),
+        lambda: loader.read_file(path) if path else {},
+        lambda: loader.read_file(own_file) if own_file else {},
+        lambda: loader.from_environment(os.environ),
         lambda: _from_options(given),
     )
     for read in readers:
@@ -198,7 +198,7 @@ def tables(
             problems += error.problems
     if problems:
         raise ConfigError(*problems)
-    return config.merge(*layers)
+    return loader.merge(*layers)
 
 
 def _from_options(given: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _from_options(given: dict[str, dict[str, Any]]) -> dict[str, Any]:
                 continue
             found.setdefault(section, {})[key] = value
             name = _NAMES.get((section, key), f"--{key}")
-            problems += config.problems_of(section, key, value, name)
+            problems += loader.problems_of(section, key, value, name)
     if problems:
         raise ConfigError(*problems)
     return found
@@ -227,7 +227,7 @@ def client(
 
     It waits no longer for an answer than the configuration says, and `patience`.
     """
-    app = config.build(
+    app = loader.build(
         tables(config_file, redis={"url": url, "namespace": namespace})
     ).app
     timeout = min(app.redis_timeout, patience)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from resqued.embedded import EmbeddedServer
+from resqued.system.redis_server import EmbeddedServer
 
 
 def _default_directory() -> Path:

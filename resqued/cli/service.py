@@ -12,15 +12,16 @@ from typing import Any
 
 import click
 
-from resqued import journal, units
-from resqued import service as installing
 from resqued.cli import completion
 from resqued.cli.options import json_option
 from resqued.cli.table import Column, show_json, show_line, show_table
-from resqued.core import instance as naming
-from resqued.core.wording import listed
+from resqued.core.plural import listed
 from resqued.errors import ResquedError
-from resqued.service import File, Layout, Place, State
+from resqued.log import journal
+from resqued.systemd import installer as installing
+from resqued.systemd import instance as naming
+from resqued.systemd import units
+from resqued.systemd.installer import File, Layout, Place, State
 
 EXAMPLES = """
 \b

@@ -11,14 +11,15 @@ from typing import Any
 
 import click
 
-from resqued import asking
 from resqued.cli import health, masters, options
 from resqued.cli.options import Duration, json_option, pid_file_option, redis_options
 from resqued.cli.queues import COLUMNS as QUEUE_COLUMNS
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
-from resqued.cli.workers import sightings
+from resqued.cli.workers import as_row
 from resqued.client import Client
+from resqued.control import requests
+from resqued.diagnostics.worker_status import sightings
 from resqued.errors import StoreError
 
 EXAMPLES = """
@@ -101,7 +102,7 @@ def _probe(look: Callable[[], list[dict[str, Any]]], wait: float | None) -> None
 def _show_all(
     client: Client, config_file: str | None, pid: int | None, *, as_json: bool
 ) -> None:
-    pools = asking.statuses(masters.all_of(config_file, pid))
+    pools = requests.statuses(masters.all_of(config_file, pid))
     if not as_json:
         _show_pools(pools, config_file)
     try:
@@ -148,5 +149,5 @@ def _show(found: dict[str, Any]) -> None:
     show_table(QUEUE_COLUMNS, list(found["queues"].items()), empty="no queues")
     click.echo()
     show_table(
-        WORKER_COLUMNS, [s.as_row() for s in found["workers"]], empty="no workers"
+        WORKER_COLUMNS, [as_row(s) for s in found["workers"]], empty="no workers"
     )

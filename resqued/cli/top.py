@@ -17,8 +17,6 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from resqued import asking
-from resqued.asking import Address
 from resqued.cli import masters
 from resqued.cli.masters import PHASES, headlines, master_options, phase
 from resqued.cli.options import Duration, json_option
@@ -32,6 +30,8 @@ from resqued.cli.table import (
     show_table,
 )
 from resqued.cli.text import clean
+from resqued.control import requests
+from resqued.control.requests import Address
 from resqued.core.durations import show_seconds, show_size
 
 EXAMPLES = """
@@ -106,7 +106,7 @@ def top(
 
 
 def _look(found: Sequence[Address]) -> list[dict[str, Any]]:
-    return asking.statuses(found, usage=True, patience=PATIENCE)
+    return requests.statuses(found, usage=True, patience=PATIENCE)
 
 
 def _print(statuses: Sequence[Mapping[str, Any]]) -> None:

@@ -13,13 +13,13 @@ import click
 
 from resqued.cli.completion import queue_names
 from resqued.cli.options import app_option, json_option, redis_options, tables
-from resqued.cli.scene import Question, Scene
 from resqued.cli.table import show_json, show_line
 from resqued.client import Client
-from resqued.config import build
-from resqued.core.evidence import Facts
-from resqued.core.why import explain
-from resqued.core.wording import number_of
+from resqued.config.loader import build
+from resqued.core.plural import number_of
+from resqued.diagnostics.explain import explain
+from resqued.diagnostics.facts import Facts
+from resqued.diagnostics.queue_facts import Question, Scene
 
 EXAMPLES = """
 \b

@@ -9,14 +9,16 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from resqued import config, log, logfile, takeover
 from resqued.cli.options import app_option, pid_file_option, redis_options, tables
-from resqued.core import instance as naming
-from resqued.core.queues import parse
+from resqued.config import loader
 from resqued.errors import ConfigError, ExitCode
-from resqued.pidfile import PidFile
+from resqued.log import logfile, logger
+from resqued.master import reexec
+from resqued.master.reexec import Estate
 from resqued.supervisor import Papers, Supervisor
-from resqued.takeover import Estate
+from resqued.system.pidfile import PidFile
+from resqued.systemd import instance as naming
+from resqued.wire.queue_list import parse
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,10 +60,10 @@ _POOL_OPTIONS = (
     ),
     click.option("--grace", metavar="SECONDS", help="Between TERM and KILL for a job."),
     click.option(
-        "--log-level", type=click.Choice(tuple(log.LEVELS)), help="Least level."
+        "--log-level", type=click.Choice(tuple(logger.LEVELS)), help="Least level."
     ),
     click.option(
-        "--log-format", type=click.Choice(log.FORMATS), help="Form of the log."
+        "--log-format", type=click.Choice(logger.FORMATS), help="Form of the log."
     ),
     click.option(
         "--log-file",
@@ -89,7 +91,7 @@ def work(**given: Any) -> int:
     and [a-z] match known queues, !name leaves some out.
     """
     read = reader(**given)
-    estate = takeover.received(os.environ)
+    estate = reexec.received(os.environ)
     built = read()
     if estate is not None:
         return go_on(built, read, estate)
@@ -105,7 +107,7 @@ def work(**given: Any) -> int:
             pid_file.release()
 
 
-Read = Callable[[], config.Config]
+Read = Callable[[], loader.Config]
 
 
 def reader(
@@ -129,7 +131,7 @@ def reader(
 ) -> Read:
     """Return what reads the configuration: at the start, and at each reload."""
 
-    def read() -> config.Config:
+    def read() -> loader.Config:
         own = _Instance.of(instance, config_file, queues)
         given = tables(
             config_file,
@@ -147,7 +149,7 @@ def reader(
     return read
 
 
-def files(built: config.Config) -> tuple[Path | None, Path | None]:
+def files(built: loader.Config) -> tuple[Path | None, Path | None]:
     """Return pid file and log file, as far as they are configured."""
     named = (built.daemon.pid_file, built.daemon.log_file)
     pid_file, log_file = (Path(name).absolute() if name else None for name in named)
@@ -155,7 +157,7 @@ def files(built: config.Config) -> tuple[Path | None, Path | None]:
 
 
 def run(
-    built: config.Config,
+    built: loader.Config,
     read: Read,
     estate: Estate | None = None,
     *,
@@ -163,19 +165,19 @@ def run(
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a master in this process, whose output is where it is to be."""
-    log.configure(level=built.log_level, style=built.log_format)
+    logger.configure(level=built.log_level, style=built.log_format)
     master = Supervisor(built, read, estate, on_ready=on_ready, papers=papers)
     return int(master.run())
 
 
-def go_on(built: config.Config, read: Read, estate: Estate) -> int:
+def go_on(built: loader.Config, read: Read, estate: Estate) -> int:
     """Take a running master over, or see whether that could be done.
 
     It was a daemon, or not, and its files are open: there is nothing to prepare.
     """
     _, log_file = files(built)
     if estate.is_dry:
-        log.configure(level=built.log_level, style=built.log_format)
+        logger.configure(level=built.log_level, style=built.log_format)
         Supervisor(built, read, estate).check()
         return ExitCode.OK
     handed = estate.values["pid_file"]
@@ -203,21 +205,21 @@ class _Instance(NamedTuple):
         if queues is not None:
             raise click.UsageError("--instance names the queues: leave QUEUES out.")
         name = naming.unescape(escaped)
-        common = config.file_in_use(config_file, os.environ) or config.DEFAULT_PATH
+        common = loader.file_in_use(config_file, os.environ) or loader.DEFAULT_PATH
         file = common.parent / naming.file_name(name)
         is_own = file.exists() and not (common.exists() and file.samefile(common))
         return cls(naming.queue_list(name), file if is_own else None)
 
     def pool(self, workers: int | None) -> dict[str, Any]:
         """Return its pool; nothing if its own file has pools."""
-        if self.file is not None and config.load(self.file).get("pool"):
+        if self.file is not None and loader.load(self.file).get("pool"):
             return {}
         return _pool(self.queues, workers)
 
 
 def _build(
     given: dict[str, Any], interval: str | None, pool: dict[str, Any], *, burst: bool
-) -> config.Config:
+) -> loader.Config:
     if interval is None and "INTERVAL" in os.environ:
         given.setdefault("worker", {})["interval"] = os.environ["INTERVAL"]
     if pool:
@@ -227,7 +229,7 @@ def _build(
             "no queues: name them, as in `resqued work critical,high`, or set QUEUES,"
             " or write a [[pool]] into the configuration file"
         )
-    return config.build(given, burst=burst)
+    return loader.build(given, burst=burst)
 
 
 def _pool(queues: str | None, workers: int | None) -> dict[str, Any]:

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from resqued import process, pruning
 from resqued.cli.options import ListingGroup, json_option, with_client
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.text import clip, duration, json_line
-from resqued.client import Client, Worker
-from resqued.core import registry
-from resqued.core.payload import DIRTY_EXIT, Fault
-from resqued.core.registry import Entry, Identity, Machine, Verdict
-from resqued.core.wording import number_of
+from resqued.client import Client
+from resqued.core.plural import number_of
+from resqued.diagnostics.worker_status import Sighting, sightings
 from resqued.errors import ResquedError
-from resqued.pruning import Judged, job_of
+from resqued.store import pruning
+from resqued.store.pruning import Judged, job_of
 from resqued.store.registry import PRUNE_LOCK_SECONDS, Burial
+from resqued.system import process
+from resqued.wire.payload import DIRTY_EXIT, Fault
+from resqued.wire.worker_entry import Entry, Identity, Machine, Verdict
 
 EXAMPLES = """
 \b
@@ -53,73 +53,28 @@ COLUMNS = (
     Column("QUEUE"),
     Column("JOB", may_be_cut=True),
 )
-# No machine: who is judged from here is judged by heartbeat alone.
-_NOWHERE = Machine("", "")
 # A busy worker changes its entry all the time; one look must fall in between.
 _ATTEMPTS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A worker, with what was seen of it and how long ago."""
-
-    worker: Worker
-    state: str
-    heartbeat_age: float | None
-    job_age: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all of it, for --json."""
-        state = {"state": self.state, "heartbeat_age": self.heartbeat_age}
-        return {**asdict(self.worker), **state}
-
-    def as_row(self) -> tuple[object, ...]:
-        """Return it as a row of COLUMNS."""
-        worker, job = self.worker, self.worker.job
-        return (
-            worker.id,
-            self.state,
-            duration(self.heartbeat_age),
-            worker.processed,
-            worker.failed,
-            "" if job is None else duration(self.job_age),
-            "" if job is None else job["queue"],
-            "" if job is None else call(job["class"], job["args"]),
-        )
+def as_row(sighting: Sighting) -> tuple[object, ...]:
+    """Return a worker as a row of COLUMNS."""
+    worker, job = sighting.worker, sighting.worker.job
+    return (
+        worker.id,
+        sighting.state,
+        duration(sighting.heartbeat_age),
+        worker.processed,
+        worker.failed,
+        "" if job is None else duration(sighting.job_age),
+        "" if job is None else job["queue"],
+        "" if job is None else call(job["class"], job["args"]),
+    )
 
 
 def call(class_name: str, args: list[Any]) -> str:
     """Return a job as it would be called, cut to what a table has room for."""
     return clip(f"{class_name}({', '.join(map(json_line, args))})", 100)
-
-
-def sightings(client: Client) -> list[Sighting]:
-    """Return every registered worker, judged."""
-    now = client.registry.link.time()
-    return [_judged(worker, entry, now) for worker, entry in client.sightings()]
-
-
-def _judged(worker: Worker, entry: Entry, now: float) -> Sighting:
-    age = registry.heartbeat_age(entry.heartbeat, now)
-    if age is None:
-        age = registry.ping_age(entry.ping, now)
-    # Ours are UTC with a Z, in whole seconds; what node-resque writes is no ISO.
-    job_age = registry.heartbeat_age(worker.job["run_at"], now) if worker.job else None
-    return Sighting(
-        worker,
-        state=_state(entry, now) or worker.state,
-        heartbeat_age=None if age is None else max(0.0, age),
-        job_age=job_age,
-    )
-
-
-def _state(entry: Entry, now: float) -> str:
-    """Return what is wrong with a worker, if anything is."""
-    verdict = pruning.judge(entry, now)
-    if verdict is not Verdict.DEAD:
-        # A process that is there may hang all the same.
-        verdict = registry.judge(entry, now=now, machine=_NOWHERE, start_of_pid=None)
-    return "" if verdict is Verdict.ALIVE else verdict.value
 
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
@@ -139,7 +94,7 @@ def list_(client: Client, as_json: bool) -> None:
     if as_json:
         show_json([sighting.as_dict() for sighting in found])
     else:
-        show_table(COLUMNS, [s.as_row() for s in found], empty="no workers")
+        show_table(COLUMNS, [as_row(s) for s in found], empty="no workers")
 
 
 @workers.command(epilog=EXAMPLES)

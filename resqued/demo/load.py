@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from resqued.client import Client
-from resqued.core.naming import wire_name
-from resqued.demo import jobs
-from resqued.demo.master import Tally
+from resqued.demo import demo_jobs
+from resqued.demo.demo_master import Tally
 from resqued.demo.progress import Line
 from resqued.demo.sources import Folder
 from resqued.demo.workspace import Workspace
+from resqued.wire.naming import wire_name
 
-_ARCHIVE = (jobs.FILE_SERVE, "Archive")
-_CHECKSUM = (jobs.LOW, "Checksum")
+_ARCHIVE = (demo_jobs.FILE_SERVE, "Archive")
+_CHECKSUM = (demo_jobs.LOW, "Checksum")
 
 
 class Load:
@@ -28,23 +28,25 @@ class Load:
 
     def enqueue(self, client: Client) -> None:
         """Put all of them on their queues."""
-        client.enqueue_many(self._counted(jobs.CRITICAL, self._usages()))
-        client.enqueue_many(self._counted(jobs.FILE_SERVE, self._archives()))
+        client.enqueue_many(self._counted(demo_jobs.CRITICAL, self._usages()))
+        client.enqueue_many(self._counted(demo_jobs.FILE_SERVE, self._archives()))
         doomed = [
-            (jobs.explode, "this job is meant to fail"),
-            (jobs.UNKNOWN_CLASS, 44, "masterbrew"),
-            (jobs.segfault,),
+            (demo_jobs.explode, "this job is meant to fail"),
+            (demo_jobs.UNKNOWN_CLASS, 44, "masterbrew"),
+            (demo_jobs.segfault,),
         ]
-        client.enqueue_many(self._counted(jobs.DOOMED, doomed), queue=jobs.DOOMED)
+        client.enqueue_many(
+            self._counted(demo_jobs.DOOMED, doomed), queue=demo_jobs.DOOMED
+        )
 
     def _archives(self) -> Iterator[Sequence[Any]]:
         for folder in self._folders:
             archive = self._workspace.archive(folder.name)
-            yield jobs.Archive, str(folder.path), str(archive)
+            yield demo_jobs.Archive, str(folder.path), str(archive)
 
     def _usages(self) -> Iterator[Sequence[Any]]:
         for folder in self._folders:
-            yield jobs.disk_usage, str(folder.path), str(self._workspace.ledger)
+            yield demo_jobs.disk_usage, str(folder.path), str(self._workspace.ledger)
 
     def _counted(
         self, queue: str, items: Iterator[Sequence[Any]] | list[Any]
@@ -62,11 +64,16 @@ class Load:
 
     def lines(self, tally: Tally) -> list[Line]:
         """Return how far each queue has come, if all goes well."""
-        totals: Counter[str] = Counter({jobs.LOW: len(self._folders)})
+        totals: Counter[str] = Counter({demo_jobs.LOW: len(self._folders)})
         for (queue, _), number in self._put.items():
             totals[queue] += number
         over: Counter[str] = Counter()
         for (queue, _), number in (tally.done + tally.failed).items():
             over[queue] += number
-        order = (jobs.CRITICAL, jobs.FILE_SERVE, jobs.LOW, jobs.DOOMED)
+        order = (
+            demo_jobs.CRITICAL,
+            demo_jobs.FILE_SERVE,
+            demo_jobs.LOW,
+            demo_jobs.DOOMED,
+        )
         return [Line(queue, over[queue], totals[queue]) for queue in order]

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import psutil
 
-from resqued import prctl
+from resqued.system import prctl
 
 _TICK = 0.02
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from resqued.demo.jobs import MEANT_TO_FAIL
+from resqued.demo.demo_jobs import MEANT_TO_FAIL
 
 _TO_KEEP = "to look at them, name a folder that is there and empty as --out"
 

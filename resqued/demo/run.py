@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resqued.client import Client
-from resqued.demo import NAMESPACE, DemoError, server
+from resqued.demo import NAMESPACE, DemoError, demo_server
+from resqued.demo.demo_master import QUEUES, Master, Tally
 from resqued.demo.interrupts import Interrupts
 from resqued.demo.load import Load
-from resqued.demo.master import QUEUES, Master, Tally
 from resqued.demo.offspring import Offspring, describe
 from resqued.demo.progress import Moment, Progress
 from resqued.demo.report import Report, megabytes
@@ -105,9 +105,9 @@ class Demo:
         """Have a pool do the jobs, and end it."""
         redis = self._wishes.redis
         with (
-            server.embedded(workspace.server)
+            demo_server.embedded(workspace.server)
             if redis is None
-            else server.borrowed(redis)
+            else demo_server.borrowed(redis)
         ) as url:
             pool = Offspring()
             client = Client(url, namespace=NAMESPACE)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from resqued.client import Client
 from resqued.demo import check
-from resqued.demo.jobs import MEANT_TO_FAIL
+from resqued.demo.demo_jobs import MEANT_TO_FAIL
+from resqued.demo.demo_master import Tally
 from resqued.demo.load import Load
-from resqued.demo.master import Tally
 from resqued.demo.report import Check, Fate, Row
 from resqued.demo.sources import Folder
 from resqued.demo.workspace import Workspace

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from resqued.core import payload
-from resqued.core.keys import Keys
 from resqued.errors import PayloadError
 from resqued.store.connection import Link
 from resqued.store.script import Script
+from resqued.wire import payload
+from resqued.wire.keys import Keys
 
 RETRY = Script("retry")
 CLEAR = Script("clear")

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resqued.core.keys import Keys
 from resqued.errors import StoreError
 from resqued.store.connection import Link
+from resqued.wire.keys import Keys
 
 # Names that the server looks at in one step, and steps.
 STEP = 1_000

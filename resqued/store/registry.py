@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import islice
 
-from resqued.core import payload
-from resqued.core.keys import Keys
-from resqued.core.payload import Fault
-from resqued.core.registry import Entry
 from resqued.errors import PayloadError
 from resqued.store.connection import Link
 from resqued.store.runs import registry_keys
 from resqued.store.script import Script
+from resqued.wire import payload
+from resqued.wire.keys import Keys
+from resqued.wire.payload import Fault
+from resqued.wire.worker_entry import Entry
 
 BURY = Script("bury")
 PAGE = 500

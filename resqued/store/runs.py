@@ -11,12 +11,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
-from resqued.core import payload
-from resqued.core.jsontext import quote
-from resqued.core.keys import Keys
-from resqued.core.queues import QueueList
 from resqued.store.connection import SingleLink
 from resqued.store.script import Script
+from resqued.wire import payload
+from resqued.wire.keys import Keys
+from resqued.wire.queue_list import QueueList
+from resqued.wire.ruby_json import quote
 
 RESERVE = Script("reserve")
 REGISTER = Script("register")

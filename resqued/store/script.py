@@ -1,4 +1,4 @@
-"""The Lua scripts of resqued/lua, called by their digest."""
+"""The Lua scripts of store/lua, called by their digest."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from resqued.store.connection import (
-    Link,
-    ScriptUnknownError,
-    SingleLink,
-    Word,
-    encoded,
-)
+from resqued.store.connection import Link, ScriptUnknownError, SingleLink, Word, encoded
 
-_FOLDER = Path(__file__).parent.parent / "lua"
+_FOLDER = Path(__file__).with_name("lua")
 
 
 @cache

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resqued import Client, log
-from resqued.core.keys import Keys
-from resqued.core.payload import Fault
+from resqued import Client
+from resqued.log import logger
+from resqued.master.reclaimer import Undertaker
 from resqued.store.connection import SingleLink
 from resqued.store.registry import Burial, Registry
-from resqued.undertaker import Undertaker
+from resqued.wire.keys import Keys
+from resqued.wire.payload import Fault
 from tests.compat.node_support import Node, NodeError, Queue, install
 from tests.support.daemon import Daemon
 from tests.support.wait import wait_until
@@ -98,7 +99,7 @@ class Ours:
         """Do what a master does each minute, a minute after whoever did it last."""
         redis.delete(PRUNE_LOCK)
         link = SingleLink(self._url)
-        undertaker = Undertaker(Registry(link, Keys()), "test", log.get())
+        undertaker = Undertaker(Registry(link, Keys()), "test", logger.get())
         for _ in range(2):
             undertaker.turn(now=time.monotonic())
         link.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
-from resqued import process
+from resqued.system import process
 from tests.compat.wire import Site, deviates
 
 OVER = b'{"class":"Hold","args":[1],"limits":{"runtime":0.2}}'

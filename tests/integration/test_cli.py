@@ -7,7 +7,7 @@ import json
 import redis as redis_py
 
 import resqued
-from resqued.core import payload
+from resqued.wire import payload
 from tests.support.cli import (
     NS,
     Run,

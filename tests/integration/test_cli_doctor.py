@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from resqued import process
 from resqued.cli.doctor import _bounded, _redis_hangs
-from resqued.core.checkup import Finding, ok, unchecked
-from resqued.embedded import EmbeddedServer
+from resqued.diagnostics.checks import Finding, ok, unchecked
+from resqued.system import process
+from resqued.system.redis_server import EmbeddedServer
 from tests.support.cli import add_worker, run_command, server_time
 from tests.support.pool import pool
 from tests.support.wait import wait_until

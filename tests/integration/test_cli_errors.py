@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resqued.embedded import EmbeddedServer
+from resqued.system.redis_server import EmbeddedServer
 from tests.support.cli import fail
 
 LISTINGS = ("status", "queues", "workers", "failed", "stats")

@@ -133,4 +133,4 @@ def test_a_wheel_has_the_files(tmp_path: Path) -> None:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file():
                 inside = path.relative_to(ROOT / folder)
-                assert f"resqued/share/{Path(folder).name}/{inside}" in names
+                assert f"resqued/systemd/share/{Path(folder).name}/{inside}" in names

@@ -13,7 +13,7 @@ import redis as redis_py
 
 import resqued
 from resqued.cli.text import clean, clip, duration, one_line
-from resqued.core.wording import number_of
+from resqued.core.plural import number_of
 from tests.support.cli import RESQUED, Run, add_failure, add_worker, server_time
 from tests.support.daemon import clean_environment
 from tests.support.wait import scaled

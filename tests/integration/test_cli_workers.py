@@ -11,8 +11,8 @@ from pathlib import Path
 import redis as redis_py
 
 import resqued
-from resqued import pruning
-from resqued.core.registry import Identity
+from resqued.store import pruning
+from resqued.wire.worker_entry import Identity
 from tests.support.cli import HOST, NS, Run, add_worker, give_job, server_time
 from tests.support.daemon import Daemon
 from tests.support.wait import scaled, wait_until

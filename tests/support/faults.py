@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from resqued.handover import WorkerEnd
-from resqued.ledger import Ledger
-from resqued.rehearsal import NAME
-from resqued.running import Running
+from resqued.execution.active_job import Running
+from resqued.execution.registration import Ledger
+from resqued.execution.warmup import NAME
+from resqued.ipc.job_pipe import WorkerEnd
 from resqued.worker import Worker
 
 POINTS = (

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from resqued.embedded import EmbeddedServer
+from resqued.system.redis_server import EmbeddedServer
 
 USER, PASSWORD = "worker", "se:cr@t"
 

@@ -15,11 +15,11 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.board import Board, Phase, Status
-from resqued.channel import Channel
-from resqued.core import queues
-from resqued.slot import WorkerHandle
-from resqued.usage import Census
+from resqued.ipc.channel import Channel
+from resqued.ipc.scoreboard import Board, Phase, Status
+from resqued.master.slot import WorkerHandle
+from resqued.master.usage import Census
+from resqued.wire import queue_list
 from tests.support.daemon import Daemon
 from tests.support.pool import count, failures, pool
 from tests.support.stuck_jobs import WAYS, grow, stuck
@@ -358,7 +358,7 @@ def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
         spawned_at=100.0,
         generation=1,
         queues="q",
-        served=queues.parse("q"),
+        served=queue_list.parse("q"),
     )
 
     def is_stuck(phase: Phase, seconds: float, timeout: float = 3.0) -> bool:

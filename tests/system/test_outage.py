@@ -10,7 +10,7 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.embedded import EmbeddedServer
+from resqued.system.redis_server import EmbeddedServer
 from tests.support.pool import count, failures, left_over, pool, runs
 from tests.support.proxy import Proxy
 from tests.support.wait import wait_until

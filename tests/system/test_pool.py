@@ -16,8 +16,8 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued import process
-from resqued.core.registry import Identity
+from resqued.system import process
+from resqued.wire.worker_entry import Identity
 from tests.support.daemon import Daemon, clean_environment
 from tests.support.pool import count, failures, left_over, pool, runs, waiting
 from tests.support.wait import scaled, wait_until

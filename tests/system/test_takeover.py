@@ -10,7 +10,7 @@ import psutil
 import redis as redis_py
 
 import resqued
-from resqued import process
+from resqued.system import process
 from tests.support.asking import ask, running, socket_of
 from tests.support.pool import failures, left_over, runs
 from tests.support.wait import wait_until

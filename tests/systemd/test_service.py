@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resqued.core import instance as naming
+from resqued.systemd import instance as naming
 from tests.support.host import RESQUED, UNITS, Host
 
 UNIT = f"{UNITS}/resqued.service"

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.board import Board, Phase, Status, Tally
 from resqued.core.limits import UNLIMITED, Cause, Limits
-from resqued.signals import STACK
+from resqued.ipc.scoreboard import Board, Phase, Status, Tally
+from resqued.system.signals import STACK
 from tests.support.forking import forked, run_in_child
 from tests.support.wait import wait_until
 

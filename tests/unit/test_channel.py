@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from resqued.channel import Channel, ChannelClosed
+from resqued.ipc.channel import Channel, ChannelClosed
 
 Pair = tuple[Channel, Channel]
 

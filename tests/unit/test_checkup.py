@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from resqued.core import checkup_application as application
-from resqued.core import checkup_machine as machine
-from resqued.core import checkup_server as server
-from resqued.core.checkup import Finding, Verdict
-from resqued.core.checkup_application import Place
-from resqued.core.checkup_machine import Machine, Plan
-from resqued.core.checkup_server import Registered, Server
-from resqued.core.importing import Import
+from resqued.diagnostics import app_checks as application
+from resqued.diagnostics import host_checks as machine
+from resqued.diagnostics import server_checks as server
+from resqued.diagnostics.app_checks import Place
+from resqued.diagnostics.checks import Finding, Verdict
+from resqued.diagnostics.host_checks import Machine, Plan
+from resqued.diagnostics.import_result import Import
+from resqued.diagnostics.server_checks import Registered
+from resqued.store.server_facts import ServerFacts
 
 OK, WARNING = Verdict.OK, Verdict.WARNING
 PROBLEM, UNCHECKED = Verdict.PROBLEM, Verdict.UNCHECKED
@@ -36,7 +37,7 @@ INFO = {
     "connected_clients": "4",
     "maxclients": "10000",
 }
-HEALTHY = Server(INFO, now=1000.0)
+HEALTHY = ServerFacts(INFO, now=1000.0)
 
 
 def told(findings: Iterable[Finding]) -> dict[str, Finding]:
@@ -102,7 +103,7 @@ def test_each_fault_of_a_server_is_found(
 
 
 def test_info_that_is_refused_leaves_the_rest_to_be_checked() -> None:
-    found = told(server.judge(Server({}, "NOPERM", skew=60.0)))
+    found = told(server.judge(ServerFacts({}, "NOPERM", skew=60.0)))
     unseen = {check for check, f in found.items() if f.verdict is UNCHECKED}
     assert unseen == {check for check in found if check.startswith("redis ")}
     assert all("NOPERM" in found[check].text for check in unseen)

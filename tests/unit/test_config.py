@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from resqued import config
+from resqued.config import loader
+from resqued.config.schema import FIELDS
+from resqued.config.settings import AppSettings
 from resqued.core.limits import Limits, Rules
 from resqued.errors import ConfigError
-from resqued.fields import FIELDS
-from resqued.settings import AppSettings
 
 
 def problems(tables: dict[str, Any]) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
-        config.build(tables)
+        loader.build(tables)
     return caught.value.problems
 
 
@@ -28,7 +28,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_nothing_given_means_the_defaults():
-    built = config.build({})
+    built = loader.build({})
     assert built.pools == ()
     assert built.workers == 0
     assert built.interval == 5.0
@@ -38,7 +38,7 @@ def test_nothing_given_means_the_defaults():
 
 
 def test_every_value_arrives_where_it_is_used():
-    built = config.build(
+    built = loader.build(
         {
             "redis": {"url": "unix:///run/x", "namespace": "a:b", "timeout": "250ms"},
             "app": {
@@ -79,10 +79,10 @@ def test_every_value_arrives_where_it_is_used():
         },
         burst=True,
     )
-    assert built == config.Config(
+    assert built == loader.Config(
         pools=(
-            config.Pool("critical,high", 4, Limits(None, 1 << 30)),
-            config.Pool("*,!slow", 1),
+            loader.Pool("critical,high", 4, Limits(None, 1 << 30)),
+            loader.Pool("*,!slow", 1),
         ),
         app=AppSettings(
             url="unix:///run/x",
@@ -125,7 +125,7 @@ def test_every_value_arrives_where_it_is_used():
 
 @pytest.mark.parametrize("interval", [0, 0.0, "0", "0s", "0ms"])
 def test_an_interval_of_nothing_is_burst_mode(interval):
-    built = config.build({"worker": {"interval": interval}})
+    built = loader.build({"worker": {"interval": interval}})
     assert built.app.burst
     assert built.interval == 5.0
 
@@ -271,7 +271,7 @@ def test_all_problems_are_told_at_once():
 def test_of_several_layers_the_later_wins_key_by_key():
     lower = {"redis": {"url": "a", "namespace": "n"}, "pool": [{"queues": "a"}]}
     upper = {"redis": {"url": "b"}, "pool": [{"queues": "b"}]}
-    assert config.merge(lower, {}, upper) == {
+    assert loader.merge(lower, {}, upper) == {
         "redis": {"url": "b", "namespace": "n"},
         "pool": [{"queues": "b"}],
     }
@@ -279,10 +279,10 @@ def test_of_several_layers_the_later_wins_key_by_key():
 
 
 def test_a_layer_of_the_wrong_shape_is_kept_to_be_told_of():
-    assert config.merge({"redis": 3}, {"redis": {"url": "x"}}) == {
+    assert loader.merge({"redis": 3}, {"redis": {"url": "x"}}) == {
         "redis": {"url": "x"}
     }
-    assert config.merge({"redis": {"url": "x"}}, {"redis": 3}) == {"redis": 3}
+    assert loader.merge({"redis": {"url": "x"}}, {"redis": 3}) == {"redis": 3}
 
 
 @pytest.mark.parametrize(
@@ -316,18 +316,18 @@ def test_a_layer_of_the_wrong_shape_is_kept_to_be_told_of():
     ],
 )
 def test_what_the_environment_says(environ, tables):
-    assert config.from_environment(environ) == tables
-    config.build(config.from_environment(environ))
+    assert loader.from_environment(environ) == tables
+    loader.build(loader.from_environment(environ))
 
 
 def test_modules_in_a_variable_are_parted_by_commas():
-    tables = config.from_environment({"RESQUED_APP": "a.b, c"})
-    assert config.build(tables).app.modules == ("a.b", "c")
+    tables = loader.from_environment({"RESQUED_APP": "a.b, c"})
+    assert loader.build(tables).app.modules == ("a.b", "c")
 
 
 def test_a_problem_in_the_environment_names_the_variable():
     with pytest.raises(ConfigError) as caught:
-        config.from_environment({"REDIS_URL": "x", "RESQUED_LOG_LEVEL": "loud"})
+        loader.from_environment({"REDIS_URL": "x", "RESQUED_LOG_LEVEL": "loud"})
     assert caught.value.problems == (
         "REDIS_URL: redis url 'x' must begin with redis://, rediss:// or unix://",
         "RESQUED_LOG_LEVEL: 'loud' must be one of debug, info, warning, error",
@@ -335,16 +335,16 @@ def test_a_problem_in_the_environment_names_the_variable():
 
 
 def test_the_example_is_a_configuration_with_the_defaults(tmp_path):
-    tables = config.read_file(write(tmp_path, config.example()))
-    built = config.build(tables)
-    assert built.pools == (config.Pool("critical,high", 4),)
-    assert built.app == config.build({}).app
-    assert built.interval == config.build({}).interval
+    tables = loader.read_file(write(tmp_path, loader.example()))
+    built = loader.build(tables)
+    assert built.pools == (loader.Pool("critical,high", 4),)
+    assert built.app == loader.build({}).app
+    assert built.interval == loader.build({}).interval
 
 
 def test_the_example_has_every_key_with_a_meaning():
     # Behind the sections of FIELDS come samples of narrower limits, and pools.
-    text = config.example().partition("# For one queue")[0]
+    text = loader.example().partition("# For one queue")[0]
     for field in FIELDS:
         _, _, rest = text.partition(f"[{field.section}]\n")
         (line,) = [
@@ -359,7 +359,7 @@ def test_the_example_has_every_key_with_a_meaning():
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError) as caught:
-        config.load(tmp_path / "nope.toml")
+        loader.load(tmp_path / "nope.toml")
     assert (
         str(caught.value) == f"configuration file {tmp_path}/nope.toml does not exist"
     )
@@ -367,7 +367,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_a_file_that_cannot_be_read_is_told_why(tmp_path):
     with pytest.raises(ConfigError) as caught:
-        config.load(tmp_path)
+        loader.load(tmp_path)
     assert str(caught.value) == (
         f"configuration file {tmp_path} cannot be read: Is a directory"
     )
@@ -377,7 +377,7 @@ def test_a_file_in_another_encoding_is_told_where(tmp_path):
     path = tmp_path / "latin.toml"
     path.write_bytes(b'[redis]\nurl = "\xe9"\n')
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        loader.load(path)
     assert "is not UTF-8: " in str(caught.value)
     assert str(caught.value).endswith("at byte 15")
 
@@ -395,7 +395,7 @@ def test_a_file_in_another_encoding_is_told_where(tmp_path):
 def test_malformed_toml_is_told_with_its_line(tmp_path, text, place):
     path = write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        loader.load(path)
     assert str(path) in str(caught.value)
     assert place in str(caught.value)
 
@@ -403,7 +403,7 @@ def test_malformed_toml_is_told_with_its_line(tmp_path, text, place):
 def test_problems_of_a_file_name_the_file(tmp_path):
     path = write(tmp_path, "[redis]\nurl = 1\n[reds]\n")
     with pytest.raises(ConfigError) as caught:
-        config.read_file(path)
+        loader.read_file(path)
     assert caught.value.problems == (
         f"{path}: [redis] url: 1 must be a text, in quotes",
         f"{path}: unknown section [reds] (did you mean 'redis'?)",
@@ -412,8 +412,8 @@ def test_problems_of_a_file_name_the_file(tmp_path):
 
 def test_the_file_named_wins_over_the_variable():
     environ = {"RESQUED_CONFIG": "/b"}
-    assert config.file_in_use("/a", environ) == Path("/a")
-    assert config.file_in_use(None, environ) == Path("/b")
+    assert loader.file_in_use("/a", environ) == Path("/a")
+    assert loader.file_in_use(None, environ) == Path("/b")
 
 
 def test_what_holds_is_shown_with_every_key_and_without_the_password():
@@ -422,7 +422,7 @@ def test_what_holds_is_shown_with_every_key_and_without_the_password():
         "app": {"import": ["a"]},
         "pool": [{"queues": "a"}],
     }
-    shown = config.effective(tables)
+    shown = loader.effective(tables)
     assert shown["redis"]["url"] == "redis://me:***@h/2"
     assert shown["app"] == {"import": ["a"], "directory": "", "environment": ""}
     assert shown["pool"] == [{"queues": "a", "workers": 1}]
@@ -432,4 +432,4 @@ def test_what_holds_is_shown_with_every_key_and_without_the_password():
         if section != "pool"
         for key in values
     } == {(field.section, field.key) for field in FIELDS}
-    config.build(shown)
+    loader.build(shown)

@@ -14,10 +14,10 @@ import click
 import pytest
 import yaml
 
-from resqued import config
 from resqued.cli import cli
+from resqued.config import loader
+from resqued.config.schema import BY_NAME
 from resqued.core.durations import seconds
-from resqued.fields import BY_NAME
 from tests.support.image import PLACE, ROOT, compose, image, kubernetes, pod
 
 START_TIMEOUT = BY_NAME["reload", "start_timeout"].default
@@ -29,9 +29,9 @@ def container() -> dict[str, Any]:
     return found
 
 
-def built() -> config.Config:
+def built() -> loader.Config:
     text = (PLACE / "resqued.toml").read_text("utf-8")
-    return config.build(tomllib.loads(text))
+    return loader.build(tomllib.loads(text))
 
 
 def longest_job() -> float:
@@ -93,7 +93,7 @@ def test_the_python_of_the_image_is_one_that_is_supported() -> None:
 
 def test_the_image_has_the_configuration_at_its_usual_place() -> None:
     copied = dict(image().copied)
-    assert copied["contrib/container/resqued.toml"] == str(config.DEFAULT_PATH)
+    assert copied["contrib/container/resqued.toml"] == str(loader.DEFAULT_PATH)
     assert built().pools
 
 
@@ -101,7 +101,7 @@ def test_both_have_one_configuration() -> None:
     held = kubernetes()["ConfigMap"]["data"]["resqued.toml"]
     assert held.rstrip() == (PLACE / "resqued.toml").read_text("utf-8").rstrip()
     (mount,) = [m for m in container()["volumeMounts"] if m["name"] == "configuration"]
-    assert Path(mount["mountPath"]) == config.DEFAULT_PATH.parent
+    assert Path(mount["mountPath"]) == loader.DEFAULT_PATH.parent
 
 
 def test_whoever_stops_a_container_gives_jobs_the_time_to_end() -> None:

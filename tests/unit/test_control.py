@@ -20,10 +20,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resqued import control, log
-from resqued.control import Control, Peer
+from resqued.control import sockets
+from resqued.control.server import Control, Peer
 from resqued.errors import ControlError
-from resqued.orders import Orders
+from resqued.log import logger
+from resqued.master.control_handlers import Orders
 from tests.support.forking import forked
 from tests.support.wait import wait_until
 
@@ -38,7 +39,7 @@ class Master:
     """A control socket, and the requests that came in by it."""
 
     def __init__(self, place: Path) -> None:
-        self.control = Control(place, self.obey, log.get(role="master"))
+        self.control = Control(place, self.obey, logger.get(role="master"))
         self.asked: list[tuple[Peer, dict[str, Any], float]] = []
 
     def obey(self, peer: Peer, request: dict[str, Any], now: float) -> None:
@@ -129,7 +130,7 @@ def mode(path: Path) -> int:
     ],
 )
 def test_where_the_sockets_of_root_are(configured, environ, expected):
-    assert control.directory(configured, environ) == Path(expected)
+    assert sockets.directory(configured, environ) == Path(expected)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_where_the_sockets_of_other_users_are(configured, environ, expected):
         if os.geteuid() == 0:
             become(NOBODY)
         path = Path(expected.format(uid=os.geteuid()))
-        assert control.directory(configured, environ) == path
+        assert sockets.directory(configured, environ) == path
 
     with forked(look) as pid:
         assert ended_well(pid)
@@ -173,7 +174,7 @@ def test_nobody_else_may_use_the_socket_whatever_the_umask(umask, place):
 
 
 def test_the_directory_is_made_with_all_above_it(tmp_path):
-    control.prepare(tmp_path / "a" / "b")
+    sockets.prepare(tmp_path / "a" / "b")
     assert mode(tmp_path / "a" / "b") == 0o700
 
 
@@ -181,7 +182,7 @@ def test_the_directory_is_made_with_all_above_it(tmp_path):
 def test_a_directory_that_others_can_only_read_is_used_as_it_is(place, bits):
     place.mkdir()
     place.chmod(bits)
-    control.prepare(place)
+    sockets.prepare(place)
     assert mode(place) == bits
 
 
@@ -190,7 +191,7 @@ def test_a_directory_that_others_can_write_is_refused(place, bits):
     place.mkdir()
     place.chmod(bits)
     with pytest.raises(ControlError) as caught:
-        control.prepare(place)
+        sockets.prepare(place)
     assert str(caught.value) == (
         f"{place} can be written by others; choose another one"
     )
@@ -200,7 +201,7 @@ def test_a_link_to_a_directory_is_refused(tmp_path, place):
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     place.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ControlError, match="choose another one"):
-        control.prepare(place)
+        sockets.prepare(place)
 
 
 @as_root
@@ -208,7 +209,7 @@ def test_a_directory_of_another_user_is_refused(place):
     place.mkdir(mode=0o700)
     os.chown(place, NOBODY, NOBODY)
     with pytest.raises(ControlError, match="choose another one"):
-        control.prepare(place)
+        sockets.prepare(place)
 
 
 @as_root
@@ -218,7 +219,7 @@ def test_a_directory_of_root_is_good_enough_for_others(tmp_path):
     def look() -> None:
         os.chdir(tmp_path)
         become(NOBODY)
-        control.prepare(Path())
+        sockets.prepare(Path())
 
     with forked(look) as pid:
         assert ended_well(pid)
@@ -228,7 +229,7 @@ def test_a_directory_that_cannot_be_made_is_told_why(place):
     place.write_text("a file")
     for path, reason in ((place, "File exists"), (place / "a", "Not a directory")):
         with pytest.raises(ControlError) as caught:
-            control.prepare(path)
+            sockets.prepare(path)
         assert str(caught.value) == f"{path} cannot be made: {reason}"
 
 
@@ -300,8 +301,8 @@ def test_sockets_of_the_dead_are_taken_away_and_those_of_the_living_are_not(plac
         master = Master(place)
         master.control.open()
         assert not any(path.exists() for path in dead)
-        assert control.sockets(place) == sorted([living, master.control.path])
-        assert control.is_answered(living)
+        assert sockets.find(place) == sorted([living, master.control.path])
+        assert sockets.is_answered(living)
         assert other.is_socket()
         master.control.close()
 
@@ -329,8 +330,8 @@ def test_a_master_that_does_not_come_to_answer_is_not_dead(place):
             client.setblocking(False)
         refused = [client.connect_ex(str(path)) for client in waiting]
         assert refused[-1] == errno.EAGAIN
-        assert control.is_answered(path)
-        control.remove_stale(place)
+        assert sockets.is_answered(path)
+        sockets.remove_stale(place)
         assert path.is_socket()
     for client in waiting:
         client.close()
@@ -349,16 +350,16 @@ def test_a_master_of_another_user_is_not_dead(master, place):
             pytest.raises(PermissionError),
         ):
             client.connect(str(path))
-        assert control.is_answered(path)
+        assert sockets.is_answered(path)
 
     with forked(look) as pid:
         assert ended_well(pid)
 
 
 def test_where_nothing_is_there_are_no_sockets(place):
-    assert control.sockets(place) == []
-    assert not control.is_answered(place / "1.sock")
-    control.remove_stale(place)
+    assert sockets.find(place) == []
+    assert not sockets.is_answered(place / "1.sock")
+    sockets.remove_stale(place)
 
 
 def note(path: Path) -> None:
@@ -396,7 +397,7 @@ def test_what_is_no_socket_of_a_dead_master_is_left_alone(place, name, make):
     path = place / name.format(pid=os.getppid())
     made = make(path)
     try:
-        control.remove_stale(place)
+        sockets.remove_stale(place)
         assert path.exists()
     finally:
         if made is not None:
@@ -516,7 +517,7 @@ def test_rubbish_that_is_deep_asks_for_nothing(master, line):
 @pytest.mark.parametrize("key", ["event", "order", "sent_by", "self", "a b"])
 def test_keys_that_no_order_has_do_no_harm(master, key):
     nothing = SimpleNamespace(workers=list)
-    orders = Orders(SimpleNamespace(pool=nothing), log.get(role="master"))
+    orders = Orders(SimpleNamespace(pool=nothing), logger.get(role="master"))
     with connected(master) as client:
         client.sendall(json.dumps({"do": "kill", "who": "x", key: "y"}).encode())
         client.sendall(b"\n")
@@ -529,7 +530,7 @@ def test_keys_that_no_order_has_do_no_harm(master, key):
 @pytest.mark.parametrize("older", [10**400, "x", None, [], math.nan])
 def test_values_that_mean_nothing_do_no_harm(master, older):
     nothing = SimpleNamespace(workers=list)
-    orders = Orders(SimpleNamespace(pool=nothing), log.get(role="master"))
+    orders = Orders(SimpleNamespace(pool=nothing), logger.get(role="master"))
     with connected(master) as client:
         text = json.dumps({"do": "kill", "older": older})
         client.sendall(text.encode() + b"\n")
@@ -565,7 +566,7 @@ def test_the_socket_of_a_master_with_the_same_pid_is_left_to_it(place):
         mine.control.open()
         assert mine.control.fileno() is None
         mine.control.close()
-        assert control.is_answered(mine.control.path)
+        assert sockets.is_answered(mine.control.path)
 
 
 def test_a_master_that_was_woken_for_nothing_does_not_wait(master):
@@ -821,7 +822,7 @@ def test_a_master_that_ends_leaves_the_sockets_of_others(master, place):
         living.bind(str(place / "13.sock"))
         living.listen()
         master.control.close()
-        assert control.sockets(place) == [place / "13.sock"]
+        assert sockets.find(place) == [place / "13.sock"]
 
 
 def test_a_new_program_in_the_same_process_goes_on_where_the_old_one_was(master, place):

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.core import durations, titles, wake
+from resqued.core import durations
 from resqued.core.backoff import Backoff
 from resqued.core.escalation import Escalation, Step
+from resqued.core.exit_status import Exit
 from resqued.core.lifecycle import TRANSITIONS, Event, State, Stop, step
 from resqued.core.limits import Cause
-from resqued.core.outcome import Exit, Reason, Told, judge
-from resqued.core.payload import (
+from resqued.master import wakeups
+from resqued.wire import titles
+from resqued.wire.outcome import Reason, Told, judge
+from resqued.wire.payload import (
     DIRTY_EXIT,
     JOB_TIMEOUT,
     MEMORY_LIMIT,
@@ -23,7 +26,7 @@ from resqued.core.payload import (
     TERM_EXCEPTION,
     Fault,
 )
-from resqued.core.queues import parse
+from resqued.wire.queue_list import parse
 
 
 def test_backoff_doubles_up_to_its_cap():
@@ -171,7 +174,7 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_apart():
 )
 def test_one_idle_worker_is_woken_for_each_job_and_no_more(lengths, lists):
     idle = [(number, parse(text)) for number, text in enumerate(lists)]
-    woken = wake.whom(lengths, idle)
+    woken = wakeups.whom(lengths, idle)
     assert len(woken) == len(set(woken)) <= sum(lengths.values())
     asleep = [queues for number, queues in idle if number not in woken]
     left = sum(lengths.values()) - len(woken)

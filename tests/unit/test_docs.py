@@ -18,11 +18,13 @@ import click
 import pytest
 
 import resqued
-from resqued import config, signals, supervisor, worker
+from resqued import supervisor, worker
 from resqued.cli import cli
+from resqued.config import loader
+from resqued.config.schema import BY_NAME, FIELDS, Field
 from resqued.core.version import VERSION
 from resqued.errors import ConfigError, ExitCode
-from resqued.fields import BY_NAME, FIELDS, Field
+from resqued.system import signals
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "resqued"
@@ -274,7 +276,7 @@ def test_exit_codes_of_the_readme_exist() -> None:
 
 
 def variables() -> set[str]:
-    names = {name for _, _, names, _ in config._VARIABLES for name in names}
+    names = {name for _, _, names, _ in loader._VARIABLES for name in names}
     return names | OTHER_VARIABLES
 
 
@@ -301,7 +303,7 @@ def test_every_variable_stands_in_operations() -> None:
 
 def test_the_usual_file_is_named() -> None:
     for page in (MANUAL, CONFIGURATION, OPERATIONS, README):
-        assert str(config.DEFAULT_PATH) in page.read_text("utf-8"), page.name
+        assert str(loader.DEFAULT_PATH) in page.read_text("utf-8"), page.name
 
 
 # Configuration
@@ -327,7 +329,7 @@ def default_of(told: str) -> str:
 
 
 def test_every_key_stands_in_the_manual() -> None:
-    pool = {("pool", key) for key in config._POOL_KEYS}
+    pool = {("pool", key) for key in loader._POOL_KEYS}
     assert keys().keys() == set(BY_NAME) | pool
 
 
@@ -338,24 +340,24 @@ def test_defaults_in_the_manual_are_right(field: Field) -> None:
 
 
 def test_the_default_of_pools_is_right() -> None:
-    built = config.build({"pool": [{"queues": "a"}]})
+    built = loader.build({"pool": [{"queues": "a"}]})
     assert default_of(keys()["pool", "workers"]) == str(built.workers)
     with pytest.raises(ConfigError):
-        config.build({"pool": [{"workers": 1}]})
+        loader.build({"pool": [{"workers": 1}]})
 
 
 def toml_examples() -> list[tuple[str, str]]:
     found = [(page.name, block) for page in PAGES for block in blocks(page, "toml")]
     manual = section(CONFIGURATION.read_text("utf-8"), "EXAMPLES")
     found.append((CONFIGURATION.name, re.sub(r"^\..*\n", "", manual, flags=re.M)))
-    found.append(("config example", config.example()))
+    found.append(("config example", loader.example()))
     found += [(p.name, p.read_text("utf-8")) for p in ROOT.glob("examples/*.toml")]
     return found
 
 
 @pytest.mark.parametrize(("page", "text"), toml_examples())
 def test_examples_of_configuration_are_right(page: str, text: str) -> None:
-    built = config.build(tomllib.loads(text))
+    built = loader.build(tomllib.loads(text))
     assert built.pools, page
 
 
@@ -381,11 +383,11 @@ def events() -> dict[str, set[str]]:
 
 
 def _is_logging(function: ast.expr) -> bool:
-    """`self._log.info` or `log.get(…).info`."""
+    """`self._log.info` or `logger.get(…).info`."""
     if not (isinstance(function, ast.Attribute) and function.attr in LEVELS):
         return False
     owner = ast.unparse(function.value)
-    return owner.endswith(("_log", ".log")) or owner.startswith("log.get(")
+    return owner.endswith(("_log", ".log")) or owner.startswith("logger.get(")
 
 
 def test_every_event_stands_in_operations() -> None:
@@ -412,7 +414,7 @@ def test_the_rule_for_a_user_allows_what_the_store_does_and_no_more() -> None:
 
 
 def _used_by_scripts() -> set[str]:
-    sources = [p.read_text("utf-8") for p in (PACKAGE / "lua").glob("*.lua")]
+    sources = [p.read_text("utf-8") for p in (PACKAGE / "store" / "lua").glob("*.lua")]
     found = {
         name.lower()
         for source in sources

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.core.instance import file_name, queue_list, unescape, unit
+from resqued.systemd.instance import file_name, queue_list, unescape, unit
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import resqued
-from resqued.core.naming import queue_of, target_of, wire_name
-from resqued.job import resolve
+from resqued.jobs.declare import resolve
+from resqued.wire.naming import queue_of, target_of, wire_name
 
 
 @resqued.job(queue="mail", name="Send")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.core.jsontext import MAX_DEPTH, Unencodable, decode, encode, quote
+from resqued.wire.ruby_json import MAX_DEPTH, Unencodable, decode, encode, quote
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -13,7 +13,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import resqued
-from resqued.core import payload
 from resqued.core.limits import (
     EXCESS,
     LATEST,
@@ -27,8 +26,9 @@ from resqued.core.limits import (
     judge,
     look_again,
 )
-from resqued.core.naming import asked_of, limits_of
-from resqued.job import Job, least_memory, resolve
+from resqued.jobs.declare import Job, least_memory, resolve
+from resqued.wire import payload
+from resqued.wire.naming import asked_of, limits_of
 
 MB = 1 << 20
 
@@ -333,7 +333,7 @@ def test_a_retry_has_no_limits_of_its_own_as_with_ruby():
 @pytest.fixture(autouse=True)
 def _no_jobs(monkeypatch):
     """Jobs that are declared here are no more there afterwards."""
-    monkeypatch.setattr(sys.modules["resqued.job"], "_declared", {})
+    monkeypatch.setattr(sys.modules["resqued.jobs.declare"], "_declared", {})
 
 
 def archive(repo_id: int = 0) -> int:

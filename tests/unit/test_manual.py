@@ -15,9 +15,10 @@ from pathlib import Path
 import click
 import pytest
 
-from resqued import config, control
 from resqued.cli import cli
-from resqued.fields import BY_NAME
+from resqued.config import loader
+from resqued.config.schema import BY_NAME
+from resqued.control import sockets
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "man").glob("resqued*.[0-9]"))
@@ -95,7 +96,7 @@ def test_nothing_is_told_in_two_pages() -> None:
 
 @pages
 def test_what_stands_there_as_a_command_or_key_is_one(page: Path) -> None:
-    keys = {key for _, key in BY_NAME} | set(config._POOL_KEYS)
+    keys = {key for _, key in BY_NAME} | set(loader._POOL_KEYS)
     for line in re.findall(r"\bIc (.+)$", text_of(page), re.M):
         words = re.split(r" (?:Ns|Op|Oo|Ar|Cm|Pq|Ev|[,.;:)])(?: |$)", line)[0]
         assert words in commands() or words in keys, line
@@ -121,9 +122,9 @@ def test_every_choice_of_an_option_stands_in_the_manual() -> None:
 
 
 def test_the_files_are_where_the_program_has_them() -> None:
-    assert f".It Pa {config.DEFAULT_PATH}\n" in section(
+    assert f".It Pa {loader.DEFAULT_PATH}\n" in section(
         ROOT / "man" / "resqued.1", "FILES"
     )
-    assert f".It Pa {control.SYSTEM}/ Ns Ar pid Ns Pa {control.SUFFIX}\n" in section(
+    assert f".It Pa {sockets.SYSTEM}/ Ns Ar pid Ns Pa {sockets.SUFFIX}\n" in section(
         ROOT / "man" / "resqued.8", "FILES"
     )

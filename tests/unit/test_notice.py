@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resqued.core.notice import Stage, Standing, changes, status
+from resqued.systemd.service_status import Stage, Standing, changes, status
 
 UP = Standing(generation=2, reloads=2, workers=4, wanted=4, busy=0)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resqued.core import jsontext, payload
-from resqued.core.payload import Fault, Held
 from resqued.errors import ArgumentError, PayloadError
+from resqued.wire import payload, ruby_json
+from resqued.wire.payload import Fault, Held
 
 RUN_AT = "2026-11-23T11:42:35Z"
 
@@ -180,14 +180,14 @@ def test_a_payload_is_made_readable(raw: bytes, text: str) -> None:
 @example(b"[" * 992 + b'"\\ud800"' + b"]" * 992)
 def test_whatever_is_made_readable_is_strict_json_in_utf8(raw: bytes) -> None:
     text = payload.readable(raw).encode("utf-8")
-    assert json.loads(text, parse_constant=refuse) == jsontext.decode(text)
+    assert json.loads(text, parse_constant=refuse) == ruby_json.decode(text)
 
 
 @given(st.binary(max_size=60))
 def test_readable_text_tells_the_bytes(raw: bytes) -> None:
-    value = jsontext.decode(payload.readable(raw))
+    value = ruby_json.decode(payload.readable(raw))
     try:
-        assert value == jsontext.decode(raw)
+        assert value == ruby_json.decode(raw)
     except UnicodeDecodeError:
         assert value.encode("latin-1") == raw
     except ValueError:
@@ -217,7 +217,7 @@ def cjson_string(raw: bytes) -> bytes:
 def record(raw: bytes, *, wrap: bool, queue: str = "default") -> bytes:
     """Put a payload into a record as reserve.lua does."""
     held = cjson_string(raw) if wrap else raw
-    head = f'{{"queue":{jsontext.quote(queue)},"run_at":"{RUN_AT}","payload":'
+    head = f'{{"queue":{ruby_json.quote(queue)},"run_at":"{RUN_AT}","payload":'
     return head.encode() + held + b"}"
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.core import payload
-from resqued.core.payload import Fault
 from resqued.errors import PayloadError
+from resqued.wire import payload
+from resqued.wire.payload import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from resqued.core import titles
 from resqued.core.lifecycle import retirement
-from resqued.core.pool import Diff, Seat, Trial, diff, order, try_out
+from resqued.core.pool_diff import Diff, Seat, Trial, diff, order, try_out
 from resqued.core.version import VERSION
+from resqued.wire import titles
 
 # Slots
 

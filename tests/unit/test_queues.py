@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.core.queues import QueueList, parse
 from resqued.errors import ConfigError, QueueListError
+from resqued.wire.queue_list import QueueList, parse
 
 if TYPE_CHECKING:
     from random import Random

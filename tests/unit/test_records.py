@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from resqued.core.records import read_line, record, sentence
 from resqued.core.redaction import HIDDEN, arguments
+from resqued.log.journal_fields import read_line, record, sentence
 
 EVENT = {
     "event": "job_failed",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from resqued.core.registry import (
+from resqued.wire.worker_entry import (
     Entry,
     Identity,
     Machine,

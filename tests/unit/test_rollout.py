@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.core.pool import Seat, Trial, diff, order, try_out
+from resqued.core.pool_diff import Seat, Trial, diff, order, try_out
 
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 5))
 

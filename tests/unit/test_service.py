@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from resqued import service
-from resqued.service import SHARE, File, Layout, Place, State
+from resqued.systemd import installer
+from resqued.systemd.installer import SHARE, File, Layout, Place, State
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {"bash": "a\n", "zsh": "b\n", "fish": "c\n"}
-SYSTEM = service.system(Path("/usr"))
-USER = service.user(Path("/home/anna"), {})
+SYSTEM = installer.system(Path("/usr"))
+USER = installer.user(Path("/home/anna"), {})
 
 
 def written(layout: Layout, program: str = "/opt/r/bin/resqued") -> dict[str, File]:
-    files = service.files(layout, Path(program), SCRIPTS)
+    files = installer.files(layout, Path(program), SCRIPTS)
     return {str(file.path): file for file in files}
 
 
@@ -77,7 +77,7 @@ def test_files_of_a_user_stay_in_the_users_directories() -> None:
     environ = {"XDG_CONFIG_HOME": "/c", "XDG_DATA_HOME": "relative"}
     assert {
         path.split("/")[1]
-        for path in written(service.user(Path("/home/anna"), environ))
+        for path in written(installer.user(Path("/home/anna"), environ))
     } == {"c", "home"}
 
 
@@ -103,14 +103,14 @@ def test_the_stamp_is_a_comment_at_the_end(path: str) -> None:
         *lines, last = File(Path(path), content).text.splitlines()
         assert lines == ["one"]
         assert last.startswith(("# ", '.\\" '))
-        assert service.is_untouched(File(Path(path), content).text)
+        assert installer.is_untouched(File(Path(path), content).text)
 
 
 def test_more_after_the_stamp_is_a_change() -> None:
     text = File(Path("/etc/a"), "one\n").text
-    assert not service.is_untouched(f"{text}more\n")
-    assert not service.is_untouched(f"more\n{text}")
-    assert not service.is_untouched("")
+    assert not installer.is_untouched(f"{text}more\n")
+    assert not installer.is_untouched(f"more\n{text}")
+    assert not installer.is_untouched("")
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:

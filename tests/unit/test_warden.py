@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from resqued.core.exit_status import Exit
 from resqued.core.limits import (
     LATEST,
     NONE,
@@ -19,8 +20,8 @@ from resqued.core.limits import (
     judge,
     look_again,
 )
-from resqued.core.outcome import Exit, Reason, Told, frames_of_job
-from resqued.core.outcome import judge as judge_run
+from resqued.wire.outcome import Reason, Told, frames_of_job
+from resqued.wire.outcome import judge as judge_run
 
 MB = 1 << 20
 RULES = Rules(

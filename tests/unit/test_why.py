@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from resqued.core.evidence import Candidate, Facts, Search
-from resqued.core.importing import Import
 from resqued.core.limits import Limits
-from resqued.core.queues import QueueList, parse
-from resqued.core.why import explain
+from resqued.diagnostics.explain import explain
+from resqued.diagnostics.facts import Candidate, Facts, Search
+from resqued.diagnostics.import_result import Import
+from resqued.wire.queue_list import QueueList, parse
 
 
 def worker(lists: str = "mail", pid: int = 1, **values: object) -> Candidate:

@@ -1,0 +1,1 @@
+"""The configuration: keys, layers, and the settings that come of them."""

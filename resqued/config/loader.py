@@ -1,0 +1,395 @@
+"""The configuration: options, environment, TOML file and defaults, made one.
+
+`build` is pure: a mapping in, a Config out, or one ConfigError with every problem
+at once. Layers are checked one by one before they are merged, so that a problem
+is told with the file, variable or option where it stands; see fields for the keys.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS, text
+from resqued.config.schema import example as example  # noqa: PLC0414 - passed on
+from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
+from resqued.core.limits import UNLIMITED, Limits, Rules
+from resqued.errors import ConfigError, QueueListError
+from resqued.store.connection import redact
+from resqued.wire import queue_list
+
+DEFAULT_PATH = Path("/etc/resqued/resqued.toml")
+_POOL_KEYS = ("queues", "workers", *LIMITS)
+# Tables within [limits]: by name of queue, by name of class.
+_NARROWER = ("queue", "class")
+
+_Values = dict[tuple[str, str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """So many workers on one queue list."""
+
+    queues: str
+    workers: int
+    limits: Limits = UNLIMITED
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that a master is told."""
+
+    pools: tuple[Pool, ...]
+    app: AppSettings
+    interval: float
+    log_level: str
+    log_format: str
+    start_timeout: float = 60.0
+    canary_jobs: int = 0
+    environment: str = ""
+    control: str = ""
+    daemon: DaemonSettings = NO_DAEMON
+
+    @property
+    def workers(self) -> int:
+        """How many workers the pool wants."""
+        return sum(pool.workers for pool in self.pools)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """Return the configuration that a message holds, as asdict told it."""
+        pools = tuple(
+            Pool(pool["queues"], pool["workers"], Limits(*pool["limits"]))
+            for pool in values["pools"]
+        )
+        app = AppSettings.from_dict(values["app"])
+        daemon = DaemonSettings(**values["daemon"])
+        return cls(**{**values, "pools": pools, "app": app, "daemon": daemon})
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file; raise ConfigError naming the line at fault."""
+    try:
+        content = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"configuration file {path} does not exist") from None
+    except OSError as error:
+        raise ConfigError(
+            f"configuration file {path} cannot be read: {error.strerror}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"configuration file {path} is not UTF-8: "
+            f"{error.reason} at byte {error.start}"
+        ) from None
+    try:
+        return tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        # Where the file ends too early, the parser does not count.
+        end = f"at line {max(1, len(content.splitlines()))}, the end of the file"
+        reason = str(error).replace("at end of document", end)
+        raise ConfigError(f"configuration file {path}: {reason}") from None
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the tables of a file; raise ConfigError with all that is wrong in it."""
+    tables = load(path)
+    problems: list[str] = []
+    _read(tables, problems)
+    if problems:
+        raise ConfigError(*(f"{path}: {problem}" for problem in problems))
+    return tables
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the layers as one, the later ones winning, key by key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            if isinstance(values, Mapping):
+                merged.setdefault(section, {})
+                if isinstance(merged[section], dict):
+                    merged[section].update(values)
+                    continue
+            merged[section] = values
+    return merged
+
+
+def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
+    """Return the configuration; raise ConfigError with all that is wrong.
+
+    An interval of nothing is Resque's way to ask for burst mode.
+    """
+    values, pools = _checked(tables)
+    interval = values["worker", "interval"]
+    app = AppSettings(
+        url=values["redis", "url"],
+        namespace=values["redis", "namespace"],
+        redis_timeout=values["redis", "timeout"],
+        modules=values["app", "import"],
+        directory=values["app", "directory"],
+        burst=burst or not interval,
+        grace=values["limits", "grace"],
+        rules=_rules(tables, values),
+        redact=values["log", "redact"],
+        # The rest is of the worker alone, and has the same names there.
+        **{
+            key: value
+            for (section, key), value in values.items()
+            if section == "worker" and key != "interval"
+        },
+    )
+    return Config(
+        pools=pools,
+        app=app,
+        interval=interval or BY_NAME["worker", "interval"].default,
+        log_level=values["log", "level"],
+        log_format=values["log", "format"],
+        start_timeout=values["reload", "start_timeout"],
+        canary_jobs=values["reload", "canary_jobs"],
+        environment=values["app", "environment"],
+        control=values["control", "directory"],
+        daemon=DaemonSettings(
+            log_file=values["log", "file"],
+            **{key: value for (name, key), value in values.items() if name == "daemon"},
+        ),
+    )
+
+
+def _rules(tables: Mapping[str, Any], values: _Values) -> Rules:
+    """Return the limits of tables that have been checked."""
+    narrower = [
+        {
+            name: _read_limits(table, "", [])
+            for name, table in tables.get("limits", {}).get(kind, {}).items()
+        }
+        for kind in _NARROWER
+    ]
+    default = Limits(values["limits", "runtime"], values["limits", "memory"])
+    return Rules(default, *narrower)
+
+
+def _read_limits(table: Mapping[str, Any], place: str, problems: list[str]) -> Limits:
+    """Return the limits that a table names; what it does not name stays open."""
+    found: dict[str, Any] = {}
+    for key, field in LIMITS.items():
+        try:
+            found[key] = field.read(table[key]) if key in table else None
+        except ValueError as error:
+            problems.append(f"{place} {key}: {error}")
+    return Limits(**found) if len(found) == len(LIMITS) else UNLIMITED
+
+
+def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value that holds for every key, by section, and the pools.
+
+    A password in the URL is left out. Raises ConfigError with all that is wrong.
+    """
+    values, pools = _checked(tables)
+    found: dict[str, Any] = {section: {} for section in SECTIONS}
+    for (section, key), value in values.items():
+        found[section][key] = list(value) if isinstance(value, tuple) else value
+    found["redis"]["url"] = redact(found["redis"]["url"])
+    for kind in _NARROWER:
+        if kind in tables.get("limits", {}):
+            found["limits"][kind] = tables["limits"][kind]
+    found["pool"] = [
+        {"queues": p.queues, "workers": p.workers, **_given(p.limits)} for p in pools
+    ]
+    return found
+
+
+def _given(limits: Limits) -> dict[str, float]:
+    return {key: value for key, value in limits._asdict().items() if value is not None}
+
+
+def _checked(tables: Mapping[str, Any]) -> tuple[_Values, tuple[Pool, ...]]:
+    problems: list[str] = []
+    values, pools = _read(tables, problems)
+    if problems:
+        raise ConfigError(*problems)
+    return values, pools
+
+
+def _read(
+    tables: Mapping[str, Any], problems: list[str]
+) -> tuple[_Values, tuple[Pool, ...]]:
+    values = _read_fields(tables, problems)
+    pools = _read_pools(tables.get("pool", []), problems)
+    _check_narrower(tables.get("limits", {}), problems)
+    problems += _unknown_keys(tables)
+    return values, pools
+
+
+def _read_fields(tables: Mapping[str, Any], problems: list[str]) -> _Values:
+    values = {}
+    for field in FIELDS:
+        table = tables.get(field.section, {})
+        given = table.get(field.key) if isinstance(table, Mapping) else None
+        try:
+            value = field.default if given is None else field.read(given)
+        except ValueError as error:
+            problems.append(f"[{field.section}] {field.key}: {error}")
+            continue
+        values[field.section, field.key] = value
+    return values
+
+
+def _read_pools(tables: object, problems: list[str]) -> tuple[Pool, ...]:
+    if not _is_array(tables):
+        problems.append("pool must be written as [[pool]], once for each pool")
+        return ()
+    pools: list[Pool] = []
+    for number, table in enumerate(tables, start=1):
+        place = f"[[pool]] {number}"
+        problems += [
+            f"{place}: unknown key {key!r}{_suggest(key, _POOL_KEYS)}"
+            for key in table
+            if key not in _POOL_KEYS
+        ]
+        names, workers = table.get("queues", ""), table.get("workers", 1)
+        try:
+            queue_list.parse(text(names))
+        except (ValueError, QueueListError) as error:
+            problems.append(f"{place} queues: {error}")
+        if any(names == pool.queues for pool in pools):
+            problems.append(
+                f"{place} queues: {names!r} is the list of another pool already:"
+                " make the two one"
+            )
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+            problems.append(
+                f"{place} workers: {workers!r} must be a whole number from 1"
+            )
+        else:
+            limits = _read_limits(table, place, problems)
+            pools.append(Pool(str(names), workers, limits))
+    return tuple(pools)
+
+
+def _check_narrower(limits: object, problems: list[str]) -> None:
+    """See that [limits.queue.NAME] and [limits.class.NAME] are in order."""
+    if not isinstance(limits, Mapping):
+        return
+    for kind in _NARROWER:
+        tables = limits.get(kind, {})
+        if not isinstance(tables, Mapping):
+            problems.append(f"limits.{kind} must be written as [limits.{kind}.NAME]")
+            continue
+        for name, table in tables.items():
+            place = f"[limits.{kind}.{name}]"
+            if not isinstance(table, Mapping):
+                problems.append(f"{place} must be a section of its own")
+                continue
+            _read_limits(table, place, problems)
+            problems += [
+                f"{place}: unknown key {key!r}{_suggest(key, tuple(LIMITS))}"
+                for key in table
+                if key not in LIMITS
+            ]
+
+
+def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
+    problems = []
+    for section, table in tables.items():
+        if section == "pool":
+            continue
+        is_section = isinstance(table, Mapping)
+        if section not in SECTIONS and (is_section or _is_array(table)):
+            known = (*SECTIONS, "pool")
+            problems.append(f"unknown section [{section}]{_suggest(section, known)}")
+        elif not is_section:
+            problems.append(_stray(section))
+        else:
+            known = tuple(f.key for f in FIELDS if f.section == section)
+            known += _NARROWER if section == "limits" else ()
+            problems += [
+                f"[{section}]: unknown key {key!r}{_suggest(key, known)}"
+                for key in table
+                if key not in known
+            ]
+    return problems
+
+
+def _is_array(value: object) -> TypeGuard[list[dict[str, Any]]]:
+    """Say whether a value was written as [[value]]."""
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _stray(key: str) -> str:
+    """Say where a key belongs that stands in no section."""
+    if key in SECTIONS:
+        return f"{key} must be a section, written as [{key}]"
+    places = [f"[{f.section}]" for f in FIELDS if f.key == key]
+    places = places or [f"[{section}]" for section in SECTIONS]
+    return f"key {key!r} stands in no section: write it below {' or '.join(places)}"
+
+
+def _suggest(word: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the environment says: ours, Resque's own names, and REDIS_URL.
+
+    An empty variable says nothing. Raises ConfigError with all that is wrong.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for section, key, names, read in _VARIABLES:
+        name = next((n for n in names if environ.get(n)), None)
+        value = None if name is None else read(environ[name])
+        if name is not None and value is not None:
+            found.setdefault(section, {}).setdefault(key, value)
+            problems += problems_of(section, key, value, name)
+    if problems:
+        raise ConfigError(*problems)
+    return dict(found)
+
+
+def problems_of(section: str, key: str, value: object, name: str) -> list[str]:
+    """Return what is wrong with one value, told under the name it was given by."""
+    try:
+        BY_NAME[section, key].read(value)
+    except ValueError as error:
+        return [f"{name}: {error}"]
+    return []
+
+
+def _truth(value: str) -> bool:
+    return value.strip().lower() not in {"0", "false", "no", "off"}
+
+
+def _if_true(level: str) -> Callable[[str], str | None]:
+    return lambda value: level if _truth(value) else None
+
+
+# For the same key the first variable that says something wins.
+_VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] = (
+    ("redis", "url", ("RESQUED_REDIS_URL", "REDIS_URL"), str),
+    ("redis", "namespace", ("RESQUED_NAMESPACE",), str),
+    ("app", "import", ("RESQUED_APP",), str),
+    ("worker", "graceful_term", ("RESQUED_GRACEFUL_TERM", "GRACEFUL_TERM"), _truth),
+    ("limits", "grace", ("RESQUED_GRACE", "RESQUE_TERM_TIMEOUT"), str),
+    ("log", "level", ("RESQUED_LOG_LEVEL",), str),
+    # Resque's, where the louder one wins too (wire format 5.1).
+    ("log", "level", ("VVERBOSE",), _if_true("debug")),
+    ("log", "level", ("VERBOSE",), _if_true("info")),
+    ("log", "level", ("LOGGING",), _if_true("info")),
+    ("log", "format", ("RESQUED_LOG_FORMAT",), str),
+    ("log", "file", ("RESQUED_LOG_FILE",), str),
+    ("daemon", "pid_file", ("RESQUED_PIDFILE", "PIDFILE"), str),
+)
+
+
+def file_in_use(given: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file to read: the one given, or the usual one if it is there."""
+    if named := given or environ.get("RESQUED_CONFIG"):
+        return Path(named)
+    return DEFAULT_PATH if os.access(DEFAULT_PATH, os.R_OK) else None

@@ -1,0 +1,224 @@
+"""The control socket: requests from people of this host, and answers to them.
+
+Unix, of mode 0600 in a directory of its owner; who is at the other end is asked of
+the kernel (SO_PEERCRED, unix(7)) and is root or the master's own user. A request is
+one line of JSON; an answer is any number of lines, of which the last has `ok`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from resqued.control import sockets
+from resqued.errors import ControlError
+from resqued.log.logger import Logger
+from resqued.system import process
+
+_CREDENTIALS = struct.Struct("=iII")
+# Longer than any request.
+_ROOM = 64 * 1024
+
+
+class Peer:
+    """One connection: who asks, and the way to answer."""
+
+    def __init__(self, sock: socket.socket, *, has_asked: bool = False) -> None:
+        self._socket = sock
+        self._has_asked = has_asked
+        self._in = b""
+        self._out = b""
+        sock.setblocking(False)
+        pid, self.uid, _ = _CREDENTIALS.unpack(
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        self.name = process.describe(pid, self.uid)
+        self.is_closed = False
+        # It has no more to say, and may wait for an answer all the same.
+        self._has_ended = False
+        self._is_answered = False
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._socket.fileno()
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether it is root, or whoever runs this process."""
+        return self.uid in (0, os.geteuid())
+
+    @property
+    def events(self) -> int:
+        """What to wait for, as poll(2) has it; that it has gone is always told."""
+        reading = 0 if self._has_ended else select.POLLIN
+        return reading | (select.POLLOUT if self._out else 0)
+
+    def request(self) -> dict[str, Any] | None:
+        """Return the request once all of it is there; None before and after."""
+        self._receive()
+        if self._has_asked:
+            return None  # one question to a connection
+        line, newline, rest = self._in.partition(b"\n")
+        if not newline:
+            if self._has_ended or len(line) > _ROOM:
+                self.close()
+            return None
+        self._in, self._has_asked = rest, True
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        return value if isinstance(value, dict) else {"do": ""}
+
+    def _receive(self) -> None:
+        try:
+            while chunk := self._socket.recv(_ROOM):
+                self._in += chunk
+            self._has_ended = True
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+
+    def see(self) -> None:
+        """Hang up on who has gone; who has only no more to say is still there."""
+        poll = select.poll()
+        poll.register(self._socket, 0)
+        if poll.poll(0):
+            self.close()
+
+    def say(self, **values: Any) -> None:
+        """Send one line of an answer."""
+        self._out += json.dumps(values, default=str).encode() + b"\n"
+        self.flush()
+
+    def answer(self, *, ok: bool = True, **values: Any) -> None:
+        """Send the last line of an answer, and hang up when it is gone."""
+        self._is_answered = True
+        self.say(ok=ok, **values)
+
+    def flush(self) -> None:
+        """Send what there is room for."""
+        try:
+            while self._out:
+                self._out = self._out[self._socket.send(self._out) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._out = b""
+            self._is_answered = True
+        if self._is_answered:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self.is_closed = True
+        self._socket.close()
+
+
+class Control:
+    """The socket of one master; `obey` is told each request, once."""
+
+    def __init__(
+        self,
+        place: Path,
+        obey: Callable[[Peer, dict[str, Any], float], None],
+        log: Logger,
+    ) -> None:
+        self._obey = obey
+        self._log = log
+        self._peers: list[Peer] = []
+        self._socket: socket.socket | None = None
+        self.path = place / f"{os.getpid()}{sockets.SUFFIX}"
+
+    def fileno(self) -> int | None:
+        """Return the descriptor that listens, if there is one."""
+        return None if self._socket is None else self._socket.fileno()
+
+    def take_over(self, fd: int | None, asker: int | None) -> Peer | None:
+        """Go on listening where the program before did; answer who waits for it."""
+        if fd is not None:
+            os.set_inheritable(fd, False)
+            self._socket = socket.socket(fileno=fd)
+        if asker is None:
+            return None
+        os.set_inheritable(asker, False)
+        peer = Peer(socket.socket(fileno=asker), has_asked=True)
+        self._peers.append(peer)
+        return peer
+
+    def open(self) -> None:
+        """Listen; without a place to do so the master works all the same."""
+        try:
+            sockets.prepare(self.path.parent)
+            sockets.remove_stale(self.path.parent)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            if sockets.is_answered(self.path):
+                raise ControlError(f"{self.path} is of a master in another container")
+            self.path.unlink(missing_ok=True)
+            # Nobody can connect before listen, and so before the mode is right.
+            self._socket.bind(str(self.path))
+            self.path.chmod(0o600)
+            self._socket.listen(16)
+            self._socket.setblocking(False)
+        except (OSError, ControlError) as error:
+            self._log.warning("control_unavailable", reason=str(error))
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+    def descriptors(self) -> dict[int, Callable[[float], None]]:
+        """Return what to wait on for reading, and what to call then."""
+        found: dict[int, Callable[[float], None]] = {}
+        self._peers = [peer for peer in self._peers if not peer.is_closed]
+        if self._socket is not None:
+            found[self._socket.fileno()] = self._accept
+        for peer in self._peers:
+            found[peer.fileno()] = self._hearing(peer)
+        return found
+
+    def events(self) -> dict[int, int]:
+        """Return what to wait for of each peer."""
+        return {p.fileno(): p.events for p in self._peers if not p.is_closed}
+
+    def _accept(self, _now: float) -> None:
+        assert self._socket is not None, "its descriptor was waited on"
+        with suppress(OSError):
+            sock, _ = self._socket.accept()
+            peer = Peer(sock)
+            if peer.may_ask:
+                self._peers.append(peer)
+            else:
+                self._log.warning("control_refused", sent_by=peer.name)
+                peer.close()
+
+    def _hearing(self, peer: Peer) -> Callable[[float], None]:
+        def hear(now: float) -> None:
+            if peer.is_closed:
+                return
+            peer.flush()
+            if not peer.is_closed and peer.events & select.POLLIN:
+                request = peer.request()
+                if request is not None and not peer.is_closed:
+                    self._obey(peer, request, now)
+            elif not peer.is_closed:
+                peer.see()
+
+        return hear
+
+    def close(self) -> None:
+        """Hang up on all, and take the socket away."""
+        for peer in self._peers:
+            if not peer.is_closed:
+                peer.close()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,88 @@
+"""Where the control sockets of masters are, and whether anybody listens at one."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from resqued.errors import ControlError
+from resqued.system import process
+
+SUFFIX = ".sock"
+_PID = re.compile("[0-9]+")
+# Where masters of root are, and those that systemd starts, if nothing else is said.
+SYSTEM = Path("/run/resqued")
+
+
+def directory(configured: str, environ: Mapping[str, str]) -> Path:
+    """Return where the sockets of this user's masters are.
+
+    As configured; what systemd made (RuntimeDirectory=); /run/resqued for root;
+    the user's own below XDG_RUNTIME_DIR, or else below /tmp.
+    """
+    given = configured or environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    if os.geteuid() == 0:
+        return SYSTEM
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return Path(runtime, "resqued")
+    return Path(f"/tmp/resqued-{os.geteuid()}")  # noqa: S108 - checked in prepare
+
+
+def prepare(place: Path) -> None:
+    """Make the directory; raise ControlError if it is somebody else's."""
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_prepared(place)
+    except OSError as error:
+        raise ControlError(f"{place} cannot be made: {error.strerror}") from None
+
+
+def is_prepared(place: Path) -> bool:
+    """Say whether the directory is there; raise ControlError if it is not safe."""
+    try:
+        found = place.lstat()
+    except FileNotFoundError:
+        return False
+    is_ours = found.st_uid in (0, os.geteuid()) and stat.S_ISDIR(found.st_mode)
+    if not is_ours or found.st_mode & 0o022:
+        raise ControlError(f"{place} can be written by others; choose another one")
+    return True
+
+
+def remove_stale(place: Path) -> None:
+    """Take away the sockets of masters that were killed."""
+    for path in find(place):
+        is_alive = process.start_time(int(path.stem)) is not None
+        if not is_alive and not is_answered(path):
+            path.unlink(missing_ok=True)
+
+
+def find(place: Path) -> list[Path]:
+    """Return the sockets of masters in a directory, by name."""
+    with suppress(OSError):
+        found = sorted(place.glob(f"*{SUFFIX}"))
+        return [
+            path for path in found if _PID.fullmatch(path.stem) and path.is_socket()
+        ]
+    return []
+
+
+def is_answered(path: Path) -> bool:
+    """Say whether somebody listens at a socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setblocking(False)
+            probe.connect(str(path))
+        except BlockingIOError:
+            return True  # more are waiting than it has room for
+        except OSError as error:
+            return isinstance(error, PermissionError)
+    return True

@@ -1,0 +1,1 @@
+"""Facts about hosts, servers, workers and queues, and what they mean."""

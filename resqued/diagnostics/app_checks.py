@@ -1,0 +1,97 @@
+"""The configuration and the application that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resqued.core.durations import show_seconds
+from resqued.core.plural import listed, number_of
+from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
+from resqued.diagnostics.import_result import Import
+
+
+def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> Finding:
+    """Say whether the configuration is in order; `path` is empty without a file."""
+    if problems:
+        return problem(
+            "configuration", "; ".join(problems), "mend it: `resqued config check`"
+        )
+    if not path:
+        return ok("configuration", "no file: options, environment and defaults hold")
+    pools = f"{number_of(workers, 'worker')} in its pools"
+    return ok("configuration", f"{path} is in order: {pools}")
+
+
+def judge(imported: Import) -> Iterator[Finding]:
+    """Yield what importing the application has shown."""
+    modules = listed(imported.modules)
+    if imported.error:
+        yield problem(
+            "application",
+            f"{modules}: {imported.error}",
+            "mend it: no worker can start",
+        )
+        yield unchecked("threads", "the application cannot be imported")
+        yield unchecked("sockets", "the application cannot be imported")
+        return
+    took = show_seconds(imported.seconds)
+    jobs = number_of(len(imported.declared), "job")
+    yield ok("application", f"{modules}: imported in {took}, {jobs} declared by name")
+    yield _threads(imported)
+    yield _sockets(imported)
+
+
+def _threads(imported: Import) -> Finding:
+    if not imported.threads:
+        return ok("threads", "the import leaves none")
+    return warning(
+        "threads",
+        f"the import leaves {number_of(len(imported.threads), 'thread')} running:"
+        f" {listed(imported.threads)}; no child has them, and a lock that one holds at"
+        " a fork stays held",
+        "start them in the job, or when first needed",
+    )
+
+
+def _sockets(imported: Import) -> Finding:
+    if not imported.sockets:
+        return ok("sockets", "the import opens none")
+    return warning(
+        "sockets",
+        f"the import opens {number_of(len(imported.sockets), 'connection')} that every"
+        f" child would share: {listed(imported.sockets)}",
+        "connect in the job, or when first needed",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The directory of the control sockets; `fault` says why masters refuse it."""
+
+    path: str
+    exists: bool
+    fault: str = ""
+    masters: tuple[int, ...] = ()
+    unanswered: tuple[str, ...] = ()
+
+
+def judge_control(place: Place) -> Finding:
+    """Say whether masters can be talked to from this host."""
+    check = "control"
+    if place.fault:
+        return problem(
+            check, place.fault, "choose another [control] directory, or mend this one"
+        )
+    if not place.exists:
+        return ok(check, f"{place.path} is not there yet: a master makes it")
+    if place.unanswered:
+        return warning(
+            check,
+            f"no answer from {listed(place.unanswered)}",
+            "its master was killed, is stopped, or is another user's; the next one"
+            " takes away what the dead left",
+        )
+    pids = [str(pid) for pid in place.masters]
+    masters = f"masters {listed(pids)} answer" if pids else "no master is running"
+    return ok(check, f"{place.path} is safe; {masters}")

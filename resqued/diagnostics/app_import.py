@@ -1,0 +1,174 @@
+"""Import the application in a process of its own, and tell what came of it.
+
+As a zygote does it: a fresh interpreter, the same directory and environment. Whoever
+asks runs none of the application's code, and waits no longer than it said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from resqued import client, zygote
+from resqued.config.settings import AppSettings
+from resqued.diagnostics.import_result import Import
+from resqued.errors import JobClassError
+from resqued.jobs.declare import declared, resolve
+from resqued.system import process
+
+
+def attempt(
+    settings: AppSettings,
+    *,
+    environment: Mapping[str, str],
+    class_name: str = "",
+    timeout: float,
+) -> Import:
+    """Return what importing the application's modules leads to, and looks like.
+
+    With `class_name` also whether that is one of its jobs. The process, and what it
+    has started, is killed when it has answered, or after timeout seconds.
+    """
+    question = {"settings": settings.as_dict(), "class": class_name}
+    text, status = _asked(json.dumps(question).encode(), environment, timeout)
+    if status is None:
+        error = f"it is not done after {timeout:g} s"
+        return Import(settings.modules, error=error, seconds=timeout)
+    if not text.endswith(b"\n"):
+        how = f"signal {-status}" if status < 0 else f"status {status}"
+        return Import(settings.modules, error=f"the process ended with {how}")
+    return Import.from_dict(settings.modules, json.loads(text))
+
+
+def _asked(
+    question: bytes, environment: Mapping[str, str], timeout: float
+) -> tuple[bytes, int | None]:
+    """Return the answer of a new process and its status; None if it took too long."""
+    by = time.monotonic() + timeout
+    read, write = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "resqued.diagnostics.app_import", str(write)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(write,),
+        start_new_session=True,
+        env=dict(environment),
+    ) as tried:
+        os.close(write)
+        try:
+            assert tried.stdin is not None, "a pipe was asked for"
+            with suppress(BrokenPipeError):
+                tried.stdin.write(question)
+                tried.stdin.close()
+            text, is_late = _line(read, by)
+            if not (is_late or text):
+                # At the end of the file it is about to end by itself.
+                with suppress(subprocess.TimeoutExpired):
+                    tried.wait(max(0.0, by - time.monotonic()))
+        finally:
+            os.close(read)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(tried.pid, signal.SIGKILL)
+            status = tried.wait()
+    return text, None if is_late else status
+
+
+def _line(fd: int, by: float) -> tuple[bytes, bool]:
+    """Read up to the end of a line or of the file; say whether that came too late."""
+    text = b""
+    while not text.endswith(b"\n"):
+        ready, _, _ = select.select([fd], [], [], max(0.0, by - time.monotonic()))
+        if not ready:
+            return text, True
+        chunk = os.read(fd, 64 << 10)
+        if not chunk:
+            break
+        text += chunk
+    return text, False
+
+
+# In that process
+
+
+def main(fd: int) -> int:
+    """Run by `python -m` with a descriptor: import, and write one line to it."""
+    asked = json.load(sys.stdin)
+    # Whoever the application forks must not hold the answer's pipe by chance.
+    os.set_inheritable(fd, False)
+    answer = _try(AppSettings.from_dict(asked["settings"]), asked["class"])
+    text = json.dumps(answer).encode() + b"\n"
+    while text:
+        text = text[os.write(fd, text) :]
+    return 0
+
+
+def _try(settings: AppSettings, class_name: str) -> dict[str, Any]:
+    client.configure(settings.url, namespace=settings.namespace)
+    began = time.monotonic()
+    try:
+        zygote.enter(settings.directory)
+        zygote.load(settings.modules)
+    except zygote.ApplicationError as error:
+        return {"error": str(error), "seconds": time.monotonic() - began}
+    found: dict[str, Any] = {
+        "seconds": time.monotonic() - began,
+        "threads": process.threads(),
+        "sockets": list(_sockets()),
+        "declared": declared(),
+    }
+    if class_name:
+        try:
+            _, found["limits"] = resolve(class_name, settings.modules)
+        except JobClassError as error:
+            found["class_error"] = str(error)
+    return found
+
+
+def _sockets() -> Iterator[str]:
+    """Yield where this process's sockets lead, as a fork would inherit them."""
+    for name in sorted(os.listdir("/proc/self/fd"), key=int):  # noqa: PTH208
+        # What was open for reading the folder is closed by now.
+        with suppress(OSError):
+            if not Path(f"/proc/self/fd/{name}").is_socket():
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as found:
+                place = _place(found)
+            if place:
+                yield place
+
+
+def _place(found: socket.socket) -> str:
+    kinds = {socket.AF_UNIX: "unix", socket.AF_INET: "", socket.AF_INET6: ""}
+    kind = kinds.get(found.family, found.family.name)
+    try:
+        peer, way = found.getpeername(), "to"
+    except OSError:
+        peer, way = found.getsockname(), "at"
+    if found.family == socket.AF_UNIX:
+        text = peer.decode("utf-8", "replace") if isinstance(peer, bytes) else peer
+        # One end of a pair within the process has no name.
+        return f"{kind} {way} {text}" if text else ""
+    protocol = "tcp" if found.type == socket.SOCK_STREAM else "udp"
+    return f"{kind or protocol} {way} {_address(peer)}"
+
+
+def _address(place: Any) -> str:
+    if not isinstance(place, tuple) or len(place) < 2:
+        return str(place)
+    host, port = place[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

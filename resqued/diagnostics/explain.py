@@ -1,0 +1,338 @@
+"""Why the jobs of a queue do not run: facts in, findings out, most decisive first.
+
+The facts were read one after the other while workers went on, so that a finding
+tells what was seen and not what must be. Must not ask Redis for anything.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+
+from resqued.core.durations import show_seconds, show_size
+from resqued.core.limits import Limits
+from resqued.core.plural import listed, number_of
+from resqued.diagnostics.facts import LIVE, Candidate, Facts, Finding
+from resqued.wire.queue_list import QueueList
+
+# As many names as a line has room for.
+NAMED = 3
+
+
+def explain(facts: Facts) -> tuple[Finding, ...]:
+    """Return all that holds, causes first, each kind in order of its weight."""
+    found = [
+        *_elsewhere(facts),
+        *_queue(facts),
+        *_unserved(facts),
+        *_paused(facts),
+        *_lifeless(facts),
+        *_application(facts),
+        *_busy(facts),
+        *_starved(facts),
+        *_running(facts),
+        *_limits(facts),
+        *_unread(facts),
+    ]
+    if not any(finding.is_cause for finding in found):
+        found.insert(0, _should_run(facts))
+    return tuple(sorted(found, key=lambda finding: not finding.is_cause))
+
+
+def _queue(facts: Facts) -> Iterator[Finding]:
+    """Say whether there is anything to run at all."""
+    queue, search = facts.queue, facts.search
+    if not facts.size and not facts.is_known:
+        near = _near(queue, facts.sizes)
+        yield Finding(
+            "no_such_queue",
+            f"there is no queue {queue} in namespace {facts.namespace}",
+            f"did you mean {listed(near, NAMED)}?"
+            if near
+            else "`resqued queues` lists them",
+        )
+    elif not facts.size:
+        yield Finding(
+            "empty",
+            f"queue {queue} is empty: what was there has been taken",
+            "`resqued failed` lists what failed, `resqued workers` what runs",
+        )
+    elif not facts.is_known:
+        yield Finding(
+            "not_in_set",
+            f"queue {queue} is not in the set {facts.namespace}:queues:"
+            " queue lists with wildcards do not see it",
+            "the next job that is enqueued there puts it in, or"
+            f" `redis-cli sadd {facts.namespace}:queues {queue}`",
+        )
+    if facts.size and search and search.ahead is None:
+        yield Finding(
+            "not_seen",
+            f"no job of {search.class_name} is among the first"
+            f" {search.looked_at} of {facts.size} in queue {queue}",
+            "look further with --depth"
+            if search.looked_at < facts.size
+            else "it was taken, or never put there: `resqued failed` lists failures",
+        )
+
+
+def _near(queue: str, known: Mapping[str, int]) -> list[str]:
+    """Return names like the one given, capitals or not."""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(queue.lower(), by_lower, n=NAMED, cutoff=0.7)
+    return [by_lower[name] for name in close]
+
+
+def _elsewhere(facts: Facts) -> Iterator[Finding]:
+    if facts.elsewhere:
+        places = [
+            f"{key} ({number_of(n, 'job')})" for key, n in facts.elsewhere.items()
+        ]
+        yield Finding(
+            "wrong_namespace",
+            f"a queue {facts.queue} stands under another namespace:"
+            f" {listed(places, NAMED)}",
+            "have both sides use the same one: --namespace, RESQUED_NAMESPACE,"
+            " [redis] namespace",
+            is_cause=not facts.size or not facts.serving,
+        )
+    elif facts.unseen and (not facts.size or not facts.serving):
+        yield Finding(
+            "not_checked",
+            f"other namespaces were not all looked at: {facts.unseen}",
+            is_cause=False,
+        )
+
+
+def _unserved(facts: Facts) -> Iterator[Finding]:
+    if facts.serving:
+        return
+    lists = list(dict.fromkeys(_list_text(w.queues) for w in facts.workers))
+    there = f"; their lists: {listed(lists, NAMED)}" if lists else ""
+    count = number_of(len(facts.workers), "worker")
+    have_pool = any(facts.is_served_by(pool) for pool in facts.pools)
+    yield Finding(
+        "no_worker",
+        f"no registered worker serves queue {facts.queue} ({count}{there})",
+        "the configuration has a pool for it: start or reload its master"
+        if have_pool
+        else f"start one: `resqued work {facts.queue}`, or add it to a [[pool]]",
+    )
+
+
+def _paused(facts: Facts) -> Iterator[Finding]:
+    key = f"{facts.namespace}:pause-all-workers"
+    if facts.is_paused:
+        yield Finding(
+            "paused",
+            f"all workers of all hosts are paused: the key {key} says true",
+            f"`redis-cli del {key}`",
+        )
+    paused = [w for w in facts.live if w.is_paused]
+    all_are = len(paused) == len(facts.live)
+    if facts.paused_masters:
+        masters = listed([str(pid) for pid in facts.paused_masters], NAMED)
+        yield Finding(
+            "master_paused",
+            f"of this host these masters are paused: {masters}",
+            f"`kill -CONT {' '.join(map(str, facts.paused_masters))}`",
+            is_cause=all_are,
+        )
+    elif paused and not facts.is_paused:
+        # Under the key their titles say the same, and SIGCONT would be no way out.
+        yield Finding(
+            "worker_paused",
+            f"{len(paused)} of the {len(facts.live)} live workers that serve"
+            f" {facts.queue} are paused: {_ids(paused)}",
+            "send SIGCONT to their master",
+            is_cause=all_are,
+        )
+
+
+def _lifeless(facts: Facts) -> Iterator[Finding]:
+    ways = {
+        "dead": "its master buries it, or the next that starts on this host",
+        "silent": "see whether its host lives; any master prunes it within minutes",
+        "unknown": "it never had a heartbeat: if it is gone,"
+        " `resqued workers remove ID`",
+    }
+    for state, way_out in ways.items():
+        gone = [w for w in facts.serving if w.state == state]
+        if gone:
+            yield Finding(
+                f"worker_{state}",
+                f"{len(gone)} of the {number_of(len(facts.serving), 'worker')} that"
+                f" serve {facts.queue} {_is(gone)} {state}: {_ids(gone)}",
+                way_out,
+                is_cause=not facts.live,
+            )
+
+
+def _application(facts: Facts) -> Iterator[Finding]:
+    imported = facts.imported
+    if facts.untried and facts.class_name:
+        yield Finding(
+            "not_checked",
+            f"the class was not looked for in the application: {facts.untried}",
+            is_cause=False,
+        )
+    if imported is None:
+        return
+    modules = ", ".join(imported.modules)
+    if imported.error:
+        yield Finding(
+            "not_importable",
+            f"the application ({modules}) fails to load: {imported.error}",
+            "no new worker can start until that is mended: `resqued doctor`",
+            is_cause=not facts.live,
+        )
+    elif imported.class_error:
+        yield Finding(
+            "not_declared",
+            f"{imported.class_error}: a worker of these would fail it, not run it",
+            "decorate it with resqued.job, or name its module in [app] import",
+        )
+
+
+def _busy(facts: Facts) -> Iterator[Finding]:
+    able = [w for w in facts.live if not w.is_paused]
+    busy = [w for w in able if w.state == "working"]
+    if not busy or len(busy) < len(able):
+        return
+    oldest = sorted(busy, key=lambda w: -(w.busy_for or 0.0))
+    told = [
+        f"{w.worker_id} with {w.job_class} of {w.job_queue}{_for(w.busy_for)}"
+        for w in oldest
+    ]
+    everyone = "the only worker" if len(busy) == 1 else f"all {len(busy)} workers"
+    yield Finding(
+        "all_busy",
+        f"{everyone} that {_serve(busy)} {facts.queue} {_is(busy)} busy:"
+        f" {listed(told, NAMED)}",
+        "wait, add workers, or give the queue a pool of its own",
+    )
+
+
+def _starved(facts: Facts) -> Iterator[Finding]:
+    able = [w for w in facts.live if not w.is_paused]
+    earlier: dict[str, int] = {}
+    behind = 0
+    for worker in able:
+        order = worker.queues.match(facts.sizes)
+        if facts.queue not in order:
+            continue
+        before = order[: order.index(facts.queue)]
+        full = {name: facts.sizes.get(name, 0) for name in before}
+        full = {name: size for name, size in full.items() if size}
+        behind += bool(full)
+        earlier |= full
+    if not behind:
+        return
+    largest = sorted(earlier.items(), key=lambda item: -item[1])
+    queues = listed([f"{name} ({number_of(n, 'job')})" for name, n in largest], NAMED)
+    guess = "" if all(w.is_whole for w in able) else ", as far as their ids tell"
+    yield Finding(
+        "starved",
+        f"{behind} of {number_of(len(able), 'worker')} that {_serve(able)}"
+        f" {facts.queue} {'takes' if behind == 1 else 'take'} from earlier queues"
+        f" first{guess}:"
+        f" {queues}",
+        "put it earlier in the list, or give it a pool of its own",
+        is_cause=behind == len(able),
+    )
+
+
+def _running(facts: Facts) -> Iterator[Finding]:
+    mine = [
+        w
+        for w in facts.workers
+        if w.job_class and w.state in LIVE and w.job_queue == facts.queue
+        if facts.class_name in ("", w.job_class)
+    ]
+    if mine:
+        oldest = sorted(mine, key=lambda w: -(w.busy_for or 0.0))
+        told = [f"{w.job_class} in {w.worker_id}{_for(w.busy_for)}" for w in oldest]
+        yield Finding(
+            "running",
+            f"now {_is(mine)} running: {listed(told, NAMED)}",
+            is_cause=False,
+        )
+
+
+def _limits(facts: Facts) -> Iterator[Finding]:
+    what = facts.class_name or f"queue {facts.queue}"
+    told = [text for limits in facts.allowed if (text := _limits_text(limits))]
+    if told:
+        yield Finding(
+            "limits", f"a job of {what} is ended {' or '.join(told)}", is_cause=False
+        )
+    if facts.ended:
+        kinds = ", ".join(f"{kind} ({n})" for kind, n in facts.ended.items())
+        yield Finding(
+            "ended_by_limit",
+            f"of the newest failures these are of {what}: {kinds}",
+            "raise [limits], or have it do less: `resqued failed --class`",
+            is_cause=False,
+        )
+    if facts.failed:
+        yield Finding(
+            "failed",
+            f"of the newest failures {facts.failed} are of {what}",
+            "`resqued failed` tells why",
+            is_cause=False,
+        )
+
+
+def _unread(facts: Facts) -> Iterator[Finding]:
+    if facts.unread:
+        told = [f"{n} of {name}" for name, n in facts.unread.items()]
+        yield Finding(
+            "not_checked",
+            "as a class it was looked for among the first jobs of these queues only:"
+            f" {listed(told, NAMED)}",
+            "look further with --depth, or in one with --queue",
+            is_cause=False,
+        )
+
+
+def _limits_text(limits: Limits) -> str:
+    parts = []
+    if limits.runtime:
+        parts.append(f"after {show_seconds(limits.runtime)}")
+    if limits.memory:
+        parts.append(f"above {show_size(limits.memory)}")
+    return " and ".join(parts)
+
+
+def _should_run(facts: Facts) -> Finding:
+    idle = [w for w in facts.live if w.state == "idle" and not w.is_paused]
+    ahead = facts.size - 1 if facts.search is None else facts.search.ahead or 0
+    whose = "of it" if facts.search else "of the last one"
+    return Finding(
+        "should_run",
+        f"it should run: {number_of(ahead, 'job')} ahead {whose},"
+        f" {number_of(len(idle), 'worker')} idle; the next look is within"
+        f" {show_seconds(facts.interval)}",
+        "ask again in a moment",
+        is_cause=False,
+    )
+
+
+def _list_text(queues: QueueList) -> str:
+    return ",".join([*queues.entries, *(f"!{name}" for name in queues.exclusions)])
+
+
+def _ids(workers: list[Candidate]) -> str:
+    return listed([worker.worker_id for worker in workers], NAMED)
+
+
+def _is(workers: list[Candidate]) -> str:
+    return "is" if len(workers) == 1 else "are"
+
+
+def _serve(workers: list[Candidate]) -> str:
+    return "serves" if len(workers) == 1 else "serve"
+
+
+def _for(seconds: float | None) -> str:
+    return "" if seconds is None else f" for {show_seconds(max(0.0, seconds))}"

@@ -1,0 +1,191 @@
+"""The machine: descriptors, processes, memory, the kernel, and systemd's settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from resqued.core.durations import show_seconds, show_size
+from resqued.core.plural import number_of
+from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
+
+# What the master holds open for a worker (channel, board, word of its death), and
+# what it and a worker hold besides.
+FILES_PER_WORKER = 4
+FILES = 64
+# Master and zygote, then for each worker: itself, a child with a job, one that
+# stands by, and what a job starts.
+PROCESSES = 2
+PROCESSES_PER_WORKER = 4
+STRICT_OVERCOMMIT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What this host allows; None for what has no limit.
+
+    `processes` are the ways in which their number is bounded: name, how many more
+    there may be. `memory` is that of the host, or of the cgroup if that is less.
+    `has_cgroup_memory` tells of version 2's memory controller for us; None without
+    version 2. `has_collapse` says whether MADV_COLLAPSE works.
+    """
+
+    open_files: int | None
+    processes: Mapping[str, int]
+    memory: int
+    overcommit: int
+    has_cgroup_memory: bool | None
+    kernel: str
+    has_collapse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the pools want: workers, and the sum of what their jobs may use, in bytes.
+
+    `is_limited` says whether every worker has a limit of memory.
+    """
+
+    workers: int
+    memory: int = 0
+    is_limited: bool = False
+
+
+def judge(machine: Machine, plan: Plan) -> Iterator[Finding]:
+    """Yield what the machine has to offer for a plan."""
+    if plan.workers:
+        yield _open_files(machine, plan)
+        yield _processes(machine, plan)
+        yield _memory(machine, plan)
+    else:
+        reason = "the configuration has no [[pool]], so the number of workers is open"
+        for check in ("open files", "processes", "memory limits"):
+            yield unchecked(check, reason)
+    yield _overcommit(machine)
+    yield _cgroup(machine)
+    yield _kernel(machine)
+
+
+def _open_files(machine: Machine, plan: Plan) -> Finding:
+    check, need = "open files", FILES + FILES_PER_WORKER * plan.workers
+    if machine.open_files is None:
+        return ok(check, "no limit")
+    text = (
+        f"limit {machine.open_files}, {number_of(plan.workers, 'worker')} want {need}"
+    )
+    if machine.open_files < need:
+        return problem(check, text, "raise LimitNOFILE of the unit, or `ulimit -n`")
+    return ok(check, text)
+
+
+def _processes(machine: Machine, plan: Plan) -> Finding:
+    check, need = "processes", PROCESSES + PROCESSES_PER_WORKER * plan.workers
+    wanted = f"{number_of(plan.workers, 'worker')} want {need}"
+    if not machine.processes:
+        return ok(check, f"no limit, {wanted}")
+    name, room = min(machine.processes.items(), key=lambda item: item[1])
+    text = f"room for {room} more ({name}), {wanted}"
+    if room < need:
+        return warning(check, text, "raise LimitNPROC or TasksMax of the unit")
+    return ok(check, text)
+
+
+def _memory(machine: Machine, plan: Plan) -> Finding:
+    check = "memory limits"
+    there = show_size(machine.memory)
+    if not plan.is_limited:
+        return ok(check, f"not every job has one; the machine has {there}")
+    text = f"all jobs together may use {show_size(plan.memory)} of {there}"
+    if plan.memory > machine.memory:
+        return warning(
+            check,
+            f"{text}: the kernel would kill before a limit is reached",
+            "lower [limits] memory, or the number of workers",
+        )
+    return ok(check, text)
+
+
+def _overcommit(machine: Machine) -> Finding:
+    check = "overcommit"
+    if machine.overcommit == STRICT_OVERCOMMIT:
+        return warning(
+            check,
+            "vm.overcommit_memory is 2: each fork counts as a copy of the application",
+            "set vm.overcommit_memory to 0 or 1",
+        )
+    return ok(check, f"vm.overcommit_memory is {machine.overcommit}: forks are cheap")
+
+
+def _cgroup(machine: Machine) -> Finding:
+    check = "cgroup"
+    measured = "limits of memory are kept by the master's own measuring"
+    match machine.has_cgroup_memory:
+        case None:
+            return ok(check, f"no cgroup v2 here; {measured}")
+        case False:
+            return ok(check, f"no memory controller delegated; {measured}")
+    return ok(check, f"memory controller delegated, but not needed: {measured}")
+
+
+def _kernel(machine: Machine) -> Finding:
+    check = "kernel"
+    if machine.has_collapse:
+        return ok(check, f"Linux {machine.kernel}: MADV_COLLAPSE makes forks cheaper")
+    return ok(
+        check,
+        f"Linux {machine.kernel} has no MADV_COLLAPSE (from 6.1, with huge pages):"
+        " forks of a large application cost more",
+    )
+
+
+def judge_unit(name: str, shown: Mapping[str, str], grace: float) -> Iterator[Finding]:
+    """Yield what is to be said of a unit, by what `systemctl show` tells of it."""
+    check = f"unit {name}"
+    faults = list(_unit_faults(shown, grace))
+    for text, way_out in faults:
+        yield warning(check, text, way_out)
+    if not faults:
+        delegate = shown.get("Delegate", "no")
+        yield ok(check, f"its settings fit (Delegate={delegate})")
+
+
+def _unit_faults(shown: Mapping[str, str], grace: float) -> Iterator[tuple[str, str]]:
+    kill_mode = shown.get("KillMode", "")
+    if kill_mode != "mixed":
+        yield (
+            f"KillMode={kill_mode}: systemd would signal workers behind the master",
+            "set KillMode=mixed",
+        )
+    stop = span(shown.get("TimeoutStopUSec", ""))
+    if stop is not None and stop < grace:
+        text = (
+            f"TimeoutStopSec={show_seconds(stop)} is less than the graces of job and"
+            f" Redis ({show_seconds(grace)}): jobs could be killed unrecorded"
+        )
+        yield text, f"set TimeoutStopSec={grace:.0f}s or more"
+    policy = shown.get("OOMPolicy", "continue")
+    if policy != "continue":
+        yield (
+            f"OOMPolicy={policy}: one job out of memory would take the master along",
+            "set OOMPolicy=continue",
+        )
+
+
+_SPANS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86_400.0,
+    "w": 604_800.0,
+}
+_PART = re.compile(r"([\d.]+)\s*(us|ms|s|min|h|d|w)\b")
+
+
+def span(text: str) -> float | None:
+    """Return the seconds that systemd means, as in "1min 30s"; None: no end."""
+    if not _PART.search(text):
+        return None
+    return sum(float(number) * _SPANS[unit] for number, unit in _PART.findall(text))

@@ -1,0 +1,276 @@
+"""What is to be seen of a queue and those who may serve it, gathered for `why`.
+
+Reads in pages and changes nothing; the judgement is core.why's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from resqued.client import Client
+from resqued.config.environment import read_environment
+from resqued.config.loader import Config
+from resqued.control import requests
+from resqued.core.limits import UNLIMITED, Limits
+from resqued.core.plural import number_of
+from resqued.diagnostics import app_import
+from resqued.diagnostics.facts import Candidate, Facts, Search
+from resqued.diagnostics.import_result import Import
+from resqued.diagnostics.worker_status import Sighting, sightings
+from resqued.errors import ConfigError, PayloadError, ResquedError
+from resqued.store.failures import PAGE, Failure
+from resqued.store.job_queues import Queues
+from resqued.store.namespaces import look_elsewhere
+from resqued.system import process
+from resqued.wire import payload, queue_list
+from resqued.wire.keys import Keys
+from resqued.wire.queue_list import QueueList
+
+# Bytes to read in search of a class, in all queues together, and in each at least;
+# so many jobs of each are always looked at.
+ROOM = 256 << 20
+LEAST_ROOM = 4 << 20
+LEAST_DEPTH = 1_000
+# What `ps` shows of a paused worker, ours or Ruby's.
+_PAUSED = re.compile(r"resque-\S+: Paused")
+_BY_LIMIT = (payload.JOB_TIMEOUT, payload.MEMORY_LIMIT, payload.OUT_OF_MEMORY)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked: a name, and where to look."""
+
+    name: str
+    queue: str | None
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How importing the application went, or the reason why there is none."""
+
+    result: Import | None = None
+    reason: str = ""
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the class that was asked for is one of its jobs."""
+        tried = self.result
+        return tried is not None and not (tried.error or tried.class_error)
+
+
+class Scene:
+    """All that is the same for every queue that a question is about."""
+
+    def __init__(
+        self, client: Client, config: Config, *, is_import_allowed: bool
+    ) -> None:
+        self._client = client
+        self._config = config
+        self._may_import = is_import_allowed
+        self._keys = Keys(client.namespace)
+        self._queues = Queues(client.registry.link, self._keys)
+        self._sizes = self._queues.sizes()
+        found = requests.masters(requests.places(config.control, os.environ))
+        told = requests.statuses(found)
+        self._masters = [status for status in told if "error" not in status]
+        self._workers = tuple(map(self._candidate, sightings(client)))
+        self._failures = client.failures.page(count=PAGE)
+
+    def answers(self, question: Question) -> Iterator[Facts]:
+        """Yield the facts of each queue that the name means."""
+        name, queue = question.name, question.queue
+        is_queue = name in self._sizes or self._queues.size(name)
+        if queue is None and is_queue:
+            yield self._facts(name, None)
+            return
+        places = [queue] if queue else list(self._sizes)
+        found = self._search(places, question)
+        unread = {
+            place: search.looked_at
+            for place, search in found.items()
+            if search.ahead is None and search.looked_at < self._queues.size(place)
+        }
+        wanted = [p for p in places if p == queue or found[p].ahead is not None]
+        wanted = wanted or [p for p in self._where_it_was(name) if p in found]
+        tried = self._try(name)
+        if not wanted and not tried.is_declared:
+            yield replace(self._facts(name, None), unread=unread)
+        elif not wanted:
+            where = f"{number_of(len(places), 'queue')}"
+            where = f"the first jobs of {where} (see --depth)" if unread else where
+            raise ResquedError(
+                f"no job of {name} waits in {where}, runs, or is among the newest"
+                " failures; name a queue with --queue"
+            )
+        for place in wanted:
+            others = {name: n for name, n in unread.items() if name != place}
+            yield replace(self._facts(place, found[place], tried), unread=others)
+
+    def _search(self, places: Sequence[str], question: Question) -> dict[str, Search]:
+        """Look for the first job of a class in each queue, as far as is asked.
+
+        Short queues first: what they leave of the depth is for the long ones.
+        """
+        found: dict[str, Search] = {}
+        depth = question.depth
+        room = max(LEAST_ROOM, ROOM // (sum(map(bool, self._sizes.values())) or 1))
+        by_size = sorted(places, key=lambda place: self._sizes.get(place, 0))
+        for left, place in zip(range(len(places), 0, -1), by_size, strict=True):
+            share = max(LEAST_DEPTH, depth // left)
+            found[place] = self._find(place, question.name, share, room)
+            depth = max(0, depth - found[place].looked_at)
+        return found
+
+    def _find(self, queue: str, class_name: str, depth: int, room: int) -> Search:
+        seen = 0
+        for raw in self._queues.from_head(queue, depth, room):
+            if _is_of(raw, class_name):
+                return Search(class_name, seen, seen)
+            seen += 1
+        return Search(class_name, None, seen)
+
+    def _where_it_was(self, name: str) -> list[str]:
+        """Return the queues of jobs of a class that run now, or have failed."""
+        places = [w.job_queue for w in self._workers if w.job_class == name]
+        places += [f.queue for f in self._failures if f.class_name == name]
+        return list(dict.fromkeys(places))
+
+    def _facts(
+        self, queue: str, search: Search | None, tried: Attempt | None = None
+    ) -> Facts:
+        """Return what is seen of one queue, and of the class if one was asked for."""
+        is_known = queue in self._sizes
+        pools = [(queue_list.parse(p.queues), p.limits) for p in self._config.pools]
+        elsewhere = look_elsewhere(self._client.registry.link, self._keys, queue)
+        class_name = search.class_name if search else ""
+        failed = [f for f in self._failures if _is_about(f, queue, class_name)]
+        facts = Facts(
+            namespace=self._client.namespace,
+            queue=queue,
+            size=self._queues.size(queue),
+            sizes=self._sizes,
+            is_known=is_known,
+            elsewhere=elsewhere.queues,
+            unseen=elsewhere.unseen,
+            is_paused=self._queues.are_paused(),
+            workers=self._workers,
+            pools=tuple(served for served, _ in pools),
+            search=search,
+            failed=len(failed),
+            ended=Counter(
+                str(kind)
+                for f in failed
+                if (kind := f.fields.get("exception")) in _BY_LIMIT
+            ),
+            interval=self._config.interval,
+        )
+        # Without workers it counts whether there could be any.
+        tried = tried or (Attempt() if facts.live else self._try(""))
+        limits = [limits for served, limits in pools if facts.is_served_by(served)]
+        return replace(
+            facts,
+            paused_masters=self._paused_masters(facts),
+            imported=tried.result,
+            untried=tried.reason,
+            allowed=self._allowed(queue, class_name, limits, tried.result),
+        )
+
+    def _allowed(
+        self,
+        queue: str,
+        class_name: str,
+        pools: Sequence[Limits],
+        tried: Import | None,
+    ) -> tuple[Limits, ...]:
+        """Return the limits of a job, in each pool that may run it."""
+        declared = UNLIMITED if tried is None else tried.limits
+        found = (
+            self._config.app.rules.narrowed(pool).of(
+                queue, class_name, declared=declared
+            )
+            for pool in pools or (UNLIMITED,)
+        )
+        return tuple(dict.fromkeys(found))
+
+    def _paused_masters(self, facts: Facts) -> tuple[int, ...]:
+        """Return the paused masters of this host whose workers serve the queue."""
+        serving = {worker.worker_id for worker in facts.serving}
+        return tuple(
+            int(master["pid"])
+            for master in self._masters
+            if master["is_paused"]
+            and not serving.isdisjoint(worker["id"] for worker in master["workers"])
+        )
+
+    def _candidate(self, sighting: Sighting) -> Candidate:
+        worker, job = sighting.worker, sighting.worker.job or {}
+        whole = self._whole_list(worker.id)
+        title = process.title(worker.pid) if worker.host == process.hostname() else ""
+        return Candidate(
+            worker.id,
+            queues=whole or QueueList(worker.queues),
+            state=sighting.state,
+            is_paused=bool(_PAUSED.match(title)) or self._is_paused(worker.id),
+            job_class=job.get("class", ""),
+            job_queue=job.get("queue", ""),
+            busy_for=sighting.job_age,
+            is_whole=whole is not None or not QueueList(worker.queues).is_dynamic,
+        )
+
+    def _is_paused(self, worker_id: str) -> bool:
+        """Say whether its master holds a worker back; a busy one's title tells not."""
+        return any(
+            master["is_paused"]
+            and any(worker["id"] == worker_id for worker in master["workers"])
+            for master in self._masters
+        )
+
+    def _whole_list(self, worker_id: str) -> QueueList | None:
+        for master in self._masters:
+            for worker in master["workers"]:
+                if worker["id"] == worker_id:
+                    return queue_list.parse(worker["queues"])
+        return None
+
+    def _try(self, class_name: str) -> Attempt:
+        """Import the application, or say why not."""
+        app = self._config.app
+        if not self._may_import:
+            return Attempt(reason="--no-import")
+        if not app.modules:
+            reason = "neither the configuration nor --app names its modules"
+            return Attempt(reason=reason)
+        try:
+            more = read_environment(self._config.environment)
+        except ConfigError as error:
+            return Attempt(reason=str(error))
+        tried = app_import.attempt(
+            app,
+            environment={**os.environ, **more},
+            class_name=class_name,
+            timeout=self._config.start_timeout,
+        )
+        return Attempt(tried)
+
+
+def _is_about(failure: Failure, queue: str, class_name: str) -> bool:
+    """Say whether a failure is of the class; without one, of the queue."""
+    if class_name:
+        return failure.class_name == class_name
+    return failure.queue == queue
+
+
+def _is_of(raw: bytes, class_name: str) -> bool:
+    # Few of a million need be decoded: any character may be escaped, but then
+    # there is an escape.
+    if class_name.encode("utf-8", "surrogateescape") not in raw and b"\\" not in raw:
+        return False
+    try:
+        return payload.decode_job(raw).class_name == class_name
+    except PayloadError:
+        return False

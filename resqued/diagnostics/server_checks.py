@@ -1,0 +1,214 @@
+"""The server: its version, its memory, its disk, its clock; and who is registered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from resqued.core.durations import show_seconds, show_size
+from resqued.core.plural import listed, number_of
+from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
+from resqued.store.server_facts import ServerFacts
+
+LEAST = {"Redis": (6, 2), "Valkey": (7, 2)}
+# Above so much of what there is: time to act, while there still is time.
+CLOSE = 0.9
+# More than clocks that are kept by anything differ, in seconds.
+SKEW = 1.0
+# Heartbeats are whole seconds.
+FUTURE = 2.0
+
+
+def judge(server: ServerFacts) -> Iterator[Finding]:
+    """Yield what is to be said of a server that answers."""
+    if server.info:
+        yield _version(server)
+        yield _role(server)
+        yield _policy(server)
+        yield _memory(server)
+        yield _persistence(server)
+        yield _clients(server)
+    else:
+        for check in ("version", "role", "policy", "memory", "persistence", "clients"):
+            yield unchecked(f"redis {check}", f"INFO is refused: {server.refused}")
+    yield _clock(server)
+    yield _tracking(server)
+
+
+def _version(server: ServerFacts) -> Finding:
+    check = "redis version"
+    name = "Valkey" if "valkey_version" in server.info else "Redis"
+    text = server.info.get(f"{name.lower()}_version", "")
+    found = re.match(r"(\d+)\.(\d+)", text)
+    if found is None:
+        return unchecked(check, f"the server tells no version that we know: {text!r}")
+    wanted = LEAST[name]
+    if (int(found[1]), int(found[2])) < wanted:
+        least = ".".join(map(str, wanted))
+        return problem(
+            check, f"{name} {text} is too old", f"upgrade it to {least} or later"
+        )
+    if server.info.get("redis_mode", server.info.get("server_mode")) == "cluster":
+        return problem(
+            check,
+            f"{name} {text} runs as a cluster: a script touches keys of several slots",
+            "use one server, or a primary with replicas",
+        )
+    return ok(check, f"{name} {text}")
+
+
+def _role(server: ServerFacts) -> Finding:
+    role = server.info.get("role", "")
+    if role == "master":
+        return ok("redis role", "a primary: it takes writes")
+    primary = f"{server.info.get('master_host')}:{server.info.get('master_port')}"
+    return problem(
+        "redis role",
+        f"a replica of {primary}: every write is answered READONLY",
+        "name the primary in [redis] url",
+    )
+
+
+def _policy(server: ServerFacts) -> Finding:
+    check, policy = "redis policy", server.info.get("maxmemory_policy", "")
+    if not policy:
+        return unchecked(check, "INFO names no maxmemory_policy")
+    if policy == "noeviction":
+        return ok(check, "maxmemory-policy noeviction: a full server refuses writes")
+    way_out = "set maxmemory-policy noeviction"
+    if policy.startswith("volatile-"):
+        return warning(
+            check,
+            f"maxmemory-policy {policy} may delete locks when it is full",
+            way_out,
+        )
+    if not server.number("maxmemory"):
+        return warning(
+            check,
+            f"maxmemory-policy {policy} would delete queues; so far there is no"
+            " maxmemory at which it does",
+            way_out,
+        )
+    return problem(
+        check, f"maxmemory-policy {policy} deletes queues when it is full", way_out
+    )
+
+
+def _memory(server: ServerFacts) -> Finding:
+    check, used = "redis memory", server.number("used_memory")
+    limit, name = server.number("maxmemory"), "maxmemory"
+    if not limit:
+        limit, name = server.number("total_system_memory"), "its machine's memory"
+    if not limit:
+        return ok(check, f"{show_size(used)} in use, without maxmemory")
+    text = f"{show_size(used)} of {show_size(limit)} ({name}) in use"
+    if used >= CLOSE * limit:
+        return warning(
+            check,
+            f"{text}: when it is full, no job can be enqueued, taken or recorded",
+            "`resqued queues` and `resqued failed` show what may go; or give it more",
+        )
+    return ok(check, text)
+
+
+def _persistence(server: ServerFacts) -> Finding:
+    check, info = "redis persistence", server.info
+    has_log = info.get("aof_enabled") == "1"
+    failed = [
+        what
+        for what, field in (
+            ("the last snapshot", "rdb_last_bgsave_status"),
+            ("the last rewrite of the append-only file", "aof_last_bgrewrite_status"),
+            ("the last write to the append-only file", "aof_last_write_status"),
+        )
+        if info.get(field, "ok") != "ok"
+    ]
+    if failed:
+        return problem(
+            check,
+            f"{' and '.join(failed)} failed: jobs are not kept, or soon refused",
+            "see the server's log and its disk",
+        )
+    if has_log:
+        return ok(check, "appendonly is on")
+    age = max(0.0, server.now - server.number("rdb_last_save_time"))
+    lost = server.number("rdb_changes_since_last_save")
+    return warning(
+        check,
+        f"appendonly is off; the last snapshot, or start, was {show_seconds(age)} ago,"
+        f" and {number_of(lost, 'change')} since would be lost with the server",
+        "set appendonly yes",
+    )
+
+
+def _clients(server: ServerFacts) -> Finding:
+    check = "redis clients"
+    clients, most = server.number("connected_clients"), server.number("maxclients")
+    if most and clients >= CLOSE * most:
+        return warning(
+            check,
+            f"{clients} of {most} connections are in use",
+            "raise maxclients, or find who keeps them: CLIENT LIST",
+        )
+    return ok(check, f"{number_of(clients, 'connection')} of {most or 'any number'}")
+
+
+def _clock(server: ServerFacts) -> Finding:
+    check = "clock"
+    # Half of the round trip is what we cannot know.
+    if abs(server.skew) <= SKEW + server.round_trip / 2:
+        return ok(check, "this host and the server agree within a second")
+    side = "ahead of" if server.skew > 0 else "behind"
+    return warning(
+        check,
+        f"this host is {show_seconds(abs(server.skew))} {side} the server; the registry"
+        " uses the server's clock, but times in failures and logs are this host's",
+        "have both keep time by NTP",
+    )
+
+
+def _tracking(server: ServerFacts) -> Finding:
+    check = "tracking"
+    if server.is_tracking:
+        return ok(check, "CLIENT TRACKING works: idle workers wake at once")
+    return warning(
+        check,
+        "no CLIENT TRACKING: idle workers hear of jobs at the next [worker] interval",
+        "allow '+client|tracking', and use a server and proxy that speak RESP3",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The registered workers by state, and those whose heartbeat lies ahead of time."""
+
+    by_state: Mapping[str, tuple[str, ...]]
+    ahead: tuple[str, ...] = ()
+
+
+def judge_registry(registered: Registered) -> Iterator[Finding]:
+    """Yield what is to be said of the registered workers."""
+    ways = {
+        "dead": "a master that starts on this host buries it; or `resqued workers"
+        " remove ID`",
+        "silent": "see whether its host lives; any master prunes it within minutes",
+        "unknown": "if it is gone, `resqued workers remove ID`: nobody else does",
+    }
+    for state, way_out in ways.items():
+        ids = registered.by_state.get(state, ())
+        if ids:
+            count = number_of(len(ids), "worker")
+            yield warning("registry", f"{count} {state}: {listed(ids)}", way_out)
+    if registered.ahead:
+        yield warning(
+            "registry",
+            f"heartbeats of the future: {listed(registered.ahead)}",
+            "have the hosts of these workers keep time by NTP; until then their death"
+            " is noticed late",
+        )
+    lively = sum(len(registered.by_state.get(s, ())) for s in ("working", "idle"))
+    if lively:
+        yield ok("registry", f"{number_of(lively, 'worker')} alive")
+    else:
+        yield warning("registry", "no worker is alive: no job runs", "`resqued work`")

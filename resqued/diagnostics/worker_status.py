@@ -1,0 +1,62 @@
+"""Every registered worker, with what its signs of life say of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from resqued.client import Client, Worker
+from resqued.store import pruning
+from resqued.wire import worker_entry
+from resqued.wire.worker_entry import Entry, Machine, Verdict
+
+# No machine: who is judged from here is judged by heartbeat alone.
+_NOWHERE = Machine("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A worker, with what was seen of it and how long ago."""
+
+    worker: Worker
+    state: str
+    heartbeat_age: float | None
+    job_age: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it, for --json."""
+        state = {"state": self.state, "heartbeat_age": self.heartbeat_age}
+        return {**asdict(self.worker), **state}
+
+
+def sightings(client: Client) -> list[Sighting]:
+    """Return every registered worker, judged."""
+    now = client.registry.link.time()
+    return [_judged(worker, entry, now) for worker, entry in client.sightings()]
+
+
+def _judged(worker: Worker, entry: Entry, now: float) -> Sighting:
+    age = worker_entry.heartbeat_age(entry.heartbeat, now)
+    if age is None:
+        age = worker_entry.ping_age(entry.ping, now)
+    # Ours are UTC with a Z, in whole seconds; what node-resque writes is no ISO.
+    job_age = (
+        worker_entry.heartbeat_age(worker.job["run_at"], now) if worker.job else None
+    )
+    return Sighting(
+        worker,
+        state=_state(entry, now) or worker.state,
+        heartbeat_age=None if age is None else max(0.0, age),
+        job_age=job_age,
+    )
+
+
+def _state(entry: Entry, now: float) -> str:
+    """Return what is wrong with a worker, if anything is."""
+    verdict = pruning.judge(entry, now)
+    if verdict is not Verdict.DEAD:
+        # A process that is there may hang all the same.
+        verdict = worker_entry.judge(
+            entry, now=now, machine=_NOWHERE, start_of_pid=None
+        )
+    return "" if verdict is Verdict.ALIVE else verdict.value

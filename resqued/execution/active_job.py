@@ -1,0 +1,236 @@
+"""A child and the job in its hands, as its worker sees them.
+
+Runs in the worker. Knows how the child is doing and how far its ending has come;
+what that means for the job is decided in core.outcome and core.escalation.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+
+from resqued.core.escalation import Escalation, Step
+from resqued.core.exit_status import Exit
+from resqued.core.limits import Cause
+from resqued.execution.prefork import Forked
+from resqued.ipc.scoreboard import Board
+from resqued.system import process
+from resqued.system.memory import OomKills
+from resqued.system.process_tree import Family
+from resqued.system.signals import STACK
+from resqued.wire.outcome import NO_REASON, Reason, Told, frames_of_job, judge
+from resqued.wire.payload import Fault, Held
+
+# How often to look whether a killed family is gone: nothing tells of the death
+# of a process that is not one's own child.
+LOOK_AGAIN = 0.05
+# A short job is asked how it went when it has ended, which spares a wake-up.
+LISTEN_AFTER = 0.02
+# What a child needs to write its stacks down, busy machine or not.
+STACK_TIME = 0.1
+# A process in an uninterruptible wait outlives SIGKILL: when none has died for so
+# long, the job is over for us.
+PATIENCE_AFTER_KILL = 5.0
+# By a name of its own: Python 3.11 goes a long way to the member of a class.
+_ORDER = Cause.ORDER
+# Where this package lies.
+_HOME = f"{Path(__file__).parents[1]}/"
+
+
+class Hearing:
+    """What the worker waits for of the child in hand: its word, and room for its job.
+
+    `poll` is the worker's one wait point.
+    """
+
+    def __init__(self, poll: select.poll) -> None:
+        self._poll = poll
+        self._up = self._down = -1
+
+    def begin(self, job: Running) -> None:
+        """Wait for the child's word, and for room while its job did not fit."""
+        job.listen_at = inf
+        if self._up < 0:
+            self._up = job.end.up
+            self._poll.register(self._up, select.POLLIN)
+        if job.end.wants_write and self._down < 0:
+            self._down = job.end.down
+            self._poll.register(self._down, select.POLLOUT)
+        elif self._down >= 0 and not job.end.wants_write:
+            self._poll.unregister(self._down)
+            self._down = -1
+
+    def end(self) -> None:
+        """Wait no more: the child has said its word, or cannot any more."""
+        for fd in (self._up, self._down):
+            if fd >= 0:
+                self._poll.unregister(fd)
+        self._up = self._down = -1
+
+
+class Running:
+    """A child that was given its job."""
+
+    def __init__(self, forked: Forked, held: Held, run: int, board: Board) -> None:
+        self.forked = forked
+        self.pid = forked.pid
+        self.end = forked.end
+        self.held = held
+        self.run = run
+        self.began = process.ticks()
+        # A child that stays says no more than its outcome: that is waited for.
+        patience = LISTEN_AFTER if forked.jobs == 1 else 0.0
+        self.listen_at = time.monotonic() + patience
+        self._board = board
+        self._told: Told | None = None
+        self._exit: Exit | None = None
+        self._exit_by = inf
+        self._escalation: Escalation | None = None
+        self._cause = _ORDER
+        self._family: Family | None = None
+        self._spared: Callable[[], Collection[int]] = tuple
+        # Of the family, since it was sent SIGKILL; and when it is given up.
+        self._fewest = inf
+        self._give_up_at = inf
+
+    def listen(self, now: float, exit_grace: float) -> bool:
+        """Take in what the child says; from then on it has exit_grace to leave.
+
+        Answers whether there is more to be heard.
+        """
+        self._told = self._told or self.end.receive()
+        if self._told is not None and self._exit_by == inf and not self.stays():
+            self._exit_by = now + exit_grace
+        return self._told is None and not self.end.is_closed
+
+    def stays(self) -> bool:
+        """Whether the child is done with its job, and there for another."""
+        told = self._told
+        return told is not None and told.stays and self._escalation is None
+
+    def ended(
+        self, how: Exit, *, sweep: bool, spared: Callable[[], Collection[int]]
+    ) -> None:
+        """The child was reaped: what it said last counts.
+
+        With `sweep` whatever its job has left behind is killed. A child that did
+        not say how its job went did not say what it left either.
+        """
+        self._told = self._told or self.end.receive()
+        self._exit = how
+        may_have_left = self._told is None or self._told.has_left
+        if sweep and may_have_left and self._escalation is None:
+            self._spared = spared
+            self._escalation = Escalation(time.monotonic(), 0.0, "")
+
+    def end_job(
+        self,
+        reason: str,
+        *,
+        now: float,
+        grace: float,
+        spared: Callable[[], Collection[int]],
+        cause: Cause = Cause.ORDER,
+    ) -> None:
+        """Begin to end the job: terminate, grace, kill. Once only."""
+        if self._escalation is None:
+            # Time for the stacks at least.
+            self._escalation = Escalation(now, max(grace, STACK_TIME), reason)
+            self._cause = cause
+            self._spared = spared
+
+    def step(self, now: float) -> None:
+        """Do what is due."""
+        if now >= self._exit_by and self._exit is None:
+            # It hangs while it flushes; its job is over, and was told to be.
+            self._exit_by = inf
+            process.send_group(self.pid, SIGKILL)
+        asked = self._escalation
+        if asked is not None and (asked.sent is Step.NOTHING or not self._is_gone()):
+            self._escalate(asked, now)
+
+    def _escalate(self, escalation: Escalation, now: float) -> None:
+        due = escalation.due(now)
+        if self._family is None:
+            self._family = Family(self.pid, spared=self._spared, since=self.began)
+        if due is Step.TERMINATE:
+            self._terminate(self._family)
+        elif due is Step.KILL or escalation.sent is Step.KILL:
+            # Again and again: a family may grow while it is being killed.
+            self._family.send(SIGKILL)
+            if len(self._family) < self._fewest:
+                # They die, if slowly: thousands take the kernel seconds.
+                self._fewest = len(self._family)
+                self._give_up_at = now + PATIENCE_AFTER_KILL
+        if due is not Step.NOTHING:
+            self._escalation = replace(escalation, sent=due)
+
+    def _terminate(self, family: Family) -> None:
+        """Have the child write down where it is, and leave.
+
+        It is stopped, so that both signals act at once when it goes on: the stack is
+        that of the interrupted step, and none runs between it and the exception.
+        SIGTERM comes first. It interrupts a system call, STACK has one go on: the
+        child would act on SIGTERM when that has ended, which may be never.
+        """
+        is_there = self._exit is None
+        # What stands there is of an earlier job.
+        self._board.clear_stack()
+        if is_there:
+            self._board.give_cause(self._cause)
+            process.send(self.pid, SIGSTOP)
+        family.send(SIGTERM)
+        if is_there:
+            process.send_main_thread(self.pid, STACK)
+        # One that somebody else has stopped goes on too.
+        family.send(SIGCONT)
+
+    def _is_gone(self) -> bool:
+        return self._exit is not None and not (
+            self._family is not None and self._family.has_members()
+        )
+
+    def is_over(self, now: float) -> bool:
+        """Say whether the child is dead, and all of its family if we ended it."""
+        if self._exit is None:
+            return self.stays()
+        if self._escalation is None:
+            return True
+        # Nobody has been looked for before the first step.
+        if self._escalation.sent is not Step.NOTHING and self._is_gone():
+            return True
+        return now >= self._give_up_at
+
+    def deadline(self, now: float) -> float:
+        """Return when step must be called again, if nothing else happens."""
+        if self._escalation is not None:
+            if self._escalation.sent is Step.NOTHING:
+                return now
+            if self._exit is not None or self._escalation.sent is Step.KILL:
+                return now + LOOK_AGAIN
+            return self._escalation.kill_at
+        return self._exit_by if self._exit is None else inf
+
+    def fault(self, oom_kills: OomKills) -> Fault | None:
+        """Return why the job failed, or None; for a job that is over."""
+        reason = NO_REASON
+        if self._escalation is not None and self._escalation.reason:
+            stack = self._board.stack() if self._told is None else ()
+            stack = frames_of_job(stack, _HOME)
+            reason = Reason(self._escalation.reason, self._cause, stack)
+            self._board.give_cause(Cause.ORDER)
+        is_unexplained = self._told is None and not reason.text
+        was_killed = self._exit is not None and self._exit.code == -SIGKILL
+        return judge(
+            self._told,
+            self._exit,
+            pid=self.pid,
+            reason=reason,
+            # Asked for the few only that may be such a one: it reads files.
+            out_of_memory=is_unexplained and was_killed and oom_kills.have_risen(),
+        )

@@ -1,0 +1,120 @@
+"""Forking children ahead of their jobs, on the worker's side.
+
+Runs in the worker. A job then starts with a write, not with a fork: the next
+child waits for it already while the last one runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from signal import SIGKILL
+
+from resqued.ipc.job_pipe import ChildEnd, WorkerEnd
+from resqued.log import logfile
+from resqued.log.logger import Logger
+from resqued.system import process
+from resqued.system.process import Pid
+
+
+@dataclass(slots=True)
+class Forked:
+    """A child that was forked ahead."""
+
+    pid: Pid
+    end: WorkerEnd
+    jobs: int
+    # How often the log had been reopened before: it writes to that one.
+    log: int
+
+
+class Children:
+    """The child that stands by, and the making of it.
+
+    `live` is the whole of a child's life, given its ends of the pipes and the
+    descriptors that are not for it, which `private` answers, and ours; `jobs` is how
+    many jobs a child takes before it leaves.
+    """
+
+    def __init__(
+        self,
+        live: Callable[[ChildEnd, list[int]], int],
+        private: Callable[[], list[int]],
+        *,
+        jobs: int,
+    ) -> None:
+        self._live = live
+        self._private = private
+        self._jobs = jobs
+        self._standby: Forked | None = None
+        self._log = 0
+
+    def standby(self) -> set[int]:
+        """Return the child that waits for a job, if there is one."""
+        return set() if self._standby is None else {self._standby.pid}
+
+    def take(self) -> Forked:
+        """Return a child for a job; raise OSError if there is none to be had."""
+        forked = self._standby or self._fork()
+        self._standby = None
+        return forked
+
+    def fork_ahead(self) -> None:
+        """Have a child stand by; without one the next job waits for a fork."""
+        if self._standby is None:
+            try:
+                self._standby = self._fork()
+            except OSError:
+                return  # take tries again, and says why
+
+    def put_back(self, forked: Forked) -> None:
+        """Have a child that is done with its job stand by for another."""
+        if forked.log != self._log:
+            forked.end.close()  # it leaves: there is nothing to hear any more
+            return
+        self.discard()
+        forked.jobs -= 1
+        self._standby = forked
+
+    def reopen_log(self, path: str, log: Logger) -> None:
+        """Reopen the log; have no child take a job that writes to the old one."""
+        logfile.follow(path, log)
+        self._log += 1
+        if self._standby is not None:
+            self.discard()
+            self.fork_ahead()
+
+    def lost(self, pid: Pid) -> None:
+        """Note that a child has died; its place stays empty until the next job."""
+        if self._standby is not None and pid == self._standby.pid:
+            self._standby.end.close()
+            self._standby = None
+
+    def discard(self) -> None:
+        """End the child that stands by: there will be no job for it."""
+        if self._standby is not None:
+            self._standby.end.close()
+            process.send(self._standby.pid, SIGKILL)
+            self._standby = None
+
+    def _fork(self) -> Forked:
+        down_read, down_write = os.pipe()
+        up_read, up_write = os.pipe()
+        ours, theirs = (down_write, up_read), (down_read, up_write)
+        # As much as can be is made here: a child would do it on copied pages.
+        end = ChildEnd(*theirs)
+        foreign = [*ours, *self._private()]
+        try:
+            pid = process.fork_child(self._live, end, foreign)
+        except OSError:
+            _close(ours)
+            raise
+        finally:
+            _close(theirs)
+        return Forked(pid, WorkerEnd(*ours), self._jobs, self._log)
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,112 @@
+"""What Redis knows of a worker, and what it is still to be told.
+
+Runs in the worker. Whether there is something to ask, and when, is for the worker to
+say; a StoreError leaves everything here as it was, to be said again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+
+from resqued.config.settings import AppSettings
+from resqued.log import logger
+from resqued.store.connection import SingleLink
+from resqued.store.runs import Answer, Ending, Runs, Settled
+from resqued.system import process
+from resqued.wire import payload
+from resqued.wire.keys import Keys
+from resqued.wire.payload import Fault, Held
+from resqued.wire.queue_list import QueueList
+from resqued.wire.worker_entry import Identity
+
+# By a name of its own: Python 3.11 goes a long way to the member of a class.
+_NOT_MINE = Settled.NOT_MINE
+
+
+class Ledger:
+    """One worker's entries in Redis: its registration, its run, its heartbeat."""
+
+    def __init__(self, settings: AppSettings, queues: QueueList, link: SingleLink):
+        pid = os.getpid()
+        host = process.host_in_ids(settings.hostname)
+        identity = Identity(
+            boot=process.boot_id(),
+            pids=process.pid_namespace(),
+            pid=pid,
+            start=process.start_time(pid) or 0,
+            interval=settings.heartbeat,
+            nonce=os.urandom(8).hex(),
+        )
+        self.runs = Runs(
+            link,
+            Keys(settings.namespace),
+            worker_id=f"{host}:{pid}:{queues.name}",
+            identity=identity.encode(),
+            queues=queues,
+        )
+        # The worker's: each line says whose it is.
+        self.log = logger.get(
+            role="worker",
+            pid=pid,
+            worker=self.runs.worker_id,
+            generation=settings.generation,
+        )
+        self.is_registered = False
+        # A reply was lost, or no process was to be had: a job may be ours already.
+        self.is_unsure = False
+        # The run to settle.
+        self.ending: Ending | None = None
+        self.beat_at = 0.0
+        self._heartbeat = settings.heartbeat
+
+    def register(self, now: float) -> bool:
+        """Enter the registry; answer False if the id is somebody else's."""
+        if not self.runs.register():
+            return False
+        self.is_registered = True
+        self.beat_at = now + self._heartbeat
+        return True
+
+    def beat(self, now: float) -> None:
+        """Show that the worker lives, and find out whether somebody buried it."""
+        self.beat_at = now + self._heartbeat * random.uniform(0.9, 1)
+        self.is_registered = self.runs.heartbeat()
+
+    def note(self, held: Held, run: int, fault: Fault | None) -> None:
+        """Note how a run ended, to be settled."""
+        if fault is None:
+            self.ending = Ending(run)
+            return
+        entry = payload.failure(
+            fault,
+            payload=held.payload,
+            worker=self.runs.worker_id,
+            queue=held.queue,
+            now=time.time(),
+        )
+        self.ending = Ending(run, entry)
+
+    def ask(self, *, takes_job: bool) -> Answer:
+        """Settle what has ended and take the next job: one round trip."""
+        ending = self.ending
+        if takes_job:
+            self.is_unsure = True
+            answer = self.runs.reserve(ending)
+        else:
+            answer = self.runs.settle(ending)
+        self.is_unsure = False
+        if ending is not None:
+            self.ending = None
+            if answer.settled is _NOT_MINE:
+                # Somebody judged this worker dead and recorded the run as failed.
+                self.log.warning("run_settled_elsewhere", run=ending.run)
+        return answer
+
+    def leave(self) -> bool:
+        """Leave the registry; answer False if a job is held that we do not know of."""
+        if self.runs.unregister() or not self.runs.heartbeat():
+            return True
+        self.is_unsure = True
+        return False

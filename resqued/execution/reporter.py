@@ -1,0 +1,97 @@
+"""What a worker shows of itself: on its board, in its title, and in the log.
+
+Runs in the worker. The board is for the master, which asks how long a step takes;
+the title is for people with `ps`; each end of a job is a line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from resqued.execution.active_job import Running
+from resqued.ipc.scoreboard import Board, Phase
+from resqued.log.logger import Logger
+from resqued.system import process
+from resqued.wire import payload, titles
+from resqued.wire.payload import Fault, Held
+
+# More of a message is for the failure entry.
+MOST_OF_ERROR = 500
+
+
+class Display:
+    """What is to be seen of one worker."""
+
+    def __init__(
+        self,
+        board: Board,
+        generation: int,
+        log: Logger,
+    ) -> None:
+        self._board = board
+        self._generation = generation
+        self._log = log
+        self._is_verbose = log.is_enabled_for(logging.INFO)
+        self._phase = Phase.STARTING
+        # When it began.
+        self._since = 0.0
+        # How many runs have ended, and how many of them had failed.
+        self.done = self._failed = 0
+        self._last: tuple[Held, Fault | None] | None = None
+        board.take_stacks()
+
+    def phase(self, phase: Phase, job: Running | None = None) -> None:
+        """Show a step that begins now."""
+        pid, began = (job.pid, job.began) if job else (0, 0)
+        self._phase, self._since = phase, time.monotonic()
+        self._board.write(phase, pid, self._since, began)
+
+    def progress(self) -> None:
+        """Show that the loop turns, whatever it waits for."""
+        self.phase(self._phase)
+
+    def idle(self, queues: tuple[str, ...], *, is_paused: bool) -> None:
+        """Show that there is no job on these queues, or that none is wanted."""
+        self.phase(Phase.WAITING)
+        title = titles.paused() if is_paused else titles.waiting(queues)
+        process.set_title(title)
+
+    def busy(self, job: Running) -> None:
+        """Show people that a child has a job."""
+        process.set_title(titles.forked(job.pid, time.time()))
+
+    def quitting(self, job: Running) -> None:
+        """Show that this worker only waits for the job in hand."""
+        process.set_title(titles.quitting(job.pid, self._generation))
+
+    def ended(self, held: Held, fault: Fault | None) -> None:
+        """Show how a job ended; a good end is no news to those who want none."""
+        self.done += 1
+        if fault is not None:
+            self._failed += 1
+        self._board.count(self.done, self._failed)
+        self._last = (held, fault)
+        if fault is not None:
+            self._log.warning("job_failed", **self._told_of_last())
+        elif self._is_verbose:
+            self._log.info("job_performed", **self._told_of_last())
+
+    def unsettled(self, run: int) -> None:
+        """Show that Redis never heard how the last job ended."""
+        self._log.error("job_unsettled", run=run, **self._told_of_last())
+
+    def _told_of_last(self) -> dict[str, object]:
+        """Return what is told of the last job: never what it was given."""
+        assert self._last is not None, "a job has ended"
+        held, fault = self._last
+        about: dict[str, object] = {
+            "queue": held.queue,
+            "job_class": payload.class_of(held.payload),
+            # The phase dates from the start of the job.
+            "duration": round(time.monotonic() - self._since, 3),
+        }
+        if fault is not None:
+            about["exception"] = fault.exception
+            about["error"] = fault.error[:MOST_OF_ERROR]
+        return about

@@ -1,0 +1,60 @@
+"""Going through a child's life before there is any child.
+
+Runs in the zygote, last before its heap is frozen. A child runs each line once, and
+cold. What Python and the loader work out at first runs (specialised code, caches)
+each child would work out anew, on pages that are copied for it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from resqued import child
+from resqued.config.settings import AppSettings
+from resqued.ipc.job_pipe import ChildEnd, WorkerEnd
+from resqued.ipc.scoreboard import Board
+from resqued.jobs.declare import lent
+from resqued.system import prctl, process, signals
+from resqued.system.signals import SignalInbox
+
+# Python specialises code at its eighth run or so.
+_TIMES = 16
+NAME = "resqued.warmup"
+_PAYLOAD = b'{"class":"%b","args":[]}' % NAME.encode()
+
+
+def rehearse(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
+    """Live a child's life some times, with a job that does nothing.
+
+    What a child does to its process is undone at the end; `title` is this one's.
+    """
+    board = Board.create()
+    reaction = child.Reaction(board)
+    # A signal that comes meanwhile is for a child as little as it is for the zygote.
+    reaction.stage = "over"
+    plain = replace(settings, jobs_per_child=1, nice=0, open_files=-1, core_size=-1)
+    terms = child.Terms.of(os.getppid(), NAME, plain, board)
+    life = child.Life(inbox, reaction, terms)
+    try:
+        with lent(NAME):
+            for _ in range(_TIMES):
+                _live(life)
+    finally:
+        signals.block()
+        inbox.react(None)
+        prctl.be_on_its_own()
+        process.set_title(title)
+        board.close()
+
+
+def _live(life: child.Life) -> None:
+    """Live once, as worker and child in turn."""
+    down, up = os.pipe(), os.pipe()
+    worker, end = WorkerEnd(down[1], up[0]), ChildEnd(down[0], up[1])
+    worker.give(b"rehearsal", _PAYLOAD)
+    life(end, ())
+    worker.receive()
+    worker.close()
+    for fd in (down[0], up[1]):
+        os.close(fd)

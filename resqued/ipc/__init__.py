@@ -1,0 +1,1 @@
+"""Between the processes of one master: messages, shared memory, pipes."""

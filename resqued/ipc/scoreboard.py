@@ -1,0 +1,181 @@
+"""What a worker is doing, in memory that it shares with its master and its child.
+
+The worker writes at every step of a job, the master reads when it wants to know:
+when the worker has died, when a deadline is due. A message for each step would
+wake the master for nothing, thousands of times a second. The child reads why it is
+being ended, and writes the limits of its job. Behind the page, in the same file,
+is the place for stacks.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import mmap
+import os
+import struct
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from resqued.core.limits import Cause, Limits
+from resqued.system.signals import STACK
+
+# A number stands in front of each pair of records: that of the last one written.
+_NUMBER = struct.Struct("=Q")
+_NUMBER_SIZE = _NUMBER.size
+_STATUS = struct.Struct("=IIdq")
+_LIMITS = struct.Struct("=qdqd")
+_TALLY = struct.Struct("=QQ")
+_CAUSE = struct.Struct("=q")
+_STATUS_AT, _LIMITS_AT, _TALLY_AT, _CAUSE_AT = 0, 256, 512, 768
+_SIZE = 4096
+_READ_TRIES = 100
+# What a limit of memory is at most: nobody has as much.
+_MOST = (1 << 63) - 1
+# A deep recursion in a hundred threads is more than anybody reads.
+_STACK_ROOM = 64 << 10
+
+
+class Phase(IntEnum):
+    """The step that a worker is at."""
+
+    STARTING = 0
+    WAITING = 1
+    RESERVING = 2
+    RUNNING = 3
+    SETTLING = 4
+    STOPPING = 5
+
+
+class Status(NamedTuple):
+    """One reading: the phase, the child if any, and since when.
+
+    `since` is monotonic seconds; `began` is in ticks since boot, as start times
+    of processes are.
+    """
+
+    phase: Phase = Phase.STARTING
+    child: int = 0
+    since: float = 0.0
+    began: int = 0
+
+
+class Tally(NamedTuple):
+    """How many runs a worker has settled, and how many of them had failed."""
+
+    done: int = 0
+    failed: int = 0
+
+
+class Board:
+    """One page of shared memory, written by one worker, and stacks behind it."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._page = mmap.mmap(fd, _SIZE)
+
+    @classmethod
+    def create(cls) -> Board:
+        """Make a page; its descriptor goes to the worker."""
+        fd = os.memfd_create("resqued-board", os.MFD_CLOEXEC)
+        os.ftruncate(fd, _SIZE)
+        board = cls(fd)
+        board.clear_stack()
+        return board
+
+    def write(
+        self, phase: Phase, child: int = 0, since: float = 0.0, began: int = 0
+    ) -> None:
+        """Tell what the worker does now, in the words of a Status."""
+        self._pack(_STATUS, _STATUS_AT, phase, child, since, began)
+
+    def read(self) -> Status:
+        """Return the last status; one that is just being written is read again."""
+        phase, *rest = self._unpack(_STATUS, _STATUS_AT)
+        return Status(Phase(phase), *rest)
+
+    def count(self, done: int, failed: int) -> None:
+        """Tell how many runs there have been, and how many of them had failed."""
+        self._pack(_TALLY, _TALLY_AT, done, failed)
+
+    def counted(self) -> Tally:
+        """Return how many runs there have been."""
+        return Tally(*self._unpack(_TALLY, _TALLY_AT))
+
+    def limit(self, pid: int, limits: Limits, used: float = 0.0) -> None:
+        """In the child: tell the limits of its job; those of None are -1.
+
+        `used` is the CPU time, in seconds, that earlier jobs have had of it.
+        """
+        runtime = -1 if limits.runtime is None else limits.runtime
+        memory = -1 if limits.memory is None else min(limits.memory, _MOST)
+        self._pack(_LIMITS, _LIMITS_AT, pid, runtime, memory, used)
+
+    def limits_of(self, pid: int) -> Limits | None:
+        """Return the limits of the job that a child runs; None: not known yet."""
+        owner, runtime, memory, _ = self._unpack(_LIMITS, _LIMITS_AT)
+        if owner != pid:
+            return None
+        return Limits(
+            None if runtime < 0 else runtime, None if memory < 0 else int(memory)
+        )
+
+    def used_before(self, pid: int) -> float:
+        """Return the CPU time that earlier jobs have had of a child."""
+        owner, _, _, used = self._unpack(_LIMITS, _LIMITS_AT)
+        return float(used) if owner == pid else 0.0
+
+    def give_cause(self, cause: Cause) -> None:
+        """Tell the child why it is about to be terminated."""
+        _CAUSE.pack_into(self._page, _CAUSE_AT, cause)
+
+    def cause(self) -> Cause:
+        """In the child: return why it is being terminated."""
+        return Cause(_CAUSE.unpack_from(self._page, _CAUSE_AT)[0])
+
+    def _pack(self, record: struct.Struct, place: int, *values: Any) -> None:
+        """Write a record beside the one that counts, then have this one count.
+
+        Who is killed, or waits, in the middle of it leaves the last one whole.
+        """
+        first = place + _NUMBER_SIZE
+        turn = _NUMBER.unpack(self._page[place:first])[0] + 1
+        begin = first + turn % 2 * record.size
+        # Slices are copied as they are; pack_into would write zeroes before.
+        self._page[begin : begin + record.size] = record.pack(*values)
+        self._page[place:first] = _NUMBER.pack(turn)
+
+    def _unpack(self, record: struct.Struct, place: int) -> tuple[Any, ...]:
+        """Read the record that counts, unless it ceases to while it is read."""
+        first = place + _NUMBER_SIZE
+        for _ in range(_READ_TRIES):
+            number = self._page[place:first]
+            begin = first + _NUMBER.unpack(number)[0] % 2 * record.size
+            values = self._page[begin : begin + record.size]
+            if self._page[place:first] == number:
+                break
+        return record.unpack(values)
+
+    # Stacks
+
+    def take_stacks(self) -> None:
+        """In the worker: have STACK write this process's stacks behind the page.
+
+        So it is for every child forked from now on. faulthandler writes from
+        within the signal, whatever Python is doing or waiting for.
+        """
+        faulthandler.register(STACK, file=self.fd, all_threads=True, chain=False)
+
+    def clear_stack(self) -> None:
+        """Make room for new stacks: everybody's writes go on from here."""
+        os.ftruncate(self.fd, _SIZE)
+        os.lseek(self.fd, _SIZE, os.SEEK_SET)
+
+    def stack(self) -> tuple[str, ...]:
+        """Return the lines that were written since the place was cleared."""
+        text = os.pread(self.fd, _STACK_ROOM, _SIZE).decode("utf-8", "replace")
+        return tuple(text.splitlines())
+
+    def close(self) -> None:
+        """Give the page up, in this process only."""
+        self._page.close()
+        os.close(self.fd)

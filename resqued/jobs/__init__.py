@@ -1,0 +1,1 @@
+"""Declaring jobs, and finding them again."""

@@ -1,0 +1,1 @@
+"""Starting a master: in the foreground, as a daemon, or in place of an older one."""

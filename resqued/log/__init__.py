@@ -1,0 +1,1 @@
+"""The log: events, records of the journal, and what jobs print."""

@@ -1,0 +1,187 @@
+"""Structured logs: one event a line to standard error, or a record in the journal.
+
+Touches neither the logging module's root nor structlog's own configuration: what
+an application sets up stays as it is, and does nothing to these lines. Each line is
+one write(2), so that lines of several processes never mix. A line that goes to the
+journal as text begins with its priority (sd-daemon(3)).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from resqued.log import journal
+from resqued.log.journal_fields import PRIORITIES
+
+# structlog would import rich, if it is installed, for tracebacks that we do not
+# print; it is as large as all the rest, and every fork would copy it.
+_has_rich = "rich" in sys.modules
+if not _has_rich:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+
+import structlog  # noqa: E402
+
+if not _has_rich:
+    del sys.modules["rich"]
+
+from structlog.typing import (  # noqa: E402
+    EventDict,
+    FilteringBoundLogger,
+    WrappedLogger,
+)
+
+# What parts of the daemon log with.
+Logger = FilteringBoundLogger
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+FORMATS = ("auto", "console", "logfmt", "json", "journal")
+_EVERYTHING = 0
+
+
+class _Writer:
+    """Writes lines to a descriptor, each whole."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def msg(self, message: str) -> None:
+        data = (message + "\n").encode("utf-8", "backslashreplace")
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            # A terminal that went away or a full disk must not stop the pool.
+            return
+
+    debug = info = warning = error = critical = log = msg
+
+
+class _Form:
+    """How this process's log looks; set once, before anything is logged."""
+
+    def __init__(self) -> None:
+        self.style = "logfmt"
+        self.level = LEVELS["info"]
+        self.processors: list[Callable[..., Any]] = []
+        self.fd = 2
+
+
+_form = _Form()
+
+
+def configure(*, level: str = "info", style: str = "auto", fd: int = 2) -> None:
+    """Set up the log of this process; forked children inherit it.
+
+    Raises ConfigError for the journal's own form where that cannot be had.
+    """
+    _form.style = _choose(fd) if style == "auto" else style
+    _form.level = LEVELS[level]
+    _form.fd = fd
+    if _form.style == "journal":
+        journal.check()
+    _form.processors = _processors(_form.style)
+
+
+def _choose(fd: int) -> str:
+    """Return the form for whoever reads a descriptor."""
+    if os.isatty(fd):
+        return "console"
+    if not journal.is_behind(fd, os.environ):
+        return "json"
+    return "journal" if journal.is_installed() else "logfmt"
+
+
+def is_for_programs() -> bool:
+    """Say whether lines are for programs that search them, and not for a terminal."""
+    return _form.style != "console"
+
+
+def is_debugging() -> bool:
+    """Say whether everything is to be logged."""
+    return _form.level <= LEVELS["debug"]
+
+
+def _processors(style: str) -> list[Callable[..., Any]]:
+    common: list[Callable[..., Any]] = [
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+    ]
+    if style == "journal":
+        return [*common, _place, _as_record]
+    # journald has its own time stamps.
+    has_journal = journal.is_behind(_form.fd, os.environ)
+    if not has_journal or style == "json":
+        common.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
+    if style == "json":
+        return [*common, structlog.processors.JSONRenderer()]
+    if style == "console":
+        colors = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        return [*common, structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=20)]
+    render = structlog.processors.LogfmtRenderer(
+        key_order=["timestamp", "level", "event"], drop_missing=True
+    )
+    return [*common, _flatten, _Priority(render) if has_journal else render]
+
+
+_place = structlog.processors.CallsiteParameterAdder(
+    [
+        structlog.processors.CallsiteParameter.PATHNAME,
+        structlog.processors.CallsiteParameter.LINENO,
+        structlog.processors.CallsiteParameter.FUNC_NAME,
+    ],
+    additional_ignores=[__name__],
+)
+
+
+def _as_record(
+    _logger: WrappedLogger, _name: str, event: EventDict
+) -> tuple[tuple[EventDict], dict[str, Any]]:
+    """Hand the event over as it is."""
+    return (event,), {}
+
+
+def _flatten(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Keep a value on one line: logfmt cannot hold line breaks."""
+    for key, value in event.items():
+        if isinstance(value, (list, tuple, dict)):
+            event[key] = str(value)
+        if isinstance(event[key], str) and "\n" in event[key]:
+            event[key] = event[key].replace("\n", "\\n")
+    return event
+
+
+class _Priority:
+    """Puts the priority in front of a line, for journald."""
+
+    def __init__(self, render: Callable[..., Any]) -> None:
+        self._render = render
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
+        priority = PRIORITIES.get(str(event.get("level")), 6)
+        return f"<{priority}>{self._render(logger, name, event)}"
+
+
+def get(**values: Any) -> FilteringBoundLogger:
+    """Return a logger that puts these values on every line."""
+    return _make(_form.level, values)
+
+
+def say(level: str, event: str, **values: Any) -> None:
+    """Log what must be logged whatever the least level is: a job's own words."""
+    getattr(_make(_EVERYTHING, values), level)(event)
+
+
+def _make(level: int, values: dict[str, Any]) -> FilteringBoundLogger:
+    to_journal = _form.style == "journal"
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        journal.Writer() if to_journal else _Writer(_form.fd),
+        processors=_form.processors or _processors("logfmt"),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        context_class=dict,
+        cache_logger_on_first_use=True,
+        **values,
+    ).bind()
+    return logger

@@ -1,0 +1,1 @@
+"""Parts of the master: the pool and its workers, limits, generations, the registry."""

@@ -1,0 +1,280 @@
+"""Watching over what runs: limits of jobs, and workers that make no progress.
+
+Runs in the master, which no job can stop. It samples a job the more often the nearer
+that may be to a limit, has the worker end a job that is over, and does it itself if
+the worker does not. What a limit means is decided in core.limits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from signal import SIGKILL
+
+from resqued.config.settings import AppSettings
+from resqued.core.durations import show_seconds, show_size
+from resqued.core.limits import (
+    UNLIMITED,
+    Cause,
+    Limits,
+    is_excessive,
+    judge,
+    look_again,
+)
+from resqued.ipc.scoreboard import Phase, Status
+from resqued.log.logger import Logger
+from resqued.master.slot import WorkerHandle, step_limit
+from resqued.master.usage import Census, Tree
+from resqued.system import process
+from resqued.system.signals import STACK
+
+# How often to see that every worker makes progress.
+ROUND = 5.0
+# How often to see who runs what, while anybody does. A new job is first looked at
+# so late, or earlier where little memory is allowed.
+TICK = 0.5
+# Two readings that far apart tell a tree that is too large from one that has just
+# forked and is about to exec: for that moment all of its memory counts twice.
+CONFIRM = 0.02
+# A job in its grace may still grow.
+DURING_GRACE = 0.04
+# Beyond the grace, before the master does itself what the worker should have done.
+PATIENCE = 2.0
+# When nobody below a worker has died for so long, although all of its job should.
+LAST_PATIENCE = 8.0
+# For the stack of a worker that is to be killed because it is stuck.
+STACK_TIME = 0.2
+
+
+@dataclass(slots=True)
+class Watched:
+    """One running job."""
+
+    worker: WorkerHandle
+    status: Status
+    tree: Tree
+    limits: Limits = UNLIMITED
+    look_at: float = 0.0
+    memory: int = 0
+    peak: int = 0
+    is_suspected: bool = False
+    ended_at: float | None = None
+    # How few processes there were below the worker since, and from when on.
+    fewest: float = math.inf
+    died_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Warden:
+    """Looks after every running job of a master."""
+
+    settings: AppSettings
+    log: Logger
+    least_memory: int = 0
+    # Generations differ in what they are configured for.
+    _settings: dict[int, AppSettings] = field(default_factory=dict)
+    # The least that a payload has asked for so far.
+    _least_asked: int = 0
+    _jobs: dict[int, Watched] = field(default_factory=dict)
+    _census: Census = field(default_factory=Census)
+    _look_at: float = 0.0
+    _round_at: float = 0.0
+    _doomed: dict[WorkerHandle, float] = field(default_factory=dict)
+    # Workers whose child is dead, and since when that is known.
+    _bereft: dict[tuple[WorkerHandle, Status], float] = field(default_factory=dict)
+
+    def heed(self, settings: Iterable[AppSettings]) -> None:
+        """Take note of what the generations are configured for."""
+        self._settings |= {each.generation: each for each in settings}
+
+    def _settings_of(self, worker: WorkerHandle) -> AppSettings:
+        return self._settings.get(worker.generation, self.settings)
+
+    def turn(self, now: float, workers: Collection[WorkerHandle]) -> None:
+        """Do what is due."""
+        if now >= self._round_at:
+            self._round_at = now + ROUND
+            self._inspect(now, workers)
+        self._kill_doomed(now)
+        if now >= self._look_at:
+            self._look(now, workers)
+
+    def deadline(self, *, is_anybody_busy: bool) -> float:
+        """Return when turn has something to do."""
+        due = [self._round_at, *self._doomed.values()]
+        if is_anybody_busy or self._jobs:
+            due.append(self._look_at)
+        return min(due)
+
+    # Jobs
+
+    def _look(self, now: float, workers: Collection[WorkerHandle]) -> None:
+        """See who runs what, and sample the jobs that are due."""
+        jobs: dict[int, Watched] = {}
+        for worker in workers:
+            if worker.pid is None or worker.is_idle:
+                continue
+            status = worker.board.read()
+            if status.phase is not Phase.RUNNING or not status.child:
+                continue
+            job = self._jobs.get(worker.pid)
+            if job is None or job.status != status:
+                job = self._begin(worker, status)
+            if job is not None:
+                jobs[worker.pid] = job
+        self._jobs = jobs
+        for job in jobs.values():
+            if now >= job.look_at:
+                self._sample(job, now)
+        least = Limits(None, self._least_memory(workers))
+        first = look_again(least, elapsed=0, memory=0)
+        soonest = min((job.look_at for job in jobs.values()), default=now + TICK)
+        self._look_at = min(now + min(TICK, first), soonest)
+
+    def _least_memory(self, workers: Collection[WorkerHandle]) -> int:
+        """Return the least that any job is limited to, as far as is known; or 0."""
+        every = [self.least_memory, self._least_asked]
+        every += [worker.limits.memory or 0 for worker in workers]
+        for worker in {worker.generation: worker for worker in workers}.values():
+            every += self._settings_of(worker).rules.memory
+        return min((memory for memory in every if memory), default=0)
+
+    def _begin(self, worker: WorkerHandle, status: Status) -> Watched | None:
+        tree = Tree.of(status.child, self._census)
+        return None if tree is None else Watched(worker, status, tree)
+
+    def _sample(self, job: Watched, now: float) -> None:
+        """See how near a job is to its limits; act if it is beyond one."""
+        limits = job.worker.board.limits_of(job.status.child)
+        if limits is None:
+            # The child has not come to know its job yet; the pool's are certain.
+            rules = self._settings_of(job.worker).rules
+            limits = job.worker.limits.or_else(rules.default)
+        elif limits.memory:
+            self._least_asked = min(self._least_asked or limits.memory, limits.memory)
+        job.limits = limits
+        elapsed = max(0.0, now - job.status.since)
+        if limits.memory:
+            job.memory, is_exact = job.tree.memory(limits.memory)
+            job.peak = max(job.peak, job.memory if is_exact else 0)
+        cause = judge(limits, elapsed=elapsed, memory=job.memory)
+        if job.ended_at is not None:
+            self._see_to_the_end(job, now)
+        elif cause is Cause.MEMORY and self._is_to_be_confirmed(job):
+            job.is_suspected = True
+            job.look_at = now + CONFIRM
+        elif cause is not None:
+            self._end(job, cause, elapsed, now)
+        else:
+            job.is_suspected = False
+            job.look_at = now + look_again(limits, elapsed=elapsed, memory=job.memory)
+
+    def _is_to_be_confirmed(self, job: Watched) -> bool:
+        return job.tree.size > 1 and not job.is_suspected
+
+    def _end(self, job: Watched, cause: Cause, elapsed: float, now: float) -> None:
+        """Have the worker end a job, in words that stand in the failure."""
+        job.ended_at = now
+        job.look_at = now + DURING_GRACE
+        job.peak = max(job.peak, job.tree.peak())
+        text = describe(cause, job, elapsed)
+        self.log.warning("limit_exceeded", worker=job.worker.name, error=text)
+        status = job.status
+        job.worker.order("end", status.child, status.since, int(cause), text)
+
+    def _see_to_the_end(self, job: Watched, now: float) -> None:
+        """Kill a job that grows on in its grace, or outlives it."""
+        assert job.ended_at is not None, "asked of a job that is being ended"
+        late = now - job.ended_at - self._settings_of(job.worker).grace
+        job.look_at = now + (DURING_GRACE if job.limits.memory else TICK)
+        if is_excessive(job.limits, job.memory) or late > PATIENCE:
+            job.tree.kill()
+        if late > PATIENCE and job.worker.pid is not None:
+            self._see_whether_they_die(job, job.worker.pid, now)
+
+    def _see_whether_they_die(self, job: Watched, worker: int, now: float) -> None:
+        """Kill a worker that does not see to its job's end: it is stopped, or stuck.
+
+        One that is busy with killing thousands is neither. Of so many the census may
+        be older than the patience: what counts is when it was taken.
+        """
+        left, at = len(self._census.below(worker)), self._census.at
+        if left < job.fewest:
+            job.fewest, job.died_at = left, now
+        elif at > job.died_at + LAST_PATIENCE:
+            job.died_at = now
+            self.log.error("worker_stuck", worker=job.worker.name, phase="running")
+            process.send(worker, SIGKILL)
+
+    # Workers
+
+    def _inspect(self, now: float, workers: Iterable[WorkerHandle]) -> None:
+        """See that every worker makes progress; doom the one that does not."""
+        bereft, self._bereft = self._bereft, {}
+        for worker in workers:
+            settings = self._settings_of(worker)
+            heartbeat, timeout = settings.heartbeat, settings.redis_timeout
+            is_stuck = worker.is_stuck(now, heartbeat=heartbeat, redis_timeout=timeout)
+            status = worker.board.read()
+            if status.phase is Phase.RUNNING and not process.start_time(status.child):
+                # There is no job any more, and nobody who says so.
+                since = bereft.get((worker, status), now)
+                self._bereft[worker, status] = since
+                is_stuck = now - since > step_limit(timeout) + settings.grace
+            if is_stuck and worker not in self._doomed:
+                self._doom(worker, now)
+
+    def _doom(self, worker: WorkerHandle, now: float) -> None:
+        """Have a stuck worker write down where it is; it is killed after that."""
+        if worker.pid is None:
+            self.log.error("worker_stuck", worker=worker.name)
+            worker.channel.close()
+            return
+        worker.board.clear_stack()
+        process.send(worker.pid, STACK)
+        self._doomed[worker] = now + STACK_TIME
+
+    def _kill_doomed(self, now: float) -> None:
+        for worker, kill_at in list(self._doomed.items()):
+            if now >= kill_at:
+                del self._doomed[worker]
+                self._kill(worker)
+
+    def _kill(self, worker: WorkerHandle) -> None:
+        if worker.is_gone:
+            return
+        self.log.error(
+            "worker_stuck",
+            worker=worker.name,
+            phase=worker.board.read().phase.name.lower(),
+            stack="\n".join(worker.board.stack()),
+        )
+        if worker.pid is not None:
+            process.send(worker.pid, SIGKILL)
+
+    def usage_of(self, worker: WorkerHandle) -> tuple[float, int]:
+        """Return CPU seconds and private bytes of the job that a worker runs."""
+        child = worker.board.read().child
+        tree = Tree.of(child, self._census)
+        if tree is None:
+            return 0.0, 0
+        memory = tree.private()
+        return tree.cpu() - worker.board.used_before(child), memory
+
+
+def describe(cause: Cause, job: Watched, elapsed: float) -> str:
+    """Return what was exceeded, by how much, and what the job had used."""
+    cpu = job.tree.cpu() - job.worker.board.used_before(job.status.child)
+    used = f"CPU {show_seconds(cpu)}, peak memory {show_size(job.peak)}"
+    if cause is Cause.RUNTIME:
+        limit = show_seconds(job.limits.runtime or 0)
+        return (
+            f"runtime limit of {limit} exceeded after {show_seconds(elapsed)}; {used}"
+        )
+    processes = f"{job.tree.size} process{'' if job.tree.size == 1 else 'es'}"
+    return (
+        f"memory limit of {show_size(job.limits.memory or 0)} exceeded:"
+        f" {show_size(job.memory)} of private memory in {processes},"
+        f" after {show_seconds(elapsed)}; {used}"
+    )

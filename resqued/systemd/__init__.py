@@ -1,0 +1,1 @@
+"""What systemd reads: notifications, units, and the files of an installation."""

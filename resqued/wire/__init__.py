@@ -1,0 +1,1 @@
+"""Keys and bytes in Redis that Ruby Resque and node-resque read as well."""
