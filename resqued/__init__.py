@@ -32,7 +32,7 @@ from resqued.errors import (
 )
 from resqued.jobs.declare import Job, job
 from resqued.store.failures import Failure, Failures
-from resqued.wire.naming import Jobish
+from resqued.wire.naming import JobLike
 from resqued.wire.payload import Payload
 
 __all__ = [
@@ -79,14 +79,14 @@ __version__ = VERSION
 def enqueue_many(
     jobs: Iterable[Sequence[Any]],
     *,
-    job: Jobish | None = None,
+    job: JobLike | None = None,
     queue: str | None = None,
 ) -> int:
     """Put many jobs in few round trips; see Client.enqueue_many."""
     return default_client().enqueue_many(jobs, job=job, queue=queue)
 
 
-def dequeue(job: Jobish, *args: Any, queue: str | None = None) -> int:
+def dequeue(job: JobLike, *args: Any, queue: str | None = None) -> int:
     """Remove jobs from a queue; see Client.dequeue."""
     return default_client().dequeue(job, *args, queue=queue)
 

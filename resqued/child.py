@@ -21,7 +21,7 @@ from resqued.core.limits import Cause
 from resqued.core.redaction import arguments
 from resqued.errors import JobTerminated, JobTimeout, MemoryLimitExceeded, PayloadError
 from resqued.ipc.job_pipe import ChildEnd
-from resqued.ipc.scoreboard import Board
+from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import parameters, resolve
 from resqued.log import capture, logger
 from resqued.system import prctl, process, signals
@@ -33,7 +33,7 @@ from resqued.wire.payload import (
     MAX_ERROR,
     MEMORY_LIMIT,
     TERM_EXCEPTION,
-    Fault,
+    FailureInfo,
 )
 
 # Of a line in a backtrace that is too long to be told whole.
@@ -59,7 +59,7 @@ _OWN_FILES = (__file__, resolve.__code__.co_filename, signals.__file__)
 Stage = Literal["waiting", "performing", "over"]
 
 
-class Reaction:
+class SignalReaction:
     """What a signal does to a child: before, during and after its job.
 
     SIGTERM becomes JobTerminated inside the job, once, or what the board says it is
@@ -67,8 +67,8 @@ class Reaction:
     somebody sent them to all, and QUIT in particular means to let jobs finish.
     """
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, scoreboard: Scoreboard) -> None:
+        self._scoreboard = scoreboard
         # Set step by step by the child. Who is told to terminate while it waits for
         # a job just leaves.
         self.stage: Stage = "waiting"
@@ -88,17 +88,17 @@ class Reaction:
             # A second one must not hit the job's cleaning up.
             self.stage = "over"
             self.was_told = True
-            raise _RAISED[self._board.cause()]("SIGTERM")
+            raise _RAISED[self._scoreboard.cause()]("SIGTERM")
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ChildContext:
     """On what terms a worker's children live: the same for each of them."""
 
     parent: int
     worker: str
     settings: AppSettings
-    board: Board
+    scoreboard: Scoreboard
     # Found out once for all jobs: what has become of what they leave is looked at;
     # they have less than their worker; what they are given is logged.
     sweeps: bool
@@ -109,13 +109,15 @@ class Terms:
     has_numpy: bool
 
     @classmethod
-    def of(cls, parent: int, worker: str, settings: AppSettings, board: Board) -> Terms:
+    def of(
+        cls, parent: int, worker: str, settings: AppSettings, scoreboard: Scoreboard
+    ) -> ChildContext:
         """Return the terms that settings and application mean for a worker."""
         return cls(
             parent,
             worker,
             settings,
-            board,
+            scoreboard,
             sweeps=settings.sweeps,
             is_restrained=settings.is_restrained,
             is_debugging=logger.is_debugging(),
@@ -123,13 +125,15 @@ class Terms:
         )
 
 
-class Life:
+class ChildMain:
     """The whole of a child's life, the same for each child of a worker.
 
     `inbox` is where the worker's own signals wait.
     """
 
-    def __init__(self, inbox: SignalInbox, reaction: Reaction, terms: Terms) -> None:
+    def __init__(
+        self, inbox: SignalInbox, reaction: SignalReaction, terms: ChildContext
+    ) -> None:
         self._inbox = inbox
         self._reaction = reaction
         self._terms = terms
@@ -148,7 +152,7 @@ class Life:
         return _serve(end, self._reaction, self._terms)
 
 
-def _settle_in(terms: Terms) -> None:
+def _settle_in(terms: ChildContext) -> None:
     prctl.die_with_parent(terms.parent)
     process.set_title(titles.STANDBY)
     if terms.sweeps:
@@ -157,12 +161,12 @@ def _settle_in(terms: Terms) -> None:
         prctl.become_subreaper()
     if terms.is_restrained:
         settings = terms.settings
-        process.restrain(settings.nice, settings.open_files, settings.core_size)
+        process.apply_rlimits(settings.nice, settings.open_files, settings.core_size)
     if terms.has_numpy:
         sys.modules["numpy.random"].seed()
 
 
-def _serve(end: ChildEnd, reaction: Reaction, terms: Terms) -> int:
+def _serve(end: ChildEnd, reaction: SignalReaction, terms: ChildContext) -> int:
     """Run jobs, one after the other, until there are none or it has had enough."""
     for left in range(terms.settings.jobs_per_child - 1, -1, -1):
         try:
@@ -181,9 +185,9 @@ def _serve(end: ChildEnd, reaction: Reaction, terms: Terms) -> int:
 
 def _perform(
     end: ChildEnd,
-    reaction: Reaction,
+    reaction: SignalReaction,
     job: tuple[bytes, bytes],
-    terms: Terms,
+    terms: ChildContext,
     *,
     may_stay: bool,
 ) -> bool:
@@ -197,7 +201,7 @@ def _perform(
         os._exit(0)
     has_left = terms.sweeps and process.has_children()
     stays = may_stay and not has_left and not reaction.was_told
-    if stays and _has_grown(before, terms.board):
+    if stays and _has_grown(before, terms.scoreboard):
         # What one job keeps must not count for the next.
         stays = False
     if stays:
@@ -206,17 +210,17 @@ def _perform(
     return stays
 
 
-def _has_grown(before: int, board: Board) -> bool:
+def _has_grown(before: int, scoreboard: Scoreboard) -> bool:
     """Say whether this child has grown by much of what its job was allowed."""
     me = os.getpid()
-    limits = board.limits_of(me)
+    limits = scoreboard.limits_of(me)
     allowed = limits.memory if limits else 0
     return bool(allowed) and process.resident(me) - before > _GROWTH * (allowed or 0)
 
 
 def _attempt(
-    reaction: Reaction, queue: bytes, raw: bytes, terms: Terms
-) -> Fault | None:
+    reaction: SignalReaction, queue: bytes, raw: bytes, terms: ChildContext
+) -> FailureInfo | None:
     """Run the job; answer why it failed, or None.
 
     The boundary of the application's code: whatever comes out of it is caught.
@@ -225,14 +229,14 @@ def _attempt(
         job, name, title = _read(queue, raw)
         process.set_title(title)
         if capture.is_installed():
-            capture.belongs_to(_about, name, job.class_name, terms)
+            capture.set_context(_about, name, job.class_name, terms)
         target, declared = resolve(job.class_name, terms.settings.modules)
         limits = terms.settings.rules.of(
             name, job.class_name, declared=declared, asked=job.limits
         )
         # Earlier jobs, if this child has had any.
         used = sum(os.times()[:4]) if terms.settings.jobs_per_child > 1 else 0.0
-        terms.board.limit(os.getpid(), limits, used)
+        terms.scoreboard.limit(os.getpid(), limits, used)
         if terms.is_debugging:
             _tell_arguments(target, job, name, terms)
         reaction.stage = "performing"
@@ -240,7 +244,7 @@ def _attempt(
         reaction.stage = "over"
     except PayloadError as error:
         reaction.stage = "over"
-        return Fault(payload.PAYLOAD_ERROR, str(error))
+        return FailureInfo(payload.PAYLOAD_ERROR, str(error))
     except BaseException as error:
         reaction.stage = "over"
         return _describe(error)
@@ -254,7 +258,7 @@ def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str, str]:
     return job, name, titles.processing(name, job.class_name, time.time())
 
 
-def _about(queue: str, class_name: str, terms: Terms) -> dict[str, object]:
+def _about(queue: str, class_name: str, terms: ChildContext) -> dict[str, object]:
     """Return what every line of the log says of a job."""
     return {
         "role": "child",
@@ -267,7 +271,7 @@ def _about(queue: str, class_name: str, terms: Terms) -> dict[str, object]:
 
 
 def _tell_arguments(
-    target: Callable[..., Any], job: payload.Payload, queue: str, terms: Terms
+    target: Callable[..., Any], job: payload.Payload, queue: str, terms: ChildContext
 ) -> None:
     """Log what the job was given, without what the configuration calls secret."""
     shown = arguments(parameters(target), job.args, terms.settings.redact)
@@ -275,7 +279,7 @@ def _tell_arguments(
     logger.get(**about).debug("job_begins", args=shown)
 
 
-def _describe(error: BaseException) -> Fault:
+def _describe(error: BaseException) -> FailureInfo:
     """Return what people read of an exception, whatever its methods do."""
     kind = type(error)
     if isinstance(error, JobTerminated):
@@ -285,7 +289,7 @@ def _describe(error: BaseException) -> Fault:
         name, text = f"{home}{kind.__qualname__}", _text(error)
     # A message of megabytes has no business in a pipe (payload.failure cuts
     # again, and says so).
-    return Fault(name, text[: 2 * MAX_ERROR], tuple(_backtrace(error)))
+    return FailureInfo(name, text[: 2 * MAX_ERROR], tuple(_backtrace(error)))
 
 
 def _text(error: BaseException) -> str:

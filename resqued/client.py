@@ -18,9 +18,9 @@ from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
 from resqued.wire import payload, ruby_json
 from resqued.wire.keys import Keys
-from resqued.wire.naming import Jobish, asked_of, queue_of, target_of, wire_name
+from resqued.wire.naming import JobLike, payload_limits, queue_of, target_of, wire_name
 from resqued.wire.payload import Payload
-from resqued.wire.worker_entry import Entry
+from resqued.wire.worker_entry import WorkerEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Client:
     def __repr__(self) -> str:
         return f"<resqued client of namespace {self.namespace}>"
 
-    def enqueue(self, job: Jobish, *args: Any) -> bool:
+    def enqueue(self, job: JobLike, *args: Any) -> bool:
         """Put a job on its own queue.
 
         Raises ArgumentError if JSON cannot hold an argument, JobClassError if
@@ -70,9 +70,9 @@ class Client:
         """
         return self.enqueue_to(queue_of(job), job, *args)
 
-    def enqueue_to(self, queue: str, job: Jobish, *args: Any) -> bool:
+    def enqueue_to(self, queue: str, job: JobLike, *args: Any) -> bool:
         """Put a job on a queue: a job, or the name of a class of any language."""
-        text = payload.encode_job(wire_name(job), args, asked_of(job))
+        text = payload.encode_job(wire_name(job), args, payload_limits(job))
         _check_queue(queue)
         if self.inline:
             _perform(job, text)
@@ -84,7 +84,7 @@ class Client:
         self,
         jobs: Iterable[Sequence[Any]],
         *,
-        job: Jobish | None = None,
+        job: JobLike | None = None,
         queue: str | None = None,
     ) -> int:
         """Put many jobs in few round trips; answer how many.
@@ -102,7 +102,7 @@ class Client:
             return count
         return self._queues.push_many(_encode_item(item, queue) for item in items)
 
-    def dequeue(self, job: Jobish, *args: Any, queue: str | None = None) -> int:
+    def dequeue(self, job: JobLike, *args: Any, queue: str | None = None) -> int:
         """Remove jobs from a queue: those with these arguments, or all of the class.
 
         Answers how many were removed.
@@ -110,7 +110,7 @@ class Client:
         name = queue or queue_of(job)
         if not args:
             return self._queues.dequeue_class(name, wire_name(job))
-        text = payload.encode_job(wire_name(job), args, asked_of(job))
+        text = payload.encode_job(wire_name(job), args, payload_limits(job))
         return self._queues.dequeue(name, text)
 
     def push(self, queue: str, item: object) -> None:
@@ -164,9 +164,9 @@ class Client:
 
     def workers(self) -> list[Worker]:
         """Return every registered worker, of this package or another."""
-        return [worker for worker, _ in self.sightings()]
+        return [worker for worker, _ in self.worker_entries()]
 
-    def sightings(self) -> list[tuple[Worker, Entry]]:
+    def worker_entries(self) -> list[tuple[Worker, WorkerEntry]]:
         """Return every registered worker, with the texts that show if it lives."""
         entries = list(self.registry.entries())
         counts = self.registry.counts(entries)
@@ -220,11 +220,11 @@ def _check_queue(queue: str) -> None:
 
 def _encode_item(item: Sequence[Any], queue: str | None) -> tuple[str, str]:
     job, args = item[0], item[1:]
-    text = payload.encode_job(wire_name(job), args, asked_of(job))
+    text = payload.encode_job(wire_name(job), args, payload_limits(job))
     return queue or queue_of(job), text
 
 
-def _perform(job: Jobish, text: str) -> None:
+def _perform(job: JobLike, text: str) -> None:
     """Run a job here and now, with what a worker would have read."""
     if isinstance(job, str):
         raise JobClassError(f"{job} cannot run inline: only its name is known here")
@@ -238,7 +238,7 @@ def _value_or_bytes(raw: bytes) -> Any:
         return raw
 
 
-def _worker(entry: Entry, processed: int, failed: int) -> Worker:
+def _worker(entry: WorkerEntry, processed: int, failed: int) -> Worker:
     job = _job(entry.record)
     return Worker(
         id=entry.worker_id,
@@ -294,11 +294,11 @@ def default_client() -> Client:
     return _default.get("client") or _default.setdefault("client", Client())
 
 
-def enqueue(job: Jobish, *args: Any) -> bool:
+def enqueue(job: JobLike, *args: Any) -> bool:
     """Put a job on its own queue; see Client.enqueue."""
     return default_client().enqueue(job, *args)
 
 
-def enqueue_to(queue: str, job: Jobish, *args: Any) -> bool:
+def enqueue_to(queue: str, job: JobLike, *args: Any) -> bool:
     """Put a job on a queue; see Client.enqueue_to."""
     return default_client().enqueue_to(queue, job, *args)

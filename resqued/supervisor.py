@@ -22,15 +22,15 @@ from resqued.core import lifecycle
 from resqued.core.lifecycle import Event, State
 from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.log import logfile, logger
-from resqued.master.control_handlers import Orders
-from resqued.master.limit_enforcer import Warden
+from resqued.master.control_handlers import CommandHandlers
+from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.pool import Pool
-from resqued.master.pool_status import standing_of
-from resqued.master.queue_watcher import Lookout
-from resqued.master.reclaimer import Undertaker
-from resqued.master.reexec import Estate, Takeover
+from resqued.master.pool_status import pool_status_of
+from resqued.master.queue_watcher import QueueWatcher
+from resqued.master.reclaimer import Reclaimer
+from resqued.master.reexec import HandoffState, Reexec
 from resqued.store.connection import SingleLink
-from resqued.store.queue_tracking import Watch
+from resqued.store.queue_tracking import QueueTracking
 from resqued.store.registry import Registry
 from resqued.system import prctl, process, signals
 from resqued.system.pidfile import PidFile
@@ -47,10 +47,10 @@ EVENTS = {
 # Beyond its own graces a worker that was told to terminate has no reason to live.
 STOP_SLACK = 10.0
 # How often to see whether what somebody waits for has come about.
-ERRAND = 0.05
+PENDING_POLL = 0.05
 
 
-class Papers(NamedTuple):
+class MasterFiles(NamedTuple):
     """The files that a master keeps, each of which it can do without."""
 
     pid_file: PidFile | None = None
@@ -60,7 +60,7 @@ class Papers(NamedTuple):
 class Supervisor:
     """Runs in the master. `reread` answers the configuration as it is now.
 
-    With an `estate` it goes on where the program before it stopped. `on_ready` is
+    With an `handoff` it goes on where the program before it stopped. `on_ready` is
     called once, when every slot has registered a worker.
     """
 
@@ -68,47 +68,47 @@ class Supervisor:
         self,
         config: Config,
         reread: Callable[[], Config],
-        estate: Estate | None = None,
+        handoff: HandoffState | None = None,
         *,
         on_ready: Callable[[], None] = lambda: None,
-        papers: Papers = Papers(),  # noqa: B008 - a value
+        files: MasterFiles = MasterFiles(),  # noqa: B008 - a value
     ) -> None:
         self._config = config
-        self._log_file = papers.log_file
-        self._on_ready: Callable[[], None] | None = None if estate else on_ready
+        self._log_file = files.log_file
+        self._on_ready: Callable[[], None] | None = None if handoff else on_ready
         self._reread = reread
-        self._estate = estate
+        self._handoff = handoff
         app = config.app
         self._log = logger.get(role="master", pid=os.getpid())
         # The master must hear signals: it waits less than others for Redis.
         patience = min(1.0, app.redis_timeout)
         self._link = SingleLink(app.url, timeout=patience)
         registry = Registry(self._link, Keys(app.namespace))
-        self._undertaker = Undertaker(registry, id_of(config), self._log)
-        watch = Watch(app.url, Keys(app.namespace), timeout=patience)
-        self._lookout = Lookout(watch, config.interval, self._log)
+        self._undertaker = Reclaimer(registry, id_of(config), self._log)
+        watch = QueueTracking(app.url, Keys(app.namespace), timeout=patience)
+        self._queue_watcher = QueueWatcher(watch, config.interval, self._log)
         self.pool = Pool(
             config,
             home(os.environ.get("PWD", "")),
             self._undertaker,
             self._log,
-            expect=self._lookout.expect,
+            poll_now=self._queue_watcher.poll_now,
         )
-        self.warden = Warden(app, self._log)
+        self.limit_enforcer = LimitEnforcer(app, self._log)
         self.state = State.RUNNING
         self.began = time.monotonic()
-        self._orders = Orders(self, self._log)
+        self._handlers = CommandHandlers(self, self._log)
         place = sockets.directory(config.control, os.environ)
-        self._control = Control(place, self._orders.obey, self._log)
-        self._takeover = Takeover(self.pool, self._control, self._log, papers.pid_file)
+        self._control = Control(place, self._handlers.handle, self._log)
+        self._reexec = Reexec(self.pool, self._control, self._log, files.pid_file)
         self._notifier = Notifier(os.environ, os.getpid())
         self._kill_at: float | None = None
-        self._bury_by: float | None = None
+        self._reclaim_by: float | None = None
 
     def check(self) -> None:
         """See that this program could take over; raise ConfigError if it could not."""
-        assert self._estate is not None, "there is something to take over"
-        before = Config.from_dict(self._estate.values["pool"]["current"]["config"])
+        assert self._handoff is not None, "there is something to take over"
+        before = Config.from_dict(self._handoff.values["pool"]["current"]["config"])
         refuse_changes(before, self._config)
 
     def run(self) -> ExitCode:
@@ -118,14 +118,14 @@ class Supervisor:
         the application cannot be imported, StartError if no worker ever starts.
         """
         self._inbox = SignalInbox()
-        process.take_room_for_title()
+        process.reserve_title_space()
         prctl.become_subreaper()
-        if self._estate is None:
+        if self._handoff is None:
             self._link.ping()
             self._control.open()
             self._log.info("master_started", workers=self._config.workers)
         else:
-            self._take_over(self._estate)
+            self._resume(self._handoff)
         try:
             while self.state is not State.STOPPED:
                 self._turn(time.monotonic())
@@ -134,8 +134,8 @@ class Supervisor:
             return ExitCode.INTERNAL
         finally:
             self._end()
-        if self.pool.succession.failure is not None:
-            raise self.pool.succession.failure
+        if self.pool.generations.failure is not None:
+            raise self.pool.generations.failure
         self._log.info("master_stopped")
         return ExitCode.OK
 
@@ -143,24 +143,26 @@ class Supervisor:
         """Make what runs equal what is wanted, and wait for what comes."""
         self.pool.converge(now)
         # What a new generation is configured for holds for the master, too.
-        self._config = self.pool.succession.incumbent.config
-        self._lookout.interval = self._config.interval
-        if self.pool.succession.failure is not None:
+        self._config = self.pool.generations.incumbent.config
+        self._queue_watcher.interval = self._config.interval
+        if self.pool.generations.failure is not None:
             self.change_state(Event.TERMINATE, now)
         elif self.pool.is_done and self.state is State.RUNNING:
             self.change_state(Event.QUIT, now)
         self._stop_if_over(now)
         self._undertaker.turn(now)
-        self._lookout.turn(now, self.pool.serving())
-        self.warden.least_memory = self.pool.succession.current.least_memory
-        generations = self.pool.succession.generations()
-        self.warden.heed(generation.config.app for generation in generations)
-        self.warden.turn(now, self.pool.workers())
+        self._queue_watcher.turn(now, self.pool.serving())
+        self.limit_enforcer.least_memory = self.pool.generations.current.least_memory
+        generations = self.pool.generations.all()
+        self.limit_enforcer.set_settings(
+            generation.config.app for generation in generations
+        )
+        self.limit_enforcer.turn(now, self.pool.workers())
         if self.pool.was_ready and self._on_ready is not None:
             on_ready, self._on_ready = self._on_ready, None
             on_ready()
-        self._orders.turn(now)
-        self._takeover.turn(now, may_go=self._may_go())
+        self._handlers.turn(now)
+        self._reexec.turn(now, may_go=self._may_go())
         self._show(now)
         self._wait(now)
 
@@ -179,15 +181,15 @@ class Supervisor:
 
     def _stop_if_over(self, now: float) -> None:
         if self.state is not State.RUNNING and not self.pool.workers():
-            # The last burials wait for a Redis that is away, but not for ever.
+            # The last reclaims wait for a Redis that is away, but not for ever.
             grace = self._config.app.settle_grace
-            self._bury_by = self._bury_by or now + grace
+            self._reclaim_by = self._reclaim_by or now + grace
         if self._is_empty(now) or (self._kill_at is not None and now >= self._kill_at):
             self._stop(now)
 
     def _is_empty(self, now: float) -> bool:
         """Say whether there is nobody left to wait for."""
-        is_hopeless = self._bury_by is not None and now >= self._bury_by
+        is_hopeless = self._reclaim_by is not None and now >= self._reclaim_by
         return not self.pool.workers() and (not self._undertaker.is_busy or is_hopeless)
 
     def _stop(self, now: float) -> None:
@@ -201,7 +203,7 @@ class Supervisor:
             self._kill_at = now + 1.0
             return
         if self.state is not State.RUNNING and self._undertaker.is_busy:
-            self._log.error("workers_unburied", reason="redis is away")
+            self._log.error("workers_not_reclaimed", reason="redis is away")
         self.state = lifecycle.step(self.state, Event.EMPTY)
 
     # Reload
@@ -216,14 +218,14 @@ class Supervisor:
             config = self._reread()
             refuse_changes(self._config, config)
         except ResquedError as error:
-            return self.pool.succession.refuse_configuration(error)
+            return self.pool.generations.refuse_configuration(error)
         return self.pool.reload(config, now)
 
     def _reopen_log(self) -> None:
         """Write to the file of that name, whatever has become of the one before.
 
         First of all the master does, which makes the file if it is not there; if it
-        cannot, everybody goes on with the old one.
+        cannot, all_processes goes on with the old one.
         """
         path = self._log_file
         if path is not None and logfile.follow(path, self._log):
@@ -234,21 +236,21 @@ class Supervisor:
 
     def replace(self, asker: Peer, now: float) -> None:
         """Go over to the program as it is now, once it has shown that it can."""
-        self._takeover.begin(asker, os.environ, now)
+        self._reexec.begin(asker, os.environ, now)
 
     def _may_go(self) -> bool:
         is_running = self.state is State.RUNNING
         return is_running and self.pool.is_settled and not self._undertaker.is_busy
 
-    def _take_over(self, estate: Estate) -> None:
+    def _resume(self, handoff: HandoffState) -> None:
         """Go on with the workers that are there, and give them new code too."""
-        values = estate.values
-        self.pool.take_over(values["pool"])
-        asker = self._control.take_over(values["control"], values["asker"])
-        self._log.info("master_taken_over", workers=len(self.pool.workers()))
+        values = handoff.values
+        self.pool.resume(values["pool"])
+        asker = self._control.resume(values["control"], values["asker"])
+        self._log.info("master_resumed", workers=len(self.pool.workers()))
         number = self.reload(time.monotonic())
         if asker is not None:
-            self._orders.await_reload(asker, number)
+            self._handlers.await_reload(asker, number)
 
     # Signals
 
@@ -256,7 +258,7 @@ class Supervisor:
         if received.signum == signal.SIGCHLD:
             for pid, how in process.reap():
                 self.pool.died(pid, how, now)
-                self._takeover.ended(pid, how)
+                self._reexec.ended(pid, how)
             return
         signum = signal.Signals(received.signum)
         sent_by = process.describe(received.sender, received.uid)
@@ -287,9 +289,9 @@ class Supervisor:
         """The one wait point of the master."""
         poll = select.poll()
         waiting = {**self.pool.descriptors(), **self._control.descriptors()}
-        watched = self._lookout.fileno()
+        watched = self._queue_watcher.fileno()
         if watched is not None:
-            waiting[watched] = self._lookout.hear
+            waiting[watched] = self._queue_watcher.hear
         for fd in (self._inbox.fileno(), *waiting):
             poll.register(fd, select.POLLIN)
         for fd, events in self._control.events().items():
@@ -310,15 +312,15 @@ class Supervisor:
         idle = sum(worker.is_idle for worker in self.pool.serving())
         deadlines = [
             self._undertaker.deadline(now),
-            self._lookout.deadline(idle),
-            self.warden.deadline(is_anybody_busy=idle < len(workers)),
+            self._queue_watcher.deadline(idle),
+            self.limit_enforcer.deadline(is_anybody_busy=idle < len(workers)),
             self.pool.deadline(now),
             self._kill_at,
-            self._bury_by,
-            self._takeover.deadline(),
+            self._reclaim_by,
+            self._reexec.deadline(),
             self._notifier.deadline(),
-            now + ERRAND
-            if self._orders.are_waited_for or self._takeover.is_due
+            now + PENDING_POLL
+            if self._handlers.are_waited_for or self._reexec.is_due
             else None,
         ]
         if self.state is not State.RUNNING and self._is_empty(now):
@@ -328,16 +330,16 @@ class Supervisor:
 
     def _show(self, now: float) -> None:
         is_stopping = self.state is not State.RUNNING
-        standing = standing_of(self.pool, now, is_stopping=is_stopping)
+        status = pool_status_of(self.pool, now, is_stopping=is_stopping)
         title = titles.master(
-            generation=standing.generation,
-            workers=standing.workers,
-            wanted=standing.wanted,
-            busy=standing.busy,
-            older=standing.older,
+            generation=status.generation,
+            workers=status.workers,
+            wanted=status.wanted,
+            busy=status.busy,
+            older=status.older,
         )
         process.set_title(title)
-        self._notifier.turn(now, standing)
+        self._notifier.turn(now, status)
 
     def _end(self) -> None:
         """Leave no process behind.
@@ -346,10 +348,10 @@ class Supervisor:
         action as it shuts down, and a second SIGTERM would turn a good end into a
         death.
         """
-        self.pool.succession.close()
+        self.pool.generations.close()
         # Workers that are left, after an error of ours, become orphans: they
         # settle their jobs themselves, and leave.
-        self._lookout.close()
+        self._queue_watcher.close()
         self._link.close()
         self._control.close()
         self._inbox.close()

@@ -2,7 +2,7 @@
 
 Runs in a worker process: one loop, one wait point, no threads, no sleeps. What a
 signal, an exit or a deadline means is decided in core; the child in hand is a
-Running; every word to Redis goes through Runs.
+ActiveJob; every word to Redis goes through Runs.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from resqued.core.backoff import Backoff
 from resqued.core.lifecycle import Stop, retirement
 from resqued.core.limits import Cause
 from resqued.errors import StoreError
-from resqued.execution.active_job import Hearing, Running
-from resqued.execution.prefork import Children
-from resqued.execution.registration import Ledger
-from resqued.execution.reporter import Display
+from resqued.execution.active_job import ActiveJob, PipePoller
+from resqued.execution.prefork import ChildPool
+from resqued.execution.registration import WorkerRegistration
+from resqued.execution.reporter import WorkerReporter
 from resqued.ipc.channel import Channel, ChannelClosed
-from resqued.ipc.scoreboard import Board, Phase
-from resqued.store.availability import Outage
+from resqued.ipc.scoreboard import Phase, Scoreboard
+from resqued.store.availability import RedisAvailability
 from resqued.store.connection import SingleLink
-from resqued.store.runs import Answer, Found
+from resqued.store.runs import ReserveOutcome, ReserveReply
 from resqued.system import process
 from resqued.system.memory import OomKills
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload
-from resqued.wire.payload import Fault, Held
+from resqued.wire.payload import FailureInfo, Reservation
 from resqued.wire.queue_list import QueueList
 
 # By names of their own: Python 3.11 goes a long way to the member of a class.
@@ -52,67 +52,69 @@ ORDERS: dict[int, str] = {
 }
 
 
-class Lines(NamedTuple):
+class WorkerLinks(NamedTuple):
     """What joins a worker to others: its master, whoever watches it, and Redis."""
 
     channel: Channel
-    board: Board
+    scoreboard: Scoreboard
     link: SingleLink
 
 
-class Worker:
+class WorkerProcess:
     """One worker: registered in Redis, at most one job in hand."""
 
     def __init__(
         self,
         settings: AppSettings,
         queues: QueueList,
-        lines: Lines,
+        lines: WorkerLinks,
         *,
         is_paused: bool = False,
     ) -> None:
-        channel, board, link = lines
+        channel, scoreboard, link = lines
         self._settings = settings
         self._channel = channel
-        self._board = board
+        self._scoreboard = scoreboard
         self._inbox = SignalInbox()
         self._poll = select.poll()
         # Of signals, and of orders: the same for good.
         self._fds = (self._inbox.fileno(), channel.fileno())
         for fd in self._fds:
             self._poll.register(fd, select.POLLIN)
-        self._hearing = Hearing(self._poll)
+        self._pipe_poller = PipePoller(self._poll)
         self._sweeps = settings.sweeps
-        self._ledger = Ledger(settings, queues, link)
-        self._log = self._ledger.log
-        self._display = Display(board, settings.generation, self._log)
+        self._registration = WorkerRegistration(settings, queues, link)
+        self._log = self._registration.log
+        self._reporter = WorkerReporter(scoreboard, settings.generation, self._log)
         self._wants_job = True
         self._is_paused = is_paused
         self._stop = _NO
         self._is_done = False
         # Redis is away; the system refuses to fork.
-        self._redis = Outage(self._log)
+        self._redis = RedisAvailability(self._log)
         self._scarcity = Backoff(first=0.1, cap=2.0)
         self._leave_at = retirement(settings.max_age, time.monotonic(), random.random())
         self._give_up_at = inf
         self._orphan_at = inf
-        self._children = self._make_children(board)
+        self._children = self._make_children(scoreboard)
         self._oom_kills = OomKills()
-        self._running: Running | None = None
+        self._running: ActiveJob | None = None
         self._is_orphan = False
 
-    def _make_children(self, board: Board) -> Children:
-        worker_id = self._ledger.runs.worker_id
-        terms = child.Terms.of(os.getpid(), worker_id, self._settings, board)
-        return Children(
-            child.Life(self._inbox, child.Reaction(board), terms),
+    def _make_children(self, scoreboard: Scoreboard) -> ChildPool:
+        worker_id = self._registration.runs.worker_id
+        terms = child.ChildContext.of(
+            os.getpid(), worker_id, self._settings, scoreboard
+        )
+        return ChildPool(
+            child.ChildMain(self._inbox, child.SignalReaction(scoreboard), terms),
             self._private_descriptors,
             jobs=self._settings.jobs_per_child,
         )
 
     def run(self) -> int:
         """Work until told to stop; answer the exit status."""
-        runs = self._ledger.runs
+        runs = self._registration.runs
         self._tell("hello", os.getpid(), runs.worker_id, runs.identity)
         while not self._is_done:
             now = time.monotonic()
@@ -138,26 +140,26 @@ class Worker:
             return
         job.step(now)
         if now >= job.listen_at:
-            self._hearing.begin(job)
+            self._pipe_poller.begin(job)
         if job.is_over(now):
             self._running = None
-            self._hearing.end()
+            self._pipe_poller.end()
             if job.stays() and self._stop is _NO:
                 self._children.put_back(job.forked)
             else:
-                job.end.close()
+                job.pipe.close()
             self._conclude(job.held, job.run, job.fault(self._oom_kills))
             self._retire_if_due(now)
 
-    def _conclude(self, held: Held, run: int, fault: Fault | None) -> None:
+    def _conclude(self, held: Reservation, run: int, fault: FailureInfo | None) -> None:
         """Note how a run ended, to be settled."""
-        self._display.ended(held, fault)
-        self._ledger.note(held, run, fault)
+        self._reporter.ended(held, fault)
+        self._registration.record_end(held, run, fault)
 
-    def _start(self, held: Held, run: int) -> None:
+    def _start(self, held: Reservation, run: int) -> None:
         """Give the job to a child."""
         if self._stop is _TERMINATE:
-            fault = Fault(payload.TERM_EXCEPTION, "terminated before it began")
+            fault = FailureInfo(payload.TERM_EXCEPTION, "terminated before it began")
             self._conclude(held, run, fault)
             return
         try:
@@ -165,19 +167,19 @@ class Worker:
         except OSError as error:
             # No process to be had. Redis says that the job is ours; ask again.
             self._log.error("fork_failed", error=str(error))
-            self._ledger.is_unsure = True
+            self._registration.reply_lost = True
             self._scarcity = self._scarcity.failed(time.monotonic(), random.random())
             return
         if self._scarcity.failures:
             self._scarcity = self._scarcity.succeeded()
         self._oom_kills.note()
-        self._running = Running(forked, held, run, self._board)
+        self._running = ActiveJob(forked, held, run, self._scoreboard)
         # First: should this worker be killed, the master ends what the job has begun.
-        self._display.phase(_RUNNING, self._running)
+        self._reporter.phase(_RUNNING, self._running)
         queue = held.queue.encode("utf-8", "surrogateescape")
-        if not forked.end.give(queue, held.payload):
-            self._hearing.begin(self._running)
-        self._display.busy(self._running)
+        if not forked.pipe.give(queue, held.payload):
+            self._pipe_poller.begin(self._running)
+        self._reporter.busy(self._running)
         if self._stop is _NO and forked.jobs == 1:
             self._children.fork_ahead()
 
@@ -189,16 +191,16 @@ class Worker:
                 reason,
                 now=now,
                 grace=self._settings.grace,
-                spared=self._children.standby,
+                excluded=self._children.standby,
                 cause=cause,
             )
 
     def _retire_if_due(self, now: float) -> None:
         """Leave for a fresh worker, after so many jobs or so much time."""
         most = self._settings.max_jobs
-        is_due = (most and self._display.done >= most) or now >= self._leave_at
+        is_due = (most and self._reporter.done >= most) or now >= self._leave_at
         if is_due and self._stop is _NO:
-            self._log.info("worker_retires", jobs=self._display.done)
+            self._log.info("worker_retires", jobs=self._reporter.done)
             self._stop = Stop.QUIT
 
     # Children
@@ -206,17 +208,17 @@ class Worker:
     def _private_descriptors(self) -> list[int]:
         """Return what a child must not hold: sockets of this worker, other pipes."""
         fds = list(self._fds)
-        if (redis := self._ledger.runs.link.fileno()) is not None:
+        if (redis := self._registration.runs.link.fileno()) is not None:
             fds.append(redis)
         if self._running is not None:
-            fds += (self._running.end.down, self._running.end.up)
+            fds += (self._running.pipe.down, self._running.pipe.up)
         return fds
 
     def _reap(self) -> None:
         for pid, how in process.reap():
             if self._running is not None and pid == self._running.pid:
                 self._running.ended(
-                    how, sweep=self._sweeps, spared=self._children.standby
+                    how, sweep=self._sweeps, excluded=self._children.standby
                 )
             else:
                 self._children.lost(pid)
@@ -232,7 +234,7 @@ class Worker:
         except StoreError as error:
             self._lose_redis(error, now)
         else:
-            if self._redis.is_on:
+            if self._redis.is_down:
                 self._redis.end()
 
     def _ready_at(self) -> float:
@@ -240,26 +242,28 @@ class Worker:
         return max(self._redis.ready_at, self._scarcity.ready_at)
 
     def _say(self, now: float) -> None:
-        ledger = self._ledger
+        registration = self._registration
         if self._running is None:
-            if not ledger.is_registered and not self._register(now):
+            if not registration.is_registered and not self._register(now):
                 return
             while self._has_question() and now >= self._ready_at():
-                self._display.phase(_RESERVING if ledger.ending is None else _SETTLING)
-                self._take_in(ledger.ask(takes_job=self._takes_jobs()))
+                self._reporter.phase(
+                    _RESERVING if registration.ending is None else _SETTLING
+                )
+                self._take_in(registration.ask(takes_job=self._takes_jobs()))
             if self._stop is not _NO and self._is_free():
-                self._display.phase(Phase.STOPPING)
-                self._is_done = ledger.leave()
-        if now >= ledger.beat_at and ledger.is_registered:
-            ledger.beat(now)
+                self._reporter.phase(Phase.STOPPING)
+                self._is_done = registration.leave()
+        if now >= registration.next_heartbeat and registration.is_registered:
+            registration.beat(now)
             self._show_progress()
 
     def _register(self, now: float) -> bool:
-        ledger = self._ledger
-        if self._stop is not _NO and self._is_free() and not ledger.is_unsure:
+        registration = self._registration
+        if self._stop is not _NO and self._is_free() and not registration.reply_lost:
             self._is_done = True
             return False
-        if not ledger.register(now):
+        if not registration.register(now):
             self._tell("taken")
             self._is_done = True
             return False
@@ -269,28 +273,28 @@ class Worker:
         return True
 
     def _has_question(self) -> bool:
-        ledger = self._ledger
-        if not ledger.is_registered or self._running is not None:
+        registration = self._registration
+        if not registration.is_registered or self._running is not None:
             return False
-        is_curious = ledger.is_unsure or (self._wants_job and self._takes_jobs())
-        return ledger.ending is not None or is_curious
+        is_curious = registration.reply_lost or (self._wants_job and self._takes_jobs())
+        return registration.ending is not None or is_curious
 
     def _takes_jobs(self) -> bool:
         return self._stop is _NO and not self._is_paused
 
     def _is_free(self) -> bool:
-        return self._running is None and self._ledger.ending is None
+        return self._running is None and self._registration.ending is None
 
-    def _take_in(self, answer: Answer) -> None:
+    def _take_in(self, answer: ReserveReply) -> None:
         if answer.held is not None:
             self._start(answer.held, answer.run)
-        elif answer.found is Found.UNREGISTERED:
-            self._ledger.is_registered = False
+        elif answer.found is ReserveOutcome.UNREGISTERED:
+            self._registration.is_registered = False
             self._wants_job = True
-        elif answer.found is not Found.SETTLED:
-            self._become_idle(is_paused=answer.found is Found.PAUSED)
+        elif answer.found is not ReserveOutcome.SETTLED:
+            self._become_idle(is_paused=answer.found is ReserveOutcome.PAUSED)
         elif self._is_paused and self._stop is _NO:
-            self._display.idle(self._ledger.runs.queues, is_paused=True)
+            self._reporter.idle(self._registration.runs.queues, is_paused=True)
 
     def _become_idle(self, *, is_paused: bool) -> None:
         self._wants_job = False
@@ -299,12 +303,12 @@ class Worker:
             self._stop = max(self._stop, Stop.QUIT)
             self._tell("done")
             return
-        self._display.idle(self._ledger.runs.queues, is_paused=is_paused)
+        self._reporter.idle(self._registration.runs.queues, is_paused=is_paused)
         self._children.fork_ahead()
         self._tell("idle", is_paused)
 
     def _lose_redis(self, error: StoreError, now: float) -> None:
-        self._ledger.runs.link.close()
+        self._registration.runs.link.close()
         self._redis.begin(error, now)
         self._show_progress()
         # Told to quit, a worker waits as long as it takes to settle its job.
@@ -315,8 +319,8 @@ class Worker:
 
     def _give_up(self) -> None:
         """Leave without Redis: whoever prunes next finds the job in our name."""
-        if (ending := self._ledger.ending) is not None:
-            self._display.unsettled(ending.run)
+        if (ending := self._registration.ending) is not None:
+            self._reporter.unsettled(ending.run)
         self._is_done = True
 
     # Waiting
@@ -347,8 +351,8 @@ class Worker:
         due = min(self._orphan_at, self._give_up_at)
         if self._stop is _NO:
             due = min(due, self._leave_at)
-        if self._ledger.is_registered:
-            due = min(due, max(self._ledger.beat_at, self._ready_at()))
+        if self._registration.is_registered:
+            due = min(due, max(self._registration.next_heartbeat, self._ready_at()))
         if self._running is not None:
             due = min(due, self._running.deadline(now), self._running.listen_at)
         elif self._has_words():
@@ -357,17 +361,17 @@ class Worker:
 
     def _has_words(self) -> bool:
         """Say whether there is something to tell Redis, or to ask, with no job."""
-        is_due = not self._ledger.is_registered or self._stop is not _NO
+        is_due = not self._registration.is_registered or self._stop is not _NO
         return is_due or self._has_question()
 
-    def _listen(self, job: Running) -> None:
+    def _listen(self, job: ActiveJob) -> None:
         """The child has said something, or has room for more of its job."""
-        if job.end.wants_write:
-            job.end.pump()
+        if job.pipe.wants_write:
+            job.pipe.pump()
         if job.listen(time.monotonic(), self._settings.exit_grace):
-            self._hearing.begin(job)
+            self._pipe_poller.begin(job)
         else:
-            self._hearing.end()
+            self._pipe_poller.end()
 
     def _take_signals(self) -> None:
         now = time.monotonic()
@@ -387,7 +391,7 @@ class Worker:
                 if kind == "end":
                     pid, since, cause, reason = values
                     # A child may have gone on to another job meanwhile.
-                    if self._board.read()[1:3] == (pid, since):
+                    if self._scoreboard.read()[1:3] == (pid, since):
                         self._end_job(reason, now, Cause(cause))
                 elif kind == "reopen":
                     self._children.reopen_log(values[0], self._log)
@@ -418,13 +422,13 @@ class Worker:
                 self._stop = max(self._stop, Stop.QUIT)
                 self._tell("quits")
                 if self._running is not None:
-                    self._display.quitting(self._running)
+                    self._reporter.quitting(self._running)
             case "drop":
                 self._end_job("it was dropped (SIGUSR1)", now)
             case "pause":
                 self._is_paused = True
                 if self._is_free():
-                    self._display.idle(self._ledger.runs.queues, is_paused=True)
+                    self._reporter.idle(self._registration.runs.queues, is_paused=True)
             case "resume":
                 self._is_paused = False
                 self._wants_job = True
@@ -432,7 +436,7 @@ class Worker:
     def _show_progress(self) -> None:
         # Nothing is due while a job runs: a job takes as long as it takes.
         if self._running is None:
-            self._display.progress()
+            self._reporter.progress()
 
     def _tell(self, kind: str, *values: object) -> None:
         # That the master is gone, the wait point says too.

@@ -24,14 +24,14 @@ from resqued.core.limits import Limits
 from resqued.errors import ConfigError, ExitCode
 from resqued.execution import warmup
 from resqued.ipc.channel import Channel, ChannelClosed
-from resqued.ipc.scoreboard import Board
+from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
 from resqued.system import memory, prctl, process, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import queue_list, titles
-from resqued.worker import Lines, Worker
+from resqued.worker import WorkerLinks, WorkerProcess
 
 
 class ApplicationError(Exception):
@@ -104,11 +104,11 @@ class Zygote:
         prctl.become_subreaper()
         process.set_title(titles.starting())
         try:
-            rules = self._settings.rules.narrowed(Limits(*wanted["limits"]))
-            worker = Worker(
+            rules = self._settings.rules.for_pool(Limits(*wanted["limits"]))
+            worker = WorkerProcess(
                 replace(self._settings, rules=rules),
                 queue_list.parse(wanted["queues"]),
-                Lines(Channel.inherited(fds[0]), Board(fds[1]), self._link),
+                WorkerLinks(Channel.inherited(fds[0]), Scoreboard(fds[1]), self._link),
                 is_paused=wanted["is_paused"],
             )
             return worker.run()
@@ -172,8 +172,8 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
     capture.finish()
     # At level debug each job has a line.
     if not logger.is_debugging():
-        warmup.rehearse(settings, inbox, title)
-        capture.belongs_to(_about, settings)
+        warmup.warm_up(settings, inbox, title)
+        capture.set_context(_about, settings)
     gc.collect()
     gc.freeze()
     memory.collapse()
@@ -185,7 +185,7 @@ def main(fd: int) -> int:
     # is sent to all, by pkill, is for the master and the workers to act on.
     inbox = SignalInbox()
     channel = Channel.inherited(fd)
-    process.give_up_protection()
+    process.reset_oom_score()
     select.select([channel.fileno()], [], [])
     try:
         received = channel.receive()
@@ -203,7 +203,7 @@ def main(fd: int) -> int:
     try:
         logger.configure(**log_values)
         capture.install()
-        capture.belongs_to(_about, settings)
+        capture.set_context(_about, settings)
         enter(settings.directory)
         load(settings.modules)
     except (ApplicationError, ConfigError) as error:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from bench.chaos.fault import Fault, Result, attempt
+from bench.chaos.fault import FailureInfo, Result, attempt
 from bench.chaos.faults import FAULTS
 
 # Each is tried so often with --quick.
@@ -48,7 +48,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _names(text: str) -> list[Fault]:
+def _names(text: str) -> list[FailureInfo]:
     known = {fault.name: fault for fault in FAULTS}
     for name in text.split(","):
         if name not in known:
@@ -56,13 +56,13 @@ def _names(text: str) -> list[Fault]:
     return [known[name] for name in text.split(",")]
 
 
-def times_of(fault: Fault, *, times: int | None, quick: bool) -> int:
+def times_of(fault: FailureInfo, *, times: int | None, quick: bool) -> int:
     """Return how often a fault is to be tried."""
     return times or (min(QUICK, fault.times) if quick else fault.times)
 
 
 def run(
-    faults: Sequence[Fault],
+    faults: Sequence[FailureInfo],
     say: Callable[[str], None],
     *,
     times: int | None = None,

@@ -20,7 +20,7 @@ class NotTriedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FailureInfo:
     """A fault by its name, and how often it is tried by default.
 
     `strike` does it once, and waits until all is well again. `may_fail` says that a
@@ -39,7 +39,7 @@ class Fault:
 class Result:
     """What came of a fault: `problems` is empty if all was well."""
 
-    fault: Fault
+    fault: FailureInfo
     tried: int
     books: Books | None
     slowest: Slowest
@@ -47,7 +47,7 @@ class Result:
     skipped: str = ""
 
 
-def attempt(fault: Fault, times: int, binary: Path | None = None) -> Result:
+def attempt(fault: FailureInfo, times: int, binary: Path | None = None) -> Result:
     """Try a fault so many times, on a place of its own."""
     with tempfile.TemporaryDirectory(prefix="resqued-chaos-") as folder:
         try:
@@ -59,7 +59,7 @@ def attempt(fault: Fault, times: int, binary: Path | None = None) -> Result:
             return Result(fault, 0, None, Slowest(), (str(error),))
 
 
-def _on(site: Site, fault: Fault, times: int) -> Result:
+def _on(site: Site, fault: FailureInfo, times: int) -> Result:
     tried = 0
     try:
         for tried in range(1, times + 1):

@@ -284,7 +284,7 @@ class Site:
     def has_entry(self, number: int) -> bool:
         """Say whether a job is among the newest failures."""
         newest = self.redis.lrange(f"{NS}failed", -100, -1)
-        return number in (number_of(json.loads(entry)["payload"]) for entry in newest)
+        return number in (pluralize(json.loads(entry)["payload"]) for entry in newest)
 
     def processed(self) -> int:
         """Return how many runs are recorded."""
@@ -312,9 +312,9 @@ class Site:
         entries = [
             json.loads(e)["payload"] for e in self.redis.lrange(f"{NS}failed", 0, -1)
         ]
-        failed = Counter(number_of(entry) for entry in entries)
+        failed = Counter(pluralize(entry) for entry in entries)
         nameless = failed.pop(None, 0)
-        queued = (number_of(as_job(raw)) for raw in self.redis.lrange(QUEUE, 0, -1))
+        queued = (pluralize(as_job(raw)) for raw in self.redis.lrange(QUEUE, 0, -1))
         return Books(
             numbers=self.numbers,
             rubbish=self.rubbish,
@@ -341,7 +341,7 @@ def as_job(raw: bytes) -> object:
     return None
 
 
-def number_of(job: object) -> int | None:
+def pluralize(job: object) -> int | None:
     """Return the number of a job of ours; None for what is no such job."""
     match job:
         case {"class": str(), "args": [int(number), *_]}:

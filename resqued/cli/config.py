@@ -12,7 +12,7 @@ import click
 from resqued.cli.options import json_option, redis_options, tables
 from resqued.cli.table import show_json, show_line
 from resqued.config import loader as configuration
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from resqued.errors import ConfigError
 
 EXAMPLES = """
@@ -49,8 +49,8 @@ def check(file: Path | None) -> None:
             " cannot be read; name one"
         )
     built = configuration.build(configuration.read_file(path))
-    pools = number_of(len(built.pools), "pool")
-    show_line(f"{path} is in order: {pools}, {number_of(built.workers, 'worker')}")
+    pools = pluralize(len(built.pools), "pool")
+    show_line(f"{path} is in order: {pools}, {pluralize(built.workers, 'worker')}")
 
 
 @config.command(epilog=EXAMPLES)

@@ -20,7 +20,7 @@ from resqued.cli.text import clip
 from resqued.control import requests
 from resqued.control.requests import Address
 from resqued.core.durations import show_seconds
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from resqued.errors import ControlError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,7 +79,7 @@ def _wait_option(text: str) -> Callable[[F], F]:
 def pause(config_file: str | None, pid: int | None) -> None:
     """Have the workers of this host take no new jobs.
 
-    Running jobs go on. As SIGUSR2 to the master does.
+    ActiveJob jobs go on. As SIGUSR2 to the master does.
     """
     address = masters.one_of(config_file, pid)
     requests.ask(address, "pause")
@@ -121,7 +121,7 @@ def scale(
     found = requests.ask(
         address, "scale", queues=queues[0] if queues else None, workers=count
     )
-    wanted = number_of(found["workers"], "worker")
+    wanted = pluralize(found["workers"], "worker")
     show_line(f"{found['queues']}: {wanted}, before {found['before']}")
 
 
@@ -142,7 +142,7 @@ def drain(wait: bool, config_file: str | None, pid: int | None) -> None:
     found = requests.ask(address, "status")
     busy = sum(worker["child"] is not None for worker in found["workers"])
     run = "runs" if busy == 1 else "run"
-    show_line(f"master {address.pid} is paused; {number_of(busy, 'job')} still {run}")
+    show_line(f"master {address.pid} is paused; {pluralize(busy, 'job')} still {run}")
 
 
 @click.command(epilog=RELOAD_EXAMPLES)
@@ -159,7 +159,7 @@ def reload(
 ) -> None:
     """Read the configuration anew, import the application anew, replace the workers.
 
-    Running jobs finish in their old workers. If the new generation cannot start,
+    ActiveJob jobs finish in their old workers. If the new generation cannot start,
     the old one goes on untouched. Without --wait the same as SIGHUP.
 
     --master is for a new version of resqued, or of Python: after a dry run of it the

@@ -16,17 +16,17 @@ import click
 
 from resqued.cli.options import Duration, config_option, pid_file_option
 from resqued.cli.table import show_line
-from resqued.cli.work import Read, files, go_on, pool_options, reader, run
+from resqued.cli.work import Read, files, pool_options, reader, resume_master, run
 from resqued.config import loader
 from resqued.control import sockets
 from resqued.core.durations import show_seconds
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from resqued.errors import ConfigError, ControlError
 from resqued.launch import daemonize
-from resqued.launch.daemonize import Report
+from resqued.launch.daemonize import StartReport
 from resqued.log import logfile
 from resqued.master import reexec
-from resqued.supervisor import Papers
+from resqued.supervisor import MasterFiles
 from resqued.system import pidfile, privileges, process
 from resqued.system.pidfile import PidFile
 from resqued.system.privileges import Account
@@ -89,9 +89,9 @@ def start(timeout: float, **given: Any) -> int:
     and there is no daemon.
     """
     read = reader(**given)
-    estate = reexec.received(os.environ)
-    if estate is not None:
-        return go_on(read(), read, estate)
+    handoff = reexec.load_handoff(os.environ)
+    if handoff is not None:
+        return resume_master(read(), read, handoff)
     _launch(_prepare(read), timeout)
     return 0
 
@@ -102,13 +102,13 @@ def start(timeout: float, **given: Any) -> int:
 def restart(timeout: float, now: bool, **given: Any) -> int:
     """Stop the daemon of the pid file, if it runs, and start one with these options.
 
-    The configuration is checked first: if it is wrong, the daemon goes on. Running
+    The configuration is checked first: if it is wrong, the daemon goes on. ActiveJob
     jobs finish first, however long that takes.
     """
     read = reader(**given)
-    estate = reexec.received(os.environ)
-    if estate is not None:
-        return go_on(read(), read, estate)
+    handoff = reexec.load_handoff(os.environ)
+    if handoff is not None:
+        return resume_master(read(), read, handoff)
     plan = _prepare(read)
     _stop(plan.pid_file, now=now, timeout=None)
     _launch(plan, timeout)
@@ -130,7 +130,7 @@ def stop(
 ) -> None:
     """Stop the daemon of the pid file, and return when it has gone.
 
-    Running jobs finish first, as with SIGQUIT; with --now they are ended, as with
+    ActiveJob jobs finish first, as with SIGQUIT; with --now they are ended, as with
     SIGTERM. If none runs, there is nothing to do, and that is no error.
     """
     _stop(place_of(pid_file, config_file), now=now, timeout=timeout)
@@ -206,12 +206,12 @@ def _launch(plan: _Plan, timeout: float) -> None:
     finally:
         # The daemon has it, too, for as long as it lives.
         pid_file.close()
-    workers = number_of(plan.built.workers, "worker")
+    workers = pluralize(plan.built.workers, "worker")
     silence = "" if plan.log_file else "; its log goes nowhere (see --log-file)"
     show_line(f"master {pid} runs, with {workers}{silence}")
 
 
-def _run(plan: _Plan, pid_file: PidFile, report: Report) -> int:
+def _run(plan: _Plan, pid_file: PidFile, report: StartReport) -> int:
     """Runs in the daemon."""
     mask = int(plan.built.daemon.umask, 8)
     daemonize.detach(umask=mask, keep=[pid_file.fileno(), report.fileno()])
@@ -223,8 +223,8 @@ def _run(plan: _Plan, pid_file: PidFile, report: Report) -> int:
         if plan.log_file is not None:
             # Not before: what can be opened now can be opened again.
             logfile.begin(plan.log_file)
-        papers = Papers(pid_file, plan.log_file)
-        return run(plan.built, plan.read, papers=papers, on_ready=report.ready)
+        files = MasterFiles(pid_file, plan.log_file)
+        return run(plan.built, plan.read, files=files, on_ready=report.ready)
     finally:
         pid_file.release()
 
@@ -259,7 +259,7 @@ def _stop(place: Path, *, now: bool, timeout: float | None) -> None:
     if pid is None:
         show_line(f"no master runs: nobody holds pid file {place}")
         return
-    handle = process.handle(pid) if pid else None
+    handle = process.open_pidfd(pid) if pid else None
     try:
         # Read again with the process in hand: now it is certain who is meant.
         if handle is None or pidfile.holder(place) != pid:
@@ -271,9 +271,9 @@ def _stop(place: Path, *, now: bool, timeout: float | None) -> None:
         has_ended = _signal(handle, pid, signal.SIGINT if now else signal.SIGQUIT)
         if not has_ended and not process.has_ended(handle, timeout):
             assert timeout is not None, "without one there is no end of waiting"
-            way_out = "" if now else "; `resqued stop --now` ends its jobs"
+            remedy = "" if now else "; `resqued stop --now` ends its jobs"
             raise ControlError(
-                f"master {pid} still runs after {show_seconds(timeout)}{way_out}"
+                f"master {pid} still runs after {show_seconds(timeout)}{remedy}"
             )
     finally:
         if handle is not None:

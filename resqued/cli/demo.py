@@ -13,8 +13,8 @@ from rich.console import Console
 from resqued.cli.options import json_option
 from resqued.demo.interrupts import Interrupted, Interrupts
 from resqued.demo.progress import Progress
-from resqued.demo.report import Report, show
-from resqued.demo.run import Demo, Wishes
+from resqued.demo.report import DemoReport, show
+from resqued.demo.run import Demo, DemoOptions
 from resqued.errors import ExitCode
 
 EXAMPLES = """
@@ -80,7 +80,7 @@ def demo(
     of source files while some jobs fail on purpose, shows how it goes, ends
     everything, and checks the archives, the counts and that no process is left.
     """
-    wishes = Wishes(source.absolute(), out, redis, workers)
+    wishes = DemoOptions(source.absolute(), out, redis, workers)
     console = Console(stderr=as_json, highlight=False)
     with Interrupts() as interrupts:
         try:
@@ -93,7 +93,7 @@ def demo(
     return ExitCode.OK if report.is_good else ExitCode.FAILED
 
 
-def _print(report: Report, console: Console, *, as_json: bool) -> None:
+def _print(report: DemoReport, console: Console, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
     else:

@@ -26,7 +26,7 @@ from resqued.core.limits import Limits
 from resqued.diagnostics import app_checks as application
 from resqued.diagnostics import app_import, host_checks, host_limits, server_checks
 from resqued.diagnostics.checks import Finding, Verdict, ok, problem, unchecked
-from resqued.diagnostics.worker_status import sightings
+from resqued.diagnostics.worker_status import worker_statuses
 from resqued.errors import ConfigError, ControlError, ExitCode, ResquedError
 from resqued.store.connection import redact
 from resqued.store.server_facts import examine
@@ -49,7 +49,7 @@ PATIENCE = 20.0
 
 
 @dataclass(slots=True)
-class Answer:
+class CheckRun:
     """What one part has found so far."""
 
     findings: list[Finding] = field(default_factory=list)
@@ -90,9 +90,9 @@ def doctor(
 
 
 def _show(finding: Finding) -> None:
-    way_out = f"; {finding.way_out}" if finding.way_out else ""
+    remedy = f"; {finding.remedy}" if finding.remedy else ""
     word = finding.verdict.value
-    show_line(f"{word:<11}  {finding.check}: {finding.text}{way_out}")
+    show_line(f"{word:<11}  {finding.check}: {finding.text}{remedy}")
 
 
 def _findings(
@@ -129,7 +129,7 @@ def _bounded(
     late: Callable[[str, str], Finding] = unchecked,
 ) -> list[Finding]:
     """Return what a part finds, as far as it gets in so many seconds."""
-    answer = Answer()
+    answer = CheckRun()
 
     def run() -> None:
         try:
@@ -184,8 +184,8 @@ def _registered(config: Config) -> server_checks.Registered:
     link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
     by_state: dict[str, list[str]] = {}
     with closing(link) as client:
-        for sighting in sightings(client):
-            by_state.setdefault(sighting.state, []).append(sighting.worker.id)
+        for status in worker_statuses(client):
+            by_state.setdefault(status.state, []).append(status.worker.id)
         now = client.registry.link.time()
         entries = client.registry.entries()
         ages = [(e, worker_entry.heartbeat_age(e.heartbeat, now)) for e in entries]
@@ -209,8 +209,8 @@ def _application(config: Config, *, may_import: bool) -> Iterable[Finding]:
     try:
         more = read_environment(config.environment)
     except ConfigError as error:
-        way_out = "mend it: no generation can start"
-        return [problem("application", str(error), way_out)]
+        remedy = "mend it: no generation can start"
+        return [problem("application", str(error), remedy)]
     tried = app_import.attempt(
         config.app,
         environment={**os.environ, **more},
@@ -226,12 +226,12 @@ def _control(config: Config) -> Finding:
     except ControlError as error:
         exists, fault = True, str(error)
     found = requests.masters([place])
-    told = requests.statuses(found)
+    told = requests.fetch_statuses(found)
     silent = {status["pid"] for status in told if "error" in status}
     unanswered = {*sockets.find(place)} - {address.path for address in found}
     unanswered |= {address.path for address in found if address.pid in silent}
     return application.judge_control(
-        application.Place(
+        application.ControlDirectory(
             str(place),
             exists,
             fault,
@@ -248,7 +248,7 @@ def _machine(config: Config) -> Iterator[Finding]:
 def _plan(config: Config) -> host_checks.Plan:
     """Return what the pools of the configuration want of the machine."""
     default = config.app.rules.default
-    limits = [(p.workers, p.limits.or_else(default)) for p in config.pools]
+    limits = [(p.workers, p.limits.with_fallback(default)) for p in config.pools]
     return host_checks.Plan(
         config.workers,
         memory=sum(workers * _memory(limit) for workers, limit in limits),

@@ -26,7 +26,7 @@ from resqued.cli.options import (
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.text import clip, json_line, one_line
 from resqued.client import Client
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from resqued.errors import PayloadError, ResquedError, StoreError
 from resqued.store.failures import Failure, Failures
 
@@ -208,7 +208,7 @@ def remove(
     _check_choice(ids, choice, is_all=is_all)
     if not is_all:
         found = _find(failures, ids)
-        confirm(f"Remove {number_of(len(found), 'failure')}?", yes=yes)
+        confirm(f"Remove {pluralize(len(found), 'failure')}?", yes=yes)
         _act("removed", failures.remove, found, is_strict=True)
         return
     confirm("Remove all failures that match?", yes=yes)
@@ -226,9 +226,9 @@ def clear(client: Client, retried: bool, yes: bool) -> None:
         confirm("Remove all failures that were retried?", yes=yes)
         removed = failures.clear_retried()
     else:
-        confirm(f"Remove {number_of(failures.count(), 'failure')}?", yes=yes)
+        confirm(f"Remove {pluralize(failures.count(), 'failure')}?", yes=yes)
         removed = failures.clear()
-    click.echo(f"removed {number_of(removed, 'failure')}")
+    click.echo(f"removed {pluralize(removed, 'failure')}")
 
 
 def _check_choice(ids: tuple[str, ...], choice: Choice, *, is_all: bool) -> None:
@@ -304,7 +304,7 @@ def _act(
                 problems.append(problem)
     except StoreError as error:
         raise StoreError(f"{error}; {done} before that: {count}") from error
-    click.echo(f"{done} {number_of(count, 'failure')}")
+    click.echo(f"{done} {pluralize(count, 'failure')}")
     if problems and is_strict:
         raise ResquedError("; ".join(problems))
     if problems:

@@ -14,7 +14,7 @@ from typing import Any
 from resqued.cli import masters
 from resqued.client import Client
 from resqued.control import requests
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from resqued.errors import ControlError, NoMasterError, StoreError
 
 # Before the next look, for who waits until all is well.
@@ -62,7 +62,7 @@ def problem_of(status: Mapping[str, Any]) -> str:
         if worker["phase"] != "starting" and not worker["quits"]
     )
     lacking = [
-        f"{registered[queues]} of {number_of(wanted, 'worker')} on {queues}"
+        f"{registered[queues]} of {pluralize(wanted, 'worker')} on {queues}"
         for queues, wanted in status["pools"].items()
         if registered[queues] < wanted
     ]
@@ -74,7 +74,7 @@ def problem_of(status: Mapping[str, Any]) -> str:
 def in_words(status: Mapping[str, Any]) -> str:
     """Return a line on a master that is well."""
     paused = " and paused" if status["is_paused"] else ""
-    wanted = number_of(sum(status["pools"].values()), "worker")
+    wanted = pluralize(sum(status["pools"].values()), "worker")
     return f"master {status['pid']} is {status['state']}{paused}, with {wanted}"
 
 

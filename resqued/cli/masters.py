@@ -18,7 +18,7 @@ from resqued.config import loader
 from resqued.control import requests
 from resqued.control.requests import Address
 from resqued.core.durations import show_seconds, show_size
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from resqued.errors import ConfigError, ControlError, NoMasterError
 from resqued.system import pidfile
 
@@ -143,15 +143,15 @@ def missing(config_file: str | None, pid: int | None = None) -> NoMasterError:
     message = f"no master runs here: there is no socket of one in {looked_at[0]}"
     for place in looked_at[1:]:
         message += f" or {place}"
-    for place, owner in requests.owners_of_closed(looked_at).items():
-        message += f"; {place} {requests.belongs_to(owner)}"
+    for place, owner in requests.inaccessible_dirs(looked_at).items():
+        message += f"; {place} {requests.owner_hint(owner)}"
     return NoMasterError(message)
 
 
 def are_hidden(config_file: str | None) -> bool:
     """Say whether there may be masters where this user cannot look."""
     named, _ = _configured(config_file)
-    return bool(requests.owners_of_closed(requests.places(named, os.environ)))
+    return bool(requests.inaccessible_dirs(requests.places(named, os.environ)))
 
 
 def _listed(found: Sequence[Address]) -> str:
@@ -188,7 +188,7 @@ def headlines(status: Mapping[str, Any]) -> list[str]:
         f"generation {status['generation']}",
         *(["reloading"] if status["is_reloading"] else []),
         f"up {duration(status['since'])}",
-        f"{len(workers)} of {number_of(wanted, 'worker')}, {busy} busy",
+        f"{len(workers)} of {pluralize(wanted, 'worker')}, {busy} busy",
         show_pools(status["pools"]),
     ]
     lines = [", ".join(words[:-1]) + f" ({words[-1]})"]

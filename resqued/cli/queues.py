@@ -18,7 +18,7 @@ from resqued.cli.options import (
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.text import clip, json_line
 from resqued.client import Client
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from resqued.errors import ResquedError
 
 EXAMPLES = """
@@ -82,8 +82,8 @@ def _job(value: Any) -> tuple[str, str]:
     """Return class and arguments, or what stands there in their place."""
     if isinstance(value, dict) and isinstance(value.get("class"), str):
         args = value.get("args")
-        listed = args if isinstance(args, list) else [] if args is None else [args]
-        return value["class"], clip(", ".join(map(json_line, listed)), 100)
+        join_names = args if isinstance(args, list) else [] if args is None else [args]
+        return value["class"], clip(", ".join(map(json_line, join_names)), 100)
     if isinstance(value, bytes):
         return "(not JSON)", clip(_jsonable(value), 100)
     return "(no job)", clip(json_line(value), 100)
@@ -107,9 +107,9 @@ def clear(client: Client, name: str, yes: bool) -> None:
     are not touched.
     """
     _require(client, name)
-    waiting = number_of(client.size(name), "job")
+    waiting = pluralize(client.size(name), "job")
     confirm(f"Remove queue {clip(name, 100)} with its {waiting}?", yes=yes)
-    removed = number_of(client.remove_queue(name), "job")
+    removed = pluralize(client.remove_queue(name), "job")
     show_line(f"removed queue {name} with {removed}")
 
 

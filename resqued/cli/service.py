@@ -15,13 +15,13 @@ import click
 from resqued.cli import completion
 from resqued.cli.options import json_option
 from resqued.cli.table import Column, show_json, show_line, show_table
-from resqued.core.plural import listed
+from resqued.core.plural import join_names
 from resqued.errors import ResquedError
 from resqued.log import journal
 from resqued.systemd import installer as installing
 from resqued.systemd import instance as naming
 from resqued.systemd import units
-from resqued.systemd.installer import File, Layout, Place, State
+from resqued.systemd.installer import File, FileState, InstallPaths, InstallRoot
 
 EXAMPLES = """
 \b
@@ -46,13 +46,13 @@ class Target:
 
     of_user: bool
     root: Path
-    layout: Layout
+    layout: InstallPaths
     files: tuple[File, ...]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> InstallRoot:
         """What reads and writes the files."""
-        return Place(self.root)
+        return InstallRoot(self.root)
 
     @property
     def is_this_host(self) -> bool:
@@ -170,11 +170,11 @@ def install(target: Target, instances: tuple[str, ...], dry_run: bool) -> None:
 def _install(target: Target, file: File, *, dry_run: bool) -> tuple[str, str]:
     state = target.place.state(file)
     path = str(target.place.path(file.path))
-    if state is State.MISSING or (state is State.OLDER and not file.for_admin):
+    if state is FileState.MISSING or (state is FileState.OLDER and not file.for_admin):
         if not dry_run:
             target.place.write(file)
         return "written", path
-    if state is State.SAME:
+    if state is FileState.SAME:
         return "unchanged", path
     if file.for_admin:
         return "kept", path
@@ -210,9 +210,9 @@ def uninstall(target: Target, instances: tuple[str, ...], dry_run: bool) -> None
 def _uninstall(target: Target, file: File, *, dry_run: bool) -> tuple[str, str]:
     state = target.place.state(file)
     path = str(target.place.path(file.path))
-    if state is State.CHANGED:
+    if state is FileState.CHANGED:
         return "kept", f"{path}: somebody has changed it"
-    if state is State.MISSING:
+    if state is FileState.MISSING:
         return "missing", path
     if not dry_run:
         target.place.remove(file)
@@ -312,7 +312,7 @@ def _refuse_if_it_runs(target: Target) -> None:
     if running:
         option = "--user " if target.of_user else ""
         raise ResquedError(
-            f"{listed(running)} runs: stop it first, and its jobs finish:"
+            f"{join_names(running)} runs: stop it first, and its jobs finish:"
             f" systemctl {option}stop resqued.target 'resqued*.service'"
         )
 

@@ -19,7 +19,7 @@ from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
 from resqued.cli.workers import as_row
 from resqued.client import Client
 from resqued.control import requests
-from resqued.diagnostics.worker_status import sightings
+from resqued.diagnostics.worker_status import worker_statuses
 from resqued.errors import StoreError
 
 EXAMPLES = """
@@ -102,7 +102,7 @@ def _probe(look: Callable[[], list[dict[str, Any]]], wait: float | None) -> None
 def _show_all(
     client: Client, config_file: str | None, pid: int | None, *, as_json: bool
 ) -> None:
-    pools = requests.statuses(masters.all_of(config_file, pid))
+    pools = requests.fetch_statuses(masters.all_of(config_file, pid))
     if not as_json:
         _show_pools(pools, config_file)
     try:
@@ -112,7 +112,7 @@ def _show_all(
             show_json({"masters": pools, "error": str(error)})
         raise
     if as_json:
-        workers = [sighting.as_dict() for sighting in found.pop("workers")]
+        workers = [status.as_dict() for status in found.pop("workers")]
         counters = found.pop("counters")
         show_json({"masters": pools, **counters, **found, "workers": workers})
     else:
@@ -129,7 +129,7 @@ def _found(client: Client) -> dict[str, Any]:
         "failed": failed,
         "failures": client.failures.count(),
     }
-    return {"counters": counters, "queues": sizes, "workers": sightings(client)}
+    return {"counters": counters, "queues": sizes, "workers": worker_statuses(client)}
 
 
 def _show_pools(pools: list[dict[str, Any]], config_file: str | None) -> None:

@@ -106,7 +106,7 @@ def top(
 
 
 def _look(found: Sequence[Address]) -> list[dict[str, Any]]:
-    return requests.statuses(found, usage=True, patience=PATIENCE)
+    return requests.fetch_statuses(found, usage=True, patience=PATIENCE)
 
 
 def _print(statuses: Sequence[Mapping[str, Any]]) -> None:

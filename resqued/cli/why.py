@@ -16,10 +16,10 @@ from resqued.cli.options import app_option, json_option, redis_options, tables
 from resqued.cli.table import show_json, show_line
 from resqued.client import Client
 from resqued.config.loader import build
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from resqued.diagnostics.explain import explain
 from resqued.diagnostics.facts import Facts
-from resqued.diagnostics.queue_facts import Question, Scene
+from resqued.diagnostics.queue_facts import FactGatherer, Query
 
 EXAMPLES = """
 \b
@@ -72,26 +72,26 @@ def why(
     app = config.app
     link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
     with closing(link) as client:
-        scene = Scene(client, config, is_import_allowed=not no_import)
-        answers = list(scene.answers(Question(name, queue, depth)))
+        scene = FactGatherer(client, config, is_import_allowed=not no_import)
+        answers = list(scene.answers(Query(name, queue, depth)))
     if as_json:
         show_json([_as_dict(facts) for facts in answers])
         return
     for facts in answers:
         show_line(_heading(facts))
         for finding in explain(facts):
-            way_out = f"; {finding.way_out}" if finding.way_out else ""
-            show_line(f"  {finding.kind}: {finding.text}{way_out}")
+            remedy = f"; {finding.remedy}" if finding.remedy else ""
+            show_line(f"  {finding.kind}: {finding.text}{remedy}")
 
 
 def _heading(facts: Facts) -> str:
     count = len(facts.serving)
-    serving = f"{number_of(count, 'worker')} {'serves' if count == 1 else 'serve'} it"
+    serving = f"{pluralize(count, 'worker')} {'serves' if count == 1 else 'serve'} it"
     search = facts.search
     where = ""
     if search is not None and search.ahead is not None:
         where = f"; {search.class_name} has {search.ahead} ahead"
-    return f"queue {facts.queue}: {number_of(facts.size, 'job')}{where}; {serving}"
+    return f"queue {facts.queue}: {pluralize(facts.size, 'job')}{where}; {serving}"
 
 
 def _as_dict(facts: Facts) -> dict[str, Any]:

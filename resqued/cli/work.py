@@ -14,8 +14,8 @@ from resqued.config import loader
 from resqued.errors import ConfigError, ExitCode
 from resqued.log import logfile, logger
 from resqued.master import reexec
-from resqued.master.reexec import Estate
-from resqued.supervisor import Papers, Supervisor
+from resqued.master.reexec import HandoffState
+from resqued.supervisor import MasterFiles, Supervisor
 from resqued.system.pidfile import PidFile
 from resqued.systemd import instance as naming
 from resqued.wire.queue_list import parse
@@ -91,17 +91,17 @@ def work(**given: Any) -> int:
     and [a-z] match known queues, !name leaves some out.
     """
     read = reader(**given)
-    estate = reexec.received(os.environ)
+    handoff = reexec.load_handoff(os.environ)
     built = read()
-    if estate is not None:
-        return go_on(built, read, estate)
+    if handoff is not None:
+        return resume_master(built, read, handoff)
     place, log_file = files(built)
     pid_file = PidFile.take(place) if place else None
     try:
         if pid_file is not None:
             pid_file.write()
         with logfile.redirected(log_file):
-            return run(built, read, papers=Papers(pid_file, log_file))
+            return run(built, read, files=MasterFiles(pid_file, log_file))
     finally:
         if pid_file is not None:
             pid_file.release()
@@ -159,31 +159,31 @@ def files(built: loader.Config) -> tuple[Path | None, Path | None]:
 def run(
     built: loader.Config,
     read: Read,
-    estate: Estate | None = None,
+    handoff: HandoffState | None = None,
     *,
-    papers: Papers,
+    files: MasterFiles,
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a master in this process, whose output is where it is to be."""
     logger.configure(level=built.log_level, style=built.log_format)
-    master = Supervisor(built, read, estate, on_ready=on_ready, papers=papers)
+    master = Supervisor(built, read, handoff, on_ready=on_ready, files=files)
     return int(master.run())
 
 
-def go_on(built: loader.Config, read: Read, estate: Estate) -> int:
+def resume_master(built: loader.Config, read: Read, handoff: HandoffState) -> int:
     """Take a running master over, or see whether that could be done.
 
     It was a daemon, or not, and its files are open: there is nothing to prepare.
     """
     _, log_file = files(built)
-    if estate.is_dry:
+    if handoff.is_dry:
         logger.configure(level=built.log_level, style=built.log_format)
-        Supervisor(built, read, estate).check()
+        Supervisor(built, read, handoff).check()
         return ExitCode.OK
-    handed = estate.values["pid_file"]
+    handed = handoff.values["pid_file"]
     pid_file = PidFile.inherited(handed) if handed else None
     try:
-        return run(built, read, estate, papers=Papers(pid_file, log_file))
+        return run(built, read, handoff, files=MasterFiles(pid_file, log_file))
     finally:
         if pid_file is not None:
             pid_file.release()

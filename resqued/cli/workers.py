@@ -18,15 +18,15 @@ from resqued.cli.options import ListingGroup, json_option, with_client
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.text import clip, duration, json_line
 from resqued.client import Client
-from resqued.core.plural import number_of
-from resqued.diagnostics.worker_status import Sighting, sightings
+from resqued.core.plural import pluralize
+from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.errors import ResquedError
 from resqued.store import pruning
-from resqued.store.pruning import Judged, job_of
-from resqued.store.registry import PRUNE_LOCK_SECONDS, Burial
+from resqued.store.pruning import JudgedWorker, job_of
+from resqued.store.registry import PRUNE_LOCK_SECONDS, ReclaimResult
 from resqued.system import process
-from resqued.wire.payload import DIRTY_EXIT, Fault
-from resqued.wire.worker_entry import Entry, Identity, Machine, Verdict
+from resqued.wire.payload import DIRTY_EXIT, FailureInfo
+from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEntry
 
 EXAMPLES = """
 \b
@@ -57,16 +57,16 @@ COLUMNS = (
 _ATTEMPTS = 20
 
 
-def as_row(sighting: Sighting) -> tuple[object, ...]:
+def as_row(status: WorkerStatus) -> tuple[object, ...]:
     """Return a worker as a row of COLUMNS."""
-    worker, job = sighting.worker, sighting.worker.job
+    worker, job = status.worker, status.worker.job
     return (
         worker.id,
-        sighting.state,
-        duration(sighting.heartbeat_age),
+        status.state,
+        duration(status.heartbeat_age),
         worker.processed,
         worker.failed,
-        "" if job is None else duration(sighting.job_age),
+        "" if job is None else duration(status.job_age),
         "" if job is None else job["queue"],
         "" if job is None else call(job["class"], job["args"]),
     )
@@ -90,9 +90,9 @@ def workers() -> None:
 @with_client
 def list_(client: Client, as_json: bool) -> None:
     """List every worker in Redis, of any host and language."""
-    found = sightings(client)
+    found = worker_statuses(client)
     if as_json:
-        show_json([sighting.as_dict() for sighting in found])
+        show_json([status.as_dict() for status in found])
     else:
         show_table(COLUMNS, [as_row(s) for s in found], empty="no workers")
 
@@ -114,20 +114,20 @@ def remove(client: Client, worker_id: str) -> None:
                 f"there is no worker {worker_id!r}; `resqued workers` lists them"
             )
         _refuse_if_alive(entry)
-        fault = Fault(DIRTY_EXIT, "Job still being processed")
-        (burial,) = client.registry.bury([(entry, fault)])
-        if burial is Burial.DONE:
+        fault = FailureInfo(DIRTY_EXIT, "Job still being processed")
+        (result,) = client.registry.reclaim([(entry, fault)])
+        if result is ReclaimResult.DONE:
             job = f"; its job {job_of(entry)} is now a failure" if entry.record else ""
             show_line(f"removed worker {worker_id}{job}")
             return
     raise ResquedError(f"worker {worker_id} is busy, so it lives: stop it on its host")
 
 
-def _refuse_if_alive(entry: Entry) -> None:
+def _refuse_if_alive(entry: WorkerEntry) -> None:
     """Raise for a worker that runs here, ours or Ruby's."""
     identity = Identity.decode(entry.identity)
     if identity is not None:
-        is_here = Machine(identity.boot, identity.pids) == pruning.here()
+        is_here = HostIdentity(identity.boot, identity.pids) == pruning.here()
         lives = is_here and process.start_time(identity.pid) == identity.start
     else:
         lives = entry.host == process.hostname() and _is_resque(entry.pid)
@@ -157,22 +157,22 @@ def prune(client: Client, dry_run: bool) -> None:
     """
     owner = f"{process.hostname()}:{os.getpid()}:prune"
     has_lock = dry_run or client.registry.take_prune_lock(owner)
-    removed, left = 0, Counter[Verdict]()
+    removed, left = 0, Counter[Liveness]()
     for page in pruning.survey(client.registry):
-        dead = pruning.doomed(page, has_lock=has_lock)
-        buried = dead if dry_run else pruning.bury(client.registry, dead)
-        for judged in buried:
+        dead = pruning.to_prune(page, has_lock=has_lock)
+        reclaimed = dead if dry_run else pruning.reclaim(client.registry, dead)
+        for judged in reclaimed:
             show_line(_told(judged, is_removed=not dry_run))
-        removed += len(buried)
+        removed += len(reclaimed)
         left.update(judged.verdict for judged in page if judged not in dead)
     show_line(_summary(removed, left, is_removed=not dry_run))
 
 
-def _told(judged: Judged, *, is_removed: bool) -> str:
+def _told(judged: JudgedWorker, *, is_removed: bool) -> str:
     """Say of one worker what was found and done."""
     entry, verdict = judged
     removed = "removed" if is_removed else "would remove"
-    where = " here" if verdict is Verdict.DEAD else ""
+    where = " here" if verdict is Liveness.DEAD else ""
     job = ""
     if entry.record:
         becomes = "is now" if is_removed else "would become"
@@ -180,14 +180,14 @@ def _told(judged: Judged, *, is_removed: bool) -> str:
     return f"{removed} worker {entry.worker_id}, {verdict.value}{where}{job}"
 
 
-def _summary(removed: int, left: Counter[Verdict], *, is_removed: bool) -> str:
+def _summary(removed: int, left: Counter[Liveness], *, is_removed: bool) -> str:
     done = "removed" if is_removed else "would remove"
-    words = [f"{done} {number_of(removed, 'worker')}"]
-    if count := left[Verdict.SILENT]:
+    words = [f"{done} {pluralize(removed, 'worker')}"]
+    if count := left[Liveness.SILENT]:
         words.append(
             f"left {count} silent to whoever has the lock of the pruners: try again"
             f" in {PRUNE_LOCK_SECONDS} s"
         )
-    if count := left[Verdict.UNKNOWN]:
+    if count := left[Liveness.UNKNOWN]:
         words.append(f"left {count} unknown alone: `resqued workers remove` is for it")
     return "; ".join(words)

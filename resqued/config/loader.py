@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS, text
 from resqued.config.schema import example as example  # noqa: PLC0414 - passed on
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
-from resqued.core.limits import UNLIMITED, Limits, Rules
+from resqued.core.limits import UNSET, Limits, Rules
 from resqued.errors import ConfigError, QueueListError
 from resqued.store.connection import redact
 from resqued.wire import queue_list
@@ -32,19 +32,19 @@ _Values = dict[tuple[str, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class PoolConfig:
     """So many workers on one queue list."""
 
     queues: str
     workers: int
-    limits: Limits = UNLIMITED
+    limits: Limits = UNSET
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything that a master is told."""
 
-    pools: tuple[Pool, ...]
+    pools: tuple[PoolConfig, ...]
     app: AppSettings
     interval: float
     log_level: str
@@ -64,7 +64,7 @@ class Config:
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
         """Return the configuration that a message holds, as asdict told it."""
         pools = tuple(
-            Pool(pool["queues"], pool["workers"], Limits(*pool["limits"]))
+            PoolConfig(pool["queues"], pool["workers"], Limits(*pool["limits"]))
             for pool in values["pools"]
         )
         app = AppSettings.from_dict(values["app"])
@@ -182,7 +182,7 @@ def _read_limits(table: Mapping[str, Any], place: str, problems: list[str]) -> L
             found[key] = field.read(table[key]) if key in table else None
         except ValueError as error:
             problems.append(f"{place} {key}: {error}")
-    return Limits(**found) if len(found) == len(LIMITS) else UNLIMITED
+    return Limits(**found) if len(found) == len(LIMITS) else UNSET
 
 
 def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _given(limits: Limits) -> dict[str, float]:
     return {key: value for key, value in limits._asdict().items() if value is not None}
 
 
-def _checked(tables: Mapping[str, Any]) -> tuple[_Values, tuple[Pool, ...]]:
+def _checked(tables: Mapping[str, Any]) -> tuple[_Values, tuple[PoolConfig, ...]]:
     problems: list[str] = []
     values, pools = _read(tables, problems)
     if problems:
@@ -218,7 +218,7 @@ def _checked(tables: Mapping[str, Any]) -> tuple[_Values, tuple[Pool, ...]]:
 
 def _read(
     tables: Mapping[str, Any], problems: list[str]
-) -> tuple[_Values, tuple[Pool, ...]]:
+) -> tuple[_Values, tuple[PoolConfig, ...]]:
     values = _read_fields(tables, problems)
     pools = _read_pools(tables.get("pool", []), problems)
     _check_narrower(tables.get("limits", {}), problems)
@@ -240,11 +240,11 @@ def _read_fields(tables: Mapping[str, Any], problems: list[str]) -> _Values:
     return values
 
 
-def _read_pools(tables: object, problems: list[str]) -> tuple[Pool, ...]:
+def _read_pools(tables: object, problems: list[str]) -> tuple[PoolConfig, ...]:
     if not _is_array(tables):
         problems.append("pool must be written as [[pool]], once for each pool")
         return ()
-    pools: list[Pool] = []
+    pools: list[PoolConfig] = []
     for number, table in enumerate(tables, start=1):
         place = f"[[pool]] {number}"
         problems += [
@@ -268,7 +268,7 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[Pool, ...]:
             )
         else:
             limits = _read_limits(table, place, problems)
-            pools.append(Pool(str(names), workers, limits))
+            pools.append(PoolConfig(str(names), workers, limits))
     return tuple(pools)
 
 

@@ -66,7 +66,7 @@ def masters(among: Iterable[Path]) -> list[Address]:
     return sorted(found)
 
 
-def statuses(found: Sequence[Address], **request: Any) -> list[dict[str, Any]]:
+def fetch_statuses(found: Sequence[Address], **request: Any) -> list[dict[str, Any]]:
     """Return what each master says of itself; of one that says nothing, the error."""
     told = []
     for address in found:
@@ -77,7 +77,7 @@ def statuses(found: Sequence[Address], **request: Any) -> list[dict[str, Any]]:
     return told
 
 
-def owners_of_closed(among: Iterable[Path]) -> dict[Path, str]:
+def inaccessible_dirs(among: Iterable[Path]) -> dict[Path, str]:
     """Return those directories that are not for us to look into, and their users."""
     found = {}
     for place in among:
@@ -96,7 +96,7 @@ def user(uid: int) -> str:
         return f"uid {uid}"
 
 
-def belongs_to(owner: str) -> str:
+def owner_hint(owner: str) -> str:
     """Return what to tell somebody else than the owner, or root."""
     others = "" if owner == "root" else ", or as root"
     return f"belongs to {owner}: ask as {owner}{others}"
@@ -123,7 +123,7 @@ def ask(
             sock.connect(str(address.path))
             sock.sendall(request)
         except PermissionError:
-            owner = belongs_to(user(address.path.stat().st_uid))
+            owner = owner_hint(user(address.path.stat().st_uid))
             raise ControlError(f"master {address.pid} {owner}") from None
         except (TimeoutError, BlockingIOError):
             raise _silent(address, patience) from None

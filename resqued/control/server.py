@@ -142,7 +142,7 @@ class Control:
         """Return the descriptor that listens, if there is one."""
         return None if self._socket is None else self._socket.fileno()
 
-    def take_over(self, fd: int | None, asker: int | None) -> Peer | None:
+    def resume(self, fd: int | None, asker: int | None) -> Peer | None:
         """Go on listening where the program before did; answer who waits for it."""
         if fd is not None:
             os.set_inheritable(fd, False)

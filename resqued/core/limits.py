@@ -35,7 +35,7 @@ class Limits(NamedTuple):
     runtime: float | None = None
     memory: int | None = None
 
-    def or_else(self, wider: Limits) -> Limits:
+    def with_fallback(self, wider: Limits) -> Limits:
         """Return these limits, and the wider ones where these say nothing."""
         if self.runtime is None and self.memory is None:
             return wider  # as most do, for each job
@@ -46,39 +46,39 @@ class Limits(NamedTuple):
 
 
 # What says nothing, and what says that there are none.
-UNLIMITED = Limits()
-NONE = Limits(0.0, 0)
+UNSET = Limits()
+NO_LIMITS = Limits(0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The limits of a configuration: in general, by queue, and by class of job."""
 
-    default: Limits = NONE
+    default: Limits = NO_LIMITS
     queues: Mapping[str, Limits] = field(default_factory=dict)
     classes: Mapping[str, Limits] = field(default_factory=dict)
 
-    def narrowed(self, pool: Limits) -> Rules:
+    def for_pool(self, pool: Limits) -> Rules:
         """Return the rules of one pool, whose own limits stand before the default."""
-        return Rules(pool.or_else(self.default), self.queues, self.classes)
+        return Rules(pool.with_fallback(self.default), self.queues, self.classes)
 
     def of(
         self,
         queue: str,
         class_name: str,
         *,
-        declared: Limits = UNLIMITED,
-        asked: Limits = UNLIMITED,
+        declared: Limits = UNSET,
+        asked: Limits = UNSET,
     ) -> Limits:
         """Return the limits of one job; what is most specific wins.
 
         In this order: what its payload asks, the configuration of its class, what
         its code declares, its queue, the pool, the default.
         """
-        found = asked.or_else(self.classes.get(class_name, UNLIMITED))
-        found = found.or_else(declared)
-        found = found.or_else(self.queues.get(queue, UNLIMITED))
-        return found.or_else(self.default)
+        found = asked.with_fallback(self.classes.get(class_name, UNSET))
+        found = found.with_fallback(declared)
+        found = found.with_fallback(self.queues.get(queue, UNSET))
+        return found.with_fallback(self.default)
 
     @property
     def memory(self) -> list[int]:

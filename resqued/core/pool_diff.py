@@ -28,7 +28,7 @@ def diff(wanted: Mapping[str, int], have: Mapping[str, int]) -> Diff:
     return Diff(add, remove)
 
 
-class Seat(NamedTuple):
+class SlotState(NamedTuple):
     """A slot as far as it matters for who goes first.
 
     `since`: when its worker began what it does; smaller is longer ago.
@@ -39,15 +39,15 @@ class Seat(NamedTuple):
     since: float
 
 
-def order(seats: Sequence[Seat]) -> list[int]:
-    """Return the numbers of the seats in the order in which to take them away.
+def removal_order(slots: Sequence[SlotState]) -> list[int]:
+    """Return the numbers of the slots in the order in which to take them away.
 
     Nobody is disturbed by the loss of a vacant slot; an idle worker has nothing to
     finish; of the busy, who began first is likely to be done first.
     """
     return sorted(
-        range(len(seats)),
-        key=lambda n: (not seats[n].is_vacant, seats[n].is_busy, seats[n].since),
+        range(len(slots)),
+        key=lambda n: (not slots[n].is_vacant, slots[n].is_busy, slots[n].since),
     )
 
 
@@ -63,7 +63,7 @@ class Trial(Enum):
 _CHANCE = 2.0
 
 
-def try_out(
+def judge_canary(
     jobs: int, *, done: int, failed: int, others_done: int, others_failed: int
 ) -> Trial:
     """Judge a canary: in so many jobs it may fail no more often than the others.

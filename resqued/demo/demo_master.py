@@ -40,7 +40,7 @@ _STEERING = frozenset(
 )
 
 
-class Master:
+class DemoMaster:
     """A running master."""
 
     def __init__(self, url: str, workers: int, workspace: Workspace) -> None:
@@ -110,7 +110,7 @@ class Master:
         return "its log says nothing of it"
 
 
-class Tally:
+class EndedJobs:
     """What the master's log says of jobs that have run, read as it grows."""
 
     def __init__(self, log: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from resqued.client import Client
 from resqued.demo import demo_jobs
-from resqued.demo.demo_master import Tally
+from resqued.demo.demo_master import EndedJobs
 from resqued.demo.progress import Line
 from resqued.demo.sources import Folder
 from resqued.demo.workspace import Workspace
@@ -55,14 +55,14 @@ class Load:
             yield item
             self._put[queue, wire_name(item[0])] += 1
 
-    def enqueued(self, tally: Tally) -> Counter[tuple[str, str]]:
+    def enqueued(self, tally: EndedJobs) -> Counter[tuple[str, str]]:
         """Return how many jobs were enqueued, by queue and class.
 
         Each Archive that went well has enqueued a Checksum.
         """
         return self._put + Counter({_CHECKSUM: tally.done[_ARCHIVE]})
 
-    def lines(self, tally: Tally) -> list[Line]:
+    def lines(self, tally: EndedJobs) -> list[Line]:
         """Return how far each queue has come, if all goes well."""
         totals: Counter[str] = Counter({demo_jobs.LOW: len(self._folders)})
         for (queue, _), number in self._put.items():

@@ -18,12 +18,12 @@ from resqued.system import prctl
 _TICK = 0.02
 
 
-class Offspring:
+class Descendants:
     """All descendants from now on, but those of children that exist already."""
 
     def __init__(self) -> None:
         prctl.become_subreaper()
-        self._spared = set(psutil.Process().children())
+        self._excluded = set(psutil.Process().children())
 
     def living(self) -> list[psutil.Process]:
         """Return those that live now; whoever died is reaped on the way."""
@@ -39,7 +39,7 @@ class Offspring:
         """Return the descendants, those included that have died just now."""
         seen = []
         for child in psutil.Process().children():
-            if child not in self._spared:
+            if child not in self._excluded:
                 seen.append(child)
                 with suppress(psutil.NoSuchProcess):
                     seen += child.children(recursive=True)

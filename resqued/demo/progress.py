@@ -29,7 +29,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Snapshot:
     """How far the whole has come, and what runs now: by worker's pid, in words."""
 
     lines: Sequence[Line]
@@ -79,7 +79,7 @@ class Progress:
         """Tell of a step."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def show(self, moment: Moment) -> None:
+    def show(self, moment: Snapshot) -> None:
         """Show how far it is."""
         if self._live:
             self._live.update(_picture(moment), refresh=True)
@@ -87,7 +87,7 @@ class Progress:
             running = ", ".join(what for _, what in moment.running) or "nothing"
             self.say(f"{moment.over} of {moment.total} jobs; running: {running}")
 
-    def _is_due(self, moment: Moment) -> bool:
+    def _is_due(self, moment: Snapshot) -> bool:
         share = moment.over / moment.total if moment.total else 1.0
         now = time.monotonic()
         if share - self._told < _LINE_EACH and now - self._told_at < _LINE_EVERY:
@@ -96,7 +96,7 @@ class Progress:
         return True
 
 
-def _picture(moment: Moment) -> Group:
+def _picture(moment: Snapshot) -> Group:
     bars = Table.grid(padding=(0, 2))
     for line in moment.lines:
         bars.add_row(

@@ -28,7 +28,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class FailedJob:
     """A failed job, and why it failed."""
 
     queue: str
@@ -62,7 +62,7 @@ class Check:
 
 
 @dataclass(slots=True)
-class Report:
+class DemoReport:
     """The whole."""
 
     source: Path
@@ -70,7 +70,7 @@ class Report:
     workers: int
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
-    failures: list[Fate] = field(default_factory=list)
+    failures: list[FailedJob] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     archives: int = 0
@@ -122,7 +122,7 @@ class Report:
         }
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: DemoReport, console: Console) -> None:
     """Print the report for people."""
     console.print(_table(report))
     _line(
@@ -151,7 +151,7 @@ def show(report: Report, console: Console) -> None:
     )
 
 
-def _table(report: Report) -> Table:
+def _table(report: DemoReport) -> Table:
     table = Table(show_footer=True)
     table.add_column("queue", "all")
     table.add_column("job")

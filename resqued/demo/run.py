@@ -13,12 +13,12 @@ from pathlib import Path
 
 from resqued.client import Client
 from resqued.demo import NAMESPACE, DemoError, demo_server
-from resqued.demo.demo_master import QUEUES, Master, Tally
+from resqued.demo.demo_master import QUEUES, DemoMaster, EndedJobs
 from resqued.demo.interrupts import Interrupts
 from resqued.demo.load import Load
-from resqued.demo.offspring import Offspring, describe
-from resqued.demo.progress import Moment, Progress
-from resqued.demo.report import Report, megabytes
+from resqued.demo.offspring import Descendants, describe
+from resqued.demo.progress import Progress, Snapshot
+from resqued.demo.report import DemoReport, megabytes
 from resqued.demo.sources import Folder, scan
 from resqued.demo.verdict import Outcome, check_files, check_pool
 from resqued.demo.workspace import Workspace
@@ -33,7 +33,7 @@ _LEAVE_DEADLINE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class DemoOptions:
     """What the options say."""
 
     source: Path
@@ -46,19 +46,19 @@ class Demo:
     """One run, from nothing to a report."""
 
     def __init__(
-        self, wishes: Wishes, interrupts: Interrupts, progress: Progress
+        self, wishes: DemoOptions, interrupts: Interrupts, progress: Progress
     ) -> None:
         self._wishes = wishes
         self._interrupts = interrupts
         self._tick = interrupts.check
         self._progress = progress
 
-    def run(self) -> Report:
+    def run(self) -> DemoReport:
         """Do everything; leave nothing but the folder, and that if all went well.
 
         Raises Interrupted, once everything has ended, if a signal came.
         """
-        everybody = Offspring()
+        all_processes = Descendants()
         folders, left_out = scan(self._wishes.source, self._tick)
         self._progress.say(
             f"{len(folders)} package folders,"
@@ -78,7 +78,7 @@ class Demo:
                 self._tick()
                 raise
             finally:
-                _end_all(everybody)
+                _end_all(all_processes)
             report.left_out = left_out
             self._progress.say(f"checking {len(folders)} archives")
             self._check(report, folders, workspace)
@@ -87,7 +87,7 @@ class Demo:
         return report
 
     def _check(
-        self, report: Report, folders: list[Folder], workspace: Workspace
+        self, report: DemoReport, folders: list[Folder], workspace: Workspace
     ) -> None:
         report.checks += check_files(folders, workspace, self._tick)
         report.archives = len(folders)
@@ -101,7 +101,7 @@ class Demo:
         # Who named a folder that was there may want to look at what went wrong.
         report.is_kept = report.is_good or not workspace.is_ours
 
-    def _work(self, load: Load, workspace: Workspace) -> Report:
+    def _work(self, load: Load, workspace: Workspace) -> DemoReport:
         """Have a pool do the jobs, and end it."""
         redis = self._wishes.redis
         with (
@@ -109,9 +109,9 @@ class Demo:
             if redis is None
             else demo_server.borrowed(redis)
         ) as url:
-            pool = Offspring()
+            pool = Descendants()
             client = Client(url, namespace=NAMESPACE)
-            master = Master(url, self._wishes.workers, workspace)
+            master = DemoMaster(url, self._wishes.workers, workspace)
             try:
                 return self._watch(load, client, master, pool)
             except StoreError:
@@ -125,16 +125,18 @@ class Demo:
                 client.close()
 
     def _watch(
-        self, load: Load, client: Client, master: Master, pool: Offspring
-    ) -> Report:
+        self, load: Load, client: Client, master: DemoMaster, pool: Descendants
+    ) -> DemoReport:
         count = self._wishes.workers
         self._wait_for_workers(client, master)
         self._progress.say(f"{count} workers on {QUEUES}")
-        tally = Tally(master.log)
+        tally = EndedJobs(master.log)
         began = time.monotonic()
         load.enqueue(client)
         ended = self._wait_for_jobs(load, client, master, tally)
-        report = Report(self._wishes.source, master.log.parent, count, ended - began)
+        report = DemoReport(
+            self._wishes.source, master.log.parent, count, ended - began
+        )
         status = master.quit(self._tick)
         left = pool.wait(_LEAVE_DEADLINE, self._tick)
         tally.read()
@@ -143,7 +145,7 @@ class Demo:
         report.checks = check_pool(outcome, status, [describe(one) for one in left])
         return report
 
-    def _wait_for_workers(self, client: Client, master: Master) -> None:
+    def _wait_for_workers(self, client: Client, master: DemoMaster) -> None:
         deadline = time.monotonic() + _START_DEADLINE
         while len(client.workers()) < self._wishes.workers:
             self._tick()
@@ -153,7 +155,7 @@ class Demo:
             time.sleep(_TICK / 2)
 
     def _wait_for_jobs(
-        self, load: Load, client: Client, master: Master, tally: Tally
+        self, load: Load, client: Client, master: DemoMaster, tally: EndedJobs
     ) -> float:
         """Return since when nothing waits and nobody works.
 
@@ -168,7 +170,7 @@ class Demo:
             tally.read()
             status = client.status()
             running = [(w.pid, w.job) for w in status["workers"] if w.job]
-            moment = Moment(
+            moment = Snapshot(
                 load.lines(tally), [(pid, _words(job)) for pid, job in running]
             )
             self._progress.show(moment)
@@ -190,7 +192,7 @@ def _words(job: dict[str, object]) -> str:
     return f"{job.get('class')} {Path(str(first)).name}".rstrip()
 
 
-def _end_all(everybody: Offspring) -> None:
-    if left := everybody.kill():
+def _end_all(all_processes: Descendants) -> None:
+    if left := all_processes.kill():
         told = ", ".join(describe(one) for one in left)
         raise DemoError(f"these processes cannot be killed: {told}")

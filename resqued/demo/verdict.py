@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from resqued.client import Client
 from resqued.demo import check
 from resqued.demo.demo_jobs import MEANT_TO_FAIL
-from resqued.demo.demo_master import Tally
+from resqued.demo.demo_master import EndedJobs
 from resqued.demo.load import Load
-from resqued.demo.report import Check, Fate, Row
+from resqued.demo.report import Check, FailedJob, Row
 from resqued.demo.sources import Folder
 from resqued.demo.workspace import Workspace
 
@@ -21,17 +21,17 @@ class Outcome:
     """What Redis and the master's log say when it is over."""
 
     rows: list[Row]
-    failures: list[Fate]
+    failures: list[FailedJob]
     processed: int
     failed: int
     waiting: dict[str, int]
     workers: list[str]
 
     @classmethod
-    def read(cls, client: Client, load: Load, tally: Tally) -> Outcome:
+    def read(cls, client: Client, load: Load, tally: EndedJobs) -> Outcome:
         """Ask Redis, once the pool has ended."""
         failures = [
-            Fate(
+            FailedJob(
                 failure.queue,
                 failure.class_name,
                 str(failure.fields.get("exception")),
@@ -50,7 +50,7 @@ class Outcome:
         )
 
 
-def _rows(load: Load, tally: Tally, failures: Sequence[Fate]) -> list[Row]:
+def _rows(load: Load, tally: EndedJobs, failures: Sequence[FailedJob]) -> list[Row]:
     """Count by queue and class: done by the log, failed by the list of failures."""
     enqueued = load.enqueued(tally)
     failed = Counter((fate.queue, fate.job) for fate in failures)
@@ -108,7 +108,7 @@ def _count_problems(outcome: Outcome) -> list[str]:
     return problems
 
 
-def _failure_problems(failures: Sequence[Fate]) -> list[str]:
+def _failure_problems(failures: Sequence[FailedJob]) -> list[str]:
     failed = [fate.job for fate in failures]
     return [
         *(f"{fate}" for fate in failures if not fate.is_meant),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resqued.core.durations import show_seconds
-from resqued.core.plural import listed, number_of
+from resqued.core.plural import join_names, pluralize
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
 from resqued.diagnostics.import_result import Import
 
@@ -19,13 +19,13 @@ def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> F
         )
     if not path:
         return ok("configuration", "no file: options, environment and defaults hold")
-    pools = f"{number_of(workers, 'worker')} in its pools"
+    pools = f"{pluralize(workers, 'worker')} in its pools"
     return ok("configuration", f"{path} is in order: {pools}")
 
 
 def judge(imported: Import) -> Iterator[Finding]:
     """Yield what importing the application has shown."""
-    modules = listed(imported.modules)
+    modules = join_names(imported.modules)
     if imported.error:
         yield problem(
             "application",
@@ -36,7 +36,7 @@ def judge(imported: Import) -> Iterator[Finding]:
         yield unchecked("sockets", "the application cannot be imported")
         return
     took = show_seconds(imported.seconds)
-    jobs = number_of(len(imported.declared), "job")
+    jobs = pluralize(len(imported.declared), "job")
     yield ok("application", f"{modules}: imported in {took}, {jobs} declared by name")
     yield _threads(imported)
     yield _sockets(imported)
@@ -47,9 +47,9 @@ def _threads(imported: Import) -> Finding:
         return ok("threads", "the import leaves none")
     return warning(
         "threads",
-        f"the import leaves {number_of(len(imported.threads), 'thread')} running:"
-        f" {listed(imported.threads)}; no child has them, and a lock that one holds at"
-        " a fork stays held",
+        f"the import leaves {pluralize(len(imported.threads), 'thread')} running:"
+        f" {join_names(imported.threads)}; no child has them, and a lock that one"
+        " holds at a fork stays held",
         "start them in the job, or when first needed",
     )
 
@@ -59,14 +59,14 @@ def _sockets(imported: Import) -> Finding:
         return ok("sockets", "the import opens none")
     return warning(
         "sockets",
-        f"the import opens {number_of(len(imported.sockets), 'connection')} that every"
-        f" child would share: {listed(imported.sockets)}",
+        f"the import opens {pluralize(len(imported.sockets), 'connection')} that every"
+        f" child would share: {join_names(imported.sockets)}",
         "connect in the job, or when first needed",
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ControlDirectory:
     """The directory of the control sockets; `fault` says why masters refuse it."""
 
     path: str
@@ -76,7 +76,7 @@ class Place:
     unanswered: tuple[str, ...] = ()
 
 
-def judge_control(place: Place) -> Finding:
+def judge_control(place: ControlDirectory) -> Finding:
     """Say whether masters can be talked to from this host."""
     check = "control"
     if place.fault:
@@ -88,10 +88,10 @@ def judge_control(place: Place) -> Finding:
     if place.unanswered:
         return warning(
             check,
-            f"no answer from {listed(place.unanswered)}",
+            f"no answer from {join_names(place.unanswered)}",
             "its master was killed, is stopped, or is another user's; the next one"
             " takes away what the dead left",
         )
     pids = [str(pid) for pid in place.masters]
-    masters = f"masters {listed(pids)} answer" if pids else "no master is running"
+    masters = f"masters {join_names(pids)} answer" if pids else "no master is running"
     return ok(check, f"{place.path} is safe; {masters}")

@@ -25,7 +25,7 @@ class Finding:
     check: str
     verdict: Verdict
     text: str
-    way_out: str = ""
+    remedy: str = ""
 
 
 def ok(check: str, text: str) -> Finding:
@@ -33,14 +33,14 @@ def ok(check: str, text: str) -> Finding:
     return Finding(check, Verdict.OK, text)
 
 
-def warning(check: str, text: str, way_out: str) -> Finding:
+def warning(check: str, text: str, remedy: str) -> Finding:
     """Return what works, but not as well as it could, or not for long."""
-    return Finding(check, Verdict.WARNING, text, way_out)
+    return Finding(check, Verdict.WARNING, text, remedy)
 
 
-def problem(check: str, text: str, way_out: str) -> Finding:
+def problem(check: str, text: str, remedy: str) -> Finding:
     """Return what keeps the whole from working, or loses jobs."""
-    return Finding(check, Verdict.PROBLEM, text, way_out)
+    return Finding(check, Verdict.PROBLEM, text, remedy)
 
 
 def unchecked(check: str, reason: str) -> Finding:

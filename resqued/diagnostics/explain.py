@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.limits import Limits
-from resqued.core.plural import listed, number_of
-from resqued.diagnostics.facts import LIVE, Candidate, Facts, Finding
+from resqued.core.plural import join_names, pluralize
+from resqued.diagnostics.facts import LIVE, Candidate, Facts, Observation
 from resqued.wire.queue_list import QueueList
 
 # As many names as a line has room for.
 NAMED = 3
 
 
-def explain(facts: Facts) -> tuple[Finding, ...]:
+def explain(facts: Facts) -> tuple[Observation, ...]:
     """Return all that holds, causes first, each kind in order of its weight."""
     found = [
         *_elsewhere(facts),
@@ -39,26 +39,26 @@ def explain(facts: Facts) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: not finding.is_cause))
 
 
-def _queue(facts: Facts) -> Iterator[Finding]:
+def _queue(facts: Facts) -> Iterator[Observation]:
     """Say whether there is anything to run at all."""
     queue, search = facts.queue, facts.search
     if not facts.size and not facts.is_known:
         near = _near(queue, facts.sizes)
-        yield Finding(
+        yield Observation(
             "no_such_queue",
             f"there is no queue {queue} in namespace {facts.namespace}",
-            f"did you mean {listed(near, NAMED)}?"
+            f"did you mean {join_names(near, NAMED)}?"
             if near
             else "`resqued queues` lists them",
         )
     elif not facts.size:
-        yield Finding(
+        yield Observation(
             "empty",
             f"queue {queue} is empty: what was there has been taken",
             "`resqued failed` lists what failed, `resqued workers` what runs",
         )
     elif not facts.is_known:
-        yield Finding(
+        yield Observation(
             "not_in_set",
             f"queue {queue} is not in the set {facts.namespace}:queues:"
             " queue lists with wildcards do not see it",
@@ -66,7 +66,7 @@ def _queue(facts: Facts) -> Iterator[Finding]:
             f" `redis-cli sadd {facts.namespace}:queues {queue}`",
         )
     if facts.size and search and search.ahead is None:
-        yield Finding(
+        yield Observation(
             "not_seen",
             f"no job of {search.class_name} is among the first"
             f" {search.looked_at} of {facts.size} in queue {queue}",
@@ -83,35 +83,35 @@ def _near(queue: str, known: Mapping[str, int]) -> list[str]:
     return [by_lower[name] for name in close]
 
 
-def _elsewhere(facts: Facts) -> Iterator[Finding]:
+def _elsewhere(facts: Facts) -> Iterator[Observation]:
     if facts.elsewhere:
         places = [
-            f"{key} ({number_of(n, 'job')})" for key, n in facts.elsewhere.items()
+            f"{key} ({pluralize(n, 'job')})" for key, n in facts.elsewhere.items()
         ]
-        yield Finding(
+        yield Observation(
             "wrong_namespace",
             f"a queue {facts.queue} stands under another namespace:"
-            f" {listed(places, NAMED)}",
+            f" {join_names(places, NAMED)}",
             "have both sides use the same one: --namespace, RESQUED_NAMESPACE,"
             " [redis] namespace",
             is_cause=not facts.size or not facts.serving,
         )
     elif facts.unseen and (not facts.size or not facts.serving):
-        yield Finding(
+        yield Observation(
             "not_checked",
             f"other namespaces were not all looked at: {facts.unseen}",
             is_cause=False,
         )
 
 
-def _unserved(facts: Facts) -> Iterator[Finding]:
+def _unserved(facts: Facts) -> Iterator[Observation]:
     if facts.serving:
         return
     lists = list(dict.fromkeys(_list_text(w.queues) for w in facts.workers))
-    there = f"; their lists: {listed(lists, NAMED)}" if lists else ""
-    count = number_of(len(facts.workers), "worker")
+    there = f"; their lists: {join_names(lists, NAMED)}" if lists else ""
+    count = pluralize(len(facts.workers), "worker")
     have_pool = any(facts.is_served_by(pool) for pool in facts.pools)
-    yield Finding(
+    yield Observation(
         "no_worker",
         f"no registered worker serves queue {facts.queue} ({count}{there})",
         "the configuration has a pool for it: start or reload its master"
@@ -120,10 +120,10 @@ def _unserved(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _paused(facts: Facts) -> Iterator[Finding]:
+def _paused(facts: Facts) -> Iterator[Observation]:
     key = f"{facts.namespace}:pause-all-workers"
     if facts.is_paused:
-        yield Finding(
+        yield Observation(
             "paused",
             f"all workers of all hosts are paused: the key {key} says true",
             f"`redis-cli del {key}`",
@@ -131,8 +131,8 @@ def _paused(facts: Facts) -> Iterator[Finding]:
     paused = [w for w in facts.live if w.is_paused]
     all_are = len(paused) == len(facts.live)
     if facts.paused_masters:
-        masters = listed([str(pid) for pid in facts.paused_masters], NAMED)
-        yield Finding(
+        masters = join_names([str(pid) for pid in facts.paused_masters], NAMED)
+        yield Observation(
             "master_paused",
             f"of this host these masters are paused: {masters}",
             f"`kill -CONT {' '.join(map(str, facts.paused_masters))}`",
@@ -140,7 +140,7 @@ def _paused(facts: Facts) -> Iterator[Finding]:
         )
     elif paused and not facts.is_paused:
         # Under the key their titles say the same, and SIGCONT would be no way out.
-        yield Finding(
+        yield Observation(
             "worker_paused",
             f"{len(paused)} of the {len(facts.live)} live workers that serve"
             f" {facts.queue} are paused: {_ids(paused)}",
@@ -149,29 +149,29 @@ def _paused(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _lifeless(facts: Facts) -> Iterator[Finding]:
+def _lifeless(facts: Facts) -> Iterator[Observation]:
     ways = {
         "dead": "its master buries it, or the next that starts on this host",
         "silent": "see whether its host lives; any master prunes it within minutes",
         "unknown": "it never had a heartbeat: if it is gone,"
         " `resqued workers remove ID`",
     }
-    for state, way_out in ways.items():
+    for state, remedy in ways.items():
         gone = [w for w in facts.serving if w.state == state]
         if gone:
-            yield Finding(
+            yield Observation(
                 f"worker_{state}",
-                f"{len(gone)} of the {number_of(len(facts.serving), 'worker')} that"
+                f"{len(gone)} of the {pluralize(len(facts.serving), 'worker')} that"
                 f" serve {facts.queue} {_is(gone)} {state}: {_ids(gone)}",
-                way_out,
+                remedy,
                 is_cause=not facts.live,
             )
 
 
-def _application(facts: Facts) -> Iterator[Finding]:
+def _application(facts: Facts) -> Iterator[Observation]:
     imported = facts.imported
     if facts.untried and facts.class_name:
-        yield Finding(
+        yield Observation(
             "not_checked",
             f"the class was not looked for in the application: {facts.untried}",
             is_cause=False,
@@ -180,21 +180,21 @@ def _application(facts: Facts) -> Iterator[Finding]:
         return
     modules = ", ".join(imported.modules)
     if imported.error:
-        yield Finding(
+        yield Observation(
             "not_importable",
             f"the application ({modules}) fails to load: {imported.error}",
             "no new worker can start until that is mended: `resqued doctor`",
             is_cause=not facts.live,
         )
     elif imported.class_error:
-        yield Finding(
+        yield Observation(
             "not_declared",
             f"{imported.class_error}: a worker of these would fail it, not run it",
             "decorate it with resqued.job, or name its module in [app] import",
         )
 
 
-def _busy(facts: Facts) -> Iterator[Finding]:
+def _busy(facts: Facts) -> Iterator[Observation]:
     able = [w for w in facts.live if not w.is_paused]
     busy = [w for w in able if w.state == "working"]
     if not busy or len(busy) < len(able):
@@ -205,15 +205,15 @@ def _busy(facts: Facts) -> Iterator[Finding]:
         for w in oldest
     ]
     everyone = "the only worker" if len(busy) == 1 else f"all {len(busy)} workers"
-    yield Finding(
+    yield Observation(
         "all_busy",
         f"{everyone} that {_serve(busy)} {facts.queue} {_is(busy)} busy:"
-        f" {listed(told, NAMED)}",
+        f" {join_names(told, NAMED)}",
         "wait, add workers, or give the queue a pool of its own",
     )
 
 
-def _starved(facts: Facts) -> Iterator[Finding]:
+def _starved(facts: Facts) -> Iterator[Observation]:
     able = [w for w in facts.live if not w.is_paused]
     earlier: dict[str, int] = {}
     behind = 0
@@ -229,11 +229,13 @@ def _starved(facts: Facts) -> Iterator[Finding]:
     if not behind:
         return
     largest = sorted(earlier.items(), key=lambda item: -item[1])
-    queues = listed([f"{name} ({number_of(n, 'job')})" for name, n in largest], NAMED)
+    queues = join_names(
+        [f"{name} ({pluralize(n, 'job')})" for name, n in largest], NAMED
+    )
     guess = "" if all(w.is_whole for w in able) else ", as far as their ids tell"
-    yield Finding(
+    yield Observation(
         "starved",
-        f"{behind} of {number_of(len(able), 'worker')} that {_serve(able)}"
+        f"{behind} of {pluralize(len(able), 'worker')} that {_serve(able)}"
         f" {facts.queue} {'takes' if behind == 1 else 'take'} from earlier queues"
         f" first{guess}:"
         f" {queues}",
@@ -242,7 +244,7 @@ def _starved(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _running(facts: Facts) -> Iterator[Finding]:
+def _running(facts: Facts) -> Iterator[Observation]:
     mine = [
         w
         for w in facts.workers
@@ -252,30 +254,30 @@ def _running(facts: Facts) -> Iterator[Finding]:
     if mine:
         oldest = sorted(mine, key=lambda w: -(w.busy_for or 0.0))
         told = [f"{w.job_class} in {w.worker_id}{_for(w.busy_for)}" for w in oldest]
-        yield Finding(
+        yield Observation(
             "running",
-            f"now {_is(mine)} running: {listed(told, NAMED)}",
+            f"now {_is(mine)} running: {join_names(told, NAMED)}",
             is_cause=False,
         )
 
 
-def _limits(facts: Facts) -> Iterator[Finding]:
+def _limits(facts: Facts) -> Iterator[Observation]:
     what = facts.class_name or f"queue {facts.queue}"
     told = [text for limits in facts.allowed if (text := _limits_text(limits))]
     if told:
-        yield Finding(
+        yield Observation(
             "limits", f"a job of {what} is ended {' or '.join(told)}", is_cause=False
         )
     if facts.ended:
         kinds = ", ".join(f"{kind} ({n})" for kind, n in facts.ended.items())
-        yield Finding(
+        yield Observation(
             "ended_by_limit",
             f"of the newest failures these are of {what}: {kinds}",
             "raise [limits], or have it do less: `resqued failed --class`",
             is_cause=False,
         )
     if facts.failed:
-        yield Finding(
+        yield Observation(
             "failed",
             f"of the newest failures {facts.failed} are of {what}",
             "`resqued failed` tells why",
@@ -283,13 +285,13 @@ def _limits(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _unread(facts: Facts) -> Iterator[Finding]:
+def _unread(facts: Facts) -> Iterator[Observation]:
     if facts.unread:
         told = [f"{n} of {name}" for name, n in facts.unread.items()]
-        yield Finding(
+        yield Observation(
             "not_checked",
             "as a class it was looked for among the first jobs of these queues only:"
-            f" {listed(told, NAMED)}",
+            f" {join_names(told, NAMED)}",
             "look further with --depth, or in one with --queue",
             is_cause=False,
         )
@@ -304,14 +306,14 @@ def _limits_text(limits: Limits) -> str:
     return " and ".join(parts)
 
 
-def _should_run(facts: Facts) -> Finding:
+def _should_run(facts: Facts) -> Observation:
     idle = [w for w in facts.live if w.state == "idle" and not w.is_paused]
     ahead = facts.size - 1 if facts.search is None else facts.search.ahead or 0
     whose = "of it" if facts.search else "of the last one"
-    return Finding(
+    return Observation(
         "should_run",
-        f"it should run: {number_of(ahead, 'job')} ahead {whose},"
-        f" {number_of(len(idle), 'worker')} idle; the next look is within"
+        f"it should run: {pluralize(ahead, 'job')} ahead {whose},"
+        f" {pluralize(len(idle), 'worker')} idle; the next look is within"
         f" {show_seconds(facts.interval)}",
         "ask again in a moment",
         is_cause=False,
@@ -323,7 +325,7 @@ def _list_text(queues: QueueList) -> str:
 
 
 def _ids(workers: list[Candidate]) -> str:
-    return listed([worker.worker_id for worker in workers], NAMED)
+    return join_names([worker.worker_id for worker in workers], NAMED)
 
 
 def _is(workers: list[Candidate]) -> str:

@@ -16,12 +16,12 @@ LIVE = ("working", "idle")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Observation:
     """One line: what was seen, and the way out. A cause keeps the job from running."""
 
     kind: str
     text: str
-    way_out: str = ""
+    remedy: str = ""
     is_cause: bool = True
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from resqued.core.durations import show_seconds, show_size
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
 
-# What the master holds open for a worker (channel, board, word of its death), and
+# What the master holds open for a worker (channel, scoreboard, word of its death), and
 # what it and a worker hold besides.
 FILES_PER_WORKER = 4
 FILES = 64
@@ -22,7 +22,7 @@ STRICT_OVERCOMMIT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class HostLimits:
     """What this host allows; None for what has no limit.
 
     `processes` are the ways in which their number is bounded: name, how many more
@@ -52,7 +52,7 @@ class Plan:
     is_limited: bool = False
 
 
-def judge(machine: Machine, plan: Plan) -> Iterator[Finding]:
+def judge(machine: HostLimits, plan: Plan) -> Iterator[Finding]:
     """Yield what the machine has to offer for a plan."""
     if plan.workers:
         yield _open_files(machine, plan)
@@ -67,21 +67,21 @@ def judge(machine: Machine, plan: Plan) -> Iterator[Finding]:
     yield _kernel(machine)
 
 
-def _open_files(machine: Machine, plan: Plan) -> Finding:
+def _open_files(machine: HostLimits, plan: Plan) -> Finding:
     check, need = "open files", FILES + FILES_PER_WORKER * plan.workers
     if machine.open_files is None:
         return ok(check, "no limit")
     text = (
-        f"limit {machine.open_files}, {number_of(plan.workers, 'worker')} want {need}"
+        f"limit {machine.open_files}, {pluralize(plan.workers, 'worker')} want {need}"
     )
     if machine.open_files < need:
         return problem(check, text, "raise LimitNOFILE of the unit, or `ulimit -n`")
     return ok(check, text)
 
 
-def _processes(machine: Machine, plan: Plan) -> Finding:
+def _processes(machine: HostLimits, plan: Plan) -> Finding:
     check, need = "processes", PROCESSES + PROCESSES_PER_WORKER * plan.workers
-    wanted = f"{number_of(plan.workers, 'worker')} want {need}"
+    wanted = f"{pluralize(plan.workers, 'worker')} want {need}"
     if not machine.processes:
         return ok(check, f"no limit, {wanted}")
     name, room = min(machine.processes.items(), key=lambda item: item[1])
@@ -91,7 +91,7 @@ def _processes(machine: Machine, plan: Plan) -> Finding:
     return ok(check, text)
 
 
-def _memory(machine: Machine, plan: Plan) -> Finding:
+def _memory(machine: HostLimits, plan: Plan) -> Finding:
     check = "memory limits"
     there = show_size(machine.memory)
     if not plan.is_limited:
@@ -106,7 +106,7 @@ def _memory(machine: Machine, plan: Plan) -> Finding:
     return ok(check, text)
 
 
-def _overcommit(machine: Machine) -> Finding:
+def _overcommit(machine: HostLimits) -> Finding:
     check = "overcommit"
     if machine.overcommit == STRICT_OVERCOMMIT:
         return warning(
@@ -117,7 +117,7 @@ def _overcommit(machine: Machine) -> Finding:
     return ok(check, f"vm.overcommit_memory is {machine.overcommit}: forks are cheap")
 
 
-def _cgroup(machine: Machine) -> Finding:
+def _cgroup(machine: HostLimits) -> Finding:
     check = "cgroup"
     measured = "limits of memory are kept by the master's own measuring"
     match machine.has_cgroup_memory:
@@ -128,7 +128,7 @@ def _cgroup(machine: Machine) -> Finding:
     return ok(check, f"memory controller delegated, but not needed: {measured}")
 
 
-def _kernel(machine: Machine) -> Finding:
+def _kernel(machine: HostLimits) -> Finding:
     check = "kernel"
     if machine.has_collapse:
         return ok(check, f"Linux {machine.kernel}: MADV_COLLAPSE makes forks cheaper")
@@ -143,8 +143,8 @@ def judge_unit(name: str, shown: Mapping[str, str], grace: float) -> Iterator[Fi
     """Yield what is to be said of a unit, by what `systemctl show` tells of it."""
     check = f"unit {name}"
     faults = list(_unit_faults(shown, grace))
-    for text, way_out in faults:
-        yield warning(check, text, way_out)
+    for text, remedy in faults:
+        yield warning(check, text, remedy)
     if not faults:
         delegate = shown.get("Delegate", "no")
         yield ok(check, f"its settings fit (Delegate={delegate})")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from resqued.diagnostics.host_checks import Machine
+from resqued.diagnostics.host_checks import HostLimits
 
 # From madvise(2); Python has no name for it yet.
 _MADV_COLLAPSE = 25
@@ -21,11 +21,11 @@ _LARGE_PAGE = 2 << 20
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-def examine() -> Machine:
+def examine() -> HostLimits:
     """Return what is to be seen of this host."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     group = _own_cgroup()
-    return Machine(
+    return HostLimits(
         open_files=None if files == resource.RLIM_INFINITY else files,
         processes=dict(_room_for_processes(group)),
         memory=min([_total_memory(), *_limits_above(group, "memory.max")]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resqued.core.limits import UNLIMITED, Limits
+from resqued.core.limits import UNSET, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Import:
     sockets: tuple[str, ...] = ()
     declared: tuple[str, ...] = ()
     class_error: str = ""
-    limits: Limits = UNLIMITED
+    limits: Limits = UNSET
 
     @classmethod
     def from_dict(cls, modules: tuple[str, ...], values: dict[str, Any]) -> Import:
         """Return the import that a message tells of."""
         found = dict(values)
-        found["limits"] = Limits(*found.get("limits", UNLIMITED))
+        found["limits"] = Limits(*found.get("limits", UNSET))
         for key in ("threads", "sockets", "declared"):
             found[key] = tuple(found.get(key, ()))
         return cls(modules, **found)

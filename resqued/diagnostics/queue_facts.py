@@ -15,12 +15,12 @@ from resqued.client import Client
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.control import requests
-from resqued.core.limits import UNLIMITED, Limits
-from resqued.core.plural import number_of
+from resqued.core.limits import UNSET, Limits
+from resqued.core.plural import pluralize
 from resqued.diagnostics import app_import
 from resqued.diagnostics.facts import Candidate, Facts, Search
 from resqued.diagnostics.import_result import Import
-from resqued.diagnostics.worker_status import Sighting, sightings
+from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.errors import ConfigError, PayloadError, ResquedError
 from resqued.store.failures import PAGE, Failure
 from resqued.store.job_queues import Queues
@@ -41,7 +41,7 @@ _BY_LIMIT = (payload.JOB_TIMEOUT, payload.MEMORY_LIMIT, payload.OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Query:
     """What was asked: a name, and where to look."""
 
     name: str
@@ -50,7 +50,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class ImportAttempt:
     """How importing the application went, or the reason why there is none."""
 
     result: Import | None = None
@@ -63,7 +63,7 @@ class Attempt:
         return tried is not None and not (tried.error or tried.class_error)
 
 
-class Scene:
+class FactGatherer:
     """All that is the same for every queue that a question is about."""
 
     def __init__(
@@ -76,12 +76,12 @@ class Scene:
         self._queues = Queues(client.registry.link, self._keys)
         self._sizes = self._queues.sizes()
         found = requests.masters(requests.places(config.control, os.environ))
-        told = requests.statuses(found)
+        told = requests.fetch_statuses(found)
         self._masters = [status for status in told if "error" not in status]
-        self._workers = tuple(map(self._candidate, sightings(client)))
+        self._workers = tuple(map(self._candidate, worker_statuses(client)))
         self._failures = client.failures.page(count=PAGE)
 
-    def answers(self, question: Question) -> Iterator[Facts]:
+    def answers(self, question: Query) -> Iterator[Facts]:
         """Yield the facts of each queue that the name means."""
         name, queue = question.name, question.queue
         is_queue = name in self._sizes or self._queues.size(name)
@@ -101,7 +101,7 @@ class Scene:
         if not wanted and not tried.is_declared:
             yield replace(self._facts(name, None), unread=unread)
         elif not wanted:
-            where = f"{number_of(len(places), 'queue')}"
+            where = f"{pluralize(len(places), 'queue')}"
             where = f"the first jobs of {where} (see --depth)" if unread else where
             raise ResquedError(
                 f"no job of {name} waits in {where}, runs, or is among the newest"
@@ -111,7 +111,7 @@ class Scene:
             others = {name: n for name, n in unread.items() if name != place}
             yield replace(self._facts(place, found[place], tried), unread=others)
 
-    def _search(self, places: Sequence[str], question: Question) -> dict[str, Search]:
+    def _search(self, places: Sequence[str], question: Query) -> dict[str, Search]:
         """Look for the first job of a class in each queue, as far as is asked.
 
         Short queues first: what they leave of the depth is for the long ones.
@@ -141,7 +141,7 @@ class Scene:
         return list(dict.fromkeys(places))
 
     def _facts(
-        self, queue: str, search: Search | None, tried: Attempt | None = None
+        self, queue: str, search: Search | None, tried: ImportAttempt | None = None
     ) -> Facts:
         """Return what is seen of one queue, and of the class if one was asked for."""
         is_known = queue in self._sizes
@@ -170,7 +170,7 @@ class Scene:
             interval=self._config.interval,
         )
         # Without workers it counts whether there could be any.
-        tried = tried or (Attempt() if facts.live else self._try(""))
+        tried = tried or (ImportAttempt() if facts.live else self._try(""))
         limits = [limits for served, limits in pools if facts.is_served_by(served)]
         return replace(
             facts,
@@ -188,12 +188,12 @@ class Scene:
         tried: Import | None,
     ) -> tuple[Limits, ...]:
         """Return the limits of a job, in each pool that may run it."""
-        declared = UNLIMITED if tried is None else tried.limits
+        declared = UNSET if tried is None else tried.limits
         found = (
-            self._config.app.rules.narrowed(pool).of(
+            self._config.app.rules.for_pool(pool).of(
                 queue, class_name, declared=declared
             )
-            for pool in pools or (UNLIMITED,)
+            for pool in pools or (UNSET,)
         )
         return tuple(dict.fromkeys(found))
 
@@ -207,18 +207,18 @@ class Scene:
             and not serving.isdisjoint(worker["id"] for worker in master["workers"])
         )
 
-    def _candidate(self, sighting: Sighting) -> Candidate:
-        worker, job = sighting.worker, sighting.worker.job or {}
+    def _candidate(self, status: WorkerStatus) -> Candidate:
+        worker, job = status.worker, status.worker.job or {}
         whole = self._whole_list(worker.id)
         title = process.title(worker.pid) if worker.host == process.hostname() else ""
         return Candidate(
             worker.id,
             queues=whole or QueueList(worker.queues),
-            state=sighting.state,
+            state=status.state,
             is_paused=bool(_PAUSED.match(title)) or self._is_paused(worker.id),
             job_class=job.get("class", ""),
             job_queue=job.get("queue", ""),
-            busy_for=sighting.job_age,
+            busy_for=status.job_age,
             is_whole=whole is not None or not QueueList(worker.queues).is_dynamic,
         )
 
@@ -237,25 +237,25 @@ class Scene:
                     return queue_list.parse(worker["queues"])
         return None
 
-    def _try(self, class_name: str) -> Attempt:
+    def _try(self, class_name: str) -> ImportAttempt:
         """Import the application, or say why not."""
         app = self._config.app
         if not self._may_import:
-            return Attempt(reason="--no-import")
+            return ImportAttempt(reason="--no-import")
         if not app.modules:
             reason = "neither the configuration nor --app names its modules"
-            return Attempt(reason=reason)
+            return ImportAttempt(reason=reason)
         try:
             more = read_environment(self._config.environment)
         except ConfigError as error:
-            return Attempt(reason=str(error))
+            return ImportAttempt(reason=str(error))
         tried = app_import.attempt(
             app,
             environment={**os.environ, **more},
             class_name=class_name,
             timeout=self._config.start_timeout,
         )
-        return Attempt(tried)
+        return ImportAttempt(tried)
 
 
 def _is_about(failure: Failure, queue: str, class_name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from resqued.core.durations import show_seconds, show_size
-from resqued.core.plural import listed, number_of
+from resqued.core.plural import join_names, pluralize
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
 from resqued.store.server_facts import ServerFacts
 
@@ -76,22 +76,22 @@ def _policy(server: ServerFacts) -> Finding:
         return unchecked(check, "INFO names no maxmemory_policy")
     if policy == "noeviction":
         return ok(check, "maxmemory-policy noeviction: a full server refuses writes")
-    way_out = "set maxmemory-policy noeviction"
+    remedy = "set maxmemory-policy noeviction"
     if policy.startswith("volatile-"):
         return warning(
             check,
             f"maxmemory-policy {policy} may delete locks when it is full",
-            way_out,
+            remedy,
         )
     if not server.number("maxmemory"):
         return warning(
             check,
             f"maxmemory-policy {policy} would delete queues; so far there is no"
             " maxmemory at which it does",
-            way_out,
+            remedy,
         )
     return problem(
-        check, f"maxmemory-policy {policy} deletes queues when it is full", way_out
+        check, f"maxmemory-policy {policy} deletes queues when it is full", remedy
     )
 
 
@@ -137,7 +137,7 @@ def _persistence(server: ServerFacts) -> Finding:
     return warning(
         check,
         f"appendonly is off; the last snapshot, or start, was {show_seconds(age)} ago,"
-        f" and {number_of(lost, 'change')} since would be lost with the server",
+        f" and {pluralize(lost, 'change')} since would be lost with the server",
         "set appendonly yes",
     )
 
@@ -151,7 +151,7 @@ def _clients(server: ServerFacts) -> Finding:
             f"{clients} of {most} connections are in use",
             "raise maxclients, or find who keeps them: CLIENT LIST",
         )
-    return ok(check, f"{number_of(clients, 'connection')} of {most or 'any number'}")
+    return ok(check, f"{pluralize(clients, 'connection')} of {most or 'any number'}")
 
 
 def _clock(server: ServerFacts) -> Finding:
@@ -195,20 +195,20 @@ def judge_registry(registered: Registered) -> Iterator[Finding]:
         "silent": "see whether its host lives; any master prunes it within minutes",
         "unknown": "if it is gone, `resqued workers remove ID`: nobody else does",
     }
-    for state, way_out in ways.items():
+    for state, remedy in ways.items():
         ids = registered.by_state.get(state, ())
         if ids:
-            count = number_of(len(ids), "worker")
-            yield warning("registry", f"{count} {state}: {listed(ids)}", way_out)
+            count = pluralize(len(ids), "worker")
+            yield warning("registry", f"{count} {state}: {join_names(ids)}", remedy)
     if registered.ahead:
         yield warning(
             "registry",
-            f"heartbeats of the future: {listed(registered.ahead)}",
+            f"heartbeats of the future: {join_names(registered.ahead)}",
             "have the hosts of these workers keep time by NTP; until then their death"
             " is noticed late",
         )
     lively = sum(len(registered.by_state.get(s, ())) for s in ("working", "idle"))
     if lively:
-        yield ok("registry", f"{number_of(lively, 'worker')} alive")
+        yield ok("registry", f"{pluralize(lively, 'worker')} alive")
     else:
         yield warning("registry", "no worker is alive: no job runs", "`resqued work`")

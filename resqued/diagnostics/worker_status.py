@@ -8,14 +8,14 @@ from typing import Any
 from resqued.client import Client, Worker
 from resqued.store import pruning
 from resqued.wire import worker_entry
-from resqued.wire.worker_entry import Entry, Machine, Verdict
+from resqued.wire.worker_entry import HostIdentity, Liveness, WorkerEntry
 
 # No machine: who is judged from here is judged by heartbeat alone.
-_NOWHERE = Machine("", "")
+_NOWHERE = HostIdentity("", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class WorkerStatus:
     """A worker, with what was seen of it and how long ago."""
 
     worker: Worker
@@ -29,13 +29,13 @@ class Sighting:
         return {**asdict(self.worker), **state}
 
 
-def sightings(client: Client) -> list[Sighting]:
+def worker_statuses(client: Client) -> list[WorkerStatus]:
     """Return every registered worker, judged."""
     now = client.registry.link.time()
-    return [_judged(worker, entry, now) for worker, entry in client.sightings()]
+    return [_judged(worker, entry, now) for worker, entry in client.worker_entries()]
 
 
-def _judged(worker: Worker, entry: Entry, now: float) -> Sighting:
+def _judged(worker: Worker, entry: WorkerEntry, now: float) -> WorkerStatus:
     age = worker_entry.heartbeat_age(entry.heartbeat, now)
     if age is None:
         age = worker_entry.ping_age(entry.ping, now)
@@ -43,7 +43,7 @@ def _judged(worker: Worker, entry: Entry, now: float) -> Sighting:
     job_age = (
         worker_entry.heartbeat_age(worker.job["run_at"], now) if worker.job else None
     )
-    return Sighting(
+    return WorkerStatus(
         worker,
         state=_state(entry, now) or worker.state,
         heartbeat_age=None if age is None else max(0.0, age),
@@ -51,12 +51,12 @@ def _judged(worker: Worker, entry: Entry, now: float) -> Sighting:
     )
 
 
-def _state(entry: Entry, now: float) -> str:
+def _state(entry: WorkerEntry, now: float) -> str:
     """Return what is wrong with a worker, if anything is."""
     verdict = pruning.judge(entry, now)
-    if verdict is not Verdict.DEAD:
+    if verdict is not Liveness.DEAD:
         # A process that is there may hang all the same.
         verdict = worker_entry.judge(
             entry, now=now, machine=_NOWHERE, start_of_pid=None
         )
-    return "" if verdict is Verdict.ALIVE else verdict.value
+    return "" if verdict is Liveness.ALIVE else verdict.value

@@ -17,14 +17,20 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from resqued.core.escalation import Escalation, Step
 from resqued.core.exit_status import Exit
 from resqued.core.limits import Cause
-from resqued.execution.prefork import Forked
-from resqued.ipc.scoreboard import Board
+from resqued.execution.prefork import ChildHandle
+from resqued.ipc.scoreboard import Scoreboard
 from resqued.system import process
 from resqued.system.memory import OomKills
-from resqued.system.process_tree import Family
-from resqued.system.signals import STACK
-from resqued.wire.outcome import NO_REASON, Reason, Told, frames_of_job, judge
-from resqued.wire.payload import Fault, Held
+from resqued.system.process_tree import JobProcesses
+from resqued.system.signals import STACK_SIGNAL
+from resqued.wire.outcome import (
+    NO_TERMINATION,
+    ChildReport,
+    Termination,
+    frames_of_job,
+    judge,
+)
+from resqued.wire.payload import FailureInfo, Reservation
 
 # How often to look whether a killed family is gone: nothing tells of the death
 # of a process that is not one's own child.
@@ -42,7 +48,7 @@ _ORDER = Cause.ORDER
 _HOME = f"{Path(__file__).parents[1]}/"
 
 
-class Hearing:
+class PipePoller:
     """What the worker waits for of the child in hand: its word, and room for its job.
 
     `poll` is the worker's one wait point.
@@ -52,16 +58,16 @@ class Hearing:
         self._poll = poll
         self._up = self._down = -1
 
-    def begin(self, job: Running) -> None:
+    def begin(self, job: ActiveJob) -> None:
         """Wait for the child's word, and for room while its job did not fit."""
         job.listen_at = inf
         if self._up < 0:
-            self._up = job.end.up
+            self._up = job.pipe.up
             self._poll.register(self._up, select.POLLIN)
-        if job.end.wants_write and self._down < 0:
-            self._down = job.end.down
+        if job.pipe.wants_write and self._down < 0:
+            self._down = job.pipe.down
             self._poll.register(self._down, select.POLLOUT)
-        elif self._down >= 0 and not job.end.wants_write:
+        elif self._down >= 0 and not job.pipe.wants_write:
             self._poll.unregister(self._down)
             self._down = -1
 
@@ -73,27 +79,29 @@ class Hearing:
         self._up = self._down = -1
 
 
-class Running:
+class ActiveJob:
     """A child that was given its job."""
 
-    def __init__(self, forked: Forked, held: Held, run: int, board: Board) -> None:
+    def __init__(
+        self, forked: ChildHandle, held: Reservation, run: int, scoreboard: Scoreboard
+    ) -> None:
         self.forked = forked
         self.pid = forked.pid
-        self.end = forked.end
+        self.pipe = forked.pipe
         self.held = held
         self.run = run
         self.began = process.ticks()
         # A child that stays says no more than its outcome: that is waited for.
         patience = LISTEN_AFTER if forked.jobs == 1 else 0.0
         self.listen_at = time.monotonic() + patience
-        self._board = board
-        self._told: Told | None = None
+        self._scoreboard = scoreboard
+        self._told: ChildReport | None = None
         self._exit: Exit | None = None
         self._exit_by = inf
         self._escalation: Escalation | None = None
         self._cause = _ORDER
-        self._family: Family | None = None
-        self._spared: Callable[[], Collection[int]] = tuple
+        self._processes: JobProcesses | None = None
+        self._excluded: Callable[[], Collection[int]] = tuple
         # Of the family, since it was sent SIGKILL; and when it is given up.
         self._fewest = inf
         self._give_up_at = inf
@@ -103,10 +111,10 @@ class Running:
 
         Answers whether there is more to be heard.
         """
-        self._told = self._told or self.end.receive()
+        self._told = self._told or self.pipe.receive()
         if self._told is not None and self._exit_by == inf and not self.stays():
             self._exit_by = now + exit_grace
-        return self._told is None and not self.end.is_closed
+        return self._told is None and not self.pipe.is_closed
 
     def stays(self) -> bool:
         """Whether the child is done with its job, and there for another."""
@@ -114,18 +122,18 @@ class Running:
         return told is not None and told.stays and self._escalation is None
 
     def ended(
-        self, how: Exit, *, sweep: bool, spared: Callable[[], Collection[int]]
+        self, how: Exit, *, sweep: bool, excluded: Callable[[], Collection[int]]
     ) -> None:
         """The child was reaped: what it said last counts.
 
         With `sweep` whatever its job has left behind is killed. A child that did
         not say how its job went did not say what it left either.
         """
-        self._told = self._told or self.end.receive()
+        self._told = self._told or self.pipe.receive()
         self._exit = how
         may_have_left = self._told is None or self._told.has_left
         if sweep and may_have_left and self._escalation is None:
-            self._spared = spared
+            self._excluded = excluded
             self._escalation = Escalation(time.monotonic(), 0.0, "")
 
     def end_job(
@@ -134,7 +142,7 @@ class Running:
         *,
         now: float,
         grace: float,
-        spared: Callable[[], Collection[int]],
+        excluded: Callable[[], Collection[int]],
         cause: Cause = Cause.ORDER,
     ) -> None:
         """Begin to end the job: terminate, grace, kill. Once only."""
@@ -142,7 +150,7 @@ class Running:
             # Time for the stacks at least.
             self._escalation = Escalation(now, max(grace, STACK_TIME), reason)
             self._cause = cause
-            self._spared = spared
+            self._excluded = excluded
 
     def step(self, now: float) -> None:
         """Do what is due."""
@@ -156,43 +164,45 @@ class Running:
 
     def _escalate(self, escalation: Escalation, now: float) -> None:
         due = escalation.due(now)
-        if self._family is None:
-            self._family = Family(self.pid, spared=self._spared, since=self.began)
+        if self._processes is None:
+            self._processes = JobProcesses(
+                self.pid, excluded=self._excluded, since=self.began
+            )
         if due is Step.TERMINATE:
-            self._terminate(self._family)
+            self._terminate(self._processes)
         elif due is Step.KILL or escalation.sent is Step.KILL:
             # Again and again: a family may grow while it is being killed.
-            self._family.send(SIGKILL)
-            if len(self._family) < self._fewest:
+            self._processes.send(SIGKILL)
+            if len(self._processes) < self._fewest:
                 # They die, if slowly: thousands take the kernel seconds.
-                self._fewest = len(self._family)
+                self._fewest = len(self._processes)
                 self._give_up_at = now + PATIENCE_AFTER_KILL
         if due is not Step.NOTHING:
             self._escalation = replace(escalation, sent=due)
 
-    def _terminate(self, family: Family) -> None:
+    def _terminate(self, processes: JobProcesses) -> None:
         """Have the child write down where it is, and leave.
 
         It is stopped, so that both signals act at once when it goes on: the stack is
         that of the interrupted step, and none runs between it and the exception.
-        SIGTERM comes first. It interrupts a system call, STACK has one go on: the
-        child would act on SIGTERM when that has ended, which may be never.
+        SIGTERM comes first. It interrupts a system call, STACK_SIGNAL has one go on:
+        the child would act on SIGTERM when that has ended, which may be never.
         """
         is_there = self._exit is None
         # What stands there is of an earlier job.
-        self._board.clear_stack()
+        self._scoreboard.clear_stack()
         if is_there:
-            self._board.give_cause(self._cause)
+            self._scoreboard.set_cause(self._cause)
             process.send(self.pid, SIGSTOP)
-        family.send(SIGTERM)
+        processes.send(SIGTERM)
         if is_there:
-            process.send_main_thread(self.pid, STACK)
+            process.send_main_thread(self.pid, STACK_SIGNAL)
         # One that somebody else has stopped goes on too.
-        family.send(SIGCONT)
+        processes.send(SIGCONT)
 
     def _is_gone(self) -> bool:
         return self._exit is not None and not (
-            self._family is not None and self._family.has_members()
+            self._processes is not None and self._processes.has_members()
         )
 
     def is_over(self, now: float) -> bool:
@@ -216,14 +226,14 @@ class Running:
             return self._escalation.kill_at
         return self._exit_by if self._exit is None else inf
 
-    def fault(self, oom_kills: OomKills) -> Fault | None:
+    def fault(self, oom_kills: OomKills) -> FailureInfo | None:
         """Return why the job failed, or None; for a job that is over."""
-        reason = NO_REASON
+        reason = NO_TERMINATION
         if self._escalation is not None and self._escalation.reason:
-            stack = self._board.stack() if self._told is None else ()
+            stack = self._scoreboard.stack() if self._told is None else ()
             stack = frames_of_job(stack, _HOME)
-            reason = Reason(self._escalation.reason, self._cause, stack)
-            self._board.give_cause(Cause.ORDER)
+            reason = Termination(self._escalation.reason, self._cause, stack)
+            self._scoreboard.set_cause(Cause.ORDER)
         is_unexplained = self._told is None and not reason.text
         was_killed = self._exit is not None and self._exit.code == -SIGKILL
         return judge(

@@ -19,17 +19,17 @@ from resqued.system.process import Pid
 
 
 @dataclass(slots=True)
-class Forked:
+class ChildHandle:
     """A child that was forked ahead."""
 
     pid: Pid
-    end: WorkerEnd
+    pipe: WorkerEnd
     jobs: int
     # How often the log had been reopened before: it writes to that one.
     log: int
 
 
-class Children:
+class ChildPool:
     """The child that stands by, and the making of it.
 
     `live` is the whole of a child's life, given its ends of the pipes and the
@@ -47,14 +47,14 @@ class Children:
         self._live = live
         self._private = private
         self._jobs = jobs
-        self._standby: Forked | None = None
+        self._standby: ChildHandle | None = None
         self._log = 0
 
     def standby(self) -> set[int]:
         """Return the child that waits for a job, if there is one."""
         return set() if self._standby is None else {self._standby.pid}
 
-    def take(self) -> Forked:
+    def take(self) -> ChildHandle:
         """Return a child for a job; raise OSError if there is none to be had."""
         forked = self._standby or self._fork()
         self._standby = None
@@ -68,10 +68,10 @@ class Children:
             except OSError:
                 return  # take tries again, and says why
 
-    def put_back(self, forked: Forked) -> None:
+    def put_back(self, forked: ChildHandle) -> None:
         """Have a child that is done with its job stand by for another."""
         if forked.log != self._log:
-            forked.end.close()  # it leaves: there is nothing to hear any more
+            forked.pipe.close()  # it leaves: there is nothing to hear any more
             return
         self.discard()
         forked.jobs -= 1
@@ -88,17 +88,17 @@ class Children:
     def lost(self, pid: Pid) -> None:
         """Note that a child has died; its place stays empty until the next job."""
         if self._standby is not None and pid == self._standby.pid:
-            self._standby.end.close()
+            self._standby.pipe.close()
             self._standby = None
 
     def discard(self) -> None:
         """End the child that stands by: there will be no job for it."""
         if self._standby is not None:
-            self._standby.end.close()
+            self._standby.pipe.close()
             process.send(self._standby.pid, SIGKILL)
             self._standby = None
 
-    def _fork(self) -> Forked:
+    def _fork(self) -> ChildHandle:
         down_read, down_write = os.pipe()
         up_read, up_write = os.pipe()
         ours, theirs = (down_write, up_read), (down_read, up_write)
@@ -112,7 +112,7 @@ class Children:
             raise
         finally:
             _close(theirs)
-        return Forked(pid, WorkerEnd(*ours), self._jobs, self._log)
+        return ChildHandle(pid, WorkerEnd(*ours), self._jobs, self._log)
 
 
 def _close(fds: Iterable[int]) -> None:

@@ -13,19 +13,19 @@ import time
 from resqued.config.settings import AppSettings
 from resqued.log import logger
 from resqued.store.connection import SingleLink
-from resqued.store.runs import Answer, Ending, Runs, Settled
+from resqued.store.runs import FinishedRun, ReserveReply, Runs, SettleOutcome
 from resqued.system import process
 from resqued.wire import payload
 from resqued.wire.keys import Keys
-from resqued.wire.payload import Fault, Held
+from resqued.wire.payload import FailureInfo, Reservation
 from resqued.wire.queue_list import QueueList
 from resqued.wire.worker_entry import Identity
 
 # By a name of its own: Python 3.11 goes a long way to the member of a class.
-_NOT_MINE = Settled.NOT_MINE
+_NOT_MINE = SettleOutcome.NOT_MINE
 
 
-class Ledger:
+class WorkerRegistration:
     """One worker's entries in Redis: its registration, its run, its heartbeat."""
 
     def __init__(self, settings: AppSettings, queues: QueueList, link: SingleLink):
@@ -55,10 +55,10 @@ class Ledger:
         )
         self.is_registered = False
         # A reply was lost, or no process was to be had: a job may be ours already.
-        self.is_unsure = False
+        self.reply_lost = False
         # The run to settle.
-        self.ending: Ending | None = None
-        self.beat_at = 0.0
+        self.ending: FinishedRun | None = None
+        self.next_heartbeat = 0.0
         self._heartbeat = settings.heartbeat
 
     def register(self, now: float) -> bool:
@@ -66,18 +66,20 @@ class Ledger:
         if not self.runs.register():
             return False
         self.is_registered = True
-        self.beat_at = now + self._heartbeat
+        self.next_heartbeat = now + self._heartbeat
         return True
 
     def beat(self, now: float) -> None:
         """Show that the worker lives, and find out whether somebody buried it."""
-        self.beat_at = now + self._heartbeat * random.uniform(0.9, 1)
+        self.next_heartbeat = now + self._heartbeat * random.uniform(0.9, 1)
         self.is_registered = self.runs.heartbeat()
 
-    def note(self, held: Held, run: int, fault: Fault | None) -> None:
+    def record_end(
+        self, held: Reservation, run: int, fault: FailureInfo | None
+    ) -> None:
         """Note how a run ended, to be settled."""
         if fault is None:
-            self.ending = Ending(run)
+            self.ending = FinishedRun(run)
             return
         entry = payload.failure(
             fault,
@@ -86,17 +88,17 @@ class Ledger:
             queue=held.queue,
             now=time.time(),
         )
-        self.ending = Ending(run, entry)
+        self.ending = FinishedRun(run, entry)
 
-    def ask(self, *, takes_job: bool) -> Answer:
+    def ask(self, *, takes_job: bool) -> ReserveReply:
         """Settle what has ended and take the next job: one round trip."""
         ending = self.ending
         if takes_job:
-            self.is_unsure = True
+            self.reply_lost = True
             answer = self.runs.reserve(ending)
         else:
             answer = self.runs.settle(ending)
-        self.is_unsure = False
+        self.reply_lost = False
         if ending is not None:
             self.ending = None
             if answer.settled is _NOT_MINE:
@@ -108,5 +110,5 @@ class Ledger:
         """Leave the registry; answer False if a job is held that we do not know of."""
         if self.runs.unregister() or not self.runs.heartbeat():
             return True
-        self.is_unsure = True
+        self.reply_lost = True
         return False

@@ -1,6 +1,6 @@
-"""What a worker shows of itself: on its board, in its title, and in the log.
+"""What a worker shows of itself: on its scoreboard, in its title, and in the log.
 
-Runs in the worker. The board is for the master, which asks how long a step takes;
+Runs in the worker. The scoreboard is for the master, which asks how long a step takes;
 the title is for people with `ps`; each end of a job is a line in the log.
 """
 
@@ -9,27 +9,27 @@ from __future__ import annotations
 import logging
 import time
 
-from resqued.execution.active_job import Running
-from resqued.ipc.scoreboard import Board, Phase
+from resqued.execution.active_job import ActiveJob
+from resqued.ipc.scoreboard import Phase, Scoreboard
 from resqued.log.logger import Logger
 from resqued.system import process
 from resqued.wire import payload, titles
-from resqued.wire.payload import Fault, Held
+from resqued.wire.payload import FailureInfo, Reservation
 
 # More of a message is for the failure entry.
 MOST_OF_ERROR = 500
 
 
-class Display:
+class WorkerReporter:
     """What is to be seen of one worker."""
 
     def __init__(
         self,
-        board: Board,
+        scoreboard: Scoreboard,
         generation: int,
         log: Logger,
     ) -> None:
-        self._board = board
+        self._scoreboard = scoreboard
         self._generation = generation
         self._log = log
         self._is_verbose = log.is_enabled_for(logging.INFO)
@@ -38,14 +38,14 @@ class Display:
         self._since = 0.0
         # How many runs have ended, and how many of them had failed.
         self.done = self._failed = 0
-        self._last: tuple[Held, Fault | None] | None = None
-        board.take_stacks()
+        self._last: tuple[Reservation, FailureInfo | None] | None = None
+        scoreboard.enable_stack_dump()
 
-    def phase(self, phase: Phase, job: Running | None = None) -> None:
+    def phase(self, phase: Phase, job: ActiveJob | None = None) -> None:
         """Show a step that begins now."""
         pid, began = (job.pid, job.began) if job else (0, 0)
         self._phase, self._since = phase, time.monotonic()
-        self._board.write(phase, pid, self._since, began)
+        self._scoreboard.write(phase, pid, self._since, began)
 
     def progress(self) -> None:
         """Show that the loop turns, whatever it waits for."""
@@ -57,20 +57,20 @@ class Display:
         title = titles.paused() if is_paused else titles.waiting(queues)
         process.set_title(title)
 
-    def busy(self, job: Running) -> None:
+    def busy(self, job: ActiveJob) -> None:
         """Show people that a child has a job."""
         process.set_title(titles.forked(job.pid, time.time()))
 
-    def quitting(self, job: Running) -> None:
+    def quitting(self, job: ActiveJob) -> None:
         """Show that this worker only waits for the job in hand."""
         process.set_title(titles.quitting(job.pid, self._generation))
 
-    def ended(self, held: Held, fault: Fault | None) -> None:
+    def ended(self, held: Reservation, fault: FailureInfo | None) -> None:
         """Show how a job ended; a good end is no news to those who want none."""
         self.done += 1
         if fault is not None:
             self._failed += 1
-        self._board.count(self.done, self._failed)
+        self._scoreboard.count(self.done, self._failed)
         self._last = (held, fault)
         if fault is not None:
             self._log.warning("job_failed", **self._told_of_last())

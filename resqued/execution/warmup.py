@@ -13,8 +13,8 @@ from dataclasses import replace
 from resqued import child
 from resqued.config.settings import AppSettings
 from resqued.ipc.job_pipe import ChildEnd, WorkerEnd
-from resqued.ipc.scoreboard import Board
-from resqued.jobs.declare import lent
+from resqued.ipc.scoreboard import Scoreboard
+from resqued.jobs.declare import temporary_job
 from resqued.system import prctl, process, signals
 from resqued.system.signals import SignalInbox
 
@@ -24,31 +24,31 @@ NAME = "resqued.warmup"
 _PAYLOAD = b'{"class":"%b","args":[]}' % NAME.encode()
 
 
-def rehearse(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
+def warm_up(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
     """Live a child's life some times, with a job that does nothing.
 
     What a child does to its process is undone at the end; `title` is this one's.
     """
-    board = Board.create()
-    reaction = child.Reaction(board)
+    scoreboard = Scoreboard.create()
+    reaction = child.SignalReaction(scoreboard)
     # A signal that comes meanwhile is for a child as little as it is for the zygote.
     reaction.stage = "over"
     plain = replace(settings, jobs_per_child=1, nice=0, open_files=-1, core_size=-1)
-    terms = child.Terms.of(os.getppid(), NAME, plain, board)
-    life = child.Life(inbox, reaction, terms)
+    terms = child.ChildContext.of(os.getppid(), NAME, plain, scoreboard)
+    life = child.ChildMain(inbox, reaction, terms)
     try:
-        with lent(NAME):
+        with temporary_job(NAME):
             for _ in range(_TIMES):
                 _live(life)
     finally:
         signals.block()
         inbox.react(None)
-        prctl.be_on_its_own()
+        prctl.undo()
         process.set_title(title)
-        board.close()
+        scoreboard.close()
 
 
-def _live(life: child.Life) -> None:
+def _live(life: child.ChildMain) -> None:
     """Live once, as worker and child in turn."""
     down, up = os.pipe(), os.pipe()
     worker, end = WorkerEnd(down[1], up[0]), ChildEnd(down[0], up[1])

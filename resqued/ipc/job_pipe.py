@@ -12,8 +12,8 @@ import json
 import os
 import struct
 
-from resqued.wire.outcome import WENT_WELL, Told
-from resqued.wire.payload import DIRTY_EXIT, Fault
+from resqued.wire.outcome import SUCCEEDED, ChildReport
+from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 
 _JOB = struct.Struct("!II")
 _OUTCOME = struct.Struct("!I")
@@ -30,7 +30,7 @@ _PIECE = 1 << 16
 # No outcome is longer: the child cuts what it tells.
 _LONGEST = 1 << 25
 # A job may write to any descriptor of its process.
-_RUBBISH = Fault(DIRTY_EXIT, "the job wrote into the pipe that tells how it went")
+_RUBBISH = FailureInfo(DIRTY_EXIT, "the job wrote into the pipe that tells how it went")
 
 
 class WorkerEnd:
@@ -67,7 +67,7 @@ class WorkerEnd:
             # The child is dead; its exit status will tell how.
             self._out = b""
 
-    def receive(self) -> Told | None:
+    def receive(self) -> ChildReport | None:
         """Return the outcome if all of it has arrived; it is told once."""
         try:
             while (told := _decode(self._in)) is None:
@@ -87,7 +87,7 @@ class WorkerEnd:
         os.close(self.up)
 
 
-def _encode(fault: Fault | None, *, has_left: bool, stays: bool) -> bytes:
+def _encode(fault: FailureInfo | None, *, has_left: bool, stays: bool) -> bytes:
     head = _LEFT * has_left | _STAYS * stays
     if fault is None:
         return _OUTCOME.pack(head)
@@ -95,22 +95,26 @@ def _encode(fault: Fault | None, *, has_left: bool, stays: bool) -> bytes:
     return _OUTCOME.pack(head | len(body)) + body
 
 
-def _decode(data: bytes) -> Told | None:
+def _decode(data: bytes) -> ChildReport | None:
     if len(data) < _OUTCOME_SIZE:
         return None
     (head,) = _OUTCOME.unpack_from(data)
     if head == 0:
-        return WENT_WELL
+        return SUCCEEDED
     length, left, stays = head & ~(_LEFT | _STAYS), bool(head & _LEFT), head & _STAYS
     if _OUTCOME_SIZE + length > len(data) and length <= _LONGEST:
         return None
     if length == 0:
-        return Told(None, left, bool(stays))
+        return ChildReport(None, left, bool(stays))
     fault = _read_fault(data[_OUTCOME_SIZE : _OUTCOME_SIZE + length])
-    return Told(_RUBBISH) if fault is None else Told(fault, left, bool(stays))
+    return (
+        ChildReport(_RUBBISH)
+        if fault is None
+        else ChildReport(fault, left, bool(stays))
+    )
 
 
-def _read_fault(body: bytes) -> Fault | None:
+def _read_fault(body: bytes) -> FailureInfo | None:
     """Return the fault that a child told; None if this is none."""
     try:
         exception, error, backtrace = json.loads(body)
@@ -119,7 +123,7 @@ def _read_fault(body: bytes) -> Fault | None:
         return None
     if not all(isinstance(text, str) for text in texts):
         return None
-    return Fault(exception, error, tuple(backtrace))
+    return FailureInfo(exception, error, tuple(backtrace))
 
 
 class ChildEnd:
@@ -145,7 +149,7 @@ class ChildEnd:
         return data[_JOB_SIZE:start], data[start:]
 
     def tell(
-        self, fault: Fault | None, *, has_left: bool = False, stays: bool = False
+        self, fault: FailureInfo | None, *, has_left: bool = False, stays: bool = False
     ) -> None:
         """Say how the job went, what it has left, and whether another may come."""
         message = _FINE

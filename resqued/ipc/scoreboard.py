@@ -17,7 +17,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from resqued.core.limits import Cause, Limits
-from resqued.system.signals import STACK
+from resqued.system.signals import STACK_SIGNAL
 
 # A number stands in front of each pair of records: that of the last one written.
 _NUMBER = struct.Struct("=Q")
@@ -59,14 +59,14 @@ class Status(NamedTuple):
     began: int = 0
 
 
-class Tally(NamedTuple):
+class RunCounts(NamedTuple):
     """How many runs a worker has settled, and how many of them had failed."""
 
     done: int = 0
     failed: int = 0
 
 
-class Board:
+class Scoreboard:
     """One page of shared memory, written by one worker, and stacks behind it."""
 
     def __init__(self, fd: int) -> None:
@@ -74,13 +74,13 @@ class Board:
         self._page = mmap.mmap(fd, _SIZE)
 
     @classmethod
-    def create(cls) -> Board:
+    def create(cls) -> Scoreboard:
         """Make a page; its descriptor goes to the worker."""
         fd = os.memfd_create("resqued-board", os.MFD_CLOEXEC)
         os.ftruncate(fd, _SIZE)
-        board = cls(fd)
-        board.clear_stack()
-        return board
+        scoreboard = cls(fd)
+        scoreboard.clear_stack()
+        return scoreboard
 
     def write(
         self, phase: Phase, child: int = 0, since: float = 0.0, began: int = 0
@@ -97,9 +97,9 @@ class Board:
         """Tell how many runs there have been, and how many of them had failed."""
         self._pack(_TALLY, _TALLY_AT, done, failed)
 
-    def counted(self) -> Tally:
+    def run_counts(self) -> RunCounts:
         """Return how many runs there have been."""
-        return Tally(*self._unpack(_TALLY, _TALLY_AT))
+        return RunCounts(*self._unpack(_TALLY, _TALLY_AT))
 
     def limit(self, pid: int, limits: Limits, used: float = 0.0) -> None:
         """In the child: tell the limits of its job; those of None are -1.
@@ -124,7 +124,7 @@ class Board:
         owner, _, _, used = self._unpack(_LIMITS, _LIMITS_AT)
         return float(used) if owner == pid else 0.0
 
-    def give_cause(self, cause: Cause) -> None:
+    def set_cause(self, cause: Cause) -> None:
         """Tell the child why it is about to be terminated."""
         _CAUSE.pack_into(self._page, _CAUSE_AT, cause)
 
@@ -157,13 +157,13 @@ class Board:
 
     # Stacks
 
-    def take_stacks(self) -> None:
-        """In the worker: have STACK write this process's stacks behind the page.
+    def enable_stack_dump(self) -> None:
+        """In the worker: have STACK_SIGNAL write this process's stacks behind the page.
 
         So it is for every child forked from now on. faulthandler writes from
         within the signal, whatever Python is doing or waiting for.
         """
-        faulthandler.register(STACK, file=self.fd, all_threads=True, chain=False)
+        faulthandler.register(STACK_SIGNAL, file=self.fd, all_threads=True, chain=False)
 
     def clear_stack(self) -> None:
         """Make room for new stacks: everybody's writes go on from here."""

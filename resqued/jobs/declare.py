@@ -14,13 +14,13 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from resqued.client import enqueue, enqueue_to
 from resqued.core import durations
-from resqued.core.limits import UNLIMITED, Limits
+from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError
 from resqued.wire.naming import (
     LIMITS_ATTRIBUTE,
     NAME_ATTRIBUTE,
     QUEUE_ATTRIBUTE,
-    Declared,
+    DeclaredJob,
     dotted_path,
     limits_of,
     target_of,
@@ -31,7 +31,7 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
 # Filled when modules are imported, as decorators must; only read afterwards.
-_declared: dict[str, Declared | type] = {}
+_declared: dict[str, DeclaredJob | type] = {}
 
 
 class Job(Generic[P, R]):
@@ -43,8 +43,8 @@ class Job(Generic[P, R]):
         *,
         queue: str | None,
         name: str,
-        limits: Limits = UNLIMITED,
-        asked: Limits = UNLIMITED,
+        limits: Limits = UNSET,
+        asked: Limits = UNSET,
     ) -> None:
         self.function = function
         self.queue = queue
@@ -80,7 +80,7 @@ class Job(Generic[P, R]):
         They go with the payload, and win over all others: `timeout` is how long it
         may run, as 90, "15m" or "2h", `memory` what it may use, as "512M".
         """
-        asked = _limits(self.name, timeout, memory).or_else(self.asked)
+        asked = _limits(self.name, timeout, memory).with_fallback(self.asked)
         return Job(
             self.function,
             queue=self.queue,
@@ -152,7 +152,7 @@ def _limits(name: str, timeout: object, memory: object) -> Limits:
 
 
 @contextmanager
-def lent(name: str) -> Iterator[None]:
+def temporary_job(name: str) -> Iterator[None]:
     """Have a job of this name that does nothing, for as long as the block lasts."""
     _declared[name] = Job(lambda: None, queue=None, name=name)
     try:
@@ -161,7 +161,7 @@ def lent(name: str) -> Iterator[None]:
         del _declared[name]
 
 
-def _declare(name: str, target: Declared | type) -> None:
+def _declare(name: str, target: DeclaredJob | type) -> None:
     taken = _declared.get(name)
     # The same place again is a module that was reloaded.
     if taken is not None and _place(taken) != _place(target):
@@ -171,7 +171,7 @@ def _declare(name: str, target: Declared | type) -> None:
     _declared[name] = target
 
 
-def _place(target: Declared | type) -> str:
+def _place(target: DeclaredJob | type) -> str:
     qualname = getattr(target, "__qualname__", "?")
     return f"{getattr(target, '__module__', '?')}.{qualname}"
 
@@ -203,7 +203,7 @@ def parameters(target: Callable[..., Any]) -> list[str]:
         return []  # not written in Python
 
 
-def _look_up(name: str, modules: Collection[str]) -> Declared | type | None:
+def _look_up(name: str, modules: Collection[str]) -> DeclaredJob | type | None:
     """Walk from an imported module of the application to a class with perform."""
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
@@ -215,7 +215,7 @@ def _look_up(name: str, modules: Collection[str]) -> Declared | type | None:
 
 def _member(
     place: object, names: list[str], modules: Collection[str]
-) -> Declared | type | None:
+) -> DeclaredJob | type | None:
     for name in names:
         # Only what is written in the namespace: no properties, no __class__.
         place = vars(place).get(name) if hasattr(place, "__dict__") else None

@@ -29,7 +29,7 @@ _END_SLACK = 60.0
 _ROOM = 64 * 1024
 
 
-class Report:
+class StartReport:
     """The daemon's end of the pipe."""
 
     def __init__(self, fd: int) -> None:
@@ -59,7 +59,7 @@ class Report:
             self._say(reasons=list(reasons), code=int(code))
 
 
-def launch(main: Callable[[Report], int], timeout: float) -> int:
+def launch(main: Callable[[StartReport], int], timeout: float) -> int:
     """Fork a daemon that runs `main`; return its pid when it is ready.
 
     Raises LaunchError with its reasons if it does not come to that, or not within
@@ -90,10 +90,10 @@ def launch(main: Callable[[Report], int], timeout: float) -> int:
         os.close(reading)
 
 
-def _run(main: Callable[[Report], int], reading: int, writing: int) -> int:
+def _run(main: Callable[[StartReport], int], reading: int, writing: int) -> int:
     """Runs in what becomes the daemon; its exit status is for nobody."""
     os.close(reading)
-    report = Report(writing)
+    report = StartReport(writing)
     try:
         code = main(report)
     except ResquedError as error:
@@ -179,7 +179,7 @@ class _Launched:
 
     def end(self) -> None:
         """Have the daemon terminate, and see that it has gone."""
-        handle = process.handle(self._pid) if self._learn_pid() else None
+        handle = process.open_pidfd(self._pid) if self._learn_pid() else None
         if handle is None:
             return
         # Not SIGTERM, which can be configured to wait for running jobs.

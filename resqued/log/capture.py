@@ -52,10 +52,12 @@ class _Lines(io.RawIOBase):
     def _tell(self, line: bytes) -> None:
         level, message = read_line(line.decode("utf-8", "backslashreplace"))
         about = _owner.describe(*_owner.facts)
-        logger.say(level, "output", stream=self._stream, message=message, **about)
+        logger.log_unconditionally(
+            level, "output", stream=self._stream, message=message, **about
+        )
 
 
-class _Owner:
+class _OutputContext:
     """Whose words are printed: what makes the fields that say so, once there are any.
 
     Most jobs print nothing.
@@ -67,7 +69,7 @@ class _Owner:
 
 
 _streams: list[_Lines] = []
-_owner = _Owner()
+_owner = _OutputContext()
 
 
 def install() -> None:
@@ -89,7 +91,7 @@ def is_installed() -> bool:
     return bool(_streams)
 
 
-def belongs_to(describe: Callable[..., dict[str, object]], *facts: object) -> None:
+def set_context(describe: Callable[..., dict[str, object]], *facts: object) -> None:
     """Say whose words are printed from now on; describe makes fields of the facts."""
     _owner.describe = describe
     _owner.facts = facts

@@ -59,7 +59,7 @@ class _Writer:
     debug = info = warning = error = critical = log = msg
 
 
-class _Form:
+class _LogConfig:
     """How this process's log looks; set once, before anything is logged."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class _Form:
         self.fd = 2
 
 
-_form = _Form()
+_config = _LogConfig()
 
 
 def configure(*, level: str = "info", style: str = "auto", fd: int = 2) -> None:
@@ -77,12 +77,12 @@ def configure(*, level: str = "info", style: str = "auto", fd: int = 2) -> None:
 
     Raises ConfigError for the journal's own form where that cannot be had.
     """
-    _form.style = _choose(fd) if style == "auto" else style
-    _form.level = LEVELS[level]
-    _form.fd = fd
-    if _form.style == "journal":
+    _config.style = _choose(fd) if style == "auto" else style
+    _config.level = LEVELS[level]
+    _config.fd = fd
+    if _config.style == "journal":
         journal.check()
-    _form.processors = _processors(_form.style)
+    _config.processors = _processors(_config.style)
 
 
 def _choose(fd: int) -> str:
@@ -96,12 +96,12 @@ def _choose(fd: int) -> str:
 
 def is_for_programs() -> bool:
     """Say whether lines are for programs that search them, and not for a terminal."""
-    return _form.style != "console"
+    return _config.style != "console"
 
 
 def is_debugging() -> bool:
     """Say whether everything is to be logged."""
-    return _form.level <= LEVELS["debug"]
+    return _config.level <= LEVELS["debug"]
 
 
 def _processors(style: str) -> list[Callable[..., Any]]:
@@ -112,7 +112,7 @@ def _processors(style: str) -> list[Callable[..., Any]]:
     if style == "journal":
         return [*common, _place, _as_record]
     # journald has its own time stamps.
-    has_journal = journal.is_behind(_form.fd, os.environ)
+    has_journal = journal.is_behind(_config.fd, os.environ)
     if not has_journal or style == "json":
         common.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
     if style == "json":
@@ -166,19 +166,19 @@ class _Priority:
 
 def get(**values: Any) -> FilteringBoundLogger:
     """Return a logger that puts these values on every line."""
-    return _make(_form.level, values)
+    return _make(_config.level, values)
 
 
-def say(level: str, event: str, **values: Any) -> None:
+def log_unconditionally(level: str, event: str, **values: Any) -> None:
     """Log what must be logged whatever the least level is: a job's own words."""
     getattr(_make(_EVERYTHING, values), level)(event)
 
 
 def _make(level: int, values: dict[str, Any]) -> FilteringBoundLogger:
-    to_journal = _form.style == "journal"
+    to_journal = _config.style == "journal"
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        journal.Writer() if to_journal else _Writer(_form.fd),
-        processors=_form.processors or _processors("logfmt"),
+        journal.Writer() if to_journal else _Writer(_config.fd),
+        processors=_config.processors or _processors("logfmt"),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         context_class=dict,
         cache_logger_on_first_use=True,

@@ -1,6 +1,6 @@
 """What people may ask of a running master: each request of the control socket.
 
-Runs in the master. A request that takes time is kept as an errand, and answered at
+Runs in the master. A request that takes time is kept as an pending, and answered at
 the turn of the loop at which it is done.
 """
 
@@ -20,12 +20,12 @@ from resqued.core.limits import Cause
 from resqued.errors import ControlError
 from resqued.ipc.scoreboard import Phase
 from resqued.log.logger import Logger
-from resqued.master.limit_enforcer import Warden
+from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.pool import Pool
 from resqued.master.slot import WorkerHandle
 from resqued.master.usage import of_process
 from resqued.system import process
-from resqued.system.signals import STACK
+from resqued.system.signals import STACK_SIGNAL
 
 # Nobody needs longer to write stacks down, unless signals are kept from it.
 STACK_TIME = 2.0
@@ -36,11 +36,11 @@ VALUES = ("who", "older", "children", "queues", "workers", "wait", "now", "maste
 MOST_WORKERS = 10_000
 
 
-class Master(Protocol):
+class MasterControl(Protocol):
     """What orders need of the master that obeys them."""
 
     pool: Pool
-    warden: Warden
+    limit_enforcer: LimitEnforcer
     state: State
     began: float
 
@@ -55,23 +55,23 @@ class Master(Protocol):
 
 
 @dataclass(slots=True)
-class Errand:
+class PendingReply:
     """A request that is not answered yet: asked at each turn whether it is done."""
 
     peer: Peer
     is_done: Callable[[float], bool]
 
 
-class Orders:
+class CommandHandlers:
     """Obeys requests."""
 
-    def __init__(self, master: Master, log: Logger) -> None:
+    def __init__(self, master: MasterControl, log: Logger) -> None:
         self._master = master
         self._pool = master.pool
         self._log = log
-        self._errands: list[Errand] = []
+        self._pending: list[PendingReply] = []
 
-    def obey(self, peer: Peer, request: dict[str, Any], now: float) -> None:
+    def handle(self, peer: Peer, request: dict[str, Any], now: float) -> None:
         """Do what was asked; what is wrong with it becomes the answer."""
         name = str(request.get("do", ""))
         handler = getattr(self, f"_do_{name}", None)
@@ -88,16 +88,16 @@ class Orders:
 
     def turn(self, now: float) -> None:
         """See which errands are done."""
-        self._errands = [
-            errand
-            for errand in self._errands
-            if not errand.peer.is_closed and not errand.is_done(now)
+        self._pending = [
+            pending
+            for pending in self._pending
+            if not pending.peer.is_closed and not pending.is_done(now)
         ]
 
     @property
     def are_waited_for(self) -> bool:
         """Whether somebody waits for an answer that time alone may bring."""
-        return bool(self._errands)
+        return bool(self._pending)
 
     # What there is to see
 
@@ -106,7 +106,7 @@ class Orders:
 
     def status(self, now: float, *, with_usage: bool) -> dict[str, Any]:
         """Return all that this master knows of itself."""
-        succession = self._pool.succession
+        succession = self._pool.generations
         result = succession.result
         return {
             "pid": os.getpid(),
@@ -128,9 +128,9 @@ class Orders:
     def _worker(
         self, worker: WorkerHandle, now: float, *, with_usage: bool
     ) -> dict[str, Any]:
-        status = worker.board.read()
+        status = worker.scoreboard.read()
         is_running = status.phase is Phase.RUNNING and status.child
-        tally = worker.board.counted()
+        tally = worker.scoreboard.run_counts()
         found: dict[str, Any] = {
             "id": worker.worker_id,
             "pid": worker.pid,
@@ -145,10 +145,10 @@ class Orders:
             "job": _job_in(process.title(status.child)) if is_running else None,
         }
         if is_running:
-            limits = worker.board.limits_of(status.child)
+            limits = worker.scoreboard.limits_of(status.child)
             found["limits"] = None if limits is None else limits._asdict()
         if with_usage and is_running:
-            found["cpu"], found["memory"] = self._master.warden.usage_of(worker)
+            found["cpu"], found["memory"] = self._master.limit_enforcer.usage_of(worker)
         elif with_usage and worker.pid is not None:
             found["cpu"], found["memory"] = of_process(worker.pid)
         return found
@@ -169,7 +169,7 @@ class Orders:
         reason = f"it was ended by {peer.name}"
         ended = []
         for worker in chosen:
-            status = worker.board.read()
+            status = worker.scoreboard.read()
             if children is None or status.child in children:
                 ended.append(self._worker(worker, now, with_usage=False))
                 worker.order(
@@ -181,7 +181,7 @@ class Orders:
         """Return the worker that is named, by its id, its pid or its child's."""
         name = str(who)
         for worker in self._pool.workers():
-            child = worker.board.read().child
+            child = worker.scoreboard.read().child
             if name in (worker.worker_id, str(worker.pid), str(child or "")):
                 if not _runs(worker):
                     raise ControlError(f"worker {worker.name} runs no job")
@@ -194,13 +194,13 @@ class Orders:
     def _do_stack(self, peer: Peer, request: dict[str, Any], now: float) -> None:
         """Have a child write its stacks down, and answer them."""
         worker = self._busy(request["who"])
-        child = worker.board.read().child
-        worker.board.clear_stack()
-        process.send(child, STACK)
+        child = worker.scoreboard.read().child
+        worker.scoreboard.clear_stack()
+        process.send(child, STACK_SIGNAL)
         before: list[tuple[str, ...]] = [()]
 
         def is_done(at: float) -> bool:
-            lines = () if worker.is_gone else worker.board.stack()
+            lines = () if worker.is_gone else worker.scoreboard.stack()
             is_whole = bool(lines) and lines == before[0]
             before[0] = lines
             if is_whole:
@@ -212,7 +212,7 @@ class Orders:
                 )
             return peer.is_closed or is_whole or at - now > STACK_TIME
 
-        self._errands.append(Errand(peer, is_done))
+        self._pending.append(PendingReply(peer, is_done))
 
     # The pool
 
@@ -261,7 +261,7 @@ class Orders:
 
     def await_reload(self, peer: Peer, number: int) -> None:
         """Answer what comes of a reload, when it has."""
-        succession = self._pool.succession
+        succession = self._pool.generations
 
         def is_done(_at: float) -> bool:
             result = succession.result
@@ -275,7 +275,7 @@ class Orders:
             )
             return True
 
-        self._errands.append(Errand(peer, is_done))
+        self._pending.append(PendingReply(peer, is_done))
 
     def _do_stop(self, peer: Peer, request: dict[str, Any], now: float) -> None:
         """Stop: when the running jobs are done, or `now`."""
@@ -302,12 +302,12 @@ class Orders:
         if not request.get("wait"):
             peer.answer()
         else:
-            self._errands.append(Errand(peer, is_done))
+            self._pending.append(PendingReply(peer, is_done))
 
 
 def _runs(worker: WorkerHandle, before: float = math.inf) -> bool:
     """Say whether a worker runs a job, and that since before a time."""
-    status = worker.board.read()
+    status = worker.scoreboard.read()
     is_running = status.phase is Phase.RUNNING and bool(status.child)
     return is_running and status.since < before
 
@@ -315,7 +315,7 @@ def _runs(worker: WorkerHandle, before: float = math.inf) -> bool:
 def _holds(worker: WorkerHandle) -> bool:
     """Say whether a worker has a job, or an ending of one to settle."""
     busy = (Phase.RUNNING, Phase.RESERVING, Phase.SETTLING)
-    return worker.board.read().phase in busy
+    return worker.scoreboard.read().phase in busy
 
 
 def _job_in(title: str) -> dict[str, str] | None:

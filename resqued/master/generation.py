@@ -19,10 +19,10 @@ from typing import Any
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.core.backoff import Backoff
-from resqued.core.limits import UNLIMITED
+from resqued.core.limits import UNSET
 from resqued.errors import StartError
 from resqued.ipc.channel import Channel, ChannelClosed
-from resqued.ipc.scoreboard import Board
+from resqued.ipc.scoreboard import Scoreboard
 from resqued.master.slot import WorkerHandle
 from resqued.system import process
 from resqued.system.process import Pid
@@ -129,7 +129,7 @@ class Generation:
                 self.channel.send("reopen", path)
 
     def spawn(self, queues: str, *, is_paused: bool) -> WorkerHandle | None:
-        """Have the zygote fork a worker, joined to us by a channel and a board.
+        """Have the zygote fork a worker, joined to us by a channel and a scoreboard.
 
         None if that cannot be had now: the zygote has just died, or does not listen,
         or this process has no descriptors left.
@@ -141,18 +141,18 @@ class Generation:
             return None
         with closing(theirs):
             try:
-                board = Board.create()
+                scoreboard = Scoreboard.create()
             except OSError:
                 ours.close()
                 return None
-            worker = self._handle(ours, board, queues)
+            worker = self._handle(ours, scoreboard, queues)
             wanted = {
                 "queues": queues,
                 "limits": worker.limits,
                 # At once: an order would come after the worker's first job.
                 "is_paused": is_paused,
             }
-            fds = [theirs.fileno(), board.fd]
+            fds = [theirs.fileno(), scoreboard.fd]
             try:
                 self.channel.send("spawn", wanted, descriptors=fds)
             except ChannelClosed:
@@ -160,16 +160,18 @@ class Generation:
                 return None
         return worker
 
-    def _handle(self, channel: Channel, board: Board, queues: str) -> WorkerHandle:
+    def _handle(
+        self, channel: Channel, scoreboard: Scoreboard, queues: str
+    ) -> WorkerHandle:
         limits = {pool.queues: pool.limits for pool in self.config.pools}
         return WorkerHandle(
             channel,
-            board,
+            scoreboard,
             spawned_at=time.monotonic(),
             generation=self.number,
             queues=queues,
             served=queue_list.parse(queues),
-            limits=limits.get(queues, UNLIMITED),
+            limits=limits.get(queues, UNSET),
         )
 
     def close(self) -> None:

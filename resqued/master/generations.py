@@ -19,9 +19,9 @@ from resqued.master.generation import Generation
 from resqued.system import process
 
 # So many deaths in a row without one worker that ever got ready are no accident.
-HOPELESS = 5
+MAX_START_FAILURES = 5
 # With the old generation to go back to, the new one is given up sooner.
-DOUBTFUL = 3
+MAX_CANARY_DEATHS = 3
 
 
 class Result(NamedTuple):
@@ -36,7 +36,7 @@ def _late(generation: Generation) -> str:
     return f"the application was not imported within {limit:g} s"
 
 
-class Succession:
+class GenerationManager:
     """The generations of one master."""
 
     def __init__(self, config: Config, directory: str, log: Logger) -> None:
@@ -56,7 +56,7 @@ class Succession:
         self.sound_since: float | None = None
         self._deaths = 0
 
-    def take_over(self, current: Generation, *, last: int, is_proven: bool) -> None:
+    def resume(self, current: Generation, *, last: int, is_proven: bool) -> None:
         """Go on with a generation that another program of this master began."""
         self.current, self._last, self.is_proven = current, last, is_proven
 
@@ -65,7 +65,7 @@ class Succession:
         """Whether no generation is coming or going."""
         return self.pending is None and self.previous is None
 
-    def generations(self) -> list[Generation]:
+    def all(self) -> list[Generation]:
         """Return those that have a zygote, or should have one."""
         every = (self.current, self.pending, self.previous)
         return [generation for generation in every if generation is not None]
@@ -270,7 +270,7 @@ class Succession:
             self.refuse("the zygote died while it imported the application")
             return
         generation.backoff = generation.backoff.failed(now, random.random())
-        is_hopeless = generation.backoff.failures >= HOPELESS
+        is_hopeless = generation.backoff.failures >= MAX_START_FAILURES
         if generation is self.current and not self.is_proven and is_hopeless:
             self._give_up("the zygote dies whenever it is started")
 
@@ -280,7 +280,7 @@ class Succession:
             self.is_proven = True
             self.sound_since = self.sound_since or now
 
-    def worker_died_young(self, generation: int, how: str) -> None:
+    def worker_start_failed(self, generation: int, how: str) -> None:
         """A worker died of its start, before it was ready or just after."""
         if generation != self.current.number:
             return
@@ -288,13 +288,13 @@ class Succession:
         if self.is_proven and not self.is_rolling:
             return
         self._deaths += 1
-        most = DOUBTFUL if self.is_rolling else HOPELESS
+        most = MAX_CANARY_DEATHS if self.is_rolling else MAX_START_FAILURES
         if self._deaths >= most:
             self._give_up(f"{most} workers in a row died at start, the last of {how}")
 
-    def unborn(self, generation: int) -> None:
+    def spawn_failed(self, generation: int) -> None:
         """A zygote forks no more: its end is that another is made."""
-        for each in self.generations():
+        for each in self.all():
             if each.number == generation and each.pid is not None:
                 process.send(each.pid, SIGKILL)
 
@@ -306,5 +306,5 @@ class Succession:
 
     def close(self) -> None:
         """End every zygote."""
-        for generation in self.generations():
+        for generation in self.all():
             generation.close()

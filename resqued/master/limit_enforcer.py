@@ -15,7 +15,7 @@ from signal import SIGKILL
 from resqued.config.settings import AppSettings
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.limits import (
-    UNLIMITED,
+    UNSET,
     Cause,
     Limits,
     is_excessive,
@@ -25,9 +25,9 @@ from resqued.core.limits import (
 from resqued.ipc.scoreboard import Phase, Status
 from resqued.log.logger import Logger
 from resqued.master.slot import WorkerHandle, step_limit
-from resqued.master.usage import Census, Tree
+from resqued.master.usage import ProcessTable, ProcessTree
 from resqued.system import process
-from resqued.system.signals import STACK
+from resqued.system.signals import STACK_SIGNAL
 
 # How often to see that every worker makes progress.
 ROUND = 5.0
@@ -48,13 +48,13 @@ STACK_TIME = 0.2
 
 
 @dataclass(slots=True)
-class Watched:
+class MonitoredJob:
     """One running job."""
 
     worker: WorkerHandle
     status: Status
-    tree: Tree
-    limits: Limits = UNLIMITED
+    tree: ProcessTree
+    limits: Limits = UNSET
     look_at: float = 0.0
     memory: int = 0
     peak: int = 0
@@ -66,7 +66,7 @@ class Watched:
 
 
 @dataclass(slots=True)
-class Warden:
+class LimitEnforcer:
     """Looks after every running job of a master."""
 
     settings: AppSettings
@@ -76,15 +76,15 @@ class Warden:
     _settings: dict[int, AppSettings] = field(default_factory=dict)
     # The least that a payload has asked for so far.
     _least_asked: int = 0
-    _jobs: dict[int, Watched] = field(default_factory=dict)
-    _census: Census = field(default_factory=Census)
+    _jobs: dict[int, MonitoredJob] = field(default_factory=dict)
+    _process_table: ProcessTable = field(default_factory=ProcessTable)
     _look_at: float = 0.0
     _round_at: float = 0.0
-    _doomed: dict[WorkerHandle, float] = field(default_factory=dict)
+    _pending_kills: dict[WorkerHandle, float] = field(default_factory=dict)
     # Workers whose child is dead, and since when that is known.
-    _bereft: dict[tuple[WorkerHandle, Status], float] = field(default_factory=dict)
+    _childless: dict[tuple[WorkerHandle, Status], float] = field(default_factory=dict)
 
-    def heed(self, settings: Iterable[AppSettings]) -> None:
+    def set_settings(self, settings: Iterable[AppSettings]) -> None:
         """Take note of what the generations are configured for."""
         self._settings |= {each.generation: each for each in settings}
 
@@ -96,13 +96,13 @@ class Warden:
         if now >= self._round_at:
             self._round_at = now + ROUND
             self._inspect(now, workers)
-        self._kill_doomed(now)
+        self._kill_pending(now)
         if now >= self._look_at:
             self._look(now, workers)
 
     def deadline(self, *, is_anybody_busy: bool) -> float:
         """Return when turn has something to do."""
-        due = [self._round_at, *self._doomed.values()]
+        due = [self._round_at, *self._pending_kills.values()]
         if is_anybody_busy or self._jobs:
             due.append(self._look_at)
         return min(due)
@@ -111,11 +111,11 @@ class Warden:
 
     def _look(self, now: float, workers: Collection[WorkerHandle]) -> None:
         """See who runs what, and sample the jobs that are due."""
-        jobs: dict[int, Watched] = {}
+        jobs: dict[int, MonitoredJob] = {}
         for worker in workers:
             if worker.pid is None or worker.is_idle:
                 continue
-            status = worker.board.read()
+            status = worker.scoreboard.read()
             if status.phase is not Phase.RUNNING or not status.child:
                 continue
             job = self._jobs.get(worker.pid)
@@ -140,17 +140,17 @@ class Warden:
             every += self._settings_of(worker).rules.memory
         return min((memory for memory in every if memory), default=0)
 
-    def _begin(self, worker: WorkerHandle, status: Status) -> Watched | None:
-        tree = Tree.of(status.child, self._census)
-        return None if tree is None else Watched(worker, status, tree)
+    def _begin(self, worker: WorkerHandle, status: Status) -> MonitoredJob | None:
+        tree = ProcessTree.of(status.child, self._process_table)
+        return None if tree is None else MonitoredJob(worker, status, tree)
 
-    def _sample(self, job: Watched, now: float) -> None:
+    def _sample(self, job: MonitoredJob, now: float) -> None:
         """See how near a job is to its limits; act if it is beyond one."""
-        limits = job.worker.board.limits_of(job.status.child)
+        limits = job.worker.scoreboard.limits_of(job.status.child)
         if limits is None:
             # The child has not come to know its job yet; the pool's are certain.
             rules = self._settings_of(job.worker).rules
-            limits = job.worker.limits.or_else(rules.default)
+            limits = job.worker.limits.with_fallback(rules.default)
         elif limits.memory:
             self._least_asked = min(self._least_asked or limits.memory, limits.memory)
         job.limits = limits
@@ -170,10 +170,10 @@ class Warden:
             job.is_suspected = False
             job.look_at = now + look_again(limits, elapsed=elapsed, memory=job.memory)
 
-    def _is_to_be_confirmed(self, job: Watched) -> bool:
+    def _is_to_be_confirmed(self, job: MonitoredJob) -> bool:
         return job.tree.size > 1 and not job.is_suspected
 
-    def _end(self, job: Watched, cause: Cause, elapsed: float, now: float) -> None:
+    def _end(self, job: MonitoredJob, cause: Cause, elapsed: float, now: float) -> None:
         """Have the worker end a job, in words that stand in the failure."""
         job.ended_at = now
         job.look_at = now + DURING_GRACE
@@ -183,7 +183,7 @@ class Warden:
         status = job.status
         job.worker.order("end", status.child, status.since, int(cause), text)
 
-    def _see_to_the_end(self, job: Watched, now: float) -> None:
+    def _see_to_the_end(self, job: MonitoredJob, now: float) -> None:
         """Kill a job that grows on in its grace, or outlives it."""
         assert job.ended_at is not None, "asked of a job that is being ended"
         late = now - job.ended_at - self._settings_of(job.worker).grace
@@ -193,13 +193,13 @@ class Warden:
         if late > PATIENCE and job.worker.pid is not None:
             self._see_whether_they_die(job, job.worker.pid, now)
 
-    def _see_whether_they_die(self, job: Watched, worker: int, now: float) -> None:
+    def _see_whether_they_die(self, job: MonitoredJob, worker: int, now: float) -> None:
         """Kill a worker that does not see to its job's end: it is stopped, or stuck.
 
         One that is busy with killing thousands is neither. Of so many the census may
         be older than the patience: what counts is when it was taken.
         """
-        left, at = len(self._census.below(worker)), self._census.at
+        left, at = len(self._process_table.descendants(worker)), self._process_table.at
         if left < job.fewest:
             job.fewest, job.died_at = left, now
         elif at > job.died_at + LAST_PATIENCE:
@@ -211,34 +211,34 @@ class Warden:
 
     def _inspect(self, now: float, workers: Iterable[WorkerHandle]) -> None:
         """See that every worker makes progress; doom the one that does not."""
-        bereft, self._bereft = self._bereft, {}
+        bereft, self._childless = self._childless, {}
         for worker in workers:
             settings = self._settings_of(worker)
             heartbeat, timeout = settings.heartbeat, settings.redis_timeout
             is_stuck = worker.is_stuck(now, heartbeat=heartbeat, redis_timeout=timeout)
-            status = worker.board.read()
+            status = worker.scoreboard.read()
             if status.phase is Phase.RUNNING and not process.start_time(status.child):
                 # There is no job any more, and nobody who says so.
                 since = bereft.get((worker, status), now)
-                self._bereft[worker, status] = since
+                self._childless[worker, status] = since
                 is_stuck = now - since > step_limit(timeout) + settings.grace
-            if is_stuck and worker not in self._doomed:
-                self._doom(worker, now)
+            if is_stuck and worker not in self._pending_kills:
+                self._dump_then_kill(worker, now)
 
-    def _doom(self, worker: WorkerHandle, now: float) -> None:
+    def _dump_then_kill(self, worker: WorkerHandle, now: float) -> None:
         """Have a stuck worker write down where it is; it is killed after that."""
         if worker.pid is None:
             self.log.error("worker_stuck", worker=worker.name)
             worker.channel.close()
             return
-        worker.board.clear_stack()
-        process.send(worker.pid, STACK)
-        self._doomed[worker] = now + STACK_TIME
+        worker.scoreboard.clear_stack()
+        process.send(worker.pid, STACK_SIGNAL)
+        self._pending_kills[worker] = now + STACK_TIME
 
-    def _kill_doomed(self, now: float) -> None:
-        for worker, kill_at in list(self._doomed.items()):
+    def _kill_pending(self, now: float) -> None:
+        for worker, kill_at in list(self._pending_kills.items()):
             if now >= kill_at:
-                del self._doomed[worker]
+                del self._pending_kills[worker]
                 self._kill(worker)
 
     def _kill(self, worker: WorkerHandle) -> None:
@@ -247,25 +247,25 @@ class Warden:
         self.log.error(
             "worker_stuck",
             worker=worker.name,
-            phase=worker.board.read().phase.name.lower(),
-            stack="\n".join(worker.board.stack()),
+            phase=worker.scoreboard.read().phase.name.lower(),
+            stack="\n".join(worker.scoreboard.stack()),
         )
         if worker.pid is not None:
             process.send(worker.pid, SIGKILL)
 
     def usage_of(self, worker: WorkerHandle) -> tuple[float, int]:
         """Return CPU seconds and private bytes of the job that a worker runs."""
-        child = worker.board.read().child
-        tree = Tree.of(child, self._census)
+        child = worker.scoreboard.read().child
+        tree = ProcessTree.of(child, self._process_table)
         if tree is None:
             return 0.0, 0
         memory = tree.private()
-        return tree.cpu() - worker.board.used_before(child), memory
+        return tree.cpu() - worker.scoreboard.used_before(child), memory
 
 
-def describe(cause: Cause, job: Watched, elapsed: float) -> str:
+def describe(cause: Cause, job: MonitoredJob, elapsed: float) -> str:
     """Return what was exceeded, by how much, and what the job had used."""
-    cpu = job.tree.cpu() - job.worker.board.used_before(job.status.child)
+    cpu = job.tree.cpu() - job.worker.scoreboard.used_before(job.status.child)
     used = f"CPU {show_seconds(cpu)}, peak memory {show_size(job.peak)}"
     if cause is Cause.RUNTIME:
         limit = show_seconds(job.limits.runtime or 0)

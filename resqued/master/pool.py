@@ -21,12 +21,12 @@ from resqued.ipc.channel import ChannelClosed
 from resqued.ipc.scoreboard import Status
 from resqued.log.logger import Logger
 from resqued.master.generation import Generation
-from resqued.master.generations import Succession
-from resqued.master.reclaimer import Dead, Undertaker
+from resqued.master.generations import GenerationManager
+from resqued.master.reclaimer import DeadWorker, Reclaimer
 from resqued.master.rollout import Rollout
-from resqued.master.slot import Slot, WorkerHandle, died_young
+from resqued.master.slot import Slot, WorkerHandle, is_start_failure
 from resqued.system.process import Pid
-from resqued.system.process_tree import Family
+from resqued.system.process_tree import JobProcesses
 
 
 class Pool:
@@ -36,15 +36,15 @@ class Pool:
         self,
         config: Config,
         directory: str,
-        undertaker: Undertaker,
+        undertaker: Reclaimer,
         log: Logger,
         *,
-        expect: Callable[[], None],
+        poll_now: Callable[[], None],
     ) -> None:
         self._undertaker = undertaker
         self._log = log
-        self._expect = expect
-        self.succession = Succession(config, directory, log)
+        self._poll_now = poll_now
+        self.generations = GenerationManager(config, directory, log)
         self.slots: list[Slot] = []
         self.retiring: list[WorkerHandle] = []
         self.wanted: dict[str, int] = {}
@@ -54,14 +54,14 @@ class Pool:
         self.is_paused = False
         self.is_stopping = False
         self.was_ready = False
-        self._rollout = Rollout(self.slots, self.retiring, self.succession, log)
+        self._rollout = Rollout(self.slots, self.retiring, self.generations, log)
         self._follow()
 
     # From one program of the master to the next
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values; of a pool that is settled."""
-        succession = self.succession
+        succession = self.generations
         return {
             "current": succession.current.as_dict(),
             "last": succession.last,
@@ -73,14 +73,14 @@ class Pool:
             "was_ready": self.was_ready,
         }
 
-    def take_over(self, values: Mapping[str, Any]) -> None:
+    def resume(self, values: Mapping[str, Any]) -> None:
         """Go on with the pool that as_dict told of, its descriptors still open."""
-        self.succession.take_over(
+        self.generations.resume(
             Generation.from_dict(values["current"]),
             last=values["last"],
             is_proven=values["is_proven"],
         )
-        self._wanted_by = self.succession.current
+        self._wanted_by = self.generations.current
         self.wanted = dict(values["wanted"])
         self.slots += [Slot.from_dict(slot) for slot in values["slots"]]
         self.retiring += [WorkerHandle.from_dict(w) for w in values["retiring"]]
@@ -94,7 +94,7 @@ class Pool:
             for worker in self.workers()
         )
         is_moving = any(slot.successor is not None for slot in self.slots)
-        is_steady = self.succession.is_settled and not self.is_stopping
+        is_steady = self.generations.is_settled and not self.is_stopping
         return are_known and is_steady and not is_moving
 
     def workers(self) -> list[WorkerHandle]:
@@ -115,7 +115,7 @@ class Pool:
 
     def _follow(self) -> None:
         """Want what is configured, or what people have asked for since."""
-        incumbent = self.succession.incumbent
+        incumbent = self.generations.incumbent
         if incumbent is not self._wanted_by:
             self._wanted_by = incumbent
             self.wanted = {
@@ -126,7 +126,7 @@ class Pool:
     def reload(self, config: Config, now: float) -> int:
         """Begin to move to a new generation; answer its number."""
         self._scaled.clear()
-        return self.succession.begin(config, now)
+        return self.generations.begin(config, now)
 
     def list_named(self, name: object) -> str:
         """Return the queue list that is meant; the only one need not be named.
@@ -159,14 +159,14 @@ class Pool:
         """Have every worker, and every zygote, write to the log of that name."""
         for worker in self.workers():
             worker.order("reopen", path)
-        for generation in self.succession.generations():
+        for generation in self.generations.all():
             generation.reopen_log(path)
 
     def stop(self, order: str) -> None:
         """Have all workers leave; nobody takes their places."""
         if not self.is_stopping:
             self.is_stopping = True
-            self.succession.abandon()
+            self.generations.abandon()
         for worker in self.workers():
             worker.order(order)
 
@@ -174,10 +174,10 @@ class Pool:
 
     def converge(self, now: float) -> None:
         """Do the next steps."""
-        self._give_up_unborn(now)
+        self._drop_failed_spawns(now)
         if self.is_stopping:
             return
-        self.succession.turn(now)
+        self.generations.turn(now)
         self._follow()
         self._resize(now)
         self._rollout.turn(now, is_paused=self.is_paused)
@@ -185,16 +185,16 @@ class Pool:
             if self._is_vacant(slot) and now >= slot.backoff.ready_at:
                 slot.worker = self._rollout.spawn(slot, now, is_paused=self.is_paused)
 
-    def _give_up_unborn(self, now: float) -> None:
+    def _drop_failed_spawns(self, now: float) -> None:
         """See to workers that were hung up on because they never said who they are."""
         for worker in self.workers():
             if worker.pid is None and worker.channel.fileno() < 0:
-                self.succession.unborn(worker.generation)
-                self._bereave(worker, Exit(1), now)
+                self.generations.spawn_failed(worker.generation)
+                self._on_worker_exit(worker, Exit(1), now)
 
     def _is_vacant(self, slot: Slot) -> bool:
         is_empty = not slot.workers() and not slot.is_done
-        return is_empty and self._rollout.goal(slot).generation.is_ready
+        return is_empty and self._rollout.target(slot).generation.is_ready
 
     def _resize(self, now: float) -> None:
         """Have as many slots for each queue list as are wanted."""
@@ -213,13 +213,14 @@ class Pool:
             self._remove(slot, now)
         self.slots += map(Slot, missing[len(surplus) :])
         if missing or surplus:
-            self._expect()
+            self._poll_now()
 
     def _of(self, name: str, count: int) -> list[Slot]:
         """Return so many slots of a list, those first that are missed least."""
         slots = [slot for slot in self.slots if slot.queues == name]
         return [
-            slots[n] for n in pool_diff.order([slot.seat() for slot in slots])[:count]
+            slots[n]
+            for n in pool_diff.removal_order([slot.state() for slot in slots])[:count]
         ]
 
     def _remove(self, slot: Slot, now: float) -> None:
@@ -227,14 +228,14 @@ class Pool:
             worker.retire(now)
             self.retiring.append(worker)
         self.slots.remove(slot)
-        self._rollout.forget(slot)
+        self._rollout.drop_slot(slot)
 
     def deadline(self, now: float) -> float | None:
         """Return when converge has something to do, if nothing is heard."""
         if self.is_stopping:
             return None
         due = [s.backoff.ready_at for s in self.slots if self._is_vacant(s)]
-        coming = self.succession.deadline()
+        coming = self.generations.deadline()
         if coming is not None:
             due.append(coming)
         rollout = self._rollout.deadline(now)
@@ -247,7 +248,7 @@ class Pool:
     def descriptors(self) -> dict[int, Callable[[float], None]]:
         """Return what to wait on, and what to call then."""
         found: dict[int, Callable[[float], None]] = {}
-        for generation in self.succession.generations():
+        for generation in self.generations.all():
             if generation.channel is not None:
                 found[generation.channel.fileno()] = self._hearing(generation.number)
         for worker in self.workers():
@@ -263,10 +264,10 @@ class Pool:
 
     def hear_zygote(self, number: int, now: float) -> None:
         """Take in what a zygote has said, if it is still one of ours."""
-        for generation in self.succession.generations():
+        for generation in self.generations.all():
             is_it = generation.number == number and generation.channel is not None
             if is_it:
-                self.succession.hear(generation, now)
+                self.generations.hear(generation, now)
 
     def _hear_worker(self, worker: WorkerHandle, now: float) -> None:
         if worker.channel.fileno() < 0:
@@ -276,7 +277,7 @@ class Pool:
                 self._note(worker, kind, values, now)
         except ChannelClosed:
             if worker.pid is None:
-                self._bereave(worker, Exit(1), now)
+                self._on_worker_exit(worker, Exit(1), now)
             else:
                 # Its death follows; if it does not, somebody sees to it.
                 worker.channel.close()
@@ -296,11 +297,11 @@ class Pool:
                 )
             case "ready":
                 worker.is_ready = True
-                self.succession.worker_ready(worker.generation, now)
+                self.generations.worker_ready(worker.generation, now)
                 self._see_ready()
             case "idle":
                 worker.is_idle = True
-                self._expect()
+                self._poll_now()
             case "taken":
                 worker.is_taken = True
                 self._undertaker.prune_soon()
@@ -316,27 +317,29 @@ class Pool:
 
     def died(self, pid: Pid, how: Exit, now: float) -> None:
         """A child of the master has died: a zygote, a worker, or nobody we know."""
-        for generation in self.succession.generations():
+        for generation in self.generations.all():
             if pid == generation.pid:
                 # What it said last, then that it is gone.
                 self.hear_zygote(generation.number, now)
                 if pid == generation.pid:
-                    self.succession.lost(generation, now)
+                    self.generations.lost(generation, now)
                 return
         for worker in [worker for worker in self.workers() if worker.pid is None]:
             # It may have said who it is, and died before that was heard.
             self._hear_worker(worker, now)
         for worker in self.workers():
             if pid == worker.pid:
-                self._bereave(worker, how, now)
+                self._on_worker_exit(worker, how, now)
                 return
 
-    def _bereave(self, worker: WorkerHandle, how: Exit, now: float) -> None:
+    def _on_worker_exit(self, worker: WorkerHandle, how: Exit, now: float) -> None:
         """A worker has died: settle its affairs, and see when to replace it."""
-        status = worker.board.read()
+        status = worker.scoreboard.read()
         if worker.worker_id:
             self._undertaker.receive(
-                Dead(worker.worker_id, worker.identity, how, self._leftovers(status))
+                DeadWorker(
+                    worker.worker_id, worker.identity, how, self._leftovers(status)
+                )
             )
         is_expected = worker.is_ready or worker.quit_at is not None or self.is_stopping
         is_good = how.code == 0 and not worker.is_taken and is_expected
@@ -352,13 +355,13 @@ class Pool:
         self._log.warning("worker_died", worker=worker.name, reason=str(how))
         if slot is None or self.is_stopping:
             return
-        is_on_trial = self.succession.is_rolling
-        if not died_young(worker, status, how, now, is_on_trial=is_on_trial):
+        is_on_trial = self.generations.is_rolling
+        if not is_start_failure(worker, status, how, now, is_on_trial=is_on_trial):
             slot.backoff = slot.backoff.succeeded()
             return
         slot.backoff = slot.backoff.failed(now, random.random())
         if not worker.is_taken:
-            self.succession.worker_died_young(worker.generation, str(how))
+            self.generations.worker_start_failed(worker.generation, str(how))
 
     def _take_out(self, worker: WorkerHandle) -> Slot | None:
         """Free the place of a worker; answer the slot that is in want of another."""
@@ -372,16 +375,18 @@ class Pool:
             slot.worker = None
         return slot
 
-    def _leftovers(self, status: Status) -> Family | None:
+    def _leftovers(self, status: Status) -> JobProcesses | None:
         """Return what is left of a dead worker's job: its child, and its children."""
         if not status.child:
             return None
-        family = Family(status.child, spared=self._spared, since=status.began)
-        family.send(SIGKILL)
-        return family
+        processes = JobProcesses(
+            status.child, excluded=self._excluded, since=status.began
+        )
+        processes.send(SIGKILL)
+        return processes
 
-    def _spared(self) -> set[int] | None:
+    def _excluded(self) -> set[int] | None:
         """Return our workers and zygotes; None while one has not said its name."""
         pids = {worker.pid for worker in self.workers()}
-        pids |= {g.pid for g in self.succession.generations() if g.pid is not None}
+        pids |= {g.pid for g in self.generations.all() if g.pid is not None}
         return None if None in pids else {pid for pid in pids if pid is not None}

@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from resqued.ipc.scoreboard import Phase
 from resqued.master.pool import Pool
 from resqued.master.slot import WorkerHandle
-from resqued.systemd.service_status import Standing
+from resqued.systemd.service_status import PoolStatus
 
 
-def standing_of(pool: Pool, now: float, *, is_stopping: bool) -> Standing:
+def pool_status_of(pool: Pool, now: float, *, is_stopping: bool) -> PoolStatus:
     """Return how the pool is doing."""
-    succession = pool.succession
+    succession = pool.generations
     workers, current = pool.workers(), succession.current.number
     running = running_since(workers)
     # Whoever finishes a job beside the slots counts when all are waited for.
     busy = running if is_stopping else running_since(pool.serving())
-    return Standing(
+    return PoolStatus(
         generation=current,
         reloads=succession.last,
         workers=sum(slot.is_ready() for slot in pool.slots),
@@ -35,5 +35,5 @@ def standing_of(pool: Pool, now: float, *, is_stopping: bool) -> Standing:
 
 def running_since(workers: Iterable[WorkerHandle]) -> list[float]:
     """Return since when each of those runs its job that has one."""
-    statuses = [worker.board.read() for worker in workers]
+    statuses = [worker.scoreboard.read() for worker in workers]
     return [each.since for each in statuses if each.phase is Phase.RUNNING]

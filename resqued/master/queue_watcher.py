@@ -14,18 +14,18 @@ from resqued.errors import StoreError
 from resqued.log.logger import Logger
 from resqued.master import wakeups
 from resqued.master.slot import WorkerHandle
-from resqued.store.availability import Outage
-from resqued.store.queue_tracking import Look, Watch
+from resqued.store.availability import RedisAvailability
+from resqued.store.queue_tracking import QueueSnapshot, QueueTracking
 
 # What an idle worker takes to take a job. A look before that would wake another for
 # the same one, and have the server tell of the taking.
-TAKES = 0.002
+WAKE_GRACE = 0.002
 
 
-class Lookout:
+class QueueWatcher:
     """Wakes idle workers, one for each job."""
 
-    def __init__(self, watch: Watch, interval: float, log: Logger) -> None:
+    def __init__(self, watch: QueueTracking, interval: float, log: Logger) -> None:
         self._watch = watch
         self.interval = interval
         self._log = log
@@ -34,13 +34,13 @@ class Lookout:
         self._look_at = 0.0
         # Queues that were empty, and are not.
         self._pushed: list[str] = []
-        self._redis = Outage(log)
+        self._redis = RedisAvailability(log)
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, if there is one now."""
         return self._watch.fileno() if self._is_open else None
 
-    def expect(self) -> None:
+    def poll_now(self) -> None:
         """A worker has become idle: the next turn looks."""
         self._look_at = 0.0
 
@@ -71,7 +71,7 @@ class Lookout:
             if idle and now >= self._look_at:
                 look = self._watch.look(worker.served for worker in idle)
                 wait = self.interval * random.uniform(0.9, 1.1)
-                self._look_at = 0.0 if self._watch.has_word else now + wait
+                self._look_at = 0.0 if self._watch.has_changed else now + wait
                 self._act_on(look, idle)
         except StoreError as error:
             self._lose(error, now)
@@ -82,10 +82,12 @@ class Lookout:
         """Wake one for each queue that was pushed to; return who is idle still."""
         pushed = dict.fromkeys(self._pushed, 1)
         self._pushed = []
-        woken = wakeups.whom(pushed, [(worker, worker.served) for worker in idle])
+        woken = wakeups.workers_to_wake(
+            pushed, [(worker, worker.served) for worker in idle]
+        )
         _wake(woken)
         if woken:
-            self._look_at = now + TAKES
+            self._look_at = now + WAKE_GRACE
         return [worker for worker in idle if worker.is_idle]
 
     def _open(self, idle: Sequence[WorkerHandle]) -> None:
@@ -98,13 +100,15 @@ class Lookout:
             # A server that lost its data has forgotten the workers: let all see.
             _wake(idle)
 
-    def _act_on(self, look: Look, idle: Sequence[WorkerHandle]) -> None:
+    def _act_on(self, look: QueueSnapshot, idle: Sequence[WorkerHandle]) -> None:
         if look.is_paused != self._was_paused:
             self._was_paused = look.is_paused
             _wake(idle)
         elif not look.is_paused:
             _wake(
-                wakeups.whom(look.lengths, [(worker, worker.served) for worker in idle])
+                wakeups.workers_to_wake(
+                    look.lengths, [(worker, worker.served) for worker in idle]
+                )
             )
 
     def _lose(self, error: StoreError, now: float) -> None:

@@ -16,11 +16,11 @@ from resqued.core.exit_status import Exit
 from resqued.errors import StoreError
 from resqued.log.logger import Logger
 from resqued.store import pruning
-from resqued.store.availability import Outage
+from resqued.store.availability import RedisAvailability
 from resqued.store.pruning import job_of
-from resqued.store.registry import Burial, Registry
-from resqued.system.process_tree import Family
-from resqued.wire.payload import DIRTY_EXIT, Fault
+from resqued.store.registry import ReclaimResult, Registry
+from resqued.system.process_tree import JobProcesses
+from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 
 # Longer than the lock lasts, or a lone master would find its own.
 PRUNE_INTERVAL = 70.0
@@ -28,33 +28,33 @@ LOOK_AGAIN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
+class DeadWorker:
     """A worker of this master that has died, to be buried."""
 
     worker_id: str
     identity: str
     how: Exit
-    family: Family | None
+    processes: JobProcesses | None
 
 
-class Undertaker:
+class Reclaimer:
     """Buries and prunes, whenever Redis is there."""
 
     def __init__(self, registry: Registry, owner: str, log: Logger) -> None:
         self._registry = registry
         self._owner = owner
         self._log = log
-        self._dead: list[Dead] = []
+        self._dead: list[DeadWorker] = []
         self._round: Iterator[None] | None = None
         self._prune_at = 0.0
-        self._redis = Outage(log)
+        self._redis = RedisAvailability(log)
 
     @property
     def is_busy(self) -> bool:
         """Whether a worker of this master is still to be buried."""
         return bool(self._dead)
 
-    def receive(self, dead: Dead) -> None:
+    def receive(self, dead: DeadWorker) -> None:
         """Take in a worker that has died."""
         self._dead.append(dead)
 
@@ -65,7 +65,7 @@ class Undertaker:
     def deadline(self, now: float) -> float:
         """Return when turn has something to do."""
         if self._dead or self._round is not None:
-            waits = any(d.family is not None for d in self._dead)
+            waits = any(d.processes is not None for d in self._dead)
             return max(self._redis.ready_at, now + (LOOK_AGAIN if waits else 0))
         return max(self._prune_at, self._redis.ready_at)
 
@@ -74,7 +74,7 @@ class Undertaker:
         if now < self._redis.ready_at:
             return
         try:
-            self._bury_dead()
+            self._reclaim_dead()
             self._advance_prune(now)
         except StoreError as error:
             self._registry.link.close()
@@ -83,25 +83,25 @@ class Undertaker:
         else:
             self._redis.end()
 
-    def _bury_dead(self) -> None:
+    def _reclaim_dead(self) -> None:
         for dead in list(self._dead):
-            if dead.family is not None and dead.family.has_members():
-                dead.family.send(SIGKILL)
+            if dead.processes is not None and dead.processes.has_members():
+                dead.processes.send(SIGKILL)
                 continue
-            if self._bury(dead):
+            if self._reclaim(dead):
                 self._dead.remove(dead)
 
-    def _bury(self, dead: Dead) -> bool:
+    def _reclaim(self, dead: DeadWorker) -> bool:
         """Bury one of ours; False if it changed meanwhile, and is to be read again."""
         (entry,) = self._registry.read([dead.worker_id])
         if entry.identity != dead.identity:
             return True  # it had left in good order, or its id is somebody else's
         job = job_of(entry)
         error = f"Worker {dead.worker_id} died of {dead.how} while processing {job}"
-        (burial,) = self._registry.bury([(entry, Fault(DIRTY_EXIT, error))])
-        if burial is Burial.DONE:
-            self._log.info("worker_buried", worker=dead.worker_id, job=job)
-        return burial is not Burial.CHANGED
+        (result,) = self._registry.reclaim([(entry, FailureInfo(DIRTY_EXIT, error))])
+        if result is ReclaimResult.DONE:
+            self._log.info("worker_reclaimed", worker=dead.worker_id, job=job)
+        return result is not ReclaimResult.CHANGED
 
     def _advance_prune(self, now: float) -> None:
         if self._round is None and now >= self._prune_at:
@@ -114,8 +114,8 @@ class Undertaker:
         """Bury the dead of the whole registry, a page at each step."""
         has_lock = self._registry.take_prune_lock(self._owner)
         for page in pruning.survey(self._registry, self._is_ours):
-            dead = pruning.doomed(page, has_lock=has_lock)
-            for judged in pruning.bury(self._registry, dead):
+            dead = pruning.to_prune(page, has_lock=has_lock)
+            for judged in pruning.reclaim(self._registry, dead):
                 self._log.warning(
                     "worker_pruned",
                     worker=judged.entry.worker_id,

@@ -28,28 +28,28 @@ from resqued.systemd.notify import without_private
 
 # Counted up when what is handed over changes: an older master is then restarted.
 VERSION = 2
-# Number of the descriptor that the estate is in; `dry:` in front of it to try.
-VARIABLE = "RESQUED_TAKEOVER"
+# Number of the descriptor that the handoff is in; `dry:` in front of it to try.
+ENV_VAR = "RESQUED_REEXEC"
 _DRY = "dry:"
-_LAST_WORDS = 64 * 1024
+OUTPUT_TAIL = 64 * 1024
 # The keys of what is handed over that are numbers of descriptors.
 _DESCRIPTORS = {"channel", "board", "control", "asker", "descriptor"}
 
 
-class Estate(NamedTuple):
+class HandoffState(NamedTuple):
     """What a new program was handed, and whether it is only being tried."""
 
     values: dict[str, Any]
     is_dry: bool
 
 
-def received(environ: MutableMapping[str, str]) -> Estate | None:
+def load_handoff(environ: MutableMapping[str, str]) -> HandoffState | None:
     """Return what the program before this one has handed over, if there was one.
 
     Raises StartError if it is of a version that this program does not know. Jobs
     are not to inherit the variable: it is taken away.
     """
-    word = environ.pop(VARIABLE, "")
+    word = environ.pop(ENV_VAR, "")
     number = word.removeprefix(_DRY)
     if not number.isdigit():
         return None
@@ -60,7 +60,7 @@ def received(environ: MutableMapping[str, str]) -> Estate | None:
             f"this program takes over version {VERSION} of a master's state, not"
             f" {values['version']}: restart the master"
         )
-    return Estate(values, is_dry=number != word)
+    return HandoffState(values, is_dry=number != word)
 
 
 @dataclass(slots=True)
@@ -71,13 +71,13 @@ class _DryRun:
     output: int
     give_up_at: float
 
-    def last_words(self) -> str:
-        text = os.pread(self.output, _LAST_WORDS, 0).decode("utf-8", "replace")
+    def output_tail(self) -> str:
+        text = os.pread(self.output, OUTPUT_TAIL, 0).decode("utf-8", "replace")
         lines = text.strip().splitlines()
         return lines[-1] if lines else ""
 
 
-class Takeover:
+class Reexec:
     """The way from one program to the next; nothing is on it for most of the time."""
 
     def __init__(
@@ -100,13 +100,13 @@ class Takeover:
         if self._dry_run is not None or self._is_due:
             raise ControlError("this master is about to be replaced already")
         self._asker = asker
-        estate = _memory_file(self._estate())
+        handoff = _memory_file(self._handoff())
         output = os.memfd_create("resqued-dry-run", os.MFD_CLOEXEC)
         try:
             pid = process.spawn(
                 [sys.executable, *sys.orig_argv[1:]],
-                descriptor=estate,
-                environment={**without_private(environ), VARIABLE: f"{_DRY}3"},
+                descriptor=handoff,
+                environment={**without_private(environ), ENV_VAR: f"{_DRY}3"},
                 output=output,
             )
         except OSError as error:
@@ -114,10 +114,10 @@ class Takeover:
             self._fail(f"{sys.executable} cannot be started: {error.strerror}")
             return
         finally:
-            os.close(estate)
-        patience = self._pool.succession.current.config.start_timeout
+            os.close(handoff)
+        patience = self._pool.generations.current.config.start_timeout
         self._dry_run = _DryRun(pid, output, now + patience)
-        self._log.info("takeover_started", dry_run=pid)
+        self._log.info("reexec_started", dry_run=pid)
 
     def ended(self, pid: Pid, how: Exit) -> None:
         """A child of the master has died: see whether it was the dry run."""
@@ -125,7 +125,7 @@ class Takeover:
         if tried is None or pid != tried.pid:
             return
         self._dry_run = None
-        words = tried.last_words()
+        words = tried.output_tail()
         os.close(tried.output)
         if how.code == 0:
             self._is_due = True
@@ -150,12 +150,12 @@ class Takeover:
         return self._is_due
 
     def _fail(self, error: str) -> None:
-        self._log.error("takeover_failed", error=error)
+        self._log.error("reexec_failed", error=error)
         asker, self._asker = self._asker, None
         if asker is not None and not asker.is_closed:
             asker.answer(ok=False, error=error)
 
-    def _estate(self) -> dict[str, Any]:
+    def _handoff(self) -> dict[str, Any]:
         is_there = self._asker is not None and not self._asker.is_closed
         return {
             "version": VERSION,
@@ -167,7 +167,7 @@ class Takeover:
 
     def _go(self) -> None:
         """Become the new program; come back only if the system refuses."""
-        values = self._estate()
+        values = self._handoff()
         file = _memory_file(values)
         handed = [file, *_descriptors(values)]
         self._log.info("master_replaced", workers=len(self._pool.workers()))
@@ -177,7 +177,7 @@ class Takeover:
             os.execve(  # noqa: S606 - this program, with its own arguments
                 sys.executable,
                 [sys.executable, *sys.orig_argv[1:]],
-                {**os.environ, VARIABLE: str(file)},
+                {**os.environ, ENV_VAR: str(file)},
             )
         except OSError as error:
             for fd in handed:
@@ -188,7 +188,7 @@ class Takeover:
 
 def _memory_file(values: dict[str, Any]) -> int:
     """Return a descriptor to read the values from."""
-    fd = os.memfd_create("resqued-estate", os.MFD_CLOEXEC)
+    fd = os.memfd_create("resqued-handoff", os.MFD_CLOEXEC)
     data = json.dumps(values).encode()
     while data:
         data = data[os.write(fd, data) :]

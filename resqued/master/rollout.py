@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from resqued.core import pool_diff
 from resqued.core.pool_diff import Trial
-from resqued.ipc.scoreboard import Tally
+from resqued.ipc.scoreboard import RunCounts
 from resqued.log.logger import Logger
 from resqued.master.generation import Generation
-from resqued.master.generations import Succession
-from resqued.master.slot import INFANCY, Slot, WorkerHandle
+from resqued.master.generations import GenerationManager
+from resqued.master.slot import START_WINDOW, Slot, WorkerHandle
 
 # A worker that was told to quit says so at once, unless it waits for Redis.
 YIELD_TIME = 1.0
@@ -27,7 +27,7 @@ YIELD_TIME = 1.0
 LOOK_AGAIN = 0.1
 
 
-class Goal(NamedTuple):
+class SlotTarget(NamedTuple):
     """What the worker of a slot is to be."""
 
     generation: Generation
@@ -46,55 +46,57 @@ class Rollout:
         self,
         slots: list[Slot],
         retiring: list[WorkerHandle],
-        succession: Succession,
+        succession: GenerationManager,
         log: Logger,
     ) -> None:
         self._slots = slots
         self._retiring = retiring
-        self._succession = succession
+        self._generations = succession
         self._log = log
-        self._target = succession.current
+        self._moving_to = succession.current
         self._moving: Slot | None = None
         self._canary: Slot | None = None
         # What workers of the canary have done that are gone.
-        self._tally = Tally()
+        self._tally = RunCounts()
 
     def turn(self, now: float, *, is_paused: bool) -> None:
         """Take the next step, if there is one to take."""
-        if self._succession.current is not self._target:
+        if self._generations.current is not self._moving_to:
             self._begin()
-        if self._succession.is_on_trial:
+        if self._generations.is_on_trial:
             self._try_out(now)
         if self._moving is not None:
             self._move_on(self._moving, now, is_paused=is_paused)
-        elif self._succession.current.is_ready:
+        elif self._generations.current.is_ready:
             self._move_next(now)
 
     def _begin(self) -> None:
         """Another generation is to have the slots: each may start afresh."""
-        self._target = self._succession.current
-        self._canary, self._tally = None, Tally()
+        self._moving_to = self._generations.current
+        self._canary, self._tally = None, RunCounts()
         for slot in self._slots:
             slot.backoff = slot.backoff.succeeded()
 
-    def goal(self, slot: Slot) -> Goal:
+    def target(self, slot: Slot) -> SlotTarget:
         """Return what a slot is to have now."""
-        current = self._succession.current
-        if self._succession.is_on_trial and slot is self._canary:
+        current = self._generations.current
+        if self._generations.is_on_trial and slot is self._canary:
             # A list that the new configuration has no more is not for the canary.
             is_kept = slot.queues in current.pools
-            return Goal(current, slot.queues if is_kept else next(iter(current.pools)))
-        return Goal(self._succession.incumbent, slot.queues)
+            return SlotTarget(
+                current, slot.queues if is_kept else next(iter(current.pools))
+            )
+        return SlotTarget(self._generations.incumbent, slot.queues)
 
     def spawn(self, slot: Slot, now: float, *, is_paused: bool) -> WorkerHandle | None:
         """Have a worker forked for a slot; None: not now, the slot waits."""
-        generation, queues = self.goal(slot)
+        generation, queues = self.target(slot)
         worker = generation.spawn(queues, is_paused=is_paused)
         if worker is None:
             slot.backoff = slot.backoff.failed(now, random.random())
         return worker
 
-    def forget(self, slot: Slot) -> None:
+    def drop_slot(self, slot: Slot) -> None:
         """A slot is taken away."""
         self._moving = None if slot is self._moving else self._moving
         self._canary = None if slot is self._canary else self._canary
@@ -105,9 +107,9 @@ class Rollout:
             old = self._moving.worker
             told_at = None if old is None else old.quit_at
             return None if told_at is None else told_at + YIELD_TIME
-        if not self._succession.current.is_ready:
+        if not self._generations.current.is_ready:
             return None
-        if self._canary is not None and self._succession.is_on_trial:
+        if self._canary is not None and self._generations.is_on_trial:
             tried = self._canary.worker
             if tried is not None and not self._is_stale(self._canary):
                 return self._look_at(tried, now)
@@ -117,16 +119,16 @@ class Rollout:
 
     def _is_stale(self, slot: Slot) -> bool:
         worker = slot.worker
-        return worker is not None and not self.goal(slot).is_met_by(worker)
+        return worker is not None and not self.target(slot).is_met_by(worker)
 
     def _stale(self) -> list[Slot]:
         """Return the slots that are to be moved: on trial, the canary alone."""
-        is_on_trial = self._succession.is_on_trial
+        is_on_trial = self._generations.is_on_trial
         candidates = [self._canary] if is_on_trial and self._canary else self._slots
         return [slot for slot in candidates if self._is_stale(slot)]
 
     def _move_next(self, now: float) -> None:
-        if self._succession.is_on_trial and self._canary is None:
+        if self._generations.is_on_trial and self._canary is None:
             self._choose_canary()
         stale = self._stale()
         ready = [slot for slot in stale if now >= slot.backoff.ready_at]
@@ -135,18 +137,18 @@ class Rollout:
             # Held back until the one before it takes no more jobs.
             slot.successor = self.spawn(slot, now, is_paused=True)
             self._moving = slot if slot.successor else None
-        elif not stale and not self._succession.is_on_trial:
+        elif not stale and not self._generations.is_on_trial:
             are_ready = all(slot.is_done or slot.is_ready() for slot in self._slots)
-            if self._succession.is_rolling and are_ready:
-                self._succession.settle()
+            if self._generations.is_rolling and are_ready:
+                self._generations.settle()
 
     def _move_on(self, slot: Slot, now: float, *, is_paused: bool) -> None:
         successor, old = slot.successor, slot.worker
         if successor is None:
             self._moving = None
             return
-        if not self.goal(slot).is_met_by(successor):
-            self._turn_back(slot, now)
+        if not self.target(slot).is_met_by(successor):
+            self._abort_move(slot, now)
             return
         if not successor.is_ready:
             return
@@ -162,7 +164,7 @@ class Rollout:
             successor.is_idle = False
             successor.order("resume")
 
-    def _turn_back(self, slot: Slot, now: float) -> None:
+    def _abort_move(self, slot: Slot, now: float) -> None:
         """The slot was to go elsewhere: it keeps a worker that was not told to quit."""
         leaving = [slot.successor]
         slot.successor = self._moving = None
@@ -177,10 +179,10 @@ class Rollout:
 
     def _choose_canary(self) -> None:
         """Choose the slot for the first worker of a new generation."""
-        lists = self._succession.current.pools
+        lists = self._generations.current.pools
         slots = [slot for slot in self._slots if not slot.is_done]
         if not slots:
-            self._succession.pass_trial()
+            self._generations.pass_trial()
             return
         kept = [slot for slot in slots if slot.queues in lists]
         # One that an earlier new generation has begun with is nobody's loss.
@@ -192,29 +194,33 @@ class Rollout:
 
     def _try_out(self, now: float) -> None:
         """See how the canary does."""
-        canary, succession = self._canary, self._succession
+        canary, succession = self._canary, self._generations
         if canary is None or canary.worker is None or self._is_stale(canary):
             return
-        tally = _sum([self._tally, canary.worker.board.counted()])
+        tally = _sum([self._tally, canary.worker.scoreboard.run_counts()])
         trial = self._judge(tally)
         since = succession.sound_since
         if trial is Trial.WORSE:
             succession.roll_back(
                 f"of {tally.done} jobs of the canary {tally.failed} failed"
             )
-        elif trial is Trial.PASSED and since is not None and now >= since + INFANCY:
+        elif (
+            trial is Trial.PASSED and since is not None and now >= since + START_WINDOW
+        ):
             if succession.current.config.canary_jobs:
                 self._log.info("canary_passed", jobs=tally.done, failed=tally.failed)
             succession.pass_trial()
 
-    def _judge(self, tally: Tally) -> Trial:
-        jobs = self._succession.current.config.canary_jobs
+    def _judge(self, tally: RunCounts) -> Trial:
+        jobs = self._generations.current.config.canary_jobs
         if not jobs:
             return Trial.PASSED
-        incumbent = self._succession.incumbent.number
+        incumbent = self._generations.incumbent.number
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
-        others = _sum(w.board.counted() for w in workers if w.generation == incumbent)
-        return pool_diff.try_out(
+        others = _sum(
+            w.scoreboard.run_counts() for w in workers if w.generation == incumbent
+        )
+        return pool_diff.judge_canary(
             jobs,
             done=tally.done,
             failed=tally.failed,
@@ -224,9 +230,9 @@ class Rollout:
 
     def _look_at(self, tried: WorkerHandle, now: float) -> float | None:
         """Return when to look at the canary's worker again."""
-        since = self._succession.sound_since
-        grown = None if since is None else since + INFANCY
-        if self._succession.current.config.canary_jobs and not tried.is_idle:
+        since = self._generations.sound_since
+        grown = None if since is None else since + START_WINDOW
+        if self._generations.current.config.canary_jobs and not tried.is_idle:
             return now + LOOK_AGAIN
         return grown if grown is not None and grown > now else None
 
@@ -234,14 +240,14 @@ class Rollout:
         """A worker is gone; its board can still be read."""
         if self._canary is not None and worker is self._canary.worker:
             # The job that it took with it has failed.
-            lost = Tally() if is_good else Tally(1, 1)
-            self._tally = _sum([self._tally, worker.board.counted(), lost])
+            lost = RunCounts() if is_good else RunCounts(1, 1)
+            self._tally = _sum([self._tally, worker.scoreboard.run_counts(), lost])
 
 
 def _first(slots: list[Slot]) -> Slot:
-    return slots[pool_diff.order([slot.seat() for slot in slots])[0]]
+    return slots[pool_diff.removal_order([slot.state() for slot in slots])[0]]
 
 
-def _sum(tallies: Iterable[Tally]) -> Tally:
+def _sum(tallies: Iterable[RunCounts]) -> RunCounts:
     every = list(tallies)
-    return Tally(sum(t.done for t in every), sum(t.failed for t in every))
+    return RunCounts(sum(t.done for t in every), sum(t.failed for t in every))

@@ -9,16 +9,16 @@ from typing import Any
 
 from resqued.core.backoff import Backoff
 from resqued.core.exit_status import Exit
-from resqued.core.limits import UNLIMITED, Limits
-from resqued.core.pool_diff import Seat
+from resqued.core.limits import UNSET, Limits
+from resqued.core.pool_diff import SlotState
 from resqued.ipc.channel import Channel, ChannelClosed
-from resqued.ipc.scoreboard import Board, Phase, Status
+from resqued.ipc.scoreboard import Phase, Scoreboard, Status
 from resqued.system.process import Pid
 from resqued.wire import queue_list
 from resqued.wire.queue_list import QueueList
 
 # A worker that dies so soon, with no job in hand, did not die of its work.
-INFANCY = 1.0
+START_WINDOW = 1.0
 # The longest that any step but a job can take, in Redis's time-outs, of which it may
 # wait for several; and in seconds, for a machine that is busy with other things.
 STEP_LIMIT = 10.0
@@ -52,12 +52,12 @@ class WorkerHandle:
     """One worker: what the master knows of it."""
 
     channel: Channel
-    board: Board
+    scoreboard: Scoreboard
     spawned_at: float
     generation: int
     queues: str
     served: QueueList
-    limits: Limits = UNLIMITED
+    limits: Limits = UNSET
     pid: Pid | None = None
     worker_id: str = ""
     identity: str = ""
@@ -97,7 +97,7 @@ class WorkerHandle:
         """
         if self.closed_at is not None:
             return now - self.closed_at > LAST_STEP
-        status = self.board.read()
+        status = self.scoreboard.read()
         if status.phase is Phase.RUNNING:
             return False
         limit = step_limit(redis_timeout)
@@ -112,7 +112,7 @@ class WorkerHandle:
             **{name: getattr(self, name) for name in _PLAIN},
             "limits": self.limits,
             "channel": self.channel.fileno(),
-            "board": self.board.fd,
+            "board": self.scoreboard.fd,
         }
 
     @classmethod
@@ -121,7 +121,7 @@ class WorkerHandle:
         os.set_inheritable(values["board"], False)
         return cls(
             Channel.inherited(values["channel"]),
-            Board(values["board"]),
+            Scoreboard(values["board"]),
             served=queue_list.parse(values["queues"]),
             limits=Limits(*values["limits"]),
             **{name: values[name] for name in _PLAIN},
@@ -131,7 +131,7 @@ class WorkerHandle:
         """Give up what the master holds of a worker that has gone."""
         self.is_gone = True
         self.channel.close()
-        self.board.close()
+        self.scoreboard.close()
 
 
 @dataclass(slots=True, eq=False)
@@ -182,19 +182,19 @@ class Slot:
         """Say whether its worker is registered."""
         return self.worker is not None and self.worker.is_ready
 
-    def seat(self) -> Seat:
+    def state(self) -> SlotState:
         """Return what matters for who is taken away, or replaced, first."""
         if self.worker is None:
-            return Seat(is_vacant=True, is_busy=False, since=0.0)
-        status = self.worker.board.read()
-        return Seat(
+            return SlotState(is_vacant=True, is_busy=False, since=0.0)
+        status = self.worker.scoreboard.read()
+        return SlotState(
             is_vacant=False,
             is_busy=status.phase is Phase.RUNNING,
             since=status.since,
         )
 
 
-def died_young(
+def is_start_failure(
     worker: WorkerHandle, status: Status, how: Exit, now: float, *, is_on_trial: bool
 ) -> bool:
     """Say whether a worker died of itself, not of its work: its slot then waits.
@@ -204,7 +204,7 @@ def died_young(
     """
     if not worker.is_ready:
         return True
-    is_infant = now - worker.spawned_at < INFANCY
+    is_infant = now - worker.spawned_at < START_WINDOW
     has_no_job = status.phase in (Phase.STARTING, Phase.WAITING)
     is_suspect = is_on_trial and status.phase is Phase.RESERVING
     return is_infant and (how.code >= 0 or has_no_job or is_suspect)

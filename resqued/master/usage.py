@@ -38,7 +38,7 @@ class Memory(NamedTuple):
     is_exact: bool
 
 
-class _Walk(NamedTuple):
+class _UssSample(NamedTuple):
     """What one process had when its pages were walked through."""
 
     at: float
@@ -47,7 +47,7 @@ class _Walk(NamedTuple):
     faults: int
 
 
-class Census:
+class ProcessTable:
     """Who is whose child, on this host.
 
     A small tree is asked for at every look, process by process. A large one, or any
@@ -61,19 +61,19 @@ class Census:
         # How things stood then is what `below` has answered last.
         self.at = 0.0
 
-    def below(self, pid: int) -> list[int]:
+    def descendants(self, pid: int) -> list[int]:
         """Return all descendants of a process."""
         self.at = time.monotonic()
         found = _small_tree(pid)
         if found is None:
-            found = process.below([pid], self._everybody())
+            found = process.descendants([pid], self._everybody())
             self.at = self._taken_at
         return sorted(found - {pid})
 
     def _everybody(self) -> Mapping[int, list[int]]:
         now = time.monotonic()
         if now >= self._good_until:
-            self._children = process.by_parent(process.everybody())
+            self._children = process.by_parent(process.all_processes())
             taken = time.monotonic() - now
             self._taken_at = now
             self._good_until = now + max(_FRESH, taken / SHARE)
@@ -94,28 +94,28 @@ def _small_tree(root: int) -> set[int] | None:
     return found
 
 
-class Tree:
+class ProcessTree:
     """The processes of one job: its child, and what that has started."""
 
-    def __init__(self, root: psutil.Process, census: Census) -> None:
+    def __init__(self, root: psutil.Process, process_table: ProcessTable) -> None:
         self._root = root
-        self._census = census
+        self._process_table = process_table
         self._members: dict[int, psutil.Process] = {root.pid: root}
         self._cpu: dict[int, float] = {}
-        self._walks: dict[int, _Walk] = {}
+        self._walks: dict[int, _UssSample] = {}
 
     @classmethod
-    def of(cls, pid: int, census: Census) -> Tree | None:
+    def of(cls, pid: int, process_table: ProcessTable) -> ProcessTree | None:
         """Return the tree below a child; None if that has ended."""
         try:
-            return cls(psutil.Process(pid), census)
+            return cls(psutil.Process(pid), process_table)
         except psutil.Error:
             return None
 
     def members(self) -> list[psutil.Process]:
         """Return the processes that are there, as far as the census knows."""
         root = self._root.pid
-        pids = [root, *self._census.below(root)]
+        pids = [root, *self._process_table.descendants(root)]
         known: Mapping[int, psutil.Process] = self._members
         self._members = {}
         for pid in pids:
@@ -146,7 +146,9 @@ class Tree:
     def _walk(self, member: psutil.Process, info: Any) -> int:
         faults = process.faults(member.pid)
         private = _private(member, otherwise=info.rss - info.shared)
-        self._walks[member.pid] = _Walk(time.monotonic(), private, info.rss, faults)
+        self._walks[member.pid] = _UssSample(
+            time.monotonic(), private, info.rss, faults
+        )
         return private
 
     def private(self) -> int:
@@ -184,8 +186,8 @@ class Tree:
     def kill(self) -> None:
         """Kill every one of them, whoever was born meanwhile included."""
         with suppress(psutil.Error):
-            family = [self._root, *self._root.children(recursive=True)]
-            for member in family:
+            processes = [self._root, *self._root.children(recursive=True)]
+            for member in processes:
                 with suppress(psutil.Error):
                     member.kill()
 

@@ -10,7 +10,9 @@ from resqued.wire.queue_list import QueueList
 T = TypeVar("T")
 
 
-def whom(lengths: Mapping[str, int], idle: Sequence[tuple[T, QueueList]]) -> list[T]:
+def workers_to_wake(
+    lengths: Mapping[str, int], idle: Sequence[tuple[T, QueueList]]
+) -> list[T]:
     """Return the idle workers that have something to do.
 
     A woken worker takes its own first choice, so it counts for one job of any

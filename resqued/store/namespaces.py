@@ -22,14 +22,14 @@ _SPECIAL = re.compile(r"([*?\[\]\\^-])")
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class OtherNamespaces:
     """Keys of other namespaces with their lengths; `unseen`: why not all are here."""
 
     queues: dict[str, int]
     unseen: str = ""
 
 
-def look_elsewhere(link: Link, keys: Keys, queue: str) -> Elsewhere:
+def look_elsewhere(link: Link, keys: Keys, queue: str) -> OtherNamespaces:
     """Return the queues of this name that stand under any namespace but ours."""
     found: dict[str, int] = {}
     try:
@@ -39,10 +39,12 @@ def look_elsewhere(link: Link, keys: Keys, queue: str) -> Elsewhere:
                 if size:
                     found[name] = size
             if step == STEPS:
-                return Elsewhere(found, f"no more than {STEP * STEPS} names were read")
+                return OtherNamespaces(
+                    found, f"no more than {STEP * STEPS} names were read"
+                )
     except StoreError as error:
-        return Elsewhere(found, str(error))
-    return Elsewhere(found)
+        return OtherNamespaces(found, str(error))
+    return OtherNamespaces(found)
 
 
 def _scan(link: Link, pattern: str) -> Iterator[list[str]]:

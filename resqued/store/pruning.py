@@ -13,27 +13,27 @@ from itertools import islice
 from typing import NamedTuple
 
 from resqued.errors import PayloadError
-from resqued.store.registry import PAGE, Burial, Registry
+from resqued.store.registry import PAGE, ReclaimResult, Registry
 from resqued.system import process
 from resqued.wire import payload, worker_entry
-from resqued.wire.payload import DIRTY_EXIT, PRUNE_DIRTY_EXIT, Fault
-from resqued.wire.worker_entry import Entry, Identity, Machine, Verdict
+from resqued.wire.payload import DIRTY_EXIT, PRUNE_DIRTY_EXIT, FailureInfo
+from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEntry
 
 
-class Judged(NamedTuple):
+class JudgedWorker(NamedTuple):
     """A worker of the registry, and what is known of it."""
 
-    entry: Entry
-    verdict: Verdict
+    entry: WorkerEntry
+    verdict: Liveness
 
 
 @cache
-def here() -> Machine:
+def here() -> HostIdentity:
     """Return where this process runs."""
-    return Machine(process.boot_id(), process.pid_namespace())
+    return HostIdentity(process.boot_id(), process.pid_namespace())
 
 
-def judge(entry: Entry, server_now: float) -> Verdict:
+def judge(entry: WorkerEntry, server_now: float) -> Liveness:
     """Say whether a worker lives, as seen from this machine."""
     identity = Identity.decode(entry.identity)
     start = None if identity is None else process.start_time(identity.pid)
@@ -42,7 +42,7 @@ def judge(entry: Entry, server_now: float) -> Verdict:
 
 def survey(
     store: Registry, is_spared: Callable[[str], bool] = lambda _worker_id: False
-) -> Iterator[list[Judged]]:
+) -> Iterator[list[JudgedWorker]]:
     """Yield every worker with its verdict, a page at each step.
 
     A worker that is spared is somebody's business already, and passes as alive.
@@ -51,41 +51,41 @@ def survey(
     entries = store.entries(with_remains=True)
     while page := list(islice(entries, PAGE)):
         verdicts = [
-            Verdict.ALIVE if is_spared(entry.worker_id) else judge(entry, server_now)
+            Liveness.ALIVE if is_spared(entry.worker_id) else judge(entry, server_now)
             for entry in page
         ]
-        yield list(map(Judged, page, verdicts))
+        yield list(map(JudgedWorker, page, verdicts))
 
 
-def doomed(page: Sequence[Judged], *, has_lock: bool) -> list[Judged]:
+def to_prune(page: Sequence[JudgedWorker], *, has_lock: bool) -> list[JudgedWorker]:
     """Return those that are to be buried."""
-    fatal = {Verdict.DEAD, Verdict.SILENT} if has_lock else {Verdict.DEAD}
+    fatal = {Liveness.DEAD, Liveness.SILENT} if has_lock else {Liveness.DEAD}
     return [judged for judged in page if judged.verdict in fatal]
 
 
-def bury(store: Registry, dead: Sequence[Judged]) -> list[Judged]:
+def reclaim(store: Registry, dead: Sequence[JudgedWorker]) -> list[JudgedWorker]:
     """Bury workers; return those of them that had not changed meanwhile."""
     if not dead:
         return []
-    burials = store.bury([(judged.entry, fault_of(judged)) for judged in dead])
-    pairs = zip(dead, burials, strict=True)
-    return [judged for judged, burial in pairs if burial is Burial.DONE]
+    results = store.reclaim([(judged.entry, fault_of(judged)) for judged in dead])
+    pairs = zip(dead, results, strict=True)
+    return [judged for judged, result in pairs if result is ReclaimResult.DONE]
 
 
-def fault_of(judged: Judged) -> Fault:
+def fault_of(judged: JudgedWorker) -> FailureInfo:
     """Return the words of Ruby for both ways to be dead (wire format 2.2)."""
     entry, verdict = judged
-    if verdict is Verdict.DEAD:
+    if verdict is Liveness.DEAD:
         error = f"Worker {entry.worker_id} died while processing {job_of(entry)}"
-        return Fault(DIRTY_EXIT, error)
-    return Fault(
+        return FailureInfo(DIRTY_EXIT, error)
+    return FailureInfo(
         PRUNE_DIRTY_EXIT,
         f"Worker {entry.worker_id} did not gracefully exit"
         f" while processing {job_of(entry)}",
     )
 
 
-def job_of(entry: Entry) -> str:
+def job_of(entry: WorkerEntry) -> str:
     """Return the class of the job that a worker holds, in words where it has none."""
     if not entry.record:
         return "no job"

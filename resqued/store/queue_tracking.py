@@ -19,14 +19,14 @@ from resqued.wire.queue_list import QueueList
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class QueueSnapshot:
     """What there is to do: lengths of the queues that are not empty, or a pause."""
 
     lengths: Mapping[str, int]
     is_paused: bool
 
 
-class Watch:
+class QueueTracking:
     """The master's look at the queues, over a connection of its own."""
 
     def __init__(self, url: str, keys: Keys, *, timeout: float) -> None:
@@ -63,11 +63,11 @@ class Watch:
         self._link.drain()
         return [self._empty[key] for key in self._changed if key in self._empty]
 
-    def look(self, lists: Iterable[QueueList]) -> Look:
+    def look(self, lists: Iterable[QueueList]) -> QueueSnapshot:
         """Read the lengths of all queues that the lists mean, and the pause key.
 
         Reading them on this connection is what asks for the next message. One
-        that arrives among the replies asks for another look: see has_word.
+        that arrives among the replies asks for another look: see has_changed.
         """
         self._has_word = False
         lists = tuple(lists)
@@ -83,7 +83,9 @@ class Watch:
         # A message right behind the last reply has been read with it.
         self._link.drain()
         sizes = dict(zip(names, lengths, strict=True))
-        look = Look({n: size for n, size in sizes.items() if size}, means_pause(paused))
+        look = QueueSnapshot(
+            {n: size for n, size in sizes.items() if size}, means_pause(paused)
+        )
         empty = () if look.is_paused else sizes.keys() - look.lengths
         self._empty = self._by_key(empty)
         return look
@@ -95,7 +97,7 @@ class Watch:
         }
 
     @property
-    def has_word(self) -> bool:
+    def has_changed(self) -> bool:
         """Whether something has changed since the last look began."""
         return self._has_word
 

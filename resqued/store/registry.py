@@ -1,6 +1,6 @@
 """The registry of workers: read in pages, and freed of the dead.
 
-Who is dead is decided elsewhere (core.registry). A burial is one script that does
+Who is dead is decided elsewhere (core.registry). A result is one script that does
 nothing if anything about the worker has changed since it was judged.
 """
 
@@ -17,17 +17,17 @@ from resqued.store.runs import registry_keys
 from resqued.store.script import Script
 from resqued.wire import payload
 from resqued.wire.keys import Keys
-from resqued.wire.payload import Fault
-from resqued.wire.worker_entry import Entry
+from resqued.wire.payload import FailureInfo
+from resqued.wire.worker_entry import WorkerEntry
 
-BURY = Script("bury")
+RECLAIM = Script("reclaim")
 PAGE = 500
 
 # As Ruby's: another pruner has been at work for so many seconds at most.
 PRUNE_LOCK_SECONDS = 60
 
 
-class Burial(Enum):
+class ReclaimResult(Enum):
     """What a burial came to."""
 
     CHANGED = 0
@@ -47,7 +47,7 @@ class Registry:
         members = self.link.call("SMEMBERS", self._keys.workers)
         return {_text(member) for member in members}
 
-    def entries(self, *, with_remains: bool = False) -> Iterator[Entry]:
+    def entries(self, *, with_remains: bool = False) -> Iterator[WorkerEntry]:
         """Yield what is known of every worker, sorted by id.
 
         With `with_remains` also of ids that are not registered, but have left a
@@ -64,11 +64,11 @@ class Registry:
 
     def read(
         self, ids: Sequence[str], registered: Iterable[str] | None = None
-    ) -> list[Entry]:
+    ) -> list[WorkerEntry]:
         """Return what is known of these workers, in one round trip."""
         keys = self._keys
         known = set(ids if registered is None else registered)
-        bare = [Entry(worker_id) for worker_id in ids]
+        bare = [WorkerEntry(worker_id) for worker_id in ids]
         identities, heartbeats, records, pings, started = self.link.pipeline(
             [
                 ("HMGET", keys.identities, *ids),
@@ -79,7 +79,7 @@ class Registry:
             ]
         )
         return [
-            Entry(
+            WorkerEntry(
                 worker_id,
                 identity=_text(identities[i]),
                 heartbeat=_text(heartbeats[i]),
@@ -91,57 +91,67 @@ class Registry:
             for i, worker_id in enumerate(ids)
         ]
 
-    def bury(self, dead: Sequence[tuple[Entry, Fault]]) -> list[Burial]:
+    def reclaim(
+        self, dead: Sequence[tuple[WorkerEntry, FailureInfo]]
+    ) -> list[ReclaimResult]:
         """Take dead workers out and settle the jobs they held, in one round trip.
 
         Nothing is done about those that have changed since they were read.
         """
-        keys = self._keys
-        replies = BURY.each(
-            self.link,
-            [
-                (
-                    (
-                        *registry_keys(keys, entry.worker_id),
-                        keys.stat("processed"),
-                        keys.stat("failed"),
-                        keys.failed,
-                        keys.ping(entry.node_name),
-                    ),
-                    (
-                        entry.worker_id,
-                        entry.identity,
-                        entry.heartbeat,
-                        entry.record,
-                        _failure_of(entry, fault) if entry.record else b"",
-                        entry.ping,
-                    ),
-                )
-                for entry, fault in dead
-            ],
+        calls = [self._reclaim_call(entry, fault) for entry, fault in dead]
+        results = [ReclaimResult(reply) for reply in RECLAIM.each(self.link, calls)]
+        pairs = zip(dead, results, strict=True)
+        self._forget_node_workers(
+            entry.node_name
+            for (entry, _), result in pairs
+            if entry.ping and result is ReclaimResult.DONE
         )
-        burials = [Burial(reply) for reply in replies]
-        # node-resque keeps more beside; a dead worker needs none of it.
+        return results
+
+    def _reclaim_call(
+        self, entry: WorkerEntry, fault: FailureInfo
+    ) -> tuple[tuple[str, ...], tuple[str | bytes, ...]]:
+        """Return keys and arguments of the script for one worker."""
+        keys = self._keys
+        return (
+            (
+                *registry_keys(keys, entry.worker_id),
+                keys.stat("processed"),
+                keys.stat("failed"),
+                keys.failed,
+                keys.ping(entry.node_name),
+            ),
+            (
+                entry.worker_id,
+                entry.identity,
+                entry.heartbeat,
+                entry.record,
+                _failure_of(entry, fault) if entry.record else b"",
+                entry.ping,
+            ),
+        )
+
+    def _forget_node_workers(self, names: Iterable[str]) -> None:
+        """Delete what node-resque keeps of its workers beside the registry."""
+        keys = self._keys
         self.link.pipeline(
             [
                 (
                     "DEL",
-                    keys.ping(entry.node_name),
-                    keys.stat("processed", entry.node_name),
-                    keys.stat("failed", entry.node_name),
+                    keys.ping(name),
+                    keys.stat("processed", name),
+                    keys.stat("failed", name),
                 )
-                for (entry, _), burial in zip(dead, burials, strict=True)
-                if entry.ping and burial is Burial.DONE
+                for name in names
             ]
         )
-        return burials
 
     def take_prune_lock(self, owner: str) -> bool:
         """Take the lock that Ruby's pruners take too; it falls of itself."""
         key = self._keys.prune_lock
         return bool(self.link.call("SET", key, owner, "EX", PRUNE_LOCK_SECONDS, "NX"))
 
-    def counts(self, entries: Sequence[Entry]) -> list[tuple[int, int]]:
+    def counts(self, entries: Sequence[WorkerEntry]) -> list[tuple[int, int]]:
         """Return how many jobs each worker processed and failed.
 
         node-resque counts under the name without queues (8.3).
@@ -165,7 +175,7 @@ class Registry:
         return int(done or 0), int(failed or 0)
 
 
-def _failure_of(entry: Entry, fault: Fault) -> bytes:
+def _failure_of(entry: WorkerEntry, fault: FailureInfo) -> bytes:
     try:
         held = payload.decode_held(entry.record)
         queue, raw = held.queue, held.payload

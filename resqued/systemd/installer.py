@@ -30,7 +30,7 @@ _STAMP = "resqued service replaces and removes this file while it is unchanged: 
 _MANUAL = re.compile(r"\.[1-9]")
 
 
-class State(Enum):
+class FileState(Enum):
     """What there is of a file, beside what would be written."""
 
     MISSING = "missing"
@@ -56,10 +56,10 @@ class File:
     @property
     def text(self) -> str:
         """All of it, with the stamp."""
-        return stamped(self.content, _comment(self.path))
+        return with_checksum(self.content, _comment(self.path))
 
 
-class Layout(NamedTuple):
+class InstallPaths(NamedTuple):
     """The directories of a host, or of one of its users."""
 
     units: Path
@@ -72,10 +72,10 @@ class Layout(NamedTuple):
     logrotate: Path | None = None
 
 
-def system(prefix: Path) -> Layout:
+def system(prefix: Path) -> InstallPaths:
     """Return where things lie for the whole host."""
     lib = prefix / "lib"
-    return Layout(
+    return InstallPaths(
         units=lib / "systemd/system",
         enabled=Path("/etc/systemd/system"),
         configuration=Path("/etc/resqued"),
@@ -85,12 +85,12 @@ def system(prefix: Path) -> Layout:
     )
 
 
-def user(home: Path, environ: Mapping[str, str]) -> Layout:
+def user(home: Path, environ: Mapping[str, str]) -> InstallPaths:
     """Return where things lie for one user (the XDG base directory rules)."""
     config = _base(environ, "XDG_CONFIG_HOME", home / ".config")
     data = _base(environ, "XDG_DATA_HOME", home / ".local/share")
     units = config / "systemd/user"
-    return Layout(units, units, config / "resqued", data)
+    return InstallPaths(units, units, config / "resqued", data)
 
 
 def _base(environ: Mapping[str, str], name: str, usual: Path) -> Path:
@@ -123,7 +123,7 @@ def closed_to_others(command: Path) -> Path | None:
 
 
 def files(
-    layout: Layout, command: Path, completions: Mapping[str, str]
+    layout: InstallPaths, command: Path, completions: Mapping[str, str]
 ) -> Iterator[File]:
     """Yield every file, in the order to write them; completions are by shell."""
     source = SHARE / "systemd" / ("" if layout.lib else "user")
@@ -168,14 +168,14 @@ def _comment(path: Path) -> str:
     return '.\\" ' if _MANUAL.fullmatch(path.suffix) else "# "
 
 
-def stamped(content: str, comment: str) -> str:
+def with_checksum(content: str, comment: str) -> str:
     """Return a text with the line that tells whether it has been changed since."""
     content = content if content.endswith("\n") else f"{content}\n"
     return f"{content}{comment}{_STAMP}{_digest(content)}\n"
 
 
 def is_untouched(text: str) -> bool:
-    """Say whether a text is as `stamped` made it."""
+    """Say whether a text is as `with_checksum` made it."""
     content, mark, digest = text.rpartition(_STAMP)
     start = content.rfind("\n") + 1
     return bool(mark) and digest == f"{_digest(content[:start])}\n"
@@ -185,7 +185,7 @@ def _digest(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-class Place:
+class InstallRoot:
     """The files of a host, below `root`; the only one here who reads or writes any."""
 
     def __init__(self, root: Path) -> None:
@@ -195,18 +195,18 @@ class Place:
         """Return where a path of the host is, seen from here."""
         return self._root / path.relative_to("/")
 
-    def state(self, file: File) -> State:
+    def state(self, file: File) -> FileState:
         """Return what there is of a file."""
         try:
             found = self.path(file.path).read_text("utf-8", "surrogateescape")
         except (FileNotFoundError, NotADirectoryError):
-            return State.MISSING
+            return FileState.MISSING
         except IsADirectoryError:
-            return State.CHANGED
+            return FileState.CHANGED
         if found == file.text:
-            return State.SAME
+            return FileState.SAME
         is_ours = is_untouched(found.encode("utf-8", "replace").decode("utf-8"))
-        return State.OLDER if is_ours else State.CHANGED
+        return FileState.OLDER if is_ours else FileState.CHANGED
 
     def write(self, file: File) -> None:
         """Put a file there, whole or not at all."""

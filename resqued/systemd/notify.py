@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from resqued.errors import ConfigError
 from resqued.systemd import service_status
-from resqued.systemd.service_status import Stage, Standing
+from resqued.systemd.service_status import PoolStatus, ServiceState
 
 SOCKET = "NOTIFY_SOCKET"
 # What systemd gives to one process of a service, and to nobody below it.
@@ -30,7 +30,7 @@ SOONEST, LATEST = 1.0, 5.0
 # slots move to it.
 # No more than TimeoutStopSec may pass before the first word, which goes at once.
 EXTENSION, EXTEND_EVERY = 30.0, 5.0
-_AGAINST_TIME = (Stage.STARTING, Stage.RELOADING, Stage.STOPPING)
+_AGAINST_TIME = (ServiceState.STARTING, ServiceState.RELOADING, ServiceState.STOPPING)
 
 
 def without_private(environ: Mapping[str, str]) -> dict[str, str]:
@@ -47,24 +47,24 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
         self._send = _speaker() if environ.get(SOCKET) else None
         self._patience = _watchdog(environ, pid)
-        self._told: Standing | None = None
+        self._told: PoolStatus | None = None
         self._said = ""
         self._status_at = self._feed_at = self._extend_at = 0.0
 
-    def turn(self, now: float, standing: Standing) -> None:
+    def turn(self, now: float, status: PoolStatus) -> None:
         """Tell what has changed, and that the loop turns."""
         if self._send is None:
             return
-        for stage in service_status.changes(self._told, standing):
+        for stage in service_status.changes(self._told, status):
             self._send(_WORDS[stage]())
             self._extend_at = now  # another stage has another limit of time
         for word in (
-            *self._status(now, standing),
+            *self._status(now, status),
             *self._sign_of_life(now),
-            *self._more_time(now, standing),
+            *self._more_time(now, status),
         ):
             self._send(word)
-        self._told = standing
+        self._told = status
 
     def deadline(self) -> float | None:
         """Return when there is something to tell, if nothing happens."""
@@ -77,9 +77,9 @@ class Notifier:
             due.append(self._extend_at)
         return min(due)
 
-    def _status(self, now: float, standing: Standing) -> Iterator[str]:
-        line = service_status.status(standing)
-        is_news = self._told is None or self._told.stage is not standing.stage
+    def _status(self, now: float, status: PoolStatus) -> Iterator[str]:
+        line = service_status.describe(status)
+        is_news = self._told is None or self._told.stage is not status.stage
         age = now - self._status_at
         if line != self._said and (is_news or age >= SOONEST):
             self._said = line
@@ -93,8 +93,8 @@ class Notifier:
             self._feed_at = now + self._patience / 3
             yield "WATCHDOG=1"
 
-    def _more_time(self, now: float, standing: Standing) -> Iterator[str]:
-        if standing.stage in _AGAINST_TIME and now >= self._extend_at:
+    def _more_time(self, now: float, status: PoolStatus) -> Iterator[str]:
+        if status.stage in _AGAINST_TIME and now >= self._extend_at:
             self._extend_at = now + EXTEND_EVERY
             yield f"EXTEND_TIMEOUT_USEC={EXTENSION * 1e6:.0f}"
 
@@ -104,10 +104,10 @@ def _reloading() -> str:
     return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
-_WORDS: dict[Stage, Callable[[], str]] = {
-    Stage.READY: lambda: "READY=1",
-    Stage.RELOADING: _reloading,
-    Stage.STOPPING: lambda: "STOPPING=1",
+_WORDS: dict[ServiceState, Callable[[], str]] = {
+    ServiceState.READY: lambda: "READY=1",
+    ServiceState.RELOADING: _reloading,
+    ServiceState.STOPPING: lambda: "STOPPING=1",
 }
 
 

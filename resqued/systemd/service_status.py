@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from resqued.core.durations import show_seconds
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 
 
-class Stage(IntEnum):
+class ServiceState(IntEnum):
     """How far a master has come, as a service manager sees it."""
 
     STARTING = 0
@@ -22,7 +22,7 @@ class Stage(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PoolStatus:
     """How a master and its pool are doing.
 
     `workers` are registered, of `wanted`; `older` belong to an earlier generation;
@@ -45,47 +45,47 @@ class Standing:
     error: str = ""
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> ServiceState:
         """How far the master has come."""
         if self.is_stopping:
-            return Stage.STOPPING
+            return ServiceState.STOPPING
         if not self.is_ready:
-            return Stage.STARTING
-        return Stage.RELOADING if self.is_reloading else Stage.READY
+            return ServiceState.STARTING
+        return ServiceState.RELOADING if self.is_reloading else ServiceState.READY
 
 
-def status(standing: Standing) -> str:
+def describe(status: PoolStatus) -> str:
     """Return one line for people: 4/4 workers, 3 busy, oldest job 3m12s, gen 2."""
-    oldest = f"oldest job {show_seconds(standing.oldest)}" if standing.busy else ""
-    if standing.is_stopping:
-        jobs = number_of(standing.busy, "job")
-        words = [f"stopping, {jobs} still {'runs' if standing.busy == 1 else 'run'}"]
+    oldest = f"oldest job {show_seconds(status.oldest)}" if status.busy else ""
+    if status.is_stopping:
+        jobs = pluralize(status.busy, "job")
+        words = [f"stopping, {jobs} still {'runs' if status.busy == 1 else 'run'}"]
         return ", ".join([*words, oldest] if oldest else words)
     words = [
-        "" if standing.is_ready else "starting",
-        f"{standing.workers}/{standing.wanted} workers",
-        f"{standing.busy} busy",
+        "" if status.is_ready else "starting",
+        f"{status.workers}/{status.wanted} workers",
+        f"{status.busy} busy",
         oldest,
-        "paused" if standing.is_paused else "",
-        "reloading" if standing.is_reloading else "",
-        f"gen {standing.generation}",
-        f"{standing.older} of an older gen" if standing.older else "",
+        "paused" if status.is_paused else "",
+        "reloading" if status.is_reloading else "",
+        f"gen {status.generation}",
+        f"{status.older} of an older gen" if status.older else "",
     ]
     line = ", ".join(filter(None, words))
-    if standing.error:
-        line += f"; reload to gen {standing.reloads} failed: {standing.error}"
+    if status.error:
+        line += f"; reload to gen {status.reloads} failed: {status.error}"
     return " ".join(line.split())
 
 
-def changes(before: Standing | None, now: Standing) -> list[Stage]:
+def changes(before: PoolStatus | None, now: PoolStatus) -> list[ServiceState]:
     """Return the stages to tell of, in order.
 
     A reload that was over between two looks is told of from beginning to end: who
     has asked for it waits for both.
     """
     stage = now.stage
-    last = before.stage if before is not None else Stage.STARTING
+    last = before.stage if before is not None else ServiceState.STARTING
     has_reloaded = before is not None and now.reloads > before.reloads
-    if stage is Stage.READY and last is Stage.READY and has_reloaded:
-        return [Stage.RELOADING, Stage.READY]
+    if stage is ServiceState.READY and last is ServiceState.READY and has_reloaded:
+        return [ServiceState.RELOADING, ServiceState.READY]
     return [] if stage is last else [stage]

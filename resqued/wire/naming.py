@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-from resqued.core.limits import UNLIMITED, Limits
+from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError
 
 # Set by resqued.job on the classes that it decorates.
@@ -16,7 +16,7 @@ LIMITS_ATTRIBUTE = "__resqued_limits__"
 
 
 @runtime_checkable
-class Declared(Protocol):
+class DeclaredJob(Protocol):
     """What resqued.job makes of a function."""
 
     name: str
@@ -28,10 +28,10 @@ class Declared(Protocol):
         """Run the job here and now."""
 
 
-Jobish = Declared | type | str
+JobLike = DeclaredJob | type | str
 
 
-def wire_name(job: Jobish) -> str:
+def wire_name(job: JobLike) -> str:
     """Return the class name on the wire: the name given, or the dotted path.
 
     Raises JobClassError for what a worker could never find.
@@ -43,7 +43,7 @@ def wire_name(job: Jobish) -> str:
     if isinstance(job, type):
         given = vars(job).get(NAME_ATTRIBUTE)
         return str(given) if given else dotted_path(job)
-    if isinstance(job, Declared):
+    if isinstance(job, DeclaredJob):
         return job.name
     raise JobClassError(
         f"{job!r} is not a job: give it perform, or decorate it with resqued.job"
@@ -66,7 +66,7 @@ def dotted_path(target: Callable[..., Any]) -> str:
     return f"{module}.{name}"
 
 
-def queue_of(job: Jobish) -> str:
+def queue_of(job: JobLike) -> str:
     """Return the queue of a job; raise JobClassError if it names none."""
     queue: object
     if isinstance(job, str):
@@ -82,7 +82,7 @@ def queue_of(job: Jobish) -> str:
     return queue
 
 
-def target_of(job: Declared | type) -> Callable[..., Any]:
+def target_of(job: DeclaredJob | type) -> Callable[..., Any]:
     """Return what to call with the arguments of a job."""
     if not isinstance(job, type):
         return job.perform
@@ -95,15 +95,15 @@ def target_of(job: Declared | type) -> Callable[..., Any]:
     )
 
 
-def limits_of(job: Declared | type) -> Limits:
+def limits_of(job: DeclaredJob | type) -> Limits:
     """Return the limits that a job declares."""
     if not isinstance(job, type):
         return job.limits
-    found = vars(job).get(LIMITS_ATTRIBUTE, UNLIMITED)
+    found = vars(job).get(LIMITS_ATTRIBUTE, UNSET)
     assert isinstance(found, Limits), "set by resqued.job alone"
     return found
 
 
-def asked_of(job: Jobish) -> Limits:
+def payload_limits(job: JobLike) -> Limits:
     """Return the limits that go with each payload of a job, if any do."""
-    return UNLIMITED if isinstance(job, str | type) else job.asked
+    return UNSET if isinstance(job, str | type) else job.asked

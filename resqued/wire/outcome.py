@@ -14,7 +14,7 @@ from resqued.wire.payload import (
     MEMORY_LIMIT,
     OUT_OF_MEMORY,
     TERM_EXCEPTION,
-    Fault,
+    FailureInfo,
 )
 
 # What a failure is called, by why the job was ended.
@@ -26,23 +26,23 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ChildReport:
     """What the child said before it ended: a fault, or that all went well.
 
     `has_left`: processes that the job started still run; `stays`: the child does
     not leave, and may be given another job.
     """
 
-    fault: Fault | None = None
+    fault: FailureInfo | None = None
     has_left: bool = False
     stays: bool = False
 
 
 # What most children report.
-WENT_WELL = Told()
+SUCCEEDED = ChildReport()
 
 
-class Reason(NamedTuple):
+class Termination(NamedTuple):
     """Why we ended a job, in words, what by, and where it was at the time."""
 
     text: str = ""
@@ -50,7 +50,7 @@ class Reason(NamedTuple):
     stack: tuple[str, ...] = ()
 
 
-NO_REASON = Reason()
+NO_TERMINATION = Termination()
 
 
 def frames_of_job(stack: tuple[str, ...], home: str) -> tuple[str, ...]:
@@ -63,13 +63,13 @@ def frames_of_job(stack: tuple[str, ...], home: str) -> tuple[str, ...]:
 
 
 def judge(
-    told: Told | None,
+    told: ChildReport | None,
     ended: Exit | None,
     *,
     pid: int,
-    reason: Reason = NO_REASON,
+    reason: Termination = NO_TERMINATION,
     out_of_memory: bool = False,
-) -> Fault | None:
+) -> FailureInfo | None:
     """Return why the run failed, or None if it succeeded.
 
     What the child told counts, however it ended afterwards. `os._exit(0)` is a
@@ -86,21 +86,21 @@ def judge(
     else:
         error = f"Child process received unhandled signal pid {pid} {ended}"
     if not reason.text and out_of_memory and ended.code == -signal.SIGKILL:
-        return Fault(OUT_OF_MEMORY, f"{error}: the kernel was out of memory")
+        return FailureInfo(OUT_OF_MEMORY, f"{error}: the kernel was out of memory")
     if reason.cause is Cause.ORDER:
         because = f": {reason.text}" if reason.text else ""
-        return Fault(DIRTY_EXIT, f"{error}{because}", reason.stack)
+        return FailureInfo(DIRTY_EXIT, f"{error}{because}", reason.stack)
     # It blocks all signals, waits for the kernel alone, or was dead before.
     unseen = "" if reason.stack else "; no stack: no signal was taken"
     text = f"{reason.text}; {_lower(error)}{unseen}"
-    return Fault(_NAMES[reason.cause], text, reason.stack)
+    return FailureInfo(_NAMES[reason.cause], text, reason.stack)
 
 
 def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _explain(fault: Fault | None, reason: Reason) -> Fault | None:
+def _explain(fault: FailureInfo | None, reason: Termination) -> FailureInfo | None:
     """Put why a job was ended to its own word of it."""
     if fault is None or not reason.text:
         return fault

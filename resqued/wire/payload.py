@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resqued.core.limits import UNLIMITED, Limits
+from resqued.core.limits import UNSET, Limits
 from resqued.errors import ArgumentError, PayloadError
 from resqued.wire import ruby_json
 
@@ -52,11 +52,11 @@ class Payload:
     class_name: str
     args: tuple[Any, ...]
     raw: bytes
-    limits: Limits = UNLIMITED
+    limits: Limits = UNSET
 
 
 @dataclass(slots=True)
-class Held:
+class Reservation:
     """What a worker record says: the queue, the time, the payload's bytes."""
 
     queue: str
@@ -65,7 +65,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FailureInfo:
     """Why a run failed: the three fields that tell people about it."""
 
     exception: str
@@ -73,9 +73,7 @@ class Fault:
     backtrace: tuple[str, ...] = ()
 
 
-def encode_job(
-    class_name: str, args: Sequence[object], limits: Limits = UNLIMITED
-) -> str:
+def encode_job(class_name: str, args: Sequence[object], limits: Limits = UNSET) -> str:
     """Return the text of a job, byte for byte as Ruby writes it (2.1).
 
     Limits of its own go into a further key, which other readers take no notice of.
@@ -88,7 +86,7 @@ def encode_job(
             out.append(ruby_json.encode(value, place, depth=_ARGUMENT_DEPTH))
         except ruby_json.Unencodable as error:
             raise ArgumentError(f"{class_name}: {error}") from None
-    more = "" if limits == UNLIMITED else f',"limits":{_limits_text(limits)}'
+    more = "" if limits == UNSET else f',"limits":{_limits_text(limits)}'
     return f'{{"class":{_class_text(class_name)},"args":[{",".join(out)}]{more}}}'
 
 
@@ -124,14 +122,14 @@ def decode_job(raw: bytes) -> Payload:
     name = value.get("class")
     if not isinstance(name, str) or not name:
         raise PayloadError("payload names no class")
-    limits = _limits(value["limits"]) if "limits" in value else UNLIMITED
+    limits = _limits(value["limits"]) if "limits" in value else UNSET
     return Payload(name, _arguments(value.get("args")), raw, limits)
 
 
 def _limits(value: object) -> Limits:
     """Return the limits that a payload asks; anything else of that name is not ours."""
     if not isinstance(value, dict):
-        return UNLIMITED
+        return UNSET
     runtime, memory = (
         limit
         if isinstance(limit := value.get(key), int | float)
@@ -194,7 +192,7 @@ _OUR_HEAD = re.compile(
 )
 
 
-def decode_held(record: bytes) -> Held:
+def decode_held(record: bytes) -> Reservation:
     """Return what a `worker:<id>` record says, whoever wrote it.
 
     Records of our own are cut by position, so that the payload's bytes stay
@@ -204,7 +202,7 @@ def decode_held(record: bytes) -> Held:
     if found and _OUR_HEAD.fullmatch(head) and tail.endswith(b"}"):
         try:
             value = ruby_json.decode(head + b"}")
-            return Held(value["queue"], value["run_at"], _bytes(tail[:-1]))
+            return Reservation(value["queue"], value["run_at"], _bytes(tail[:-1]))
         except ValueError:
             pass  # not ours after all: the general way below
     try:
@@ -217,7 +215,7 @@ def decode_held(record: bytes) -> Held:
         payload = ruby_json.encode(value["payload"], "payload").encode()
     except ruby_json.Unencodable as error:
         raise PayloadError(f"worker record: {error}") from None
-    return Held(_text(value.get("queue")), _text(value.get("run_at")), payload)
+    return Reservation(_text(value.get("queue")), _text(value.get("run_at")), payload)
 
 
 def _text(value: object) -> str:
@@ -237,7 +235,7 @@ def _bytes(text: bytes) -> bytes:
 
 
 def failure(
-    fault: Fault,
+    fault: FailureInfo,
     *,
     payload: bytes,
     worker: str,

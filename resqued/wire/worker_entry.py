@@ -69,7 +69,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class HostIdentity:
     """Where the one who judges runs: this boot, this set of pids."""
 
     boot: str
@@ -77,7 +77,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class WorkerEntry:
     """What Redis knows of one worker; texts as they stand there, "" for none."""
 
     worker_id: str
@@ -113,7 +113,7 @@ class Entry:
         return ":".join(self.worker_id.split(":", 2)[:2])
 
 
-class Verdict(Enum):
+class Liveness(Enum):
     """What is known of a worker."""
 
     ALIVE = "alive"
@@ -123,8 +123,8 @@ class Verdict(Enum):
 
 
 def judge(
-    entry: Entry, *, now: float, machine: Machine, start_of_pid: int | None
-) -> Verdict:
+    entry: WorkerEntry, *, now: float, machine: HostIdentity, start_of_pid: int | None
+) -> Liveness:
     """Say whether a worker lives; DEAD by its process, SILENT by its heartbeat.
 
     `now` is the server's clock; `start_of_pid` is when the process began that
@@ -132,19 +132,19 @@ def judge(
     """
     identity = Identity.decode(entry.identity)
     if identity and (identity.boot, identity.pids) == (machine.boot, machine.pids):
-        return Verdict.ALIVE if start_of_pid == identity.start else Verdict.DEAD
+        return Liveness.ALIVE if start_of_pid == identity.start else Liveness.DEAD
     silence = RUBY_SILENCE if identity is None else identity.interval * MISSED_BEATS
     age = heartbeat_age(entry.heartbeat, now)
     if age is not None:
-        return Verdict.SILENT if age > silence else Verdict.ALIVE
+        return Liveness.SILENT if age > silence else Liveness.ALIVE
     age = ping_age(entry.ping, now)
     if age is not None:
-        return Verdict.SILENT if age > NODE_SILENCE else Verdict.ALIVE
+        return Liveness.SILENT if age > NODE_SILENCE else Liveness.ALIVE
     if identity and not (entry.is_registered or entry.record):
         # Ruby unregistered one of ours, and knows nothing of identities. Should it
         # live, it finds its own gone and registers again.
-        return Verdict.SILENT
-    return Verdict.UNKNOWN
+        return Liveness.SILENT
+    return Liveness.UNKNOWN
 
 
 def heartbeat_age(text: str, now: float) -> float | None:

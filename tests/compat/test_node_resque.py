@@ -12,11 +12,11 @@ import pytest
 
 from resqued import Client
 from resqued.log import logger
-from resqued.master.reclaimer import Undertaker
+from resqued.master.reclaimer import Reclaimer
 from resqued.store.connection import SingleLink
-from resqued.store.registry import Burial, Registry
+from resqued.store.registry import ReclaimResult, Registry
 from resqued.wire.keys import Keys
-from resqued.wire.payload import Fault
+from resqued.wire.payload import FailureInfo
 from tests.compat.node_support import Node, NodeError, Queue, install
 from tests.support.daemon import Daemon
 from tests.support.wait import wait_until
@@ -99,7 +99,7 @@ class Ours:
         """Do what a master does each minute, a minute after whoever did it last."""
         redis.delete(PRUNE_LOCK)
         link = SingleLink(self._url)
-        undertaker = Undertaker(Registry(link, Keys()), "test", logger.get())
+        undertaker = Reclaimer(Registry(link, Keys()), "test", logger.get())
         for _ in range(2):
             undertaker.turn(now=time.monotonic())
         link.close()
@@ -722,12 +722,12 @@ def test_nothing_is_taken_from_a_worker_of_node_that_goes_on_after_all(
         (entry,) = registry.read([f"{worker.name}:mixed"])
         hold(client, redis, 2)
         keys = keys_of(redis, worker.name)
-        burials = registry.bury([(entry, Fault("Any", "any"))])
+        results = registry.reclaim([(entry, FailureInfo("Any", "any"))])
         link.close()
         remaining = keys_of(redis, worker.name)
         release(redis)
         wait_until_idle(client)
-    assert burials == [Burial.CHANGED]
+    assert results == [ReclaimResult.CHANGED]
     assert set(remaining) == set(keys)
 
 

@@ -237,7 +237,7 @@ def test_p10_a_starting_ruby_worker_sees_our_workers_in_ps(site: Site) -> None:
         wait_until(lambda: is_titled("Waiting for default"))
         site.push("default", HOLD)
         site.wait_for_job()
-        wait_until(lambda: is_titled(r"Forked \d+ at \d+"))
+        wait_until(lambda: is_titled(r"ChildHandle \d+ at \d+"))
         titles = [site.title(pid) for pid in daemon.children(worker)]
         busy = r"resque-\d\S*: Processing default since \d+ \[Hold\]"
         assert any(re.fullmatch(busy, found) for found in titles)

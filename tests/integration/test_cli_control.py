@@ -394,7 +394,7 @@ def test_reload_can_replace_the_master_too(
         assert run("reload", "--master").stdout == (
             f"master {daemon.pid} runs its new program and has moved to generation 2\n"
         )
-        assert daemon.events("master_taken_over")
+        assert daemon.events("master_resumed")
         application.write_text("def broken(:\n")
         message, status = failed_with(run, "reload", "--master")
         assert "reload to generation 3 failed: " in message

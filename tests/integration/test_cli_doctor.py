@@ -96,7 +96,7 @@ def test_a_server_that_may_delete_queues(
         found = doctor(server.url, status=1)
     assert of(found, "problem") == {"redis policy"}
     assert "allkeys-lru deletes queues" in found["redis policy"]["text"]
-    assert found["redis policy"]["way_out"] == "set maxmemory-policy noeviction"
+    assert found["redis policy"]["remedy"] == "set maxmemory-policy noeviction"
     assert found["redis persistence"]["verdict"] == "warning"
 
 

@@ -13,7 +13,7 @@ import redis as redis_py
 
 import resqued
 from resqued.cli.text import clean, clip, duration, one_line
-from resqued.core.plural import number_of
+from resqued.core.plural import pluralize
 from tests.support.cli import RESQUED, Run, add_failure, add_worker, server_time
 from tests.support.daemon import clean_environment
 from tests.support.wait import scaled
@@ -69,7 +69,7 @@ def test_small_words() -> None:
         *("-", "0 s", "0 s", "59 s", "1 min"),
         *("1 h", "23 h", "2 d"),
     ]
-    assert [number_of(n, "job") for n in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
+    assert [pluralize(n, "job") for n in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
 
 
 def at_terminal(url: str, *args: str, answer: str = "") -> tuple[int, str]:

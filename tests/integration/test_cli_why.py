@@ -74,7 +74,7 @@ def test_a_pool_that_is_paused_by_the_key(
         run("enqueue", "Noop", "-q", "default")
         answer = ask_one(run, "default", "-c", str(tmp_path / "resqued.toml"))
         assert answer["kinds"] == ["paused"]
-        assert answer["findings"][0]["way_out"] == (
+        assert answer["findings"][0]["remedy"] == (
             "`redis-cli del resque:pause-all-workers`"
         )
         assert len(answer["serving"]) == 1
@@ -98,7 +98,7 @@ def test_a_pool_whose_master_is_paused(
             what="the pause to be seen",
         )
         assert str(daemon.pid) in answer["texts"]["master_paused"]
-        assert answer["findings"][0]["way_out"] == f"`kill -CONT {daemon.pid}`"
+        assert answer["findings"][0]["remedy"] == f"`kill -CONT {daemon.pid}`"
         # By the titles of the workers, where the socket is not to be found.
         other = tmp_path / "other.toml"
         other.write_text(f'[control]\ndirectory = "{tmp_path / "elsewhere"}"\n')
@@ -247,7 +247,7 @@ def test_a_name_that_is_nearly_right(
 ) -> None:
     fill(redis, "critical", *jobs("A"))
     answer = ask_one(run, "critcal", "-c", file)
-    assert answer["findings"][0]["way_out"] == "did you mean critical?"
+    assert answer["findings"][0]["remedy"] == "did you mean critical?"
 
 
 def test_a_queue_that_is_not_in_the_set(

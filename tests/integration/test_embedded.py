@@ -54,8 +54,8 @@ def wait_until_gone(pid: int) -> None:
 
 def running_with(path: Path) -> list[psutil.Process]:
     """Return the processes that have a path in their command."""
-    everybody = psutil.process_iter(["cmdline"])
-    return [p for p in everybody if str(path) in (p.info["cmdline"] or ())]
+    all_processes = psutil.process_iter(["cmdline"])
+    return [p for p in all_processes if str(path) in (p.info["cmdline"] or ())]
 
 
 def run_python(code: str, *args: object) -> subprocess.Popen[str]:

@@ -12,11 +12,11 @@ import pytest
 import redis as redis_py
 
 from resqued.ipc.channel import Channel
-from resqued.ipc.scoreboard import Board
+from resqued.ipc.scoreboard import Scoreboard
 from resqued.log import logger
-from resqued.master.queue_watcher import TAKES, Lookout
+from resqued.master.queue_watcher import TAKES, QueueWatcher
 from resqued.master.slot import WorkerHandle
-from resqued.store.queue_tracking import Watch
+from resqued.store.queue_tracking import QueueTracking
 from resqued.wire import queue_list
 from resqued.wire.keys import Keys
 from tests.support.wait import wait_until
@@ -31,29 +31,29 @@ class Idle:
     def __init__(self, url: str, *lists: str) -> None:
         self.now = 0.0
         self.ends = [Channel.pair() for _ in lists]
-        self.boards = [Board.create() for _ in lists]
+        self.boards = [Scoreboard.create() for _ in lists]
         self.workers = [
             WorkerHandle(
-                ours, board, 0.0, 1, names, queue_list.parse(names), is_idle=True
+                ours, scoreboard, 0.0, 1, names, queue_list.parse(names), is_idle=True
             )
-            for names, (ours, _), board in zip(
+            for names, (ours, _), scoreboard in zip(
                 lists, self.ends, self.boards, strict=True
             )
         ]
-        watch = Watch(url, Keys("resque"), timeout=30)
-        self.lookout = Lookout(watch, INTERVAL, logger.get())
+        watch = QueueTracking(url, Keys("resque"), timeout=30)
+        self.queue_watcher = QueueWatcher(watch, INTERVAL, logger.get())
 
     def turn(self) -> None:
-        self.lookout.turn(self.now, self.workers)
+        self.queue_watcher.turn(self.now, self.workers)
 
     def hear(self) -> None:
         """Wait for word from the server, and take it in as the master does."""
-        fd = self.lookout.fileno()
+        fd = self.queue_watcher.fileno()
         assert fd is not None
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         wait_until(lambda: poll.poll(0), what="word from the server")
-        self.lookout.hear(self.now)
+        self.queue_watcher.hear(self.now)
 
     def woken(self) -> list[int]:
         """The numbers of those that were told to wake, since the last time."""
@@ -61,18 +61,18 @@ class Idle:
 
     def becomes_idle(self, number: int) -> None:
         self.workers[number].is_idle = True
-        self.lookout.expect()
+        self.queue_watcher.poll_now()
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
     def close(self) -> None:
-        self.lookout.close()
+        self.queue_watcher.close()
         for ours, theirs in self.ends:
             ours.close()
             theirs.close()
-        for board in self.boards:
-            board.close()
+        for scoreboard in self.boards:
+            scoreboard.close()
 
 
 @pytest.fixture

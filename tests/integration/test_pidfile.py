@@ -234,7 +234,7 @@ def test_a_place_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 
 def test_signals_of_a_process_that_has_gone_reach_nobody_else(path: Path) -> None:
     with held_elsewhere(path) as other:
-        handle = process.handle(other.pid)
+        handle = process.open_pidfd(other.pid)
         assert handle is not None
         assert not process.has_ended(handle, 0)
         other.kill()
@@ -243,4 +243,4 @@ def test_signals_of_a_process_that_has_gone_reach_nobody_else(path: Path) -> Non
         with pytest.raises(ProcessLookupError):
             signal.pidfd_send_signal(handle, signal.SIGQUIT)
         os.close(handle)
-    assert process.handle(other.pid) is None
+    assert process.open_pidfd(other.pid) is None

@@ -12,7 +12,7 @@ import pytest
 
 from resqued.config.settings import AppSettings
 from resqued.errors import JobClassError
-from resqued.execution.warmup import NAME, rehearse
+from resqued.execution.warmup import NAME, warm_up
 from resqued.jobs.declare import resolve
 from resqued.system import process
 from resqued.system.signals import HANDLED, SignalInbox
@@ -29,7 +29,7 @@ def in_a_zygote(look: Callable[[SignalInbox], None]) -> None:
 
     def live() -> None:
         inbox = SignalInbox()
-        rehearse(SETTINGS, inbox, TITLE)
+        warm_up(SETTINGS, inbox, TITLE)
         look(inbox)
 
     run_in_child(live)

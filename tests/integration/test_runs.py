@@ -9,7 +9,7 @@ import redis as redis_py
 
 from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
-from resqued.store.runs import Ending, Found, Runs, Settled
+from resqued.store.runs import FinishedRun, ReserveOutcome, Runs, SettleOutcome
 from resqued.wire import queue_list
 from resqued.wire.keys import Keys
 
@@ -46,8 +46,11 @@ def test_a_job_is_reserved_and_settled_whatever_its_queue_is_called(
     answer = runs.reserve()
     assert answer.held is not None
     assert (answer.held.queue, answer.held.payload) == (queue, payload)
-    answer = runs.reserve(Ending(answer.run, b'{"error":"100%"}'))
-    assert (answer.settled, answer.found) == (Settled.RECORDED, Found.EMPTY)
+    answer = runs.reserve(FinishedRun(answer.run, b'{"error":"100%"}'))
+    assert (answer.settled, answer.found) == (
+        SettleOutcome.RECORDED,
+        ReserveOutcome.EMPTY,
+    )
     assert redis.lrange(f"{namespace}:failed", 0, -1) == [b'{"error":"100%"}']
 
 
@@ -59,9 +62,9 @@ def test_a_server_that_has_forgotten_the_script_is_told_it_again(
         redis.script_flush()
         redis.rpush("resque:queue:100%", b'{"class":"Print","args":[]}')
         answer = runs.reserve()
-        assert answer.found is Found.JOB
+        assert answer.found is ReserveOutcome.JOB
         redis.script_flush()
-        assert runs.settle(Ending(answer.run)).settled is Settled.RECORDED
+        assert runs.settle(FinishedRun(answer.run)).settled is SettleOutcome.RECORDED
     assert redis.get("resque:stat:processed") == b"2"
 
 
@@ -73,7 +76,7 @@ def test_an_answer_of_the_server_that_is_an_error_is_none_of_the_job(
     with pytest.raises(StoreError, match="WRONGTYPE"):
         runs.reserve()
     redis.delete("resque:queue:q")
-    assert runs.reserve().found is Found.EMPTY
+    assert runs.reserve().found is ReserveOutcome.EMPTY
 
 
 def test_a_connection_that_was_cut_is_made_anew(
@@ -84,4 +87,4 @@ def test_a_connection_that_was_cut_is_made_anew(
     redis.client_kill_filter(_type="normal", skipme=True)
     with pytest.raises(StoreError):
         runs.reserve()
-    assert runs.reserve().found is Found.JOB
+    assert runs.reserve().found is ReserveOutcome.JOB

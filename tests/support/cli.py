@@ -16,7 +16,7 @@ from click.testing import Result
 
 import resqued
 from resqued.wire import payload
-from resqued.wire.payload import Fault
+from resqued.wire.payload import FailureInfo
 from tests.support.daemon import clean_environment
 from tests.support.wait import scaled
 
@@ -31,7 +31,7 @@ def add_failure(redis: redis_py.Redis, number: int = 1, **given: Any) -> str:
     """Append a failure, and return its id."""
     fields = {"class_name": "Boom", "queue": "mail", "error": "bad thing", **given}
     entry = payload.failure(
-        Fault("ValueError", fields["error"], ("frame one", "frame two")),
+        FailureInfo("ValueError", fields["error"], ("frame one", "frame two")),
         payload=payload.encode_job(fields["class_name"], [number]).encode(),
         worker="h:1:mail",
         queue=fields["queue"],

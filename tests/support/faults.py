@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from resqued.execution.active_job import Running
-from resqued.execution.registration import Ledger
+from resqued.execution.active_job import ActiveJob
+from resqued.execution.registration import WorkerRegistration
 from resqued.execution.warmup import NAME
 from resqued.ipc.job_pipe import WorkerEnd
-from resqued.worker import Worker
+from resqued.worker import WorkerProcess
 
 POINTS = (
     "after-reserve",
@@ -65,31 +65,31 @@ def wrap(
 held: dict[str, bytes] = {}
 
 
-def remember(_worker: Worker, answer: Any) -> None:
+def remember(_worker: WorkerProcess, answer: Any) -> None:
     if answer.held is not None:
         held["payload"] = answer.held.payload
 
 
-def has_result(running: Running, *_: Any) -> None:
+def has_result(running: ActiveJob, *_: Any) -> None:
     if running._told is not None:
         strike(running.held.payload)
 
 
-def settles(ledger: Ledger) -> None:
-    if ledger.ending is not None:
+def settles(registration: WorkerRegistration) -> None:
+    if registration.ending is not None:
         strike(held["payload"])
 
 
-def settled(_ledger: Ledger, answer: Any) -> None:
+def settled(_registration: WorkerRegistration, answer: Any) -> None:
     if "payload" in held and answer.settled.value == 1:
         strike(held["payload"])
 
 
-wrap(Worker, "_take_in", remember, None)
+wrap(WorkerProcess, "_take_in", remember, None)
 match os.environ.get("FAULT_POINT"):
     case "after-reserve":
         wrap(
-            Worker,
+            WorkerProcess,
             "_take_in",
             lambda _, answer: strike(answer.held.payload) if answer.held else None,
             None,
@@ -98,18 +98,18 @@ match os.environ.get("FAULT_POINT"):
         wrap(WorkerEnd, "give", lambda _, _queue, payload: strike(payload), None)
     case "while-the-child-runs":
         wrap(
-            Worker,
+            WorkerProcess,
             "_start",
             None,
             lambda worker, *_: strike(worker._running.held.payload),
         )
     case "after-the-result":
-        wrap(Running, "listen", None, has_result)
-        wrap(Running, "ended", None, has_result)
+        wrap(ActiveJob, "listen", None, has_result)
+        wrap(ActiveJob, "ended", None, has_result)
     case "before-settling":
-        wrap(Ledger, "ask", settles, None)
+        wrap(WorkerRegistration, "ask", settles, None)
     case "after-settling":
-        wrap(Ledger, "ask", None, settled)
+        wrap(WorkerRegistration, "ask", None, settled)
     case None:
         pass  # imported by the tests themselves, for POINTS
     case point:

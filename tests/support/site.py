@@ -53,7 +53,7 @@ def fail_in(bad):
 """
 
 
-class Told(NamedTuple):
+class ChildReport(NamedTuple):
     """What a job has told of itself; times are seconds since the epoch."""
 
     number: str
@@ -153,21 +153,21 @@ class Site:
     def _latch(self, number: object) -> Path:
         return self.place / f"let-go-{number}"
 
-    def told(self) -> list[Told]:
+    def told(self) -> list[ChildReport]:
         """Return what jobs have told, in order."""
         return [
-            Told(number, release, int(worker), float(began), float(ended))
+            ChildReport(number, release, int(worker), float(began), float(ended))
             for number, release, worker, began, ended in (
                 line.decode().split() for line in self._redis.lrange("told", 0, -1)
             )
         ]
 
-    def run(self, number: object, queue: str = "default") -> Told:
+    def run(self, number: object, queue: str = "default") -> ChildReport:
         """Run a job, and return what it told."""
         self.enqueue(number, queue=queue)
         return self.wait_told(number)
 
-    def wait_told(self, number: object, deadline: float = 30.0) -> Told:
+    def wait_told(self, number: object, deadline: float = 30.0) -> ChildReport:
         """Return what the job of a number tells when it has come to its end."""
         return wait_until(
             lambda: next((t for t in self.told() if t.number == str(number)), None),

@@ -24,7 +24,7 @@ from typing import Any
 
 import resqued
 from resqued.store.runs import Runs
-from resqued.worker import Worker
+from resqued.worker import WorkerProcess
 from tests.support.faults import wrap
 from tests.support.jobs import note
 
@@ -176,7 +176,7 @@ def raises_another() -> None:
         raise RuntimeError("no result") from None
 
 
-@job("Declared", timeout="300ms")
+@job("DeclaredJob", timeout="300ms")
 def declared(_: str) -> None:
     time.sleep(600)
 
@@ -381,4 +381,4 @@ match os.environ.get("TEST_WORKER_HANGS"):
         wrap(Runs, "reserve", lambda _, ending: ending is not None and hang(), None)
     case "running":
         # The child is dead, and the worker does not get to say so.
-        wrap(Worker, "_conclude", lambda *_: hang(), None)
+        wrap(WorkerProcess, "_conclude", lambda *_: hang(), None)

@@ -221,9 +221,9 @@ def test_a_reload_that_is_told_to_all_of_the_container_is_one_of_the_master(
     container: Container, redis: redis_py.Redis, redis_url: str
 ) -> None:
     hold(redis, redis_url)
-    everybody = container.processes()
-    assert len(everybody) > 5
-    for process in everybody:
+    all_processes = container.processes()
+    assert len(all_processes) > 5
+    for process in all_processes:
         # The master, told first, may have replaced somebody already.
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGHUP)

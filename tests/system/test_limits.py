@@ -16,9 +16,9 @@ import redis as redis_py
 
 import resqued
 from resqued.ipc.channel import Channel
-from resqued.ipc.scoreboard import Board, Phase, Status
+from resqued.ipc.scoreboard import Phase, Scoreboard, Status
 from resqued.master.slot import WorkerHandle
-from resqued.master.usage import Census
+from resqued.master.usage import ProcessTable
 from resqued.wire import queue_list
 from tests.support.daemon import Daemon
 from tests.support.pool import count, failures, pool
@@ -180,7 +180,7 @@ def test_the_most_specific_limit_is_the_one_that_counts(
     client = resqued.Client(redis_url)
     client.enqueue_to("narrow", stuck.limited(timeout="100ms"), "payload")
     client.enqueue_to("narrow", "Stuck", "class")
-    client.enqueue_to("narrow", "Declared", "declared")
+    client.enqueue_to("narrow", "DeclaredJob", "declared")
     client.enqueue_to("narrow", "Undeclared", "queue")
     client.enqueue_to("default", "Undeclared", "pool")
     client.enqueue_to("other", "Undeclared", "default")
@@ -328,7 +328,7 @@ def test_a_worker_that_slept_through_the_end_of_its_job_knows_why_it_ended(
 
 def test_what_is_known_of_a_large_tree_is_no_newer_than_the_look_at_it() -> None:
     """Or nobody would seem to have died for as long as one look is made to serve."""
-    census, me = Census(), os.getpid()
+    census, me = ProcessTable(), os.getpid()
     children = [subprocess.Popen(["sleep", "600"]) for _ in range(100)]
     began = time.monotonic()
     assert len(census.below(me)) >= 100
@@ -351,10 +351,10 @@ def test_what_is_known_of_a_large_tree_is_no_newer_than_the_look_at_it() -> None
 
 def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
     ours, theirs = Channel.pair()
-    board = Board.create()
+    scoreboard = Scoreboard.create()
     worker = WorkerHandle(
         ours,
-        board,
+        scoreboard,
         spawned_at=100.0,
         generation=1,
         queues="q",
@@ -362,7 +362,7 @@ def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
     )
 
     def is_stuck(phase: Phase, seconds: float, timeout: float = 3.0) -> bool:
-        board.write(*Status(phase, 0, 200.0))
+        scoreboard.write(*Status(phase, 0, 200.0))
         return worker.is_stuck(200.0 + seconds, heartbeat=60.0, redis_timeout=timeout)
 
     for phase in (Phase.STARTING, Phase.RESERVING, Phase.SETTLING, Phase.STOPPING):

@@ -309,7 +309,7 @@ def test_workers_that_die_whenever_they_start_end_the_master(
 ) -> None:
     (tmp_path / "deadly.py").write_text(
         "import os\nfrom resqued.worker import Worker\n"
-        "Worker._register = lambda *_: os.kill(os.getpid(), 9)\n"
+        "WorkerProcess._register = lambda *_: os.kill(os.getpid(), 9)\n"
     )
     with Daemon("default", "-r", redis_url, "-a", "deadly", cwd=tmp_path) as running:
         assert running.wait() == 70
@@ -338,9 +338,9 @@ def test_an_application_with_threads_is_told_of_them(
 # An application with which the first three workers find their ids taken.
 CROWDED = """
 import os, redis
-from resqued.worker import Worker
+from resqued.worker import WorkerProcess
 
-register = Worker._register
+register = WorkerProcess._register
 
 def register_late(self, now):
     worker = self._ledger.runs.worker_id
@@ -353,7 +353,7 @@ def register_late(self, now):
             client.rpush("taken", worker)
     return register(self, now)
 
-Worker._register = register_late
+WorkerProcess._register = register_late
 """
 
 

@@ -17,13 +17,13 @@ import redis as redis_py
 
 from tests.support.daemon import ROOT
 from tests.support.pool import count, failures, waiting
-from tests.support.site import Site, Told, title
+from tests.support.site import ChildReport, Site, title
 from tests.support.wait import wait_until
 
 EXIT_AT_FORK = "os.register_at_fork(after_in_child=lambda: os._exit(1))"
 DIE_WHEN_READY = """
-from resqued.worker import Worker
-Worker._become_idle = lambda *_, **__: os.kill(os.getpid(), 9)
+from resqued.worker import WorkerProcess
+WorkerProcess._become_idle = lambda *_, **__: os.kill(os.getpid(), 9)
 """
 HANG = "time.sleep(600)"
 HANG_IN_ANOTHER = "import subprocess; subprocess.run(['sleep', '600'])"
@@ -33,7 +33,7 @@ def descriptors(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
-def most_at_once(told: list[Told]) -> int:
+def most_at_once(told: list[ChildReport]) -> int:
     """Return how many workers took jobs at once: from their first to their last."""
     starts: dict[int, list[float]] = {}
     for each in told:

@@ -133,7 +133,7 @@ def test_usr1_ends_everything_that_the_job_has_started(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     with pool(redis_url, tmp_path, "--grace", "500ms") as running:
-        resqued.Client(redis_url).enqueue_to("default", "Family", SECONDS)
+        resqued.Client(redis_url).enqueue_to("default", "JobProcesses", SECONDS)
         found = redis.blpop(["family"], timeout=scaled(60))
         assert found
         family = [psutil.Process(int(pid)) for pid in found[1].split()]
@@ -149,7 +149,7 @@ def test_a_killed_worker_takes_everything_with_it_that_its_job_has_started(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     with pool(redis_url, tmp_path) as running:
-        resqued.Client(redis_url).enqueue_to("default", "Family", SECONDS)
+        resqued.Client(redis_url).enqueue_to("default", "JobProcesses", SECONDS)
         found = redis.blpop(["family"], timeout=scaled(60))
         assert found
         family = [psutil.Process(int(pid)) for pid in found[1].split()]
@@ -276,14 +276,14 @@ def send_one(running: Daemon, chance: random.Random) -> None:
     """Send a random signal to a random process of the daemon."""
     # Not Daemon.processes, which looks for orphans of all who ever lived.
     master = psutil.Process(running.pid)
-    everybody = [master, *master.children(recursive=True)]
-    target = chance.choice(everybody)
+    all_processes = [master, *master.children(recursive=True)]
+    target = chance.choice(all_processes)
     choice = TO_MASTER if target.pid == running.pid else TO_OTHERS
     with suppress(psutil.Error):
         target.send_signal(chance.choice(choice))
     if chance.random() < 0.2:
         # Those that were paused must not stay so: the moments would be dull.
-        for process in everybody:
+        for process in all_processes:
             with suppress(psutil.Error):
                 process.send_signal(signal.SIGCONT)
 

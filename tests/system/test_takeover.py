@@ -37,7 +37,7 @@ def test_a_running_job_goes_on_under_the_new_program(
         answer = ask(daemon, do="reload", master=True)
         assert answer == {"ok": True, "generation": 2, "error": ""}
         assert (daemon.pid, began(daemon.pid)) == before
-        assert [e["workers"] for e in daemon.events("master_taken_over")] == [2]
+        assert [e["workers"] for e in daemon.events("master_resumed")] == [2]
         assert psutil.pid_exists(child), "the job goes on"
         # The new program hears of deaths, and wakes the idle.
         client.enqueue_to("default", "Run", 2)
@@ -91,7 +91,7 @@ def test_a_configuration_that_is_wrong_leaves_the_old_program_at_work(
         answer = ask(daemon, do="reload", master=True)
         assert not answer["ok"]
         assert "resqued.toml" in answer["error"]
-        assert daemon.events("takeover_failed")
+        assert daemon.events("reexec_failed")
         assert not daemon.events("master_replaced")
         resqued.Client(redis_url).enqueue_to("default", "Run", 1)
         wait_until(lambda: runs(redis)["1"], what="the job to run")
@@ -107,7 +107,7 @@ def test_application_code_that_is_wrong_replaces_the_master_alone(
         answer = ask(daemon, do="reload", master=True)
         assert not answer["ok"]
         assert "SyntaxError" in answer["error"]
-        assert daemon.events("master_taken_over")
+        assert daemon.events("master_resumed")
         # The zygote that could not import it may be about to leave.
         wait_until(lambda: daemon.workers() == workers, what="the same workers alone")
         resqued.Client(redis_url).enqueue_to("default", "Run", 1)

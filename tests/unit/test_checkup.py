@@ -10,9 +10,9 @@ import pytest
 from resqued.diagnostics import app_checks as application
 from resqued.diagnostics import host_checks as machine
 from resqued.diagnostics import server_checks as server
-from resqued.diagnostics.app_checks import Place
+from resqued.diagnostics.app_checks import ControlDirectory
 from resqued.diagnostics.checks import Finding, Verdict
-from resqued.diagnostics.host_checks import Machine, Plan
+from resqued.diagnostics.host_checks import HostLimits, Plan
 from resqued.diagnostics.import_result import Import
 from resqued.diagnostics.server_checks import Registered
 from resqued.store.server_facts import ServerFacts
@@ -44,8 +44,8 @@ def told(findings: Iterable[Finding]) -> dict[str, Finding]:
     """Findings by their check; of several the gravest."""
     order = [OK, UNCHECKED, WARNING, PROBLEM]
     found = sorted(findings, key=lambda finding: order.index(finding.verdict))
-    assert all(f.way_out for f in found if f.verdict in (WARNING, PROBLEM))
-    assert all("\n" not in f.text + f.way_out for f in found)
+    assert all(f.remedy for f in found if f.verdict in (WARNING, PROBLEM))
+    assert all("\n" not in f.text + f.remedy for f in found)
     return {finding.check: finding for finding in found}
 
 
@@ -98,7 +98,7 @@ def test_each_fault_of_a_server_is_found(
     found = told(server.judge(replace(HEALTHY, info=info)))
     finding = found.pop(f"redis {check}")
     assert finding.verdict is verdict
-    assert said in f"{finding.text}; {finding.way_out}"
+    assert said in f"{finding.text}; {finding.remedy}"
     assert {f.verdict for f in found.values()} == {OK}
 
 
@@ -190,20 +190,26 @@ def test_the_application(
 @pytest.mark.parametrize(
     ("place", "verdict", "said"),
     [
-        (Place("/run/x", exists=False), OK, "not there yet"),
-        (Place("/run/x", exists=True), OK, "no master is running"),
-        (Place("/run/x", exists=True, masters=(7, 8)), OK, "7, 8"),
-        (Place("/run/x", exists=True, fault="bad"), PROBLEM, "bad"),
-        (Place("/run/x", exists=True, unanswered=("/run/x/1",)), WARNING, "/run/x/1"),
+        (ControlDirectory("/run/x", exists=False), OK, "not there yet"),
+        (ControlDirectory("/run/x", exists=True), OK, "no master is running"),
+        (ControlDirectory("/run/x", exists=True, masters=(7, 8)), OK, "7, 8"),
+        (ControlDirectory("/run/x", exists=True, fault="bad"), PROBLEM, "bad"),
+        (
+            ControlDirectory("/run/x", exists=True, unanswered=("/run/x/1",)),
+            WARNING,
+            "/run/x/1",
+        ),
     ],
 )
-def test_the_control_directory(place: Place, verdict: Verdict, said: str) -> None:
+def test_the_control_directory(
+    place: ControlDirectory, verdict: Verdict, said: str
+) -> None:
     found = told([application.judge_control(place)])["control"]
     assert found.verdict is verdict
     assert said in found.text
 
 
-HOST = Machine(
+HOST = HostLimits(
     open_files=1024,
     processes={"pid_max": 30_000},
     memory=8 << 30,
@@ -241,7 +247,7 @@ def test_a_machine_that_suffices_is_not_doubted() -> None:
     ],
 )
 def test_each_fault_of_a_machine_is_found(
-    host: Machine, plan: Plan, check: str, verdict: Verdict, said: str
+    host: HostLimits, plan: Plan, check: str, verdict: Verdict, said: str
 ) -> None:
     found = told(machine.judge(host, plan))[check]
     assert found.verdict is verdict
@@ -277,7 +283,7 @@ def test_the_settings_of_a_unit(changed: dict[str, str], said: str | None) -> No
     found = told(machine.judge_unit("resqued.service", {**UNIT, **changed}, 9.0))
     finding = found["unit resqued.service"]
     assert finding.verdict is (WARNING if said else OK)
-    assert (said or "") in f"{finding.text}; {finding.way_out}"
+    assert (said or "") in f"{finding.text}; {finding.remedy}"
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ def test_every_value_arrives_where_it_is_used():
     )
     assert built == loader.Config(
         pools=(
-            loader.Pool("critical,high", 4, Limits(None, 1 << 30)),
-            loader.Pool("*,!slow", 1),
+            loader.PoolConfig("critical,high", 4, Limits(None, 1 << 30)),
+            loader.PoolConfig("*,!slow", 1),
         ),
         app=AppSettings(
             url="unix:///run/x",
@@ -337,7 +337,7 @@ def test_a_problem_in_the_environment_names_the_variable():
 def test_the_example_is_a_configuration_with_the_defaults(tmp_path):
     tables = loader.read_file(write(tmp_path, loader.example()))
     built = loader.build(tables)
-    assert built.pools == (loader.Pool("critical,high", 4),)
+    assert built.pools == (loader.PoolConfig("critical,high", 4),)
     assert built.app == loader.build({}).app
     assert built.interval == loader.build({}).interval
 

@@ -24,7 +24,7 @@ from resqued.control import sockets
 from resqued.control.server import Control, Peer
 from resqued.errors import ControlError
 from resqued.log import logger
-from resqued.master.control_handlers import Orders
+from resqued.master.control_handlers import CommandHandlers
 from tests.support.forking import forked
 from tests.support.wait import wait_until
 
@@ -517,12 +517,12 @@ def test_rubbish_that_is_deep_asks_for_nothing(master, line):
 @pytest.mark.parametrize("key", ["event", "order", "sent_by", "self", "a b"])
 def test_keys_that_no_order_has_do_no_harm(master, key):
     nothing = SimpleNamespace(workers=list)
-    orders = Orders(SimpleNamespace(pool=nothing), logger.get(role="master"))
+    orders = CommandHandlers(SimpleNamespace(pool=nothing), logger.get(role="master"))
     with connected(master) as client:
         client.sendall(json.dumps({"do": "kill", "who": "x", key: "y"}).encode())
         client.sendall(b"\n")
         master.turn()
-        orders.obey(*master.asked[0])
+        orders.handle(*master.asked[0])
         (answer,) = everything(client)
     assert not answer["ok"]
 
@@ -530,12 +530,12 @@ def test_keys_that_no_order_has_do_no_harm(master, key):
 @pytest.mark.parametrize("older", [10**400, "x", None, [], math.nan])
 def test_values_that_mean_nothing_do_no_harm(master, older):
     nothing = SimpleNamespace(workers=list)
-    orders = Orders(SimpleNamespace(pool=nothing), logger.get(role="master"))
+    orders = CommandHandlers(SimpleNamespace(pool=nothing), logger.get(role="master"))
     with connected(master) as client:
         text = json.dumps({"do": "kill", "older": older})
         client.sendall(text.encode() + b"\n")
         master.turn()
-        orders.obey(*master.asked[0])
+        orders.handle(*master.asked[0])
         (answer,) = everything(client)
     assert not answer.get("ended")
 
@@ -738,7 +738,7 @@ def test_who_has_no_more_to_say_is_answered_by_a_new_program_too(master, place):
         client.shutdown(socket.SHUT_WR)
         master.turn()
         new = Master(place)
-        peer = new.control.take_over(None, os.dup(master.asked[0][0].fileno()))
+        peer = new.control.resume(None, os.dup(master.asked[0][0].fileno()))
         assert peer is not None
         new.turn()
         peer.answer(replaced=True)
@@ -835,7 +835,7 @@ def test_a_new_program_in_the_same_process_goes_on_where_the_old_one_was(master,
         for fd in (listening, asking):
             os.set_inheritable(fd, True)
         new = Master(place)
-        peer = new.control.take_over(listening, asking)
+        peer = new.control.resume(listening, asking)
         assert peer is not None
         assert not os.get_inheritable(listening)
         assert not os.get_inheritable(asking)

@@ -17,14 +17,14 @@ from resqued.core.lifecycle import TRANSITIONS, Event, State, Stop, step
 from resqued.core.limits import Cause
 from resqued.master import wakeups
 from resqued.wire import titles
-from resqued.wire.outcome import Reason, Told, judge
+from resqued.wire.outcome import ChildReport, Termination, judge
 from resqued.wire.payload import (
     DIRTY_EXIT,
     JOB_TIMEOUT,
     MEMORY_LIMIT,
     OUT_OF_MEMORY,
     TERM_EXCEPTION,
-    Fault,
+    FailureInfo,
 )
 from resqued.wire.queue_list import parse
 
@@ -87,22 +87,26 @@ def test_stopping_only_grows_more_urgent():
     assert Stop.NO < Stop.QUIT < Stop.TERMINATE
 
 
-FAULT = Fault("ValueError", "bad thing", ("a line",))
+FAULT = FailureInfo("ValueError", "bad thing", ("a line",))
 
 
 @pytest.mark.parametrize(
     ("told", "ended", "expected"),
     [
-        (Told(), Exit(0), None),
-        (Told(), Exit(-9), None),
-        (Told(FAULT), Exit(0), FAULT),
-        (Told(FAULT), Exit(-11), FAULT),
+        (ChildReport(), Exit(0), None),
+        (ChildReport(), Exit(-9), None),
+        (ChildReport(FAULT), Exit(0), FAULT),
+        (ChildReport(FAULT), Exit(-11), FAULT),
         (None, Exit(0), None),
-        (None, Exit(3), Fault(DIRTY_EXIT, "Child process pid 7 exited with status 3")),
+        (
+            None,
+            Exit(3),
+            FailureInfo(DIRTY_EXIT, "Child process pid 7 exited with status 3"),
+        ),
         (
             None,
             Exit(-9),
-            Fault(
+            FailureInfo(
                 DIRTY_EXIT,
                 "Child process received unhandled signal pid 7 SIGKILL (signal 9)",
             ),
@@ -110,7 +114,7 @@ FAULT = Fault("ValueError", "bad thing", ("a line",))
         (
             None,
             Exit(-6, has_core=True),
-            Fault(
+            FailureInfo(
                 DIRTY_EXIT,
                 "Child process received unhandled signal pid 7 SIGABRT (signal 6)"
                 " (core dumped)",
@@ -128,31 +132,31 @@ def test_an_unnamed_signal_is_told_by_its_number():
 
 
 def test_the_reason_for_an_ending_stands_in_the_failure():
-    dropped = Reason("it was dropped")
+    dropped = Termination("it was dropped")
     fault = judge(None, Exit(-9), pid=7, reason=dropped)
     assert fault is not None
     assert fault.error.endswith("SIGKILL (signal 9): it was dropped")
-    told = Told(Fault(TERM_EXCEPTION, "SIGTERM"))
+    told = ChildReport(FailureInfo(TERM_EXCEPTION, "SIGTERM"))
     fault = judge(told, Exit(0), pid=7, reason=dropped)
     assert fault is not None
     assert fault.error == "SIGTERM: it was dropped"
-    assert judge(Told(FAULT), Exit(0), pid=7, reason=dropped) == FAULT
+    assert judge(ChildReport(FAULT), Exit(0), pid=7, reason=dropped) == FAULT
 
 
 @pytest.mark.parametrize(
     ("cause", "name"), [(Cause.RUNTIME, JOB_TIMEOUT), (Cause.MEMORY, MEMORY_LIMIT)]
 )
 def test_what_was_exceeded_stands_in_the_failure_with_where_the_job_was(cause, name):
-    reason = Reason("too much of it", cause, ("File jobs.py, line 3",))
-    assert judge(None, Exit(-9), pid=7, reason=reason) == Fault(
+    reason = Termination("too much of it", cause, ("File jobs.py, line 3",))
+    assert judge(None, Exit(-9), pid=7, reason=reason) == FailureInfo(
         name,
         "too much of it; child process received unhandled signal pid 7"
         " SIGKILL (signal 9)",
         ("File jobs.py, line 3",),
     )
     # The job itself came to hear of it: its own backtrace says more.
-    told = Told(Fault(name, "SIGTERM", ("its traceback",)))
-    assert judge(told, Exit(0), pid=7, reason=reason) == Fault(
+    told = ChildReport(FailureInfo(name, "SIGTERM", ("its traceback",)))
+    assert judge(told, Exit(0), pid=7, reason=reason) == FailureInfo(
         name, "too much of it", ("its traceback",)
     )
 
@@ -174,7 +178,7 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_apart():
 )
 def test_one_idle_worker_is_woken_for_each_job_and_no_more(lengths, lists):
     idle = [(number, parse(text)) for number, text in enumerate(lists)]
-    woken = wakeups.whom(lengths, idle)
+    woken = wakeups.workers_to_wake(lengths, idle)
     assert len(woken) == len(set(woken)) <= sum(lengths.values())
     asleep = [queues for number, queues in idle if number not in woken]
     left = sum(lengths.values()) - len(woken)

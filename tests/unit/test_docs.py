@@ -61,7 +61,7 @@ STABLE_EVENTS = {
     "master_stopped",
     "worker_spawned",
     "worker_died",
-    "worker_buried",
+    "worker_reclaimed",
     "job_performed",
     "job_failed",
     "redis_lost",

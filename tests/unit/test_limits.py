@@ -18,7 +18,7 @@ from resqued.core.limits import (
     LATEST,
     RATE,
     SOONEST,
-    UNLIMITED,
+    UNSET,
     Cause,
     Limits,
     Rules,
@@ -28,7 +28,7 @@ from resqued.core.limits import (
 )
 from resqued.jobs.declare import Job, least_memory, resolve
 from resqued.wire import payload
-from resqued.wire.naming import asked_of, limits_of
+from resqued.wire.naming import limits_of, payload_limits
 
 MB = 1 << 20
 
@@ -51,9 +51,9 @@ LEVELS = ("payload", "class", "code", "queue", "pool", "default")
 
 def in_force(given_at: dict[str, Limits]) -> Limits:
     """Return the limits of a job of class A on queue q, from those of each level."""
-    at = {level: given_at.get(level, UNLIMITED) for level in LEVELS}
+    at = {level: given_at.get(level, UNSET) for level in LEVELS}
     rules = Rules(at["default"], {"q": at["queue"]}, {"A": at["class"]})
-    of_pool = rules.narrowed(at["pool"])
+    of_pool = rules.for_pool(at["pool"])
     return of_pool.of("q", "A", declared=at["code"], asked=at["payload"])
 
 
@@ -98,15 +98,17 @@ def test_nothing_configured_limits_nothing():
 
 @given(some_rules, some_limits)
 def test_a_pool_has_its_own_default_and_the_narrower_rules_of_all(rules, pool):
-    narrowed = rules.narrowed(pool)
-    assert narrowed.default == pool.or_else(rules.default)
-    assert (narrowed.queues, narrowed.classes) == (rules.queues, rules.classes)
+    for_pool = rules.for_pool(pool)
+    assert for_pool.default == pool.with_fallback(rules.default)
+    assert (for_pool.queues, for_pool.classes) == (rules.queues, rules.classes)
 
 
 @given(some_limits, some_limits, some_limits)
 def test_limits_fall_back_in_one_order_however_they_are_joined(first, second, third):
-    assert first.or_else(second.or_else(third)) == first.or_else(second).or_else(third)
-    assert first.or_else(UNLIMITED) == UNLIMITED.or_else(first) == first
+    assert first.with_fallback(second.with_fallback(third)) == first.with_fallback(
+        second
+    ).with_fallback(third)
+    assert first.with_fallback(UNSET) == UNSET.with_fallback(first) == first
 
 
 @given(some_rules)
@@ -120,7 +122,7 @@ def test_rules_survive_the_way_to_a_zygote(rules):
 @pytest.mark.parametrize(
     ("limits", "elapsed", "memory", "cause"),
     [
-        (UNLIMITED, 1e9, 1 << 60, None),
+        (UNSET, 1e9, 1 << 60, None),
         (Limits(0.0, 0), 1e9, 1 << 60, None),
         (Limits(10.0), 9.999, 1 << 60, None),
         (Limits(10.0), 10.0, 0, Cause.RUNTIME),
@@ -180,7 +182,7 @@ def test_what_is_excessive_is_beyond_the_limit(limits, elapsed, memory):
 @pytest.mark.parametrize(
     ("limits", "elapsed", "memory", "wait"),
     [
-        (UNLIMITED, 0.0, 0, LATEST),
+        (UNSET, 0.0, 0, LATEST),
         (Limits(0.0, 0), 5.0, 1 << 40, LATEST),
         (Limits(900.0), 10.0, 0, LATEST),
         (Limits(900.0), 899.75, 0, 0.25),
@@ -248,7 +250,7 @@ def test_nobody_comes_nearer_to_a_limit_and_is_looked_at_later(
 @pytest.mark.parametrize(
     ("limits", "more"),
     [
-        (UNLIMITED, ""),
+        (UNSET, ""),
         (Limits(90.0), ',"limits":{"runtime":90.0}'),
         (Limits(None, 512 * MB), ',"limits":{"memory":536870912}'),
         (Limits(0.5, 0), ',"limits":{"runtime":0.5,"memory":0}'),
@@ -271,18 +273,18 @@ def test_limits_in_a_payload_are_read_as_they_were_written(runtime, memory):
 @pytest.mark.parametrize(
     ("text", "limits"),
     [
-        ("null", UNLIMITED),
-        ("5", UNLIMITED),
-        ('"90s"', UNLIMITED),
-        ("[90,5]", UNLIMITED),
-        ("{}", UNLIMITED),
-        ('{"runtime":null,"memory":null}', UNLIMITED),
-        ('{"runtime":"90s","memory":"512M"}', UNLIMITED),
-        ('{"runtime":true,"memory":false}', UNLIMITED),
-        ('{"runtime":-1,"memory":-0.5}', UNLIMITED),
-        ('{"runtime":1e15,"memory":1000000000000000}', UNLIMITED),
-        ('{"runtime":[1],"memory":{"a":1}}', UNLIMITED),
-        ('{"Runtime":1,"grace":5}', UNLIMITED),
+        ("null", UNSET),
+        ("5", UNSET),
+        ('"90s"', UNSET),
+        ("[90,5]", UNSET),
+        ("{}", UNSET),
+        ('{"runtime":null,"memory":null}', UNSET),
+        ('{"runtime":"90s","memory":"512M"}', UNSET),
+        ('{"runtime":true,"memory":false}', UNSET),
+        ('{"runtime":-1,"memory":-0.5}', UNSET),
+        ('{"runtime":1e15,"memory":1000000000000000}', UNSET),
+        ('{"runtime":[1],"memory":{"a":1}}', UNSET),
+        ('{"Runtime":1,"grace":5}', UNSET),
         ('{"runtime":"90s","memory":5}', Limits(None, 5)),
         ('{"runtime":5,"memory":"x","more":1}', Limits(5.0, None)),
         ('{"runtime":1e2,"memory":1e2}', Limits(100.0, 100)),
@@ -321,7 +323,7 @@ def test_no_limits_keep_a_job_from_being_read(value):
 
 def test_a_retry_has_no_limits_of_its_own_as_with_ruby():
     raw = payload.encode_job("A", (1,), Limits(5.0, 10)).encode()
-    fault = payload.Fault("E", "m")
+    fault = payload.FailureInfo("E", "m")
     entry = payload.failure(fault, payload=raw, worker="w", queue="q", now=0.0)
     assert json.loads(entry)["payload"]["limits"] == {"runtime": 5.0, "memory": 10}
     assert payload.retry_job(entry) == ("q", '{"class":"A","args":[1]}')
@@ -359,20 +361,20 @@ def test_a_class_declares_limits_as_a_function_does():
     class Bare(Archive): ...
 
     assert resolve("A", ())[1] == limits_of(Archive) == Limits(5.0, None)
-    assert resolve("B", ())[1] == limits_of(Bare) == UNLIMITED
+    assert resolve("B", ())[1] == limits_of(Bare) == UNSET
     # As name and queue, they are those of the class that was decorated.
-    assert limits_of(Narrower) == UNLIMITED
+    assert limits_of(Narrower) == UNSET
 
 
 def test_declared_limits_do_not_go_with_the_payload():
     job = resqued.job(name="A", timeout=5)(archive)
-    assert asked_of(job) == asked_of("A") == UNLIMITED
+    assert payload_limits(job) == payload_limits("A") == UNSET
 
 
 def test_limits_for_what_is_enqueued_through_the_answer_alone():
     job = resqued.job(name="A", queue="q", timeout=5)(archive)
     longer = job.limited(timeout="2h")
-    assert (asked_of(longer), asked_of(job)) == (Limits(7200.0), UNLIMITED)
+    assert (payload_limits(longer), payload_limits(job)) == (Limits(7200.0), UNSET)
     assert limits_of(longer) == limits_of(job) == Limits(5.0)
     assert (longer.name, longer.queue, longer(3)) == ("A", "q", 3)
     assert resolve("A", ()) == (job.perform, Limits(5.0))
@@ -380,9 +382,9 @@ def test_limits_for_what_is_enqueued_through_the_answer_alone():
 
 def test_limits_may_be_given_one_after_the_other_and_the_last_word_counts():
     job = resqued.job(name="A")(archive).limited(timeout=5, memory=10)
-    assert asked_of(job.limited(timeout=6)) == Limits(6.0, 10)
-    assert asked_of(job.limited(memory=0)) == Limits(5.0, 0)
-    assert asked_of(job.limited()) == Limits(5.0, 10)
+    assert payload_limits(job.limited(timeout=6)) == Limits(6.0, 10)
+    assert payload_limits(job.limited(memory=0)) == Limits(5.0, 0)
+    assert payload_limits(job.limited()) == Limits(5.0, 10)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from resqued.systemd.service_status import Stage, Standing, changes, status
+from resqued.systemd.service_status import PoolStatus, ServiceState, changes, describe
 
-UP = Standing(generation=2, reloads=2, workers=4, wanted=4, busy=0)
+UP = PoolStatus(generation=2, reloads=2, workers=4, wanted=4, busy=0)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ UP = Standing(generation=2, reloads=2, workers=4, wanted=4, busy=0)
     ],
 )
 def test_the_line_for_people(values: dict[str, Any], line: str) -> None:
-    assert status(replace(UP, **values)) == line
+    assert describe(replace(UP, **values)) == line
 
 
 STARTING = replace(UP, is_ready=False)
@@ -58,23 +58,23 @@ AFTER = replace(UP, reloads=3, generation=3)
     [
         (None, STARTING, []),
         (STARTING, STARTING, []),
-        (STARTING, UP, [Stage.READY]),
+        (STARTING, UP, [ServiceState.READY]),
         # Replaced in place: the new program says anew that it is there.
-        (None, UP, [Stage.READY]),
+        (None, UP, [ServiceState.READY]),
         (UP, UP, []),
-        (UP, RELOADING, [Stage.RELOADING]),
+        (UP, RELOADING, [ServiceState.RELOADING]),
         (RELOADING, RELOADING, []),
-        (RELOADING, AFTER, [Stage.READY]),
+        (RELOADING, AFTER, [ServiceState.READY]),
         # Refused at once: who has asked for it waits for both words.
-        (UP, AFTER, [Stage.RELOADING, Stage.READY]),
+        (UP, AFTER, [ServiceState.RELOADING, ServiceState.READY]),
         (RELOADING, replace(RELOADING, reloads=4), []),
-        (UP, STOPPING, [Stage.STOPPING]),
-        (STARTING, STOPPING, [Stage.STOPPING]),
-        (RELOADING, STOPPING, [Stage.STOPPING]),
+        (UP, STOPPING, [ServiceState.STOPPING]),
+        (STARTING, STOPPING, [ServiceState.STOPPING]),
+        (RELOADING, STOPPING, [ServiceState.STOPPING]),
         (STOPPING, STOPPING, []),
     ],
 )
 def test_what_has_changed(
-    before: Standing | None, now: Standing, told: list[Stage]
+    before: PoolStatus | None, now: PoolStatus, told: list[ServiceState]
 ) -> None:
     assert changes(before, now) == told

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from resqued.errors import ArgumentError, PayloadError
 from resqued.wire import payload, ruby_json
-from resqued.wire.payload import Fault, Held
+from resqued.wire.payload import FailureInfo, Reservation
 
 RUN_AT = "2026-11-23T11:42:35Z"
 
@@ -78,7 +78,9 @@ def test_an_accepted_job_is_never_too_deep_for_a_failure_entry() -> None:
     for _ in range(97):
         deepest = [deepest]
     raw = payload.encode_job("Ok", [deepest]).encode()
-    entry = payload.failure(Fault("E", "m"), payload=raw, worker="w", queue="q", now=0)
+    entry = payload.failure(
+        FailureInfo("E", "m"), payload=raw, worker="w", queue="q", now=0
+    )
     assert ruby_depth(entry) == 100
     with pytest.raises(ArgumentError, match="argument 1 is nested too deep"):
         payload.encode_job("Ok", [[deepest]])
@@ -227,11 +229,11 @@ def record(raw: bytes, *, wrap: bool, queue: str = "default") -> bytes:
 @example(b"\xed\xa0\x80\xed\xb0\x80", "a")
 def test_a_record_gives_the_payloads_very_bytes(raw: bytes, queue: str) -> None:
     # The script wraps what is not JSON, and every text that begins as a string.
-    assert payload.decode_held(record(raw, wrap=True, queue=queue)) == Held(
+    assert payload.decode_held(record(raw, wrap=True, queue=queue)) == Reservation(
         queue, RUN_AT, raw
     )
     if not raw.lstrip().startswith(b'"'):
-        assert payload.decode_held(record(raw, wrap=False, queue=queue)) == Held(
+        assert payload.decode_held(record(raw, wrap=False, queue=queue)) == Reservation(
             queue, RUN_AT, raw
         )
 
@@ -248,25 +250,25 @@ NODE_RECORD_2 = '{"queue":"mail","run_at":"%s","payload":%s,"worker":"h:1"}'
     [
         (
             NODE_RECORD % (NODE_RUN_AT, NODE_JOB),
-            Held("mail", NODE_RUN_AT, NODE_JOB.encode()),
+            Reservation("mail", NODE_RUN_AT, NODE_JOB.encode()),
         ),
         (
             NODE_RECORD_2 % (NODE_RUN_AT, NODE_JOB),
-            Held("mail", NODE_RUN_AT, NODE_JOB.encode()),
+            Reservation("mail", NODE_RUN_AT, NODE_JOB.encode()),
         ),
         (
             '{"queue": "q", "run_at": 1795435304, "payload": {"class": "a.B"}}',
-            Held("q", "1795435304", b'{"class":"a.B"}'),
+            Reservation("q", "1795435304", b'{"class":"a.B"}'),
         ),
-        ('{"queue":null,"payload":null}', Held("", "", b"null")),
-        ('{"payload":"text"}', Held("", "", b'"text"')),
+        ('{"queue":null,"payload":null}', Reservation("", "", b"null")),
+        ('{"payload":"text"}', Reservation("", "", b'"text"')),
         (
             f'{{"queue":"q","run_at":"{RUN_AT}","payload":"text"}}',
-            Held("q", RUN_AT, b"text"),
+            Reservation("q", RUN_AT, b"text"),
         ),
     ],
 )
-def test_records_of_other_writers_are_read(text: str, held: Held) -> None:
+def test_records_of_other_writers_are_read(text: str, held: Reservation) -> None:
     assert payload.decode_held(text.encode()) == held
 
 

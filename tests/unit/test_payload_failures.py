@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from resqued.errors import PayloadError
 from resqued.wire import payload
-from resqued.wire.payload import Fault
+from resqued.wire.payload import FailureInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,9 +44,9 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 SEVEN = ["failed_at", "payload", "exception", "error", "backtrace", "worker", "queue"]
 
 
-def failure(raw: bytes, fault: Fault | None = None) -> bytes:
+def failure(raw: bytes, fault: FailureInfo | None = None) -> bytes:
     return payload.failure(
-        fault or Fault("ValueError", "bad thing", ("one", "two")),
+        fault or FailureInfo("ValueError", "bad thing", ("one", "two")),
         payload=raw,
         worker="h:1:default",
         queue="default",
@@ -78,7 +78,7 @@ def test_a_failure_has_rubys_bytes(zone: Callable[[str], None]) -> None:
 def test_a_failure_is_strict_json_in_rubys_order(
     raw: bytes, exception: str, error: str, backtrace: list[str]
 ) -> None:
-    entry = failure(raw, Fault(exception, error, tuple(backtrace)))
+    entry = failure(raw, FailureInfo(exception, error, tuple(backtrace)))
     found = fields(entry)
     assert list(found) == SEVEN
     assert all(isinstance(line, str) for line in found["backtrace"])
@@ -96,18 +96,20 @@ LONG = {
 
 @pytest.mark.parametrize(("error", "backtrace"), LONG.values(), ids=LONG)
 def test_an_entry_stays_small(error: str, backtrace: tuple[str, ...]) -> None:
-    assert len(failure(b"1", Fault("E", error, backtrace))) <= 80_000
+    assert len(failure(b"1", FailureInfo("E", error, backtrace))) <= 80_000
 
 
 def test_a_long_message_says_how_long_it_was() -> None:
-    error = fields(failure(b"1", Fault("E", "x" * 16_001)))["error"]
+    error = fields(failure(b"1", FailureInfo("E", "x" * 16_001)))["error"]
     assert error == "x" * 16_000 + " … (16001 characters)"
-    assert fields(failure(b"1", Fault("E", "é" * 16_000)))["error"] == "é" * 16_000
+    assert (
+        fields(failure(b"1", FailureInfo("E", "é" * 16_000)))["error"] == "é" * 16_000
+    )
 
 
 def test_a_long_backtrace_keeps_its_head_and_its_tail() -> None:
     lines = [f"{number:06} {'x' * 93}" for number in range(10_000)]
-    found = fields(failure(b"1", Fault("E", "m", tuple(lines))))["backtrace"]
+    found = fields(failure(b"1", FailureInfo("E", "m", tuple(lines))))["backtrace"]
     gap = next(i for i, line in enumerate(found) if line.startswith("  … "))
     assert found[gap] == f"  … {10_000 - len(found) + 1} lines left out …"
     assert found[:gap] == lines[:gap]
@@ -116,13 +118,17 @@ def test_a_long_backtrace_keeps_its_head_and_its_tail() -> None:
 
 
 def test_a_long_line_is_cut_and_no_line_is_said_to_be_missing() -> None:
-    found = fields(failure(b"1", Fault("E", "m", ("a", "x" * 50_000))))["backtrace"]
+    found = fields(failure(b"1", FailureInfo("E", "m", ("a", "x" * 50_000))))[
+        "backtrace"
+    ]
     assert found == ["a", "x" * 2_000 + " … (50000 characters)"]
 
 
 def test_a_short_backtrace_is_kept_whole() -> None:
     lines = tuple("x" * 2_500 for _ in range(15))
-    assert fields(failure(b"1", Fault("E", "", lines)))["backtrace"] == list(lines)
+    assert fields(failure(b"1", FailureInfo("E", "", lines)))["backtrace"] == list(
+        lines
+    )
 
 
 # Retries

@@ -11,7 +11,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from resqued.core.lifecycle import retirement
-from resqued.core.pool_diff import Diff, Seat, Trial, diff, order, try_out
+from resqued.core.pool_diff import (
+    Diff,
+    SlotState,
+    Trial,
+    diff,
+    judge_canary,
+    removal_order,
+)
 from resqued.core.version import VERSION
 from resqued.wire import titles
 
@@ -62,15 +69,15 @@ def test_no_queue_list_gains_and_loses_slots_at_once(wanted, have):
 # Who goes first
 
 # Since when it is vacant does not matter.
-VACANT = Seat(is_vacant=True, is_busy=False, since=50.0)
+VACANT = SlotState(is_vacant=True, is_busy=False, since=50.0)
 
 
-def idle(since: float) -> Seat:
-    return Seat(is_vacant=False, is_busy=False, since=since)
+def idle(since: float) -> SlotState:
+    return SlotState(is_vacant=False, is_busy=False, since=since)
 
 
-def busy(since: float) -> Seat:
-    return Seat(is_vacant=False, is_busy=True, since=since)
+def busy(since: float) -> SlotState:
+    return SlotState(is_vacant=False, is_busy=True, since=since)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,7 @@ def busy(since: float) -> Seat:
     ],
 )
 def test_the_vacant_go_first_then_the_idle_then_who_began_first(seats, first):
-    assert order(seats) == first
+    assert removal_order(seats) == first
 
 
 seats_of_all_kinds = st.lists(
@@ -96,14 +103,14 @@ seats_of_all_kinds = st.lists(
 
 @given(seats_of_all_kinds)
 def test_everybody_has_a_turn_and_nobody_two(seats):
-    assert sorted(order(seats)) == list(range(len(seats)))
+    assert sorted(removal_order(seats)) == list(range(len(seats)))
 
 
 @given(seats_of_all_kinds, st.data())
 def test_no_job_is_waited_for_while_somebody_can_be_spared(seats, data):
     count = data.draw(st.integers(0, len(seats)))
-    taken = [seats[n] for n in order(seats)[:count]]
-    left = [seats[n] for n in order(seats)[count:]]
+    taken = [seats[n] for n in removal_order(seats)[:count]]
+    left = [seats[n] for n in removal_order(seats)[count:]]
     if any(seat.is_busy for seat in taken):
         assert all(seat.is_busy for seat in left)
     if not all(seat.is_vacant for seat in taken):
@@ -145,7 +152,7 @@ def test_no_job_is_waited_for_while_somebody_can_be_spared(seats, data):
 )
 def test_a_canary_of_twenty_jobs(done, failed, others, expected):
     assert (
-        try_out(
+        judge_canary(
             20,
             done=done,
             failed=failed,
@@ -157,7 +164,7 @@ def test_a_canary_of_twenty_jobs(done, failed, others, expected):
 
 
 def test_a_canary_of_one_job_may_not_fail_it():
-    trial = try_out(1, done=1, failed=1, others_done=9, others_failed=0)
+    trial = judge_canary(1, done=1, failed=1, others_done=9, others_failed=0)
     assert trial is Trial.WORSE
 
 
@@ -168,7 +175,7 @@ tallies = st.tuples(st.integers(0, 200), st.integers(0, 200)).map(
 
 
 def outcome(jobs, mine, others):
-    return try_out(
+    return judge_canary(
         jobs,
         done=mine[0],
         failed=mine[1],

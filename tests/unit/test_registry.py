@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 import pytest
 
 from resqued.wire.worker_entry import (
-    Entry,
+    HostIdentity,
     Identity,
-    Machine,
-    Verdict,
+    Liveness,
+    WorkerEntry,
     heartbeat_age,
     judge,
     ping_age,
 )
 
 NOW = 1_795_435_200.0
-HERE = Machine(boot="boot-1", pids="pid:[1]")
+HERE = HostIdentity(boot="boot-1", pids="pid:[1]")
 MINE = Identity("boot-1", "pid:[1]", 42, 1000, 60.0, "nonce")
 ELSEWHERE = Identity("boot-2", "pid:[1]", 42, 1000, 10.0, "nonce")
 
@@ -35,40 +35,46 @@ def ping(age: float) -> str:
     ("entry", "start", "expected"),
     [
         # Ours and of this machine: by the process alone, whatever the heartbeat.
-        (Entry("h:42:q", MINE.encode(), beat(9999)), 1000, Verdict.ALIVE),
-        (Entry("h:42:q", MINE.encode(), beat(1)), 1001, Verdict.DEAD),
-        (Entry("h:42:q", MINE.encode(), beat(1)), None, Verdict.DEAD),
+        (WorkerEntry("h:42:q", MINE.encode(), beat(9999)), 1000, Liveness.ALIVE),
+        (WorkerEntry("h:42:q", MINE.encode(), beat(1)), 1001, Liveness.DEAD),
+        (WorkerEntry("h:42:q", MINE.encode(), beat(1)), None, Liveness.DEAD),
         # Ours from elsewhere: five of its own intervals.
-        (Entry("h:42:q", ELSEWHERE.encode(), beat(49)), 1000, Verdict.ALIVE),
-        (Entry("h:42:q", ELSEWHERE.encode(), beat(51)), 1000, Verdict.SILENT),
-        (Entry("h:42:q", ELSEWHERE.encode(), ""), 1000, Verdict.UNKNOWN),
+        (WorkerEntry("h:42:q", ELSEWHERE.encode(), beat(49)), 1000, Liveness.ALIVE),
+        (WorkerEntry("h:42:q", ELSEWHERE.encode(), beat(51)), 1000, Liveness.SILENT),
+        (WorkerEntry("h:42:q", ELSEWHERE.encode(), ""), 1000, Liveness.UNKNOWN),
         # Of what Ruby unregistered, our identity is left; not if it works on.
         (
-            Entry("h:42:q", ELSEWHERE.encode(), is_registered=False),
+            WorkerEntry("h:42:q", ELSEWHERE.encode(), is_registered=False),
             1000,
-            Verdict.SILENT,
+            Liveness.SILENT,
         ),
         (
-            Entry("h:42:q", ELSEWHERE.encode(), record=b"{}", is_registered=False),
+            WorkerEntry(
+                "h:42:q", ELSEWHERE.encode(), record=b"{}", is_registered=False
+            ),
             1000,
-            Verdict.UNKNOWN,
+            Liveness.UNKNOWN,
         ),
         (
-            Entry("h:42:q", MINE.encode(), is_registered=False),
+            WorkerEntry("h:42:q", MINE.encode(), is_registered=False),
             1000,
-            Verdict.ALIVE,
+            Liveness.ALIVE,
         ),
         # Ruby's: 300 s.
-        (Entry("h:42:q", "", beat(299)), None, Verdict.ALIVE),
-        (Entry("h:42:q", "", beat(301)), None, Verdict.SILENT),
+        (WorkerEntry("h:42:q", "", beat(299)), None, Liveness.ALIVE),
+        (WorkerEntry("h:42:q", "", beat(301)), None, Liveness.SILENT),
         # node-resque's: an hour since its ping.
-        (Entry("h:42:q", ping=ping(3599)), None, Verdict.ALIVE),
-        (Entry("h:42:q", ping=ping(3601)), None, Verdict.SILENT),
+        (WorkerEntry("h:42:q", ping=ping(3599)), None, Liveness.ALIVE),
+        (WorkerEntry("h:42:q", ping=ping(3601)), None, Liveness.SILENT),
         # No sign ever, or none that can be read.
-        (Entry("h:42:q"), None, Verdict.UNKNOWN),
-        (Entry("h:42:q", heartbeat="rubbish"), None, Verdict.UNKNOWN),
-        (Entry("h:42:q", heartbeat="1795435200"), None, Verdict.UNKNOWN),
-        (Entry("h:42:q", identity="rubbish", heartbeat=beat(1)), None, Verdict.ALIVE),
+        (WorkerEntry("h:42:q"), None, Liveness.UNKNOWN),
+        (WorkerEntry("h:42:q", heartbeat="rubbish"), None, Liveness.UNKNOWN),
+        (WorkerEntry("h:42:q", heartbeat="1795435200"), None, Liveness.UNKNOWN),
+        (
+            WorkerEntry("h:42:q", identity="rubbish", heartbeat=beat(1)),
+            None,
+            Liveness.ALIVE,
+        ),
     ],
 )
 def test_verdicts(entry, start, expected):
@@ -76,8 +82,8 @@ def test_verdicts(entry, start, expected):
 
 
 def test_a_heartbeat_from_the_future_is_a_sign_of_life():
-    entry = Entry("h:42:q", heartbeat=beat(-3600))
-    assert judge(entry, now=NOW, machine=HERE, start_of_pid=None) is Verdict.ALIVE
+    entry = WorkerEntry("h:42:q", heartbeat=beat(-3600))
+    assert judge(entry, now=NOW, machine=HERE, start_of_pid=None) is Liveness.ALIVE
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_pings_that_cannot_be_read(text):
     ],
 )
 def test_ids_of_every_kind(worker_id, host, pid, queues):
-    entry = Entry(worker_id)
+    entry = WorkerEntry(worker_id)
     assert (entry.host, entry.pid, entry.queues) == (host, pid, queues)
 
 

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "reliability.md"
 TROUBLES = range(1, 52)
 # Where nothing shows it, the row says why.
-NONE = "None here: "
+NO_LIMITS = "None here: "
 
 
 def rows(title: str) -> list[list[str]]:
@@ -32,7 +32,7 @@ def shown() -> list[tuple[str, str]]:
     return [
         (number, reference)
         for number, _, _, by in rows("What could go wrong")
-        if not by.startswith(NONE)
+        if not by.startswith(NO_LIMITS)
         for reference in re.findall(r"`([^`]+)`", by)
     ]
 
@@ -53,7 +53,7 @@ def test_every_row_names_a_test_or_a_reason() -> None:
     for number, wrong, does, by in rows("What could go wrong"):
         assert wrong, number
         assert does, number
-        assert number in referred or len(by) > len(NONE), number
+        assert number in referred or len(by) > len(NO_LIMITS), number
 
 
 @pytest.mark.parametrize(("number", "reference"), shown())

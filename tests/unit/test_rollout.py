@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.core.pool_diff import Seat, Trial, diff, order, try_out
+from resqued.core.pool_diff import SlotState, Trial, diff, judge_canary, removal_order
 
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 5))
 
@@ -24,12 +24,12 @@ def test_the_difference_makes_what_there_is_what_is_wanted(wanted, have):
 
 def test_the_vacant_go_first_then_the_idle_then_who_has_been_busy_longest():
     seats = [
-        Seat(is_vacant=False, is_busy=True, since=5.0),
-        Seat(is_vacant=False, is_busy=True, since=3.0),
-        Seat(is_vacant=False, is_busy=False, since=9.0),
-        Seat(is_vacant=True, is_busy=False, since=0.0),
+        SlotState(is_vacant=False, is_busy=True, since=5.0),
+        SlotState(is_vacant=False, is_busy=True, since=3.0),
+        SlotState(is_vacant=False, is_busy=False, since=9.0),
+        SlotState(is_vacant=True, is_busy=False, since=0.0),
     ]
-    assert order(seats) == [3, 2, 1, 0]
+    assert removal_order(seats) == [3, 2, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_vacant_go_first_then_the_idle_then_who_has_been_busy_longest():
 def test_a_canary_may_fail_as_often_as_the_others_and_chance_allow(
     jobs, done, failed, others, expected
 ):
-    found = try_out(
+    found = judge_canary(
         jobs,
         done=done,
         failed=failed,
@@ -79,7 +79,8 @@ def test_a_canary_that_fails_more_often_is_never_judged_better(
     failed, others_failed = min(failed, done), min(others_failed, others_done)
     others = {"others_done": others_done, "others_failed": others_failed}
     verdicts = [
-        try_out(jobs, done=done, failed=n, **others) for n in range(failed, done + 1)
+        judge_canary(jobs, done=done, failed=n, **others)
+        for n in range(failed, done + 1)
     ]
     worse = [verdict is Trial.WORSE for verdict in verdicts]
     assert worse == sorted(worse)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resqued.systemd import installer
-from resqued.systemd.installer import SHARE, File, Layout, Place, State
+from resqued.systemd.installer import SHARE, File, FileState, InstallPaths, InstallRoot
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {"bash": "a\n", "zsh": "b\n", "fish": "c\n"}
@@ -15,7 +15,9 @@ SYSTEM = installer.system(Path("/usr"))
 USER = installer.user(Path("/home/anna"), {})
 
 
-def written(layout: Layout, program: str = "/opt/r/bin/resqued") -> dict[str, File]:
+def written(
+    layout: InstallPaths, program: str = "/opt/r/bin/resqued"
+) -> dict[str, File]:
     files = installer.files(layout, Path(program), SCRIPTS)
     return {str(file.path): file for file in files}
 
@@ -82,19 +84,19 @@ def test_files_of_a_user_stay_in_the_users_directories() -> None:
 
 
 def test_a_changed_file_is_told_from_an_older_one(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = InstallRoot(tmp_path)
     old, new = File(Path("/etc/a"), "one\n"), File(Path("/etc/a"), "two\n")
-    assert place.state(new) is State.MISSING
+    assert place.state(new) is FileState.MISSING
     place.write(old)
-    assert place.state(old) is State.SAME
-    assert place.state(new) is State.OLDER
+    assert place.state(old) is FileState.SAME
+    assert place.state(new) is FileState.OLDER
     path = place.path(new.path)
     path.write_text(path.read_text().replace("one", "One"))
-    assert place.state(old) is place.state(new) is State.CHANGED
+    assert place.state(old) is place.state(new) is FileState.CHANGED
     path.write_bytes(b"\xff\xfe")
-    assert place.state(new) is State.CHANGED
+    assert place.state(new) is FileState.CHANGED
     path.write_text("one\n")
-    assert place.state(old) is State.CHANGED
+    assert place.state(old) is FileState.CHANGED
 
 
 @pytest.mark.parametrize("path", ["/etc/a.conf", "/man/man8/resqued.8", "/x/_resqued"])
@@ -114,10 +116,10 @@ def test_more_after_the_stamp_is_a_change() -> None:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = InstallRoot(tmp_path)
     file = File(Path("/etc/a"), "one\n")
     place.path(file.path).mkdir(parents=True)
-    assert place.state(file) is State.CHANGED
+    assert place.state(file) is FileState.CHANGED
     with pytest.raises(OSError, match="directory"):
         place.write(file)
     assert [path.name for path in (tmp_path / "etc").iterdir()] == ["a"]

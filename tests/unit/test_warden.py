@@ -9,10 +9,10 @@ import pytest
 from resqued.core.exit_status import Exit
 from resqued.core.limits import (
     LATEST,
-    NONE,
+    NO_LIMITS,
     RATE,
     SOONEST,
-    UNLIMITED,
+    UNSET,
     Cause,
     Limits,
     Rules,
@@ -20,7 +20,7 @@ from resqued.core.limits import (
     judge,
     look_again,
 )
-from resqued.wire.outcome import Reason, Told, frames_of_job
+from resqued.wire.outcome import ChildReport, Termination, frames_of_job
 from resqued.wire.outcome import judge as judge_run
 
 MB = 1 << 20
@@ -34,12 +34,12 @@ RULES = Rules(
 @pytest.mark.parametrize(
     ("queue", "name", "declared", "asked", "expected"),
     [
-        ("any", "Any", UNLIMITED, UNLIMITED, Limits(60.0, 600 * MB)),
-        ("low", "Any", UNLIMITED, UNLIMITED, Limits(50.0, 600 * MB)),
-        ("low", "Any", Limits(40.0), UNLIMITED, Limits(40.0, 600 * MB)),
-        ("low", "Big", Limits(40.0, MB), UNLIMITED, Limits(40.0, 900 * MB)),
+        ("any", "Any", UNSET, UNSET, Limits(60.0, 600 * MB)),
+        ("low", "Any", UNSET, UNSET, Limits(50.0, 600 * MB)),
+        ("low", "Any", Limits(40.0), UNSET, Limits(40.0, 600 * MB)),
+        ("low", "Big", Limits(40.0, MB), UNSET, Limits(40.0, 900 * MB)),
         ("low", "Big", Limits(40.0, MB), Limits(None, 7), Limits(40.0, 7)),
-        ("low", "Big", Limits(40.0, MB), NONE, NONE),
+        ("low", "Big", Limits(40.0, MB), NO_LIMITS, NO_LIMITS),
     ],
 )
 def test_each_limit_is_the_most_specific_that_says_something(
@@ -49,13 +49,13 @@ def test_each_limit_is_the_most_specific_that_says_something(
 
 
 def test_a_pool_stands_before_the_default_and_behind_everything_else() -> None:
-    narrowed = RULES.narrowed(Limits(5.0, None))
-    assert narrowed.of("any", "Any") == Limits(5.0, 600 * MB)
-    assert narrowed.of("low", "Any") == Limits(50.0, 600 * MB)
+    for_pool = RULES.for_pool(Limits(5.0, None))
+    assert for_pool.of("any", "Any") == Limits(5.0, 600 * MB)
+    assert for_pool.of("low", "Any") == Limits(50.0, 600 * MB)
 
 
 def test_the_limits_of_memory_are_those_that_limit() -> None:
-    rules = Rules(NONE, {"low": Limits(1.0, 5 * MB)}, {"Big": Limits(1.0, 0)})
+    rules = Rules(NO_LIMITS, {"low": Limits(1.0, 5 * MB)}, {"Big": Limits(1.0, 0)})
     assert rules.memory == [5 * MB]
     assert Rules().memory == []
 
@@ -63,8 +63,8 @@ def test_the_limits_of_memory_are_those_that_limit() -> None:
 @pytest.mark.parametrize(
     ("limits", "elapsed", "memory", "expected"),
     [
-        (NONE, 1e9, 1 << 60, None),
-        (UNLIMITED, 1e9, 1 << 60, None),
+        (NO_LIMITS, 1e9, 1 << 60, None),
+        (UNSET, 1e9, 1 << 60, None),
         (Limits(5.0, 0), 4.99, 1 << 60, None),
         (Limits(5.0, 0), 5.0, 0, Cause.RUNTIME),
         (Limits(0, MB), 1e9, MB, None),
@@ -82,11 +82,11 @@ def test_no_grace_is_due_to_one_that_is_a_quarter_above_its_memory() -> None:
     limits = Limits(None, 100 * MB)
     assert not is_excessive(limits, 125 * MB)
     assert is_excessive(limits, 125 * MB + 1)
-    assert not is_excessive(NONE, 1 << 60)
+    assert not is_excessive(NO_LIMITS, 1 << 60)
 
 
 def test_nobody_can_be_far_beyond_a_limit_at_the_next_look() -> None:
-    assert look_again(NONE, elapsed=0, memory=0) == LATEST
+    assert look_again(NO_LIMITS, elapsed=0, memory=0) == LATEST
     assert look_again(Limits(100.0), elapsed=99.75, memory=0) == 0.25
     # A deadline that has passed meanwhile is due at once, not in the past.
     assert 0 < look_again(Limits(100.0), elapsed=101, memory=0) < 0.01
@@ -109,12 +109,12 @@ def test_a_stack_is_that_of_the_job() -> None:
 
 
 def test_a_failure_says_if_there_is_no_stack() -> None:
-    def error(stack: tuple[str, ...], told: Told | None = None) -> str:
-        reason = Reason("too long", Cause.RUNTIME, stack)
+    def error(stack: tuple[str, ...], told: ChildReport | None = None) -> str:
+        reason = Termination("too long", Cause.RUNTIME, stack)
         fault = judge_run(told, Exit(-signal.SIGKILL), pid=7, reason=reason)
         return fault.error if fault else ""
 
     assert error(STACK).startswith("too long; child process received")
     assert "no stack" not in error(STACK)
     assert error(()).endswith("; no stack: no signal was taken")
-    assert error((), Told()) == ""
+    assert error((), ChildReport()) == ""

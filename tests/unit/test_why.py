@@ -33,7 +33,7 @@ def kinds(facts: Facts, *, causes: bool = False) -> list[str]:
 
 def text(facts: Facts, kind: str) -> str:
     (found,) = [f for f in explain(facts) if f.kind == kind]
-    return f"{found.text}; {found.way_out}"
+    return f"{found.text}; {found.remedy}"
 
 
 CAUSES: dict[str, tuple[Facts, list[str]]] = {
@@ -166,8 +166,8 @@ def test_it_should_run_exactly_if_nothing_is_in_the_way(name: str) -> None:
 def test_causes_come_first_and_each_has_a_way_out(name: str) -> None:
     found = explain(CAUSES[name][0])
     assert [f.is_cause for f in found] == sorted(f.is_cause for f in found)[::-1]
-    assert all(f.way_out for f in found if f.is_cause)
-    assert all("\n" not in f.text + f.way_out for f in found)
+    assert all(f.remedy for f in found if f.is_cause)
+    assert all("\n" not in f.text + f.remedy for f in found)
 
 
 def test_what_should_run_says_how_many_are_ahead_and_when_the_next_look_is() -> None:
