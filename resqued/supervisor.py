@@ -225,7 +225,7 @@ class Supervisor:
         """Write to the file of that name, whatever has become of the one before.
 
         First of all the master does, which makes the file if it is not there; if it
-        cannot, all_processes goes on with the old one.
+        cannot, everybody goes on with the old one.
         """
         path = self._log_file
         if path is not None and logfile.follow(path, self._log):

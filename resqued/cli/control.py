@@ -79,7 +79,7 @@ def _wait_option(text: str) -> Callable[[F], F]:
 def pause(config_file: str | None, pid: int | None) -> None:
     """Have the workers of this host take no new jobs.
 
-    ActiveJob jobs go on. As SIGUSR2 to the master does.
+    Running jobs go on. As SIGUSR2 to the master does.
     """
     address = masters.one_of(config_file, pid)
     requests.ask(address, "pause")
@@ -159,7 +159,7 @@ def reload(
 ) -> None:
     """Read the configuration anew, import the application anew, replace the workers.
 
-    ActiveJob jobs finish in their old workers. If the new generation cannot start,
+    Running jobs finish in their old workers. If the new generation cannot start,
     the old one goes on untouched. Without --wait the same as SIGHUP.
 
     --master is for a new version of resqued, or of Python: after a dry run of it the

@@ -102,7 +102,7 @@ def start(timeout: float, **given: Any) -> int:
 def restart(timeout: float, now: bool, **given: Any) -> int:
     """Stop the daemon of the pid file, if it runs, and start one with these options.
 
-    The configuration is checked first: if it is wrong, the daemon goes on. ActiveJob
+    The configuration is checked first: if it is wrong, the daemon goes on. Running
     jobs finish first, however long that takes.
     """
     read = reader(**given)
@@ -130,7 +130,7 @@ def stop(
 ) -> None:
     """Stop the daemon of the pid file, and return when it has gone.
 
-    ActiveJob jobs finish first, as with SIGQUIT; with --now they are ended, as with
+    Running jobs finish first, as with SIGQUIT; with --now they are ended, as with
     SIGTERM. If none runs, there is nothing to do, and that is no error.
     """
     _stop(place_of(pid_file, config_file), now=now, timeout=timeout)

@@ -45,7 +45,7 @@ def paused() -> str:
 
 def forked(pid: int, now: float) -> str:
     """A worker whose child runs a job."""
-    return f"{_PREFIX}: ChildHandle {pid} at {int(now)}"
+    return f"{_PREFIX}: Forked {pid} at {int(now)}"
 
 
 def quitting(pid: int, generation: int) -> str:

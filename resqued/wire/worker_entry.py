@@ -1,7 +1,7 @@
 """Who is alive: what the registry says of a worker, judged.
 
 A worker of this machine is judged by its process, any other by its heartbeat or
-ping alone, and one that never gave a sign is left alone (wire format 3.4, 10.9).
+ping alone, and one that never gave a sign is left alone (wire format 3.4).
 """
 
 from __future__ import annotations

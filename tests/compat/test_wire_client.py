@@ -22,7 +22,7 @@ def site(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Site:
     return Site(redis, redis_url, tmp_path)
 
 
-def test_c01_enqueue_adds_the_name_to_the_set_and_the_job_at_the_tail(
+def test_enqueue_adds_the_name_to_the_set_and_the_job_at_the_tail(
     site: Site,
 ) -> None:
     assert site.client.enqueue(jobs.Ok, 1, "two", {"k": [None, True]}) is True
@@ -35,7 +35,7 @@ def test_c01_enqueue_adds_the_name_to_the_set_and_the_job_at_the_tail(
     """)
 
 
-def test_c02_enqueue_without_arguments_writes_an_empty_list(site: Site) -> None:
+def test_enqueue_without_arguments_writes_an_empty_list(site: Site) -> None:
     assert site.client.enqueue(jobs.Ok) is True
     assert site.dump() == holds("""
         resque:queue:default = list:
@@ -44,7 +44,7 @@ def test_c02_enqueue_without_arguments_writes_an_empty_list(site: Site) -> None:
     """)
 
 
-def test_c04_enqueue_to_overrides_the_queue(site: Site) -> None:
+def test_enqueue_to_overrides_the_queue(site: Site) -> None:
     assert site.client.enqueue_to("other", jobs.Ok, 7) is True
     assert site.dump() == holds("""
         resque:queue:other = list:
@@ -53,7 +53,7 @@ def test_c04_enqueue_to_overrides_the_queue(site: Site) -> None:
     """)
 
 
-def test_c04_a_class_of_another_language_goes_by_its_name(site: Site) -> None:
+def test_a_class_of_another_language_is_enqueued_by_its_name(site: Site) -> None:
     assert site.client.enqueue_to("other", "Nest::In", 7) is True
     assert site.dump() == holds("""
         resque:queue:other = list:
@@ -62,7 +62,7 @@ def test_c04_a_class_of_another_language_goes_by_its_name(site: Site) -> None:
     """)
 
 
-def test_c05_special_characters_are_written_raw(site: Site) -> None:
+def test_special_characters_are_written_raw(site: Site) -> None:
     assert site.client.enqueue(jobs.Ok, "é☃/<&>\u2028") is True
     assert site.dump() == holds("""
         resque:queue:default = list:
@@ -72,7 +72,7 @@ def test_c05_special_characters_are_written_raw(site: Site) -> None:
 
 
 @deviates("names")
-def test_c10_an_empty_class_name_is_refused(site: Site) -> None:
+def test_an_empty_class_or_queue_name_is_refused(site: Site) -> None:
     with pytest.raises(JobClassError, match="a job must be given a class"):
         site.client.enqueue_to("q", "")
     with pytest.raises(JobClassError, match="a job must be placed onto a queue"):
@@ -80,7 +80,7 @@ def test_c10_an_empty_class_name_is_refused(site: Site) -> None:
     assert site.dump() == {}
 
 
-def test_c11_inline_mode_writes_nothing(site: Site) -> None:
+def test_inline_mode_writes_nothing(site: Site) -> None:
     with_inline = Client(site.url, inline=True)
     assert with_inline.enqueue(jobs.Ok, 1) is True
     assert site.dump() == {}
@@ -98,7 +98,7 @@ MIXED = (
 )
 
 
-def test_c13_dequeue_without_arguments_removes_all_of_the_class(site: Site) -> None:
+def test_dequeue_without_arguments_removes_all_of_the_class(site: Site) -> None:
     site.push("default", *MIXED)
     assert site.client.dequeue(jobs.Ok) == 6
     assert site.dump() == holds("""
@@ -109,26 +109,26 @@ def test_c13_dequeue_without_arguments_removes_all_of_the_class(site: Site) -> N
 
 
 @deviates("dequeue-in-batches")
-def test_c13_a_long_queue_is_searched_in_batches(site: Site) -> None:
+def test_dequeue_searches_a_long_queue_in_batches(site: Site) -> None:
     site.push("default", *MIXED * 300, b"{nope", b"null")
     assert site.client.dequeue(jobs.Ok) == 1800
     left = site.redis.lrange("resque:queue:default", 0, -1)
     assert left == [MIXED[-1]] * 300 + [b"{nope", b"null"]
 
 
-def test_c13_dequeue_with_arguments_compares_bytes(site: Site) -> None:
+def test_dequeue_with_arguments_compares_bytes(site: Site) -> None:
     site.push("default", *MIXED)
     assert site.client.dequeue(jobs.Ok, 1) == 2
     assert site.redis.lrange("resque:queue:default", 0, -1) == [MIXED[1], *MIXED[3:]]
 
 
-def test_c14_dequeue_of_the_last_job_leaves_the_name(site: Site) -> None:
+def test_dequeue_of_the_last_job_leaves_the_name_of_the_queue(site: Site) -> None:
     site.push("default", OK_1)
     assert site.client.dequeue(jobs.Ok, 1) == 1
     assert site.dump() == {"resque:queues": "set {default}"}
 
 
-def test_c16_reserve_takes_from_the_head_and_writes_nothing(site: Site) -> None:
+def test_reserve_takes_from_the_head_and_writes_nothing(site: Site) -> None:
     site.push("default", OK_1, b'{"class":"Ok","args":[2]}')
     job = site.client.reserve("default")
     assert job is not None
@@ -140,7 +140,7 @@ def test_c16_reserve_takes_from_the_head_and_writes_nothing(site: Site) -> None:
     """)
 
 
-def test_c17_reserve_on_an_empty_or_unknown_queue(site: Site) -> None:
+def test_reserve_on_an_empty_or_unknown_queue_finds_nothing(site: Site) -> None:
     site.redis.sadd("resque:queues", "default")
     assert site.client.reserve("default") is None
     assert site.client.reserve("unknown") is None

@@ -53,7 +53,9 @@ def newest(client: Client) -> Failure:
 
 
 @deviates("failure-by-content")
-def test_c55_a_failure_may_be_retried_again(site: Site, client: Client) -> None:
+def test_a_retried_failure_is_retried_again_once_it_is_read_again(
+    site: Site, client: Client
+) -> None:
     seen = newest(client)
     assert client.failures.retry(seen) is True
     # Ruby goes by the index: who clicks the same line twice runs the job twice.
@@ -69,21 +71,21 @@ def test_c55_a_failure_may_be_retried_again(site: Site, client: Client) -> None:
 
 
 @deviates("failure-by-content")
-def test_c56_a_failure_that_is_gone_is_not_retried(site: Site, client: Client) -> None:
+def test_a_failure_that_is_gone_is_not_retried(site: Site, client: Client) -> None:
     gone = Failure(BOOM.replace(b"00:00:00", b"00:00:09"))
     assert client.failures.retry(gone) is False
     assert site.dump() == listed(BOOM, MAIL)
 
 
 @deviates("failure-by-content")
-def test_c58_a_failure_that_is_gone_is_not_removed(site: Site, client: Client) -> None:
+def test_a_failure_that_is_gone_is_not_removed(site: Site, client: Client) -> None:
     seen = newest(client)
     assert client.failures.remove(seen) is True
     assert client.failures.remove(seen) is False
     assert site.dump() == listed(BOOM)
 
 
-def test_c59_the_failures_of_one_queue_are_retried(site: Site, client: Client) -> None:
+def test_the_failures_of_one_queue_are_retried(site: Site, client: Client) -> None:
     for failure in client.failures.oldest_first():
         if failure.queue == "mail":
             assert client.failures.retry(failure)
@@ -94,7 +96,7 @@ def test_c59_the_failures_of_one_queue_are_retried(site: Site, client: Client) -
     """)
 
 
-def test_c61_all_are_retried_and_the_retried_ones_cleared(
+def test_all_failures_are_retried_and_the_retried_ones_cleared(
     site: Site, client: Client
 ) -> None:
     assert all(map(client.failures.retry, client.failures.oldest_first()))
@@ -112,7 +114,7 @@ def test_c61_all_are_retried_and_the_retried_ones_cleared(
 
 
 @deviates("retry-all")
-def test_c61_all_but_those_that_were_retried_before(site: Site) -> None:
+def test_retry_all_leaves_out_what_was_retried_before(site: Site) -> None:
     for _ in range(2):
         code, said = site.command("failed", "retry", "--all")
         assert code == 0, said
@@ -125,9 +127,7 @@ def test_c61_all_but_those_that_were_retried_before(site: Site) -> None:
     """)
 
 
-def test_c61_equal_failures_are_cleared_on_every_page(
-    site: Site, client: Client
-) -> None:
+def test_equal_failures_are_cleared_on_every_page(site: Site, client: Client) -> None:
     retried = MAIL[:-1] + b',"retried_at":"2026/11/23 00:00:02 UTC"}'
     site.redis.rpush("resque:failed", retried, *[BOOM] * store.PAGE, retried)
     assert client.failures.clear_retried() == 2
@@ -136,7 +136,9 @@ def test_c61_equal_failures_are_cleared_on_every_page(
 
 
 @deviates("clear-count")
-def test_c62_clear_removes_all_and_answers_how_many(site: Site, client: Client) -> None:
+def test_clear_removes_all_failures_and_answers_how_many(
+    site: Site, client: Client
+) -> None:
     assert client.failures.clear() == 2
     assert site.dump() == {}
     assert client.failures.clear() == 0
@@ -146,7 +148,7 @@ def test_c62_clear_removes_all_and_answers_how_many(site: Site, client: Client) 
 @pytest.mark.parametrize(
     "payload", [b"null", b'"{nope"', b"[1]", b'{"args":[]}', b'{"class":""}']
 )
-def test_c56_a_failure_without_a_job_is_not_retried(site: Site, payload: bytes) -> None:
+def test_a_failure_without_a_job_is_not_retried(site: Site, payload: bytes) -> None:
     failure = Failure(BOOM.replace(b'{"class":"Boom","args":[1],"id":"z"}', payload))
     site.redis.rpush("resque:failed", failure.entry)
     with pytest.raises(PayloadError, match="nothing to retry"):

@@ -70,7 +70,7 @@ BUSY = (
 
 
 @deviates("counts")
-def test_c25_a_busy_worker_that_is_removed_leaves_a_failure(site: Site) -> None:
+def test_a_busy_worker_that_is_removed_leaves_a_failure(site: Site) -> None:
     site.redis.sadd("resque:workers", "far:1:x")
     site.redis.set("resque:worker:far:1:x", BUSY)
     code, said = site.command("workers", "remove", "far:1:x")
@@ -82,14 +82,14 @@ def test_c25_a_busy_worker_that_is_removed_leaves_a_failure(site: Site) -> None:
     assert site.dump() == FAILED_ONCE | failed(dirty)
 
 
-def test_c25_a_worker_that_is_not_there_cannot_be_removed(site: Site) -> None:
+def test_a_worker_that_is_not_there_cannot_be_removed(site: Site) -> None:
     code, said = site.command("workers", "remove", "far:1:x")
     assert (code, "Traceback" in said) == (1, False)
     assert site.dump() == {}
 
 
 @deviates("prune-lock", "counts")
-def test_c49_a_busy_worker_that_is_silent_for_300_s_is_pruned(site: Site) -> None:
+def test_a_busy_worker_whose_heartbeat_is_over_300_s_old_is_pruned(site: Site) -> None:
     ruby_worker(site, "far:1:x", silent_for=400, record=BUSY)
     site.work()
     error = "Worker far:1:x did not gracefully exit while processing Ok"
@@ -98,7 +98,7 @@ def test_c49_a_busy_worker_that_is_silent_for_300_s_is_pruned(site: Site) -> Non
 
 
 @deviates("prune-lock")
-def test_c49_a_silent_idle_worker_leaves_nothing(site: Site) -> None:
+def test_an_idle_worker_that_is_pruned_leaves_nothing(site: Site) -> None:
     ruby_worker(site, "far:1:x", silent_for=400)
     site.redis.hset("resque:workers:heartbeat", "far:2:y", beat(400))
     site.work()
@@ -106,7 +106,7 @@ def test_c49_a_silent_idle_worker_leaves_nothing(site: Site) -> None:
 
 
 @deviates("prune-lock")
-def test_c50_a_heartbeat_of_200_s_is_left_alone(site: Site) -> None:
+def test_a_worker_whose_heartbeat_is_200_s_old_is_left_alone(site: Site) -> None:
     heartbeat = ruby_worker(site, "far:1:x", silent_for=200)
     site.work()
     assert site.dump() == LOCK | {
@@ -117,7 +117,7 @@ def test_c50_a_heartbeat_of_200_s_is_left_alone(site: Site) -> None:
 
 @deviates("prune-lock", "foreign-workers")
 @pytest.mark.parametrize("queues", ["a", "a,b"])
-def test_c52_a_worker_without_a_sign_of_life_is_left_alone(
+def test_a_worker_that_never_wrote_a_heartbeat_is_left_alone(
     site: Site, queues: str
 ) -> None:
     # Ruby goes by `ps` if the queues are the same, by nothing if they are not.
@@ -127,7 +127,7 @@ def test_c52_a_worker_without_a_sign_of_life_is_left_alone(
     assert site.dump() == lock | {"resque:workers": "set {<host>:999999:a}"}
 
 
-def test_c53_nothing_is_pruned_while_the_lock_is_held(site: Site) -> None:
+def test_nothing_is_pruned_while_the_lock_is_held(site: Site) -> None:
     heartbeat = ruby_worker(site, "far:1:x", silent_for=400)
     site.redis.set("resque:pruning_dead_workers_in_progress", "someone", ex=60, nx=True)
     site.work()
@@ -186,8 +186,8 @@ def kill_all(site: Site, daemon: Daemon) -> None:
 
 
 @deviates("own-dead", "prune-lock", "counts")
-@pytest.mark.parametrize("case", ["p8 the lock has expired", "p9 the lock is held"])
-def test_p8_p9_a_worker_that_died_on_this_machine_is_pruned_at_once(
+@pytest.mark.parametrize("case", ["the lock has expired", "the lock is held"])
+def test_a_worker_that_died_on_this_machine_is_pruned_at_once(
     site: Site, case: str
 ) -> None:
     site.push("default", HOLD)
@@ -208,7 +208,7 @@ def test_p8_p9_a_worker_that_died_on_this_machine_is_pruned_at_once(
 
 
 @deviates("orphans", "prune-lock", "reasons")
-def test_p8_without_its_master_a_worker_ends_its_job_and_leaves(site: Site) -> None:
+def test_a_worker_without_its_master_ends_its_job_and_leaves(site: Site) -> None:
     site.push("default", HOLD, OK_1)
     with site.daemon(*site.configure("[worker]\norphan_grace = 0.2\n")) as daemon:
         site.wait_for_job()
@@ -224,7 +224,7 @@ def test_p8_without_its_master_a_worker_ends_its_job_and_leaves(site: Site) -> N
     """)
 
 
-def test_p10_a_starting_ruby_worker_sees_our_workers_in_ps(site: Site) -> None:
+def test_a_starting_ruby_worker_finds_our_workers_in_ps(site: Site) -> None:
     def is_titled(pattern: str) -> bool:
         found = site.title(worker)
         assert RUBY_SEES.search(found)
@@ -237,7 +237,7 @@ def test_p10_a_starting_ruby_worker_sees_our_workers_in_ps(site: Site) -> None:
         wait_until(lambda: is_titled("Waiting for default"))
         site.push("default", HOLD)
         site.wait_for_job()
-        wait_until(lambda: is_titled(r"ChildHandle \d+ at \d+"))
+        wait_until(lambda: is_titled(r"Forked \d+ at \d+"))
         titles = [site.title(pid) for pid in daemon.children(worker)]
         busy = r"resque-\d\S*: Processing default since \d+ \[Hold\]"
         assert any(re.fullmatch(busy, found) for found in titles)
@@ -245,7 +245,7 @@ def test_p10_a_starting_ruby_worker_sees_our_workers_in_ps(site: Site) -> None:
         site.release()
 
 
-def test_p11_a_living_worker_beats_by_the_clock_of_the_server(site: Site) -> None:
+def test_heartbeats_are_written_by_the_clock_of_the_server(site: Site) -> None:
     site.push("default", HOLD)
     options = site.configure("[worker]\nheartbeat = 0.2\n")
     with site.daemon(*options) as daemon:

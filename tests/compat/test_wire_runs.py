@@ -42,7 +42,7 @@ def lock(queues: str) -> dict[str, str]:
 
 # Ruby registers first and beats when its thread comes to it; here it is one step.
 @deviates("prune-lock", "identity")
-def test_c19_c20_a_worker_registers_and_beats(site: Site) -> None:
+def test_a_worker_registers_and_writes_a_heartbeat(site: Site) -> None:
     with site.daemon() as daemon:
         daemon.wait_for_event("master_ready")
         site.know(daemon)
@@ -56,7 +56,7 @@ def test_c19_c20_a_worker_registers_and_beats(site: Site) -> None:
 
 
 @deviates("prune-lock", "identity")
-def test_c22_a_job_that_is_done_is_counted_and_its_record_is_gone(site: Site) -> None:
+def test_a_job_that_is_done_is_counted_and_its_record_is_gone(site: Site) -> None:
     site.push("default", OK_1)
     with site.daemon() as daemon:
         site.wait_for("resque:stat:processed", b"1")
@@ -68,7 +68,7 @@ def test_c22_a_job_that_is_done_is_counted_and_its_record_is_gone(site: Site) ->
 
 
 @deviates("prune-lock", "identity", "names")
-def test_c23_a_failure_is_counted_as_processed_and_as_failed(site: Site) -> None:
+def test_a_failure_is_counted_as_processed_and_as_failed(site: Site) -> None:
     site.push("default", BOOM_1)
     with site.daemon() as daemon:
         site.wait_for("resque:stat:failed", b"1")
@@ -84,7 +84,7 @@ def test_c23_a_failure_is_counted_as_processed_and_as_failed(site: Site) -> None
 
 
 @deviates("prune-lock", "identity", "record-bytes")
-def test_c22_while_a_job_runs_the_record_holds_its_payload(site: Site) -> None:
+def test_the_record_holds_the_payload_while_a_job_runs(site: Site) -> None:
     site.push("default", b'{ "args" : [1e3], "class" : "Hold" }')
     with site.daemon() as daemon:
         site.wait_for_job()
@@ -99,7 +99,7 @@ def test_c22_while_a_job_runs_the_record_holds_its_payload(site: Site) -> None:
 
 
 @deviates("prune-lock", "buried-at-once", "counts")
-def test_c25_a_worker_that_dies_busy_leaves_a_failure(site: Site) -> None:
+def test_a_worker_that_dies_with_a_job_leaves_a_failure(site: Site) -> None:
     site.push("default", HOLD)
     with site.daemon() as daemon:
         site.wait_for_job()
@@ -114,7 +114,7 @@ def test_c25_a_worker_that_dies_busy_leaves_a_failure(site: Site) -> None:
 
 
 @deviates("prune-lock")
-def test_c26_a_whole_run_of_one_successful_job(site: Site) -> None:
+def test_a_successful_job_leaves_its_count_and_no_more(site: Site) -> None:
     site.push("default", OK_1)
     site.work()
     assert site.dump() == LOCK | holds("""
@@ -124,7 +124,7 @@ def test_c26_a_whole_run_of_one_successful_job(site: Site) -> None:
 
 
 @deviates("prune-lock", "names")
-def test_c28_further_keys_and_their_order_survive_into_failed(site: Site) -> None:
+def test_further_keys_of_a_payload_stand_in_its_failure(site: Site) -> None:
     site.push("default", b'{"args":[1],"id":"a","class":"Boom"}')
     site.work()
     failures = failed(entry('{"args":[1],"id":"a","class":"Boom"}', *BAD_THING))
@@ -132,7 +132,7 @@ def test_c28_further_keys_and_their_order_survive_into_failed(site: Site) -> Non
 
 
 @deviates("prune-lock", "counts")
-def test_c29_a_child_killed_by_a_signal(site: Site) -> None:
+def test_a_child_that_a_signal_kills_leaves_a_failure(site: Site) -> None:
     site.push("default", b'{"class":"Die9","args":[]}')
     site.work()
     error = "Child process received unhandled signal pid <P> SIGKILL (signal 9)"
@@ -141,7 +141,7 @@ def test_c29_a_child_killed_by_a_signal(site: Site) -> None:
 
 
 @deviates("exit-status", "counts")
-def test_c29_a_child_that_leaves_by_exit(site: Site) -> None:
+def test_a_child_that_exits_with_a_status_leaves_a_failure(site: Site) -> None:
     site.push("default", *(b'{"class":"DieN","args":[%d]}' % n for n in (0, 3)))
     site.work()
     failures = failed(
@@ -156,7 +156,7 @@ def test_c29_a_child_that_leaves_by_exit(site: Site) -> None:
 
 
 @deviates("prune-lock", "names")
-def test_c31_a_job_that_exits_is_an_ordinary_failure(site: Site) -> None:
+def test_a_job_that_calls_exit_is_an_ordinary_failure(site: Site) -> None:
     site.push(
         "default", b'{"class":"SysEx","args":[]}', b'{"class":"SysEx","args":[0]}'
     )
@@ -170,7 +170,7 @@ def test_c31_a_job_that_exits_is_an_ordinary_failure(site: Site) -> None:
 
 
 @deviates("prune-lock", "names")
-def test_c32_an_unknown_class(site: Site) -> None:
+def test_a_job_of_an_unknown_class_fails(site: Site) -> None:
     site.push("default", b'{"class":"Nope","args":[1]}')
     site.work()
     error = "Nope is not a job of this application (its modules: tests.compat.jobs)"
@@ -186,7 +186,7 @@ def test_c32_an_unknown_class(site: Site) -> None:
 
 
 @deviates("class-names")
-def test_c32_a_class_goes_by_its_exact_name_alone(site: Site) -> None:
+def test_a_class_is_found_by_its_exact_name_only(site: Site) -> None:
     names = ("tests.compat.jobs.ByPath", "Nested::Boom", "::Ok", "by-path", "ok")
     site.push("default", *(f'{{"class":"{name}"}}'.encode() for name in names))
     site.work()
@@ -201,7 +201,7 @@ def malformed(payload: str, error: str, queue: str = "default") -> str:
 
 
 @deviates("prune-lock", "malformed", "counts")
-def test_c40_null_is_no_job_and_the_next_queue_is_served(site: Site) -> None:
+def test_null_is_a_failure_and_the_next_queue_is_served(site: Site) -> None:
     site.push("default", b"null")
     site.push("low", OK_1)
     site.work("default,low")
@@ -215,7 +215,7 @@ def test_c40_null_is_no_job_and_the_next_queue_is_served(site: Site) -> None:
 
 
 @deviates("prune-lock", "malformed", "counts")
-def test_c41_what_is_not_json_is_kept_and_the_worker_goes_on(site: Site) -> None:
+def test_what_is_not_json_is_kept_and_the_worker_goes_on(site: Site) -> None:
     site.push("default", b"{nope", OK_1)
     site.work()
     error = "payload is not JSON: Expecting property name enclosed in double quotes"
@@ -255,7 +255,7 @@ NO_JOBS = [
 
 
 @deviates("malformed", "counts")
-def test_c41_every_element_that_is_no_job_becomes_one_failure(site: Site) -> None:
+def test_every_element_that_is_no_job_becomes_one_failure(site: Site) -> None:
     site.push("default", *(raw for raw, _, _ in NO_JOBS), OK_1)
     site.work()
     count = len(NO_JOBS)
@@ -266,7 +266,7 @@ def test_c41_every_element_that_is_no_job_becomes_one_failure(site: Site) -> Non
 
 
 @deviates("prune-lock", "names")
-def test_c43_a_star_serves_queues_in_byte_order(site: Site) -> None:
+def test_a_star_serves_queues_in_byte_order(site: Site) -> None:
     for queue in "baB":
         site.push(queue, f'{{"class":"Boom","args":["{queue}"]}}'.encode())
     site.work("*")
@@ -288,7 +288,7 @@ def test_c43_a_star_serves_queues_in_byte_order(site: Site) -> None:
     """)
 
 
-def test_c43_a_queue_name_that_is_not_utf8_stops_nobody(site: Site) -> None:
+def test_a_queue_name_that_is_not_utf8_stops_no_worker(site: Site) -> None:
     site.redis.sadd("resque:queues", b"caf\xe9")
     site.redis.rpush(b"resque:queue:caf\xe9", OK_1)
     site.push("default", OK_1)
@@ -297,7 +297,7 @@ def test_c43_a_queue_name_that_is_not_utf8_stops_nobody(site: Site) -> None:
 
 
 @deviates("prune-lock", "names")
-def test_c44_excluded_queues_are_left_alone_and_left_out_of_the_id(site: Site) -> None:
+def test_excluded_queues_are_not_served_and_not_in_the_id(site: Site) -> None:
     site.push("a1", OK_1)
     site.push("b", BOOM_1)
     site.work("*,!a*")
@@ -310,14 +310,14 @@ def test_c44_excluded_queues_are_left_alone_and_left_out_of_the_id(site: Site) -
 
 
 @deviates("prune-lock")
-def test_c46_a_literal_queue_is_served_though_nobody_registered_it(site: Site) -> None:
+def test_a_queue_that_is_not_in_the_set_is_served_by_its_name(site: Site) -> None:
     site.redis.rpush("resque:queue:lit", OK_1)
     site.work("lit")
     assert site.dump() == lock("lit") | {"resque:stat:processed": "string 1"}
 
 
 @deviates("prune-lock")
-def test_c47_pause_all_workers_holds_every_job(site: Site) -> None:
+def test_pause_all_workers_holds_every_job(site: Site) -> None:
     site.push("default", OK_1)
     site.redis.set("resque:pause-all-workers", " TRUE ")
     site.work()
@@ -329,7 +329,7 @@ def test_c47_pause_all_workers_holds_every_job(site: Site) -> None:
 
 
 @pytest.mark.parametrize("value", ["1", "yes", "", "true x"])
-def test_c47_nothing_else_pauses(site: Site, value: str) -> None:
+def test_other_values_of_pause_all_workers_do_not_pause(site: Site, value: str) -> None:
     site.push("default", OK_1)
     site.redis.set("resque:pause-all-workers", value)
     site.work()
@@ -337,7 +337,7 @@ def test_c47_nothing_else_pauses(site: Site, value: str) -> None:
 
 
 @deviates("prune-lock", "names")
-def test_c67_numbers_are_written_anew_on_their_way_to_failed(site: Site) -> None:
+def test_numbers_are_encoded_again_on_their_way_to_failed(site: Site) -> None:
     numbers = b'[1.0,1e3,1.10,12345678901234567890,1e20,"\\u00e9\\/"]'
     site.push("default", b'{"class":"Boom","args":%s}' % numbers)
     site.work()

@@ -54,7 +54,7 @@ def tell_worker(daemon: Daemon, signum: signal.Signals) -> int:
 
 @deviates("idle-signals", "prune-lock")
 @pytest.mark.parametrize("signum", [signal.SIGQUIT, signal.SIGTERM, signal.SIGINT])
-def test_p1_an_idle_worker_leaves_at_once(site: Site, signum: signal.Signals) -> None:
+def test_an_idle_worker_leaves_at_once(site: Site, signum: signal.Signals) -> None:
     site.push("default", OK_1)
     with site.daemon("--interval", "60s") as daemon:
         site.wait_for("resque:stat:processed", b"1")
@@ -66,7 +66,7 @@ def test_p1_an_idle_worker_leaves_at_once(site: Site, signum: signal.Signals) ->
 
 @deviates("term-first", "reasons", "prune-lock")
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_p2_p3_term_ends_the_job_as_under_term_child(
+def test_term_ends_the_job_as_under_term_child(
     site: Site, signum: signal.Signals
 ) -> None:
     site.push("default", HOLD)
@@ -80,7 +80,7 @@ def test_p2_p3_term_ends_the_job_as_under_term_child(
 
 
 @deviates("term-first", "prune-lock")
-def test_p3_a_job_that_cleans_up_and_returns_is_a_success(site: Site) -> None:
+def test_a_job_that_cleans_up_after_term_and_returns_is_a_success(site: Site) -> None:
     site.push("default", b'{"class":"Rescue","args":[]}')
     with site.daemon() as daemon:
         site.wait_for_job()
@@ -92,7 +92,7 @@ def test_p3_a_job_that_cleans_up_and_returns_is_a_success(site: Site) -> None:
 
 
 @deviates("reasons", "counts", "prune-lock")
-def test_p4_a_job_that_swallows_term_is_killed_after_the_grace(site: Site) -> None:
+def test_a_job_that_ignores_term_is_killed_after_the_grace(site: Site) -> None:
     site.push("default", b'{"class":"Stubborn","args":[]}')
     with site.daemon("--grace", "0.5s") as daemon:
         site.wait_for_job()
@@ -110,7 +110,7 @@ def test_p4_a_job_that_swallows_term_is_killed_after_the_grace(site: Site) -> No
 
 # Ruby: TERM with a job that ends within RESQUE_PRE_SHUTDOWN_TIMEOUT.
 @deviates("pre-shutdown", "prune-lock")
-def test_p5_to_wait_for_the_job_is_what_quit_is_for(site: Site) -> None:
+def test_quit_waits_for_the_job(site: Site) -> None:
     site.push("default", HOLD, OK_1)
     with site.daemon() as daemon:
         site.wait_for_job()
@@ -128,7 +128,7 @@ def test_p5_to_wait_for_the_job_is_what_quit_is_for(site: Site) -> None:
 
 
 @deviates("term-first", "reasons", "prune-lock")
-def test_p6_usr1_drops_the_job_and_the_next_one_runs(site: Site) -> None:
+def test_usr1_drops_the_job_and_the_next_one_runs(site: Site) -> None:
     site.push("default", HOLD, OK_1)
     with site.daemon() as daemon:
         site.wait_for_job()
@@ -142,7 +142,7 @@ def test_p6_usr1_drops_the_job_and_the_next_one_runs(site: Site) -> None:
     """)
 
 
-def test_p6_usr1_without_a_job_does_nothing(site: Site) -> None:
+def test_usr1_without_a_job_does_nothing(site: Site) -> None:
     with site.daemon() as daemon:
         daemon.wait_for_event("master_ready")
         daemon.signal(signal.SIGUSR1)
@@ -153,7 +153,7 @@ def test_p6_usr1_without_a_job_does_nothing(site: Site) -> None:
 
 
 @deviates("prune-lock")
-def test_p7_usr2_pauses_after_the_job_in_hand_until_cont(site: Site) -> None:
+def test_usr2_pauses_after_the_job_in_hand_until_cont(site: Site) -> None:
     site.push("default", HOLD, OK_1)
     with site.daemon() as daemon:
         site.wait_for_job()

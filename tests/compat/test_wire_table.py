@@ -1,7 +1,7 @@
 """The table of cases: none without a test, and no deviation that is not tested.
 
-The tests are read, not run: `test_c26_…` states case C26, and `@deviates("counts")`
-above it says that it does so in the way that docs/compatibility.md tells.
+The tests are read, not run. `@deviates("counts")` above a test says that it states its
+case in the way that docs/compatibility.md tells.
 """
 
 from __future__ import annotations
@@ -16,76 +16,175 @@ import pytest
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "docs" / "compatibility.md"
 
-# What Ruby Resque does, of itself; the numbers have gaps.
-CORE = {
-    "C01": "enqueue adds the queue's name to the set and the job at the tail",
-    "C02": "enqueue without arguments writes an empty list",
-    "C04": "enqueue_to overrides the queue",
-    "C05": "special characters are written raw",
-    "C10": "an empty class name is refused",
-    "C11": "inline mode writes nothing",
-    "C13": "dequeue without arguments removes all of the class",
-    "C14": "dequeue of the last job leaves the queue's name",
-    "C16": "reserve takes from the head and writes nothing",
-    "C17": "reserve on an empty or unknown queue",
-    "C19": "a worker registers",
-    "C20": "a worker beats",
-    "C22": "a worker is done with its job",
-    "C23": "a worker counts a failure",
-    "C25": "a busy worker is unregistered: its job failed",
-    "C26": "a whole run of one successful job",
-    "C28": "further keys and their order survive into failed",
-    "C29": "a child killed by a signal",
-    "C31": "a job that exits is an ordinary failure",
-    "C32": "an unknown class",
-    "C40": "null on a queue",
-    "C41": "what is not JSON on a queue",
-    "C43": "a star serves queues in byte order",
-    "C44": "excluded queues",
-    "C46": "a literal queue that is not registered is served",
-    "C47": "pause-all-workers holds every job",
-    "C49": "a silent busy worker is pruned",
-    "C50": "a heartbeat of 200 s is left alone",
-    "C52": "a worker of this host with other queues is left alone",
-    "C53": "nothing is pruned while the lock is held",
-    "C55": "a failure is retried twice",
-    "C56": "a failure that is not there is retried",
-    "C58": "a failure that is not there is removed",
-    "C59": "the failures of one queue are retried",
-    "C61": "all failures are retried, and the retried ones cleared",
-    "C62": "the failures are cleared",
-    "C67": "numbers are written anew on their way to failed",
-    "P1": "an idle worker is told to quit",
-    "P2": "TERM during a job, without TERM_CHILD",
-    "P3": "TERM during a job, with TERM_CHILD",
-    "P4": "TERM during a job that swallows it",
-    "P5": "TERM with time for the job to end",
-    "P6": "USR1 during a job",
-    "P7": "USR2 during a job, and CONT",
-    "P8": "a worker was killed, another starts after a minute",
-    "P9": "a worker was killed, another starts within a minute",
-    "P10": "a Ruby worker starts beside a worker of another program",
-    "P11": "heartbeats while a worker lives",
+# What Ruby Resque does, of itself, and the tests that state it.
+CASES = {
+    "enqueue adds the queue's name to the set and the job at the tail": (
+        "test_enqueue_adds_the_name_to_the_set_and_the_job_at_the_tail",
+    ),
+    "enqueue without arguments writes an empty list": (
+        "test_enqueue_without_arguments_writes_an_empty_list",
+    ),
+    "enqueue_to overrides the queue": (
+        "test_enqueue_to_overrides_the_queue",
+        "test_a_class_of_another_language_is_enqueued_by_its_name",
+    ),
+    "special characters are written raw": ("test_special_characters_are_written_raw",),
+    "an empty class name is refused": ("test_an_empty_class_or_queue_name_is_refused",),
+    "inline mode writes nothing": ("test_inline_mode_writes_nothing",),
+    "dequeue without arguments removes all of the class": (
+        "test_dequeue_without_arguments_removes_all_of_the_class",
+        "test_dequeue_searches_a_long_queue_in_batches",
+        "test_dequeue_with_arguments_compares_bytes",
+    ),
+    "dequeue of the last job leaves the queue's name": (
+        "test_dequeue_of_the_last_job_leaves_the_name_of_the_queue",
+    ),
+    "reserve takes from the head and writes nothing": (
+        "test_reserve_takes_from_the_head_and_writes_nothing",
+    ),
+    "reserve on an empty or unknown queue": (
+        "test_reserve_on_an_empty_or_unknown_queue_finds_nothing",
+    ),
+    "a worker registers": ("test_a_worker_registers_and_writes_a_heartbeat",),
+    "a worker beats": ("test_a_worker_registers_and_writes_a_heartbeat",),
+    "a worker is done with its job": (
+        "test_a_job_that_is_done_is_counted_and_its_record_is_gone",
+        "test_the_record_holds_the_payload_while_a_job_runs",
+    ),
+    "a worker counts a failure": (
+        "test_a_failure_is_counted_as_processed_and_as_failed",
+    ),
+    "a busy worker is unregistered: its job failed": (
+        "test_a_busy_worker_that_is_removed_leaves_a_failure",
+        "test_a_worker_that_is_not_there_cannot_be_removed",
+        "test_a_worker_that_dies_with_a_job_leaves_a_failure",
+    ),
+    "a whole run of one successful job": (
+        "test_a_successful_job_leaves_its_count_and_no_more",
+    ),
+    "further keys and their order survive into failed": (
+        "test_further_keys_of_a_payload_stand_in_its_failure",
+    ),
+    "a child killed by a signal": (
+        "test_a_child_that_a_signal_kills_leaves_a_failure",
+        "test_a_child_that_exits_with_a_status_leaves_a_failure",
+    ),
+    "a job that exits is an ordinary failure": (
+        "test_a_job_that_calls_exit_is_an_ordinary_failure",
+    ),
+    "an unknown class": (
+        "test_a_job_of_an_unknown_class_fails",
+        "test_a_class_is_found_by_its_exact_name_only",
+    ),
+    "null on a queue": ("test_null_is_a_failure_and_the_next_queue_is_served",),
+    "what is not JSON on a queue": (
+        "test_what_is_not_json_is_kept_and_the_worker_goes_on",
+        "test_every_element_that_is_no_job_becomes_one_failure",
+    ),
+    "a star serves queues in byte order": (
+        "test_a_star_serves_queues_in_byte_order",
+        "test_a_queue_name_that_is_not_utf8_stops_no_worker",
+    ),
+    "excluded queues": ("test_excluded_queues_are_not_served_and_not_in_the_id",),
+    "a literal queue that is not registered is served": (
+        "test_a_queue_that_is_not_in_the_set_is_served_by_its_name",
+    ),
+    "pause-all-workers holds every job": (
+        "test_pause_all_workers_holds_every_job",
+        "test_other_values_of_pause_all_workers_do_not_pause",
+    ),
+    "a silent busy worker is pruned": (
+        "test_a_busy_worker_whose_heartbeat_is_over_300_s_old_is_pruned",
+        "test_an_idle_worker_that_is_pruned_leaves_nothing",
+    ),
+    "a heartbeat of 200 s is left alone": (
+        "test_a_worker_whose_heartbeat_is_200_s_old_is_left_alone",
+    ),
+    "a worker of this host with other queues is left alone": (
+        "test_a_worker_that_never_wrote_a_heartbeat_is_left_alone",
+    ),
+    "nothing is pruned while the lock is held": (
+        "test_nothing_is_pruned_while_the_lock_is_held",
+    ),
+    "a failure is retried twice": (
+        "test_a_retried_failure_is_retried_again_once_it_is_read_again",
+    ),
+    "a failure that is not there is retried": (
+        "test_a_failure_that_is_gone_is_not_retried",
+        "test_a_failure_without_a_job_is_not_retried",
+    ),
+    "a failure that is not there is removed": (
+        "test_a_failure_that_is_gone_is_not_removed",
+    ),
+    "the failures of one queue are retried": (
+        "test_the_failures_of_one_queue_are_retried",
+    ),
+    "all failures are retried, and the retried ones cleared": (
+        "test_all_failures_are_retried_and_the_retried_ones_cleared",
+        "test_retry_all_leaves_out_what_was_retried_before",
+        "test_equal_failures_are_cleared_on_every_page",
+    ),
+    "the failures are cleared": (
+        "test_clear_removes_all_failures_and_answers_how_many",
+    ),
+    "numbers are written anew on their way to failed": (
+        "test_numbers_are_encoded_again_on_their_way_to_failed",
+    ),
+    "an idle worker is told to quit": ("test_an_idle_worker_leaves_at_once",),
+    "TERM during a job, without TERM_CHILD": (
+        "test_term_ends_the_job_as_under_term_child",
+    ),
+    "TERM during a job, with TERM_CHILD": (
+        "test_term_ends_the_job_as_under_term_child",
+        "test_a_job_that_cleans_up_after_term_and_returns_is_a_success",
+    ),
+    "TERM during a job that swallows it": (
+        "test_a_job_that_ignores_term_is_killed_after_the_grace",
+    ),
+    "TERM with time for the job to end": ("test_quit_waits_for_the_job",),
+    "USR1 during a job": (
+        "test_usr1_drops_the_job_and_the_next_one_runs",
+        "test_usr1_without_a_job_does_nothing",
+    ),
+    "USR2 during a job, and CONT": (
+        "test_usr2_pauses_after_the_job_in_hand_until_cont",
+    ),
+    "a worker was killed, another starts after a minute": (
+        "test_a_worker_that_died_on_this_machine_is_pruned_at_once",
+        "test_a_worker_without_its_master_ends_its_job_and_leaves",
+    ),
+    "a worker was killed, another starts within a minute": (
+        "test_a_worker_that_died_on_this_machine_is_pruned_at_once",
+    ),
+    "a Ruby worker starts beside a worker of another program": (
+        "test_a_starting_ruby_worker_finds_our_workers_in_ps",
+    ),
+    "heartbeats while a worker lives": (
+        "test_heartbeats_are_written_by_the_clock_of_the_server",
+    ),
+}
+
+# What no case is about.
+BESIDE = {
+    "test_failures_of_node_are_retried_as_ruby_retries_them",
+    "test_a_failure_is_found_by_the_beginning_of_its_id",
 }
 
 ROW = re.compile(r"\| `([\w-]+)` \| (.+) \| (.+) \| (.+) \|")
 
 
 @cache
-def statements() -> list[tuple[set[str], set[str]]]:
-    """Return the cases and the deviations of every test."""
-    return [
-        (cases(node.name), deviations(node))
-        for path in sorted(HERE.glob("test_wire_*.py"))
+def statements() -> dict[str, set[str]]:
+    """Return every test with the deviations that it states."""
+    found = [
+        node
+        for path in sorted({*HERE.glob("test_wire_*.py")} - {Path(__file__)})
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
-
-
-def cases(name: str) -> set[str]:
-    numbers = re.match(r"test_((?:[cp]\d+_)*)", name)
-    assert numbers
-    return {number.upper() for number in numbers[1].split("_") if number}
+    names = [node.name for node in found]
+    assert len(names) == len(set(names)), "two tests have one name"
+    return {node.name: deviations(node) for node in found}
 
 
 def deviations(node: ast.FunctionDef) -> set[str]:
@@ -104,18 +203,21 @@ def rows() -> list[tuple[str, ...]]:
     return [found.groups() for line in lines if (found := ROW.fullmatch(line))]
 
 
-@pytest.mark.parametrize("case", CORE)
-def test_every_core_case_has_a_test(case: str) -> None:
-    assert any(case in numbers for numbers, _ in statements()), CORE[case]
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_has_its_tests(case: str) -> None:
+    assert CASES[case]
+    assert set(CASES[case]) <= statements().keys()
 
 
-def test_no_test_is_named_after_a_case_that_is_not_listed() -> None:
-    assert set().union(*(numbers for numbers, _ in statements())) <= set(CORE)
+def test_every_test_states_a_case_or_a_deviation() -> None:
+    listed = {name for names in CASES.values() for name in names}
+    ours = {name for name, deviations in statements().items() if not deviations}
+    assert ours - listed == BESIDE
 
 
 def test_every_deviation_is_told_and_tested() -> None:
     told = [name for name, *_ in rows()]
-    tested = set().union(*(names for _, names in statements()))
+    tested = set().union(*statements().values())
     assert len(told) == len(set(told))
     assert set(told) == tested
 

@@ -325,7 +325,7 @@ POOL = """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGQUIT])
     idle = "import signal; signal.pause()"
     subprocess.Popen([sys.executable, "-c", idle, "zygote"])
-    workers = [fork("resque-1: ChildHandle", work) for _ in range(2)]
+    workers = [fork("resque-1: Forked", work) for _ in range(2)]
     print("no event")
     log("master_ready", workers=workers)
     signal.sigwait([signal.SIGQUIT])

@@ -193,7 +193,7 @@ class Host:
         return sorted(
             pid
             for pid, title in self.processes(unit).items()
-            if re.search(r"resque-\S+: (Waiting|ChildHandle|Starting)", title)
+            if re.search(r"resque-\S+: (Waiting|Forked|Starting)", title)
         )
 
     # Jobs

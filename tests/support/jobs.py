@@ -82,7 +82,7 @@ def swallow(seconds: float) -> None:
         note("runs", "swallowed")
 
 
-@resqued.job(queue="default", name="JobProcesses")
+@resqued.job(queue="default", name="Family")
 def family(seconds: float) -> None:
     """Start processes of every kind that survives a careless kill."""
     shell = f"trap '' TERM; sleep {seconds} & echo $!; wait"

@@ -176,7 +176,7 @@ def raises_another() -> None:
         raise RuntimeError("no result") from None
 
 
-@job("DeclaredJob", timeout="300ms")
+@job("Declared", timeout="300ms")
 def declared(_: str) -> None:
     time.sleep(600)
 

@@ -180,7 +180,7 @@ def test_the_most_specific_limit_is_the_one_that_counts(
     client = resqued.Client(redis_url)
     client.enqueue_to("narrow", stuck.limited(timeout="100ms"), "payload")
     client.enqueue_to("narrow", "Stuck", "class")
-    client.enqueue_to("narrow", "DeclaredJob", "declared")
+    client.enqueue_to("narrow", "Declared", "declared")
     client.enqueue_to("narrow", "Undeclared", "queue")
     client.enqueue_to("default", "Undeclared", "pool")
     client.enqueue_to("other", "Undeclared", "default")

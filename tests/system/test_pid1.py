@@ -209,7 +209,7 @@ def test_a_worker_that_is_killed_is_buried_and_replaced(
     begin_long_jobs(redis_url, redis, 600)
     # A job may begin before its worker has come to say so.
     (busy,) = wait_until(
-        lambda: [p for p in inside(first) if "ChildHandle" in " ".join(command_of(p))],
+        lambda: [p for p in inside(first) if "Forked" in " ".join(command_of(p))],
         what="the busy worker",
     )
     busy.kill()

@@ -308,7 +308,7 @@ def test_workers_that_die_whenever_they_start_end_the_master(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     (tmp_path / "deadly.py").write_text(
-        "import os\nfrom resqued.worker import Worker\n"
+        "import os\nfrom resqued.worker import WorkerProcess\n"
         "WorkerProcess._register = lambda *_: os.kill(os.getpid(), 9)\n"
     )
     with Daemon("default", "-r", redis_url, "-a", "deadly", cwd=tmp_path) as running:

@@ -141,7 +141,7 @@ def test_ps_shows_the_tree_and_what_each_process_does(
             return sorted(title(process.pid) for process in running.processes())
 
         expected = [
-            r"resque-[\d.]+: ChildHandle \d+ at \d{10}",
+            r"resque-[\d.]+: Forked \d+ at \d{10}",
             r"resque-[\d.]+: Processing default since \d{10} \[Tell\]",
             r"resque-[\d.]+: Standby",
             r"resque-[\d.]+: Standby",

@@ -133,7 +133,7 @@ def test_usr1_ends_everything_that_the_job_has_started(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     with pool(redis_url, tmp_path, "--grace", "500ms") as running:
-        resqued.Client(redis_url).enqueue_to("default", "JobProcesses", SECONDS)
+        resqued.Client(redis_url).enqueue_to("default", "Family", SECONDS)
         found = redis.blpop(["family"], timeout=scaled(60))
         assert found
         family = [psutil.Process(int(pid)) for pid in found[1].split()]
@@ -149,7 +149,7 @@ def test_a_killed_worker_takes_everything_with_it_that_its_job_has_started(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     with pool(redis_url, tmp_path) as running:
-        resqued.Client(redis_url).enqueue_to("default", "JobProcesses", SECONDS)
+        resqued.Client(redis_url).enqueue_to("default", "Family", SECONDS)
         found = redis.blpop(["family"], timeout=scaled(60))
         assert found
         family = [psutil.Process(int(pid)) for pid in found[1].split()]

@@ -30,7 +30,7 @@ def accounted(host: Host) -> set[int]:
 def only_busy(host: Host) -> list[int]:
     """Return the busy worker if there is no other: one may be about to be idle."""
     titles = host.processes(LOW).items()
-    busy = [pid for pid, title in titles if re.search(r"resque-\S+ ChildHandle", title)]
+    busy = [pid for pid, title in titles if re.search(r"resque-\S+ Forked", title)]
     return busy if len(busy) == 1 else []
 
 
