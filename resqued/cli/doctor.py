@@ -179,7 +179,7 @@ def _redis(config: Config) -> Iterator[Finding]:
     yield from server_checks.judge_registry(registered)
 
 
-def _registered(config: Config) -> server_checks.Registered:
+def _registered(config: Config) -> server_checks.RegistryFacts:
     app = config.app
     link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
     by_state: dict[str, list[str]] = {}
@@ -195,7 +195,7 @@ def _registered(config: Config) -> server_checks.Registered:
         if age is not None and age < -server_checks.FUTURE
     ]
     states = {state: tuple(ids) for state, ids in by_state.items()}
-    return server_checks.Registered(states, tuple(ahead))
+    return server_checks.RegistryFacts(states, tuple(ahead))
 
 
 def _application(config: Config, *, may_import: bool) -> Iterable[Finding]:

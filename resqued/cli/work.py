@@ -14,8 +14,9 @@ from resqued.config import loader
 from resqued.errors import ConfigError, ExitCode
 from resqued.log import logfile, logger
 from resqued.master import reexec
-from resqued.master.reexec import HandoffState
-from resqued.supervisor import MasterFiles, Supervisor
+from resqued.master.handoff import HandoffState
+from resqued.master.reexec import Handoff
+from resqued.supervisor import MasterFiles, Supervisor, refuse_changes
 from resqued.system.pidfile import PidFile
 from resqued.systemd import instance as naming
 from resqued.wire.queue_list import parse
@@ -159,18 +160,18 @@ def files(built: loader.Config) -> tuple[Path | None, Path | None]:
 def run(
     built: loader.Config,
     read: Read,
-    handoff: HandoffState | None = None,
+    resumes: HandoffState | None = None,
     *,
     files: MasterFiles,
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a master in this process, whose output is where it is to be."""
     logger.configure(level=built.log_level, style=built.log_format)
-    master = Supervisor(built, read, handoff, on_ready=on_ready, files=files)
+    master = Supervisor(built, read, resumes, on_ready=on_ready, files=files)
     return int(master.run())
 
 
-def resume_master(built: loader.Config, read: Read, handoff: HandoffState) -> int:
+def resume_master(built: loader.Config, read: Read, handoff: Handoff) -> int:
     """Take a running master over, or see whether that could be done.
 
     It was a daemon, or not, and its files are open: there is nothing to prepare.
@@ -178,12 +179,14 @@ def resume_master(built: loader.Config, read: Read, handoff: HandoffState) -> in
     _, log_file = files(built)
     if handoff.is_dry:
         logger.configure(level=built.log_level, style=built.log_format)
-        Supervisor(built, read, handoff).check()
+        refuse_changes(handoff.state.pool.current.config, built)
         return ExitCode.OK
-    handed = handoff.values["pid_file"]
-    pid_file = PidFile.inherited(handed) if handed else None
+    handed = handoff.state.pid_file
+    pid_file = None
+    if handed is not None:
+        pid_file = PidFile.inherited(Path(handed.path), handed.descriptor)
     try:
-        return run(built, read, handoff, files=MasterFiles(pid_file, log_file))
+        return run(built, read, handoff.state, files=MasterFiles(pid_file, log_file))
     finally:
         if pid_file is not None:
             pid_file.release()

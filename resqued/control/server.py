@@ -21,6 +21,7 @@ from resqued.control import sockets
 from resqued.errors import ControlError
 from resqued.log.logger import Logger
 from resqued.system import process
+from resqued.system.poller import Poller
 
 _CREDENTIALS = struct.Struct("=iII")
 # Longer than any request.
@@ -30,8 +31,11 @@ _ROOM = 64 * 1024
 class Peer:
     """One connection: who asks, and the way to answer."""
 
-    def __init__(self, sock: socket.socket, *, has_asked: bool = False) -> None:
+    def __init__(
+        self, sock: socket.socket, poller: Poller, *, has_asked: bool = False
+    ) -> None:
         self._socket = sock
+        self._poller = poller
         self._has_asked = has_asked
         self._in = b""
         self._out = b""
@@ -116,9 +120,18 @@ class Peer:
             self._is_answered = True
         if self._is_answered:
             self.close()
+        else:
+            self.update()
+
+    def update(self) -> None:
+        """Wait for what is to be waited for now."""
+        if not self.is_closed:
+            self._poller.modify(self.fileno(), self.events)
 
     def close(self) -> None:
         """Hang up."""
+        if not self.is_closed:
+            self._poller.unregister(self.fileno())
         self.is_closed = True
         self._socket.close()
 
@@ -130,9 +143,11 @@ class Control:
         self,
         place: Path,
         obey: Callable[[Peer, dict[str, Any], float], None],
+        poller: Poller,
         log: Logger,
     ) -> None:
         self._obey = obey
+        self._poller = poller
         self._log = log
         self._peers: list[Peer] = []
         self._socket: socket.socket | None = None
@@ -147,11 +162,18 @@ class Control:
         if fd is not None:
             os.set_inheritable(fd, False)
             self._socket = socket.socket(fileno=fd)
+            self._poller.register(fd, self._accept)
         if asker is None:
             return None
         os.set_inheritable(asker, False)
-        peer = Peer(socket.socket(fileno=asker), has_asked=True)
+        return self._add(socket.socket(fileno=asker), has_asked=True)
+
+    def _add(self, sock: socket.socket, *, has_asked: bool = False) -> Peer:
+        """Wait for what a new connection has to say."""
+        peer = Peer(sock, self._poller, has_asked=has_asked)
+        self._peers = [known for known in self._peers if not known.is_closed]
         self._peers.append(peer)
+        self._poller.register(peer.fileno(), self._hearing(peer), peer.events)
         return peer
 
     def open(self) -> None:
@@ -168,34 +190,19 @@ class Control:
             self.path.chmod(0o600)
             self._socket.listen(16)
             self._socket.setblocking(False)
+            self._poller.register(self._socket.fileno(), self._accept)
         except (OSError, ControlError) as error:
             self._log.warning("control_unavailable", reason=str(error))
             if self._socket is not None:
                 self._socket.close()
                 self._socket = None
 
-    def descriptors(self) -> dict[int, Callable[[float], None]]:
-        """Return what to wait on for reading, and what to call then."""
-        found: dict[int, Callable[[float], None]] = {}
-        self._peers = [peer for peer in self._peers if not peer.is_closed]
-        if self._socket is not None:
-            found[self._socket.fileno()] = self._accept
-        for peer in self._peers:
-            found[peer.fileno()] = self._hearing(peer)
-        return found
-
-    def events(self) -> dict[int, int]:
-        """Return what to wait for of each peer."""
-        return {p.fileno(): p.events for p in self._peers if not p.is_closed}
-
     def _accept(self, _now: float) -> None:
         assert self._socket is not None, "its descriptor was waited on"
         with suppress(OSError):
             sock, _ = self._socket.accept()
-            peer = Peer(sock)
-            if peer.may_ask:
-                self._peers.append(peer)
-            else:
+            peer = self._add(sock)
+            if not peer.may_ask:
                 self._log.warning("control_refused", sent_by=peer.name)
                 peer.close()
 
@@ -210,6 +217,7 @@ class Control:
                     self._obey(peer, request, now)
             elif not peer.is_closed:
                 peer.see()
+            peer.update()
 
         return hear
 
@@ -219,6 +227,7 @@ class Control:
             if not peer.is_closed:
                 peer.close()
         if self._socket is not None:
+            self._poller.unregister(self._socket.fileno())
             self._socket.close()
             self._socket = None
             self.path.unlink(missing_ok=True)

@@ -16,20 +16,18 @@ from typing import Any, Protocol
 from resqued.control.server import Peer
 from resqued.core.durations import show_seconds
 from resqued.core.lifecycle import Event, State
-from resqued.core.limits import Cause
+from resqued.core.timings import NEVER
 from resqued.errors import ControlError
+from resqued.ipc.messages import EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase
 from resqued.log.logger import Logger
 from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.pool import Pool
-from resqued.master.slot import WorkerHandle
 from resqued.master.usage import of_process
+from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
 from resqued.system.signals import STACK_SIGNAL
 
-# Nobody needs longer to write stacks down, unless signals are kept from it.
-STACK_TIME = 2.0
-LOOK_AGAIN = 0.05
 # What an order may come with: this, and nothing else of a request, is logged.
 VALUES = ("who", "older", "children", "queues", "workers", "wait", "now", "master")
 # More workers than anybody means; a slip of the finger.
@@ -94,10 +92,10 @@ class CommandHandlers:
             if not pending.peer.is_closed and not pending.is_done(now)
         ]
 
-    @property
-    def are_waited_for(self) -> bool:
-        """Whether somebody waits for an answer that time alone may bring."""
-        return bool(self._pending)
+    def due(self, now: float) -> float:
+        """Return when a pending reply is to be looked at again."""
+        interval = self._pool.generations.current.config.app.timings.reply_interval
+        return now + interval if self._pending else NEVER
 
     # What there is to see
 
@@ -106,19 +104,19 @@ class CommandHandlers:
 
     def status(self, now: float, *, with_usage: bool) -> dict[str, Any]:
         """Return all that this master knows of itself."""
-        succession = self._pool.generations
-        result = succession.result
+        generations = self._pool.generations
+        result = generations.results.newest
         return {
             "pid": os.getpid(),
             "state": self._master.state.value,
             "is_paused": self._pool.is_paused,
-            "generation": succession.current.number,
-            "is_reloading": succession.is_rolling or succession.pending is not None,
+            "generation": generations.current.number,
+            "is_reloading": generations.is_moving or generations.pending is not None,
             "last_reload": None if result is None else result._asdict(),
             "since": round(now - self._master.began, 3),
-            "namespace": succession.current.config.app.namespace,
-            "modules": list(succession.current.config.app.modules),
-            "pools": dict(self._pool.wanted),
+            "namespace": generations.current.config.app.namespace,
+            "modules": list(generations.current.config.app.modules),
+            "pools": dict(self._pool.wanted.counts),
             "workers": [
                 self._worker(w, now, with_usage=with_usage)
                 for w in self._pool.workers()
@@ -136,8 +134,8 @@ class CommandHandlers:
             "pid": worker.pid,
             "queues": worker.queues,
             "generation": worker.generation,
-            "phase": status.phase.name.lower() if worker.is_ready else "starting",
-            "quits": worker.quit_at is not None,
+            "phase": status.phase.name.lower() if worker.is_registered else "starting",
+            "quits": worker.left_at is not None,
             "since": round(max(0.0, now - status.since), 3) if status.since else None,
             "done": tally.done,
             "failed": tally.failed,
@@ -172,9 +170,8 @@ class CommandHandlers:
             status = worker.scoreboard.read()
             if children is None or status.child in children:
                 ended.append(self._worker(worker, now, with_usage=False))
-                worker.order(
-                    "end", status.child, status.since, int(Cause.ORDER), reason
-                )
+                job = JobInChild(status.child, status.since)
+                worker.send(EndJob(reason, job=job))
         peer.answer(ended=ended)
 
     def _busy(self, who: object) -> WorkerHandle:
@@ -198,6 +195,7 @@ class CommandHandlers:
         worker.scoreboard.clear_stack()
         process.send(child, STACK_SIGNAL)
         before: list[tuple[str, ...]] = [()]
+        patience = self._pool.generations.current.config.app.timings.dump_patience
 
         def is_done(at: float) -> bool:
             lines = () if worker.is_gone else worker.scoreboard.stack()
@@ -205,12 +203,12 @@ class CommandHandlers:
             before[0] = lines
             if is_whole:
                 peer.answer(worker=worker.worker_id, child=child, stack=lines)
-            elif at - now > STACK_TIME:
+            elif at - now > patience:
                 reason = "it takes no signals: it is stopped, or they are masked"
                 peer.answer(
                     ok=False, error=f"child {child} wrote no stack down; {reason}"
                 )
-            return peer.is_closed or is_whole or at - now > STACK_TIME
+            return peer.is_closed or is_whole or at - now > patience
 
         self._pending.append(PendingReply(peer, is_done))
 
@@ -227,8 +225,8 @@ class CommandHandlers:
     def _do_scale(self, peer: Peer, request: dict[str, Any], _now: float) -> None:
         """Want so many workers; `+1` and `-1` count from what is wanted now."""
         self._refuse_if_stopping()
-        name = self._pool.list_named(request.get("queues"))
-        before, text = self._pool.wanted[name], str(request["workers"])
+        name = self._pool.wanted.list_named(request.get("queues"))
+        before, text = self._pool.wanted.counts[name], str(request["workers"])
         count = int(text) + (before if text[:1] in "+-" else 0)
         if not 0 <= count <= MOST_WORKERS:
             raise ControlError(
@@ -261,10 +259,10 @@ class CommandHandlers:
 
     def await_reload(self, peer: Peer, number: int) -> None:
         """Answer what comes of a reload, when it has."""
-        succession = self._pool.generations
+        generations = self._pool.generations
 
         def is_done(_at: float) -> bool:
-            result = succession.result
+            result = generations.results.newest
             if result is None or result.generation < number:
                 return False
             reason = f"reload to generation {result.generation} failed: {result.error}"
