@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from resqued.config.loader import Config
 from resqued.control import sockets
-from resqued.control.server import Control, Peer
+from resqued.control.server import ControlServer, Peer
 from resqued.core import lifecycle
 from resqued.core.lifecycle import Event, State, Stop
 from resqued.core.timings import NEVER
@@ -88,14 +88,14 @@ class Supervisor:
         self.pool = self._make_pool(config)
         self._handlers = CommandHandlers(self, self._log)
         place = sockets.directory(config.control, os.environ)
-        self._control = Control(place, self._handlers.handle, self._poller, self._log)
+        handle, log = self._handlers.handle, self._log
+        self._control = ControlServer(place, handle, self._poller, log)
         self._reexec = Reexec(
-            self.pool, self._control, files.pid_file, self._log, self._may_replace
+            self.pool, self._control, files.pid_file, log, self._may_replace
         )
         self._queue_watcher = self._make_queue_watcher(config)
-        self.limit_enforcer = LimitEnforcer(
-            self.pool.generations, self.pool.workers, self._log
-        )
+        generations, workers = self.pool.generations, self.pool.workers
+        self.limit_enforcer = LimitEnforcer(generations, workers, log)
         self._parts: tuple[Part, ...] = (
             self._reclaimer,
             self._queue_watcher,

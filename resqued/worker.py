@@ -22,7 +22,7 @@ from resqued.child import ChildContext
 from resqued.config.settings import AppSettings
 from resqued.core.lifecycle import Stop, retirement
 from resqued.core.worker_lifecycle import (
-    Request,
+    RedisRequest,
     WorkerEvent,
     WorkerState,
     next_request,
@@ -179,7 +179,7 @@ class WorkerProcess:
         """Return when to try again what could not be had: Redis, or a process."""
         return max(self._redis.ready_at, self._runner.ready_at)
 
-    def _next_request(self) -> Request:
+    def _next_request(self) -> RedisRequest:
         registration = self._registration
         return next_request(
             self._state,
@@ -191,17 +191,17 @@ class WorkerProcess:
 
     def _make_requests(self, now: float) -> None:
         registration = self._registration
-        while (request := self._next_request()) is not Request.NONE:
+        while (request := self._next_request()) is not RedisRequest.NONE:
             if now < self._ready_at():
                 return
-            if request is Request.RESERVE or request is Request.SETTLE:
+            if request is RedisRequest.RESERVE or request is RedisRequest.SETTLE:
                 is_idle = registration.finished is None
                 self._reporter.phase(_RESERVING if is_idle else _SETTLING)
-                takes_job = request is Request.RESERVE
+                takes_job = request is RedisRequest.RESERVE
                 self._take_in(registration.ask(takes_job=takes_job))
-            elif request is Request.REGISTER:
+            elif request is RedisRequest.REGISTER:
                 self._register(now)
-            elif request is Request.LEAVE:
+            elif request is RedisRequest.LEAVE:
                 self._change_state(WorkerEvent.LEFT)
             else:
                 self._reporter.phase(Phase.STOPPING)
@@ -291,7 +291,7 @@ class WorkerProcess:
             due = min(due, max(self._registration.next_heartbeat, self._ready_at()))
         if self._state is _RUNNING:
             due = min(due, self._runner.deadline(now))
-        elif self._next_request() is not Request.NONE:
+        elif self._next_request() is not RedisRequest.NONE:
             due = min(due, max(now, self._ready_at()))
         return max(0.0, due - now) * 1000 + 0.5 if due < inf else None
 

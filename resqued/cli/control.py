@@ -18,6 +18,17 @@ from resqued.cli.options import Duration, confirm, yes_option
 from resqued.cli.table import show_line
 from resqued.cli.text import clip
 from resqued.control import requests
+from resqued.control.protocol import (
+    DrainRequest,
+    KillRequest,
+    PauseRequest,
+    PoolWorker,
+    ReloadRequest,
+    ResumeRequest,
+    ScaleRequest,
+    StackRequest,
+    StatusRequest,
+)
 from resqued.control.requests import Address
 from resqued.core.durations import show_seconds
 from resqued.core.plural import pluralize
@@ -82,7 +93,7 @@ def pause(config_file: str | None, pid: int | None) -> None:
     Running jobs go on. As SIGUSR2 to the master does.
     """
     address = masters.one_of(config_file, pid)
-    requests.ask(address, "pause")
+    requests.ask(address, PauseRequest())
     show_line(f"master {address.pid} is paused; `resqued resume` has it go on")
 
 
@@ -91,7 +102,7 @@ def pause(config_file: str | None, pid: int | None) -> None:
 def resume(config_file: str | None, pid: int | None) -> None:
     """Have the workers of this host take jobs again, after pause or drain."""
     address = masters.one_of(config_file, pid)
-    requests.ask(address, "resume")
+    requests.ask(address, ResumeRequest())
     show_line(f"master {address.pid} takes jobs")
 
 
@@ -118,11 +129,10 @@ def scale(
     if not _COUNT.fullmatch(count):
         raise click.UsageError(f"{count!r} is not N, +N or -N, such as 4, +1 or -1.")
     address = masters.one_of(config_file, pid)
-    found = requests.ask(
-        address, "scale", queues=queues[0] if queues else None, workers=count
-    )
-    wanted = pluralize(found["workers"], "worker")
-    show_line(f"{found['queues']}: {wanted}, before {found['before']}")
+    request = ScaleRequest(queues=queues[0] if queues else None, workers=count)
+    found = requests.ask(address, request)
+    wanted = pluralize(found.workers, "worker")
+    show_line(f"{found.queues}: {wanted}, before {found.before}")
 
 
 @click.command(epilog=DRAIN_EXAMPLES)
@@ -135,12 +145,12 @@ def drain(wait: bool, config_file: str | None, pid: int | None) -> None:
     """
     address = masters.one_of(config_file, pid)
     if wait:
-        requests.ask(address, "drain", waits=True, wait=True)
+        requests.ask(address, DrainRequest(wait=True))
         show_line(f"master {address.pid} is paused, and no job runs")
         return
-    requests.ask(address, "drain")
-    found = requests.ask(address, "status")
-    busy = sum(worker["child"] is not None for worker in found["workers"])
+    requests.ask(address, DrainRequest())
+    workers = requests.ask(address, StatusRequest()).workers
+    busy = sum(worker.child is not None for worker in workers)
     run = "runs" if busy == 1 else "run"
     show_line(f"master {address.pid} is paused; {pluralize(busy, 'job')} still {run}")
 
@@ -167,17 +177,17 @@ def reload(
     """
     address = masters.one_of(config_file, pid)
     if not (wait or with_master):
-        number = requests.ask(address, "reload")["generation"]
+        number = requests.ask(address, ReloadRequest()).generation
         show_line(
             f"master {address.pid} starts generation {number};"
             " `resqued status` says what came of it"
         )
         return
     # What is refused here is the reload itself: the old generation goes on.
-    found = requests.ask(address, "reload", waits=True, wait=True, master=with_master)
+    found = requests.ask(address, ReloadRequest(wait=True, master=with_master))
     program = "runs its new program and " if with_master else ""
     show_line(
-        f"master {address.pid} {program}has moved to generation {found['generation']}"
+        f"master {address.pid} {program}has moved to generation {found.generation}"
     )
 
 
@@ -192,9 +202,9 @@ def stack(worker: str, config_file: str | None, pid: int | None) -> None:
     not return is shown as well.
     """
     address = masters.with_worker(config_file, pid, worker)
-    found = requests.ask(address, "stack", who=worker)
-    show_line(f"child {found['child']} of worker {found['worker']}:")
-    for line in found["stack"]:
+    found = requests.ask(address, StackRequest(who=worker))
+    show_line(f"child {found.child} of worker {found.worker}:")
+    for line in found.stack:
         show_line(line)
 
 
@@ -229,31 +239,28 @@ def kill(
         raise click.UsageError("Name a worker, or say --older-than TIME.")
     if worker is not None:
         address = masters.with_worker(config_file, pid, worker)
-        ended = requests.ask(address, "kill", who=worker)["ended"]
+        ended = requests.ask(address, KillRequest(who=worker)).ended
     else:
         assert older_than is not None, "one of both is given"
         address = masters.one_of(config_file, pid)
         ended = _kill_older(address, older_than, yes=yes)
     for each in ended:
-        show_line(
-            f"ending {job_in_words(each)} (worker {each['id']}, child {each['child']})"
-        )
+        show_line(f"ending {job_in_words(each)} (worker {each.id}, child {each.child})")
 
 
-def _kill_older(address: Address, age: float, *, yes: bool) -> list[dict[str, Any]]:
+def _kill_older(address: Address, age: float, *, yes: bool) -> tuple[PoolWorker, ...]:
     """End what is shown to be so old, and nothing that has become so meanwhile."""
-    workers = requests.ask(address, "status")["workers"]
-    old = [w for w in workers if w["child"] is not None and w["since"] > age]
+    workers = requests.ask(address, StatusRequest()).workers
+    old = [w for w in workers if w.child is not None and (w.since or 0.0) > age]
     if not old:
         show_line(f"no job has run for longer than {show_seconds(age)}")
-        return []
+        return ()
     if len(old) > 1:
         names = "; ".join(map(job_in_words, old[:_MOST_NAMED]))
         more = "; …" if len(old) > _MOST_NAMED else ""
         confirm(f"End {len(old)} jobs ({clip(names, 400)}{more})?", yes=yes)
-    children = [worker["child"] for worker in old]
-    found = requests.ask(address, "kill", older=age, children=children)["ended"]
-    if not found:
+    children = tuple(worker.child for worker in old if worker.child is not None)
+    ended = requests.ask(address, KillRequest(older=age, children=children)).ended
+    if not ended:
         raise ControlError("the jobs had ended by themselves meanwhile")
-    ended: list[dict[str, Any]] = found
     return ended

@@ -22,6 +22,7 @@ from resqued.config import loader as configuration
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.control import requests, sockets
+from resqued.control.requests import SilentMaster
 from resqued.core.limits import Limits
 from resqued.diagnostics import app_checks as application
 from resqued.diagnostics import app_import, host_checks, host_limits, server_checks
@@ -227,7 +228,7 @@ def _control(config: Config) -> Finding:
         exists, fault = True, str(error)
     found = requests.masters([place])
     told = requests.fetch_statuses(found)
-    silent = {status["pid"] for status in told if "error" in status}
+    silent = {status.pid for status in told if isinstance(status, SilentMaster)}
     unanswered = {*sockets.find(place)} - {address.path for address in found}
     unanswered |= {address.path for address in found if address.pid in silent}
     return application.judge_control(

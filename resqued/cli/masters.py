@@ -16,7 +16,8 @@ from resqued.cli.table import Column, show_line, show_table
 from resqued.cli.text import duration
 from resqued.config import loader
 from resqued.control import requests
-from resqued.control.requests import Address
+from resqued.control.protocol import JobLimits, PoolWorker, StatusReply, StatusRequest
+from resqued.control.requests import Address, SilentMaster
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.plural import pluralize
 from resqued.errors import ConfigError, ControlError, NoMasterError
@@ -123,8 +124,8 @@ def with_worker(config_file: str | None, pid: int | None, who: str) -> Address:
         return one_of(config_file, pid)
     for address in found:
         with suppress(ControlError):
-            for worker in requests.ask(address, "status")["workers"]:
-                if who in map(str, (worker["id"], worker["pid"], worker["child"])):
+            for worker in requests.ask(address, StatusRequest()).workers:
+                if who in map(str, (worker.id, worker.pid, worker.child)):
                     return address
     raise ControlError(
         f"{who} is no worker of any master here, and no child of one;"
@@ -160,7 +161,7 @@ def _listed(found: Sequence[Address]) -> str:
 
 def _pools_of(address: Address) -> str:
     try:
-        return show_pools(requests.ask(address, "status")["pools"])
+        return show_pools(requests.ask(address, StatusRequest()).pools)
     except NoMasterError:
         return "does not answer"
     except ControlError:
@@ -175,73 +176,71 @@ def show_pools(pools: Mapping[str, int]) -> str:
     return "; ".join(f"{queues}: {count}" for queues, count in pools.items())
 
 
-def headlines(status: Mapping[str, Any]) -> list[str]:
+def headlines(status: StatusReply | SilentMaster) -> list[str]:
     """Return what there is to say of a master, but for its workers."""
-    if "error" in status:
-        return [status["error"]]
-    workers = status["workers"]
-    busy = sum(worker["phase"] == "running" for worker in workers)
-    wanted = sum(status["pools"].values())
+    if isinstance(status, SilentMaster):
+        return [status.error]
+    workers = status.workers
+    busy = sum(worker.phase == "running" for worker in workers)
+    wanted = sum(status.pools.values())
     words = [
-        f"master {status['pid']} {status['state']}",
-        *(["paused"] if status["is_paused"] else []),
-        f"generation {status['generation']}",
-        *(["reloading"] if status["is_reloading"] else []),
-        f"up {duration(status['since'])}",
+        f"master {status.pid} {status.state}",
+        *(["paused"] if status.is_paused else []),
+        f"generation {status.generation}",
+        *(["reloading"] if status.is_reloading else []),
+        f"up {duration(status.since)}",
         f"{len(workers)} of {pluralize(wanted, 'worker')}, {busy} busy",
-        show_pools(status["pools"]),
+        show_pools(status.pools),
     ]
     lines = [", ".join(words[:-1]) + f" ({words[-1]})"]
-    last = status["last_reload"]
-    if last and last["error"]:
-        lines.append(
-            f"reload to generation {last['generation']} failed: {last['error']}"
-        )
+    last = status.last_reload
+    if last and last.error:
+        lines.append(f"reload to generation {last.generation} failed: {last.error}")
     return lines
 
 
-def show_master(status: Mapping[str, Any]) -> None:
+def show_master(status: StatusReply | SilentMaster) -> None:
     """Print a master with its workers."""
     for line in headlines(status):
         show_line(line)
-    if "error" not in status:
-        show_table(COLUMNS, [_row(w) for w in status["workers"]], empty="no workers")
+    if isinstance(status, StatusReply):
+        show_table(COLUMNS, [_row(w) for w in status.workers], empty="no workers")
 
 
-def _row(worker: Mapping[str, Any]) -> tuple[object, ...]:
-    job = worker["job"] or {}
+def _row(worker: PoolWorker) -> tuple[object, ...]:
+    job = worker.job
     return (
-        worker["id"] or "-",
-        worker["generation"],
+        worker.id or "-",
+        worker.generation,
         phase(worker),
-        duration(worker["since"]),
-        worker["done"],
-        worker["failed"],
-        job.get("queue", ""),
-        job.get("class", ""),
-        show_limits(worker.get("limits")),
+        duration(worker.since),
+        worker.done,
+        worker.failed,
+        job.queue if job else "",
+        job.class_name if job else "",
+        show_limits(worker),
     )
 
 
-def phase(worker: Mapping[str, Any]) -> str:
+def phase(worker: PoolWorker) -> str:
     """Return the step that a worker is at, and whether it is its last."""
-    return f"{worker['phase']}{', quits' if worker['quits'] else ''}"
+    return f"{worker.phase}{', quits' if worker.quits else ''}"
 
 
-def show_limits(limits: Mapping[str, Any] | None) -> str:
-    """Return the limits of a job: time and memory, as far as it has any."""
-    if limits is None:
+def show_limits(worker: PoolWorker) -> str:
+    """Return the limits of its job: time and memory, as far as it has any."""
+    limits = worker.limits
+    if not isinstance(limits, JobLimits):
         return ""
-    runtime, memory = limits["runtime"], limits["memory"]
     parts = [
-        show_seconds(runtime) if runtime else "",
-        show_size(memory) if memory else "",
+        show_seconds(limits.runtime) if limits.runtime else "",
+        show_size(limits.memory) if limits.memory else "",
     ]
     return ", ".join(filter(None, parts)) or "none"
 
 
-def job_in_words(worker: Mapping[str, Any]) -> str:
+def job_in_words(worker: PoolWorker) -> str:
     """Return what a worker runs, where, and for how long."""
-    job = worker["job"]
-    what = f"{job['class']} of queue {job['queue']}" if job else "a job"
-    return f"{what}, for {show_seconds(worker['since'])}"
+    job = worker.job
+    what = f"{job.class_name} of queue {job.queue}" if job else "a job"
+    return f"{what}, for {show_seconds(worker.since or 0.0)}"

@@ -18,7 +18,9 @@ from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
 from resqued.cli.workers import as_row
 from resqued.client import Client
-from resqued.control import requests
+from resqued.control import protocol, requests
+from resqued.control.protocol import StatusReply
+from resqued.control.requests import SilentMaster
 from resqued.diagnostics.worker_status import worker_statuses
 from resqued.errors import StoreError
 
@@ -93,7 +95,7 @@ def status(
             _show_all(client, config_file, meant(), as_json=as_json)
 
 
-def _probe(look: Callable[[], list[dict[str, Any]]], wait: float | None) -> None:
+def _probe(look: Callable[[], list[StatusReply]], wait: float | None) -> None:
     """Say of each master that it is well, or raise what is wrong."""
     for found in health.until_so(look, wait or 0.0):
         show_line(health.in_words(found))
@@ -103,18 +105,19 @@ def _show_all(
     client: Client, config_file: str | None, pid: int | None, *, as_json: bool
 ) -> None:
     pools = requests.fetch_statuses(masters.all_of(config_file, pid))
+    shown = [protocol.as_dict(pool) for pool in pools]
     if not as_json:
         _show_pools(pools, config_file)
     try:
         found = _found(client)
     except StoreError as error:
         if as_json and pools:
-            show_json({"masters": pools, "error": str(error)})
+            show_json({"masters": shown, "error": str(error)})
         raise
     if as_json:
         workers = [status.as_dict() for status in found.pop("workers")]
         counters = found.pop("counters")
-        show_json({"masters": pools, **counters, **found, "workers": workers})
+        show_json({"masters": shown, **counters, **found, "workers": workers})
     else:
         _show(found)
 
@@ -132,7 +135,9 @@ def _found(client: Client) -> dict[str, Any]:
     return {"counters": counters, "queues": sizes, "workers": worker_statuses(client)}
 
 
-def _show_pools(pools: list[dict[str, Any]], config_file: str | None) -> None:
+def _show_pools(
+    pools: list[StatusReply | SilentMaster], config_file: str | None
+) -> None:
     for pool in pools:
         masters.show_master(pool)
         click.echo()

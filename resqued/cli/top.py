@@ -8,7 +8,7 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -30,8 +30,9 @@ from resqued.cli.table import (
     show_table,
 )
 from resqued.cli.text import clean
-from resqued.control import requests
-from resqued.control.requests import Address
+from resqued.control import protocol, requests
+from resqued.control.protocol import JobLimits, PoolWorker, StatusReply
+from resqued.control.requests import Address, SilentMaster
 from resqued.core.durations import show_seconds, show_size
 
 EXAMPLES = """
@@ -61,6 +62,7 @@ NEAR = 0.8
 # Title of the table, an empty line, the last line of the terminal.
 _FRAME = 3
 _QUIT = (b"q", b"Q")
+_NO_LIMITS = JobLimits(runtime=None, memory=None)
 
 
 class Sample(NamedTuple):
@@ -98,23 +100,23 @@ def top(
     if not found:
         raise masters.missing(config_file, pid)
     if as_json:
-        show_json(_look(found))
+        show_json([protocol.as_dict(status) for status in _look(found)])
     elif sys.stdout.isatty():
         _watch(config_file, pid, interval)
     else:
         _print(_look(found))
 
 
-def _look(found: Sequence[Address]) -> list[dict[str, Any]]:
+def _look(found: Sequence[Address]) -> list[StatusReply | SilentMaster]:
     return requests.fetch_statuses(found, usage=True, patience=PATIENCE)
 
 
-def _print(statuses: Sequence[Mapping[str, Any]]) -> None:
+def _print(statuses: Sequence[StatusReply | SilentMaster]) -> None:
     for status in statuses:
         for line in headlines(status):
             show_line(line)
-        if "error" not in status:
-            show_table(COLUMNS, table_rows(status["workers"], {}), empty="no workers")
+        if isinstance(status, StatusReply):
+            show_table(COLUMNS, table_rows(status.workers, {}), empty="no workers")
 
 
 # Live
@@ -166,16 +168,16 @@ def _is_quit_within(seconds: float) -> bool:
 
 
 def _frame(
-    statuses: Sequence[Mapping[str, Any]], samples: Samples, height: int
+    statuses: Sequence[StatusReply | SilentMaster], samples: Samples, height: int
 ) -> Group:
     """Return what fits the terminal: who has run for longest comes first."""
     parts: list[Any] = []
     for status in statuses:
         lines = headlines(status)
         parts += [Text(clean(line), no_wrap=True) for line in lines]
-        if "error" in status:
+        if isinstance(status, SilentMaster):
             continue
-        rows = table_rows(status["workers"], samples)
+        rows = table_rows(status.workers, samples)
         room = max(1, height // len(statuses) - len(lines) - _FRAME)
         parts.append(rich_table(COLUMNS, rows[:room]))
         if len(rows) > room:
@@ -187,50 +189,48 @@ def _frame(
 # Rows
 
 
-def taken(statuses: Sequence[Mapping[str, Any]], at: float) -> Samples:
+def taken(statuses: Sequence[StatusReply | SilentMaster], at: float) -> Samples:
     """Return what each worker had used at a time, to compare with at the next."""
     return {
-        _key(worker): Sample(at, worker["cpu"])
+        _key(worker): Sample(at, worker.cpu)
         for status in statuses
-        for worker in status.get("workers", ())
-        if "cpu" in worker
+        if isinstance(status, StatusReply)
+        for worker in status.workers
+        if worker.cpu is not None
     }
 
 
-def _key(worker: Mapping[str, Any]) -> tuple[int, int]:
-    return worker["pid"] or 0, worker["child"] or 0
+def _key(worker: PoolWorker) -> tuple[int, int]:
+    return worker.pid or 0, worker.child or 0
 
 
 def table_rows(
-    workers: Sequence[Mapping[str, Any]], samples: Samples
+    workers: Sequence[PoolWorker], samples: Samples
 ) -> list[tuple[object, ...]]:
     """Return the workers as rows of COLUMNS: running ones first, oldest job first."""
     now = time.monotonic()
-    ordered = sorted(
-        workers, key=lambda w: (w["child"] is None, -(w["since"] or 0.0), w["id"])
-    )
+    ordered = sorted(workers, key=lambda w: (w.child is None, -(w.since or 0.0), w.id))
     return [_row(worker, samples.get(_key(worker)), now) for worker in ordered]
 
 
-def _row(
-    worker: Mapping[str, Any], sample: Sample | None, now: float
-) -> tuple[object, ...]:
-    job, limits = worker["job"] or {}, worker.get("limits") or {}
-    runtime, memory = limits.get("runtime"), limits.get("memory")
-    age, used = worker["since"], worker.get("memory")
-    is_running = worker["child"] is not None
+def _row(worker: PoolWorker, sample: Sample | None, now: float) -> tuple[object, ...]:
+    job = worker.job
+    limits = worker.limits if isinstance(worker.limits, JobLimits) else _NO_LIMITS
+    runtime, memory = limits.runtime, limits.memory
+    age, used = worker.since, worker.memory
+    is_running = worker.child is not None
     share = cpu_share(worker, sample, now)
     return (
-        worker["pid"] or "-",
-        worker["generation"],
+        worker.pid or "-",
+        worker.generation,
         phase(worker),
         "-" if share is None else f"{100 * share:.0f}",
         "-" if used is None else _near(show_size(used), used, memory),
         show_size(memory) if memory else "",
         "-" if age is None else _near(show_seconds(int(age)), age, runtime),
         show_seconds(runtime) if runtime and is_running else "",
-        job.get("queue", worker["queues"]),
-        job.get("class", ""),
+        job.queue if job else worker.queues,
+        job.class_name if job else "",
     )
 
 
@@ -240,18 +240,16 @@ def _near(text: str, used: float, limit: float | None) -> Cell:
     return Cell(text, "bold red" if share > 1 else "yellow" if share > NEAR else "")
 
 
-def cpu_share(
-    worker: Mapping[str, Any], sample: Sample | None, now: float
-) -> float | None:
+def cpu_share(worker: PoolWorker, sample: Sample | None, now: float) -> float | None:
     """Return the processors in use since the sample, or else since the job began.
 
     None where neither is known: of a worker that was not seen before and has no
     job there is no telling.
     """
-    if "cpu" not in worker:
+    if worker.cpu is None:
         return None
     if sample is not None and now > sample.at:
-        return max(0.0, float(worker["cpu"]) - sample.cpu) / (now - sample.at)
-    if worker["child"] is not None and worker["since"]:
-        return float(worker["cpu"]) / float(worker["since"])
+        return max(0.0, worker.cpu - sample.cpu) / (now - sample.at)
+    if worker.child is not None and worker.since:
+        return worker.cpu / worker.since
     return None

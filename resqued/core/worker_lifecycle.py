@@ -57,7 +57,7 @@ def step(state: WorkerState, event: WorkerEvent) -> WorkerState:
     return TRANSITIONS.get((state, event), state)
 
 
-class Request(Enum):
+class RedisRequest(Enum):
     """What a worker says to Redis next.
 
     RESERVE settles the last run, if there is one, and takes a job; SETTLE takes none.
@@ -79,17 +79,21 @@ def next_request(
     stop: Stop,
     is_paused: bool,
     has_unsettled: bool,
-) -> Request:
+) -> RedisRequest:
     """Return what to say to Redis.
 
     `has_unsettled`: a run has ended and is not settled, or a reply was lost, so that
     Redis may hold a job for this worker that the worker does not know of.
     """
     if state is WorkerState.RUNNING or state is WorkerState.GONE:
-        return Request.NONE
+        return RedisRequest.NONE
     if not is_registered:
-        return Request.REGISTER if stop is Stop.NO or has_unsettled else Request.LEAVE
+        return (
+            RedisRequest.REGISTER
+            if stop is Stop.NO or has_unsettled
+            else RedisRequest.LEAVE
+        )
     takes_jobs = stop is Stop.NO and not is_paused
     if has_unsettled or (state is WorkerState.ASKING and takes_jobs):
-        return Request.RESERVE if takes_jobs else Request.SETTLE
-    return Request.NONE if stop is Stop.NO else Request.UNREGISTER
+        return RedisRequest.RESERVE if takes_jobs else RedisRequest.SETTLE
+    return RedisRequest.NONE if stop is Stop.NO else RedisRequest.UNREGISTER

@@ -15,6 +15,7 @@ from resqued.client import Client
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.control import requests
+from resqued.control.protocol import StatusReply
 from resqued.core.limits import UNSET, Limits
 from resqued.core.plural import pluralize
 from resqued.diagnostics import app_import
@@ -77,7 +78,7 @@ class FactGatherer:
         self._sizes = self._queues.sizes()
         found = requests.masters(requests.places(config.control, os.environ))
         told = requests.fetch_statuses(found)
-        self._masters = [status for status in told if "error" not in status]
+        self._masters = [status for status in told if isinstance(status, StatusReply)]
         self._workers = tuple(map(self._candidate, worker_statuses(client)))
         self._failures = client.failures.page(count=PAGE)
 
@@ -201,10 +202,10 @@ class FactGatherer:
         """Return the paused masters of this host whose workers serve the queue."""
         serving = {worker.worker_id for worker in facts.serving}
         return tuple(
-            int(master["pid"])
+            master.pid
             for master in self._masters
-            if master["is_paused"]
-            and not serving.isdisjoint(worker["id"] for worker in master["workers"])
+            if master.is_paused
+            and not serving.isdisjoint(worker.id for worker in master.workers)
         )
 
     def _candidate(self, status: WorkerStatus) -> Candidate:
@@ -225,16 +226,16 @@ class FactGatherer:
     def _is_paused(self, worker_id: str) -> bool:
         """Say whether its master holds a worker back; a busy one's title tells not."""
         return any(
-            master["is_paused"]
-            and any(worker["id"] == worker_id for worker in master["workers"])
+            master.is_paused
+            and any(worker.id == worker_id for worker in master.workers)
             for master in self._masters
         )
 
     def _whole_list(self, worker_id: str) -> QueueList | None:
         for master in self._masters:
-            for worker in master["workers"]:
-                if worker["id"] == worker_id:
-                    return queue_list.parse(worker["queues"])
+            for worker in master.workers:
+                if worker.id == worker_id:
+                    return queue_list.parse(worker.queues)
         return None
 
     def _try(self, class_name: str) -> ImportAttempt:

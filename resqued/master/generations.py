@@ -31,7 +31,7 @@ from resqued.ipc.messages import AppImported, ImportFailed
 from resqued.log.logger import Logger
 from resqued.master.generation import Generation
 from resqued.master.handoff import PoolRecord
-from resqued.master.reload_results import ReloadResults
+from resqued.master.reload_outcomes import ReloadOutcomes
 from resqued.system import process
 from resqued.system.poller import Poller
 
@@ -56,7 +56,7 @@ class GenerationManager:
         self.current = Generation(config, 1, directory)
         self.pending: Generation | None = None
         self.previous: Generation | None = None
-        self.results = ReloadResults(log)
+        self.outcomes = ReloadOutcomes(log)
         self.failure: Exception | None = None
         # Whether a worker of the current generation has been ready once.
         self.is_proven = False
@@ -183,7 +183,7 @@ class GenerationManager:
         if self.pending is not None:
             self.pending.close()
             self.pending = None
-        self.results.add(self.last, error)
+        self.outcomes.add(self.last, error)
 
     def refuse_configuration(self, error: ResquedError) -> int:
         """Note a reload without a generation to start; return its number."""
@@ -196,7 +196,7 @@ class GenerationManager:
         if self.pending is not None:
             self.refuse("the master was told to stop")
         elif self.is_moving:
-            self.results.add(self.current.number, "the master was told to stop")
+            self.outcomes.add(self.current.number, "the master was told to stop")
 
     def _promote(self) -> None:
         """The new generation takes over: slots move to it from now on."""
@@ -224,7 +224,7 @@ class GenerationManager:
         self.previous.close()
         self.previous = None
         self._change_state(GenerationEvent.ALL_MOVED)
-        self.results.add(self.current.number)
+        self.outcomes.add(self.current.number)
 
     def roll_back(self, reason: str) -> None:
         """Go back to the generation before: slots that have moved move back."""
@@ -235,7 +235,7 @@ class GenerationManager:
         self._change_state(GenerationEvent.FAILURE)
         self.is_proven = True
         error = f"{reason}; rolled back to generation {self.current.number}"
-        self.results.add(failed.number, error)
+        self.outcomes.add(failed.number, error)
 
     # What zygotes and workers do
 

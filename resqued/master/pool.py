@@ -17,7 +17,7 @@ from resqued.core import pool_diff
 from resqued.core.exit_status import Exit
 from resqued.core.lifecycle import Stop
 from resqued.core.supervised_worker import SupervisedState, is_good_exit
-from resqued.core.timings import NEVER
+from resqued.core.timings import NEVER, Timings
 from resqued.ipc import messages
 from resqued.ipc.channel import ChannelClosed
 from resqued.ipc.messages import EndJob, Leave, WorkerReport
@@ -88,6 +88,11 @@ class Pool:
         self.is_paused, self.was_ready = record.is_paused, record.was_ready
         for worker in self.workers():
             self._listen(worker)
+
+    @property
+    def timings(self) -> Timings:
+        """The durations of the current generation."""
+        return self.generations.current.config.app.timings
 
     @property
     def is_settled(self) -> bool:
@@ -179,9 +184,8 @@ class Pool:
         """Return when turn has something to do, if nothing is heard."""
         if self.is_stopping:
             return NEVER
-        vacant = (s.backoff.ready_at for s in self.slots if self._is_vacant(s))
-        soonest = min(vacant, default=NEVER)
-        return min(soonest, self.generations.due(now), self._rollout.due(now))
+        vacant = [s.backoff.ready_at for s in self.slots if self._is_vacant(s)]
+        return min(*vacant, self.generations.due(now), self._rollout.due(now))
 
     def _drop_failed_spawns(self, now: float) -> None:
         """See to workers that were hung up on: they never said who they are."""
@@ -294,7 +298,7 @@ class Pool:
             how,
             now,
             is_on_trial=self.generations.is_moving,
-            timings=self.generations.current.config.app.timings,
+            timings=self.timings,
         )
         state = worker.state
         worker.close()

@@ -61,7 +61,7 @@ def pool_status_of(pool: Pool, now: float, *, is_stopping: bool) -> PoolStatus:
         is_reloading=not generations.is_settled,
         is_stopping=is_stopping,
         is_paused=pool.is_paused,
-        error=generations.results.newest.error if generations.results.newest else "",
+        error=generations.outcomes.newest.error if generations.outcomes.newest else "",
     )
 
 

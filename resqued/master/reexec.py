@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from signal import SIGKILL
 from typing import NamedTuple
 
-from resqued.control.server import Control, Peer
+from resqued.control.server import ControlServer, Peer
 from resqued.core.exit_status import Exit
-from resqued.core.timings import NEVER, Timings
+from resqued.core.timings import NEVER
 from resqued.errors import ControlError, StartError
 from resqued.log.logger import Logger
 from resqued.master import handoff
@@ -80,7 +80,7 @@ class Reexec:
     def __init__(
         self,
         pool: Pool,
-        control: Control,
+        control: ControlServer,
         pid_file: PidFile | None,
         log: Logger,
         may_go: Callable[[], bool],
@@ -131,10 +131,6 @@ class Reexec:
         else:
             self._fail(f"the new program, run dry, ended with {how}: {words}")
 
-    @property
-    def _timings(self) -> Timings:
-        return self._pool.generations.current.config.app.timings
-
     def turn(self, now: float) -> None:
         """Go over to the new program, when that disturbs nobody."""
         if self._dry_run is not None and now >= self._dry_run.give_up_at:
@@ -146,14 +142,16 @@ class Reexec:
     def due(self, now: float) -> float:
         """Return when turn has something to do, if nothing is heard."""
         if self._is_due:
-            return now + self._timings.reply_interval  # only the right moment lacks
+            return (
+                now + self._pool.timings.reply_interval
+            )  # only the right moment lacks
         return NEVER if self._dry_run is None else self._dry_run.give_up_at
 
     def _fail(self, error: str) -> None:
         self._log.error("reexec_failed", error=error)
         asker, self._asker = self._asker, None
         if asker is not None and not asker.is_closed:
-            asker.answer(ok=False, error=error)
+            asker.refuse(error)
 
     def _state(self) -> HandoffState:
         keep = DescriptorList()

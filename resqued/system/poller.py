@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 
 # Called with the time, in seconds of the monotonic clock, when a descriptor is ready.
@@ -16,6 +16,7 @@ class Poller:
     def __init__(self) -> None:
         self._poll = select.poll()
         self._callbacks: dict[int, Callback] = {}
+        self._events: dict[int, int] = {}
 
     def register(
         self, fd: int, callback: Callback, events: int = select.POLLIN
@@ -23,16 +24,24 @@ class Poller:
         """Wait for a descriptor from now on; events are those of poll(2)."""
         self._poll.register(fd, events)
         self._callbacks[fd] = callback
+        self._events[fd] = events
 
     def modify(self, fd: int, events: int) -> None:
         """Wait for other events of a descriptor, if it is registered."""
-        if fd in self._callbacks:
+        if fd in self._events and self._events[fd] != events:
             self._poll.modify(fd, events)
+            self._events[fd] = events
 
     def unregister(self, fd: int) -> None:
         """Wait for it no more: before it is closed, or its number may mean another."""
         if self._callbacks.pop(fd, None) is not None:
             self._poll.unregister(fd)
+            del self._events[fd]
+
+    @property
+    def watched(self) -> Mapping[int, int]:
+        """What is waited for: the events of each registered descriptor."""
+        return self._events
 
     def wait(self, milliseconds: float) -> list[int]:
         """Return the descriptors that are ready, or none after so long."""

@@ -72,6 +72,7 @@ OUTSIDE = {
     "click": {"cli"},
     "click.shell_completion": {"cli"},
     "rich": {"cli", "demo"},
+    "msgspec": {"control.protocol", "ipc.channel", "ipc.messages", "master.handoff"},
 }
 
 # Imports inside functions hide cycles and late errors; these have a reason.
@@ -88,7 +89,7 @@ CLOSURES = {
         "the master loads nothing of workers and applications",
     ),
     "zygote": (
-        {"rich", "psutil", "click", "flask"},
+        {"rich", "psutil", "click", "flask", "control"},
         "every page that a worker has in memory may be copied for each job",
     ),
 }

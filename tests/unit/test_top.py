@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from resqued.cli.table import Cell
 from resqued.cli.top import COLUMNS, Sample, cpu_share, table_rows, taken
+from resqued.control.protocol import PoolWorker, StatusReply
+from resqued.control.requests import SilentMaster
 
 
-def worker(**values: Any) -> dict[str, Any]:
-    return {
+def worker(**values: Any) -> PoolWorker:
+    given = {
         "id": "h:1:q",
         "pid": 1,
         "queues": "q",
@@ -24,8 +27,27 @@ def worker(**values: Any) -> dict[str, Any]:
         "limits": {"runtime": None, "memory": None},
         "cpu": 5.0,
         "memory": 1 << 20,
+        "done": 0,
+        "failed": 0,
         **values,
     }
+    return msgspec.convert(given, PoolWorker)
+
+
+def status(*workers: PoolWorker) -> StatusReply:
+    return StatusReply(
+        pid=7,
+        state="running",
+        is_paused=False,
+        generation=1,
+        is_reloading=False,
+        last_reload=None,
+        since=1.0,
+        namespace="resque",
+        modules=(),
+        pools={"q": 1},
+        workers=workers,
+    )
 
 
 def cell(row: tuple[object, ...], title: str, after: str = "") -> object:
@@ -39,14 +61,12 @@ def test_cpu_is_that_since_the_last_look_or_else_since_the_job_began() -> None:
     # A child that has gone takes what it had used along.
     assert cpu_share(worker(cpu=1.0), Sample(at=100.0, cpu=4.0), 102.0) == 0.0
     assert cpu_share(worker(child=None), None, 102.0) is None
-    bare = worker()
-    del bare["cpu"]
-    assert cpu_share(bare, Sample(at=100.0, cpu=4.0), 102.0) is None
+    assert cpu_share(worker(cpu=None), Sample(at=100.0, cpu=4.0), 102.0) is None
 
 
 def test_another_job_of_the_worker_is_not_compared_with_the_one_before() -> None:
-    status = {"workers": [worker(child=2)]}
-    samples = taken([status, {"pid": 1, "error": "does not answer"}], at=1.0)
+    silent = SilentMaster(1, "does not answer")
+    samples = taken([status(worker(child=2)), silent], at=1.0)
     assert samples == {(1, 2): Sample(1.0, 5.0)}
     (row,) = table_rows([worker(child=3, cpu=0.0)], samples)
     assert cell(row, "CPU %") == "0"

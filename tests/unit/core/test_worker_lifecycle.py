@@ -9,12 +9,12 @@ import pytest
 from resqued.core.lifecycle import Stop
 from resqued.core.worker_lifecycle import (
     TRANSITIONS,
-    Request,
     WorkerEvent,
     WorkerState,
     next_request,
     step,
 )
+from resqued.core.worker_lifecycle import RedisRequest as Request
 
 ASKING, IDLE, RUNNING, GONE = WorkerState
 NO, QUIT, TERMINATE = Stop
@@ -75,9 +75,11 @@ def test_what_a_worker_asks_never_breaks_a_promise(row: tuple) -> None:
     if stop is not NO or paused:
         assert request is not Request.RESERVE, "it was to take no more jobs"
     if unsettled:
-        assert request not in (Request.NONE, Request.LEAVE, Request.UNREGISTER), (
-            "a run would be left unsettled"
-        )
+        assert request not in (
+            Request.NONE,
+            Request.LEAVE,
+            Request.UNREGISTER,
+        ), "a run would be left unsettled"
     if stop is not NO:
         assert request is not Request.NONE, "it would never leave"
     if not registered:

@@ -7,23 +7,23 @@ from typing import NamedTuple
 from resqued.log.logger import Logger
 
 
-class ReloadResult(NamedTuple):
+class ReloadOutcome(NamedTuple):
     """What a reload came to: an empty error is success."""
 
     generation: int
     error: str = ""
 
 
-class ReloadResults:
+class ReloadOutcomes:
     """Logs each result, and keeps that of the newest generation."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
-        self.newest: ReloadResult | None = None
+        self.newest: ReloadOutcome | None = None
 
     def add(self, generation: int, error: str = "") -> None:
         """Note what became of a generation."""
-        result = ReloadResult(generation, error)
+        result = ReloadOutcome(generation, error)
         # Not so an older one that comes to its end after a newer one was refused.
         if self.newest is None or generation >= self.newest.generation:
             self.newest = result
