@@ -2,22 +2,16 @@
 
 What an application uses: declare jobs, put them on queues, look after queues,
 workers and failures. The functions here use a default client; make a Client for
-another Redis or namespace.
+another Redis or namespace. Each function is the method of Client of that name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ParamSpec, overload
 
-from resqued.client import (
-    Client,
-    Worker,
-    configure,
-    default_client,
-    enqueue,
-    enqueue_to,
-)
+from resqued.client import AnyJob, Arguments, Client, configure, default_client
+from resqued.core.durations import Duration, Size
 from resqued.core.version import VERSION
 from resqued.errors import (
     ArgumentError,
@@ -27,20 +21,24 @@ from resqued.errors import (
     JobTimeout,
     MemoryLimitExceeded,
     PayloadError,
+    QueueNameError,
     ResquedError,
     StoreError,
 )
 from resqued.jobs.declare import Job, job
 from resqued.store.failures import Failure, Failures
-from resqued.wire.naming import JobLike
+from resqued.store.reports import Info, RunningJob, Status, Worker
+from resqued.wire.naming import ClassJob, FunctionJob
 from resqued.wire.payload import Payload
 
 __all__ = [
     "ArgumentError",
     "Client",
     "ConfigError",
+    "Duration",
     "Failure",
     "Failures",
+    "Info",
     "Job",
     "JobClassError",
     "JobTerminated",
@@ -48,7 +46,11 @@ __all__ = [
     "MemoryLimitExceeded",
     "Payload",
     "PayloadError",
+    "QueueNameError",
     "ResquedError",
+    "RunningJob",
+    "Size",
+    "Status",
     "StoreError",
     "Worker",
     "__version__",
@@ -75,77 +77,146 @@ __all__ = [
 
 __version__ = VERSION
 
+P = ParamSpec("P")
+
+
+def enqueue(
+    job: FunctionJob[P] | ClassJob[P], /, *args: P.args, **kwargs: P.kwargs
+) -> bool:
+    """Put a job on its own queue; return True.
+
+    Keyword arguments are put at their position, because a payload has positions
+    alone; a parameter left out before one of them gets its default. Raises
+    ArgumentError if the arguments do not fit the job or JSON cannot hold one,
+    JobClassError if the job has no name or no queue, and StoreError if Redis did
+    not confirm the job: it may be on the queue all the same. With `inline`, what
+    the job raises comes out too.
+    """
+    return default_client().enqueue(job, *args, **kwargs)
+
+
+@overload
+def enqueue_to(
+    queue: str,
+    job: FunctionJob[P] | ClassJob[P],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> bool: ...
+@overload
+def enqueue_to(queue: str, job: str, /, *args: Any) -> bool: ...
+def enqueue_to(queue: str, job: Any, /, *args: Any, **kwargs: Any) -> bool:
+    """Put a job on the queue that is named; return True.
+
+    The job may be the name of a class, in any language: its arguments are not
+    checked and cannot be given by keyword. Raises what enqueue raises, and
+    QueueNameError if the queue is empty or not a str.
+    """
+    return default_client().enqueue_to(queue, job, *args, **kwargs)
+
 
 def enqueue_many(
-    jobs: Iterable[Sequence[Any]],
+    jobs: Iterable[Arguments],
     *,
-    job: JobLike | None = None,
+    job: AnyJob | None = None,
     queue: str | None = None,
 ) -> int:
-    """Put many jobs in few round trips; see Client.enqueue_many."""
+    """Put many jobs on queues in few round trips; return how many.
+
+    Each item is a tuple or list: `(job, *args)`, or the arguments alone if `job`
+    is given. Each job goes to `queue`, or to its own queue if `queue` is None.
+    Items are read and sent in batches of 1,000, so a generator of millions is
+    fine. Raises what enqueue raises; the batches before the error are on their
+    queues then.
+    """
     return default_client().enqueue_many(jobs, job=job, queue=queue)
 
 
-def dequeue(job: JobLike, *args: Any, queue: str | None = None) -> int:
-    """Remove jobs from a queue; see Client.dequeue."""
+def dequeue(job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
+    """Remove jobs from a queue; return how many were removed.
+
+    Removes the jobs of this class with exactly these arguments, or all of the
+    class if there are no arguments. `queue` is that of the job by default. Raises
+    JobClassError if the job has no queue and none is given.
+    """
     return default_client().dequeue(job, *args, queue=queue)
 
 
 def push(queue: str, item: object) -> None:
-    """Put any JSON value on a queue; see Client.push."""
+    """Put a JSON value on a queue, as it is.
+
+    Raises ArgumentError if JSON cannot hold the value.
+    """
     default_client().push(queue, item)
 
 
 def pop(queue: str) -> Any:
-    """Take the next element of a queue; see Client.pop."""
+    """Take the next element off a queue and return its value; None if it is empty.
+
+    The element is gone with the caller: no worker and no record has it. Raises
+    PayloadError if the element is not JSON; it is gone all the same.
+    """
     return default_client().pop(queue)
 
 
 def peek(queue: str, start: int = 0, count: int = 1) -> list[Any]:
-    """Look at elements of a queue; see Client.peek."""
+    """Return the values of up to `count` elements of a queue, taking none.
+
+    `start` is the position of the first one; position 0 is the next to be taken.
+    A job is a dict with `class` and `args`. An element that is not JSON is
+    returned as bytes.
+    """
     return default_client().peek(queue, start, count)
 
 
 def reserve(queue: str) -> Payload | None:
-    """Take the next job off a queue; see Client.reserve."""
+    """Take the next job off a queue, for the caller to run; None if it is empty.
+
+    The job is lost if the caller ends before it has run it: no worker and no
+    record has it. Raises PayloadError if the element is not a job; it is gone all
+    the same.
+    """
     return default_client().reserve(queue)
 
 
 def size(queue: str) -> int:
-    """Return how many jobs wait in a queue."""
+    """Return how many jobs wait in a queue; 0 if there is no such queue."""
     return default_client().size(queue)
 
 
 def queues() -> list[str]:
-    """Return the names of all queues, sorted."""
+    """Return the names of all queues, sorted by their bytes."""
     return default_client().queues()
 
 
 def queue_sizes() -> dict[str, int]:
-    """Return every queue with its length."""
+    """Return how many jobs wait in each queue, by its name."""
     return default_client().queue_sizes()
 
 
 def remove_queue(queue: str) -> int:
-    """Remove a queue with the jobs in it; answer how many there were."""
+    """Remove a queue with the jobs in it; return how many jobs there were."""
     return default_client().remove_queue(queue)
 
 
 def workers() -> list[Worker]:
-    """Return every registered worker."""
+    """Return every registered worker, of this package, Resque or node-resque."""
     return default_client().workers()
 
 
 def working() -> list[Worker]:
-    """Return the workers that run a job now."""
+    """Return the workers that run a job now; `job` of each is a RunningJob."""
     return default_client().working()
 
 
-def info() -> dict[str, Any]:
-    """Return the figures of the whole."""
+def info() -> Info:
+    """Return the counters of the namespace, as `Resque.info` has them."""
     return default_client().info()
 
 
 def failures() -> Failures:
-    """Return the list of failures of the default client."""
+    """Return the failed list of the default client.
+
+    Of a Client of its own, the attribute `failures` is the list.
+    """
     return default_client().failures

@@ -7,40 +7,55 @@ package use a default one, made from `configure` or REDIS_URL when first needed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeAlias, overload
 
-from resqued.errors import ArgumentError, JobClassError, PayloadError
+from resqued.core import arguments
+from resqued.errors import (
+    ArgumentError,
+    ConfigError,
+    JobClassError,
+    PayloadError,
+    QueueNameError,
+)
 from resqued.store.connection import DEFAULT_URL, TIMEOUT, Link
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
+from resqued.store.reports import Info, Status, Worker
 from resqued.wire import payload, ruby_json
 from resqued.wire.keys import Keys
-from resqued.wire.naming import JobLike, payload_limits, queue_of, target_of, wire_name
+from resqued.wire.naming import (
+    ClassJob,
+    FunctionJob,
+    JobLike,
+    function_of,
+    payload_limits,
+    queue_of,
+    target_of,
+    wire_name,
+)
 from resqued.wire.payload import Payload
 from resqued.wire.worker_entry import WorkerEntry
 
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker as the registry shows it."""
-
-    id: str
-    host: str
-    pid: int
-    queues: tuple[str, ...]
-    state: str
-    job: dict[str, Any] | None
-    started: str
-    heartbeat: str
-    processed: int
-    failed: int
+P = ParamSpec("P")
+AnyJob: TypeAlias = FunctionJob[...] | ClassJob[...] | str
+Arguments: TypeAlias = tuple[Any, ...] | list[Any]
 
 
 class Client:
-    """One Redis and one namespace in it."""
+    """One Redis and one namespace in it.
+
+    `url` begins with redis://, rediss:// or unix://; without it, REDIS_URL of the
+    environment counts, or else localhost. `namespace` is the part of all keys before
+    the first colon. With `inline`, enqueue runs the job in this process, at once.
+    `timeout` is how many seconds connecting to Redis, and each of its replies, may
+    take. Nothing is connected before the first call. `failures` is the failed list.
+
+    Raises ConfigError if the URL is not one. Methods that ask Redis raise StoreError
+    if it does not answer or refuses. Methods that take the name of a queue raise
+    QueueNameError if the name is empty or not a str.
+    """
 
     def __init__(
         self,
@@ -51,6 +66,8 @@ class Client:
         timeout: float = TIMEOUT,
     ) -> None:
         self.url = url or os.environ.get("REDIS_URL") or DEFAULT_URL
+        if not isinstance(self.url, str):
+            raise ConfigError(f"redis url must be a str, not {type(url).__name__}")
         self.namespace = namespace
         self.inline = inline
         self._link = Link(self.url, timeout=timeout)
@@ -62,17 +79,49 @@ class Client:
     def __repr__(self) -> str:
         return f"<resqued client of namespace {self.namespace}>"
 
-    def enqueue(self, job: JobLike, *args: Any) -> bool:
-        """Put a job on its own queue.
+    def enqueue(
+        self, job: FunctionJob[P] | ClassJob[P], /, *args: P.args, **kwargs: P.kwargs
+    ) -> bool:
+        """Put a job on its own queue; return True.
 
-        Raises ArgumentError if JSON cannot hold an argument, JobClassError if
-        the job has no name or queue, StoreError if Redis did not confirm it.
+        Keyword arguments are put at their position, because a payload has positions
+        alone; a parameter left out before one of them gets its default. Raises
+        ArgumentError if the arguments do not fit the job or JSON cannot hold one,
+        JobClassError if the job has no name or no queue, and StoreError if Redis did
+        not confirm the job: it may be on the queue all the same. With `inline`, what
+        the job raises comes out too.
         """
-        return self.enqueue_to(queue_of(job), job, *args)
+        target: Any = job
+        return self._put(queue_of(target), target, args, kwargs)
 
-    def enqueue_to(self, queue: str, job: JobLike, *args: Any) -> bool:
-        """Put a job on a queue: a job, or the name of a class of any language."""
-        text = payload.encode_job(wire_name(job), args, payload_limits(job))
+    @overload
+    def enqueue_to(
+        self,
+        queue: str,
+        job: FunctionJob[P] | ClassJob[P],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> bool: ...
+    @overload
+    def enqueue_to(self, queue: str, job: str, /, *args: Any) -> bool: ...
+    def enqueue_to(self, queue: str, job: Any, /, *args: Any, **kwargs: Any) -> bool:
+        """Put a job on the queue that is named; return True.
+
+        The job may be the name of a class, in any language: its arguments are not
+        checked and cannot be given by keyword. Raises what enqueue raises, and
+        QueueNameError if the queue is empty or not a str.
+        """
+        return self._put(queue, job, args, kwargs)
+
+    def _put(
+        self,
+        queue: str,
+        job: JobLike,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> bool:
+        text = _encode(job, args, kwargs)
         _check_queue(queue)
         if self.inline:
             _perform(job, text)
@@ -82,39 +131,44 @@ class Client:
 
     def enqueue_many(
         self,
-        jobs: Iterable[Sequence[Any]],
+        jobs: Iterable[Arguments],
         *,
-        job: JobLike | None = None,
+        job: AnyJob | None = None,
         queue: str | None = None,
     ) -> int:
-        """Put many jobs in few round trips; answer how many.
+        """Put many jobs on queues in few round trips; return how many.
 
-        Each item is `(job, *args)`, or the arguments alone if `job` is given.
-        The stream is read in batches: a generator of millions is fine. Raises
-        as enqueue does; the batches before the fault are on their queues then.
+        Each item is a tuple or list: `(job, *args)`, or the arguments alone if `job`
+        is given. Each job goes to `queue`, or to its own queue if `queue` is None.
+        Items are read and sent in batches of 1,000, so a generator of millions is
+        fine. Raises what enqueue raises; the batches before the error are on their
+        queues then.
         """
-        items = jobs if job is None else ((job, *args) for args in jobs)
+        items = (_item(item, job) for item in jobs)
         if self.inline:
-            count = 0
-            for item in items:
-                self.enqueue_to(queue or queue_of(item[0]), item[0], *item[1:])
-                count += 1
-            return count
-        return self._queues.push_many(_encode_item(item, queue) for item in items)
+            put = (self._put(queue or queue_of(j), j, args, {}) for j, args in items)
+            return sum(put)
+        return self._queues.push_many(_encode_item(*item, queue) for item in items)
 
-    def dequeue(self, job: JobLike, *args: Any, queue: str | None = None) -> int:
-        """Remove jobs from a queue: those with these arguments, or all of the class.
+    def dequeue(self, job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
+        """Remove jobs from a queue; return how many were removed.
 
-        Answers how many were removed.
+        Removes the jobs of this class with exactly these arguments, or all of the
+        class if there are no arguments. `queue` is that of the job by default. Raises
+        JobClassError if the job has no queue and none is given.
         """
-        name = queue or queue_of(job)
+        target: Any = job
+        name = queue_of(target) if queue is None else _check_queue(queue)
         if not args:
-            return self._queues.dequeue_class(name, wire_name(job))
-        text = payload.encode_job(wire_name(job), args, payload_limits(job))
+            return self._queues.dequeue_class(name, wire_name(target))
+        text = payload.encode_job(wire_name(target), args, payload_limits(target))
         return self._queues.dequeue(name, text)
 
     def push(self, queue: str, item: object) -> None:
-        """Put any JSON value on a queue, as it is."""
+        """Put a JSON value on a queue, as it is.
+
+        Raises ArgumentError if JSON cannot hold the value.
+        """
         _check_queue(queue)
         try:
             text = ruby_json.encode(item, "item")
@@ -123,105 +177,146 @@ class Client:
         self._queues.push(queue, text)
 
     def pop(self, queue: str) -> Any:
-        """Take the next element and return its value; None if there is none.
+        """Take the next element off a queue and return its value; None if it is empty.
 
-        Raises ValueError if the element is not JSON; it is gone all the same.
+        The element is gone with the caller: no worker and no record has it. Raises
+        PayloadError if the element is not JSON; it is gone all the same.
         """
-        raw = self._queues.pop(queue)
-        return None if raw is None else ruby_json.decode(raw)
+        raw = self._queues.pop(_check_queue(queue))
+        try:
+            return None if raw is None else ruby_json.decode(raw)
+        except ValueError as error:
+            raise PayloadError(
+                f"element of queue {queue} is not JSON: {error}"
+            ) from None
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[Any]:
-        """Return the values of up to count elements from start; none is taken.
+        """Return the values of up to `count` elements of a queue, taking none.
 
-        An element that is not JSON is returned as bytes.
+        `start` is the position of the first one; position 0 is the next to be taken.
+        A job is a dict with `class` and `args`. An element that is not JSON is
+        returned as bytes.
         """
+        _check_queue(queue)
+        if count <= 0:
+            return []
         return [_value_or_bytes(raw) for raw in self._queues.peek(queue, start, count)]
 
     def reserve(self, queue: str) -> Payload | None:
-        """Take the next job off a queue, to be run by the caller; None if empty.
+        """Take the next job off a queue, for the caller to run; None if it is empty.
 
-        Nothing remembers it: a job so reserved is lost with its process. Raises
-        PayloadError if the element is no job.
+        The job is lost if the caller ends before it has run it: no worker and no
+        record has it. Raises PayloadError if the element is not a job; it is gone all
+        the same.
         """
-        raw = self._queues.pop(queue)
+        raw = self._queues.pop(_check_queue(queue))
         return None if raw is None else payload.decode_job(raw)
 
     def size(self, queue: str) -> int:
-        """Return how many jobs wait in a queue."""
-        return self._queues.size(queue)
+        """Return how many jobs wait in a queue; 0 if there is no such queue."""
+        return self._queues.size(_check_queue(queue))
 
     def queues(self) -> list[str]:
-        """Return the names of all queues, sorted."""
+        """Return the names of all queues, sorted by their bytes."""
         return self._queues.names()
 
     def queue_sizes(self) -> dict[str, int]:
-        """Return every queue with its length."""
+        """Return how many jobs wait in each queue, by its name."""
         return self._queues.sizes()
 
     def remove_queue(self, queue: str) -> int:
-        """Remove a queue with the jobs in it; answer how many there were."""
-        return self._queues.remove(queue)
+        """Remove a queue with the jobs in it; return how many jobs there were."""
+        return self._queues.remove(_check_queue(queue))
 
     def workers(self) -> list[Worker]:
-        """Return every registered worker, of this package or another."""
+        """Return every registered worker, of this package, Resque or node-resque."""
         return [worker for worker, _ in self.worker_entries()]
 
     def worker_entries(self) -> list[tuple[Worker, WorkerEntry]]:
-        """Return every registered worker, with the texts that show if it lives."""
+        """Return the workers with their entries in the registry; for commands alone."""
         entries = list(self.registry.entries())
         counts = self.registry.counts(entries)
-        return [(_worker(e, *n), e) for e, n in zip(entries, counts, strict=True)]
+        return [(Worker.of(e, *n), e) for e, n in zip(entries, counts, strict=True)]
 
     def working(self) -> list[Worker]:
-        """Return the workers that run a job now."""
+        """Return the workers that run a job now; `job` of each is a RunningJob."""
         return [worker for worker in self.workers() if worker.job is not None]
 
-    def info(self) -> dict[str, Any]:
-        """Return the figures of the whole: as Resque.info does."""
-        sizes = self.queue_sizes()
-        workers = self.workers()
-        processed, failed = self.registry.totals()
-        return {
-            "pending": sum(sizes.values()),
-            "processed": processed,
-            "failed": failed,
-            "failures": self.failures.count(),
-            "queues": len(sizes),
-            "workers": len(workers),
-            "working": sum(worker.job is not None for worker in workers),
-        }
+    def info(self) -> Info:
+        """Return the counters of the namespace, as `Resque.info` has them."""
+        status = self.status()
+        return Info(
+            pending=status.pending,
+            processed=status.processed,
+            failed=status.failed,
+            failures=status.failures,
+            queues=len(status.queues),
+            workers=len(status.workers),
+            working=sum(worker.job is not None for worker in status.workers),
+        )
 
-    def status(self) -> dict[str, Any]:
-        """Return workers, queues and counters, as `resqued status --json` does."""
+    def status(self) -> Status:
+        """Return every worker and queue, and the counters of the namespace."""
         sizes = self.queue_sizes()
+        workers = tuple(self.workers())
         processed, failed = self.registry.totals()
-        return {
-            "workers": self.workers(),
-            "queues": sizes,
-            "pending": sum(sizes.values()),
-            "processed": processed,
-            "failed": failed,
-            "failures": self.failures.count(),
-        }
+        return Status(
+            workers=workers,
+            queues=sizes,
+            pending=sum(sizes.values()),
+            processed=processed,
+            failed=failed,
+            failures=self.failures.count(),
+        )
 
     def ping(self) -> None:
-        """Raise StoreError unless Redis answers."""
+        """Return if Redis answers; raise StoreError if it does not."""
         self._link.ping()
 
     def close(self) -> None:
-        """Close the connections; the next call opens new ones."""
+        """Close the connections to Redis; the next call opens new ones."""
         self._link.close()
 
 
-def _check_queue(queue: str) -> None:
+def _check_queue(queue: str) -> str:
+    if not isinstance(queue, str):
+        raise QueueNameError(f"queue {queue!r} is not a str")
     if not queue:
-        raise JobClassError("a job must be placed onto a queue, and '' is none")
+        raise QueueNameError("a job must be placed onto a queue, and its name is empty")
+    return queue
 
 
-def _encode_item(item: Sequence[Any], queue: str | None) -> tuple[str, str]:
-    job, args = item[0], item[1:]
-    text = payload.encode_job(wire_name(job), args, payload_limits(job))
-    return queue or queue_of(job), text
+def _encode(job: JobLike, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Return the payload of a call of the job."""
+    name = wire_name(job)
+    function = function_of(job)
+    if function is not None:
+        args = arguments.by_position(name, function, args, kwargs)
+    elif kwargs:
+        raise ArgumentError(
+            f"{name} is known by its name alone: give its arguments by position"
+        )
+    return payload.encode_job(name, args, payload_limits(job))
+
+
+def _item(item: Arguments, job: Any) -> tuple[JobLike, tuple[Any, ...]]:
+    """Return job and arguments of an item of enqueue_many."""
+    if isinstance(item, str | bytes) or not isinstance(item, Sequence):
+        raise ArgumentError(
+            f"enqueue_many takes tuples and lists, not a {type(item).__name__}"
+        )
+    if job is not None:
+        return job, tuple(item)
+    if not item:
+        raise ArgumentError("enqueue_many takes (job, *args), not an empty item")
+    return item[0], tuple(item[1:])
+
+
+def _encode_item(
+    job: JobLike, args: tuple[Any, ...], queue: str | None
+) -> tuple[str, str]:
+    text = _encode(job, args, {})
+    return queue_of(job) if queue is None else _check_queue(queue), text
 
 
 def _perform(job: JobLike, text: str) -> None:
@@ -238,38 +333,6 @@ def _value_or_bytes(raw: bytes) -> Any:
         return raw
 
 
-def _worker(entry: WorkerEntry, processed: int, failed: int) -> Worker:
-    job = _job(entry.record)
-    return Worker(
-        id=entry.worker_id,
-        host=entry.host,
-        pid=entry.pid,
-        queues=entry.queues,
-        state="idle" if job is None else "working",
-        job=job,
-        started=entry.started,
-        heartbeat=entry.heartbeat,
-        processed=processed,
-        failed=failed,
-    )
-
-
-def _job(record: bytes) -> dict[str, Any] | None:
-    """Return what a worker record tells people, whoever wrote it."""
-    if not record:
-        return None
-    try:
-        held = payload.decode_held(record)
-    except PayloadError:
-        return {"queue": "", "class": payload.UNKNOWN_JOB, "args": [], "run_at": ""}
-    try:
-        job = payload.decode_job(held.payload)
-        name, args = job.class_name, list(job.args)
-    except PayloadError:
-        name, args = payload.UNKNOWN_JOB, []
-    return {"queue": held.queue, "class": name, "args": args, "run_at": held.run_at}
-
-
 # The client behind the package's functions, made when first needed: there is one, or
 # none. No lock, which a thread could hold while another forks; setdefault has one of
 # two win that were made at once.
@@ -283,22 +346,21 @@ def configure(
     inline: bool = False,
     timeout: float = TIMEOUT,
 ) -> Client:
-    """Set the client that the functions of the package use, and return it."""
+    """Make the client that the functions of the package use, and return it.
+
+    The arguments are those of Client; `timeout` is in seconds. Raises ConfigError if
+    the URL is not one.
+    """
     client = Client(url, namespace=namespace, inline=inline, timeout=timeout)
     _default["client"] = client
     return client
 
 
 def default_client() -> Client:
-    """Return the client that the functions of the package use."""
+    """Return the client that the functions of the package use.
+
+    That is the one of the last `configure`. Without it one is made at the first call,
+    for REDIS_URL of the environment or localhost; raises ConfigError if REDIS_URL is
+    not a URL of Redis. In a job it is a client of the Redis that the worker uses.
+    """
     return _default.get("client") or _default.setdefault("client", Client())
-
-
-def enqueue(job: JobLike, *args: Any) -> bool:
-    """Put a job on its own queue; see Client.enqueue."""
-    return default_client().enqueue(job, *args)
-
-
-def enqueue_to(queue: str, job: JobLike, *args: Any) -> bool:
-    """Put a job on a queue; see Client.enqueue_to."""
-    return default_client().enqueue_to(queue, job, *args)

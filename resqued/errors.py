@@ -1,12 +1,34 @@
-"""Every error of the package, split by who must act on it.
+"""The errors that a caller of the package can get, split by who must act on them.
 
-Messages are lower case, without a full stop, and name the thing, its value
-and the way out; the command line prints them as they are.
+Each derives from ResquedError, and from ValueError or TypeError where the caller
+passed something wrong. Messages are lower case, without a full stop, and name the
+thing, its value and the way out; the command line prints them as they are.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+
+__all__ = [
+    "AlreadyRunningError",
+    "ArgumentError",
+    "ConfigError",
+    "ControlError",
+    "EmbeddedServerError",
+    "ExitCode",
+    "JobClassError",
+    "JobTerminated",
+    "JobTimeout",
+    "LaunchError",
+    "MemoryLimitExceeded",
+    "NoMasterError",
+    "PayloadError",
+    "QueueListError",
+    "QueueNameError",
+    "ResquedError",
+    "StartError",
+    "StoreError",
+]
 
 
 class ExitCode(IntEnum):
@@ -22,13 +44,19 @@ class ExitCode(IntEnum):
 
 
 class ResquedError(Exception):
-    """Something went wrong that a person can read about in one line."""
+    """The base of all errors of the package; its text is one line for a person.
+
+    `exit_code` is the exit status of a command that ends with the error.
+    """
 
     exit_code: ExitCode = ExitCode.FAILED
 
 
 class ConfigError(ResquedError):
-    """The operator must edit the configuration; all problems are told at once."""
+    """A setting is wrong: a key of the configuration, or the URL of a client.
+
+    `problems` holds one text for each wrong setting.
+    """
 
     exit_code = ExitCode.CONFIG
 
@@ -43,16 +71,23 @@ class StoreError(ResquedError):
     exit_code = ExitCode.UNAVAILABLE
 
 
-class PayloadError(ResquedError):
-    """A queue held something that is no job; record it and go on."""
+class PayloadError(ResquedError, ValueError):
+    """An element of a queue or of the failed list is not JSON, or is no job."""
 
 
 class ArgumentError(ResquedError, TypeError):
-    """An argument cannot be held by JSON; nothing was written."""
+    """The arguments do not fit the job, or JSON cannot hold one of them.
+
+    Nothing was written to Redis.
+    """
 
 
-class JobClassError(ResquedError):
-    """The class of a job cannot be found, or may not be run."""
+class JobClassError(ResquedError, ValueError):
+    """A job is declared wrongly, names no queue, or is not known here."""
+
+
+class QueueNameError(JobClassError):
+    """The name of a queue is empty, or is not a str."""
 
 
 class QueueListError(ConfigError):
@@ -103,12 +138,15 @@ class EmbeddedServerError(ResquedError):
 
 
 class JobTerminated(BaseException):
-    """SIGTERM reached the job; not meant for an `except Exception`."""
+    """Raised in a running job by SIGTERM: the job has the grace to clean up.
+
+    No Exception and so no ResquedError: `except Exception` in a job lets it pass.
+    """
 
 
 class JobTimeout(JobTerminated):
-    """The job has come to its runtime limit; it has the grace to clean up."""
+    """Raised in a running job that has reached its timeout."""
 
 
 class MemoryLimitExceeded(JobTerminated):
-    """The job uses more memory than its limit; it has the grace to clean up."""
+    """Raised in a running job whose processes use more memory than its limit."""

@@ -20,7 +20,7 @@ from typing import assert_never
 
 from resqued import client
 from resqued.config.settings import AppSettings
-from resqued.errors import ConfigError, ExitCode
+from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.execution import warmup
 from resqued.ipc.channel import Channel, ChannelClosed, inherited_socket
 from resqued.ipc.messages import (
@@ -44,7 +44,7 @@ from resqued.wire import queue_list, titles
 from resqued.worker import WorkerLinks, WorkerProcess
 
 
-class ApplicationError(Exception):
+class ApplicationError(ResquedError):
     """The application cannot be imported; the text says why and where."""
 
 

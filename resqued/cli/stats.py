@@ -28,7 +28,7 @@ COLUMNS = (Column("COUNTER"), Column("VALUE", is_number=True))
 @with_client
 def stats(client: Client, as_json: bool) -> None:
     """Show the counters and the length of every queue."""
-    info = client.info()
+    info = client.info().as_dict()
     sizes = client.queue_sizes()
     if as_json:
         show_json({**info, "queue_sizes": sizes})

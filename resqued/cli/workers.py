@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,12 @@ def as_row(status: WorkerStatus) -> tuple[object, ...]:
         worker.processed,
         worker.failed,
         "" if job is None else duration(status.job_age),
-        "" if job is None else job["queue"],
-        "" if job is None else call(job["class"], job["args"]),
+        "" if job is None else job.queue,
+        "" if job is None else call(job.class_name, job.args),
     )
 
 
-def call(class_name: str, args: list[Any]) -> str:
+def call(class_name: str, args: Iterable[Any]) -> str:
     """Return a job as it would be called, cut to what a table has room for."""
     return clip(f"{class_name}({', '.join(map(json_line, args))})", 100)
 

@@ -38,7 +38,7 @@ class ReloadResult(Struct, frozen=True, kw_only=True):
     error: str
 
 
-class RunningJob(Struct, frozen=True, kw_only=True):
+class PoolJob(Struct, frozen=True, kw_only=True):
     """The job that a worker runs."""
 
     queue: str
@@ -75,7 +75,7 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
     done: int
     failed: int
     child: int | None
-    job: RunningJob | None
+    job: PoolJob | None
     limits: JobLimits | UnsetType | None = NO_JOB
     cpu: float | None = None
     memory: int | None = None

@@ -4,6 +4,22 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import timedelta
+from typing import TypeAlias
+
+Duration: TypeAlias = float | str | timedelta
+"""A length of time: seconds as a number, a text with a unit, or a timedelta.
+
+The units are ms, s, m, h and d: `90`, `"90s"`, `"15m"`, `"1.5h"`,
+`timedelta(minutes=15)`. A text without a unit is seconds.
+"""
+
+Size: TypeAlias = float | str
+"""An amount of memory: bytes as a number, or a text with a unit.
+
+The units are K, M, G and T, powers of 1,024: `536870912`, `"512M"`, `"1.5G"`. A part
+of a byte counts as a whole one.
+"""
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
@@ -11,7 +27,9 @@ _NO_DURATION = "not a duration such as 90, 4s, 15m or 2h"
 
 
 def seconds(value: object) -> float:
-    """Return the seconds that a number or a text means; raise ValueError if none."""
+    """Return the seconds that a Duration means; raise ValueError for anything else."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     if isinstance(value, int | float):
         return _number(value, _NO_DURATION)
     found = _DURATION.fullmatch(str(value).strip().lower())
@@ -26,10 +44,7 @@ _NO_SIZE = "not a size such as 512M or 2G"
 
 
 def size(value: object) -> int:
-    """Return the bytes that a number or a text means; raise ValueError if none.
-
-    K, M, G and T are powers of 1,024, as systemd has them.
-    """
+    """Return the bytes that a Size means; raise ValueError for anything else."""
     if isinstance(value, int | float):
         number = _number(value, _NO_SIZE)
     else:

@@ -39,18 +39,18 @@ class Load:
             self._counted(demo_jobs.DOOMED, doomed), queue=demo_jobs.DOOMED
         )
 
-    def _archives(self) -> Iterator[Sequence[Any]]:
+    def _archives(self) -> Iterator[tuple[Any, ...]]:
         for folder in self._folders:
             archive = self._workspace.archive(folder.name)
             yield demo_jobs.Archive, str(folder.path), str(archive)
 
-    def _usages(self) -> Iterator[Sequence[Any]]:
+    def _usages(self) -> Iterator[tuple[Any, ...]]:
         for folder in self._folders:
             yield demo_jobs.disk_usage, str(folder.path), str(self._workspace.ledger)
 
     def _counted(
-        self, queue: str, items: Iterator[Sequence[Any]] | list[Any]
-    ) -> Iterator[Sequence[Any]]:
+        self, queue: str, items: Iterator[tuple[Any, ...]] | list[Any]
+    ) -> Iterator[tuple[Any, ...]]:
         for item in items:
             yield item
             self._put[queue, wire_name(item[0])] += 1

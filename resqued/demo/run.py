@@ -23,6 +23,7 @@ from resqued.demo.sources import Folder, scan
 from resqued.demo.verdict import Outcome, check_files, check_pool
 from resqued.demo.workspace import Workspace
 from resqued.errors import StoreError
+from resqued.store.reports import RunningJob
 
 _TICK = 0.1
 _START_DEADLINE = 30.0
@@ -169,13 +170,13 @@ class Demo:
             master.must_run()
             tally.read()
             status = client.status()
-            running = [(w.pid, w.job) for w in status["workers"] if w.job]
+            running = [(w.pid, w.job) for w in status.workers if w.job]
             moment = Snapshot(
                 load.lines(tally), [(pid, _words(job)) for pid, job in running]
             )
             self._progress.show(moment)
-            now, processed = time.monotonic(), int(status["processed"])
-            if not running and not status["pending"]:
+            now, processed = time.monotonic(), status.processed
+            if not running and not status.pending:
                 if processed == quiet[0]:
                     return quiet[1]
                 quiet = (processed, now)
@@ -186,10 +187,9 @@ class Demo:
             time.sleep(_TICK)
 
 
-def _words(job: dict[str, object]) -> str:
-    args = job.get("args")
-    first = args[0] if isinstance(args, list) and args else ""
-    return f"{job.get('class')} {Path(str(first)).name}".rstrip()
+def _words(job: RunningJob) -> str:
+    first = job.args[0] if job.args else ""
+    return f"{job.class_name} {Path(str(first)).name}".rstrip()
 
 
 def _end_all(all_processes: Descendants) -> None:

@@ -43,10 +43,10 @@ class Outcome:
         return cls(
             rows=_rows(load, tally, failures),
             failures=failures,
-            processed=status["processed"],
-            failed=status["failed"],
-            waiting={name: size for name, size in status["queues"].items() if size},
-            workers=[worker.id for worker in status["workers"]],
+            processed=status.processed,
+            failed=status.failed,
+            waiting={name: size for name, size in status.queues.items() if size},
+            workers=[worker.id for worker in status.workers],
         )
 
 

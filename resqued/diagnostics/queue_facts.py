@@ -209,7 +209,7 @@ class FactGatherer:
         )
 
     def _candidate(self, status: WorkerStatus) -> Candidate:
-        worker, job = status.worker, status.worker.job or {}
+        worker, job = status.worker, status.worker.job
         whole = self._whole_list(worker.id)
         title = process.title(worker.pid) if worker.host == process.hostname() else ""
         return Candidate(
@@ -217,8 +217,8 @@ class FactGatherer:
             queues=whole or QueueList(worker.queues),
             state=status.state,
             is_paused=bool(_PAUSED.match(title)) or self._is_paused(worker.id),
-            job_class=job.get("class", ""),
-            job_queue=job.get("queue", ""),
+            job_class=job.class_name if job else "",
+            job_queue=job.queue if job else "",
             busy_for=status.job_age,
             is_whole=whole is not None or not QueueList(worker.queues).is_dynamic,
         )

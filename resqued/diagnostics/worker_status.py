@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from resqued.client import Client, Worker
+from resqued.client import Client
 from resqued.store import pruning
+from resqued.store.reports import Worker
 from resqued.wire import worker_entry
 from resqued.wire.worker_entry import HostIdentity, Liveness, WorkerEntry
 
@@ -26,7 +27,7 @@ class WorkerStatus:
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, for --json."""
         state = {"state": self.state, "heartbeat_age": self.heartbeat_age}
-        return {**asdict(self.worker), **state}
+        return {**self.worker.as_dict(), **state}
 
 
 def worker_statuses(client: Client) -> list[WorkerStatus]:
@@ -40,9 +41,7 @@ def _judged(worker: Worker, entry: WorkerEntry, now: float) -> WorkerStatus:
     if age is None:
         age = worker_entry.ping_age(entry.ping, now)
     # Ours are UTC with a Z, in whole seconds; what node-resque writes is no ISO.
-    job_age = (
-        worker_entry.heartbeat_age(worker.job["run_at"], now) if worker.job else None
-    )
+    job_age = worker_entry.heartbeat_age(worker.job.run_at, now) if worker.job else None
     return WorkerStatus(
         worker,
         state=_state(entry, now) or worker.state,

@@ -23,7 +23,7 @@ _RECEIVE_BUFFER = 256 * 1024
 _MAX_DESCRIPTORS = 4
 
 
-class ChannelClosed(Exception):  # noqa: N818 - end of file is no error
+class ChannelClosed(EOFError):  # noqa: N818 - end of file is no error
     """The other side is gone, or sent what is no message of this program."""
 
 

@@ -46,7 +46,7 @@ class Phase(IntEnum):
     STOPPING = 5
 
 
-class Status(NamedTuple):
+class StepRecord(NamedTuple):
     """One reading: the phase, the child if any, and since when.
 
     `since` is monotonic seconds; `began` is in ticks since boot, as start times
@@ -85,13 +85,13 @@ class Scoreboard:
     def write(
         self, phase: Phase, child: int = 0, since: float = 0.0, began: int = 0
     ) -> None:
-        """Tell what the worker does now, in the words of a Status."""
+        """Tell what the worker does now, in the words of a StepRecord."""
         self._pack(_STATUS, _STATUS_AT, phase, child, since, began)
 
-    def read(self) -> Status:
+    def read(self) -> StepRecord:
         """Return the last status; one that is just being written is read again."""
         phase, *rest = self._unpack(_STATUS, _STATUS_AT)
-        return Status(Phase(phase), *rest)
+        return StepRecord(Phase(phase), *rest)
 
     def count(self, done: int, failed: int) -> None:
         """Tell how many runs there have been, and how many of them had failed."""

@@ -10,10 +10,12 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from resqued.client import enqueue, enqueue_to
-from resqued.core import durations
+from resqued.client import default_client
+from resqued.core import arguments, durations
+from resqued.core.durations import Duration, Size
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError
 from resqued.wire.naming import (
@@ -29,13 +31,24 @@ from resqued.wire.naming import (
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
+N = TypeVar("N", int, float)
 
 # Filled when modules are imported, as decorators must; only read afterwards.
 _declared: dict[str, DeclaredJob | type] = {}
 
 
 class Job(Generic[P, R]):
-    """A function that can be enqueued; calling it runs it here and now."""
+    """A function that can be enqueued; calling it runs it here and now.
+
+    `resqued.job` makes it. `function` is the function that was decorated, `name` the
+    class name in payloads, and `queue` its queue, or None. `limits` are those that
+    were declared, `asked` those of `limited`: each has `runtime` in seconds and
+    `memory` in bytes, 0 for without limit and None for not given.
+    """
+
+    # What update_wrapper takes over from the function.
+    __name__: str
+    __qualname__: str
 
     def __init__(
         self,
@@ -51,34 +64,52 @@ class Job(Generic[P, R]):
         self.name = name
         self.limits = limits
         self.asked = asked
-        self.__module__ = function.__module__
-        self.__qualname__ = function.__qualname__
-        self.__doc__ = function.__doc__
+        # Not the attributes of the function, which could be called as ours are.
+        update_wrapper(self, function, updated=())
 
     def __repr__(self) -> str:
         return f"<resqued job {self.name}>"
+
+    def __reduce__(self) -> str:
+        """Let pickle find the job by its name, as it finds a function."""
+        return self.__qualname__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now, as if it were no job."""
         return self.function(*args, **kwargs)
 
-    def perform(self, *args: Any) -> Any:
+    def perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the job with the arguments of a payload."""
-        return self.function(*args)  # type: ignore[call-arg]
+        return self.function(*args, **kwargs)
 
-    def enqueue(self, *args: Any) -> bool:
-        """Put the job on its queue, through the default client."""
-        return enqueue(self, *args)
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Put the job on its queue, through the default client; return True.
 
-    def enqueue_to(self, queue: str, *args: Any) -> bool:
-        """Put the job on another queue, through the default client."""
-        return enqueue_to(queue, self, *args)
+        Keyword arguments are put at their position, because a payload has positions
+        alone; a parameter left out before one of them gets its default. Raises
+        ArgumentError if the arguments do not fit the function or JSON cannot hold
+        one, JobClassError if the job has no queue, and StoreError if Redis did not
+        confirm the job: it may be on the queue all the same.
+        """
+        return default_client().enqueue(self, *args, **kwargs)
 
-    def limited(self, *, timeout: object = None, memory: object = None) -> Job[P, R]:
-        """Return the job with limits for what is enqueued through the answer alone.
+    def enqueue_to(self, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Put the job on the queue that is named; return True.
 
-        They go with the payload, and win over all others: `timeout` is how long it
-        may run, as 90, "15m" or "2h", `memory` what it may use, as "512M".
+        Raises what enqueue raises, and QueueNameError if the queue is empty or not a
+        str.
+        """
+        return default_client().enqueue_to(queue, self, *args, **kwargs)
+
+    def limited(
+        self, *, timeout: Duration | None = None, memory: Size | None = None
+    ) -> Job[P, R]:
+        """Return a copy of the job, whose enqueue puts these limits into payloads.
+
+        They go before all other limits. `timeout` is how long the job may run, in
+        seconds or as "15m"; `memory` what its processes may use, in bytes or as
+        "512M". 0 is without limit; what is left out stays as it is in this job.
+        Raises JobClassError if a limit is negative or cannot be read.
         """
         asked = _limits(self.name, timeout, memory).with_fallback(self.asked)
         return Job(
@@ -91,10 +122,14 @@ class Job(Generic[P, R]):
 
 
 class Decorator:
-    """What `resqued.job(…)` answers: turns a function or a class into a job."""
+    """What `resqued.job(…)` returns: makes a job of a function or a class."""
 
     def __init__(
-        self, queue: str | None, name: str | None, timeout: object, memory: object
+        self,
+        queue: str | None,
+        name: str | None,
+        timeout: Duration | None,
+        memory: Size | None,
     ) -> None:
         self._queue = queue
         self._name = name
@@ -112,9 +147,10 @@ class Decorator:
             if self._queue:
                 setattr(target, QUEUE_ATTRIBUTE, self._queue)
             setattr(target, LIMITS_ATTRIBUTE, self._limits)
-            target_of(target)
+            _check_parameters(name, target_of(target))
             _declare(name, target)
             return target
+        _check_parameters(name, target)
         made: Job[..., Any] = Job(
             target, queue=self._queue, name=name, limits=self._limits
         )
@@ -126,35 +162,53 @@ def job(
     *,
     queue: str | None = None,
     name: str | None = None,
-    timeout: object = None,
-    memory: object = None,
+    timeout: Duration | None = None,
+    memory: Size | None = None,
 ) -> Decorator:
-    """Declare a job: a function, or a class with `perform`.
+    """Declare a job: a function, or a class with a static or class method `perform`.
 
-    `name` is the class name on the wire, where Ruby or Node must find it too; by
-    default the dotted path. `timeout` is how long it may run, as 90, "15m" or
-    "2h"; `memory` what its processes may use, as "512M"; 0 means without limit.
-    Raises JobClassError if the name is taken, or a limit is none.
+    A function becomes a Job; a class stays as it is. `queue` is where enqueue puts
+    the job. `name` is the class name in payloads, for jobs that Ruby or Node must
+    find too; by default it is the dotted path. `timeout` is how long the job may run,
+    in seconds or as "15m"; `memory` what its processes may use, in bytes or as
+    "512M". 0 is without limit; what is left out comes from the configuration of the
+    worker.
+
+    Raises JobClassError if another job has the name, if no worker could import the
+    function or call it by position, or if a limit is negative or cannot be read.
     """
     return Decorator(queue, name, timeout, memory)
 
 
-def _limits(name: str, timeout: object, memory: object) -> Limits:
-    try:
-        return Limits(
-            None if timeout is None else durations.seconds(timeout),
-            None if memory is None else durations.size(memory),
-        )
-    except ValueError as error:
+def _check_parameters(name: str, function: Callable[..., Any]) -> None:
+    if missing := arguments.keywords_without_default(function):
         raise JobClassError(
-            f"{name}: timeout {timeout!r}, memory {memory!r}: {error}"
-        ) from None
+            f"{name} needs {', '.join(missing)} by keyword, and a job has its arguments"
+            " by position: drop the * from its parameters, or give a default"
+        )
+
+
+def _limits(name: str, timeout: object, memory: object) -> Limits:
+    return Limits(
+        None
+        if timeout is None
+        else _limit(name, "timeout", timeout, durations.seconds),
+        None if memory is None else _limit(name, "memory", memory, durations.size),
+    )
+
+
+def _limit(name: str, what: str, value: object, read: Callable[[object], N]) -> N:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise JobClassError(f"{name}: {what} {value!r}: {error}") from None
 
 
 @contextmanager
 def temporary_job(name: str) -> Iterator[None]:
     """Have a job of this name that does nothing, for as long as the block lasts."""
-    _declared[name] = Job(lambda: None, queue=None, name=name)
+    nothing: Job[[], None] = Job(lambda: None, queue=None, name=name)
+    _declared[name] = nothing
     try:
         yield
     finally:

@@ -24,13 +24,13 @@ from resqued.control.protocol import (
     KillReply,
     KillRequest,
     PauseRequest,
+    PoolJob,
     PoolWorker,
     ReloadReply,
     ReloadRequest,
     ReloadResult,
     Reply,
     ResumeRequest,
-    RunningJob,
     ScaleReply,
     ScaleRequest,
     StackReply,
@@ -360,11 +360,11 @@ def _limits(worker: WorkerHandle, child: int) -> JobLimits | None:
     return None if found is None else JobLimits(**found._asdict())
 
 
-def _job_in(title: str) -> RunningJob | None:
+def _job_in(title: str) -> PoolJob | None:
     """Return queue and class of the job that a child's title names."""
     _, found, rest = title.partition(": Processing ")
     queue, since, class_name = rest.rpartition(" since ")
     if not found or not since:
         return None
     name = class_name.partition("[")[2].rstrip("]")
-    return RunningJob(queue=queue, class_name=name)
+    return PoolJob(queue=queue, class_name=name)

@@ -25,7 +25,7 @@ from resqued.core.limits import (
 from resqued.core.supervised_worker import step_limit
 from resqued.core.timings import NEVER, Timings
 from resqued.ipc.messages import EndJob, JobInChild
-from resqued.ipc.scoreboard import Phase, Status
+from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.log.logger import Logger
 from resqued.master.generations import GenerationManager
 from resqued.master.usage import ProcessTable, ProcessTree
@@ -39,7 +39,7 @@ class MonitoredJob:
     """One running job."""
 
     worker: WorkerHandle
-    status: Status
+    status: StepRecord
     tree: ProcessTree
     limits: Limits = UNSET
     look_at: float = 0.0
@@ -74,7 +74,7 @@ class LimitEnforcer:
         self._inspect_at = 0.0
         self._pending_kills: dict[WorkerHandle, float] = {}
         # Workers whose child is dead, and since when that is known.
-        self._childless: dict[tuple[WorkerHandle, Status], float] = {}
+        self._childless: dict[tuple[WorkerHandle, StepRecord], float] = {}
 
     @property
     def _timings(self) -> Timings:
@@ -136,7 +136,7 @@ class LimitEnforcer:
             every += self._settings_of(worker).rules.memory
         return min((memory for memory in every if memory), default=0)
 
-    def _begin(self, worker: WorkerHandle, status: Status) -> MonitoredJob | None:
+    def _begin(self, worker: WorkerHandle, status: StepRecord) -> MonitoredJob | None:
         tree = ProcessTree.of(status.child, self._process_table)
         return None if tree is None else MonitoredJob(worker, status, tree)
 

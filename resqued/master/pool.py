@@ -21,7 +21,7 @@ from resqued.core.timings import NEVER, Timings
 from resqued.ipc import messages
 from resqued.ipc.channel import ChannelClosed
 from resqued.ipc.messages import EndJob, Leave, WorkerReport
-from resqued.ipc.scoreboard import Status
+from resqued.ipc.scoreboard import StepRecord
 from resqued.log.logger import Logger
 from resqued.master.generations import GenerationManager
 from resqued.master.handoff import DescriptorList, PoolRecord
@@ -345,7 +345,7 @@ def first_to_go(slots: Sequence[Slot], queues: str, count: int) -> list[Slot]:
 
 
 def leftovers(
-    status: Status, excluded: Callable[[], set[int] | None]
+    status: StepRecord, excluded: Callable[[], set[int] | None]
 ) -> JobProcesses | None:
     """Kill and return what is left of a dead worker's job: the child, its children."""
     if not status.child:

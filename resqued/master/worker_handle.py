@@ -21,7 +21,7 @@ from resqued.core.timings import Timings
 from resqued.ipc import messages
 from resqued.ipc.channel import ChannelClosed, inherited_socket
 from resqued.ipc.messages import WorkerChannel, WorkerOrder, WorkerReport
-from resqued.ipc.scoreboard import Phase, Scoreboard, Status
+from resqued.ipc.scoreboard import Phase, Scoreboard, StepRecord
 from resqued.master.handoff import DescriptorList, WorkerRecord
 from resqued.system.process import Pid
 from resqued.wire import queue_list
@@ -187,7 +187,7 @@ class WorkerHandle:
         self.scoreboard.close()
 
 
-def step_of(status: Status) -> WorkerStep:
+def step_of(status: StepRecord) -> WorkerStep:
     """Return the step that a scoreboard shows, as far as decisions need it."""
     if status.phase is Phase.RUNNING:
         return WorkerStep.RUNNING

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,36 +25,93 @@ PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One entry of the list: its bytes are its identity, the rest is for reading."""
+    """One entry of the failed list.
+
+    Two failures are equal if their bytes are. An entry that another program wrote may
+    lack any field: the text is then empty, `class_name` is `<Unknown Job>`.
+    """
 
     entry: bytes
+    """The bytes of the entry in Redis, by which it is retried or removed."""
     # Where it stood when it was read: saves a search, decides nothing.
     position: int = field(default=-1, compare=False, repr=False)
+    # The decoded entry, once somebody has asked for it. No cached_property: its lock
+    # in Python 3.11 could be held by a thread while another one forks.
+    _decoded: dict[str, Any] | None = field(
+        default=None, init=False, compare=False, repr=False
+    )
 
     @property
     def id(self) -> str:
-        """A short name for the entry, made of its content."""
+        """The id that commands show and take: 12 hex digits, made of the bytes."""
         return hashlib.sha256(self.entry).hexdigest()[:12]
 
     @property
-    def fields(self) -> dict[str, Any]:
-        """The entry's fields; empty for an entry that is no failure."""
-        try:
-            return payload.decode_failure(self.entry)
-        except PayloadError:
-            return {}
+    def fields(self) -> Mapping[str, Any]:
+        """All fields of the entry, decoded from JSON; empty if it is no failure.
+
+        resqued and Resque write `failed_at`, `payload` (`class` and `args`),
+        `exception`, `error`, `backtrace`, `worker`, `queue` and, after a retry,
+        `retried_at`.
+        """
+        if self._decoded is None:
+            object.__setattr__(self, "_decoded", _fields(self.entry))
+        return self._decoded or {}
+
+    def _text(self, name: str) -> str:
+        value = self.fields.get(name)
+        return "" if value is None else str(value)
 
     @property
     def queue(self) -> str:
-        """The queue the job came from."""
+        """The queue that the job was taken from."""
         return str(self.fields.get("queue") or "")
 
     @property
     def class_name(self) -> str:
-        """The job's class, or what stands in for it."""
+        """The class that the payload names; `<Unknown Job>` if it is no job."""
         job = self.fields.get("payload")
         name = job.get("class") if isinstance(job, dict) else None
         return name if isinstance(name, str) else payload.UNKNOWN_JOB
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The arguments of the job, decoded from JSON; empty if it is no job."""
+        job = self.fields.get("payload")
+        return payload.arguments(job.get("args")) if isinstance(job, dict) else ()
+
+    @property
+    def exception(self) -> str:
+        """The class of the exception by its full name, such as `ValueError`."""
+        return self._text("exception")
+
+    @property
+    def error(self) -> str:
+        """The message of the exception."""
+        return self._text("error")
+
+    @property
+    def backtrace(self) -> tuple[str, ...]:
+        """The lines of the traceback, as the language of the worker prints them."""
+        lines = self.fields.get("backtrace")
+        return tuple(map(str, lines)) if isinstance(lines, list) else ()
+
+    @property
+    def worker(self) -> str:
+        """The id of the worker that ran the job."""
+        return self._text("worker")
+
+    @property
+    def failed_at(self) -> str:
+        """When the job failed: the local time of its host with the name of its zone,
+        such as 2026/11/27 22:58:27 UTC.
+        """
+        return self._text("failed_at")
+
+    @property
+    def retried_at(self) -> str:
+        """When the job was last retried, in the form of `failed_at`; empty if never."""
+        return self._text("retried_at")
 
     @property
     def is_retried(self) -> bool:
@@ -62,12 +119,22 @@ class Failure:
         return bool(self.fields.get("retried_at"))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return id and fields, for --json."""
+        """Return all fields of the entry, and its `id`."""
         return {**self.fields, "id": self.id}
 
 
+def _fields(entry: bytes) -> dict[str, Any]:
+    try:
+        return payload.decode_failure(entry)
+    except PayloadError:
+        return {}
+
+
 class Failures:
-    """The list `failed`; its tail is the newest."""
+    """The failed list of one Redis and namespace; its last entry is the newest.
+
+    All methods raise StoreError if Redis does not answer or refuses.
+    """
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link
@@ -78,23 +145,26 @@ class Failures:
         return int(self._link.call("LLEN", self._keys.failed))
 
     def page(self, start: int = 0, count: int = 20) -> list[Failure]:
-        """Return up to count failures, newest first, after the start newest."""
+        """Return up to `count` failures, newest first, without the `start` newest."""
         if count <= 0:
             return []
         found = self._link.call("LRANGE", self._keys.failed, -start - count, -start - 1)
         return [Failure(entry) for entry in reversed(found)]
 
     def oldest_first(self) -> Iterator[Failure]:
-        """Yield the failures there are now; safe while they are being retried."""
+        """Yield the failures there are now, the oldest first.
+
+        They may be retried meanwhile; to remove them, walk from the newest.
+        """
         end = self.count()
         for start in range(0, end, PAGE):
             yield from self._between(start, min(start + PAGE, end))
 
     def newest_first(self) -> Iterator[Failure]:
-        """Yield the failures there are now; safe while they are being removed.
+        """Yield the failures there are now, the newest first.
 
-        Positions count from the head, so that neither removing what was seen nor
-        appending shifts what is still to come.
+        They may be removed meanwhile. Positions count from the head, so that neither
+        removing what was seen nor appending shifts what is still to come.
         """
         end = self.count()
         while end > 0:
@@ -107,7 +177,10 @@ class Failures:
         return [Failure(entry, start + i) for i, entry in enumerate(found)]
 
     def find(self, failure_id: str) -> Failure | None:
-        """Return the newest failure whose id begins so, or None."""
+        """Return the newest failure whose id begins with `failure_id`, or None.
+
+        Reads the list from its end until it finds one.
+        """
         if not failure_id:
             return None
         return next(
@@ -115,10 +188,11 @@ class Failures:
         )
 
     def retry(self, failure: Failure) -> bool:
-        """Enqueue the job again and mark the failure; False if it is not there.
+        """Enqueue the job again and mark the failure as retried; return True.
 
-        Of two who retry one failure, one succeeds. Raises PayloadError if the
-        failure holds no job.
+        Returns False if the failure is not in the list any more, or was retried since
+        it was read: of two callers who retry one failure, one succeeds. The failure
+        stays in the list. Raises PayloadError if the failure holds no job.
         """
         queue, job = payload.retry_job(failure.entry)
         keys = self._keys
@@ -137,17 +211,17 @@ class Failures:
         )
 
     def remove(self, failure: Failure) -> bool:
-        """Remove one failure; False if it is not there any more.
+        """Remove one failure; return False if it is not in the list any more.
 
-        Of equal ones the newest, so that nothing moves in front of a reader who
+        Of equal ones the newest goes, so that nothing moves in front of a reader who
         walks from the newest to the oldest.
         """
         return bool(self._link.call("LREM", self._keys.failed, -1, failure.entry))
 
     def clear(self) -> int:
-        """Remove all failures; answer how many."""
+        """Remove all failures; return how many there were."""
         return int(CLEAR(self._link, (self._keys.failed,), ()))
 
     def clear_retried(self) -> int:
-        """Remove the failures that were retried; answer how many."""
+        """Remove the failures that were retried; return how many there were."""
         return sum(self.remove(f) for f in self.newest_first() if f.is_retried)

@@ -47,12 +47,17 @@ _PAYLOAD_DEPTH = 1
 
 @dataclass(slots=True)
 class Payload:
-    """A job as a queue holds it: its class by name, its arguments, its bytes."""
+    """A job as a queue holds it."""
 
     class_name: str
+    """The class that the job names."""
     args: tuple[Any, ...]
+    """The arguments, decoded from JSON."""
     raw: bytes
+    """The bytes of the element, as they were in the queue."""
     limits: Limits = UNSET
+    """The limits that the payload asks for: `runtime` in seconds, `memory` in bytes;
+    0 is without limit, None is not given."""
 
 
 @dataclass(slots=True)
@@ -123,7 +128,7 @@ def decode_job(raw: bytes) -> Payload:
     if not isinstance(name, str) or not name:
         raise PayloadError("payload names no class")
     limits = _limits(value["limits"]) if "limits" in value else UNSET
-    return Payload(name, _arguments(value.get("args")), raw, limits)
+    return Payload(name, arguments(value.get("args")), raw, limits)
 
 
 def _limits(value: object) -> Limits:
@@ -149,7 +154,8 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def _arguments(args: object) -> tuple[Any, ...]:
+def arguments(args: object) -> tuple[Any, ...]:
+    """Return the arguments that the decoded `args` of a payload mean."""
     match args:
         case None:
             return ()
@@ -298,7 +304,7 @@ def retry_job(entry: bytes) -> tuple[str, str]:
         raise PayloadError("nothing to retry: the payload is not a job")
     if not isinstance(queue, str) or not queue:
         raise PayloadError("nothing to retry: the failure names no queue")
-    args = _arguments(job.get("args"))
+    args = arguments(job.get("args"))
     text = _rewrite(args, "its arguments", depth=_ARGUMENT_DEPTH - 1)
     return queue, f'{{"class":{ruby_json.quote(name)},"args":{text}}}'
 

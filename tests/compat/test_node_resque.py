@@ -218,7 +218,7 @@ def test_node_worker_runs_jobs_that_we_enqueue(
 
     assert as_text(arguments_of_runs(redis)) == as_text(ARGUMENTS)
     assert not failed(redis)
-    assert (client.info()["processed"], client.info()["failed"]) == (len(ARGUMENTS), 0)
+    assert (client.info().processed, client.info().failed) == (len(ARGUMENTS), 0)
 
 
 def test_a_failure_keeps_the_queue_that_node_puts_into_payloads(
@@ -284,8 +284,8 @@ def test_each_of_400_jobs_runs_once_when_both_kinds_of_workers_share_a_queue(
         assert sum(w.processed for w in pool) == by["python"]
         assert sum(w.failed for w in pool) == failed_by["python"]
         info = client.info()
-        assert info["processed"] == stats["processed"]
-        assert info["failed"] == stats["failed"]
+        assert info.processed == stats["processed"]
+        assert info.failed == stats["failed"]
 
     entries = failed(redis)
     assert len(entries) == len(doomed)
@@ -348,7 +348,7 @@ def test_we_list_an_idle_worker_of_node(
         assert (listed.state, listed.job) == ("idle", None)
         assert before <= int(listed.started) <= time.time() + 1
         assert client.working() == []
-        assert (client.info()["workers"], client.info()["working"]) == (1, 0)
+        assert (client.info().workers, client.info().working) == (1, 0)
     assert client.workers() == []
 
 
@@ -363,10 +363,10 @@ def test_we_list_a_busy_worker_of_node_with_its_job(
         assert busy.state == "working"
         assert busy.job
         # node's server script writes no arguments as {}.
-        assert busy.job["args"] == args
-        assert (busy.job["queue"], busy.job["class"]) == ("mixed", "Hold")
-        assert busy.job["run_at"]
-        assert (client.info()["workers"], client.info()["working"]) == (1, 1)
+        assert list(busy.job.args) == args
+        assert (busy.job.queue, busy.job.class_name) == ("mixed", "Hold")
+        assert busy.job.run_at
+        assert (client.info().workers, client.info().working) == (1, 1)
         release(redis)
         wait_until_idle(client)
 
@@ -386,7 +386,7 @@ def test_we_list_the_workers_of_a_multiworker(
         hold(client, redis, 1)
         (busy,) = client.working()
         assert busy.job
-        assert busy.job["args"] == [1]
+        assert busy.job.args == (1,)
         release(redis)
         wait_until_idle(client)
     assert client.workers() == []
@@ -423,7 +423,7 @@ def test_our_listing_copes_with_a_worker_that_registers_anew_all_the_time(
             assert {worker.name} >= {f"{w.host}:{w.pid}" for w in listed}
             assert {("mixed",)} >= {w.queues for w in listed}
             assert len(listed) <= 1
-            assert client.info()["workers"] in {0, 1}
+            assert client.info().workers in {0, 1}
             ours.prune(redis)
             seen += len(listed)
         assert seen
@@ -439,7 +439,7 @@ def test_our_listing_copes_with_a_worker_that_registers_anew_all_the_time(
         for _ in range(20):
             (busy,) = client.workers()
             assert busy.job
-            assert (busy.job["class"], busy.job["args"]) == ("Hold", ["third"])
+            assert (busy.job.class_name, busy.job.args) == ("Hold", ("third",))
             ours.prune(redis)
         release(redis)
         wait_until_idle(client)
@@ -749,7 +749,7 @@ def test_our_master_prunes_a_worker_of_node_that_died_over_a_job(
     assert (entry["queue"], entry["worker"]) == ("mixed", f"{name}:mixed")
     assert entry["exception"] == "Resque::PruneDeadWorkerDirtyExit"
     assert entry["payload"]["class"] == "Hold"
-    assert client.info()["failed"] == 1
+    assert client.info().failed == 1
 
     release(redis)
     assert client.failures.retry(client.failures.page()[0])
@@ -809,7 +809,7 @@ def test_node_does_not_remove_our_live_workers(
         wait_for_runs(redis, 1)
         wait_until_idle(client)
     assert not failed(redis)
-    assert client.info()["processed"] == 1
+    assert client.info().processed == 1
 
 
 def test_our_worker_comes_back_after_somebody_had_node_clean_it_away(
@@ -869,7 +869,7 @@ def test_the_other_keys_of_node_mean_nothing_to_us(
             wait_for_runs(redis, 1)
             wait_until_idle(client)
             assert client.queues() == ["mixed"]
-            assert client.info()["workers"] == 2
+            assert client.info().workers == 2
         ours.prune(redis)
         assert [w.id for w in client.workers()] == [f"{worker.name}:other"]
         assert far in queue("timestamps")

@@ -164,6 +164,19 @@ def test_what_ruby_could_not_read_is_never_written(site: Site, value: object) ->
     assert site.dump() == {}
 
 
+@deviates("argument-count")
+def test_arguments_that_do_not_fit_the_job_are_never_written(site: Site) -> None:
+    with pytest.raises(ArgumentError, match="too many positional arguments"):
+        site.client.enqueue(jobs.Long, 1)  # type: ignore[call-arg]
+    assert site.dump() == {}
+    assert site.client.enqueue_to("other", "Long", 1)
+    assert site.dump() == holds("""
+        resque:queue:other = list:
+          [0] {"class":"Long","args":[1]}
+        resque:queues = set {other}
+    """)
+
+
 @deviates("too-deep")
 def test_arguments_are_refused_that_ruby_would_find_too_deep(site: Site) -> None:
     deepest: object = 1

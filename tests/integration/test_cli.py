@@ -230,7 +230,7 @@ def test_stats_are_the_counters_and_the_queues(
     client.enqueue_to("mail", "Mail")
     redis.mset({f"{NS}stat:processed": 7, f"{NS}stat:failed": 3})
     assert json.loads(run("stats", "--json").stdout) == {
-        **client.info(),
+        **client.info().as_dict(),
         "queue_sizes": {"mail": 1},
     }
     assert ["processed", "7"] in rows(run("stats"))

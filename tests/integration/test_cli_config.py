@@ -28,7 +28,7 @@ def test_work_takes_queues_count_and_burst_mode_from_resques_variables(
     assert len(workers) == 2
     assert all(worker.endswith(":low,high") for worker in workers)
     assert client.queue_sizes() == {"high": 0, "other": 1}
-    assert client.info()["processed"] == 6
+    assert client.info().processed == 6
 
 
 def test_queues_wins_over_queue_and_an_argument_over_both(

@@ -18,7 +18,7 @@ import resqued
 from resqued.core.timings import DEFAULT_TIMINGS
 from resqued.ipc.channel import socket_pair
 from resqued.ipc.messages import to_worker
-from resqued.ipc.scoreboard import Phase, Scoreboard, Status
+from resqued.ipc.scoreboard import Phase, Scoreboard, StepRecord
 from resqued.master.usage import ProcessTable
 from resqued.master.worker_handle import WorkerHandle
 from resqued.wire import queue_list
@@ -364,7 +364,7 @@ def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
     )
 
     def is_stuck(phase: Phase, seconds: float, timeout: float = 3.0) -> bool:
-        scoreboard.write(*Status(phase, 0, 200.0))
+        scoreboard.write(*StepRecord(phase, 0, 200.0))
         return worker.is_stuck(
             200.0 + seconds,
             heartbeat=60.0,

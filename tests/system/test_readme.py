@@ -95,7 +95,7 @@ def test_ten_minutes(tmp_path: Path) -> None:
     client = resqued.Client(URL)
     # What a reader has waited for when the next line is typed.
     waits: dict[str, Callable[[], bool]] = {
-        "resqued status": lambda: client.info()["processed"] == 2,
+        "resqued status": lambda: client.info().processed == 2,
         "resqued failed retry": lambda: client.failures.count() == 1,
         "resqued top": lambda: bool(client.working()),
         # Told to the second, and counted from when it was taken.
@@ -122,5 +122,5 @@ def test_ten_minutes(tmp_path: Path) -> None:
 
 def runs_for(client: resqued.Client) -> float:
     """Return for how long the only job has run, in seconds; 0 without one."""
-    began = [datetime.fromisoformat(w.job["run_at"]) for w in client.working() if w.job]
+    began = [datetime.fromisoformat(w.job.run_at) for w in client.working() if w.job]
     return (datetime.now(UTC) - began[0]).total_seconds() if began else 0.0

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resqued.core.limits import UNSET, Cause, Limits
-from resqued.ipc.scoreboard import Phase, RunCounts, Scoreboard, Status
+from resqued.ipc.scoreboard import Phase, RunCounts, Scoreboard, StepRecord
 from resqued.system.signals import STACK_SIGNAL
 from tests.support.forking import forked, run_in_child
 from tests.support.wait import wait_until
@@ -35,7 +35,7 @@ def scoreboard() -> Iterator[Scoreboard]:
 
 
 def test_a_board_begins_with_a_worker_that_starts(scoreboard):
-    assert scoreboard.read() == Status(Phase.STARTING, child=0, since=0.0, began=0)
+    assert scoreboard.read() == StepRecord(Phase.STARTING, child=0, since=0.0, began=0)
     assert scoreboard.run_counts() == RunCounts(0, 0)
     assert scoreboard.cause() is Cause.ORDER
     assert scoreboard.limits_of(4711) is None
@@ -44,7 +44,7 @@ def test_a_board_begins_with_a_worker_that_starts(scoreboard):
 
 @pytest.mark.parametrize("phase", Phase)
 def test_a_master_reads_what_its_worker_has_written(scoreboard, phase):
-    status = Status(phase, 4_194_304, 12_345.678, 1 << 40)
+    status = StepRecord(phase, 4_194_304, 12_345.678, 1 << 40)
     run_in_child(lambda: scoreboard.write(*status))
     assert scoreboard.read() == status
     assert scoreboard.read().phase is phase
@@ -53,36 +53,38 @@ def test_a_master_reads_what_its_worker_has_written(scoreboard, phase):
 def test_only_the_last_status_is_there(scoreboard):
     def work() -> None:
         for number in range(1000):
-            scoreboard.write(*Status(Phase(number % 6), number, float(number), number))
+            scoreboard.write(
+                *StepRecord(Phase(number % 6), number, float(number), number)
+            )
 
     run_in_child(work)
-    assert scoreboard.read() == Status(Phase(999 % 6), 999, 999.0, 999)
+    assert scoreboard.read() == StepRecord(Phase(999 % 6), 999, 999.0, 999)
 
 
 def test_a_descriptor_that_was_handed_over_is_the_same_board(scoreboard):
     theirs = Scoreboard(os.dup(scoreboard.fd))
-    run_in_child(lambda: theirs.write(*Status(Phase.RUNNING, 5, 1.5, 9)))
+    run_in_child(lambda: theirs.write(*StepRecord(Phase.RUNNING, 5, 1.5, 9)))
     theirs.close()
-    assert scoreboard.read() == Status(Phase.RUNNING, 5, 1.5, 9)
+    assert scoreboard.read() == StepRecord(Phase.RUNNING, 5, 1.5, 9)
 
 
 def test_the_status_of_a_worker_outlives_it(scoreboard):
     def work() -> None:
-        scoreboard.write(*Status(Phase.RUNNING, 77, 2.5, 3))
+        scoreboard.write(*StepRecord(Phase.RUNNING, 77, 2.5, 3))
         os.kill(os.getpid(), signal.SIGKILL)
 
     with forked(work) as pid:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        assert scoreboard.read() == Status(Phase.RUNNING, 77, 2.5, 3)
+        assert scoreboard.read() == StepRecord(Phase.RUNNING, 77, 2.5, 3)
 
 
 def test_half_a_status_of_a_worker_that_was_killed_is_read_at_last(scoreboard):
-    scoreboard.write(*Status(Phase.RUNNING, 77, 2.5, 3))
+    scoreboard.write(*StepRecord(Phase.RUNNING, 77, 2.5, 3))
     # It came no further than to write beside the last one.
     os.pwrite(scoreboard.fd, b"\xff" * 24, 8)
-    assert scoreboard.read() == Status(Phase.RUNNING, 77, 2.5, 3)
-    scoreboard.write(*Status(Phase.WAITING))
-    assert scoreboard.read() == Status(Phase.WAITING)
+    assert scoreboard.read() == StepRecord(Phase.RUNNING, 77, 2.5, 3)
+    scoreboard.write(*StepRecord(Phase.WAITING))
+    assert scoreboard.read() == StepRecord(Phase.WAITING)
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="takes two processors")
@@ -92,7 +94,7 @@ def test_no_status_is_a_mixture_of_two_nor_older_than_the_last(scoreboard):
         while True:
             number += 1
             scoreboard.write(
-                *Status(Phase(number % 6), number % 2**32, float(number), number)
+                *StepRecord(Phase(number % 6), number % 2**32, float(number), number)
             )
 
     with forked(work):
@@ -179,7 +181,7 @@ def test_a_child_learns_why_it_is_terminated(scoreboard, cause):
 
 
 def test_what_is_told_of_one_thing_leaves_the_others_alone(scoreboard):
-    status = Status(Phase.RUNNING, 2**32 - 1, -1.0, 2**63 - 1)
+    status = StepRecord(Phase.RUNNING, 2**32 - 1, -1.0, 2**63 - 1)
     tally, limits = RunCounts(2**64 - 1, 2**64 - 1), Limits(1e308, 2**63 - 1)
     tellings = [
         lambda: scoreboard.write(*status),
@@ -259,12 +261,12 @@ def stack_in(
 
 @pytest.mark.parametrize("job", [wait_for_ever, keep_the_interpreter_to_itself])
 def test_a_process_writes_its_stack_whatever_it_does(scoreboard, job):
-    scoreboard.write(*Status(Phase.RUNNING, 5, 1.5, 9))
+    scoreboard.write(*StepRecord(Phase.RUNNING, 5, 1.5, 9))
     with worker(scoreboard, job) as pid:
         stack = stack_in(scoreboard, pid, job)
     assert "most recent call first" in stack[0]
     assert f" in {job.__name__}" in stack[1]
-    assert scoreboard.read() == Status(Phase.RUNNING, 5, 1.5, 9)
+    assert scoreboard.read() == StepRecord(Phase.RUNNING, 5, 1.5, 9)
 
 
 def test_all_threads_of_a_job_are_in_the_stack(scoreboard):
@@ -281,7 +283,7 @@ def test_all_threads_of_a_job_are_in_the_stack(scoreboard):
 def test_a_child_writes_where_its_worker_would(scoreboard):
     def fork_and_wait() -> None:
         with forked(wait_for_ever) as child:
-            scoreboard.write(*Status(Phase.RUNNING, child))
+            scoreboard.write(*StepRecord(Phase.RUNNING, child))
             wait_for_ever()
 
     with worker(scoreboard, fork_and_wait):
@@ -311,12 +313,12 @@ def test_stacks_that_were_not_cleared_stand_one_behind_the_other(scoreboard):
 
 
 def test_a_stack_that_nobody_asked_for_leaves_the_page_alone(scoreboard):
-    scoreboard.write(*Status(Phase.RUNNING, 5, 1.5, 9))
+    scoreboard.write(*StepRecord(Phase.RUNNING, 5, 1.5, 9))
     with worker(scoreboard, wait_for_ever) as pid:
         os.kill(pid, STACK_SIGNAL)
         # Wherever it goes to.
         wait_until(lambda: b"<module>" in os.pread(scoreboard.fd, 1 << 16, 0))
-    assert scoreboard.read() == Status(Phase.RUNNING, 5, 1.5, 9)
+    assert scoreboard.read() == StepRecord(Phase.RUNNING, 5, 1.5, 9)
     assert "most recent call first" in scoreboard.stack()[0]
 
 
@@ -339,8 +341,8 @@ def test_names_in_no_encoding_do_not_spoil_a_stack(scoreboard):
 
 def test_a_board_is_given_up_by_one_process_and_goes_on_in_another(scoreboard):
     run_in_child(scoreboard.close)
-    scoreboard.write(*Status(Phase.WAITING, since=2.0))
-    assert scoreboard.read() == Status(Phase.WAITING, since=2.0)
+    scoreboard.write(*StepRecord(Phase.WAITING, since=2.0))
+    assert scoreboard.read() == StepRecord(Phase.WAITING, since=2.0)
 
 
 def test_a_board_that_was_given_up_leaves_no_descriptor(scoreboard):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
 from typing import Any
 
 import pytest
@@ -66,14 +69,23 @@ def test_a_job_without_a_queue_says_so(job):
         queue_of(job)
 
 
+def test_what_is_no_queue_says_so():
+    @resqued.job(queue=["q"], name="Lists")  # type: ignore[arg-type]
+    def lists() -> None: ...
+
+    with pytest.raises(resqued.JobClassError, match=r"queue \['q'\].*is not a str"):
+        queue_of(lists)
+
+
 def test_an_empty_name_is_refused():
     with pytest.raises(resqued.JobClassError, match="must be given a class"):
         wire_name("")
 
 
 def test_what_is_no_job_is_refused():
-    with pytest.raises(resqued.JobClassError, match="is not a job"):
-        wire_name(len)  # type: ignore[arg-type]
+    for refused in (wire_name, queue_of, resqued.enqueue):
+        with pytest.raises(resqued.JobClassError, match="is not a job"):
+            refused(len)  # type: ignore[operator]
 
 
 def test_main_and_local_functions_cannot_be_found_by_a_worker():
@@ -129,6 +141,156 @@ def test_nothing_else_is_found(name: str):
 def test_perform_of_an_instance_is_refused_with_the_way_out():
     with pytest.raises(resqued.JobClassError, match="staticmethod or a classmethod"):
         target_of(Instance)
+
+
+# The parameters of a job
+
+
+@pytest.fixture
+def put(monkeypatch) -> list[tuple[str, str]]:
+    """What the default client puts on queues, instead of a server."""
+    found: list[tuple[str, str]] = []
+    monkeypatch.setattr("resqued.client._default", {})
+    client = resqued.configure("redis://127.0.0.1:1")
+    monkeypatch.setattr(client._queues, "push", lambda *pair: found.append(pair))
+    return found
+
+
+@resqued.job(queue="q", name="Store")
+def archive(repo_id: int, branch: str = "master", depth: int = 1) -> str:
+    """Archive a repository."""
+    return f"{repo_id} {branch} {depth}"
+
+
+@resqued.job(queue="q", name="Rest")
+def rest(first: int, second: int = 2, *others: int, colour: str = "red", **more: int):
+    return None
+
+
+def test_a_job_looks_like_its_function():
+    assert (archive.__name__, archive.__doc__) == ("archive", "Archive a repository.")
+    assert inspect.signature(archive) == inspect.signature(archive.function)
+    assert pickle.loads(pickle.dumps(archive)) is archive
+    assert copy.copy(archive) is archive
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "written"),
+    [
+        ((44,), {}, "[44]"),
+        ((44, "main"), {}, '[44,"main"]'),
+        ((44,), {"branch": "main"}, '[44,"main"]'),
+        ((), {"branch": "main", "repo_id": 44}, '[44,"main"]'),
+        # A parameter left out in between has its default.
+        ((44,), {"depth": 5}, '[44,"master",5]'),
+        ((), {"depth": 5, "repo_id": 44}, '[44,"master",5]'),
+    ],
+)
+def test_arguments_are_written_by_position(put, args, kwargs, written):
+    archive.enqueue(*args, **kwargs)
+    archive.enqueue_to("q", *args, **kwargs)
+    resqued.enqueue(archive, *args, **kwargs)
+    resqued.enqueue_to("q", archive, *args, **kwargs)
+    assert put == [("q", f'{{"class":"Store","args":{written}}}')] * 4
+
+
+def test_arguments_of_a_class_are_those_of_perform(put):
+    resqued.enqueue(Deliver, to="me")
+    resqued.enqueue_to("q", Plain, number=3)
+    assert [text.partition('"args":')[2] for _, text in put] == ['["me"]}', "[3]}"]
+    with pytest.raises(resqued.ArgumentError, match=r"Plain takes \(number\): missing"):
+        resqued.enqueue(Plain)
+
+
+def test_arguments_behind_a_star_go_on_the_list(put):
+    rest.enqueue(1, 2, 3, 4)
+    rest.enqueue(1, second=3)
+    assert [text.partition('"args":')[2] for _, text in put] == ["[1,2,3,4]}", "[1,3]}"]
+
+
+@pytest.mark.parametrize(
+    ("job", "args", "kwargs", "problem"),
+    [
+        (archive, (), {}, "missing a required argument: 'repo_id'"),
+        (archive, (1, "a", 2, 3), {}, "too many positional arguments"),
+        (archive, (1,), {"brnch": 2}, "got an unexpected keyword argument 'brnch'"),
+        (archive, (1,), {"repo_id": 2}, "multiple values for argument 'repo_id'"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(put, job, args, kwargs, problem):
+    for enqueue in (job.enqueue, job.limited(timeout=5).enqueue):
+        with pytest.raises(resqued.ArgumentError) as caught:
+            enqueue(*args, **kwargs)
+        expected = f"Store takes (repo_id, branch, depth): {problem}"
+        assert str(caught.value) == expected
+    assert not put
+
+
+@pytest.mark.parametrize("name", ["colour", "size"])
+def test_what_only_a_keyword_can_give_is_refused(put, name):
+    with pytest.raises(resqued.ArgumentError, match="by keyword alone"):
+        rest.enqueue(1, **{name: 3})
+    assert not put
+
+
+def test_parameters_that_need_a_keyword_are_refused_where_they_are_declared():
+    def strict(number: int, *, colour: str) -> None: ...
+
+    with pytest.raises(resqued.JobClassError, match="Strict needs colour by keyword"):
+        resqued.job(name="Strict")(strict)
+
+
+def test_arguments_of_a_name_are_not_checked_and_have_no_keywords(put):
+    resqued.enqueue_to("q", "Store", 1, 2, 3, 4, 5)
+    assert put
+    with pytest.raises(resqued.ArgumentError, match="known by its name alone"):
+        resqued.enqueue_to("q", "Store", number=3)  # type: ignore[call-overload]
+
+
+def test_the_default_goes_through_json_as_an_argument_does(put):
+    @resqued.job(queue="q", name="Odd")
+    def odd(first: object = frozenset(), second: int = 2) -> None: ...
+
+    odd.enqueue()
+    with pytest.raises(resqued.ArgumentError, match="argument 1 is a frozenset"):
+        odd.enqueue(second=3)
+
+
+def test_parameters_that_python_does_not_know_are_not_checked(put):
+    def hidden(number: int) -> None: ...
+
+    hidden.__signature__ = "none"  # type: ignore[attr-defined]
+    job = resqued.job(queue="q", name="Hidden")(hidden)
+    job.enqueue(1)
+    with pytest.raises(resqued.ArgumentError, match="not known here"):
+        job.enqueue(number=3)
+
+
+def test_a_class_without_perform_stands_for_a_job_of_another_language(put):
+    class SendMail:
+        queue = "mailers"
+
+    SendMail.__qualname__ = "SendMail"
+    resqued.enqueue(SendMail, 7)  # type: ignore[arg-type]
+    assert put == [("mailers", f'{{"class":"{__name__}.SendMail","args":[7]}}')]
+
+
+def test_a_perform_that_no_worker_can_call_is_refused_when_it_is_enqueued(put):
+    with pytest.raises(resqued.JobClassError, match="staticmethod or a classmethod"):
+        resqued.enqueue(Instance)  # type: ignore[arg-type]
+    with pytest.raises(resqued.JobClassError, match="has no perform"):
+        target_of(object)
+
+
+@pytest.mark.parametrize("items", [["abc"], [b"abc"], [44], [{1: 2}]], ids=repr)
+def test_an_item_that_is_no_list_of_arguments_is_refused(items):
+    client = resqued.Client("redis://127.0.0.1:1")
+    with pytest.raises(resqued.ArgumentError, match="takes tuples and lists, not a"):
+        client.enqueue_many(items, job=archive)
+    with pytest.raises(resqued.ArgumentError, match="not an empty item"):
+        client.enqueue_many([()])
+    with pytest.raises(resqued.ArgumentError, match="missing a required argument"):
+        client.enqueue_many([()], job=archive)
 
 
 def test_inline_mode_runs_the_job_with_what_a_worker_would_have_read():

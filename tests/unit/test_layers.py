@@ -32,7 +32,8 @@ ROWS = (
     ("config", "client"),
     ("store", "control"),
     ("system", "log", "wire"),
-    ("core", "errors"),
+    ("core",),
+    ("errors",),
 )
 
 # How many arrows between rooms there may be: half of what they were between the 54

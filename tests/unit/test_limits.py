@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from dataclasses import asdict
+from datetime import timedelta
 from itertools import pairwise, product
 
 import pytest
@@ -335,7 +336,7 @@ def test_a_retry_has_no_limits_of_its_own_as_with_ruby():
 @pytest.fixture(autouse=True)
 def _no_jobs(monkeypatch):
     """Jobs that are declared here are no more there afterwards."""
-    monkeypatch.setattr(sys.modules["resqued.jobs.declare"], "_declared", {})
+    monkeypatch.setattr(sys.modules[resolve.__module__], "_declared", {})
 
 
 def archive(repo_id: int = 0) -> int:
@@ -347,6 +348,8 @@ def test_limits_are_written_as_people_write_them():
     assert resolve("A", ())[1] == limits_of(job) == Limits(900.0, 512 * MB)
     plain = resqued.job(name="B", timeout=0)(archive)
     assert limits_of(plain) == Limits(0.0, None)
+    other = resqued.job(name="C", timeout=timedelta(minutes=1.5), memory=0.5)(archive)
+    assert limits_of(other) == Limits(90.0, 1)
 
 
 def test_a_class_declares_limits_as_a_function_does():
@@ -392,21 +395,25 @@ def test_limits_may_be_given_one_after_the_other_and_the_last_word_counts():
     [
         (
             {"timeout": "soon"},
-            "A: timeout 'soon', memory None: not a duration such as 90, 4s, 15m or 2h",
+            "A: timeout 'soon': not a duration such as 90, 4s, 15m or 2h",
         ),
         (
             {"timeout": 5, "memory": "lots"},
-            "A: timeout 5, memory 'lots': not a size such as 512M or 2G",
+            "A: memory 'lots': not a size such as 512M or 2G",
         ),
-        ({"timeout": -1}, "A: timeout -1, memory None: negative"),
-        ({"memory": -1}, "A: timeout None, memory -1: negative"),
+        ({"timeout": -1}, "A: timeout -1: negative"),
+        (
+            {"timeout": timedelta(-1)},
+            "A: timeout datetime.timedelta(days=-1): negative",
+        ),
+        ({"memory": -1}, "A: memory -1: negative"),
         (
             {"timeout": True},
-            "A: timeout True, memory None: not a duration such as 90, 4s, 15m or 2h",
+            "A: timeout True: not a duration such as 90, 4s, 15m or 2h",
         ),
         (
             {"memory": False},
-            "A: timeout None, memory False: not a size such as 512M or 2G",
+            "A: memory False: not a size such as 512M or 2G",
         ),
     ],
 )

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resqued.errors import PayloadError
+from resqued.store.failures import Failure
 from resqued.wire import payload
 from resqued.wire.payload import FailureInfo
 
@@ -239,3 +240,56 @@ def test_times_are_written_in_the_zone_of_the_process(
     assert payload.started(NOW) == started
     assert payload.heartbeat(NOW) == heartbeat
     assert payload.run_at(NOW) == "2026-11-23T11:42:35Z"
+
+
+# As a Failure, which is what the library returns
+
+
+ENTRY = (
+    b'{"failed_at":"2026/11/27 22:58:27 UTC","payload":{"class":"Boom","args":[1,"a"]},'
+    b'"exception":"ValueError","error":"bad thing","backtrace":["one","two"],'
+    b'"worker":"host:7:low","queue":"low","retried_at":"2026/11/28 22:58:27 UTC"}'
+)
+
+
+def test_a_failure_has_what_the_entry_says():
+    found = Failure(ENTRY)
+    assert (found.queue, found.class_name, found.args) == ("low", "Boom", (1, "a"))
+    assert (found.exception, found.error) == ("ValueError", "bad thing")
+    assert (found.backtrace, found.worker) == (("one", "two"), "host:7:low")
+    assert found.failed_at == "2026/11/27 22:58:27 UTC"
+    assert (found.retried_at, found.is_retried) == ("2026/11/28 22:58:27 UTC", True)
+    assert list(found.as_dict()) == [*json.loads(ENTRY), "id"]
+
+
+@pytest.mark.parametrize(
+    "entry", [b"{}", b"[]", b"nope", b'{"payload":[],"error":null}']
+)
+def test_an_entry_that_is_no_failure_has_empty_fields(entry):
+    found = Failure(entry)
+    texts = (found.queue, found.exception, found.error, found.worker)
+    assert {*texts, found.failed_at, found.retried_at} == {""}
+    assert (found.args, found.backtrace, found.is_retried) == ((), (), False)
+    assert found.class_name == "<Unknown Job>"
+
+
+def test_a_failure_is_decoded_once(monkeypatch):
+    calls = []
+    decode = payload.decode_failure
+    monkeypatch.setattr(
+        payload, "decode_failure", lambda entry: calls.append(entry) or decode(entry)
+    )
+    for entry in (ENTRY, b"nope"):
+        calls.clear()
+        found = Failure(entry)
+        assert calls == [], "it is decoded though nobody has asked"
+        texts = {found.error, found.queue, found.class_name, str(found.as_dict())}
+        assert len(texts) > 1
+        assert calls == [entry]
+
+
+def test_failures_are_equal_by_their_bytes():
+    one, other = Failure(ENTRY, 1), Failure(ENTRY, 2)
+    assert one.error
+    assert one == other
+    assert len({one, other, Failure(b"{}")}) == 2

@@ -23,10 +23,10 @@ from resqued.control.protocol import (
     JobLimits,
     KillRequest,
     PauseRequest,
+    PoolJob,
     PoolWorker,
     ReloadRequest,
     Reply,
-    RunningJob,
     StatusRequest,
 )
 
@@ -189,7 +189,7 @@ def test_a_worker_has_the_fields_that_were_sent(values: dict[str, Any]) -> None:
     worker = msgspec.convert(values, PoolWorker)
     assert json.dumps(protocol.as_dict(worker)) == json.dumps(values)
     assert worker.limits is UNSET or "limits" in values
-    assert worker.job is None or worker.job == RunningJob(queue="q", class_name="Nap")
+    assert worker.job is None or worker.job == PoolJob(queue="q", class_name="Nap")
 
 
 def test_limits_are_in_seconds_and_bytes() -> None:
