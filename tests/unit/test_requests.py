@@ -1,0 +1,188 @@
+"""Asking a master: real sockets, and a thread that replies as masters do or do not."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from resqued.control import protocol, requests
+from resqued.control.protocol import (
+    DrainReply,
+    DrainRequest,
+    ErrorReply,
+    PauseRequest,
+    Reply,
+    ScaleReply,
+    ScaleRequest,
+    StatusReply,
+    StatusRequest,
+)
+from resqued.control.requests import Address, SilentMaster
+from resqued.errors import ControlError, NoMasterError
+from tests.support.wait import scaled
+
+WELL = StatusReply(
+    pid=7,
+    state="running",
+    is_paused=False,
+    generation=1,
+    is_reloading=False,
+    last_reload=None,
+    since=1.0,
+    namespace="resque",
+    modules=("app",),
+    pools={"q": 1},
+    workers=(),
+)
+PAUSE = PauseRequest()
+# Much less than a machine that is busy needs for a reply: for masters that give none.
+SHORT = 0.05
+
+# What a master does with a connection.
+Act = Callable[[socket.socket], None]
+
+
+class Fake:
+    """A socket at which each connection is served by the next act, in a thread."""
+
+    def __init__(self, path: Path, *acts: Act) -> None:
+        self.address = Address(7, path)
+        self.heard: list[bytes] = []
+        self.connections: list[socket.socket] = []
+        self._acts = acts
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen()
+
+    def serve(self) -> None:
+        for act in self._acts:
+            connection, _ = self._listener.accept()
+            self.connections.append(connection)
+            self.heard.append(connection.makefile("rb").readline())
+            act(connection)
+
+    def close(self) -> None:
+        for each in (self._listener, *self.connections):
+            each.close()
+
+
+@contextmanager
+def master(place: Path, *acts: Act) -> Iterator[Fake]:
+    """Serve so many connections, and expect no fewer."""
+    fake = Fake(place / "7.sock", *acts)
+    thread = threading.Thread(target=fake.serve)
+    thread.start()
+    try:
+        yield fake
+        thread.join()
+    finally:
+        fake.close()
+
+
+def replies(reply: Reply) -> Act:
+    return lambda connection: connection.sendall(protocol.encode_reply(reply))
+
+
+def says(data: bytes) -> Act:
+    def act(connection: socket.socket) -> None:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return act
+
+
+def is_silent(_connection: socket.socket) -> None:
+    """Be stopped, or busy with other things."""
+
+
+def test_a_request_gets_its_reply(tmp_path: Path) -> None:
+    reply = ScaleReply(queues="q", before=1, workers=2)
+    with master(tmp_path, replies(reply)) as fake:
+        assert requests.ask(fake.address, ScaleRequest(workers="+1")) == reply
+    assert fake.heard == [b'{"do": "scale", "workers": "+1"}\n']
+
+
+def test_a_refusal_is_raised_in_the_words_of_the_master(tmp_path: Path) -> None:
+    with (
+        master(tmp_path, replies(ErrorReply(error="not now"))) as fake,
+        pytest.raises(ControlError) as caught,
+    ):
+        requests.ask(fake.address, PAUSE)
+    assert str(caught.value) == "master 7: not now"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\xff\n", "expected a line of JSON"),
+        (b"{}\n", "the reply has no `ok` that is true or false"),
+        (b'{"ok": false}\n', "`reply`: object missing required field `error`"),
+    ],
+)
+def test_a_reply_that_is_none_is_an_error(
+    tmp_path: Path, data: bytes, reason: str
+) -> None:
+    with (
+        master(tmp_path, says(data)) as fake,
+        pytest.raises(ControlError) as caught,
+    ):
+        requests.ask(fake.address, PAUSE)
+    assert str(caught.value) == (
+        f"master 7 gives a reply that this version does not understand: {reason}"
+    )
+
+
+@pytest.mark.parametrize("data", [b"", b'{"ok": true'])
+def test_a_master_that_hangs_up_has_gone(tmp_path: Path, data: bytes) -> None:
+    with (
+        master(tmp_path, says(data)) as fake,
+        pytest.raises(NoMasterError, match="master 7 has gone, and gave no answer"),
+    ):
+        requests.ask(fake.address, PAUSE)
+
+
+def test_a_master_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
+    with (
+        master(tmp_path, is_silent) as fake,
+        pytest.raises(NoMasterError, match=r"master 7 does not answer within 0\.05 s"),
+    ):
+        requests.ask(fake.address, PAUSE, patience=SHORT)
+
+
+def test_a_reply_that_waits_is_waited_for_as_long_as_the_master_lives(
+    tmp_path: Path,
+) -> None:
+    def is_done(connection: socket.socket) -> None:
+        replies(WELL)(connection)
+        replies(DrainReply(after="9s"))(fake.connections[0])
+
+    # The first one is answered only when the master was looked after.
+    with master(tmp_path, is_silent, is_done) as fake:
+        request = DrainRequest(wait=True)
+        reply = requests.ask(fake.address, request, patience=scaled(2))
+    assert reply == DrainReply(after="9s")
+    assert [json.loads(line)["do"] for line in fake.heard] == ["drain", "status"]
+
+
+def test_a_master_that_dies_meanwhile_is_not_waited_for(tmp_path: Path) -> None:
+    with (
+        master(tmp_path, is_silent, is_silent) as fake,
+        pytest.raises(NoMasterError, match="does not answer"),
+    ):
+        requests.ask(fake.address, DrainRequest(wait=True), patience=SHORT)
+
+
+def test_of_masters_that_say_nothing_the_reason_is_shown(tmp_path: Path) -> None:
+    nobody = Address(8, tmp_path / "8.sock")
+    with master(tmp_path, replies(WELL)) as fake:
+        found = requests.fetch_statuses([fake.address, nobody], usage=True)
+    gone = "master 8 has gone, and gave no answer"
+    assert found == [WELL, SilentMaster(8, gone)]
+    assert protocol.as_dict(found[1]) == {"pid": 8, "error": gone}
+    assert fake.heard == [protocol.encode_request(StatusRequest(usage=True))]
