@@ -59,7 +59,7 @@ class Peer:
     @property
     def events(self) -> int:
         """What to wait for, as poll(2) has it; that it has gone is always told."""
-        # Who has no more to say may wait for an answer all the same.
+        # A peer that has no more to say may still wait for its answer.
         reading = 0 if self._lines.has_ended else select.POLLIN
         return reading | (select.POLLOUT if self._out else 0)
 
