@@ -1,5 +1,6 @@
 # make demo    the main job, on a machine with Python 3.11+ and nothing else
 # make test    every check and test
+# make unit    the tests without a server, in seconds; unit-all with every Python here
 # make test-systemd  the units, under a systemd of their own; as root
 # make bench   the comparison with other libraries; writes docs/benchmarks.md
 # make chaos   faults on a pool at work, and a count of its jobs (docs/reliability.md)
@@ -9,23 +10,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q
-# AT_ONCE='-n 3' runs three tests at once, for a quick look: some then miss a moment
-# that they mean to catch.
-AT_ONCE ?=
+# Given to the lanes, such as --workers=4; `--again --systemd` is what CI gives.
+LANES ?=
+COMMA := ,
+NOTHING :=
+SPACE := $(NOTHING) $(NOTHING)
+# The unit tests must go every way through these.
+COVERED := $(wildcard resqued/core resqued/wire)
 
-.PHONY: demo test test-systemd check unit bench chaos clean
+.PHONY: demo test test-systemd check unit unit-all coverage bench chaos clean
 
 demo: $(STAMP)
 	$(BIN)/resqued demo $(DEMO)
 
-# The whole suite against the embedded server; what touches a server once more
-# against the system's redis-server, where there is one.
+# The whole suite, in lanes: see CONTRIBUTING.md. One failure fails it.
 test: check
-	$(PYTEST) $(AT_ONCE) --server=valkey
-	@if command -v redis-server >/dev/null; then \
-	  echo "once more, with $$(redis-server --version | cut -d' ' -f1-3)"; \
-	  $(PYTEST) $(AT_ONCE) --server=redis tests/integration tests/system tests/compat; \
-	else echo "no redis-server here: tested with the embedded server only"; fi
+	$(BIN)/python -m tests.support.lanes --beside '$(MAKE) -s unit-all' $(LANES)
 
 # Boots this machine's files in a container, without a network, and leaves nothing.
 # Skips where that cannot be done (no root, no systemd-container); with CI set it fails.
@@ -39,6 +39,14 @@ check: $(STAMP)
 
 unit: $(STAMP)
 	$(PYTEST) tests/unit
+
+# The unit tests with every supported Python that is here, with this one for coverage.
+unit-all: coverage
+	$(BIN)/python -m tests.support.pythons
+
+coverage: $(STAMP)
+	$(BIN)/coverage run --source=$(subst $(SPACE),$(COMMA),$(COVERED)) -m pytest -q tests/unit
+	$(BIN)/coverage report
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(BENCH)
@@ -54,4 +62,4 @@ $(STAMP): pyproject.toml requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .coverage build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,37 +1,61 @@
-"""Fixtures of the suite: one server for the session, emptied for each test."""
+"""Fixtures of the suite, its options, and which tests run where.
+
+A session, which each of several workers has for itself, starts a server of a kind
+when a test first asks for it; each test finds it empty.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+import hypothesis
 import psutil
 import pytest
 import redis as redis_py
 
 from resqued.errors import EmbeddedServerError
 from resqued.system.redis_server import EmbeddedServer
+from tests.support.needs import missing
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["tests.support.report"]
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
+
 UNIT = Path(__file__).with_name("unit")
+KINDS = ("valkey", "redis")
+MARKERS = (
+    "server_semantics: runs with redis-server as well as with the embedded Valkey",
+    "alone(reason): runs while no other test does",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--server",
-        choices=["valkey", "redis"],
+        choices=[*KINDS, "both"],
         default=os.environ.get("RESQUED_TEST_SERVER", "valkey"),
-        help="the server to test against: Valkey as embedded, or redis-server of PATH",
+        help="the server to test against: Valkey as embedded; the redis-server of PATH,"
+        " with the tests marked server_semantics alone; or both",
     )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     # A shell starts what it puts in the background with these ignored, and so
     # would be everything that the tests start.
     for signum in (signal.SIGINT, signal.SIGQUIT):
@@ -42,10 +66,38 @@ def pytest_configure() -> None:
             )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with both servers, where it is marked and asked for."""
+    is_twice = metafunc.config.getoption("--server") == "both" and has_redis()
+    marker = metafunc.definition.get_closest_marker("server_semantics")
+    if is_twice and marker and "server_kind" in metafunc.fixturenames:
+        metafunc.parametrize("server_kind", KINDS)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    left_out = []
     for item in items:
-        if UNIT in item.path.parents and "server" in getattr(item, "fixturenames", ()):
+        names = getattr(item, "fixturenames", ())
+        if UNIT in item.path.parents and "server_kind" in names:
             raise pytest.UsageError(f"{item.nodeid}: unit tests do without a server")
+        alone = item.get_closest_marker("alone")
+        if alone and not (alone.args and isinstance(alone.args[0], str)):
+            raise pytest.UsageError(f"{item.nodeid}: alone for what reason?")
+        is_marked = item.get_closest_marker("server_semantics") is not None
+        if config.getoption("--server") == "redis" and not (
+            is_marked and "server_kind" in names
+        ):
+            left_out.append(item)
+    if left_out:
+        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def has_redis() -> bool:
+    """Say whether there is a redis-server to test against."""
+    return shutil.which("redis-server") is not None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,38 +109,71 @@ def runtime_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     place = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNTIME_DIRECTORY", str(place))
+        # Two versions of a module within a second look the same to the cache.
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
         yield place
 
 
-@pytest.fixture(scope="session")
-def server_binary(request: pytest.FixtureRequest) -> Path | None:
+@pytest.fixture
+def server_kind(request: pytest.FixtureRequest) -> str:
+    """The kind of server that this test runs with."""
+    asked_for: str = request.config.getoption("--server")
+    return "valkey" if asked_for == "both" else asked_for
+
+
+@pytest.fixture
+def server_binary(server_kind: str) -> Path | None:
     """The server program asked for; None stands for the embedded one."""
-    if request.config.getoption("--server") == "valkey":
+    return binary_of(server_kind)
+
+
+def binary_of(kind: str) -> Path | None:
+    if kind == "valkey":
         return None
     program = shutil.which("redis-server")
     if program is None:
-        _missing("redis-server is not in PATH")
+        missing("redis-server is not in PATH")
     return Path(program)
 
 
 @pytest.fixture(scope="session")
-def server(
-    server_binary: Path | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[EmbeddedServer]:
-    """The server of the session; most tests want `redis_url` instead."""
-    try:
-        running = EmbeddedServer.start(
-            tmp_path_factory.mktemp("server"), binary=server_binary
-        )
-    except EmbeddedServerError as error:
-        _missing(str(error))
-    with running:
-        yield running
+def server_of(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], EmbeddedServer]]:
+    """Return the session's server of a kind, started when it is first wanted."""
+    running: dict[str, EmbeddedServer] = {}
+
+    def find(kind: str) -> EmbeddedServer:
+        if kind not in running:
+            place = tmp_path_factory.mktemp(kind)
+            try:
+                started = EmbeddedServer.start(place, binary=binary_of(kind))
+            except EmbeddedServerError as error:
+                missing(str(error))
+            running[kind] = stack.enter_context(started)
+        return running[kind]
+
+    with ExitStack() as stack:
+        yield find
 
 
 @pytest.fixture
-def redis_url(server: EmbeddedServer) -> Iterator[str]:
-    """The URL of an empty server, which nobody may still use after the test."""
+def server(
+    server_kind: str, server_of: Callable[[str], EmbeddedServer]
+) -> EmbeddedServer:
+    """The server of the session; most tests want `redis_url` instead."""
+    return server_of(server_kind)
+
+
+@pytest.fixture
+def redis_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty server, which nobody may still use after the test.
+
+    A test with the module's `shared_pool` has the server of that.
+    """
+    if "shared_pool" in request.fixturenames:
+        yield request.getfixturevalue("shared_pool").url
+        return
     with redis_py.Redis.from_url(server.url) as client:
         client.flushall()
         yield server.url
@@ -103,12 +188,6 @@ def redis_fixture(redis_url: str) -> Iterator[redis_py.Redis]:
     """A plain client that answers bytes."""
     with redis_py.Redis.from_url(redis_url, decode_responses=False) as client:
         yield client
-
-
-def _missing(what: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 def _strangers(client: redis_py.Redis) -> list[str]:

@@ -10,16 +10,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
-
-import pytest
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.daemon import ROOT, clean_environment
+from tests.support.needs import missing
 from tests.support.wait import scaled, wait_until
 
 if TYPE_CHECKING:
@@ -55,12 +53,6 @@ def install() -> Path:
                 missing(f"{' '.join(INSTALL)} failed: {done.stderr.strip()}")
             stamp.write_text(wanted)
     return HOME / "node_modules"
-
-
-def missing(what: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 class Program:

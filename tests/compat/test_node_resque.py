@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
+pytestmark = pytest.mark.server_semantics
+
 ARGUMENTS: list[list[Any]] = [
     [],
     [0, 1, -7, 2**53 - 1, 2.5, 0.1, 1e-7, 1e21],

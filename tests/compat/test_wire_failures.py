@@ -9,12 +9,14 @@ import pytest
 from resqued import Client, Failure, PayloadError
 from resqued.store import failures as store
 from tests.compat.dump import holds
-from tests.compat.wire import Site, deviates
+from tests.compat.wire import Case, deviates
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import redis as redis_py
+
+pytestmark = pytest.mark.server_semantics
 
 # A failure of queue `default` with a key of its own in the payload, and one of
 # queue `mail`; neither was retried.
@@ -32,14 +34,14 @@ RETRIED = b',"retried_at":"<F>"}'
 
 
 @pytest.fixture
-def site(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Site:
+def case(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Case:
     redis.rpush("resque:failed", BOOM, MAIL)
-    return Site(redis, redis_url, tmp_path)
+    return Case(redis, redis_url, tmp_path)
 
 
 @pytest.fixture
-def client(site: Site) -> Client:
-    return site.client
+def client(case: Case) -> Client:
+    return case.client
 
 
 def listed(*entries: bytes) -> dict[str, str]:
@@ -54,7 +56,7 @@ def newest(client: Client) -> Failure:
 
 @deviates("failure-by-content")
 def test_a_retried_failure_is_retried_again_once_it_is_read_again(
-    site: Site, client: Client
+    case: Case, client: Client
 ) -> None:
     seen = newest(client)
     assert client.failures.retry(seen) is True
@@ -62,7 +64,7 @@ def test_a_retried_failure_is_retried_again_once_it_is_read_again(
     # Here what was seen is gone, for it is marked now; one has to look again.
     assert client.failures.retry(seen) is False
     assert client.failures.retry(newest(client)) is True
-    assert site.dump() == listed(BOOM, MAIL[:-1] + RETRIED) | holds("""
+    assert case.dump() == listed(BOOM, MAIL[:-1] + RETRIED) | holds("""
         resque:queue:mail = list:
           [0] {"class":"Ok","args":[2]}
           [1] {"class":"Ok","args":[2]}
@@ -71,25 +73,25 @@ def test_a_retried_failure_is_retried_again_once_it_is_read_again(
 
 
 @deviates("failure-by-content")
-def test_a_failure_that_is_gone_is_not_retried(site: Site, client: Client) -> None:
+def test_a_failure_that_is_gone_is_not_retried(case: Case, client: Client) -> None:
     gone = Failure(BOOM.replace(b"00:00:00", b"00:00:09"))
     assert client.failures.retry(gone) is False
-    assert site.dump() == listed(BOOM, MAIL)
+    assert case.dump() == listed(BOOM, MAIL)
 
 
 @deviates("failure-by-content")
-def test_a_failure_that_is_gone_is_not_removed(site: Site, client: Client) -> None:
+def test_a_failure_that_is_gone_is_not_removed(case: Case, client: Client) -> None:
     seen = newest(client)
     assert client.failures.remove(seen) is True
     assert client.failures.remove(seen) is False
-    assert site.dump() == listed(BOOM)
+    assert case.dump() == listed(BOOM)
 
 
-def test_the_failures_of_one_queue_are_retried(site: Site, client: Client) -> None:
+def test_the_failures_of_one_queue_are_retried(case: Case, client: Client) -> None:
     for failure in client.failures.oldest_first():
         if failure.queue == "mail":
             assert client.failures.retry(failure)
-    assert site.dump() == listed(BOOM, MAIL[:-1] + RETRIED) | holds("""
+    assert case.dump() == listed(BOOM, MAIL[:-1] + RETRIED) | holds("""
         resque:queue:mail = list:
           [0] {"class":"Ok","args":[2]}
         resque:queues = set {mail}
@@ -97,10 +99,10 @@ def test_the_failures_of_one_queue_are_retried(site: Site, client: Client) -> No
 
 
 def test_all_failures_are_retried_and_the_retried_ones_cleared(
-    site: Site, client: Client
+    case: Case, client: Client
 ) -> None:
     assert all(map(client.failures.retry, client.failures.oldest_first()))
-    assert site.dump() == listed(BOOM[:-1] + RETRIED, MAIL[:-1] + RETRIED) | (
+    assert case.dump() == listed(BOOM[:-1] + RETRIED, MAIL[:-1] + RETRIED) | (
         retried := holds("""
             resque:queue:default = list:
               [0] {"class":"Boom","args":[1]}
@@ -110,15 +112,15 @@ def test_all_failures_are_retried_and_the_retried_ones_cleared(
         """)
     )
     assert client.failures.clear_retried() == 2
-    assert site.dump() == retried
+    assert case.dump() == retried
 
 
 @deviates("retry-all")
-def test_retry_all_leaves_out_what_was_retried_before(site: Site) -> None:
+def test_retry_all_leaves_out_what_was_retried_before(case: Case) -> None:
     for _ in range(2):
-        code, said = site.command("failed", "retry", "--all")
+        code, said = case.command("failed", "retry", "--all")
         assert code == 0, said
-    assert site.dump() == listed(BOOM[:-1] + RETRIED, MAIL[:-1] + RETRIED) | holds("""
+    assert case.dump() == listed(BOOM[:-1] + RETRIED, MAIL[:-1] + RETRIED) | holds("""
         resque:queue:default = list:
           [0] {"class":"Boom","args":[1]}
         resque:queue:mail = list:
@@ -127,20 +129,20 @@ def test_retry_all_leaves_out_what_was_retried_before(site: Site) -> None:
     """)
 
 
-def test_equal_failures_are_cleared_on_every_page(site: Site, client: Client) -> None:
+def test_equal_failures_are_cleared_on_every_page(case: Case, client: Client) -> None:
     retried = MAIL[:-1] + b',"retried_at":"2026/11/23 00:00:02 UTC"}'
-    site.redis.rpush("resque:failed", retried, *[BOOM] * store.PAGE, retried)
+    case.redis.rpush("resque:failed", retried, *[BOOM] * store.PAGE, retried)
     assert client.failures.clear_retried() == 2
-    left = site.redis.lrange("resque:failed", 0, -1)
+    left = case.redis.lrange("resque:failed", 0, -1)
     assert left == [BOOM, MAIL, *[BOOM] * store.PAGE]
 
 
 @deviates("clear-count")
 def test_clear_removes_all_failures_and_answers_how_many(
-    site: Site, client: Client
+    case: Case, client: Client
 ) -> None:
     assert client.failures.clear() == 2
-    assert site.dump() == {}
+    assert case.dump() == {}
     assert client.failures.clear() == 0
 
 
@@ -148,25 +150,25 @@ def test_clear_removes_all_failures_and_answers_how_many(
 @pytest.mark.parametrize(
     "payload", [b"null", b'"{nope"', b"[1]", b'{"args":[]}', b'{"class":""}']
 )
-def test_a_failure_without_a_job_is_not_retried(site: Site, payload: bytes) -> None:
+def test_a_failure_without_a_job_is_not_retried(case: Case, payload: bytes) -> None:
     failure = Failure(BOOM.replace(b'{"class":"Boom","args":[1],"id":"z"}', payload))
-    site.redis.rpush("resque:failed", failure.entry)
+    case.redis.rpush("resque:failed", failure.entry)
     with pytest.raises(PayloadError, match="nothing to retry"):
-        site.client.failures.retry(failure)
-    assert site.dump() == listed(BOOM, MAIL, failure.entry)
+        case.client.failures.retry(failure)
+    assert case.dump() == listed(BOOM, MAIL, failure.entry)
 
 
-def test_failures_of_node_are_retried_as_ruby_retries_them(site: Site) -> None:
+def test_failures_of_node_are_retried_as_ruby_retries_them(case: Case) -> None:
     node = (
         b'{"worker":"h:1","queue":"mail","payload":{"class":"Ok","queue":"mail"'
         b',"args":[1.0]},"exception":"TypeError","error":"bad thing","backtrace":'
         b'["    at one"],"failed_at":"Mon Nov 23 2026 12:01:44 GMT+0000"}'
     )
-    site.redis.delete("resque:failed")
-    site.redis.rpush("resque:failed", node)
-    assert site.client.failures.retry(Failure(node))
+    case.redis.delete("resque:failed")
+    case.redis.rpush("resque:failed", node)
+    assert case.client.failures.retry(Failure(node))
     marked = node.replace(b'["    at one"]', b"<BT>")[:-1] + RETRIED
-    assert site.dump() == listed(marked) | holds("""
+    assert case.dump() == listed(marked) | holds("""
         resque:queue:mail = list:
           [0] {"class":"Ok","args":[1.0]}
         resque:queues = set {mail}

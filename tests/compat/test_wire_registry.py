@@ -20,11 +20,12 @@ from tests.compat.wire import (
     LIVING,
     LOCK,
     OK_1,
-    Site,
+    Case,
     deviates,
     entry,
     failed,
 )
+from tests.support.processes import title
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     import redis as redis_py
 
     from tests.support.daemon import Daemon
+
+pytestmark = pytest.mark.server_semantics
 
 QUEUES = {"resque:queues": "set {default}"}
 PRUNED = "Resque::PruneDeadWorkerDirtyExit"
@@ -43,8 +46,8 @@ RUBY_SEES = re.compile(r"resque:work|resque:\sStarting|resque-[0-9]")
 
 
 @pytest.fixture
-def site(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Site:
-    return Site(redis, redis_url, tmp_path)
+def case(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Case:
+    return Case(redis, redis_url, tmp_path)
 
 
 def beat(ago: float) -> str:
@@ -52,15 +55,15 @@ def beat(ago: float) -> str:
     return datetime.fromtimestamp(time.time() - ago, UTC).isoformat(timespec="seconds")
 
 
-def ruby_worker(site: Site, worker: str, *, silent_for: float, record: str = "") -> str:
+def ruby_worker(case: Case, worker: str, *, silent_for: float, record: str = "") -> str:
     """Register a worker as Ruby does; return its last heartbeat."""
     heartbeat = beat(silent_for)
-    site.redis.sadd("resque:workers", worker)
-    site.redis.hset("resque:workers:heartbeat", worker, heartbeat)
+    case.redis.sadd("resque:workers", worker)
+    case.redis.hset("resque:workers:heartbeat", worker, heartbeat)
     if record:
-        site.redis.set(f"resque:worker:{worker}", record)
-        site.redis.set(f"resque:worker:{worker}:started", "2026-11-23 00:00:00 +0000")
-        site.redis.set(f"resque:stat:processed:{worker}", 3)
+        case.redis.set(f"resque:worker:{worker}", record)
+        case.redis.set(f"resque:worker:{worker}:started", "2026-11-23 00:00:00 +0000")
+        case.redis.set(f"resque:stat:processed:{worker}", 3)
     return heartbeat
 
 
@@ -70,46 +73,46 @@ BUSY = (
 
 
 @deviates("counts")
-def test_a_busy_worker_that_is_removed_leaves_a_failure(site: Site) -> None:
-    site.redis.sadd("resque:workers", "far:1:x")
-    site.redis.set("resque:worker:far:1:x", BUSY)
-    code, said = site.command("workers", "remove", "far:1:x")
+def test_a_busy_worker_that_is_removed_leaves_a_failure(case: Case) -> None:
+    case.redis.sadd("resque:workers", "far:1:x")
+    case.redis.set("resque:worker:far:1:x", BUSY)
+    code, said = case.command("workers", "remove", "far:1:x")
     assert code == 0, said
     error = "Job still being processed"
     dirty = entry(
         OK_1.decode(), "Resque::DirtyExit", error, worker="far:1:x", queue="x"
     )
-    assert site.dump() == FAILED_ONCE | failed(dirty)
+    assert case.dump() == FAILED_ONCE | failed(dirty)
 
 
-def test_a_worker_that_is_not_there_cannot_be_removed(site: Site) -> None:
-    code, said = site.command("workers", "remove", "far:1:x")
+def test_a_worker_that_is_not_there_cannot_be_removed(case: Case) -> None:
+    code, said = case.command("workers", "remove", "far:1:x")
     assert (code, "Traceback" in said) == (1, False)
-    assert site.dump() == {}
+    assert case.dump() == {}
 
 
 @deviates("prune-lock", "counts")
-def test_a_busy_worker_whose_heartbeat_is_over_300_s_old_is_pruned(site: Site) -> None:
-    ruby_worker(site, "far:1:x", silent_for=400, record=BUSY)
-    site.work()
+def test_a_busy_worker_whose_heartbeat_is_over_300_s_old_is_pruned(case: Case) -> None:
+    ruby_worker(case, "far:1:x", silent_for=400, record=BUSY)
+    case.work()
     error = "Worker far:1:x did not gracefully exit while processing Ok"
     pruned = entry(OK_1.decode(), PRUNED, error, worker="far:1:x", queue="x")
-    assert site.dump() == LOCK | FAILED_ONCE | failed(pruned)
+    assert case.dump() == LOCK | FAILED_ONCE | failed(pruned)
 
 
 @deviates("prune-lock")
-def test_an_idle_worker_that_is_pruned_leaves_nothing(site: Site) -> None:
-    ruby_worker(site, "far:1:x", silent_for=400)
-    site.redis.hset("resque:workers:heartbeat", "far:2:y", beat(400))
-    site.work()
-    assert site.dump() == LOCK
+def test_an_idle_worker_that_is_pruned_leaves_nothing(case: Case) -> None:
+    ruby_worker(case, "far:1:x", silent_for=400)
+    case.redis.hset("resque:workers:heartbeat", "far:2:y", beat(400))
+    case.work()
+    assert case.dump() == LOCK
 
 
 @deviates("prune-lock")
-def test_a_worker_whose_heartbeat_is_200_s_old_is_left_alone(site: Site) -> None:
-    heartbeat = ruby_worker(site, "far:1:x", silent_for=200)
-    site.work()
-    assert site.dump() == LOCK | {
+def test_a_worker_whose_heartbeat_is_200_s_old_is_left_alone(case: Case) -> None:
+    heartbeat = ruby_worker(case, "far:1:x", silent_for=200)
+    case.work()
+    assert case.dump() == LOCK | {
         "resque:workers": "set {far:1:x}",
         "resque:workers:heartbeat": f"hash {{far:1:x => {heartbeat}}}",
     }
@@ -118,20 +121,20 @@ def test_a_worker_whose_heartbeat_is_200_s_old_is_left_alone(site: Site) -> None
 @deviates("prune-lock", "foreign-workers")
 @pytest.mark.parametrize("queues", ["a", "a,b"])
 def test_a_worker_that_never_wrote_a_heartbeat_is_left_alone(
-    site: Site, queues: str
+    case: Case, queues: str
 ) -> None:
     # Ruby goes by `ps` if the queues are the same, by nothing if they are not.
-    site.redis.sadd("resque:workers", f"{HOST}:999999:a")
-    site.work(queues)
+    case.redis.sadd("resque:workers", f"{HOST}:999999:a")
+    case.work(queues)
     lock = {key: text.replace("default", queues) for key, text in LOCK.items()}
-    assert site.dump() == lock | {"resque:workers": "set {<host>:999999:a}"}
+    assert case.dump() == lock | {"resque:workers": "set {<host>:999999:a}"}
 
 
-def test_nothing_is_pruned_while_the_lock_is_held(site: Site) -> None:
-    heartbeat = ruby_worker(site, "far:1:x", silent_for=400)
-    site.redis.set("resque:pruning_dead_workers_in_progress", "someone", ex=60, nx=True)
-    site.work()
-    assert site.dump() == {
+def test_nothing_is_pruned_while_the_lock_is_held(case: Case) -> None:
+    heartbeat = ruby_worker(case, "far:1:x", silent_for=400)
+    case.redis.set("resque:pruning_dead_workers_in_progress", "someone", ex=60, nx=True)
+    case.work()
+    assert case.dump() == {
         "resque:pruning_dead_workers_in_progress": "string someone (TTL about 60)",
         "resque:workers": "set {far:1:x}",
         "resque:workers:heartbeat": f"hash {{far:1:x => {heartbeat}}}",
@@ -142,7 +145,7 @@ NODE_RUN_AT = "Mon Nov 23 2026 12:01:44 GMT+0000 (Coordinated Universal Time)"
 
 
 @deviates("foreign-workers", "prune-lock", "counts")
-def test_a_node_worker_is_judged_by_its_ping(site: Site) -> None:
+def test_a_node_worker_is_judged_by_its_ping(case: Case) -> None:
     now = int(time.time())
     for pid, silent_for in ((1, 3000), (2, 4000)):
         name, job = f"far:{pid}", '{"class":"Ok","args":{},"queue":"default"}'
@@ -151,13 +154,13 @@ def test_a_node_worker_is_judged_by_its_ping(site: Site) -> None:
             f'{{"run_at":"{NODE_RUN_AT}","worker":"{name}","payload":{job}'
             ',"queue":"default"}'
         )
-        site.redis.sadd("resque:workers", f"{name}:default")
-        site.redis.set(f"resque:worker:{name}:default", record)
-        site.redis.set(f"resque:worker:ping:{name}", json.dumps(ping))
-        site.redis.set(f"resque:stat:processed:{name}", 3)
-        site.redis.set(f"resque:stat:failed:{name}", 1)
-    site.work()
-    dump = site.dump()
+        case.redis.sadd("resque:workers", f"{name}:default")
+        case.redis.set(f"resque:worker:{name}:default", record)
+        case.redis.set(f"resque:worker:ping:{name}", json.dumps(ping))
+        case.redis.set(f"resque:stat:processed:{name}", 3)
+        case.redis.set(f"resque:stat:failed:{name}", 1)
+    case.work()
+    dump = case.dump()
     error = "Worker far:2:default did not gracefully exit while processing Ok"
     assert failed(entry(job, PRUNED, error, worker="far:2:default")).items() <= (
         dump.items()
@@ -175,100 +178,100 @@ def test_a_node_worker_is_judged_by_its_ping(site: Site) -> None:
     assert "resque:worker:ping:far:1" in dump
 
 
-def kill_all(site: Site, daemon: Daemon) -> None:
+def kill_all(case: Case, daemon: Daemon) -> None:
     """Kill a master and its busy worker, which leaves all in Redis as it is."""
-    site.know(daemon, me="<old>", master="<old master>")
+    case.know(daemon, me="<old>", master="<old master>")
     (worker,) = daemon.workers()
     os.kill(daemon.pid, signal.SIGKILL)
     os.kill(worker, signal.SIGKILL)
     daemon.wait()
-    assert site.redis.hlen("resque:resqued:workers") == 1
+    assert case.redis.hlen("resque:resqued:workers") == 1
 
 
 @deviates("own-dead", "prune-lock", "counts")
-@pytest.mark.parametrize("case", ["the lock has expired", "the lock is held"])
+@pytest.mark.parametrize("lock_is", ["expired", "held"])
 def test_a_worker_that_died_on_this_machine_is_pruned_at_once(
-    site: Site, case: str
+    case: Case, lock_is: str
 ) -> None:
-    site.push("default", HOLD)
-    with site.daemon() as daemon:
-        site.wait_for_job()
-        kill_all(site, daemon)
+    case.push("default", HOLD)
+    with case.daemon() as daemon:
+        case.wait_for_job()
+        kill_all(case, daemon)
     lock = LOCK
-    if "expired" in case:
-        site.redis.delete("resque:pruning_dead_workers_in_progress")
+    if lock_is == "expired":
+        case.redis.delete("resque:pruning_dead_workers_in_progress")
     else:
         lock = {
             key: text.replace("<master>", "<old master>") for key, text in LOCK.items()
         }
-    site.work()
+    case.work()
     error = "Worker <old>:default died while processing Hold"
     died = entry(HOLD.decode(), "Resque::DirtyExit", error, worker="<old>:default")
-    assert site.dump() == QUEUES | lock | FAILED_ONCE | failed(died)
+    assert case.dump() == QUEUES | lock | FAILED_ONCE | failed(died)
 
 
 @deviates("orphans", "prune-lock", "reasons")
-def test_a_worker_without_its_master_ends_its_job_and_leaves(site: Site) -> None:
-    site.push("default", HOLD, OK_1)
-    with site.daemon(*site.configure("[worker]\norphan_grace = 0.2\n")) as daemon:
-        site.wait_for_job()
-        site.know(daemon)
+def test_a_worker_without_its_master_ends_its_job_and_leaves(case: Case) -> None:
+    case.push("default", HOLD, OK_1)
+    with case.daemon(*case.configure("[worker]\norphan_grace = 0.2\n")) as daemon:
+        case.wait_for_job()
+        case.know(daemon)
         os.kill(daemon.pid, signal.SIGKILL)
-        site.wait_for("resque:stat:failed", b"1")
+        case.wait_for("resque:stat:failed", b"1")
     ended = entry(
         HOLD.decode(), "Resque::TermException", "SIGTERM: its master is gone", "<BT>"
     )
-    assert site.dump() == QUEUES | LOCK | FAILED_ONCE | failed(ended) | holds("""
+    assert case.dump() == QUEUES | LOCK | FAILED_ONCE | failed(ended) | holds("""
         resque:queue:default = list:
           [0] {"class":"Ok","args":[1]}
     """)
 
 
-def test_a_starting_ruby_worker_finds_our_workers_in_ps(site: Site) -> None:
+def test_a_starting_ruby_worker_finds_our_workers_in_ps(case: Case) -> None:
     def is_titled(pattern: str) -> bool:
-        found = site.title(worker)
+        found = title(worker)
         assert RUBY_SEES.search(found)
         assert "resque-web" not in found
         return re.fullmatch(rf"resque-\d\S*: {pattern}", found) is not None
 
-    with site.daemon() as daemon:
+    with case.daemon() as daemon:
         daemon.wait_for_event("master_ready")
         (worker,) = daemon.workers()
         wait_until(lambda: is_titled("Waiting for default"))
-        site.push("default", HOLD)
-        site.wait_for_job()
+        case.push("default", HOLD)
+        case.wait_for_job()
         wait_until(lambda: is_titled(r"Forked \d+ at \d+"))
-        titles = [site.title(pid) for pid in daemon.children(worker)]
+        titles = [title(pid) for pid in daemon.children(worker)]
         busy = r"resque-\d\S*: Processing default since \d+ \[Hold\]"
         assert any(re.fullmatch(busy, found) for found in titles)
         assert all(RUBY_SEES.search(found) for found in titles)
-        site.release()
+        case.release()
 
 
-def test_heartbeats_are_written_by_the_clock_of_the_server(site: Site) -> None:
-    site.push("default", HOLD)
-    options = site.configure("[worker]\nheartbeat = 0.2\n")
-    with site.daemon(*options) as daemon:
-        site.wait_for_job()
-        worker = f"{site.know(daemon)}:default"
+def test_heartbeats_are_written_by_the_clock_of_the_server(case: Case) -> None:
+    case.push("default", HOLD)
+    options = case.configure("[worker]\nheartbeat = 0.2\n")
+    with case.daemon(*options) as daemon:
+        case.wait_for_job()
+        worker = f"{case.know(daemon)}:default"
 
         def heartbeat() -> str:
-            return site.redis.hget("resque:workers:heartbeat", worker).decode()
+            return case.redis.hget("resque:workers:heartbeat", worker).decode()
 
         first = heartbeat()
         wait_until(lambda: heartbeat() != first, what="a heartbeat during a job")
         assert (
-            site.dump()["resque:workers:heartbeat"]
+            case.dump()["resque:workers:heartbeat"]
             == LIVING["resque:workers:heartbeat"]
         )
         beaten = datetime.fromisoformat(heartbeat()).timestamp()
-        assert abs(site.redis.time()[0] - beaten) <= 5
-        site.release()
+        assert abs(case.redis.time()[0] - beaten) <= 5
+        case.release()
 
 
-def prune_as_ruby(site: Site, worker: str, failure: str = "") -> None:
+def prune_as_ruby(case: Case, worker: str, failure: str = "") -> None:
     """Unregister a worker as a Ruby worker does that thinks it dead."""
-    pipe = site.redis.pipeline(transaction=False)
+    pipe = case.redis.pipeline(transaction=False)
     if failure:
         pipe.rpush("resque:failed", failure)
     pipe.srem("resque:workers", worker)
@@ -279,26 +282,26 @@ def prune_as_ruby(site: Site, worker: str, failure: str = "") -> None:
 
 
 @deviates("pruned-alive", "identity", "prune-lock")
-def test_a_worker_that_was_pruned_alive_registers_again(site: Site) -> None:
-    with site.daemon(*site.configure("[worker]\nheartbeat = 0.2\n")) as daemon:
+def test_a_worker_that_was_pruned_alive_registers_again(case: Case) -> None:
+    with case.daemon(*case.configure("[worker]\nheartbeat = 0.2\n")) as daemon:
         daemon.wait_for_event("master_ready")
-        worker = f"{site.know(daemon)}:default"
-        prune_as_ruby(site, worker)
-        wait_until(lambda: site.redis.sismember("resque:workers", worker))
-        assert site.dump() == LOCK | LIVING
+        worker = f"{case.know(daemon)}:default"
+        prune_as_ruby(case, worker)
+        wait_until(lambda: case.redis.sismember("resque:workers", worker))
+        assert case.dump() == LOCK | LIVING
 
 
 @deviates("pruned-alive", "prune-lock")
-def test_a_run_that_was_settled_by_a_pruner_is_not_counted_again(site: Site) -> None:
-    site.push("default", HOLD, OK_1)
+def test_a_run_that_was_settled_by_a_pruner_is_not_counted_again(case: Case) -> None:
+    case.push("default", HOLD, OK_1)
     report = entry(HOLD.decode(), PRUNED, "did not gracefully exit", worker="w")
-    with site.daemon() as daemon:
-        site.wait_for_job()
-        prune_as_ruby(site, f"{site.know(daemon)}:default", report)
-        site.release()
+    with case.daemon() as daemon:
+        case.wait_for_job()
+        prune_as_ruby(case, f"{case.know(daemon)}:default", report)
+        case.release()
         daemon.wait_for_event("run_settled_elsewhere")
-        site.wait_for("resque:stat:processed", b"1")
-    assert site.dump() == QUEUES | LOCK | failed(report) | {
+        case.wait_for("resque:stat:processed", b"1")
+    assert case.dump() == QUEUES | LOCK | failed(report) | {
         "resque:stat:processed": "string 1"
     }
 
@@ -337,13 +340,13 @@ BAD_REGISTRIES = {
 @deviates("bad-registry")
 @pytest.mark.parametrize("commands", BAD_REGISTRIES.values(), ids=BAD_REGISTRIES)
 def test_what_breaks_a_ruby_reader_is_left_alone(
-    site: Site, commands: list[tuple[str | bytes, ...]]
+    case: Case, commands: list[tuple[str | bytes, ...]]
 ) -> None:
     for command in commands:
-        site.redis.execute_command(*command)
-    before = site.dump()
-    site.work()
-    assert site.dump() == before | LOCK
+        case.redis.execute_command(*command)
+    before = case.dump()
+    case.work()
+    assert case.dump() == before | LOCK
 
 
 # Records of silent workers, and the payload and queue of the failure they become.
@@ -360,11 +363,11 @@ BAD_RECORDS = [
 @deviates("bad-registry")
 @pytest.mark.parametrize(("record", "payload", "queue"), BAD_RECORDS)
 def test_a_record_that_ruby_cannot_read_becomes_a_failure(
-    site: Site, record: str, payload: str | None, queue: str
+    case: Case, record: str, payload: str | None, queue: str
 ) -> None:
-    ruby_worker(site, "far:1:x", silent_for=400, record=record)
-    site.work()
+    ruby_worker(case, "far:1:x", silent_for=400, record=record)
+    case.work()
     error = "Worker far:1:x did not gracefully exit while processing <Unknown Job>"
     kept = json.dumps(record) if payload is None else payload
     pruned = entry(kept, PRUNED, error, worker="far:1:x", queue=queue)
-    assert site.dump() == LOCK | FAILED_ONCE | failed(pruned)
+    assert case.dump() == LOCK | FAILED_ONCE | failed(pruned)

@@ -15,11 +15,12 @@ from tests.compat.wire import (
     HOLD,
     LOCK,
     OK_1,
-    Site,
+    Case,
     deviates,
     entry,
     failed,
 )
+from tests.support.processes import title
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from tests.support.daemon import Daemon
 
+pytestmark = pytest.mark.server_semantics
+
 QUEUES = {"resque:queues": "set {default}"}
 DONE = {"resque:stat:processed": "string 1"}
 TERM = "Resque::TermException"
@@ -36,8 +39,8 @@ TOLD = "its worker was told to terminate"
 
 
 @pytest.fixture
-def site(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Site:
-    return Site(redis, redis_url, tmp_path)
+def case(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Case:
+    return Case(redis, redis_url, tmp_path)
 
 
 def tell_worker(daemon: Daemon, signum: signal.Signals) -> int:
@@ -54,49 +57,49 @@ def tell_worker(daemon: Daemon, signum: signal.Signals) -> int:
 
 @deviates("idle-signals", "prune-lock")
 @pytest.mark.parametrize("signum", [signal.SIGQUIT, signal.SIGTERM, signal.SIGINT])
-def test_an_idle_worker_leaves_at_once(site: Site, signum: signal.Signals) -> None:
-    site.push("default", OK_1)
-    with site.daemon("--interval", "60s") as daemon:
-        site.wait_for("resque:stat:processed", b"1")
-        site.know(daemon)
+def test_an_idle_worker_leaves_at_once(case: Case, signum: signal.Signals) -> None:
+    case.push("default", OK_1)
+    with case.daemon("--interval", "60s") as daemon:
+        case.wait_for("resque:stat:processed", b"1")
+        case.know(daemon)
         daemon.signal(signum)
         assert daemon.wait() == 0
-    assert site.dump() == QUEUES | LOCK | DONE
+    assert case.dump() == QUEUES | LOCK | DONE
 
 
 @deviates("term-first", "reasons", "prune-lock")
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_term_ends_the_job_as_under_term_child(
-    site: Site, signum: signal.Signals
+    case: Case, signum: signal.Signals
 ) -> None:
-    site.push("default", HOLD)
-    with site.daemon() as daemon:
-        site.wait_for_job()
-        site.know(daemon)
+    case.push("default", HOLD)
+    with case.daemon() as daemon:
+        case.wait_for_job()
+        case.know(daemon)
         daemon.signal(signum)
         assert daemon.wait() == 0
     ended = entry(HOLD.decode(), TERM, f"SIGTERM: {TOLD}", "<BT>")
-    assert site.dump() == QUEUES | LOCK | FAILED_ONCE | failed(ended)
+    assert case.dump() == QUEUES | LOCK | FAILED_ONCE | failed(ended)
 
 
 @deviates("term-first", "prune-lock")
-def test_a_job_that_cleans_up_after_term_and_returns_is_a_success(site: Site) -> None:
-    site.push("default", b'{"class":"Rescue","args":[]}')
-    with site.daemon() as daemon:
-        site.wait_for_job()
-        site.know(daemon)
+def test_a_job_that_cleans_up_after_term_and_returns_is_a_success(case: Case) -> None:
+    case.push("default", b'{"class":"Rescue","args":[]}')
+    with case.daemon() as daemon:
+        case.wait_for_job()
+        case.know(daemon)
         daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0
-    assert (site.folder / "cleaned").exists()
-    assert site.dump() == QUEUES | LOCK | DONE
+    assert (case.folder / "cleaned").exists()
+    assert case.dump() == QUEUES | LOCK | DONE
 
 
 @deviates("reasons", "counts", "prune-lock")
-def test_a_job_that_ignores_term_is_killed_after_the_grace(site: Site) -> None:
-    site.push("default", b'{"class":"Stubborn","args":[]}')
-    with site.daemon("--grace", "0.5s") as daemon:
-        site.wait_for_job()
-        site.know(daemon)
+def test_a_job_that_ignores_term_is_killed_after_the_grace(case: Case) -> None:
+    case.push("default", b'{"class":"Stubborn","args":[]}')
+    with case.daemon("--grace", "0.5s") as daemon:
+        case.wait_for_job()
+        case.know(daemon)
         told_at = time.monotonic()
         daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0
@@ -105,94 +108,94 @@ def test_a_job_that_ignores_term_is_killed_after_the_grace(site: Site) -> None:
         f"Child process received unhandled signal pid <P> SIGKILL (signal 9): {TOLD}"
     )
     killed = entry('{"class":"Stubborn","args":[]}', "Resque::DirtyExit", error, "<BT>")
-    assert site.dump() == QUEUES | LOCK | FAILED_ONCE | failed(killed)
+    assert case.dump() == QUEUES | LOCK | FAILED_ONCE | failed(killed)
 
 
 # Ruby: TERM with a job that ends within RESQUE_PRE_SHUTDOWN_TIMEOUT.
 @deviates("pre-shutdown", "prune-lock")
-def test_quit_waits_for_the_job(site: Site) -> None:
-    site.push("default", HOLD, OK_1)
-    with site.daemon() as daemon:
-        site.wait_for_job()
-        site.know(daemon)
+def test_quit_waits_for_the_job(case: Case) -> None:
+    case.push("default", HOLD, OK_1)
+    with case.daemon() as daemon:
+        case.wait_for_job()
+        case.know(daemon)
         # First the worker, which tells when it has heard.
         tell_worker(daemon, signal.SIGQUIT)
         daemon.signal(signal.SIGQUIT)
         daemon.wait_for_event("state_changed")
-        site.release()
+        case.release()
         assert daemon.wait() == 0
-    assert site.dump() == QUEUES | LOCK | DONE | holds("""
+    assert case.dump() == QUEUES | LOCK | DONE | holds("""
         resque:queue:default = list:
           [0] {"class":"Ok","args":[1]}
     """)
 
 
 @deviates("term-first", "reasons", "prune-lock")
-def test_usr1_drops_the_job_and_the_next_one_runs(site: Site) -> None:
-    site.push("default", HOLD, OK_1)
-    with site.daemon() as daemon:
-        site.wait_for_job()
-        site.know(daemon)
+def test_usr1_drops_the_job_and_the_next_one_runs(case: Case) -> None:
+    case.push("default", HOLD, OK_1)
+    with case.daemon() as daemon:
+        case.wait_for_job()
+        case.know(daemon)
         daemon.signal(signal.SIGUSR1)
-        site.wait_for("resque:stat:processed", b"2")
+        case.wait_for("resque:stat:processed", b"2")
     dropped = entry(HOLD.decode(), TERM, "SIGTERM: it was dropped (SIGUSR1)", "<BT>")
-    assert site.dump() == QUEUES | LOCK | failed(dropped) | holds("""
+    assert case.dump() == QUEUES | LOCK | failed(dropped) | holds("""
         resque:stat:failed = string 1
         resque:stat:processed = string 2
     """)
 
 
-def test_usr1_without_a_job_does_nothing(site: Site) -> None:
-    with site.daemon() as daemon:
+def test_usr1_without_a_job_does_nothing(case: Case) -> None:
+    with case.daemon() as daemon:
         daemon.wait_for_event("master_ready")
         daemon.signal(signal.SIGUSR1)
         daemon.wait_for_event("signal_received")
-        site.push("default", OK_1)
-        site.wait_for("resque:stat:processed", b"1")
+        case.push("default", OK_1)
+        case.wait_for("resque:stat:processed", b"1")
         assert daemon.events("job_failed") == []
 
 
 @deviates("prune-lock")
-def test_usr2_pauses_after_the_job_in_hand_until_cont(site: Site) -> None:
-    site.push("default", HOLD, OK_1)
-    with site.daemon() as daemon:
-        site.wait_for_job()
-        site.know(daemon)
+def test_usr2_pauses_after_the_job_in_hand_until_cont(case: Case) -> None:
+    case.push("default", HOLD, OK_1)
+    with case.daemon() as daemon:
+        case.wait_for_job()
+        case.know(daemon)
         worker = tell_worker(daemon, signal.SIGUSR2)
-        site.release()
-        wait_until(lambda: site.title(worker).endswith(": Paused"))
-        assert site.redis.get("resque:stat:processed") == b"1"
-        assert site.redis.lrange("resque:queue:default", 0, -1) == [OK_1]
+        case.release()
+        wait_until(lambda: title(worker).endswith(": Paused"))
+        assert case.redis.get("resque:stat:processed") == b"1"
+        assert case.redis.lrange("resque:queue:default", 0, -1) == [OK_1]
         os.kill(worker, signal.SIGCONT)
-        site.wait_for("resque:stat:processed", b"2")
-    assert site.dump() == QUEUES | LOCK | {"resque:stat:processed": "string 2"}
+        case.wait_for("resque:stat:processed", b"2")
+    assert case.dump() == QUEUES | LOCK | {"resque:stat:processed": "string 2"}
 
 
 @deviates("hup", "prune-lock")
-def test_hup_leaves_the_job_alone(site: Site) -> None:
-    site.push("default", HOLD)
-    with site.daemon() as daemon:
-        site.wait_for_job()
-        site.know(daemon)
+def test_hup_leaves_the_job_alone(case: Case) -> None:
+    case.push("default", HOLD)
+    with case.daemon() as daemon:
+        case.wait_for_job()
+        case.know(daemon)
         daemon.signal(signal.SIGHUP)
         daemon.wait_for_event("reload_done")
-        site.release()
-        site.wait_for("resque:stat:processed", b"1")
-    assert site.dump() == QUEUES | LOCK | DONE
+        case.release()
+        case.wait_for("resque:stat:processed", b"1")
+    assert case.dump() == QUEUES | LOCK | DONE
 
 
 @deviates("flag-values", "reasons")
 @pytest.mark.parametrize(("value", "is_graceful"), [("1", True), ("0", False)])
 def test_graceful_term_makes_term_mean_quit(
-    site: Site, value: str, is_graceful: bool
+    case: Case, value: str, is_graceful: bool
 ) -> None:
-    site.push("default", HOLD)
-    with site.daemon(env={"GRACEFUL_TERM": value}) as daemon:
-        site.wait_for_job()
+    case.push("default", HOLD)
+    with case.daemon(env={"GRACEFUL_TERM": value}) as daemon:
+        case.wait_for_job()
         daemon.signal(signal.SIGTERM)
         daemon.wait_for_event("state_changed")
         if is_graceful:
-            site.release()
+            case.release()
         assert daemon.wait() == 0
-    errors = [f.fields["error"] for f in site.client.failures.page()]
+    errors = [f.fields["error"] for f in case.client.failures.page()]
     assert errors == ([] if is_graceful else [f"SIGTERM: {TOLD}"])

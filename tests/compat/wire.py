@@ -79,7 +79,7 @@ def entry(
     )
 
 
-class Site:
+class Case:
     """One test's server and folder, and the daemons that work there."""
 
     def __init__(self, redis: redis_py.Redis, url: str, folder: Path) -> None:
@@ -147,10 +147,6 @@ class Site:
     def wait_for(self, name: str, value: bytes) -> None:
         """Return once a string has this value."""
         wait_until(lambda: self.redis.get(name) == value, what=f"{name} = {value!r}")
-
-    def title(self, pid: int) -> str:
-        """Return what `ps` shows of a process."""
-        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0")
 
     def dump(self) -> dict[str, str]:
         """Return all that Redis holds."""

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 import resqued
 from resqued.cli import cli
 from tests.support.cli import Run
-from tests.support.daemon import STEERING
+from tests.support.daemon import STEERING, Daemon
+from tests.support.shared import SharedPool
 
 
 @pytest.fixture
@@ -32,6 +33,24 @@ def run(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
         return result
 
     return invoke
+
+
+@pytest.fixture(scope="module")
+def shared_pool(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedPool]:
+    """The pool of a module; POOL_CONFIG is the module's text of its configuration."""
+    config = getattr(request.module, "POOL_CONFIG", "")
+    with SharedPool(tmp_path_factory.mktemp("pool"), config) as shared:
+        yield shared
+
+
+@pytest.fixture
+def daemon(shared_pool: SharedPool, monkeypatch: pytest.MonkeyPatch) -> Daemon:
+    """A pool with two idle workers, which other tests have looked at before."""
+    found = shared_pool.daemon()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(found.runtime_directory))
+    return found
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import redis as redis_py
 
 import resqued
@@ -37,6 +38,7 @@ def test_status_of_nothing(run: Run) -> None:
     )
 
 
+@pytest.mark.server_semantics
 def test_status_shows_counters_queues_and_workers(
     run: Run, redis: redis_py.Redis, client: resqued.Client
 ) -> None:

@@ -46,12 +46,6 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-@pytest.fixture
-def daemon(redis_url: str, tmp_path: Path) -> Iterator[Daemon]:
-    with ready(pool(redis_url, tmp_path, workers=2)) as running:
-        yield running
-
-
 @contextmanager
 def ready(daemon: Daemon) -> Iterator[Daemon]:
     """Start a daemon, and in the end do not wait for the jobs it runs."""
@@ -609,6 +603,17 @@ def test_status_shows_the_pool_even_if_redis_is_away(
 
 
 def test_every_order_is_logged_with_who_sent_it(
+    run: Run,
+    redis_url: str,
+    redis: redis_py.Redis,
+    client: resqued.Client,
+    tmp_path: Path,
+) -> None:
+    with ready(pool(redis_url, tmp_path, workers=2)) as daemon:
+        order_everything(run, daemon, client, redis)
+
+
+def order_everything(
     run: Run, daemon: Daemon, client: resqued.Client, redis: redis_py.Redis
 ) -> None:
     child = begin(client, redis)

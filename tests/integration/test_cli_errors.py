@@ -186,6 +186,7 @@ def locked_server(
         yield server
 
 
+@pytest.mark.server_semantics
 def test_a_password_that_is_wrong_or_missing(
     locked_server: EmbeddedServer, tmp_path: Path
 ) -> None:

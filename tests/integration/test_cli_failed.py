@@ -13,6 +13,8 @@ from resqued.wire import payload
 from tests.support.cli import NS, RESQUED, Run, add_failure, rows
 from tests.support.daemon import clean_environment
 
+pytestmark = pytest.mark.server_semantics
+
 
 def test_failures_are_listed_newest_first_in_pages(
     run: Run, redis: redis_py.Redis

@@ -12,6 +12,7 @@ import redis as redis_py
 import resqued
 from resqued.errors import ControlError, ExitCode
 from tests.support.cli import Run, fail
+from tests.support.daemon import Daemon
 from tests.support.pool import pool
 from tests.support.wait import scaled, wait_until
 
@@ -38,19 +39,15 @@ def refused(run: Run, *args: str) -> tuple[str, int]:
     return str(error), error.exit_code
 
 
-def test_a_pool_with_all_its_workers_is_well(
-    run: Run, redis_url: str, tmp_path: Path
-) -> None:
-    with pool(redis_url, tmp_path, workers=2) as daemon:
-        daemon.wait_for_event("master_ready")
-        line = f"master {daemon.pid} is running, with 2 workers\n"
-        assert run("status", "--check").stdout == line
-        assert run("status", "--alive").stdout == line
-        # A pause is wanted by somebody, and no reason to restart anything.
-        run("pause")
-        assert run("status", "--check").stdout == (
-            f"master {daemon.pid} is running and paused, with 2 workers\n"
-        )
+def test_a_pool_with_all_its_workers_is_well(run: Run, daemon: Daemon) -> None:
+    line = f"master {daemon.pid} is running, with 2 workers\n"
+    assert run("status", "--check").stdout == line
+    assert run("status", "--alive").stdout == line
+    # A pause is wanted by somebody, and no reason to restart anything.
+    run("pause")
+    assert run("status", "--check").stdout == (
+        f"master {daemon.pid} is running and paused, with 2 workers\n"
+    )
 
 
 def test_a_pool_that_is_still_starting_is_alive_and_not_well(
@@ -72,15 +69,13 @@ def test_a_pool_that_is_still_starting_is_alive_and_not_well(
 
 
 def test_a_worker_that_dies_is_missed_until_there_is_another(
-    run: Run, redis_url: str, tmp_path: Path
+    run: Run, daemon: Daemon
 ) -> None:
-    with pool(redis_url, tmp_path) as daemon:
-        daemon.wait_for_event("master_ready")
-        (worker,) = daemon.workers()
-        os.kill(worker, signal.SIGKILL)
-        daemon.wait_for_event("worker_died")
-        run("status", "--check", "--wait", f"{scaled(60):g}s")
-        assert daemon.workers() != [worker]
+    worker, other = daemon.workers()
+    os.kill(worker, signal.SIGKILL)
+    daemon.wait_for_event("worker_died")
+    run("status", "--check", "--wait", f"{scaled(60):g}s")
+    assert len(set(daemon.workers()) - {worker, other}) == 1
 
 
 def test_a_master_that_is_about_to_stop_is_alive_and_not_well(
@@ -101,15 +96,13 @@ def test_a_master_that_is_about_to_stop_is_alive_and_not_well(
 
 
 def test_without_redis_a_pool_is_alive_and_not_well(
-    run: Run, redis_url: str, tmp_path: Path, closed_port: int
+    run: Run, daemon: Daemon, closed_port: int
 ) -> None:
     away = ("-r", f"redis://127.0.0.1:{closed_port}")
-    with pool(redis_url, tmp_path) as daemon:
-        daemon.wait_for_event("master_ready")
-        message, status = refused(run, "--check", *away)
-        assert str(closed_port) in message
-        assert status == ExitCode.UNAVAILABLE
-        run("status", "--alive", *away)
+    message, status = refused(run, "--check", *away)
+    assert str(closed_port) in message
+    assert status == ExitCode.UNAVAILABLE
+    run("status", "--alive", *away)
 
 
 @pytest.mark.parametrize("probe", ["--check", "--alive"])
@@ -123,17 +116,15 @@ def test_without_a_master_nothing_is_well(
 
 @pytest.mark.parametrize("probe", ["--check", "--alive"])
 def test_a_master_that_is_stopped_is_not_well(
-    run: Run, redis_url: str, tmp_path: Path, probe: str
+    run: Run, daemon: Daemon, probe: str
 ) -> None:
-    with pool(redis_url, tmp_path) as daemon:
-        daemon.wait_for_event("master_ready")
-        daemon.signal(signal.SIGSTOP)
-        try:
-            message, status = refused(run, probe)
-        finally:
-            daemon.signal(signal.SIGCONT)
-        assert message.startswith(f"master {daemon.pid} does not answer within 5 s")
-        assert status == ExitCode.UNAVAILABLE
+    daemon.signal(signal.SIGSTOP)
+    try:
+        message, status = refused(run, probe)
+    finally:
+        daemon.signal(signal.SIGCONT)
+    assert message.startswith(f"master {daemon.pid} does not answer within 5 s")
+    assert status == ExitCode.UNAVAILABLE
 
 
 def test_one_master_of_several_that_is_not_well_is_named(

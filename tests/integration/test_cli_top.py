@@ -26,55 +26,50 @@ from tests.support.wait import scaled, wait_until
 ENTER, LEAVE, SHOW_CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
 
 
+POOL_CONFIG = '[limits]\nruntime = "2h"\nmemory = "1G"\n'
+
+
+def begin(client: resqued.Client, redis: redis_py.Redis) -> None:
+    """Have one of the two workers run a job, which is limited."""
+    client.enqueue_to("default", "Nap", 300)
+    assert redis.blpop("started", scaled(30))
+
+
 @pytest.fixture
-def daemon(
-    redis_url: str,
-    redis: redis_py.Redis,
-    client: resqued.Client,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Daemon]:
-    """A pool of two, one of which runs a job that is limited."""
-    limits = '[limits]\nruntime = "2h"\nmemory = "1G"\n'
-    with pool(redis_url, tmp_path, workers=2, config=limits) as running:
-        monkeypatch.setenv("RUNTIME_DIRECTORY", str(running.runtime_directory))
-        running.wait_for_event("master_ready")
-        client.enqueue_to("default", "Nap", 300)
-        assert redis.blpop("started", scaled(30))
-        yield running
-        if running.is_running():
-            running.signal(signal.SIGTERM)
-            running.wait()
+def busy(daemon: Daemon, client: resqued.Client, redis: redis_py.Redis) -> Daemon:
+    """A pool of two, one of which runs a job."""
+    begin(client, redis)
+    return daemon
 
 
-def test_one_look_where_there_is_no_terminal(run: Run, daemon: Daemon) -> None:
+def test_one_look_where_there_is_no_terminal(run: Run, busy: Daemon) -> None:
     wait_until(
         lambda: {"Nap", "waiting"} <= set(run("top").stdout.split()),
         what="a worker with the job, and one without",
     )
-    head, titles, busy, idle = rows(run("top"))
-    assert head[0].startswith(f"master {daemon.pid} running, generation 1, up ")
+    head, titles, runs, idle = rows(run("top"))
+    assert head[0].startswith(f"master {busy.pid} running, generation 1, up ")
     assert titles == [
         *("PID", "GEN", "PHASE", "CPU %", "MEMORY", "OF", "TIME", "OF"),
         *("QUEUE", "JOB"),
     ]
-    pids = {int(busy[0]), int(idle[0])}
-    assert pids == set(daemon.workers())
-    assert busy[1:3] == ["1", "running"]
-    assert busy[5:] == ["1 GB", busy[6], "2h00m", "default", "Nap"]
+    pids = {int(runs[0]), int(idle[0])}
+    assert pids == set(busy.workers())
+    assert runs[1:3] == ["1", "running"]
+    assert runs[5:] == ["1 GB", runs[6], "2h00m", "default", "Nap"]
     assert idle[2] == "waiting"
 
 
-def test_json_has_all_of_it(run: Run, daemon: Daemon) -> None:
+def test_json_has_all_of_it(run: Run, busy: Daemon) -> None:
     wait_until(lambda: "Nap" in run("top").stdout)
     (status,) = json.loads(run("top", "--json").stdout)
-    assert status["pid"] == daemon.pid
-    (busy,) = [w for w in status["workers"] if w["child"]]
-    assert busy["job"] == {"queue": "default", "class": "Nap"}
-    assert busy["limits"] == {"runtime": 7200, "memory": 1 << 30}
-    assert busy["memory"] > 0
-    assert busy["cpu"] >= 0
-    assert run("top", "--json", "--pid", str(daemon.pid)).exit_code == 0
+    assert status["pid"] == busy.pid
+    (worker,) = [w for w in status["workers"] if w["child"]]
+    assert worker["job"] == {"queue": "default", "class": "Nap"}
+    assert worker["limits"] == {"runtime": 7200, "memory": 1 << 30}
+    assert worker["memory"] > 0
+    assert worker["cpu"] >= 0
+    assert run("top", "--json", "--pid", str(busy.pid)).exit_code == 0
 
 
 class Terminal:
@@ -132,7 +127,7 @@ def live(*args: str) -> Iterator[Terminal]:
 
 
 @pytest.mark.parametrize("way", ["q", "Ctrl-C"])
-def test_the_live_view_leaves_a_clean_terminal(daemon: Daemon, way: str) -> None:
+def test_the_live_view_leaves_a_clean_terminal(busy: Daemon, way: str) -> None:
     with live("--interval", "0.2") as terminal:
         wait_until(lambda: "Nap" in terminal.read(), what="the job")
         # It goes on looking, and takes no notice of other keys.
@@ -140,7 +135,7 @@ def test_the_live_view_leaves_a_clean_terminal(daemon: Daemon, way: str) -> None
         terminal.strike("x")
         wait_until(lambda: terminal.read().count("master ") > seen + 1)
         assert terminal.process.poll() is None
-        assert f"master {daemon.pid} running" in terminal.shown
+        assert f"master {busy.pid} running" in terminal.shown
         if way == "q":
             terminal.strike("q")
         else:
@@ -151,7 +146,24 @@ def test_the_live_view_leaves_a_clean_terminal(daemon: Daemon, way: str) -> None
         wait_until(terminal.is_clean, what="a clean terminal")
 
 
-def test_the_live_view_outlives_the_master(daemon: Daemon) -> None:
+def test_the_live_view_outlives_the_master(
+    redis_url: str,
+    redis: redis_py.Redis,
+    client: resqued.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        pool(redis_url, tmp_path) as daemon,
+        monkeypatch.context() as patch,
+    ):
+        patch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_directory))
+        daemon.wait_for_event("master_ready")
+        begin(client, redis)
+        watch_the_end_of(daemon)
+
+
+def watch_the_end_of(daemon: Daemon) -> None:
     with live("--interval", "0.2") as terminal:
         wait_until(lambda: "Nap" in terminal.read(), what="the job")
         daemon.signal(signal.SIGTERM)

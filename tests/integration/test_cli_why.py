@@ -57,60 +57,55 @@ def fill(redis: redis_py.Redis, queue: str, *payloads: str) -> None:
     redis.rpush(f"{NS}queue:{queue}", *payloads)
 
 
-def ready(daemon: Daemon, workers: int = 1) -> None:
+def ready(daemon: Daemon) -> None:
     daemon.wait_for_event("master_ready")
-    assert len(daemon.workers()) == workers
+    assert len(daemon.workers()) == 1
 
 
 # With a pool
 
 
 def test_a_pool_that_is_paused_by_the_key(
-    run: Run, redis: redis_py.Redis, redis_url: str, tmp_path: Path, config: str
+    run: Run, daemon: Daemon, redis: redis_py.Redis
 ) -> None:
     redis.set(f"{NS}pause-all-workers", "true")
-    with pool(redis_url, tmp_path, config=config) as daemon:
-        ready(daemon)
-        run("enqueue", "Noop", "-q", "default")
-        answer = ask_one(run, "default", "-c", str(tmp_path / "resqued.toml"))
-        assert answer["kinds"] == ["paused"]
-        assert answer["findings"][0]["remedy"] == (
-            "`redis-cli del resque:pause-all-workers`"
-        )
-        assert len(answer["serving"]) == 1
+    run("enqueue", "Noop", "-q", "default")
+    answer = ask_one(run, "default", "-c", str(daemon.cwd / "resqued.toml"))
+    assert answer["kinds"] == ["paused"]
+    assert answer["findings"][0]["remedy"] == (
+        "`redis-cli del resque:pause-all-workers`"
+    )
+    assert len(answer["serving"]) == 2
 
 
 def test_a_pool_whose_master_is_paused(
-    run: Run, redis_url: str, tmp_path: Path, config: str
+    run: Run, daemon: Daemon, tmp_path: Path
 ) -> None:
-    with pool(redis_url, tmp_path, config=config, workers=2) as daemon:
-        ready(daemon, 2)
-        daemon.signal(signal.SIGUSR2)
-        daemon.wait_for_event("signal_received")
-        run("enqueue", "Noop", "-q", "default")
-        file = str(tmp_path / "resqued.toml")
-        answer = wait_until(
-            lambda: (
-                (a := ask_one(run, "default", "-c", file))["kinds"][:1]
-                == ["master_paused"]
-                and a
-            ),
-            what="the pause to be seen",
-        )
-        assert str(daemon.pid) in answer["texts"]["master_paused"]
-        assert answer["findings"][0]["remedy"] == f"`kill -CONT {daemon.pid}`"
-        # By the titles of the workers, where the socket is not to be found.
-        other = tmp_path / "other.toml"
-        other.write_text(f'[control]\ndirectory = "{tmp_path / "elsewhere"}"\n')
-        answer = wait_until(
-            lambda: (
-                (a := ask_one(run, "default", "-c", str(other)))["kinds"]
-                == ["worker_paused"]
-                and a
-            ),
-            what="the titles to tell of the pause",
-        )
-        assert answer["texts"]["worker_paused"].startswith("2 of the 2 live workers")
+    daemon.signal(signal.SIGUSR2)
+    daemon.wait_for_event("signal_received")
+    run("enqueue", "Noop", "-q", "default")
+    file = str(daemon.cwd / "resqued.toml")
+    answer = wait_until(
+        lambda: (
+            (a := ask_one(run, "default", "-c", file))["kinds"][:1] == ["master_paused"]
+            and a
+        ),
+        what="the pause to be seen",
+    )
+    assert str(daemon.pid) in answer["texts"]["master_paused"]
+    assert answer["findings"][0]["remedy"] == f"`kill -CONT {daemon.pid}`"
+    # By the titles of the workers, where the socket is not to be found.
+    other = tmp_path / "other.toml"
+    other.write_text(f'[control]\ndirectory = "{tmp_path / "elsewhere"}"\n')
+    answer = wait_until(
+        lambda: (
+            (a := ask_one(run, "default", "-c", str(other)))["kinds"]
+            == ["worker_paused"]
+            and a
+        ),
+        what="the titles to tell of the pause",
+    )
+    assert answer["texts"]["worker_paused"].startswith("2 of the 2 live workers")
 
 
 def test_a_pool_that_is_busy_and_one_that_looks_at_another_queue_first(
@@ -397,6 +392,7 @@ def test_an_application_that_breaks(
 
 
 @pytest.mark.parametrize("refused", ["", "+scan"])
+@pytest.mark.server_semantics
 def test_a_user_that_may_do_no_more_than_the_documentation_says(
     run: Run, redis: redis_py.Redis, redis_url: str, file: str, refused: str
 ) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 import redis as redis_py
 
 import resqued
@@ -16,6 +17,8 @@ from resqued.wire.worker_entry import Identity
 from tests.support.cli import HOST, NS, Run, add_worker, give_job, server_time
 from tests.support.daemon import Daemon
 from tests.support.wait import scaled, wait_until
+
+pytestmark = pytest.mark.server_semantics
 
 
 def test_a_foreign_worker_is_removed_and_its_job_becomes_a_failure(

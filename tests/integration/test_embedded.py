@@ -21,10 +21,13 @@ from resqued.cli.redis import redis as redis_command
 from resqued.errors import EmbeddedServerError, ExitCode
 from resqued.system import redis_server
 from resqued.system.redis_server import EmbeddedServer
+from tests.support.processes import is_alive
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.server_semantics
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,13 +42,6 @@ def _needs_a_server(server_binary: Path | None) -> None:
 def taken_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def wait_until_gone(pid: int) -> None:

@@ -22,6 +22,8 @@ from resqued.wire import queue_list
 from resqued.wire.keys import Keys
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.server_semantics
+
 INTERVAL = 1000.0
 A, B = "resque:queue:a", "resque:queue:b"
 

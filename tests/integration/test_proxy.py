@@ -10,7 +10,6 @@ import textwrap
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 from redis import ConnectionError as Disconnected
 from redis import Redis
@@ -18,7 +17,8 @@ from redis import TimeoutError as TimedOut
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.support.daemon import Daemon, is_alive
+from tests.support.daemon import Daemon
+from tests.support.processes import is_alive
 from tests.support.proxy import Proxy, frame_end
 from tests.support.wait import scaled, wait_until
 
@@ -353,13 +353,6 @@ def wait_until_whole(daemon: Daemon) -> list[int]:
     return [daemon.pid, *daemon.zygotes(), *daemon.workers(), *daemon.children()]
 
 
-def is_gone(pid: int) -> bool:
-    try:
-        return not is_alive(psutil.Process(pid))
-    except psutil.NoSuchProcess:
-        return True
-
-
 def test_a_daemon_shows_its_processes_and_events(
     tmp_path: Path, pool: list[str]
 ) -> None:
@@ -376,14 +369,14 @@ def test_a_daemon_shows_its_processes_and_events(
         assert daemon.wait(10) == 0
         assert not daemon.is_running()
         assert [e["event"] for e in daemon.events()] == ["master_ready", "quitting"]
-    assert all(map(is_gone, pids))
+    assert not any(map(is_alive, pids))
 
 
 def test_leaving_a_daemon_makes_it_quit(tmp_path: Path, pool: list[str]) -> None:
     with Daemon(command=pool, cwd=tmp_path) as daemon:
         pids = wait_until_whole(daemon)
     assert daemon.events("quitting")
-    assert all(map(is_gone, pids))
+    assert not any(map(is_alive, pids))
 
 
 def test_a_daemon_that_does_not_quit_is_an_error_and_is_killed(
@@ -400,7 +393,7 @@ def test_a_daemon_that_does_not_quit_is_an_error_and_is_killed(
         run(may_hang=False)
     run(may_hang=True)
     assert len(pids) == 12
-    assert all(map(is_gone, pids))
+    assert not any(map(is_alive, pids))
 
 
 def test_a_process_left_behind_is_an_error_and_is_killed(
@@ -412,7 +405,7 @@ def test_a_process_left_behind_is_an_error_and_is_killed(
         pids = wait_until_whole(daemon)
     assert str(raised.value).count("left behind") == 2
     assert len(pids) == 6
-    assert all(map(is_gone, pids))
+    assert not any(map(is_alive, pids))
 
 
 def test_a_logged_traceback_is_an_error_unless_expected(

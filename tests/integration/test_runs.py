@@ -13,6 +13,8 @@ from resqued.store.runs import FinishedRun, ReserveOutcome, Runs, SettleOutcome
 from resqued.wire import queue_list
 from resqued.wire.keys import Keys
 
+pytestmark = pytest.mark.server_semantics
+
 NAMES = ["plain", "100%", "%d%b%%", "ünïcode", "with space", '"quoted"', "back\\slash"]
 
 

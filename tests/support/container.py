@@ -54,13 +54,13 @@ _ENVIRONMENT = {
 }
 
 
-def missing() -> str:
+def lacking() -> str:
     """Say what keeps containers from being started here; nothing if all is there."""
     if os.geteuid() != 0:
         return "starting a container needs root"
-    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
-    if lacking:
-        return f"not in PATH: {', '.join(lacking)} (package systemd-container)"
+    programs = [name for name in PROGRAMS if shutil.which(name) is None]
+    if programs:
+        return f"not in PATH: {', '.join(programs)} (package systemd-container)"
     if "\toverlay\n" not in Path("/proc/filesystems").read_text("ascii"):
         return "the kernel has no overlay file system"
     tried = subprocess.run(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import psutil
 
+from tests.support.processes import JobProcesses, describe, title
 from tests.support.wait import scaled, wait_until
 
 if TYPE_CHECKING:
@@ -70,9 +71,11 @@ class Daemon:
             **(env or {}),
             MARK: self._mark,
         }
-        self._seen: set[psutil.Process] = set()
+        self._family = JobProcesses(MARK, self._mark)
         self._process: subprocess.Popen[bytes] | None = None
         self.log_path = cwd / f"daemon-{self._mark[:8]}.log"
+        self._events: list[dict[str, Any]] = []
+        self._read = 0
 
     def __enter__(self) -> Self:
         with self.log_path.open("wb") as log:
@@ -85,7 +88,8 @@ class Daemon:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._seen.add(psutil.Process(self.pid))
+        self._family.sessions.add(self.pid)
+        self._family.add(self.pid)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -110,13 +114,13 @@ class Daemon:
     def signal(self, signum: signal.Signals) -> None:
         """Send a signal to the master alone."""
         assert self._process
-        self.processes()
+        self._family.pids()
         self._process.send_signal(signum)
 
     def wait(self, deadline: float = 30.0) -> int:
         """Return the master's exit code; negative if a signal ended it."""
         assert self._process
-        self.processes()
+        self._family.pids()
         try:
             return self._process.wait(scaled(deadline))
         except subprocess.TimeoutExpired:
@@ -128,15 +132,19 @@ class Daemon:
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return what it has logged, or just the events of one name."""
-        # The last line may still be on its way.
-        whole, _, _ = self.log().rpartition("\n")
-        events = []
-        for line in whole.splitlines():
-            with suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict) and "event" in event:
-                    events.append(event)
-        return [e for e in events if name is None or e["event"] == name]
+        # What was read before is not read again.
+        with self.log_path.open("rb") as log:
+            log.seek(self._read)
+            # The last line may still be on its way.
+            whole, newline, _ = log.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        self._events += events_in(whole.decode("utf-8", "replace"))
+        return [e for e in self._events if name is None or e["event"] == name]
+
+    def forget_events(self) -> None:
+        """Have `events` begin with what is logged from now on."""
+        self.events()
+        self._events.clear()
 
     def wait_for_event(
         self, name: str, *, count: int = 1, deadline: float = 30.0
@@ -157,49 +165,24 @@ class Daemon:
 
     def workers(self) -> list[int]:
         """Return the pids of the master's children that are workers."""
-        return [p.pid for p in self._children(self.pid) if is_worker(p)]
+        return list(filter(is_worker, self._family.children(self.pid)))
 
     def zygotes(self) -> list[int]:
         """Return the pids of the zygotes."""
-        return [p.pid for p in self._children(self.pid) if is_zygote(p)]
+        return list(filter(is_zygote, self._family.children(self.pid)))
 
     def children(self, worker: int | None = None) -> list[int]:
         """Return the pids of the children of all workers, or of one."""
         workers = self.workers() if worker is None else [worker]
-        return [child.pid for pid in workers for child in self._children(pid)]
+        return [child for pid in workers for child in self._family.children(pid)]
 
     def processes(self) -> list[psutil.Process]:
         """Return every process of it that lives, orphans included."""
-        # The dead stay dead: thousands of children need not be asked each time.
-        self._seen = {process for process in self._seen if is_alive(process)}
-        for process in list(self._seen):
-            with suppress(psutil.Error):
-                self._seen.update(process.children(recursive=True))
-        if self._process:
-            self._seen.update(p for p in psutil.process_iter() if self._is_ours(p))
-        return [process for process in self._seen if is_alive(process)]
-
-    def _children(self, pid: int) -> list[psutil.Process]:
-        with suppress(psutil.Error):
-            children = psutil.Process(pid).children()
-            self._seen.update(children)
-            return sorted(filter(is_alive, children), key=lambda process: process.pid)
-        return []
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        """Tell by the session, or else by the mark, which a title may overwrite."""
-        try:
-            if os.getsid(process.pid) == self.pid:
-                return True
-        except ProcessLookupError:
-            return False
-        with suppress(psutil.Error):
-            return bool(process.environ().get(MARK) == self._mark)
-        return False
+        return self._family.alive()
 
     def _quit(self) -> list[str]:
         assert self._process
-        self.processes()
+        self._family.pids()
         if not self.is_running():
             return []
         self._process.send_signal(signal.SIGQUIT)
@@ -217,7 +200,7 @@ class Daemon:
     def _end_all(self) -> list[str]:
         """See every process of it end, or end it; tell of those that had to be."""
         with suppress(AssertionError):
-            wait_until(lambda: not self.processes(), deadline=self.leave_deadline)
+            wait_until(lambda: not self._family.pids(), deadline=self.leave_deadline)
         left = self.processes()
         told = [f"process left behind: {describe(process)}" for process in left]
         for process in left:
@@ -242,35 +225,29 @@ def clean_environment() -> dict[str, str]:
     return env | {"PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)}
 
 
-def is_alive(process: psutil.Process) -> bool:
-    """Say whether a process, and not another of its pid, lives; no zombie does."""
-    with suppress(psutil.NoSuchProcess):
-        return bool(process.status() != psutil.STATUS_ZOMBIE) and process.is_running()
-    return False
+def events_in(text: str) -> list[dict[str, Any]]:
+    """Return the events among the lines of a log, which has others as well."""
+    found = []
+    for line in text.splitlines():
+        with suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict) and "event" in event:
+                found.append(event)
+    return found
 
 
-def is_zygote(process: psutil.Process) -> bool:
+def is_zygote(pid: int) -> bool:
     """Tell by the title; one that is just dying has none."""
-    with suppress(psutil.Error):
-        return "zygote" in " ".join(process.cmdline())
-    return False
+    return "zygote" in title(pid)
 
 
-def is_worker(process: psutil.Process) -> bool:
+def is_worker(pid: int) -> bool:
     """Tell by the title.
 
     One that is just dying has none. A program that the master is just starting still
     has the master's, the one that is tried before a takeover has its own, and a dying
     child whose worker has left is the master's.
     """
-    with suppress(psutil.Error):
-        title = " ".join(process.cmdline())
-        is_child = ": Standby" in title or ": Processing" in title
-        return title.startswith("resque-") and not is_child
-    return False
-
-
-def describe(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return f"{process.pid} {' '.join(process.cmdline()) or process.name()}"
-    return str(process.pid)
+    shown = title(pid)
+    is_child = ": Standby" in shown or ": Processing" in shown
+    return shown.startswith("resque-") and not is_child

@@ -5,7 +5,6 @@ Leaving the context stops it, and fails the test if a process of it is left.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import uuid
@@ -17,7 +16,8 @@ from typing import Any, Self
 import psutil
 
 from tests.support.cli import RESQUED
-from tests.support.daemon import MARK, clean_environment, describe, is_alive
+from tests.support.daemon import MARK, clean_environment, events_in
+from tests.support.processes import JobProcesses, describe
 from tests.support.wait import scaled, wait_until
 
 
@@ -38,15 +38,15 @@ class Detached:
         self.pid_file = self.run_directory / "resqued.pid"
         self.log_file = place / "resqued.log"
         self.command = tuple(command)
-        self._mark = uuid.uuid4().hex
+        mark = uuid.uuid4().hex
         self.env = {
             **clean_environment(),
             "RUNTIME_DIRECTORY": str(self.run_directory),
             "TEST_REDIS_URL": url,
             **(env or {}),
-            MARK: self._mark,
+            MARK: mark,
         }
-        self._sessions: set[int] = set()
+        self._family = JobProcesses(MARK, mark)
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +90,7 @@ class Detached:
             *args,
         )
         with suppress(OSError, ValueError):
-            self._sessions.add(os.getsid(self.pid))
+            self._family.sessions.add(os.getsid(self.pid))
         return result
 
     def started(self, *args: str, **options: Any) -> int:
@@ -112,11 +112,8 @@ class Detached:
     def events(self, name: str, file: Path | None = None) -> list[dict[str, Any]]:
         """Return the events of a name that the log has, or another file."""
         text = self.log() if file is None else file.read_text("utf-8", "replace")
-        found = []
-        for line in text.rpartition("\n")[0].splitlines():
-            with suppress(ValueError):
-                found.append(json.loads(line))
-        return [e for e in found if isinstance(e, dict) and e.get("event") == name]
+        every = events_in(text.rpartition("\n")[0])
+        return [event for event in every if event["event"] == name]
 
     def wait_for_event(self, name: str, *, count: int = 1) -> list[dict[str, Any]]:
         return wait_until(
@@ -127,7 +124,7 @@ class Detached:
 
     def processes(self) -> list[psutil.Process]:
         """Return every process that any of its daemons has left, or is."""
-        return [p for p in psutil.process_iter() if self._is_ours(p) and is_alive(p)]
+        return self._family.alive()
 
     def sessions(self) -> set[int]:
         """Return the sessions of them all: each daemon has one of its own."""
@@ -136,21 +133,3 @@ class Detached:
             with suppress(ProcessLookupError):
                 found.add(os.getsid(process.pid))
         return found
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        with suppress(ProcessLookupError):
-            if os.getsid(process.pid) in self._sessions:
-                return True
-        with suppress(psutil.Error):
-            return bool(process.environ().get(MARK) == self._mark)
-        return False
-
-
-def open_files(pid: int) -> set[str]:
-    """Return what the descriptors of a process lead to; nothing if it is gone."""
-    found = set()
-    with suppress(OSError):
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                found.add(str(link.readlink()))
-    return found

@@ -6,11 +6,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import redis as redis_py
 
 import resqued
@@ -108,8 +107,6 @@ class Site:
         """Run a master of it till the end of the block, from when it is ready."""
         environment = {
             "TEST_REDIS_URL": self._url,
-            # Two versions within a second look the same to the cache.
-            "PYTHONDONTWRITEBYTECODE": "1",
             **env,
         }
         command = (python, *RESQUED[1:], "-c", str(self.config), "-r", self._url, *args)
@@ -186,10 +183,3 @@ class Site:
             what=f"{workers} workers of generation {generation}",
             deadline=60,
         )
-
-
-def title(pid: int) -> str:
-    """Return what ps shows of a process; nothing if it is gone."""
-    with suppress(psutil.Error):
-        return " ".join(psutil.Process(pid).cmdline()).strip()
-    return ""

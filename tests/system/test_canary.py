@@ -12,7 +12,8 @@ import redis as redis_py
 
 import resqued
 from tests.support.pool import count, failures, waiting
-from tests.support.site import Site, title
+from tests.support.processes import title
+from tests.support.site import Site
 from tests.support.wait import wait_until
 
 JOBS = 20

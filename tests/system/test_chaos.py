@@ -35,17 +35,39 @@ def draw():
 """
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-def test_a_fault_under_load_loses_nothing_and_doubles_nothing(
-    fault: FailureInfo, server_binary: Path | None
-) -> None:
-    result = attempt(fault, 1, server_binary)
+# What a server does, rather than the network or a process of ours.
+OF_THE_SERVER = ("flush-scripts", "restart-server", "out-of-memory", "readonly")
+
+
+def named(*, are_of_the_server: bool) -> pytest.MarkDecorator:
+    """Give a test each fault of one kind."""
+    chosen = [f for f in FAULTS if (f.name in OF_THE_SERVER) is are_of_the_server]
+    return pytest.mark.parametrize("fault", chosen, ids=[f.name for f in chosen])
+
+
+def assert_nothing_is_lost_or_doubled(fault: FailureInfo, binary: Path | None) -> None:
+    result = attempt(fault, 1, binary)
     if result.skipped:
         pytest.skip(result.skipped)
     assert result.problems == ()
     assert result.books is not None
     assert result.books.lost() == []
     assert result.books.doubled() == []
+
+
+@named(are_of_the_server=False)
+def test_a_fault_under_load_loses_nothing_and_doubles_nothing(
+    fault: FailureInfo, server_binary: Path | None
+) -> None:
+    assert_nothing_is_lost_or_doubled(fault, server_binary)
+
+
+@pytest.mark.server_semantics
+@named(are_of_the_server=True)
+def test_a_fault_of_the_server_loses_nothing_and_doubles_nothing(
+    fault: FailureInfo, server_binary: Path | None
+) -> None:
+    assert_nothing_is_lost_or_doubled(fault, server_binary)
 
 
 def test_an_idle_worker_that_hangs_is_replaced(
@@ -113,6 +135,7 @@ def test_a_job_that_writes_into_the_pipe_of_its_outcome_fails_alone(
     assert "the pipe" in entry["error"]
 
 
+@pytest.mark.alone("it has an upper bound of time")
 def test_a_message_of_many_megabytes_keeps_nobody_waiting(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:

@@ -49,7 +49,7 @@ def hold(number):
 """
 
 
-class Container:
+class ImagePool:
     """A pool as process 1 of a namespace; enter it to start it."""
 
     def __init__(self, what: Image, url: str, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ class Container:
             "RESQUED_APP": "myapp.jobs,hold",
         }
 
-    def __enter__(self) -> Container:
+    def __enter__(self) -> ImagePool:
         for source, target in self._image.copied:
             if target.startswith("./"):
                 place = self._workdir / target
@@ -147,8 +147,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @pytest.fixture
-def container(redis_url: str, tmp_path: Path) -> Iterator[Container]:
-    with Container(image(), redis_url, tmp_path) as running:
+def container(redis_url: str, tmp_path: Path) -> Iterator[ImagePool]:
+    with ImagePool(image(), redis_url, tmp_path) as running:
         running.wait_until_well()
         yield running
 
@@ -168,7 +168,7 @@ def of_pod(*names: str) -> list[str]:
 
 
 def test_the_stop_signal_of_the_image_lets_the_running_job_finish(
-    container: Container, redis: redis_py.Redis, redis_url: str
+    container: ImagePool, redis: redis_py.Redis, redis_url: str
 ) -> None:
     assert len(redis.smembers("resque:workers")) == 3
     hold(redis, redis_url)
@@ -188,7 +188,7 @@ def test_the_stop_signal_of_the_image_lets_the_running_job_finish(
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGQUIT"])
 def test_before_it_stops_a_pod_has_no_job_left_whatever_signal_follows(
-    container: Container, redis: redis_py.Redis, redis_url: str, name: str
+    container: ImagePool, redis: redis_py.Redis, redis_url: str, name: str
 ) -> None:
     hold(redis, redis_url)
     drain = container.begin(of_pod("lifecycle", "preStop"))
@@ -207,7 +207,7 @@ def test_before_it_stops_a_pod_has_no_job_left_whatever_signal_follows(
 
 
 def test_sigterm_lets_the_running_job_finish_too(
-    container: Container, redis: redis_py.Redis, redis_url: str
+    container: ImagePool, redis: redis_py.Redis, redis_url: str
 ) -> None:
     hold(redis, redis_url)
     container.stop("SIGTERM")
@@ -218,7 +218,7 @@ def test_sigterm_lets_the_running_job_finish_too(
 
 
 def test_a_reload_that_is_told_to_all_of_the_container_is_one_of_the_master(
-    container: Container, redis: redis_py.Redis, redis_url: str
+    container: ImagePool, redis: redis_py.Redis, redis_url: str
 ) -> None:
     hold(redis, redis_url)
     all_processes = container.processes()
@@ -237,7 +237,7 @@ def test_a_reload_that_is_told_to_all_of_the_container_is_one_of_the_master(
 
 
 def test_what_the_producer_enqueues_is_run(
-    container: Container, redis: redis_py.Redis
+    container: ImagePool, redis: redis_py.Redis
 ) -> None:
     status, _, errors = container.run(["python", "produce.py"])
     assert (status, errors) == (0, "")

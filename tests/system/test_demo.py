@@ -25,7 +25,8 @@ import pytest
 from resqued.demo import DemoError, check
 from resqued.demo.sources import scan
 from resqued.demo.workspace import Workspace
-from tests.support.daemon import clean_environment, describe, is_alive
+from tests.support.daemon import clean_environment
+from tests.support.processes import JobProcesses, describe, name_of
 from tests.support.wait import scaled, wait_until
 
 if TYPE_CHECKING:
@@ -100,13 +101,14 @@ class Run:
         command: tuple[str, ...] = RESQUED,
         hold: str = "",
     ):
-        self.mark = uuid.uuid4().hex
-        self.place = f"{tmp_path}/"
-        self.temp = tmp_path / f"temp-{self.mark[:8]}"
+        mark = uuid.uuid4().hex
+        # What has lost the mark still works in here.
+        self._family = JobProcesses(MARK, mark, place=tmp_path)
+        self.temp = tmp_path / f"temp-{mark[:8]}"
         self.temp.mkdir()
-        self.out = tmp_path / f"out-{self.mark[:8]}"
-        self.err = tmp_path / f"err-{self.mark[:8]}"
-        env = {**clean_environment(), "TMPDIR": str(self.temp), MARK: self.mark}
+        self.out = tmp_path / f"out-{mark[:8]}"
+        self.err = tmp_path / f"err-{mark[:8]}"
+        env = {**clean_environment(), "TMPDIR": str(self.temp), MARK: mark}
         env |= held(tmp_path, hold) if hold else {}
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
@@ -131,14 +133,7 @@ class Run:
         return self.err.read_text("utf-8")
 
     def processes(self) -> list[psutil.Process]:
-        return [one for one in psutil.process_iter() if self._is_ours(one)]
-
-    def _is_ours(self, one: psutil.Process) -> bool:
-        """Tell by the mark, which a title may overwrite, or by where it works."""
-        with suppress(psutil.Error):
-            is_marked = one.environ().get(MARK) == self.mark
-            return is_alive(one) and (is_marked or one.cwd().startswith(self.place))
-        return False
+        return self._family.alive()
 
     def others(self) -> list[str]:
         """Return the processes beside the demo's own."""
@@ -179,13 +174,6 @@ def running(*args: Any, **options: Any) -> Iterator[Run]:
             with suppress(psutil.Error):
                 process.kill()
         run.process.wait()
-
-
-def name_of(process: psutil.Process) -> str:
-    """Return a process's name; nothing if it is just gone."""
-    with suppress(psutil.Error):
-        return str(process.name())
-    return ""
 
 
 def names(folder: Path) -> list[str]:

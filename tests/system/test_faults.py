@@ -18,7 +18,7 @@ from tests.support.pool import count, failures, left_over, pool, runs
 from tests.support.proxy import Proxy
 from tests.support.wait import wait_until
 
-JOBS = 50
+JOBS = 30
 # Points at which the job has run to its end, points at which it was not begun.
 HAS_RUN = {"after-the-result", "before-settling"}
 NOT_BEGUN = {"after-reserve", "before-handing-over"}
@@ -63,6 +63,7 @@ def assert_accounted(client: redis_py.Redis, point: str) -> None:
     assert left_over(client) == set()
 
 
+@pytest.mark.server_semantics
 @pytest.mark.parametrize("point", POINTS)
 def test_killing_the_worker_costs_one_failure_for_each_interrupted_run(
     point: str, redis_url: str, redis: redis_py.Redis, tmp_path: Path
@@ -138,6 +139,7 @@ def test_replies_that_are_swallowed_and_a_killed_worker(
     assert_accounted(redis, point)
 
 
+@pytest.mark.server_semantics
 def test_lost_replies_to_a_living_worker_change_nothing(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:

@@ -16,10 +16,10 @@ import pytest
 import redis as redis_py
 
 import resqued
-from tests.support.daemon import is_alive
 from tests.support.detached import Detached
 from tests.support.nobody import USER, ground
 from tests.support.pool import failures, runs
+from tests.support.processes import is_alive
 from tests.support.wait import scaled, wait_until
 
 ROOT = Path(__file__).parents[2]

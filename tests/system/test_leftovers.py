@@ -18,15 +18,12 @@ import redis as redis_py
 import resqued
 from tests.support.daemon import RESQUED
 from tests.support.pool import count, failures, left_over, runs
+from tests.support.processes import is_alive
+from tests.support.stuck import beginning, failure, stuck_pool
 from tests.support.wait import wait_until
-from tests.system.test_limits import beginning, failure, is_gone, stuck_pool
 
 MB = 1 << 20
 SHORT = "[limits]\nruntime = '3s'\ngrace = '300ms'\n"
-
-
-def is_alive(pid: int) -> bool:
-    return not is_gone(pid)
 
 
 def who(client: redis_py.Redis) -> list[tuple[int, int, int]]:
@@ -64,13 +61,14 @@ def test_what_a_job_leaves_behind_after_a_good_end(
         if policy == "kill":
             assert [pid for pid in pids if is_alive(pid)] == []
         else:
-            assert [pid for pid in pids[1:] if is_gone(pid)] == []
+            assert [pid for pid in pids[1:] if not is_alive(pid)] == []
             for pid in pids[1:]:
                 os.kill(pid, signal.SIGKILL)
     assert failures(redis) == []
     assert (count(redis, "processed"), count(redis, "failed")) == (2, 0)
 
 
+@pytest.mark.alone("two thousand processes leave nothing to others")
 @pytest.mark.parametrize("seconds", [0, 600], ids=["good-end", "limit"])
 def test_thousands_of_processes_are_none_when_the_job_is_over(
     seconds: int, redis_url: str, redis: redis_py.Redis, tmp_path: Path

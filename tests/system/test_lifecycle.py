@@ -46,7 +46,7 @@ DOWN = [signal.SIGQUIT, signal.SIGTERM, signal.SIGINT]
 TO_WORKERS = [*UP, *RESIZE, *DOWN, signal.SIGKILL]
 
 
-class Site:
+class Masters:
     """One master after another: a walk that leaves one up hands it to the next."""
 
     def __init__(self, url: str, redis: redis_py.Redis, folder: Path) -> None:
@@ -88,13 +88,13 @@ def step(method: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(method)
     def noted(walk: Walk, **values: Any) -> None:
-        walk.site.steps.append(f"{method.__name__}({values or ''})")
+        walk.masters.steps.append(f"{method.__name__}({values or ''})")
         try:
             method(walk, **values)
         except Exception as error:
-            if walk.site.problem is None:
-                walk.site.problem = error
-                error.add_note(f"steps: {', '.join(walk.site.steps)}")
+            if walk.masters.problem is None:
+                walk.masters.problem = error
+                error.add_note(f"steps: {', '.join(walk.masters.steps)}")
             raise
 
     return noted
@@ -103,13 +103,13 @@ def step(method: Callable[..., None]) -> Callable[..., None]:
 class Walk(RuleBasedStateMachine):
     """What may happen to a master, and what must hold of it in the end."""
 
-    site: ClassVar[Site]
+    masters: ClassVar[Masters]
 
     @initialize()
     @step
     def begin(self) -> None:
-        self.site.steps.clear()
-        self.daemon = self.site.master()
+        self.masters.steps.clear()
+        self.daemon = self.masters.master()
         (self.daemon.cwd / "changing.py").write_text(GOOD)
         assert ask(self.daemon, do="reload", wait=True)["ok"]
         ask(self.daemon, do="resume")
@@ -186,7 +186,7 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_stopping)
     @step
     def enqueue(self, seconds: float) -> None:
-        self.site.client.enqueue_to("default", "Nap", seconds)
+        self.masters.client.enqueue_to("default", "Nap", seconds)
 
     @rule()
     @step
@@ -228,9 +228,9 @@ class Walk(RuleBasedStateMachine):
         """A job of half a minute may be in the way of a QUIT; drop it."""
         wait_until(self._is_ended, what="the master to end", deadline=60)
         assert self.daemon.wait() == 0
-        self.site.forget()
-        assert left_over(self.site.redis) - {b"resque:queue:default"} == set()
-        self.site.redis.delete("resque:queue:default")
+        self.masters.forget()
+        assert left_over(self.masters.redis) - {b"resque:queue:default"} == set()
+        self.masters.redis.delete("resque:queue:default")
 
     def _is_ended(self) -> bool:
         if self.daemon.is_running():
@@ -239,15 +239,15 @@ class Walk(RuleBasedStateMachine):
 
     def _is_fully_up(self) -> None:
         # Whatever still runs or waits is of no interest any more.
-        self.site.redis.delete("resque:queue:default")
+        self.masters.redis.delete("resque:queue:default")
         wait_until(self._is_settled, what="the wanted workers", deadline=60)
         # No worker, no job.
         self.ask(do="scale", workers=CONFIGURED)
         self.ask(do="resume")
-        number = self.site.next_number()
-        self.site.client.enqueue_to("default", "Run", number)
+        number = self.masters.next_number()
+        self.masters.client.enqueue_to("default", "Run", number)
         wait_until(
-            lambda: runs(self.site.redis)[str(number)],
+            lambda: runs(self.masters.redis)[str(number)],
             what="a job to run",
             deadline=60,
         )
@@ -261,14 +261,14 @@ class Walk(RuleBasedStateMachine):
             not status["is_reloading"]
             and len(status["workers"]) in self.wanted
             and phases <= {"waiting"}
-            and self.site.redis.smembers("resque:workers") == known
+            and self.masters.redis.smembers("resque:workers") == known
         )
 
 
 def test_a_random_walk_ends_fully_up_or_fully_down(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    site = Walk.site = Site(redis_url, redis, tmp_path)
+    masters = Walk.masters = Masters(redis_url, redis, tmp_path)
     try:
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             Walk,
@@ -283,8 +283,8 @@ def test_a_random_walk_ends_fully_up_or_fully_down(
             ),
         )
     except Exception:
-        if site.problem is not None:
-            raise site.problem from None
+        if masters.problem is not None:
+            raise masters.problem from None
         raise
     finally:
-        site.forget()
+        masters.forget()

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import redis as redis_py
 
@@ -23,7 +22,9 @@ from resqued.master.usage import ProcessTable
 from resqued.master.worker_handle import WorkerHandle
 from resqued.wire import queue_list
 from tests.support.daemon import Daemon
-from tests.support.pool import count, failures, pool
+from tests.support.pool import count, failures
+from tests.support.processes import is_alive
+from tests.support.stuck import beginning, failure, stuck_pool
 from tests.support.stuck_jobs import WAYS, grow, stuck
 from tests.support.wait import wait_until
 
@@ -46,32 +47,6 @@ INTERRUPTED |= {"waits_for_a_reply", "waits_for_a_program"}
 SLACK = 1.0
 
 
-def stuck_pool(url: str, tmp_path: Path, *args: str, **options: Any) -> Daemon:
-    return pool(url, tmp_path, "-a", "tests.support.stuck_jobs", *args, **options)
-
-
-def beginning(client: redis_py.Redis) -> tuple[float, list[int]]:
-    """Return when the next job began, and its processes."""
-    _, told = wait_until(lambda: client.blpop(["began"], 1), what="a job to begin")
-    at, *pids = told.decode().split()
-    return float(at), [int(pid) for pid in pids]
-
-
-def is_gone(pid: int) -> bool:
-    """Say whether a process is dead; who is a zombie is."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def failure(client: redis_py.Redis, *, number: int = 1) -> dict[str, Any]:
-    """Return the last failure entry, once there are that many."""
-    wait_until(lambda: len(failures(client)) >= number, what=f"{number} failures")
-    assert len(failures(client)) == number
-    return failures(client)[-1]
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_whatever_a_job_is_stuck_in_it_is_dead_in_time_and_says_where_it_was(
     way: str, redis_url: str, redis: redis_py.Redis, tmp_path: Path
@@ -84,7 +59,7 @@ def test_whatever_a_job_is_stuck_in_it_is_dead_in_time_and_says_where_it_was(
         client.enqueue_to("default", "Stuck", way)
         _, pids = beginning(redis)
         wait_until(
-            lambda: all(map(is_gone, pids)),
+            lambda: not any(map(is_alive, pids)),
             deadline=10 * (RUNTIME + GRACE + SLACK),
             what="the end of the tree",
         )
@@ -212,6 +187,7 @@ def filled(tmp_path: Path) -> int:
     return sum(int(path.read_text() or 0) for path in tmp_path.glob("filled-*"))
 
 
+@pytest.mark.alone("how far a job grows before it is seen is a matter of the machine")
 @pytest.mark.parametrize(
     ("job", "args"),
     [("Grow", ()), ("GrowOn", ()), ("GrowBelow", ()), ("GrowTogether", (4,))],
@@ -237,6 +213,7 @@ def test_a_job_that_grows_is_ended_before_it_has_many_times_its_limit(
     assert ("SIGKILL" in entry["error"]) == (job == "GrowOn")
 
 
+@pytest.mark.alone("how far a job grows before it is seen is a matter of the machine")
 def test_a_limit_that_only_the_code_or_the_payload_names_is_kept_as_well(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -251,6 +228,7 @@ def test_a_limit_that_only_the_code_or_the_payload_names_is_kept_as_well(
         assert "memory limit of 100 MB" in failure(redis, number=2)["error"]
 
 
+@pytest.mark.alone("it takes a gigabyte of memory")
 def test_what_the_application_has_loaded_is_no_job_s_own(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -300,7 +278,7 @@ def test_a_worker_that_is_stopped_does_not_save_its_job_from_the_limit(
         _, (child,) = beginning(redis)
         (worker,) = running.workers()
         os.kill(worker, signal.SIGSTOP)
-        wait_until(lambda: is_gone(child), what="the end of the job")
+        wait_until(lambda: not is_alive(child), what="the end of the job")
         entry = failure(redis)
         (event,) = running.events("worker_stuck")
         assert event["phase"] == "running"
@@ -319,7 +297,7 @@ def test_a_worker_that_slept_through_the_end_of_its_job_knows_why_it_ended(
         (worker,) = running.workers()
         os.kill(worker, signal.SIGSTOP)
         # By the master, and long before it gives the worker up.
-        wait_until(lambda: is_gone(child), what="the end of the job")
+        wait_until(lambda: not is_alive(child), what="the end of the job")
         os.kill(worker, signal.SIGCONT)
         entry = failure(redis)
         assert running.workers() == [worker]

@@ -15,9 +15,9 @@ import pytest
 import redis as redis_py
 
 import resqued
-from tests.support.detached import Detached, open_files
+from tests.support.detached import Detached
 from tests.support.pool import pool, runs
-from tests.support.site import title
+from tests.support.processes import open_files, title
 from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -15,6 +15,8 @@ from tests.support.pool import count, failures, left_over, pool, runs
 from tests.support.proxy import Proxy
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.server_semantics
+
 QUICK = "[redis]\ntimeout = '1s'\n"
 
 

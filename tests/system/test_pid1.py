@@ -18,6 +18,7 @@ import redis as redis_py
 import resqued
 from tests.support.daemon import Daemon
 from tests.support.pool import failures, left_over, runs
+from tests.support.processes import name_of
 from tests.support.wait import wait_until
 
 # The kernel kills what does not die with unshare, and so all that is in there.
@@ -88,13 +89,6 @@ def first(redis_url: str, tmp_path: Path) -> Iterator[First]:
 
 def inside(daemon: First) -> list[psutil.Process]:
     return psutil.Process(daemon.master).children(recursive=True)
-
-
-def name_of(process: psutil.Process) -> str:
-    """Return the name of a process, dead ones included; nothing if it is reaped."""
-    with suppress(psutil.Error):
-        return process.name()
-    return ""
 
 
 def command_of(process: psutil.Process) -> list[str]:

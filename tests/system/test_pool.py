@@ -23,6 +23,7 @@ from tests.support.pool import count, failures, left_over, pool, runs, waiting
 from tests.support.wait import scaled, wait_until
 
 
+@pytest.mark.alone("ten thousand jobs keep every core busy")
 def test_ten_thousand_jobs_from_eight_workers_are_all_counted(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -257,6 +258,7 @@ def test_a_killed_master_takes_its_idle_workers_and_ends_the_busy_one(
     assert left_over(redis) == set()
 
 
+@pytest.mark.server_semantics
 def test_everything_killed_at_once_is_found_by_the_next_master(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -438,6 +440,7 @@ def test_the_master_as_pid_1(
     assert left_over(redis) == set()
 
 
+@pytest.mark.server_semantics
 def test_ten_thousand_dead_workers_are_pruned_once_by_two_masters(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -470,6 +473,7 @@ def test_ten_thousand_dead_workers_are_pruned_once_by_two_masters(
     assert left_over(redis) == set()
 
 
+@pytest.mark.server_semantics
 def test_tls_and_an_acl_user_with_children_that_use_redis(
     server_binary: Path | None, tmp_path: Path
 ) -> None:

@@ -16,8 +16,9 @@ import pytest
 import redis as redis_py
 
 import resqued
-from tests.support.detached import Detached, open_files
+from tests.support.detached import Detached
 from tests.support.nobody import USER, Ground, ground
+from tests.support.processes import open_files
 from tests.support.wait import wait_until
 
 # Tells who the job is, and whether it can be root again.

@@ -85,6 +85,7 @@ class Shell:
         return "\n" + self._output.read_text("utf-8", "replace")
 
 
+@pytest.mark.alone("it uses port 6379, as the README does")
 @pytest.mark.skipif(is_taken(6379), reason="a server has the port that the README uses")
 def test_ten_minutes(tmp_path: Path) -> None:
     clone = tmp_path / "resqued"

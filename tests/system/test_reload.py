@@ -17,7 +17,8 @@ import redis as redis_py
 
 from tests.support.daemon import ROOT
 from tests.support.pool import count, failures, waiting
-from tests.support.site import ChildReport, Site, title
+from tests.support.processes import open_files, title
+from tests.support.site import ChildReport, Site
 from tests.support.wait import wait_until
 
 EXIT_AT_FORK = "os.register_at_fork(after_in_child=lambda: os._exit(1))"
@@ -27,10 +28,6 @@ WorkerProcess._become_idle = lambda *_, **__: os.kill(os.getpid(), 9)
 """
 HANG = "time.sleep(600)"
 HANG_IN_ANOTHER = "import subprocess; subprocess.run(['sleep', '600'])"
-
-
-def descriptors(pid: int) -> int:
-    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def most_at_once(told: list[ChildReport]) -> int:
@@ -218,7 +215,7 @@ def test_fifty_reloads_in_a_row_come_to_one_generation_and_leave_nothing(
     with site.running() as running:
         assert site.reload()["ok"]
         site.settled(2, 2)
-        before = descriptors(running.pid)
+        before = len(open_files(running.pid))
         size = psutil.Process(running.pid).memory_info().rss
         site.release("slow", "time.sleep(0.2)")
         for _ in range(50):
@@ -236,7 +233,7 @@ def test_fifty_reloads_in_a_row_come_to_one_generation_and_leave_nothing(
             lambda: len(psutil.Process(running.pid).children()) == 3,
             what="two workers and a zygote",
         )
-        wait_until(lambda: descriptors(running.pid) <= before, what="descriptors")
+        wait_until(lambda: len(open_files(running.pid)) <= before, what="descriptors")
         assert psutil.Process(running.pid).memory_info().rss - size < 5 << 20
         assert site.run(1).release == "slow"
 

@@ -11,7 +11,8 @@ import pytest
 import redis as redis_py
 
 from tests.support.pool import failures
-from tests.support.site import Site, title
+from tests.support.processes import title
+from tests.support.site import Site
 from tests.support.wait import wait_until
 
 

@@ -7,7 +7,8 @@ import signal
 
 import redis as redis_py
 
-from tests.support.site import Site, title
+from tests.support.processes import title
+from tests.support.site import Site
 from tests.support.wait import wait_until
 
 

@@ -14,8 +14,9 @@ import redis as redis_py
 
 import resqued
 from tests.support.asking import ask
-from tests.support.daemon import Daemon, is_alive
+from tests.support.daemon import Daemon
 from tests.support.pool import count, failures, left_over, pool, runs, waiting
+from tests.support.processes import is_alive, title
 from tests.support.wait import scaled, wait_until
 
 SECONDS = 60
@@ -291,10 +292,3 @@ def send_one(running: Daemon, chance: random.Random) -> None:
 def moved(redis: redis_py.Redis, done: int, chance: random.Random) -> bool:
     """Say whether a job has ended since; now and then do not wait for it."""
     return count(redis, "processed") > done or chance.random() < 0.3
-
-
-def title(pid: int) -> str:
-    """Return what ps shows of a process."""
-    with suppress(psutil.Error):
-        return " ".join(psutil.Process(pid).cmdline()).strip()
-    return ""

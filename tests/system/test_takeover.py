@@ -13,16 +13,13 @@ import resqued
 from resqued.system import process
 from tests.support.asking import ask, running, socket_of
 from tests.support.pool import failures, left_over, runs
+from tests.support.processes import open_files
 from tests.support.wait import wait_until
 
 
 def began(pid: int) -> int | None:
     """Return when a process began: in ticks, which no setting of the clock changes."""
     return process.start_time(pid)
-
-
-def descriptors(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def test_a_running_job_goes_on_under_the_new_program(
@@ -55,12 +52,14 @@ def test_ten_replacements_under_load_lose_nothing_and_leak_nothing(
     client = resqued.Client(redis_url)
     with running(redis_url, tmp_path, workers=3) as daemon:
         ask(daemon, do="reload", master=True)
-        before = descriptors(daemon.pid)
+        before = len(open_files(daemon.pid))
         client.enqueue_many((("Run", n) for n in range(1500)), queue="default")
         for _ in range(10):
             assert ask(daemon, do="reload", master=True)["ok"]
         wait_until(lambda: len(runs(redis)) == 1500, what="all jobs", deadline=120)
-        wait_until(lambda: descriptors(daemon.pid) <= before, what="no descriptor more")
+        wait_until(
+            lambda: len(open_files(daemon.pid)) <= before, what="no descriptor more"
+        )
         assert ask(daemon, do="status")["generation"] == 12
         wait_until(
             lambda: len(ask(daemon, do="status")["workers"]) == 3,

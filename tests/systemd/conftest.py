@@ -5,7 +5,6 @@ Each scenario begins where the one before did: `Host.restore`.
 
 from __future__ import annotations
 
-import os
 import shutil
 import site
 import tempfile
@@ -15,8 +14,9 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
-from tests.support.container import Container, missing, open_to_all, python
+from tests.support.container import Container, lacking, open_to_all, python
 from tests.support.host import PACKAGES, RESQUED, SHARED, WHEELS, Host
+from tests.support.needs import missing
 from tests.support.wait import wait_until
 from tests.support.wheel import build
 
@@ -30,9 +30,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def container(wheel: Path) -> Iterator[Container]:
     """A host with systemd and Redis, and a virtual environment with the wheel."""
-    lacking = missing() or ("" if shutil.which("redis-server") else "no redis-server")
-    if lacking:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(lacking)
+    here = "" if shutil.which("redis-server") else "no redis-server"
+    if what := lacking() or here:
+        missing(what)
     # The name of a Unix socket has no room for the name of a test.
     with tempfile.TemporaryDirectory(prefix="rq-") as name:
         place = Path(name)

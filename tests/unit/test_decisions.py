@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.core import durations
 from resqued.core.backoff import Backoff
 from resqued.core.escalation import Escalation, Step
 from resqued.core.exit_status import Exit
-from resqued.core.lifecycle import TRANSITIONS, Event, State, Stop, step
+from resqued.core.lifecycle import TRANSITIONS, Event, State, step
 from resqued.core.limits import Cause
 from resqued.master import wakeups
 from resqued.wire import titles
-from resqued.wire.outcome import ChildReport, Termination, judge
+from resqued.wire.outcome import ChildReport, Termination, frames_of_job, judge
 from resqued.wire.payload import (
     DIRTY_EXIT,
     JOB_TIMEOUT,
@@ -66,9 +65,27 @@ def test_without_a_grace_it_kills_at_once():
     assert Escalation(10.0, 0.0, "").due(10.0) is Step.KILL
 
 
+URGENCY = [State.RUNNING, State.QUITTING, State.TERMINATING, State.STOPPED]
+
+
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
-def test_what_is_not_in_the_table_changes_nothing(state, event):
-    assert step(state, event) is TRANSITIONS.get((state, event), state)
+def test_a_master_that_stops_never_becomes_less_urgent(state, event):
+    assert URGENCY.index(step(state, event)) >= URGENCY.index(state)
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [
+        # Every worker may have gone because it was scaled to none.
+        (State.RUNNING, Event.EMPTY),
+        (State.QUITTING, Event.QUIT),
+        (State.TERMINATING, Event.QUIT),
+        (State.TERMINATING, Event.TERMINATE),
+        *((State.STOPPED, event) for event in Event),
+    ],
+)
+def test_what_a_master_has_done_already_changes_nothing(state, event):
+    assert step(state, event) is state
 
 
 @pytest.mark.parametrize("state", [s for s in State if s is not State.STOPPED])
@@ -81,10 +98,6 @@ def test_every_state_reaches_the_end(state):
 def test_nothing_leads_out_of_the_end_or_back_to_the_start():
     assert all(before is not State.STOPPED for before, _ in TRANSITIONS)
     assert State.RUNNING not in TRANSITIONS.values()
-
-
-def test_stopping_only_grows_more_urgent():
-    assert Stop.NO < Stop.QUIT < Stop.TERMINATE
 
 
 FAULT = FailureInfo("ValueError", "bad thing", ("a line",))
@@ -172,6 +185,31 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_apart():
         assert fault.exception == DIRTY_EXIT
 
 
+STACK = (
+    "Current thread 0x1 (most recent call first):",
+    '  File "/app/jobs.py", line 3 in perform',
+    '  File "/lib/resqued/child.py", line 9 in _attempt',
+    '  File "/lib/resqued/zygote.py", line 9 in main',
+    '  File "<frozen runpy>", line 88 in _run_code',
+)
+
+
+def test_a_stack_is_that_of_the_job() -> None:
+    assert frames_of_job(STACK, "/lib/resqued/") == STACK[:2]
+
+
+def test_a_failure_says_if_there_is_no_stack() -> None:
+    def error(stack: tuple[str, ...], told: ChildReport | None = None) -> str:
+        reason = Termination("too long", Cause.RUNTIME, stack)
+        fault = judge(told, Exit(-signal.SIGKILL), pid=7, reason=reason)
+        return fault.error if fault else ""
+
+    assert error(STACK).startswith("too long; child process received")
+    assert "no stack" not in error(STACK)
+    assert error(()).endswith("; no stack: no signal was taken")
+    assert error((), ChildReport()) == ""
+
+
 @given(
     st.dictionaries(st.sampled_from("abcd"), st.integers(0, 5)),
     st.lists(st.sampled_from(["a", "b,a", "*", "c,d", "*,!a"]), max_size=8),
@@ -185,20 +223,6 @@ def test_one_idle_worker_is_woken_for_each_job_and_no_more(lengths, lists):
     for queues in asleep:
         served = sum(n for name, n in lengths.items() if queues.serves(name))
         assert served <= len(woken) or not left
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("90", 90), (90, 90), ("4s", 4), ("15m", 900), ("2h", 7200), ("250ms", 0.25)],
-)
-def test_durations(text, expected):
-    assert durations.seconds(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "s", "-1", "1 week", True, "1e3", None, -1])
-def test_what_is_no_duration(text):
-    with pytest.raises(ValueError, match=r"duration|negative"):
-        durations.seconds(text)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,15 @@ from resqued.core.durations import seconds, show_seconds, show_size, size
 KB, MB, GB, TB = (1 << shift for shift in (10, 20, 30, 40))
 
 
-# Durations in seconds: see test_decisions for the plain cases
+# Durations in seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), (90, 90), ("4s", 4), ("15m", 900), ("2h", 7200), ("250ms", 0.25)],
+)
+def test_durations(text, expected):
+    assert seconds(text) == expected
 
 
 @given(

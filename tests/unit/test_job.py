@@ -138,6 +138,10 @@ def test_nothing_else_is_found(name: str):
         resolve(name, HERE)
 
 
+def test_what_is_called_is_the_function_itself():
+    assert target_of(send)("me") == "sent to me"
+
+
 def test_perform_of_an_instance_is_refused_with_the_way_out():
     with pytest.raises(resqued.JobClassError, match="staticmethod or a classmethod"):
         target_of(Instance)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import resqued
 from resqued.core.limits import (
-    EXCESS,
     LATEST,
+    NO_LIMITS,
     RATE,
     SOONEST,
     UNSET,
@@ -112,6 +112,12 @@ def test_limits_fall_back_in_one_order_however_they_are_joined(first, second, th
     assert first.with_fallback(UNSET) == UNSET.with_fallback(first) == first
 
 
+def test_the_limits_of_memory_are_those_that_limit():
+    rules = Rules(NO_LIMITS, {"low": Limits(1.0, 5 * MB)}, {"Big": Limits(1.0, 0)})
+    assert rules.memory == [5 * MB]
+    assert Rules().memory == []
+
+
 @given(some_rules)
 def test_rules_survive_the_way_to_a_zygote(rules):
     assert Rules.from_dict(json.loads(json.dumps(asdict(rules)))) == rules
@@ -167,7 +173,6 @@ def test_no_limit_and_nothing_said_are_judged_alike(limits, elapsed, memory):
     ],
 )
 def test_a_quarter_above_its_memory_a_job_gets_no_grace(limit, memory, expected):
-    assert EXCESS == 1.25
     assert is_excessive(Limits(None, limit), memory) is expected
 
 

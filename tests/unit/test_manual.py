@@ -7,9 +7,7 @@ keys against the program.
 from __future__ import annotations
 
 import re
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import click
@@ -48,19 +46,6 @@ def commands() -> dict[str, click.Command]:
             if isinstance(command, click.Group):
                 groups.append(command)
     return found
-
-
-@pages
-def test_mandoc_finds_nothing_wrong(page: Path) -> None:
-    if shutil.which("mandoc") is None:
-        pytest.skip("mandoc is not here")
-    told = subprocess.run(
-        ["mandoc", "-Tlint", "-Wwarning", str(page)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert told.stdout + told.stderr == ""
 
 
 @pages

@@ -266,6 +266,11 @@ NODE_RECORD_2 = '{"queue":"mail","run_at":"%s","payload":%s,"worker":"h:1"}'
             f'{{"queue":"q","run_at":"{RUN_AT}","payload":"text"}}',
             Reservation("q", RUN_AT, b"text"),
         ),
+        # Neither JSON nor wrapped: as it stands there.
+        (
+            f'{{"queue":"q","run_at":"{RUN_AT}","payload":"text}}',
+            Reservation("q", RUN_AT, b'"text'),
+        ),
     ],
 )
 def test_records_of_other_writers_are_read(text: str, held: Reservation) -> None:

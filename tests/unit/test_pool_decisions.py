@@ -128,6 +128,7 @@ def test_no_job_is_waited_for_while_somebody_can_be_spared(seats, data):
         # Before it has done 20 jobs it has not passed, however well it does.
         (0, 0, (100, 0), Trial.OPEN),
         (19, 0, (100, 0), Trial.OPEN),
+        (19, 1, (100, 0), Trial.OPEN),
         (20, 0, (100, 0), Trial.PASSED),
         (25, 0, (100, 0), Trial.PASSED),
         # One failure may be chance, two are not where the others have none.
@@ -136,12 +137,17 @@ def test_no_job_is_waited_for_while_somebody_can_be_spared(seats, data):
         # The others fail too: every tenth job, more or less.
         (20, 5, (100, 10), Trial.PASSED),
         (20, 6, (100, 10), Trial.WORSE),
+        # Half of the others' fail, or all of them.
+        (20, 12, (100, 50), Trial.PASSED),
+        (20, 20, (100, 100), Trial.PASSED),
         # There are no others, or they have done nothing yet.
+        (20, 0, (0, 0), Trial.PASSED),
         (20, 1, (0, 0), Trial.PASSED),
         (20, 2, (0, 0), Trial.WORSE),
         # What cannot be made good any more is told before the end.
         (1, 1, (100, 0), Trial.OPEN),
         (2, 2, (100, 0), Trial.WORSE),
+        (12, 12, (100, 50), Trial.OPEN),
         (15, 15, (100, 50), Trial.OPEN),
         (16, 16, (100, 50), Trial.WORSE),
         (19, 19, (100, 100), Trial.OPEN),
@@ -166,6 +172,8 @@ def test_a_canary_of_twenty_jobs(done, failed, others, expected):
 def test_a_canary_of_one_job_may_not_fail_it():
     trial = judge_canary(1, done=1, failed=1, others_done=9, others_failed=0)
     assert trial is Trial.WORSE
+    trial = judge_canary(1, done=1, failed=0, others_done=100, others_failed=0)
+    assert trial is Trial.PASSED
 
 
 # How many were done, and how many of these have failed.

@@ -70,6 +70,12 @@ def ping(age: float) -> str:
         (WorkerEntry("h:42:q"), None, Liveness.UNKNOWN),
         (WorkerEntry("h:42:q", heartbeat="rubbish"), None, Liveness.UNKNOWN),
         (WorkerEntry("h:42:q", heartbeat="1795435200"), None, Liveness.UNKNOWN),
+        # Of which zone it is, nobody knows.
+        (
+            WorkerEntry("h:42:q", heartbeat="2026-11-23T12:00:00"),
+            None,
+            Liveness.UNKNOWN,
+        ),
         (
             WorkerEntry("h:42:q", identity="rubbish", heartbeat=beat(1)),
             None,
@@ -107,20 +113,21 @@ def test_pings_that_cannot_be_read(text):
 
 
 @pytest.mark.parametrize(
-    ("worker_id", "host", "pid", "queues"),
+    ("worker_id", "host", "pid", "queues", "node_name"),
     [
-        ("h:1:a,b", "h", 1, ("a", "b")),
-        ("h:1:a:b", "h", 1, ("a:b",)),
-        ("h:1+2:*", "h", 1, ("*",)),
-        ("h:x:q", "h", 0, ("q",)),
-        ("h:²:q", "h", 0, ("q",)),
-        ("h", "h", 0, ()),
-        ("", "", 0, ()),
+        ("h:1:a,b", "h", 1, ("a", "b"), "h:1"),
+        ("h:1:a:b", "h", 1, ("a:b",), "h:1"),
+        ("h:1+2:*", "h", 1, ("*",), "h:1+2"),
+        ("h:x:q", "h", 0, ("q",), "h:x"),
+        ("h:²:q", "h", 0, ("q",), "h:²"),
+        ("h", "h", 0, (), "h"),
+        ("", "", 0, (), ""),
     ],
 )
-def test_ids_of_every_kind(worker_id, host, pid, queues):
+def test_ids_of_every_kind(worker_id, host, pid, queues, node_name):
     entry = WorkerEntry(worker_id)
     assert (entry.host, entry.pid, entry.queues) == (host, pid, queues)
+    assert entry.node_name == node_name
 
 
 def test_an_identity_survives_being_written():

@@ -125,6 +125,20 @@ CAUSES: dict[str, tuple[Facts, list[str]]] = {
         replace(WELL, imported=Import(MODULES, class_error="X is no job")),
         ["not_declared"],
     ),
+    "can be imported and has the class": (
+        replace(WELL, imported=Import(MODULES, declared=("Send",))),
+        [],
+    ),
+    "a wildcard that does not see it starves nobody": (
+        Facts(
+            "resque",
+            "mail",
+            3,
+            {"high": 9},
+            workers=(worker("*"), worker("high,mail", pid=2)),
+        ),
+        [],
+    ),
     "cannot be imported, and nobody has it loaded": (
         replace(WELL, workers=(), imported=Import(MODULES, error="SyntaxError")),
         ["no_worker", "not_importable"],

@@ -1,0 +1,204 @@
+"""The suite in lanes: tests beside each other first, then those that must be alone.
+
+    python -m tests.support.lanes --beside 'make unit-all' [--again] [--systemd]
+
+The parallel lane keeps every core busy: most tests wait for something most of the
+time. The unit tests run beside it, with every Python there is, by a command of make.
+`--again`, which CI gives, runs once more and alone what failed in the parallel lane:
+what passes then failed for want of a machine to itself; it is listed, and is no
+failure of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.report import REPORTS
+
+ROOT = Path(__file__).parents[2]
+PYTEST = (sys.executable, "-m", "pytest", "-q")
+COMPILE = (sys.executable, "-m", "compileall", "-q")
+COMPILED = ("resqued", "bench", "tests")
+# Tests wait more than they work: so many for each core.
+FOR_EACH_CORE = 3
+# If more fail than that, it is not for want of a machine.
+MOST_AGAIN = 20
+# Of pytest: all passed, some failed. Any other code means that it did not get so far.
+PASSED, FAILED = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What came of a lane."""
+
+    name: str
+    code: int
+    seconds: float
+    passed: int
+    skipped: int
+    failed: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {self.passed} passed, {len(self.failed)} failed"
+        text += f", {self.skipped} skipped in {self.seconds:.0f} s"
+        if self.code not in (PASSED, FAILED):
+            text += f"; it ended with exit code {self.code}"
+        return text
+
+
+def may_run_again(parallel: Lane) -> bool:
+    """Say whether the failures of a lane are few enough to be looked at again."""
+    return parallel.code == FAILED and 0 < len(parallel.failed) <= MOST_AGAIN
+
+
+def summary(lanes: Sequence[Lane], again: Lane | None = None) -> tuple[str, bool]:
+    """Return the last lines to print, and whether the suite has passed.
+
+    `again` holds what became of the failures of the first lane.
+    """
+    every = [lanes[0], *([again] if again else []), *lanes[1:]]
+    lines = [str(lane) for lane in every]
+    failed = {name for lane in lanes for name in lane.failed}
+    flaky: list[str] = []
+    codes = [lane.code for lane in lanes]
+    if again and again.code in (PASSED, FAILED):
+        flaky = sorted(set(lanes[0].failed) - set(again.failed))
+        failed -= set(flaky)
+        codes[0] = again.code
+    lines += [
+        f"flaky: {name}: failed beside others, and passed alone" for name in flaky
+    ]
+    lines += [f"failed: {name}" for name in sorted(failed)]
+    passed = sum(lane.passed for lane in lanes) + len(flaky)
+    lines.append(f"{passed} passed, {len(failed)} failed, {len(flaky)} flaky")
+    return "\n".join(lines), not any(codes)
+
+
+class Lanes:
+    """Runs lanes in a directory; `options` are those of every pytest."""
+
+    def __init__(self, root: Path, reports: Path, options: Sequence[str]) -> None:
+        self.root = root
+        self.reports = reports
+        self._options = options
+
+    def pytest(self, name: str, *args: str) -> Lane:
+        """Run one lane, and wait for its end."""
+        began = time.monotonic()
+        print(f"\n-- {name} --", flush=True)
+        done = subprocess.run(
+            [*PYTEST, *self._options, *args],
+            cwd=self.root,
+            env=self.environment(name),
+            check=False,
+        )
+        return self.result(name, done.returncode, began)
+
+    def environment(self, name: str) -> Mapping[str, str]:
+        """Return the environment of what is to report for a lane."""
+        place = self.reports / name
+        place.mkdir(parents=True, exist_ok=True)
+        found = {**os.environ, REPORTS: str(place)}
+        # What pytest makes of the test files is kept for the next process.
+        found.pop("PYTHONDONTWRITEBYTECODE", None)
+        return found
+
+    def result(self, name: str, code: int, began: float) -> Lane:
+        """Return what came of a lane that has ended."""
+        found = [json.loads(f.read_text()) for f in (self.reports / name).iterdir()]
+        return Lane(
+            name,
+            code,
+            time.monotonic() - began,
+            sum(each["passed"] for each in found),
+            sum(each["skipped"] for each in found),
+            tuple(dict.fromkeys(name for each in found for name in each["failed"])),
+        )
+
+
+class Beside:
+    """A command that runs beside a lane; its output is kept for later."""
+
+    def __init__(self, lanes: Lanes, command: Sequence[str]) -> None:
+        self._lanes = lanes
+        self._began = time.monotonic()
+        environment = lanes.environment("unit")
+        self._output = lanes.reports / "unit.log"
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=lanes.root,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def result(self) -> Lane:
+        """Wait for its end; print what it has said."""
+        code = self._process.wait()
+        print("\n-- unit --", self._output.read_text("utf-8", "replace"), sep="\n")
+        return self._lanes.result("unit", code, self._began)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the lanes that the arguments ask for."""
+    parser = argparse.ArgumentParser(prog="tests.support.lanes")
+    parser.add_argument("--beside", type=shlex.split, default=())
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--systemd", action="store_true")
+    parser.add_argument("--workers", type=int, default=0)
+    asked = parser.parse_args(argv)
+    if shutil.which("redis-server") is None:
+        print("no redis-server here: tested with the embedded Valkey only")
+    # Hundreds of processes import the package; none of them compiles it.
+    subprocess.run([*COMPILE, *COMPILED], cwd=ROOT, check=True)
+    with tempfile.TemporaryDirectory(prefix="resqued-lanes-") as place:
+        return run(
+            Lanes(ROOT, Path(place), ["--server=both"]),
+            beside=asked.beside,
+            paths=("tests/integration", "tests/system", "tests/compat"),
+            workers=asked.workers or FOR_EACH_CORE * (os.cpu_count() or 1),
+            again=asked.again,
+            last=("tests/systemd",) if asked.systemd else (),
+        )
+
+
+def run(
+    lanes: Lanes,
+    *,
+    paths: Sequence[str],
+    workers: int,
+    beside: Sequence[str] = (),
+    again: bool = False,
+    last: Sequence[str] = (),
+) -> int:
+    """Run every lane, and print what came of them; return the exit code."""
+    unit = Beside(lanes, beside) if beside else None
+    together = ("-n", str(workers), "--dist=worksteal", "-m", "not alone")
+    done = [lanes.pytest("parallel", *together, *paths)]
+    if unit:
+        done.append(unit.result())
+    second = None
+    if again and may_run_again(done[0]):
+        second = lanes.pytest("again", *done[0].failed)
+    done.append(lanes.pytest("alone", "-m", "alone", *paths))
+    if last:
+        done.append(lanes.pytest("systemd", *last))
+    text, is_well = summary(done, second)
+    print(f"\n{text}", flush=True)
+    return 0 if is_well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
