@@ -15,11 +15,12 @@ from typing import Any
 
 import click
 
-from resqued.cli.options import app_option, json_option, redis_options, tables
+from resqued.cli.options import app_option, json_option, redis_options
 from resqued.cli.table import show_json, show_line
 from resqued.client import Client
 from resqued.config import loader as configuration
 from resqued.config.environment import read_environment
+from resqued.config.layers import read_layers
 from resqued.config.loader import Config
 from resqued.control import requests, sockets
 from resqued.core.limits import Limits
@@ -101,7 +102,7 @@ def _findings(
     config: Config | None = None
     path = configuration.file_in_use(config_file, os.environ)
     try:
-        config = configuration.build(tables(config_file, **given))
+        config = configuration.build(read_layers(config_file, given).merged())
         problems: tuple[str, ...] = ()
     except ConfigError as error:
         problems = error.problems

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from resqued.cli.options import app_option, pid_file_option, redis_options, tables
+from resqued.cli.options import app_option, pid_file_option, redis_options
 from resqued.config import loader
+from resqued.config.layers import Given, read_layers
 from resqued.errors import ConfigError, ExitCode
 from resqued.log import logfile, logger
 from resqued.master import reexec
@@ -133,16 +134,16 @@ def reader(
 
     def read() -> loader.Config:
         own = _Instance.of(instance, config_file, queues)
-        given = tables(
-            config_file,
-            own_file=own.file if own else None,
-            redis={"url": url, "namespace": namespace},
-            app={"import": list(modules) or None, "directory": directory},
-            worker={"interval": interval},
-            limits={"grace": grace},
-            daemon={"pid_file": pid_file, **daemon},
-            log={"level": log_level, "format": log_format, "file": log_file},
-        )
+        options: Given = {
+            "redis": {"url": url, "namespace": namespace},
+            "app": {"import": list(modules) or None, "directory": directory},
+            "worker": {"interval": interval},
+            "limits": {"grace": grace},
+            "daemon": {"pid_file": pid_file, **daemon},
+            "log": {"level": log_level, "format": log_format, "file": log_file},
+        }
+        own_file = own.file if own else None
+        given = read_layers(config_file, options, own_file=own_file).merged()
         pool = own.pool(workers) if own else _pool(queues, workers)
         return _build(given, interval, pool, burst=burst)
 
