@@ -19,7 +19,7 @@ from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
 from resqued.cli.workers import as_row
 from resqued.client import Client
 from resqued.control import requests
-from resqued.diagnostics.worker_status import worker_statuses
+from resqued.diagnostics.overview import Overview, read_overview
 from resqued.errors import StoreError
 
 EXAMPLES = """
@@ -106,30 +106,22 @@ def _show_all(
     if not as_json:
         _show_pools(pools, config_file)
     try:
-        found = _found(client)
+        found = read_overview(client)
     except StoreError as error:
         if as_json and pools:
             show_json({"masters": pools, "error": str(error)})
         raise
     if as_json:
-        workers = [status.as_dict() for status in found.pop("workers")]
-        counters = found.pop("counters")
-        show_json({"masters": pools, **counters, **found, "workers": workers})
+        show_json(
+            {
+                "masters": pools,
+                **found.counters.as_dict(),
+                "queues": found.queues,
+                "workers": [status.as_dict() for status in found.workers],
+            }
+        )
     else:
         _show(found)
-
-
-def _found(client: Client) -> dict[str, Any]:
-    """Return what Redis knows."""
-    sizes = client.queue_sizes()
-    processed, failed = client.registry.totals()
-    counters = {
-        "pending": sum(sizes.values()),
-        "processed": processed,
-        "failed": failed,
-        "failures": client.failures.count(),
-    }
-    return {"counters": counters, "queues": sizes, "workers": worker_statuses(client)}
 
 
 def _show_pools(pools: list[dict[str, Any]], config_file: str | None) -> None:
@@ -141,13 +133,11 @@ def _show_pools(pools: list[dict[str, Any]], config_file: str | None) -> None:
         click.echo()
 
 
-def _show(found: dict[str, Any]) -> None:
-    counters = found["counters"]
+def _show(found: Overview) -> None:
+    counters = found.counters.as_dict()
     titles = [Column(name.upper(), is_number=True) for name in counters]
     show_table(titles, [list(counters.values())], empty="")
     click.echo()
-    show_table(QUEUE_COLUMNS, list(found["queues"].items()), empty="no queues")
+    show_table(QUEUE_COLUMNS, list(found.queues.items()), empty="no queues")
     click.echo()
-    show_table(
-        WORKER_COLUMNS, [as_row(s) for s in found["workers"]], empty="no workers"
-    )
+    show_table(WORKER_COLUMNS, [as_row(s) for s in found.workers], empty="no workers")
