@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from resqued.cli.table import Cell
-from resqued.cli.top import COLUMNS, Sample, cpu_share, table_rows, taken
+from resqued.cli.top import COLUMNS, table_rows
+from resqued.diagnostics.pool_view import PoolView, PoolWorker
+from resqued.diagnostics.worker_usage import Sample, processors, take_samples
+
+ABSENT = object()
 
 
-def worker(**values: Any) -> dict[str, Any]:
-    return {
+def worker(**values: Any) -> PoolWorker:
+    answer = {
         "id": "h:1:q",
         "pid": 1,
         "queues": "q",
@@ -19,6 +23,8 @@ def worker(**values: Any) -> dict[str, Any]:
         "phase": "running",
         "quits": False,
         "since": 10.0,
+        "done": 0,
+        "failed": 0,
         "child": 2,
         "job": {"queue": "q", "class": "Archive"},
         "limits": {"runtime": None, "memory": None},
@@ -26,6 +32,7 @@ def worker(**values: Any) -> dict[str, Any]:
         "memory": 1 << 20,
         **values,
     }
+    return PoolWorker.of({k: v for k, v in answer.items() if v is not ABSENT})
 
 
 def cell(row: tuple[object, ...], title: str, after: str = "") -> object:
@@ -33,20 +40,29 @@ def cell(row: tuple[object, ...], title: str, after: str = "") -> object:
     return row[titles.index(title, titles.index(after) if after else 0)]
 
 
-def test_cpu_is_that_since_the_last_look_or_else_since_the_job_began() -> None:
-    assert cpu_share(worker(), Sample(at=100.0, cpu=4.0), 102.0) == 0.5
-    assert cpu_share(worker(), None, 102.0) == 0.5
-    # A child that has gone takes what it had used along.
-    assert cpu_share(worker(cpu=1.0), Sample(at=100.0, cpu=4.0), 102.0) == 0.0
-    assert cpu_share(worker(child=None), None, 102.0) is None
-    bare = worker()
-    del bare["cpu"]
-    assert cpu_share(bare, Sample(at=100.0, cpu=4.0), 102.0) is None
+@pytest.mark.parametrize(
+    ("values", "sample", "used"),
+    [
+        ({}, Sample(at=100.0, cpu=4.0), 0.5),
+        ({}, None, 0.5),
+        # Two looks at the same time cannot be compared.
+        ({}, Sample(at=102.0, cpu=4.0), 0.5),
+        # A child that has gone takes what it had used along.
+        ({"cpu": 1.0}, Sample(at=100.0, cpu=4.0), 0.0),
+        ({"child": None}, None, None),
+        ({"since": None}, None, None),
+        ({"cpu": ABSENT}, Sample(at=100.0, cpu=4.0), None),
+    ],
+)
+def test_cpu_is_that_since_the_last_look_or_else_since_the_job_began(
+    values: dict[str, Any], sample: Sample | None, used: float | None
+) -> None:
+    assert processors(worker(**values), sample, 102.0) == used
 
 
 def test_another_job_of_the_worker_is_not_compared_with_the_one_before() -> None:
-    status = {"workers": [worker(child=2)]}
-    samples = taken([status, {"pid": 1, "error": "does not answer"}], at=1.0)
+    seen = PoolView(1, workers=[worker(child=2), worker(pid=9, cpu=ABSENT)])
+    samples = take_samples([seen, PoolView(1, error="does not answer")], at=1.0)
     assert samples == {(1, 2): Sample(1.0, 5.0)}
     (row,) = table_rows([worker(child=3, cpu=0.0)], samples)
     assert cell(row, "CPU %") == "0"
