@@ -108,7 +108,7 @@ def bounded(
         except OSError as error:
             reason = f"{error.filename or ''} {error.strerror or error}".strip()
             answer.findings.append(unchecked(check, reason))
-        except Exception as error:  # ours: told by who waits for this thread
+        except Exception as error:  # ours: raised by the caller, not in this thread
             answer.fault = error
 
     # One that hangs in the kernel must not keep the others, nor the end.
@@ -124,7 +124,7 @@ def bounded(
 
 
 def redis_hangs(check: str, reason: str) -> Finding:
-    """Return that Redis gave no answer, which is a problem and no mere gap."""
+    """Return that Redis gave no answer in time, which is a problem."""
     return problem(check, reason, "see what is slow: the server, the way to it, DNS")
 
 
@@ -195,8 +195,8 @@ def _control(config: Config) -> Finding:
     except ControlError as error:
         exists, fault = True, str(error)
     found = requests.masters([place])
-    told = requests.fetch_statuses(found)
-    silent = {status["pid"] for status in told if "error" in status}
+    answers = requests.fetch_statuses(found)
+    silent = {answer["pid"] for answer in answers if "error" in answer}
     unanswered = {*sockets.find(place)} - {address.path for address in found}
     unanswered |= {address.path for address in found if address.pid in silent}
     return application.judge_control(
@@ -230,7 +230,7 @@ def _memory(limits: Limits) -> int:
 
 
 def _units(config: Config, systemd: Systemd) -> Iterator[Finding]:
-    # Raises if systemd cannot be asked, which is told as not checked.
+    # Raises if systemd cannot be asked: then the units are not checked.
     found = systemd.settings()
     if not found:
         yield unchecked("units", f"systemd has no unit {systemd.pattern}")

@@ -167,7 +167,10 @@ def holder(pid_file: str | None) -> int | None:
 
 
 def _configured(config_file: str | None) -> tuple[str, ConfigError | None]:
-    """Return the directory that the configuration names, whatever else is in it."""
+    """Return the directory that the configuration names, and what is wrong with it.
+
+    Other keys are not looked at.
+    """
     path = loader.file_in_use(config_file, os.environ)
     if path is None:
         return "", None

@@ -49,7 +49,7 @@ def ready(meant: LocalMasters, client: Client) -> list[PoolView]:
 
 
 def wait_for(probe: Probe, patience: float) -> list[PoolView]:
-    """Probe until nothing is wrong; after `patience` seconds raise what still is."""
+    """Probe until nothing is wrong; after `patience` seconds raise the last error."""
     last = time.monotonic() + patience
     while True:
         try:

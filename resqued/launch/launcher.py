@@ -64,8 +64,8 @@ def file_paths(config: Config) -> MasterFilePaths:
 def run_here(options: MasterOptions) -> int:
     """Run a master in this process until it stops; return the exit code.
 
-    Raises what the configuration, the pid file, the log file and the start of a
-    master can raise: ResquedError of several kinds.
+    Raises ConfigError, OptionsError, AlreadyRunningError if a master holds the pid
+    file, and what Supervisor.run raises.
     """
     read = partial(read_config, options)
     config = read()
@@ -121,7 +121,7 @@ def _run(
     files: MasterFiles,
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run a master in this process, whose output is where it is to be."""
+    """Run a master in this process, whose standard output and error are set up."""
     logger.configure(level=config.log_level, style=config.log_format)
     master = Supervisor(config, read, handoff, on_ready=on_ready, files=files)
     return int(master.run())
@@ -131,9 +131,11 @@ def _run(
 
 
 def prepare(options: MasterOptions) -> DaemonPlan:
-    """Return what a daemon needs; raise ConfigError for what cannot be had.
+    """Return what a daemon needs, before there is one.
 
-    Makes the log file, and the directory of the pid file if none is configured.
+    Makes the log file, and the directory of the pid file if none is configured. Raises
+    ConfigError if the configuration is wrong, the user or group is not known, or a
+    file cannot be made.
     """
     daemonize.open_standard_streams()
     read = partial(read_config, options)

@@ -62,7 +62,7 @@ def stop(pid_file: Path, *, now: bool, timeout: float | None) -> StopResult:
         return StopResult(None, has_ended=True)
     handle = process.open_pidfd(pid) if pid else None
     try:
-        # Read again with the process in hand: now it is certain who is meant.
+        # Read again with the process in hand: now it is certain that it is the holder.
         if handle is None or pidfile.holder(pid_file) != pid:
             raise ControlError(
                 f"the master that holds pid file {pid_file} is just starting, or"

@@ -87,7 +87,7 @@ def test_what_names_no_pool_is_an_error(
         ({}, ""),
         ({"daemon": {}}, ""),
         ({"daemon": {"pid_file": "/x"}}, "/x"),
-        # Checked by nobody: any value may stand there.
+        # The tables were not checked: any value may stand there.
         ({"daemon": {"pid_file": 7}}, ""),
         ({"daemon": "/x"}, ""),
         ({"daemon": [{"pid_file": "/x"}]}, ""),
@@ -127,7 +127,7 @@ def test_without_a_pool_there_is_nothing_to_run() -> None:
         read_config(MasterOptions())
 
 
-def test_all_problems_of_all_layers_are_told_at_once(
+def test_the_problems_of_all_layers_are_raised_at_once(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config.write_text("[worker]\nmax_jobs = -1\n")

@@ -85,7 +85,7 @@ def test_a_master_that_does_not_answer_is_a_record_with_an_error() -> None:
         ({"generation": 2, "error": "no module"}, FailedReload(2, "no module")),
     ],
 )
-def test_only_a_reload_that_failed_is_told(
+def test_only_a_reload_that_failed_is_part_of_the_record(
     last: dict[str, Any] | None, failed: FailedReload | None
 ) -> None:
     assert pool(last_reload=last).failed_reload == failed
