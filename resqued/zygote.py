@@ -16,14 +16,24 @@ import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import assert_never
 
 from resqued import client
 from resqued.config.settings import AppSettings
-from resqued.core.limits import Limits
 from resqued.errors import ConfigError, ExitCode
 from resqued.execution import warmup
-from resqued.ipc.channel import Channel, ChannelClosed
+from resqued.ipc.channel import Channel, ChannelClosed, inherited_socket
+from resqued.ipc.messages import (
+    AppImported,
+    ImportFailed,
+    ReopenLog,
+    SpawnWorker,
+    ZygoteOrder,
+    ZygoteReport,
+    receive_start,
+    worker_to_master,
+    zygote_to_master,
+)
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
 from resqued.log import capture, logfile, logger
@@ -44,7 +54,7 @@ class Zygote:
     def __init__(
         self,
         settings: AppSettings,
-        channel: Channel,
+        channel: Channel[ZygoteReport, ZygoteOrder],
         inbox: SignalInbox,
         link: SingleLink,
     ) -> None:
@@ -60,7 +70,7 @@ class Zygote:
         poll.register(self._channel.fileno(), select.POLLIN)
         try:
             # The master may have died while the application was imported.
-            self._channel.send("ready", process.threads(), least_memory())
+            self._channel.send(AppImported(process.threads(), least_memory()))
             while True:
                 poll.poll()
                 self._inbox.drain()
@@ -72,14 +82,16 @@ class Zygote:
         finally:
             self._inbox.close()
 
-    def _obey(self, order: list[Any], fds: list[int]) -> None:
-        kind, value = order
-        if kind == "reopen":
-            logfile.follow(Path(value), logger.get(role="zygote"))
-        else:
-            self._spawn(value, fds)
+    def _obey(self, order: ZygoteOrder, fds: list[int]) -> None:
+        match order:
+            case SpawnWorker():
+                self._spawn(order, fds)
+            case ReopenLog(path):
+                logfile.follow(Path(path), logger.get(role="zygote"))
+            case _:
+                assert_never(order)
 
-    def _spawn(self, wanted: dict[str, Any], fds: list[int]) -> None:
+    def _spawn(self, wanted: SpawnWorker, fds: list[int]) -> None:
         """Fork a process that forks a worker and leaves."""
         try:
             process.fork_child(self._fork_again, wanted, fds)
@@ -92,24 +104,28 @@ class Zygote:
         for fd in fds:
             os.close(fd)
 
-    def _fork_again(self, wanted: dict[str, Any], fds: list[int]) -> int:
+    def _fork_again(self, wanted: SpawnWorker, fds: list[int]) -> int:
         """Runs in the one in between: its death makes the worker the master's."""
         process.fork_child(self._become_worker, wanted, fds)
         return 0
 
-    def _become_worker(self, wanted: dict[str, Any], fds: list[int]) -> int:
+    def _become_worker(self, wanted: SpawnWorker, fds: list[int]) -> int:
         """Runs in the worker, with signals blocked."""
         self._inbox.close()
         self._channel.close()
         prctl.become_subreaper()
         process.set_title(titles.starting())
         try:
-            rules = self._settings.rules.for_pool(Limits(*wanted["limits"]))
+            rules = self._settings.rules.for_pool(wanted.limits)
             worker = WorkerProcess(
                 replace(self._settings, rules=rules),
-                queue_list.parse(wanted["queues"]),
-                WorkerLinks(Channel.inherited(fds[0]), Scoreboard(fds[1]), self._link),
-                is_paused=wanted["is_paused"],
+                queue_list.parse(wanted.queues),
+                WorkerLinks(
+                    worker_to_master(inherited_socket(fds[0])),
+                    Scoreboard(fds[1]),
+                    self._link,
+                ),
+                is_paused=wanted.is_paused,
             )
             return worker.run()
         except Exception:  # the loop guard: the master makes a new worker
@@ -184,16 +200,16 @@ def main(fd: int) -> int:
     # The same signals as a worker's, and but for SIGCHLD without effect: one that
     # is sent to all, by pkill, is for the master and the workers to act on.
     inbox = SignalInbox()
-    channel = Channel.inherited(fd)
+    sock = inherited_socket(fd)
     process.reset_oom_score()
-    select.select([channel.fileno()], [], [])
+    select.select([sock], [], [])
     try:
-        received = channel.receive()
+        start = receive_start(sock)
     except ChannelClosed:
         return 0
-    assert received is not None, "the socket said that there is a message"
-    _, values, log_values = received[0]
-    settings = AppSettings.from_dict(values)
+    assert start is not None, "select found a message"
+    channel = zygote_to_master(sock)
+    settings = start.settings
     title = titles.zygote(generation=settings.generation, modules=settings.modules)
     process.set_title(title)
     # Jobs that enqueue jobs use the same Redis, unless the application says else.
@@ -201,14 +217,14 @@ def main(fd: int) -> int:
     # What the application starts meanwhile must not inherit them held back.
     signals.unblock()
     try:
-        logger.configure(**log_values)
+        logger.configure(level=start.log.level, style=start.log.style)
         capture.install()
         capture.set_context(_about, settings)
         enter(settings.directory)
         load(settings.modules)
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
-            channel.send("failed", str(error))
+            channel.send(ImportFailed(str(error)))
         return 78
     signals.block()
     # Made before the first fork, which spares each worker the memory of the making;

@@ -7,7 +7,7 @@ printed has happened. Every order is logged there, with who sent it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import click
@@ -81,7 +81,7 @@ def pause(meant: LocalMasters) -> None:
     Running jobs go on. As SIGUSR2 to the master does.
     """
     master = meant.only()
-    master.ask("pause")
+    master.pause()
     show_line(f"master {master.pid} is paused; `resqued resume` has it go on")
 
 
@@ -90,7 +90,7 @@ def pause(meant: LocalMasters) -> None:
 def resume(meant: LocalMasters) -> None:
     """Have the workers of this host take jobs again, after pause or drain."""
     master = meant.only()
-    master.ask("resume")
+    master.resume()
     show_line(f"master {master.pid} takes jobs")
 
 
@@ -115,9 +115,9 @@ def scale(queues: tuple[str, ...], count: str, meant: LocalMasters) -> None:
     if not _COUNT.fullmatch(count):
         raise click.UsageError(f"{count!r} is not N, +N or -N, such as 4, +1 or -1.")
     master = meant.only()
-    found = master.ask("scale", queues=queues[0] if queues else None, workers=count)
-    wanted = pluralize(found["workers"], "worker")
-    show_line(f"{found['queues']}: {wanted}, before {found['before']}")
+    found = master.scale(queues[0] if queues else None, count)
+    wanted = pluralize(found.workers, "worker")
+    show_line(f"{found.queues}: {wanted}, before {found.before}")
 
 
 @click.command(epilog=DRAIN_EXAMPLES)
@@ -130,10 +130,10 @@ def drain(wait: bool, meant: LocalMasters) -> None:
     """
     master = meant.only()
     if wait:
-        master.ask("drain", waits=True, wait=True)
+        master.drain(wait=True)
         show_line(f"master {master.pid} is paused, and no job runs")
         return
-    master.ask("drain")
+    master.drain()
     jobs = master.view().jobs
     run = "runs" if jobs == 1 else "run"
     show_line(f"master {master.pid} is paused; {pluralize(jobs, 'job')} still {run}")
@@ -159,18 +159,16 @@ def reload(wait: bool, with_master: bool, meant: LocalMasters) -> None:
     """
     master = meant.only()
     if not (wait or with_master):
-        number = master.ask("reload")["generation"]
+        number = master.reload()
         show_line(
             f"master {master.pid} starts generation {number};"
             " `resqued status` says what came of it"
         )
         return
     # What is refused here is the reload itself: the old generation goes on.
-    found = master.ask("reload", waits=True, wait=True, master=with_master)
+    number = master.reload(wait=True, program=with_master)
     program = "runs its new program and " if with_master else ""
-    show_line(
-        f"master {master.pid} {program}has moved to generation {found['generation']}"
-    )
+    show_line(f"master {master.pid} {program}has moved to generation {number}")
 
 
 @click.command(epilog=STACK_EXAMPLES)
@@ -184,9 +182,9 @@ def stack(worker: str, meant: LocalMasters) -> None:
     not return is shown as well.
     """
     master = meant.with_worker(worker)
-    found = master.ask("stack", who=worker)
-    show_line(f"child {found['child']} of worker {found['worker']}:")
-    for line in found["stack"]:
+    found = master.stack(worker)
+    show_line(f"child {found.child} of worker {found.worker}:")
+    for line in found.stack:
         show_line(line)
 
 
@@ -229,7 +227,7 @@ def kill(
         show_line(f"ending {job_in_words(each)} (worker {each.id}, child {each.child})")
 
 
-def _kill_older(master: Master, age: float, *, yes: bool) -> list[PoolWorker]:
+def _kill_older(master: Master, age: float, *, yes: bool) -> Sequence[PoolWorker]:
     """End what is shown to be so old, and nothing that has become so meanwhile."""
     old = master.view().running_longer_than(age)
     if not old:

@@ -18,7 +18,13 @@ from resqued.diagnostics.local_masters import (
     SeveralMastersError,
     holder,
 )
-from resqued.diagnostics.pool_view import JobLimits, PoolView, PoolWorker, show_pools
+from resqued.diagnostics.pool_view import (
+    JobLimits,
+    PoolView,
+    PoolWorker,
+    limits_of,
+    show_pools,
+)
 
 PHASES = {
     "running": "green",
@@ -84,7 +90,7 @@ def headlines(pool: PoolView) -> list[str]:
         *(["paused"] if pool.is_paused else []),
         f"generation {pool.generation}",
         *(["reloading"] if pool.is_reloading else []),
-        f"up {duration(pool.age)}",
+        f"up {duration(pool.since)}",
         f"{len(pool.workers)} of {pluralize(pool.wanted, 'worker')}, {pool.busy} busy",
         show_pools(pool.pools),
     ]
@@ -108,12 +114,12 @@ def _row(worker: PoolWorker) -> tuple[object, ...]:
         worker.id or "-",
         worker.generation,
         phase(worker),
-        duration(worker.age),
+        duration(worker.since),
         worker.done,
         worker.failed,
         worker.job.queue if worker.job else "",
         worker.job.class_name if worker.job else "",
-        show_limits(worker.limits),
+        show_limits(limits_of(worker)),
     )
 
 
@@ -137,4 +143,4 @@ def job_in_words(worker: PoolWorker) -> str:
     """Return what a worker runs, where, and for how long."""
     job = worker.job
     what = f"{job.class_name} of queue {job.queue}" if job else "a job"
-    return f"{what}, for {show_seconds(worker.age or 0.0)}"
+    return f"{what}, for {show_seconds(worker.since or 0.0)}"

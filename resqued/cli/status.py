@@ -6,7 +6,6 @@ With --check or --alive it is a probe instead: a line and an exit code.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
 
 import click
 
@@ -20,7 +19,7 @@ from resqued.cli.workers import as_row
 from resqued.client import Client
 from resqued.core.plural import pluralize
 from resqued.diagnostics import probes
-from resqued.diagnostics.local_masters import LocalMasters, fetch_answers, holder
+from resqued.diagnostics.local_masters import LocalMasters, fetch_pools, holder
 from resqued.diagnostics.overview import Overview, read_overview
 from resqued.diagnostics.pool_view import PoolView
 from resqued.diagnostics.probes import Probe
@@ -106,19 +105,20 @@ def _show_probe(probe: Probe, wait: float | None) -> None:
 
 
 def _show_all(client: Client, meant: LocalMasters, *, as_json: bool) -> None:
-    answers = fetch_answers(meant.find())
+    pools = fetch_pools(meant.find())
+    shown = [pool.as_dict() for pool in pools]
     if not as_json:
-        _show_pools(answers, meant)
+        _show_pools(pools, meant)
     try:
         found = read_overview(client)
     except StoreError as error:
-        if as_json and answers:
-            show_json({"masters": answers, "error": str(error)})
+        if as_json and pools:
+            show_json({"masters": shown, "error": str(error)})
         raise
     if as_json:
         show_json(
             {
-                "masters": answers,
+                "masters": shown,
                 **found.counters.as_dict(),
                 "queues": found.queues,
                 "workers": [status.as_dict() for status in found.workers],
@@ -128,11 +128,11 @@ def _show_all(client: Client, meant: LocalMasters, *, as_json: bool) -> None:
         _show(found)
 
 
-def _show_pools(answers: list[dict[str, Any]], meant: LocalMasters) -> None:
-    for answer in answers:
-        show_master(PoolView.of(answer))
+def _show_pools(pools: list[PoolView], meant: LocalMasters) -> None:
+    for pool in pools:
+        show_master(pool)
         click.echo()
-    if not answers and meant.may_be_hidden():
+    if not pools and meant.may_be_hidden():
         show_line(meant.missing())
         click.echo()
 

@@ -30,7 +30,7 @@ from resqued.cli.table import (
 )
 from resqued.cli.text import clean
 from resqued.core.durations import show_seconds, show_size
-from resqued.diagnostics.local_masters import LocalMasters, Master, fetch_answers
+from resqued.diagnostics.local_masters import LocalMasters, Master, fetch_pools
 from resqued.diagnostics.pool_view import PoolView, PoolWorker
 from resqued.diagnostics.worker_usage import (
     Samples,
@@ -89,19 +89,15 @@ def top(interval: float, as_json: bool, meant: LocalMasters) -> None:
     """
     found = meant.require()
     if as_json:
-        show_json(_ask(found))
+        show_json([pool.as_dict() for pool in _look(found)])
     elif sys.stdout.isatty():
         _watch(meant, interval)
     else:
         _print(_look(found))
 
 
-def _ask(found: Sequence[Master]) -> list[dict[str, Any]]:
-    return fetch_answers(found, usage=True, patience=PATIENCE)
-
-
 def _look(found: Sequence[Master]) -> list[PoolView]:
-    return list(map(PoolView.of, _ask(found)))
+    return fetch_pools(found, usage=True, patience=PATIENCE)
 
 
 def _print(pools: Sequence[PoolView]) -> None:
@@ -189,8 +185,8 @@ def table_rows(
 
 def _row(usage: WorkerUsage) -> tuple[object, ...]:
     worker, share = usage.worker, usage.processors
-    age, used, job = worker.age, worker.memory, worker.job
-    runtime, memory = worker.limits or (None, None)
+    age, used, job = worker.since, worker.memory, worker.job
+    runtime, memory = usage.limits.runtime, usage.limits.memory
     return (
         worker.pid or "-",
         worker.generation,
@@ -199,8 +195,8 @@ def _row(usage: WorkerUsage) -> tuple[object, ...]:
         "-" if used is None else _near(show_size(used), usage.memory_share),
         show_size(memory) if memory else "",
         "-" if age is None else _near(show_seconds(int(age)), usage.runtime_share),
-        show_seconds(runtime) if runtime and worker.has_job else "",
-        job.queue if job else worker.served,
+        show_seconds(runtime) if runtime and worker.child is not None else "",
+        job.queue if job else worker.queues,
         job.class_name if job else "",
     )
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from resqued.core.limits import Rules
+from resqued.core.timings import DEFAULT_TIMINGS, Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class AppSettings:
     core_size: int = -1
     redact: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
+    timings: Timings = DEFAULT_TIMINGS
 
     @property
     def sweeps(self) -> bool:

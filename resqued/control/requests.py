@@ -1,29 +1,38 @@
 """Asking the masters of this host, through their control sockets.
 
-Runs in a command; what answers is control.py, in a master. Most answers come at
-once, and one that does not is an error. An answer that waits for something to come
-about may take as long as that does; then the master is looked after meanwhile.
+Runs in a command; what answers is control/server.py, in a master. Most replies come
+at once, and one that does not is an error. A reply that waits for something to come
+about may take as long as that does; the master is asked for its status meanwhile.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import socket
 import stat
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from resqued.control import sockets
+from resqued.control import protocol, sockets
+from resqued.control.protocol import (
+    BadMessageError,
+    ErrorReply,
+    R_co,
+    Request,
+    StatusReply,
+    StatusRequest,
+)
 from resqued.errors import ControlError, NoMasterError
+from resqued.system.lines import LineReader, LineTooLongError
 
 # A master answers within milliseconds, unless it is stopped, or its host is on its
 # last legs.
 PATIENCE = 5.0
-_ROOM = 64 * 1024
 
 
 class Address(NamedTuple):
@@ -31,6 +40,14 @@ class Address(NamedTuple):
 
     pid: int
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SilentMaster:
+    """A master that does not say how it is, and why."""
+
+    pid: int
+    error: str
 
 
 def places(configured: str, environ: Mapping[str, str]) -> list[Path]:
@@ -66,15 +83,17 @@ def masters(among: Iterable[Path]) -> list[Address]:
     return sorted(found)
 
 
-def fetch_statuses(found: Sequence[Address], **request: Any) -> list[dict[str, Any]]:
+def fetch_statuses(
+    found: Sequence[Address], *, usage: bool = False, patience: float = PATIENCE
+) -> list[StatusReply | SilentMaster]:
     """Return what each master says of itself; of one that says nothing, the error."""
-    told = []
+    statuses: list[StatusReply | SilentMaster] = []
     for address in found:
         try:
-            told.append(ask(address, "status", **request))
+            statuses.append(ask(address, StatusRequest(usage=usage), patience=patience))
         except ControlError as error:
-            told.append({"pid": address.pid, "error": str(error)})
-    return told
+            statuses.append(SilentMaster(address.pid, str(error)))
+    return statuses
 
 
 def inaccessible_dirs(among: Iterable[Path]) -> dict[Path, str]:
@@ -103,25 +122,19 @@ def owner_hint(owner: str) -> str:
 
 
 def ask(
-    address: Address,
-    order: str,
-    *,
-    waits: bool = False,
-    patience: float = PATIENCE,
-    **values: Any,
-) -> dict[str, Any]:
-    """Send a request, and return what the master answered.
+    address: Address, request: Request[R_co], *, patience: float = PATIENCE
+) -> R_co:
+    """Send a request, and return what the master replies.
 
-    `waits`: the answer may take any time, while the master answers other requests
-    within the patience. Raises ControlError in the words of a master that refuses,
-    NoMasterError if it gives no answer.
+    A reply that is awaited may take any time, while the master answers others within
+    the patience, in seconds. Raises ControlError in the words of a master that
+    refuses, NoMasterError if there is no reply.
     """
-    request = json.dumps({"do": order, **values}).encode() + b"\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(patience)
         try:
             sock.connect(str(address.path))
-            sock.sendall(request)
+            sock.sendall(protocol.encode_request(request))
         except PermissionError:
             owner = owner_hint(user(address.path.stat().st_uid))
             raise ControlError(f"master {address.pid} {owner}") from None
@@ -129,45 +142,43 @@ def ask(
             raise _silent(address, patience) from None
         except OSError:
             raise _gone(address) from None
-        answer = _last_answer(sock, address, waits=waits, patience=patience)
-    if not answer.pop("ok"):
-        raise ControlError(f"master {address.pid}: {answer.get('error')}")
-    return answer
-
-
-def _last_answer(
-    sock: socket.socket, address: Address, *, waits: bool, patience: float
-) -> dict[str, Any]:
-    """Return the line that has `ok`."""
-    received = b""
-    while True:
-        *lines, received = received.split(b"\n")
-        for line in lines:
-            answer = _read(line, address)
-            if "ok" in answer:
-                return answer
-        try:
-            chunk = sock.recv(_ROOM)
-        except TimeoutError:
-            if not waits:
-                raise _silent(address, patience) from None
-            ask(address, "status", patience=patience)
-            continue
-        except ConnectionError:
-            chunk = b""
-        if not chunk:
-            raise _gone(address)
-        received += chunk
-
-
-def _read(line: bytes, address: Address) -> dict[str, Any]:
+        line = _read(sock, address, request, patience)
     try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise ControlError(f"master {address.pid} gave an answer that is no answer")
-    return value
+        reply = protocol.decode_reply(line, request)
+    except BadMessageError as error:
+        raise _strange(address, error) from None
+    if isinstance(reply, ErrorReply):
+        raise ControlError(f"master {address.pid}: {reply.error}")
+    return reply
+
+
+def _read(
+    sock: socket.socket, address: Address, request: Request[R_co], patience: float
+) -> bytes:
+    """Return the line of the reply."""
+    lines = LineReader(sock.fileno())
+    while True:
+        try:
+            line = lines.read(time.monotonic() + patience)
+        except TimeoutError:
+            if not protocol.is_awaited(request):
+                raise _silent(address, patience) from None
+            ask(address, StatusRequest(), patience=patience)
+        except ConnectionError:
+            raise _gone(address) from None
+        except LineTooLongError as error:
+            raise _strange(address, error) from None
+        else:
+            if line is None:
+                raise _gone(address)
+            return line
+
+
+def _strange(address: Address, error: Exception) -> ControlError:
+    return ControlError(
+        f"master {address.pid} gives a reply that this version does not understand:"
+        f" {error}"
+    )
 
 
 def _silent(address: Address, patience: float) -> NoMasterError:

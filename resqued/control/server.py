@@ -1,13 +1,12 @@
 """The control socket: requests from people of this host, and answers to them.
 
 Unix, of mode 0600 in a directory of its owner; who is at the other end is asked of
-the kernel (SO_PEERCRED, unix(7)) and is root or the master's own user. A request is
-one line of JSON; an answer is any number of lines, of which the last has `ok`.
+the kernel (SO_PEERCRED, unix(7)) and is root or the master's own user. A connection
+has one request and one reply, a line each (control/protocol.py).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import socket
@@ -15,25 +14,30 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from resqued.control import sockets
+from resqued.control import protocol, sockets
+from resqued.control.protocol import AnyRequest, BadMessageError, ErrorReply, Reply
 from resqued.errors import ControlError
 from resqued.log.logger import Logger
 from resqued.system import process
+from resqued.system.lines import LineReader, LineTooLongError
+from resqued.system.poller import Poller
 
 _CREDENTIALS = struct.Struct("=iII")
-# Longer than any request.
-_ROOM = 64 * 1024
+# Longer than any request, in bytes.
+_LONGEST = 64 << 10
 
 
 class Peer:
     """One connection: who asks, and the way to answer."""
 
-    def __init__(self, sock: socket.socket, *, has_asked: bool = False) -> None:
+    def __init__(
+        self, sock: socket.socket, poller: Poller, *, has_asked: bool = False
+    ) -> None:
         self._socket = sock
+        self._poller = poller
+        self._lines = LineReader(sock.fileno(), longest=_LONGEST)
         self._has_asked = has_asked
-        self._in = b""
         self._out = b""
         sock.setblocking(False)
         pid, self.uid, _ = _CREDENTIALS.unpack(
@@ -41,8 +45,6 @@ class Peer:
         )
         self.name = process.describe(pid, self.uid)
         self.is_closed = False
-        # It has no more to say, and may wait for an answer all the same.
-        self._has_ended = False
         self._is_answered = False
 
     def fileno(self) -> int:
@@ -57,35 +59,28 @@ class Peer:
     @property
     def events(self) -> int:
         """What to wait for, as poll(2) has it; that it has gone is always told."""
-        reading = 0 if self._has_ended else select.POLLIN
+        # Who has no more to say may wait for an answer all the same.
+        reading = 0 if self._lines.has_ended else select.POLLIN
         return reading | (select.POLLOUT if self._out else 0)
 
-    def request(self) -> dict[str, Any] | None:
-        """Return the request once all of it is there; None before and after."""
-        self._receive()
-        if self._has_asked:
-            return None  # one question to a connection
-        line, newline, rest = self._in.partition(b"\n")
-        if not newline:
-            if self._has_ended or len(line) > _ROOM:
-                self.close()
+    def line(self) -> bytes | None:
+        """Return the line of the request once it is whole; None before and after."""
+        if self.is_closed:
             return None
-        self._in, self._has_asked = rest, True
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        return value if isinstance(value, dict) else {"do": ""}
-
-    def _receive(self) -> None:
-        try:
-            while chunk := self._socket.recv(_ROOM):
-                self._in += chunk
-            self._has_ended = True
+            self._lines.receive()
+            line = self._lines.take()
+            while self._has_asked and line is not None:
+                line = self._lines.take()  # one request to a connection
         except BlockingIOError:
-            return
-        except OSError:
+            return None
+        except (OSError, LineTooLongError):
             self.close()
+            return None
+        self._has_asked = self._has_asked or line is not None
+        if self._lines.has_ended and not self._has_asked:
+            self.close()
+        return line
 
     def see(self) -> None:
         """Hang up on who has gone; who has only no more to say is still there."""
@@ -94,15 +89,15 @@ class Peer:
         if poll.poll(0):
             self.close()
 
-    def say(self, **values: Any) -> None:
-        """Send one line of an answer."""
-        self._out += json.dumps(values, default=str).encode() + b"\n"
+    def answer(self, reply: Reply) -> None:
+        """Send the reply, and hang up when all of it is gone."""
+        self._out += protocol.encode_reply(reply)
+        self._is_answered = True
         self.flush()
 
-    def answer(self, *, ok: bool = True, **values: Any) -> None:
-        """Send the last line of an answer, and hang up when it is gone."""
-        self._is_answered = True
-        self.say(ok=ok, **values)
+    def refuse(self, reason: str) -> None:
+        """Reply that the request is refused or has failed."""
+        self.answer(ErrorReply(error=reason))
 
     def flush(self) -> None:
         """Send what there is room for."""
@@ -110,29 +105,41 @@ class Peer:
             while self._out:
                 self._out = self._out[self._socket.send(self._out) :]
         except BlockingIOError:
+            self.update()
             return
         except OSError:
             self._out = b""
             self._is_answered = True
         if self._is_answered:
             self.close()
+        else:
+            self.update()
+
+    def update(self) -> None:
+        """Wait for what is to be waited for now."""
+        if not self.is_closed:
+            self._poller.modify(self.fileno(), self.events)
 
     def close(self) -> None:
         """Hang up."""
+        if not self.is_closed:
+            self._poller.unregister(self.fileno())
         self.is_closed = True
         self._socket.close()
 
 
-class Control:
-    """The socket of one master; `obey` is told each request, once."""
+class ControlServer:
+    """The socket of one master; `handle` gets each request that is one, once."""
 
     def __init__(
         self,
         place: Path,
-        obey: Callable[[Peer, dict[str, Any], float], None],
+        handle: Callable[[Peer, AnyRequest, float], None],
+        poller: Poller,
         log: Logger,
     ) -> None:
-        self._obey = obey
+        self._handle = handle
+        self._poller = poller
         self._log = log
         self._peers: list[Peer] = []
         self._socket: socket.socket | None = None
@@ -147,11 +154,18 @@ class Control:
         if fd is not None:
             os.set_inheritable(fd, False)
             self._socket = socket.socket(fileno=fd)
+            self._poller.register(fd, self._accept)
         if asker is None:
             return None
         os.set_inheritable(asker, False)
-        peer = Peer(socket.socket(fileno=asker), has_asked=True)
+        return self._add(socket.socket(fileno=asker), has_asked=True)
+
+    def _add(self, sock: socket.socket, *, has_asked: bool = False) -> Peer:
+        """Wait for what a new connection has to say."""
+        peer = Peer(sock, self._poller, has_asked=has_asked)
+        self._peers = [known for known in self._peers if not known.is_closed]
         self._peers.append(peer)
+        self._poller.register(peer.fileno(), self._hearing(peer), peer.events)
         return peer
 
     def open(self) -> None:
@@ -168,34 +182,19 @@ class Control:
             self.path.chmod(0o600)
             self._socket.listen(16)
             self._socket.setblocking(False)
+            self._poller.register(self._socket.fileno(), self._accept)
         except (OSError, ControlError) as error:
             self._log.warning("control_unavailable", reason=str(error))
             if self._socket is not None:
                 self._socket.close()
                 self._socket = None
 
-    def descriptors(self) -> dict[int, Callable[[float], None]]:
-        """Return what to wait on for reading, and what to call then."""
-        found: dict[int, Callable[[float], None]] = {}
-        self._peers = [peer for peer in self._peers if not peer.is_closed]
-        if self._socket is not None:
-            found[self._socket.fileno()] = self._accept
-        for peer in self._peers:
-            found[peer.fileno()] = self._hearing(peer)
-        return found
-
-    def events(self) -> dict[int, int]:
-        """Return what to wait for of each peer."""
-        return {p.fileno(): p.events for p in self._peers if not p.is_closed}
-
     def _accept(self, _now: float) -> None:
         assert self._socket is not None, "its descriptor was waited on"
         with suppress(OSError):
             sock, _ = self._socket.accept()
-            peer = Peer(sock)
-            if peer.may_ask:
-                self._peers.append(peer)
-            else:
+            peer = self._add(sock)
+            if not peer.may_ask:
                 self._log.warning("control_refused", sent_by=peer.name)
                 peer.close()
 
@@ -205,13 +204,22 @@ class Control:
                 return
             peer.flush()
             if not peer.is_closed and peer.events & select.POLLIN:
-                request = peer.request()
-                if request is not None and not peer.is_closed:
-                    self._obey(peer, request, now)
+                line = peer.line()
+                if line is not None:
+                    self._take(peer, line, now)
             elif not peer.is_closed:
                 peer.see()
+            peer.update()
 
         return hear
+
+    def _take(self, peer: Peer, line: bytes, now: float) -> None:
+        try:
+            request = protocol.decode_request(line)
+        except BadMessageError as error:
+            peer.refuse(f"bad request: {error}")
+        else:
+            self._handle(peer, request, now)
 
     def close(self) -> None:
         """Hang up on all, and take the socket away."""
@@ -219,6 +227,7 @@ class Control:
             if not peer.is_closed:
                 peer.close()
         if self._socket is not None:
+            self._poller.unregister(self._socket.fileno())
             self._socket.close()
             self._socket = None
             self.path.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from resqued.diagnostics.import_result import Import
 from resqued.errors import JobClassError
 from resqued.jobs.declare import declared, resolve
 from resqued.system import process
+from resqued.system.lines import LineReader
 
 
 def attempt(
@@ -40,20 +40,21 @@ def attempt(
     has started, is killed when it has answered, or after timeout seconds.
     """
     question = {"settings": settings.as_dict(), "class": class_name}
-    text, status = _asked(json.dumps(question).encode(), environment, timeout)
+    line, status = _asked(json.dumps(question).encode(), environment, timeout)
     if status is None:
         error = f"it is not done after {timeout:g} s"
         return Import(settings.modules, error=error, seconds=timeout)
-    if not text.endswith(b"\n"):
+    if line is None:
         how = f"signal {-status}" if status < 0 else f"status {status}"
         return Import(settings.modules, error=f"the process ended with {how}")
-    return Import.from_dict(settings.modules, json.loads(text))
+    return Import.from_dict(settings.modules, json.loads(line))
 
 
 def _asked(
     question: bytes, environment: Mapping[str, str], timeout: float
-) -> tuple[bytes, int | None]:
+) -> tuple[bytes | None, int | None]:
     """Return the answer of a new process and its status; None if it took too long."""
+    line, is_late = None, False
     by = time.monotonic() + timeout
     read, write = os.pipe()
     with subprocess.Popen(
@@ -71,8 +72,11 @@ def _asked(
             with suppress(BrokenPipeError):
                 tried.stdin.write(question)
                 tried.stdin.close()
-            text, is_late = _line(read, by)
-            if not (is_late or text):
+            try:
+                line = LineReader(read).read(by)
+            except TimeoutError:
+                is_late = True
+            if not is_late and line is None:
                 # At the end of the file it is about to end by itself.
                 with suppress(subprocess.TimeoutExpired):
                     tried.wait(max(0.0, by - time.monotonic()))
@@ -81,21 +85,7 @@ def _asked(
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(tried.pid, signal.SIGKILL)
             status = tried.wait()
-    return text, None if is_late else status
-
-
-def _line(fd: int, by: float) -> tuple[bytes, bool]:
-    """Read up to the end of a line or of the file; say whether that came too late."""
-    text = b""
-    while not text.endswith(b"\n"):
-        ready, _, _ = select.select([fd], [], [], max(0.0, by - time.monotonic()))
-        if not ready:
-            return text, True
-        chunk = os.read(fd, 64 << 10)
-        if not chunk:
-            break
-        text += chunk
-    return text, False
+    return line, None if is_late else status
 
 
 # In that process

@@ -17,6 +17,7 @@ from resqued.client import Client
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.control import requests, sockets
+from resqued.control.requests import SilentMaster
 from resqued.core.limits import Limits
 from resqued.diagnostics import app_checks as application
 from resqued.diagnostics import app_import, host_checks, host_limits, server_checks
@@ -148,7 +149,7 @@ def _redis(config: Config) -> Iterator[Finding]:
     yield from server_checks.judge_registry(registered)
 
 
-def _registered(config: Config) -> server_checks.Registered:
+def _registered(config: Config) -> server_checks.RegistryFacts:
     app = config.app
     link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
     by_state: dict[str, list[str]] = {}
@@ -164,7 +165,7 @@ def _registered(config: Config) -> server_checks.Registered:
         if age is not None and age < -server_checks.FUTURE
     ]
     states = {state: tuple(ids) for state, ids in by_state.items()}
-    return server_checks.Registered(states, tuple(ahead))
+    return server_checks.RegistryFacts(states, tuple(ahead))
 
 
 def _application(config: Config, *, may_import: bool) -> Iterable[Finding]:
@@ -196,7 +197,7 @@ def _control(config: Config) -> Finding:
         exists, fault = True, str(error)
     found = requests.masters([place])
     answers = requests.fetch_statuses(found)
-    silent = {answer["pid"] for answer in answers if "error" in answer}
+    silent = {a.pid for a in answers if isinstance(a, SilentMaster)}
     unanswered = {*sockets.find(place)} - {address.path for address in found}
     unanswered |= {address.path for address in found if address.pid in silent}
     return application.judge_control(

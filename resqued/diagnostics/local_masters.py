@@ -10,10 +10,21 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from resqued.config import layers, loader
 from resqued.control import requests
+from resqued.control.protocol import (
+    DrainRequest,
+    KillRequest,
+    PauseRequest,
+    ReloadRequest,
+    ResumeRequest,
+    ScaleReply,
+    ScaleRequest,
+    StackReply,
+    StackRequest,
+    StatusRequest,
+)
 from resqued.control.requests import Address
 from resqued.diagnostics.pool_view import PoolView, PoolWorker, show_pools
 from resqued.errors import ConfigError, ControlError, NoMasterError
@@ -35,31 +46,60 @@ class Master:
         """Its process id."""
         return self.address.pid
 
-    def ask(self, order: str, *, waits: bool = False, **values: Any) -> dict[str, Any]:
-        """Send a request and return the answer; see control.requests.ask."""
-        return requests.ask(self.address, order, waits=waits, **values)
-
     def view(self) -> PoolView:
         """Return its pool; raise ControlError if it does not answer."""
-        return PoolView.of(self.ask("status"))
+        return PoolView.of(requests.ask(self.address, StatusRequest()))
 
-    def end_job(self, who: str) -> list[PoolWorker]:
-        """End the job of a worker: its id, its pid or its child's; return the worker.
+    # Each raises ControlError in the words of a master that refuses, and
+    # NoMasterError if there is no answer.
 
-        Raises ControlError if there is no such worker, or it has no job.
+    def pause(self) -> None:
+        """Have its workers take no new jobs."""
+        requests.ask(self.address, PauseRequest())
+
+    def resume(self) -> None:
+        """Have its workers take jobs again."""
+        requests.ask(self.address, ResumeRequest())
+
+    def drain(self, *, wait: bool = False) -> None:
+        """Have its workers take no new jobs; with `wait` return when none runs."""
+        requests.ask(self.address, DrainRequest(wait=wait))
+
+    def scale(self, queues: str | None, workers: str) -> ScaleReply:
+        """Have it want N, +N or -N workers on a queue list; None for the only one."""
+        request = ScaleRequest(queues=queues, workers=workers)
+        return requests.ask(self.address, request)
+
+    def reload(self, *, wait: bool = False, program: bool = False) -> int:
+        """Have it move to a new generation; return the number of that.
+
+        With `wait` return when it has. `program`: have it replace its own program
+        first, and wait.
         """
-        return list(map(PoolWorker.of, self.ask("kill", who=who)["ended"]))
+        request = ReloadRequest(wait=wait, master=program)
+        return requests.ask(self.address, request).generation
+
+    def stack(self, who: str) -> StackReply:
+        """Return the stacks of the job of a worker: its id, its pid or its child's."""
+        return requests.ask(self.address, StackRequest(who=who))
+
+    def end_job(self, who: str) -> Sequence[PoolWorker]:
+        """End the job of a worker, and return the worker.
+
+        `who` is its id, its pid or that of its child.
+        """
+        return requests.ask(self.address, KillRequest(who=who)).ended
 
     def end_jobs(
         self, running: Sequence[PoolWorker], *, older_than: float
-    ) -> list[PoolWorker]:
+    ) -> Sequence[PoolWorker]:
         """End the jobs that workers were seen to run; return the workers that had them.
 
         A job that ended meanwhile, or has not run for `older_than` seconds, is left.
         """
-        children = [worker.child for worker in running]
-        answer = self.ask("kill", older=older_than, children=children)
-        return list(map(PoolWorker.of, answer["ended"]))
+        children = tuple(w.child for w in running if w.child is not None)
+        request = KillRequest(older=older_than, children=children)
+        return requests.ask(self.address, request).ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +185,19 @@ class LocalMasters:
         return requests.places(configured, os.environ)
 
 
-def fetch_answers(found: Sequence[Master], **request: Any) -> list[dict[str, Any]]:
-    """Return the status of each as it answers it, or `pid` and `error` if it does not.
+def fetch_pools(
+    found: Sequence[Master],
+    *,
+    usage: bool = False,
+    patience: float = requests.PATIENCE,
+) -> list[PoolView]:
+    """Return the pool of each master, or the reason why it does not answer.
 
-    See control.requests.fetch_statuses; PoolView.of makes a record of each.
+    `usage`: with what each worker uses. `patience` are the seconds to wait for each.
     """
-    return requests.fetch_statuses([m.address for m in found], **request)
+    addresses = [master.address for master in found]
+    answers = requests.fetch_statuses(addresses, usage=usage, patience=patience)
+    return list(map(PoolView.of, answers))
 
 
 def holder(pid_file: str | None) -> int | None:

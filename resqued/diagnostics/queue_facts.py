@@ -15,12 +15,12 @@ from resqued.client import Client
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.control import requests
+from resqued.control.protocol import StatusReply
 from resqued.core.limits import UNSET, Limits
 from resqued.core.plural import pluralize
 from resqued.diagnostics import app_import
 from resqued.diagnostics.facts import Candidate, Facts, Search
 from resqued.diagnostics.import_result import Import
-from resqued.diagnostics.pool_view import PoolView
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.errors import ConfigError, PayloadError, ResquedError
 from resqued.store.failures import PAGE, Failure
@@ -77,8 +77,8 @@ class FactGatherer:
         self._queues = Queues(client.registry.link, self._keys)
         self._sizes = self._queues.sizes()
         found = requests.masters(requests.places(config.control, os.environ))
-        pools = map(PoolView.of, requests.fetch_statuses(found))
-        self._pools = [pool for pool in pools if not pool.error]
+        told = requests.fetch_statuses(found)
+        self._masters = [status for status in told if isinstance(status, StatusReply)]
         self._workers = tuple(map(self._candidate, worker_statuses(client)))
         self._failures = client.failures.page(count=PAGE)
 
@@ -202,9 +202,10 @@ class FactGatherer:
         """Return the paused masters of this host whose workers serve the queue."""
         serving = {worker.worker_id for worker in facts.serving}
         return tuple(
-            pool.pid
-            for pool in self._pools
-            if pool.is_paused and not serving.isdisjoint(w.id for w in pool.workers)
+            master.pid
+            for master in self._masters
+            if master.is_paused
+            and not serving.isdisjoint(worker.id for worker in master.workers)
         )
 
     def _candidate(self, status: WorkerStatus) -> Candidate:
@@ -225,15 +226,16 @@ class FactGatherer:
     def _is_paused(self, worker_id: str) -> bool:
         """Say whether its master holds a worker back; a busy one's title tells not."""
         return any(
-            pool.is_paused and any(w.id == worker_id for w in pool.workers)
-            for pool in self._pools
+            master.is_paused
+            and any(worker.id == worker_id for worker in master.workers)
+            for master in self._masters
         )
 
     def _whole_list(self, worker_id: str) -> QueueList | None:
-        for pool in self._pools:
-            for worker in pool.workers:
+        for master in self._masters:
+            for worker in master.workers:
                 if worker.id == worker_id:
-                    return queue_list.parse(worker.served)
+                    return queue_list.parse(worker.queues)
         return None
 
     def _try(self, class_name: str) -> ImportAttempt:

@@ -180,14 +180,14 @@ def _tracking(server: ServerFacts) -> Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class RegistryFacts:
     """The registered workers by state, and those whose heartbeat lies ahead of time."""
 
     by_state: Mapping[str, tuple[str, ...]]
     ahead: tuple[str, ...] = ()
 
 
-def judge_registry(registered: Registered) -> Iterator[Finding]:
+def judge_registry(registered: RegistryFacts) -> Iterator[Finding]:
     """Yield what is to be said of the registered workers."""
     ways = {
         "dead": "a master that starts on this host buries it; or `resqued workers"

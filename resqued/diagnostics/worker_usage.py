@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from resqued.diagnostics.pool_view import PoolView, PoolWorker
+from resqued.diagnostics.pool_view import JobLimits, PoolView, PoolWorker, limits_of
 
 
 class Sample(NamedTuple):
@@ -32,6 +32,7 @@ class WorkerUsage:
     """
 
     worker: PoolWorker
+    limits: JobLimits
     processors: float | None
     runtime_share: float
     memory_share: float
@@ -51,16 +52,19 @@ def usage_of(
     workers: Sequence[PoolWorker], samples: Samples, now: float
 ) -> list[WorkerUsage]:
     """Return what each worker uses: running ones first, the oldest job first."""
-    ordered = sorted(workers, key=lambda w: (not w.has_job, -(w.age or 0.0), w.id))
-    return [
-        WorkerUsage(
-            worker,
-            processors(worker, samples.get(_key(worker)), now),
-            runtime_share=_share(worker.age, worker.limits and worker.limits.runtime),
-            memory_share=_share(worker.memory, worker.limits and worker.limits.memory),
-        )
-        for worker in ordered
-    ]
+    ordered = sorted(workers, key=lambda w: (w.child is None, -(w.since or 0.0), w.id))
+    return [_usage(worker, samples.get(_key(worker)), now) for worker in ordered]
+
+
+def _usage(worker: PoolWorker, sample: Sample | None, now: float) -> WorkerUsage:
+    limits = limits_of(worker) or JobLimits(runtime=None, memory=None)
+    return WorkerUsage(
+        worker,
+        limits,
+        processors(worker, sample, now),
+        runtime_share=_share(worker.since, limits.runtime),
+        memory_share=_share(worker.memory, limits.memory),
+    )
 
 
 def processors(worker: PoolWorker, sample: Sample | None, now: float) -> float | None:
@@ -72,8 +76,8 @@ def processors(worker: PoolWorker, sample: Sample | None, now: float) -> float |
         return None
     if sample is not None and now > sample.at:
         return max(0.0, worker.cpu - sample.cpu) / (now - sample.at)
-    if worker.has_job and worker.age:
-        return worker.cpu / worker.age
+    if worker.child is not None and worker.since:
+        return worker.cpu / worker.since
     return None
 
 

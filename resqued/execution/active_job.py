@@ -17,6 +17,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from resqued.core.escalation import Escalation, Step
 from resqued.core.exit_status import Exit
 from resqued.core.limits import Cause
+from resqued.core.timings import Timings
 from resqued.execution.prefork import ChildHandle
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.system import process
@@ -32,16 +33,8 @@ from resqued.wire.outcome import (
 )
 from resqued.wire.payload import FailureInfo, Reservation
 
-# How often to look whether a killed family is gone: nothing tells of the death
-# of a process that is not one's own child.
-LOOK_AGAIN = 0.05
 # A short job is asked how it went when it has ended, which spares a wake-up.
 LISTEN_AFTER = 0.02
-# What a child needs to write its stacks down, busy machine or not.
-STACK_TIME = 0.1
-# A process in an uninterruptible wait outlives SIGKILL: when none has died for so
-# long, the job is over for us.
-PATIENCE_AFTER_KILL = 5.0
 # By a name of its own: Python 3.11 goes a long way to the member of a class.
 _ORDER = Cause.ORDER
 # Where this package lies.
@@ -83,7 +76,12 @@ class ActiveJob:
     """A child that was given its job."""
 
     def __init__(
-        self, forked: ChildHandle, held: Reservation, run: int, scoreboard: Scoreboard
+        self,
+        forked: ChildHandle,
+        held: Reservation,
+        run: int,
+        scoreboard: Scoreboard,
+        timings: Timings,
     ) -> None:
         self.forked = forked
         self.pid = forked.pid
@@ -95,6 +93,7 @@ class ActiveJob:
         patience = LISTEN_AFTER if forked.jobs == 1 else 0.0
         self.listen_at = time.monotonic() + patience
         self._scoreboard = scoreboard
+        self._timings = timings
         self._told: ChildReport | None = None
         self._exit: Exit | None = None
         self._exit_by = inf
@@ -115,6 +114,11 @@ class ActiveJob:
         if self._told is not None and self._exit_by == inf and not self.stays():
             self._exit_by = now + exit_grace
         return self._told is None and not self.pipe.is_closed
+
+    @property
+    def has_reported(self) -> bool:
+        """Whether the child has reported how the job went."""
+        return self._told is not None
 
     def stays(self) -> bool:
         """Whether the child is done with its job, and there for another."""
@@ -148,7 +152,8 @@ class ActiveJob:
         """Begin to end the job: terminate, grace, kill. Once only."""
         if self._escalation is None:
             # Time for the stacks at least.
-            self._escalation = Escalation(now, max(grace, STACK_TIME), reason)
+            grace = max(grace, self._timings.job_stack_time)
+            self._escalation = Escalation(now, grace, reason)
             self._cause = cause
             self._excluded = excluded
 
@@ -176,7 +181,7 @@ class ActiveJob:
             if len(self._processes) < self._fewest:
                 # They die, if slowly: thousands take the kernel seconds.
                 self._fewest = len(self._processes)
-                self._give_up_at = now + PATIENCE_AFTER_KILL
+                self._give_up_at = now + self._timings.unkillable_patience
         if due is not Step.NOTHING:
             self._escalation = replace(escalation, sent=due)
 
@@ -222,7 +227,7 @@ class ActiveJob:
             if self._escalation.sent is Step.NOTHING:
                 return now
             if self._exit is not None or self._escalation.sent is Step.KILL:
-                return now + LOOK_AGAIN
+                return now + self._timings.kill_recheck
             return self._escalation.kill_at
         return self._exit_by if self._exit is None else inf
 

@@ -57,7 +57,7 @@ class WorkerRegistration:
         # A reply was lost, or no process was to be had: a job may be ours already.
         self.reply_lost = False
         # The run to settle.
-        self.ending: FinishedRun | None = None
+        self.finished: FinishedRun | None = None
         self.next_heartbeat = 0.0
         self._heartbeat = settings.heartbeat
 
@@ -79,7 +79,7 @@ class WorkerRegistration:
     ) -> None:
         """Note how a run ended, to be settled."""
         if fault is None:
-            self.ending = FinishedRun(run)
+            self.finished = FinishedRun(run)
             return
         entry = payload.failure(
             fault,
@@ -88,22 +88,22 @@ class WorkerRegistration:
             queue=held.queue,
             now=time.time(),
         )
-        self.ending = FinishedRun(run, entry)
+        self.finished = FinishedRun(run, entry)
 
     def ask(self, *, takes_job: bool) -> ReserveReply:
         """Settle what has ended and take the next job: one round trip."""
-        ending = self.ending
+        finished = self.finished
         if takes_job:
             self.reply_lost = True
-            answer = self.runs.reserve(ending)
+            answer = self.runs.reserve(finished)
         else:
-            answer = self.runs.settle(ending)
+            answer = self.runs.settle(finished)
         self.reply_lost = False
-        if ending is not None:
-            self.ending = None
+        if finished is not None:
+            self.finished = None
             if answer.settled is _NOT_MINE:
                 # Somebody judged this worker dead and recorded the run as failed.
-                self.log.warning("run_settled_elsewhere", run=ending.run)
+                self.log.warning("run_settled_elsewhere", run=finished.run)
         return answer
 
     def leave(self) -> bool:

@@ -31,7 +31,7 @@ class WorkerReporter:
     ) -> None:
         self._scoreboard = scoreboard
         self._generation = generation
-        self._log = log
+        self.log = log
         self._is_verbose = log.is_enabled_for(logging.INFO)
         self._phase = Phase.STARTING
         # When it began.
@@ -73,13 +73,13 @@ class WorkerReporter:
         self._scoreboard.count(self.done, self._failed)
         self._last = (held, fault)
         if fault is not None:
-            self._log.warning("job_failed", **self._told_of_last())
+            self.log.warning("job_failed", **self._told_of_last())
         elif self._is_verbose:
-            self._log.info("job_performed", **self._told_of_last())
+            self.log.info("job_performed", **self._told_of_last())
 
     def unsettled(self, run: int) -> None:
         """Show that Redis never heard how the last job ended."""
-        self._log.error("job_unsettled", run=run, **self._told_of_last())
+        self.log.error("job_unsettled", run=run, **self._told_of_last())
 
     def _told_of_last(self) -> dict[str, object]:
         """Return what is told of the last job: never what it was given."""

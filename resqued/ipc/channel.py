@@ -1,7 +1,8 @@
-"""A socket pair between master and worker, or master and zygote.
+"""A socket pair between the master and a worker, or the master and a zygote.
 
-Small JSON messages with their boundaries kept (SOCK_SEQPACKET), descriptors
-beside them where needed. End of file means that the other side is gone.
+Messages keep their boundaries (SOCK_SEQPACKET); file descriptors go beside them where
+needed. End of file means that the process at the other end is gone. The text is JSON
+by Python's own encoder: names that are not UTF-8 pass through it.
 """
 
 from __future__ import annotations
@@ -9,82 +10,102 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
-# Larger than any message: configuration to the zygote is the largest.
-_ROOM = 256 * 1024
+import msgspec
+
+SentT = TypeVar("SentT")
+ReceivedT = TypeVar("ReceivedT")
+
+# Larger than any message: the settings of a zygote are the largest.
+_RECEIVE_BUFFER = 256 * 1024
 _MAX_DESCRIPTORS = 4
 
 
 class ChannelClosed(Exception):  # noqa: N818 - end of file is no error
-    """The other side is gone."""
+    """The other side is gone, or sent what is no message of this program."""
 
 
-class Channel:
-    """One end of the pair."""
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a new channel; neither blocks, neither survives an exec.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Raises OSError if the process has no descriptors left.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs
+
+
+def inherited_socket(fd: int) -> socket.socket:
+    """Return the socket of a descriptor that another program has left open."""
+    os.set_inheritable(fd, False)
+    return socket.socket(fileno=fd)
+
+
+class Channel(Generic[SentT, ReceivedT]):
+    """One end of the pair: sends messages of one union, receives those of another."""
+
+    def __init__(self, sock: socket.socket, *, receives: Any) -> None:
         self._socket = sock
-
-    @classmethod
-    def pair(cls) -> tuple[Channel, Channel]:
-        """Return both ends; neither blocks, and neither survives an exec."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        return cls(ours), cls(theirs)
-
-    @classmethod
-    def inherited(cls, fd: int) -> Channel:
-        """Return the end that a descriptor of this process is."""
-        os.set_inheritable(fd, False)
-        return cls(socket.socket(fileno=fd))
+        self._receives = receives
+        # Called with the descriptor just before it is closed.
+        self.before_close: Callable[[int], None] = lambda _: None
 
     def fileno(self) -> int:
-        """Return the descriptor to wait on."""
+        """Return the descriptor to wait on; -1 when the channel is closed."""
         return self._socket.fileno()
 
-    def send(self, kind: str, *values: Any, descriptors: Sequence[int] = ()) -> None:
+    def send(self, message: SentT, *, descriptors: Sequence[int] = ()) -> None:
         """Send one message; raise ChannelClosed if nobody is there to read it.
 
-        A reader that has stopped reading fills the socket; it counts as gone,
-        for the sender must not wait.
+        A reader that has stopped reading fills the socket. It counts as gone, for
+        the sender must not wait.
         """
-        data = json.dumps([kind, *values]).encode()
+        data = json.dumps(msgspec.to_builtins(message)).encode()
         try:
             socket.send_fds(self._socket, [data], list(descriptors))
         except OSError as error:
-            raise ChannelClosed from error
+            raise ChannelClosed(str(error)) from error
 
-    def receive(self) -> tuple[list[Any], list[int]] | None:
+    def receive(self) -> tuple[ReceivedT, list[int]] | None:
         """Return the next message and its descriptors, or None if none waits.
 
-        Raises ChannelClosed at end of file.
+        Raises ChannelClosed at end of file, and for what is no message.
         """
         try:
-            data, fds, _, _ = socket.recv_fds(self._socket, _ROOM, _MAX_DESCRIPTORS)
+            data, fds, _, _ = socket.recv_fds(
+                self._socket, _RECEIVE_BUFFER, _MAX_DESCRIPTORS
+            )
         except BlockingIOError:
             return None
         except ConnectionResetError:
-            # Told once, and before what had arrived: the other side is gone, and left
-            # unread what we had said. What it said itself is still to be heard.
+            # The kernel reports it once, before what had arrived: the other side is
+            # gone and has left messages of ours unread. Its own are still there.
             return self.receive()
         except ConnectionError as error:
-            raise ChannelClosed from error
+            raise ChannelClosed(str(error)) from error
         if not data:
-            raise ChannelClosed
-        return json.loads(data), fds
+            raise ChannelClosed("end of file")
+        try:
+            message: ReceivedT = msgspec.convert(json.loads(data), self._receives)
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            for fd in fds:
+                os.close(fd)
+            # Two versions of the program: nothing that follows would be understood.
+            raise ChannelClosed(f"not a message of this version: {error}") from error
+        return message, fds
 
-    def messages(self) -> list[list[Any]]:
+    def messages(self) -> list[ReceivedT]:
         """Return the messages that wait; raise ChannelClosed at end of file.
 
-        What arrived before the end of file comes first; it is told next time.
+        Messages that arrived before the end of file come first; the next call raises.
         """
-        found: list[list[Any]] = []
+        found: list[ReceivedT] = []
         try:
-            while (message := self.receive()) is not None:
-                found.append(message[0])
+            while (received := self.receive()) is not None:
+                found.append(received[0])
         except ChannelClosed:
             if not found:
                 raise
@@ -92,4 +113,6 @@ class Channel:
 
     def close(self) -> None:
         """Close this end, in this process only."""
+        if self._socket.fileno() >= 0:
+            self.before_close(self._socket.fileno())
         self._socket.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import sys
 import time
@@ -23,10 +22,10 @@ import daemon
 from resqued.errors import ConfigError, ExitCode, LaunchError, ResquedError
 from resqued.log import logger
 from resqued.system import process, signals
+from resqued.system.lines import LineReader
 
 # What is told to terminate has its own graces; this is for what does not obey.
 _END_SLACK = 60.0
-_ROOM = 64 * 1024
 
 
 class StartReport:
@@ -148,8 +147,7 @@ class _Launched:
     """The launcher's end of the pipe, and what came through it."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._rest = b""
+        self._lines = LineReader(fd)
         self._pid = 0
 
     def wait(self, give_up_at: float) -> int:
@@ -166,15 +164,9 @@ class _Launched:
 
     def _hear(self, give_up_at: float) -> dict[str, Any] | None:
         """Return what is said next; None when there is nobody to say any more."""
-        while b"\n" not in self._rest:
-            patience = give_up_at - time.monotonic()
-            if not select.select([self._fd], [], [], max(0.0, patience))[0]:
-                raise TimeoutError
-            data = os.read(self._fd, _ROOM)
-            if not data:
-                return None
-            self._rest += data
-        line, _, self._rest = self._rest.partition(b"\n")
+        line = self._lines.read(give_up_at)
+        if line is None:
+            return None
         told: dict[str, Any] = json.loads(line)
         return told
 

@@ -22,7 +22,7 @@ from resqued.launch.master_options import MasterOptions, read_config
 from resqued.launch.stopping import pid_file_in
 from resqued.log import logfile, logger
 from resqued.master import reexec
-from resqued.master.reexec import HandoffState
+from resqued.master.handoff import HandoffState
 from resqued.supervisor import MasterFiles, Supervisor, refuse_changes
 from resqued.system import privileges
 from resqued.system.pidfile import PidFile
@@ -96,34 +96,31 @@ def resume_master(options: MasterOptions) -> int | None:
     if handoff.is_dry:
         # Raises ConfigError if this program cannot write the log in that form.
         logger.configure(level=config.log_level, style=config.log_format)
-        refuse_changes(running_config(handoff), config)
+        refuse_changes(handoff.state.pool.current.config, config)
         return ExitCode.OK
-    handed = handoff.values["pid_file"]
-    pid_file = PidFile.inherited(handed) if handed else None
+    handed = handoff.state.pid_file
+    pid_file = None
+    if handed is not None:
+        pid_file = PidFile.inherited(Path(handed.path), handed.descriptor)
     try:
         files = MasterFiles(pid_file, file_paths(config).log_file)
-        return _run(config, read, handoff, files=files)
+        return _run(config, read, handoff.state, files=files)
     finally:
         if pid_file is not None:
             pid_file.release()
 
 
-def running_config(handoff: HandoffState) -> Config:
-    """Return the configuration of the master that handed itself over."""
-    return Config.from_dict(handoff.values["pool"]["current"]["config"])
-
-
 def _run(
     config: Config,
     read: Read,
-    handoff: HandoffState | None = None,
+    resumes: HandoffState | None = None,
     *,
     files: MasterFiles,
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a master in this process, whose standard output and error are set up."""
     logger.configure(level=config.log_level, style=config.log_format)
-    master = Supervisor(config, read, handoff, on_ready=on_ready, files=files)
+    master = Supervisor(config, read, resumes, on_ready=on_ready, files=files)
     return int(master.run())
 
 

@@ -1,7 +1,7 @@
 """What people may ask of a running master: each request of the control socket.
 
-Runs in the master. A request that takes time is kept as an pending, and answered at
-the turn of the loop at which it is done.
+Runs in the master. A request that takes time is kept, and answered at the turn of the
+loop at which it is done. Nothing that goes wrong with a request ends the master.
 """
 
 from __future__ import annotations
@@ -9,31 +9,55 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, assert_never
 
+from resqued.control import protocol
+from resqued.control.protocol import (
+    AnyRequest,
+    DrainReply,
+    DrainRequest,
+    ErrorReply,
+    JobLimits,
+    KillReply,
+    KillRequest,
+    PauseRequest,
+    PoolWorker,
+    ReloadReply,
+    ReloadRequest,
+    ReloadResult,
+    Reply,
+    ResumeRequest,
+    RunningJob,
+    ScaleReply,
+    ScaleRequest,
+    StackReply,
+    StackRequest,
+    StatusReply,
+    StatusRequest,
+)
 from resqued.control.server import Peer
 from resqued.core.durations import show_seconds
 from resqued.core.lifecycle import Event, State
-from resqued.core.limits import Cause
+from resqued.core.timings import NEVER
 from resqued.errors import ControlError
+from resqued.ipc.messages import EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase
 from resqued.log.logger import Logger
 from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.pool import Pool
-from resqued.master.slot import WorkerHandle
 from resqued.master.usage import of_process
+from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
 from resqued.system.signals import STACK_SIGNAL
 
-# Nobody needs longer to write stacks down, unless signals are kept from it.
-STACK_TIME = 2.0
-LOOK_AGAIN = 0.05
-# What an order may come with: this, and nothing else of a request, is logged.
-VALUES = ("who", "older", "children", "queues", "workers", "wait", "now", "master")
 # More workers than anybody means; a slip of the finger.
 MOST_WORKERS = 10_000
+
+# Asked at each turn, with the time, until there is a reply.
+Poll = Callable[[float], Reply | None]
 
 
 class MasterControl(Protocol):
@@ -54,16 +78,17 @@ class MasterControl(Protocol):
         """Take note of an event."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PendingReply:
-    """A request that is not answered yet: asked at each turn whether it is done."""
+    """A request that is not answered yet."""
 
     peer: Peer
-    is_done: Callable[[float], bool]
+    order: str
+    poll: Poll
 
 
 class CommandHandlers:
-    """Obeys requests."""
+    """Does what requests ask for."""
 
     def __init__(self, master: MasterControl, log: Logger) -> None:
         self._master = master
@@ -71,111 +96,147 @@ class CommandHandlers:
         self._log = log
         self._pending: list[PendingReply] = []
 
-    def handle(self, peer: Peer, request: dict[str, Any], now: float) -> None:
+    def handle(self, peer: Peer, request: AnyRequest, now: float) -> None:
         """Do what was asked; what is wrong with it becomes the answer."""
-        name = str(request.get("do", ""))
-        handler = getattr(self, f"_do_{name}", None)
-        if handler is None:
-            peer.answer(ok=False, error=f"this master knows no order {name!r}")
-            return
-        if name not in ("status", "stack"):
-            said = {k: request[k] for k in VALUES if request.get(k) is not None}
-            self._log.info("order_received", order=name, sent_by=peer.name, **said)
+        values = protocol.as_dict(request)
+        order = values.pop("do")
+        if not isinstance(request, StatusRequest | StackRequest):
+            self._log.info("order_received", order=order, sent_by=peer.name, **values)
+        with self._answering_errors(peer, order):
+            result = self._dispatch(peer, request, now)
+            if isinstance(result, Reply):
+                peer.answer(result)
+            elif result is not None:
+                self._pending.append(PendingReply(peer, order, result))
+
+    def _dispatch(  # noqa: PLR0911 - a return for each order
+        self, peer: Peer, request: AnyRequest, now: float
+    ) -> Reply | Poll | None:
+        """Return the reply, or how to get it; None if it is not ours to give."""
+        match request:
+            case StatusRequest():
+                return self._status(now, with_usage=request.usage)
+            case StackRequest():
+                return self._stack(request, now)
+            case KillRequest():
+                return self._kill(request, peer.name, now)
+            case PauseRequest() | ResumeRequest():
+                self._pool.pause(is_paused=isinstance(request, PauseRequest))
+                return Reply()
+            case DrainRequest():
+                return self._drain(request)
+            case ScaleRequest():
+                return self._scale(request)
+            case ReloadRequest():
+                return self._reload(peer, request, now)
+            case _:
+                assert_never(request)
+
+    @contextmanager
+    def _answering_errors(self, peer: Peer, order: str) -> Iterator[None]:
+        """Answer a refusal; log a fault of our own, and answer where it is logged."""
         try:
-            handler(peer, request, now)
-        except (ControlError, KeyError, TypeError, ValueError, OverflowError) as error:
-            peer.answer(ok=False, error=_text(error))
+            yield
+        except ControlError as error:
+            peer.refuse(str(error))
+        except Exception as error:  # the guard: the pool goes on
+            self._log.exception("control_failed", order=order, sent_by=peer.name)
+            peer.refuse(
+                f"internal error: {type(error).__name__}: {error};"
+                " the log of the master has the traceback (control_failed)"
+            )
 
     def turn(self, now: float) -> None:
-        """See which errands are done."""
-        self._pending = [
-            pending
-            for pending in self._pending
-            if not pending.peer.is_closed and not pending.is_done(now)
-        ]
+        """Answer the requests that are done."""
+        self._pending = [each for each in self._pending if not self._is_over(each, now)]
 
-    @property
-    def are_waited_for(self) -> bool:
-        """Whether somebody waits for an answer that time alone may bring."""
-        return bool(self._pending)
+    def _is_over(self, pending: PendingReply, now: float) -> bool:
+        if pending.peer.is_closed:
+            return True
+        with self._answering_errors(pending.peer, pending.order):
+            reply = pending.poll(now)
+            if reply is None:
+                return False
+            pending.peer.answer(reply)
+        return True
+
+    def due(self, now: float) -> float:
+        """Return when a pending reply is to be looked at again."""
+        return now + self._pool.timings.reply_interval if self._pending else NEVER
 
     # What there is to see
 
-    def _do_status(self, peer: Peer, request: dict[str, Any], now: float) -> None:
-        peer.answer(**self.status(now, with_usage=bool(request.get("usage"))))
-
-    def status(self, now: float, *, with_usage: bool) -> dict[str, Any]:
+    def _status(self, now: float, *, with_usage: bool) -> StatusReply:
         """Return all that this master knows of itself."""
-        succession = self._pool.generations
-        result = succession.result
-        return {
-            "pid": os.getpid(),
-            "state": self._master.state.value,
-            "is_paused": self._pool.is_paused,
-            "generation": succession.current.number,
-            "is_reloading": succession.is_rolling or succession.pending is not None,
-            "last_reload": None if result is None else result._asdict(),
-            "since": round(now - self._master.began, 3),
-            "namespace": succession.current.config.app.namespace,
-            "modules": list(succession.current.config.app.modules),
-            "pools": dict(self._pool.wanted),
-            "workers": [
+        generations = self._pool.generations
+        result = generations.outcomes.newest
+        return StatusReply(
+            pid=os.getpid(),
+            state=self._master.state.value,
+            is_paused=self._pool.is_paused,
+            generation=generations.current.number,
+            is_reloading=generations.is_moving or generations.pending is not None,
+            last_reload=None if result is None else ReloadResult(**result._asdict()),
+            since=round(now - self._master.began, 3),
+            namespace=generations.current.config.app.namespace,
+            modules=tuple(generations.current.config.app.modules),
+            pools=dict(self._pool.wanted.counts),
+            workers=tuple(
                 self._worker(w, now, with_usage=with_usage)
                 for w in self._pool.workers()
-            ],
-        }
+            ),
+        )
 
     def _worker(
         self, worker: WorkerHandle, now: float, *, with_usage: bool
-    ) -> dict[str, Any]:
+    ) -> PoolWorker:
         status = worker.scoreboard.read()
-        is_running = status.phase is Phase.RUNNING and status.child
+        is_running = status.phase is Phase.RUNNING and bool(status.child)
         tally = worker.scoreboard.run_counts()
-        found: dict[str, Any] = {
-            "id": worker.worker_id,
-            "pid": worker.pid,
-            "queues": worker.queues,
-            "generation": worker.generation,
-            "phase": status.phase.name.lower() if worker.is_ready else "starting",
-            "quits": worker.quit_at is not None,
-            "since": round(max(0.0, now - status.since), 3) if status.since else None,
-            "done": tally.done,
-            "failed": tally.failed,
-            "child": status.child if is_running else None,
-            "job": _job_in(process.title(status.child)) if is_running else None,
-        }
+        cpu, memory = self._usage(worker, is_running) if with_usage else (None, None)
+        return PoolWorker(
+            id=worker.worker_id,
+            pid=worker.pid,
+            queues=worker.queues,
+            generation=worker.generation,
+            phase=status.phase.name.lower() if worker.is_registered else "starting",
+            quits=worker.left_at is not None,
+            since=round(max(0.0, now - status.since), 3) if status.since else None,
+            done=tally.done,
+            failed=tally.failed,
+            child=status.child if is_running else None,
+            job=_job_in(process.title(status.child)) if is_running else None,
+            limits=_limits(worker, status.child) if is_running else protocol.NO_JOB,
+            cpu=cpu,
+            memory=memory,
+        )
+
+    def _usage(
+        self, worker: WorkerHandle, is_running: bool
+    ) -> tuple[float | None, int | None]:
+        """Return CPU seconds and private bytes of a job, or else of its worker."""
         if is_running:
-            limits = worker.scoreboard.limits_of(status.child)
-            found["limits"] = None if limits is None else limits._asdict()
-        if with_usage and is_running:
-            found["cpu"], found["memory"] = self._master.limit_enforcer.usage_of(worker)
-        elif with_usage and worker.pid is not None:
-            found["cpu"], found["memory"] = of_process(worker.pid)
-        return found
+            return self._master.limit_enforcer.usage_of(worker)
+        return (None, None) if worker.pid is None else of_process(worker.pid)
 
     # Jobs
 
-    def _do_kill(self, peer: Peer, request: dict[str, Any], now: float) -> None:
-        """End the job of one worker or child, or all that run for so long.
-
-        Of the latter only those of `children`, if these are named: what was not
-        shown to a person who was asked is not ended.
-        """
-        older, children = request.get("older"), request.get("children")
-        if older is None:
-            chosen = [self._busy(request["who"])]
+    def _kill(self, request: KillRequest, sender: str, now: float) -> KillReply:
+        """End the job of one worker or child, or all that run for so long."""
+        if request.older is None:
+            chosen = [self._busy(request.who)]
         else:
-            chosen = [w for w in self._pool.workers() if _runs(w, now - float(older))]
-        reason = f"it was ended by {peer.name}"
+            since = now - request.older
+            chosen = [w for w in self._pool.workers() if _runs(w, since)]
+        reason = f"it was ended by {sender}"
         ended = []
         for worker in chosen:
             status = worker.scoreboard.read()
-            if children is None or status.child in children:
+            if request.children is None or status.child in request.children:
                 ended.append(self._worker(worker, now, with_usage=False))
-                worker.order(
-                    "end", status.child, status.since, int(Cause.ORDER), reason
-                )
-        peer.answer(ended=ended)
+                job = JobInChild(status.child, status.since)
+                worker.send(EndJob(reason, job=job))
+        return KillReply(ended=tuple(ended))
 
     def _busy(self, who: object) -> WorkerHandle:
         """Return the worker that is named, by its id, its pid or its child's."""
@@ -191,118 +252,93 @@ class CommandHandlers:
             " `resqued top` lists them"
         )
 
-    def _do_stack(self, peer: Peer, request: dict[str, Any], now: float) -> None:
+    def _stack(self, request: StackRequest, now: float) -> Poll:
         """Have a child write its stacks down, and answer them."""
-        worker = self._busy(request["who"])
+        worker = self._busy(request.who)
         child = worker.scoreboard.read().child
         worker.scoreboard.clear_stack()
         process.send(child, STACK_SIGNAL)
-        before: list[tuple[str, ...]] = [()]
+        before: tuple[str, ...] = ()
+        patience = self._pool.timings.dump_patience
 
-        def is_done(at: float) -> bool:
+        def poll(at: float) -> StackReply | None:
+            nonlocal before
             lines = () if worker.is_gone else worker.scoreboard.stack()
-            is_whole = bool(lines) and lines == before[0]
-            before[0] = lines
-            if is_whole:
-                peer.answer(worker=worker.worker_id, child=child, stack=lines)
-            elif at - now > STACK_TIME:
+            if lines and lines == before:
+                return StackReply(worker=worker.worker_id, child=child, stack=lines)
+            if at - now > patience:
                 reason = "it takes no signals: it is stopped, or they are masked"
-                peer.answer(
-                    ok=False, error=f"child {child} wrote no stack down; {reason}"
-                )
-            return peer.is_closed or is_whole or at - now > STACK_TIME
+                raise ControlError(f"child {child} wrote no stack down; {reason}")
+            before = lines
+            return None
 
-        self._pending.append(PendingReply(peer, is_done))
+        return poll
 
     # The pool
 
-    def _do_pause(self, peer: Peer, _request: dict[str, Any], _now: float) -> None:
-        self._pool.pause(is_paused=True)
-        peer.answer()
-
-    def _do_resume(self, peer: Peer, _request: dict[str, Any], _now: float) -> None:
-        self._pool.pause(is_paused=False)
-        peer.answer()
-
-    def _do_scale(self, peer: Peer, request: dict[str, Any], _now: float) -> None:
+    def _scale(self, request: ScaleRequest) -> ScaleReply:
         """Want so many workers; `+1` and `-1` count from what is wanted now."""
         self._refuse_if_stopping()
-        name = self._pool.list_named(request.get("queues"))
-        before, text = self._pool.wanted[name], str(request["workers"])
+        name = self._pool.wanted.list_named(request.queues)
+        before, text = self._pool.wanted.counts[name], str(request.workers)
         count = int(text) + (before if text[:1] in "+-" else 0)
         if not 0 <= count <= MOST_WORKERS:
             raise ControlError(
                 f"that would be {count} workers: must be from 0 to {MOST_WORKERS}"
             )
         self._pool.scale(name, count)
-        peer.answer(queues=name, before=before, workers=count)
+        return ScaleReply(queues=name, before=before, workers=count)
 
-    def _do_drain(self, peer: Peer, request: dict[str, Any], _now: float) -> None:
+    def _drain(self, request: DrainRequest) -> DrainReply | Poll:
         """Take no new jobs; with `wait`, answer when none is running."""
         self._pool.pause(is_paused=True)
-        self._wait_for(
-            peer, request, lambda: not any(map(_holds, self._pool.workers()))
-        )
+        if not request.wait:
+            return DrainReply()
+        began = time.monotonic()
 
-    def _do_reload(self, peer: Peer, request: dict[str, Any], now: float) -> None:
+        def poll(at: float) -> DrainReply | None:
+            if any(map(_holds, self._pool.workers())):
+                return None
+            return DrainReply(after=show_seconds(at - began))
+
+        return poll
+
+    def _reload(
+        self, peer: Peer, request: ReloadRequest, now: float
+    ) -> ReloadReply | Poll | None:
         """Move to a new generation; with `wait`, answer what came of it.
 
-        With `master` this program is replaced first, and that is always waited for.
+        With `master` this program is replaced first, and the next one answers.
         """
         self._refuse_if_stopping()
-        if request.get("master"):
+        if request.master:
             self._master.replace(peer, now)
-            return
+            return None
         number = self._master.reload(now)
-        if request.get("wait"):
-            self.await_reload(peer, number)
-        else:
-            peer.answer(generation=number)
+        if not request.wait:
+            return ReloadReply(generation=number)
+        return self._result_of_reload(number)
 
     def await_reload(self, peer: Peer, number: int) -> None:
         """Answer what comes of a reload, when it has."""
-        succession = self._pool.generations
+        poll = self._result_of_reload(number)
+        self._pending.append(PendingReply(peer, "reload", poll))
 
-        def is_done(_at: float) -> bool:
-            result = succession.result
+    def _result_of_reload(self, number: int) -> Poll:
+        def poll(_at: float) -> Reply | None:
+            result = self._pool.generations.outcomes.newest
             if result is None or result.generation < number:
-                return False
+                return None
+            if not result.error:
+                return ReloadReply(generation=result.generation, error="")
             reason = f"reload to generation {result.generation} failed: {result.error}"
-            peer.answer(
-                ok=not result.error,
-                generation=result.generation,
-                error=reason if result.error else "",
-            )
-            return True
+            return ErrorReply(generation=result.generation, error=reason)
 
-        self._pending.append(PendingReply(peer, is_done))
-
-    def _do_stop(self, peer: Peer, request: dict[str, Any], now: float) -> None:
-        """Stop: when the running jobs are done, or `now`."""
-        event = Event.TERMINATE if request.get("now") else Event.QUIT
-        self._master.change_state(event, now)
-        # The end of the connection is the end of the master.
-        self._wait_for(peer, request, lambda: False)
+        return poll
 
     def _refuse_if_stopping(self) -> None:
         if self._pool.is_stopping:
             raise ControlError("this master is about to stop")
-
-    def _wait_for(
-        self, peer: Peer, request: dict[str, Any], is_so: Callable[[], bool]
-    ) -> None:
-        began = time.monotonic()
-
-        def is_done(at: float) -> bool:
-            if not is_so():
-                return False
-            peer.answer(after=show_seconds(at - began))
-            return True
-
-        if not request.get("wait"):
-            peer.answer()
-        else:
-            self._pending.append(PendingReply(peer, is_done))
 
 
 def _runs(worker: WorkerHandle, before: float = math.inf) -> bool:
@@ -318,16 +354,17 @@ def _holds(worker: WorkerHandle) -> bool:
     return worker.scoreboard.read().phase in busy
 
 
-def _job_in(title: str) -> dict[str, str] | None:
+def _limits(worker: WorkerHandle, child: int) -> JobLimits | None:
+    """Return the limits of the job that a child runs; None if it has not said them."""
+    found = worker.scoreboard.limits_of(child)
+    return None if found is None else JobLimits(**found._asdict())
+
+
+def _job_in(title: str) -> RunningJob | None:
     """Return queue and class of the job that a child's title names."""
     _, found, rest = title.partition(": Processing ")
     queue, since, class_name = rest.rpartition(" since ")
     if not found or not since:
         return None
-    return {"queue": queue, "class": class_name.partition("[")[2].rstrip("]")}
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, ControlError):
-        return str(error)
-    return f"the request is not as it should be: {type(error).__name__}: {error}"
+    name = class_name.partition("[")[2].rstrip("]")
+    return RunningJob(queue=queue, class_name=name)

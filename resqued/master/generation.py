@@ -9,21 +9,30 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL
-from typing import Any
 
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.core.backoff import Backoff
 from resqued.core.limits import UNSET
 from resqued.errors import StartError
-from resqued.ipc.channel import Channel, ChannelClosed
+from resqued.ipc.channel import ChannelClosed, inherited_socket, socket_pair
+from resqued.ipc.messages import (
+    LogSettings,
+    ReopenLog,
+    SpawnWorker,
+    Start,
+    WorkerChannel,
+    ZygoteChannel,
+    to_worker,
+    to_zygote,
+)
 from resqued.ipc.scoreboard import Scoreboard
-from resqued.master.slot import WorkerHandle
+from resqued.master.handoff import DescriptorList, GenerationRecord
+from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
 from resqued.system.process import Pid
 from resqued.systemd.notify import without_private
@@ -44,38 +53,36 @@ class Generation:
         )
         self.number = number
         self.pid: Pid | None = None
-        self.channel: Channel | None = None
+        self.channel: ZygoteChannel | None = None
         self.is_ready = False
         # The least memory that a job of the application declares as its limit.
         self.least_memory = 0
-        self.threads: list[str] = []
         self.started_at = 0.0
         self.backoff = Backoff(first=0.1, cap=30.0)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, and the number of its descriptor."""
-        return {
-            "config": asdict(self.config),
-            "number": self.number,
-            "pid": self.pid,
-            "channel": None if self.channel is None else self.channel.fileno(),
-            "is_ready": self.is_ready,
-            "least_memory": self.least_memory,
-            "threads": self.threads,
-            "started_at": self.started_at,
-        }
+    def record(self, descriptors: DescriptorList) -> GenerationRecord:
+        """Return what the next program of this master needs to know of it."""
+        fd = None if self.channel is None else self.channel.fileno()
+        return GenerationRecord(
+            config=self.config,
+            number=self.number,
+            pid=self.pid,
+            channel=None if fd is None else descriptors.keep(fd),
+            is_ready=self.is_ready,
+            least_memory=self.least_memory,
+            started_at=self.started_at,
+        )
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Generation:
-        """Return the generation that as_dict told of, its descriptor still open."""
-        found = cls(Config.from_dict(values["config"]), values["number"], "")
-        if values["channel"] is not None:
-            found.channel = Channel.inherited(values["channel"])
-        found.pid = values["pid"]
-        found.is_ready = values["is_ready"]
-        found.least_memory = values["least_memory"]
-        found.threads = values["threads"]
-        found.started_at = values["started_at"]
+    def from_record(cls, record: GenerationRecord) -> Generation:
+        """Return a recorded generation, whose descriptor is still open."""
+        found = cls(record.config, record.number, "")
+        if record.channel is not None:
+            found.channel = to_zygote(inherited_socket(record.channel))
+        found.pid = None if record.pid is None else Pid(record.pid)
+        found.is_ready = record.is_ready
+        found.least_memory = record.least_memory
+        found.started_at = record.started_at
         return found
 
     @property
@@ -97,7 +104,7 @@ class Generation:
         environment["PWD"] = self.config.app.directory or str(Path.cwd())
         self.started_at = now
         try:
-            ours, theirs = Channel.pair()
+            ours, theirs = socket_pair()
         except OSError as error:
             raise StartError(f"no zygote can be started: {error.strerror}") from error
         try:
@@ -114,19 +121,16 @@ class Generation:
             ) from error
         finally:
             theirs.close()
-        self.channel = ours
+        self.channel = to_zygote(ours)
+        log = LogSettings(self.config.log_level, self.config.log_format)
         with suppress(ChannelClosed):  # its death is about to be heard of
-            ours.send(
-                "start",
-                self.config.app.as_dict(),
-                {"level": self.config.log_level, "style": self.config.log_format},
-            )
+            self.channel.send(Start(self.config.app, log))
 
     def reopen_log(self, path: str) -> None:
         """Have the zygote, and the workers that it forks, write to that file."""
         if self.channel is not None:
             with suppress(ChannelClosed):  # its death is about to be heard of
-                self.channel.send("reopen", path)
+                self.channel.send(ReopenLog(path))
 
     def spawn(self, queues: str, *, is_paused: bool) -> WorkerHandle | None:
         """Have the zygote fork a worker, joined to us by a channel and a scoreboard.
@@ -136,7 +140,7 @@ class Generation:
         """
         assert self.channel is not None, "asked of a zygote that is ready"
         try:
-            ours, theirs = Channel.pair()
+            ours, theirs = socket_pair()
         except OSError:
             return None
         with closing(theirs):
@@ -145,23 +149,18 @@ class Generation:
             except OSError:
                 ours.close()
                 return None
-            worker = self._handle(ours, scoreboard, queues)
-            wanted = {
-                "queues": queues,
-                "limits": worker.limits,
-                # At once: an order would come after the worker's first job.
-                "is_paused": is_paused,
-            }
+            worker = self._handle(to_worker(ours), scoreboard, queues)
+            order = SpawnWorker(queues, worker.limits, is_paused=is_paused)
             fds = [theirs.fileno(), scoreboard.fd]
             try:
-                self.channel.send("spawn", wanted, descriptors=fds)
+                self.channel.send(order, descriptors=fds)
             except ChannelClosed:
                 worker.close()
                 return None
         return worker
 
     def _handle(
-        self, channel: Channel, scoreboard: Scoreboard, queues: str
+        self, channel: WorkerChannel, scoreboard: Scoreboard, queues: str
     ) -> WorkerHandle:
         limits = {pool.queues: pool.limits for pool in self.config.pools}
         return WorkerHandle(

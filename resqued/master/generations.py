@@ -1,34 +1,39 @@
-"""Which generation is on, which one is coming, and which one can be gone back to.
+"""Which generation serves, which one is coming, and which one can be gone back to.
 
-Runs in the master. A new generation takes over only when its zygote says that the
-application is imported; until then, and if that fails, the old one goes on. The
-last one that has proven itself is kept until every slot has moved.
+Runs in the master. A new generation takes over only when its zygote reports that the
+application is imported; until then, and if that fails, the old one goes on. The last
+one that has proven itself is kept until every slot has moved. What each event means is
+decided in core.generation_lifecycle.
 """
 
 from __future__ import annotations
 
 import random
 from signal import SIGKILL
-from typing import NamedTuple
+from typing import assert_never
 
 from resqued.config.loader import Config
+from resqued.core import generation_lifecycle
+from resqued.core.generation_lifecycle import (
+    GenerationEvent,
+    GenerationState,
+    OnFailure,
+    OnPromotion,
+    is_zygote_hopeless,
+    on_failure,
+    on_promotion,
+    start_failures_allowed,
+)
+from resqued.core.timings import NEVER
 from resqued.errors import ConfigError, ResquedError, StartError
 from resqued.ipc.channel import ChannelClosed
+from resqued.ipc.messages import AppImported, ImportFailed
 from resqued.log.logger import Logger
 from resqued.master.generation import Generation
+from resqued.master.handoff import PoolRecord
+from resqued.master.reload_outcomes import ReloadOutcomes
 from resqued.system import process
-
-# So many deaths in a row without one worker that ever got ready are no accident.
-MAX_START_FAILURES = 5
-# With the old generation to go back to, the new one is given up sooner.
-MAX_CANARY_DEATHS = 3
-
-
-class Result(NamedTuple):
-    """What a reload came to: an empty error is success."""
-
-    generation: int
-    error: str = ""
+from resqued.system.poller import Poller
 
 
 def _late(generation: Generation) -> str:
@@ -39,26 +44,32 @@ def _late(generation: Generation) -> str:
 class GenerationManager:
     """The generations of one master."""
 
-    def __init__(self, config: Config, directory: str, log: Logger) -> None:
+    def __init__(
+        self, config: Config, directory: str, poller: Poller, log: Logger
+    ) -> None:
         self._directory = directory
+        self._poller = poller
         self._log = log
-        self._last = 1
+        self.state = GenerationState.BOOTING
+        # The number of the newest generation, whatever became of it.
+        self.last = 1
         self.current = Generation(config, 1, directory)
         self.pending: Generation | None = None
         self.previous: Generation | None = None
-        self.result: Result | None = None
+        self.outcomes = ReloadOutcomes(log)
         self.failure: Exception | None = None
-        # Whether a worker of the current generation ever got ready.
+        # Whether a worker of the current generation has been ready once.
         self.is_proven = False
-        # Whether the current generation has but one worker until that has done well,
-        # and since when its workers have been there without a death at start.
-        self.is_on_trial = False
+        # Since when its workers have been there without a start failure.
         self.sound_since: float | None = None
-        self._deaths = 0
+        self._start_failures = 0
 
-    def resume(self, current: Generation, *, last: int, is_proven: bool) -> None:
+    def resume(self, record: PoolRecord) -> None:
         """Go on with a generation that another program of this master began."""
-        self.current, self._last, self.is_proven = current, last, is_proven
+        self.current = Generation.from_record(record.current)
+        self._listen(self.current)
+        self.last, self.state = record.last, record.state
+        self.is_proven = record.state is GenerationState.SERVING
 
     @property
     def is_settled(self) -> bool:
@@ -71,9 +82,14 @@ class GenerationManager:
         return [generation for generation in every if generation is not None]
 
     @property
-    def is_rolling(self) -> bool:
+    def is_moving(self) -> bool:
         """Whether slots are on their way from one generation to another."""
         return self.previous is not None
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether the current generation has but one worker until that does well."""
+        return self.state is GenerationState.TRIAL
 
     @property
     def incumbent(self) -> Generation:
@@ -81,35 +97,50 @@ class GenerationManager:
 
         A new one that is on trial has a single worker, and nothing else yet.
         """
-        on_duty = self.previous
-        if self.is_on_trial and on_duty is not None and on_duty.is_ready:
-            return on_duty
+        if self.is_on_trial and self.previous is not None and self.previous.is_ready:
+            return self.previous
         return self.current
 
-    @property
-    def last(self) -> int:
-        """The number of the newest generation, whatever became of it."""
-        return self._last
+    def _change_state(self, event: GenerationEvent) -> None:
+        self.state = generation_lifecycle.step(self.state, event)
+
+    # A part of the master's loop
 
     def turn(self, now: float) -> None:
-        """See that there is a zygote, and that a new one does not take for ever."""
+        """See that there is a zygote, and that no import takes for ever."""
         current = self.current
         if current.pid is None and now >= current.backoff.ready_at:
-            try:
-                current.start(now)
-            except ConfigError as error:
-                self._fail_current(error, now)
-            except StartError as error:
-                self._log.error("zygote_failed", error=str(error))
-                self.lost(current, now)
+            self._start_current(now)
         if self.pending is not None and self._is_late(self.pending, now):
             self.refuse(_late(self.pending))
         if self._is_late(self.current, now):
             if self.is_proven:
                 self._log.error("zygote_failed", error=_late(current))
             else:
-                self._give_up(_late(current))
-            self.lost(current, now)
+                self._give_up(StartError(_late(current)))
+            self.on_zygote_exit(current, now)
+
+    def _start_current(self, now: float) -> None:
+        current = self.current
+        try:
+            current.start(now)
+        except ConfigError as error:
+            self._fail_current(error, now)
+        except StartError as error:
+            self._log.error("zygote_failed", error=str(error))
+            self.on_zygote_exit(current, now)
+        else:
+            self._listen(current)
+
+    def _listen(self, generation: Generation) -> None:
+        """Wait for what a zygote reports."""
+        channel = generation.channel
+        if channel is not None:
+            channel.before_close = self._poller.unregister
+            number = generation.number
+            self._poller.register(
+                channel.fileno(), lambda now: self.hear_number(number, now)
+            )
 
     def _is_late(self, generation: Generation, now: float) -> bool:
         is_starting = generation.pid is not None and not generation.is_ready
@@ -118,7 +149,7 @@ class GenerationManager:
     def _start_by(self, generation: Generation) -> float:
         return generation.started_at + generation.config.start_timeout
 
-    def deadline(self) -> float | None:
+    def due(self, _now: float) -> float:
         """Return when turn has something to do."""
         due = [
             self._start_by(generation)
@@ -127,7 +158,7 @@ class GenerationManager:
         ]
         if self.current.pid is None:
             due.append(self.current.backoff.ready_at)
-        return min(due, default=None)
+        return min(due, default=NEVER)
 
     # Reload
 
@@ -136,72 +167,64 @@ class GenerationManager:
         if self.pending is not None:
             self._log.info("reload_replaced", generation=self.pending.number)
             self.pending.close()
-        self._last += 1
-        self.pending = Generation(config, self._last, self._directory)
-        self._log.info("reload_started", generation=self._last)
+        self.last += 1
+        self.pending = Generation(config, self.last, self._directory)
+        self._log.info("reload_started", generation=self.last)
         try:
             self.pending.start(now)
         except (ConfigError, StartError) as error:
             self.refuse(str(error))
-        return self._last
+        else:
+            self._listen(self.pending)
+        return self.last
 
     def refuse(self, error: str) -> None:
         """Give up the generation that is coming; the old one goes on untouched."""
         if self.pending is not None:
             self.pending.close()
             self.pending = None
-        self._finish(Result(self._last, error))
+        self.outcomes.add(self.last, error)
 
     def refuse_configuration(self, error: ResquedError) -> int:
-        """Note a reload that failed before there was a generation to start."""
-        self._last += 1
+        """Note a reload without a generation to start; return its number."""
+        self.last += 1
         self.refuse(str(error))
-        return self._last
+        return self.last
 
     def abandon(self) -> None:
-        """The master is about to stop: what is under way comes to nothing."""
+        """Let what is under way come to nothing: the master is about to stop."""
         if self.pending is not None:
             self.refuse("the master was told to stop")
-        elif self.is_rolling:
-            number = self.current.number
-            self._finish(Result(number, "the master was told to stop"))
-
-    def _finish(self, result: Result) -> None:
-        # Not so an older one that has come to its end after the last was refused.
-        if self.result is None or result.generation >= self.result.generation:
-            self.result = result
-        if result.error:
-            self._log.error(
-                "reload_failed", generation=result.generation, error=result.error
-            )
-        else:
-            self._log.info("reload_done", generation=result.generation)
+        elif self.is_moving:
+            self.outcomes.add(self.current.number, "the master was told to stop")
 
     def _promote(self) -> None:
         """The new generation takes over: slots move to it from now on."""
-        assert self.pending is not None, "it has just said that it is ready"
-        if self.is_on_trial:
-            self.current.close()  # overtaken before it had proven itself
+        assert self.pending is not None, "it has just reported that it is ready"
+        if on_promotion(self.state) is OnPromotion.CLOSED:
+            self.current.close()
         else:
             if self.previous is not None:
                 self.previous.close()
             self.previous = self.current
         self.current, self.pending = self.pending, None
-        self.is_proven, self.is_on_trial = False, True
+        self._change_state(GenerationEvent.PROMOTED)
+        self.is_proven = False
         self.sound_since = None
-        self._deaths = 0
+        self._start_failures = 0
         self._log.info("generation_ready", generation=self.current.number)
 
     def pass_trial(self) -> None:
-        """The new generation may have all of the slots."""
-        self.is_on_trial = False
+        """Let the new generation have all of the slots."""
+        self._change_state(GenerationEvent.TRIAL_PASSED)
 
     def settle(self) -> None:
-        """Every slot has moved: there is no way back any more, and no need of it."""
+        """Let the generation before go: every slot has moved."""
         assert self.previous is not None, "there was something to move from"
         self.previous.close()
         self.previous = None
-        self._finish(Result(self.current.number))
+        self._change_state(GenerationEvent.ALL_MOVED)
+        self.outcomes.add(self.current.number)
 
     def roll_back(self, reason: str) -> None:
         """Go back to the generation before: slots that have moved move back."""
@@ -209,74 +232,79 @@ class GenerationManager:
         failed, self.current = self.current, self.previous
         self.previous = None
         failed.close()
-        self.is_proven, self.is_on_trial = True, False
-        self._finish(
-            Result(
-                failed.number,
-                f"{reason}; rolled back to generation {self.current.number}",
-            )
-        )
+        self._change_state(GenerationEvent.FAILURE)
+        self.is_proven = True
+        error = f"{reason}; rolled back to generation {self.current.number}"
+        self.outcomes.add(failed.number, error)
 
     # What zygotes and workers do
 
-    def hear(self, generation: Generation, now: float) -> None:
-        """Take in what a zygote says."""
+    def hear_number(self, number: int, now: float) -> None:
+        """Take in what a zygote reports, if its generation is still one of ours."""
+        for generation in self.all():
+            if generation.number == number and generation.channel is not None:
+                self._hear(generation, now)
+
+    def _hear(self, generation: Generation, now: float) -> None:
         assert generation.channel is not None, "its descriptor was waited on"
         try:
-            for kind, *values in generation.channel.messages():
-                if kind == "ready":
-                    self._ready(generation, *values)
-                elif kind == "failed":
-                    self._failed(generation, ConfigError(values[0]), now)
-                    break
+            for report in generation.channel.messages():
+                match report:
+                    case AppImported():
+                        self._on_imported(generation, report)
+                    case ImportFailed(error):
+                        self._on_import_failed(generation, ConfigError(error), now)
+                        return
+                    case _:
+                        assert_never(report)
         except ChannelClosed:
-            self.lost(generation, now)
+            self.on_zygote_exit(generation, now)
 
-    def _ready(self, generation: Generation, threads: list[str], memory: int) -> None:
+    def _on_imported(self, generation: Generation, report: AppImported) -> None:
         generation.is_ready = True
-        generation.threads, generation.least_memory = threads, memory
+        generation.least_memory = report.least_memory
         generation.backoff = generation.backoff.succeeded()
-        if threads:
-            self._log.warning("application_has_threads", threads=threads)
+        if report.threads:
+            self._log.warning("application_has_threads", threads=report.threads)
         if generation is self.pending:
             self._promote()
         elif generation is self.current and self.is_proven:
             self._log.info("zygote_restored", pid=generation.pid)
 
-    def _failed(self, generation: Generation, error: ConfigError, now: float) -> None:
+    def _on_import_failed(
+        self, generation: Generation, error: ConfigError, now: float
+    ) -> None:
         if generation is self.pending:
             self.refuse(str(error))
         elif generation is self.current:
             self._fail_current(error, now)
 
     def _fail_current(self, error: ConfigError, now: float) -> None:
-        """The zygote was to be made anew, but what it is made of was changed."""
-        if self.is_rolling:
-            self.roll_back(str(error))
-        elif self.is_proven:
-            self._log.error("zygote_failed", error=str(error))
-            self.lost(self.current, now)
-        else:
-            self.failure = self.failure or error
-            self.current.close()
+        """See what to do: the current generation cannot be imported (again)."""
+        if on_failure(self.state) is not OnFailure.RESTART:
+            self._give_up(error)
+            return
+        self._log.error("zygote_failed", error=str(error))
+        self.on_zygote_exit(self.current, now)
 
-    def lost(self, generation: Generation, now: float) -> None:
-        """A zygote died. Its workers live on; without it no new ones can be made."""
-        was_heard = generation is self.current and self.failure is None
-        if was_heard:
+    def on_zygote_exit(self, generation: Generation, now: float) -> None:
+        """A zygote is gone. Its workers live on; without it none can be forked."""
+        if generation is self.current and self.failure is None:
             self._log.error("zygote_died", pid=generation.pid)
         generation.close()
         if generation is self.pending:
             self.refuse("the zygote died while it imported the application")
             return
         generation.backoff = generation.backoff.failed(now, random.random())
-        is_hopeless = generation.backoff.failures >= MAX_START_FAILURES
-        if generation is self.current and not self.is_proven and is_hopeless:
-            self._give_up("the zygote dies whenever it is started")
+        failures = generation.backoff.failures
+        is_hopeless = is_zygote_hopeless(failures, is_proven=self.is_proven)
+        if generation is self.current and is_hopeless:
+            self._give_up(StartError("the zygote dies whenever it is started"))
 
     def worker_ready(self, generation: int, now: float) -> None:
         """A worker got ready: its generation is good for something."""
         if generation == self.current.number:
+            self._change_state(GenerationEvent.WORKER_READY)
             self.is_proven = True
             self.sound_since = self.sound_since or now
 
@@ -285,24 +313,29 @@ class GenerationManager:
         if generation != self.current.number:
             return
         self.sound_since = None
-        if self.is_proven and not self.is_rolling:
+        allowed = start_failures_allowed(self.state)
+        if allowed == NEVER:
             return
-        self._deaths += 1
-        most = MAX_CANARY_DEATHS if self.is_rolling else MAX_START_FAILURES
-        if self._deaths >= most:
-            self._give_up(f"{most} workers in a row died at start, the last of {how}")
+        self._start_failures += 1
+        if self._start_failures >= allowed:
+            error = f"{allowed:g} workers in a row died at start, the last of {how}"
+            self._give_up(StartError(error))
 
     def spawn_failed(self, generation: int) -> None:
-        """A zygote forks no more: its end is that another is made."""
+        """End a zygote that forks no more, so that another is made."""
         for each in self.all():
             if each.number == generation and each.pid is not None:
                 process.send(each.pid, SIGKILL)
 
-    def _give_up(self, error: str) -> None:
-        if self.is_rolling:
-            self.roll_back(error)
-        else:
-            self.failure = self.failure or StartError(error)
+    def _give_up(self, error: ResquedError) -> None:
+        """Go back to the generation before, or end the master for want of one."""
+        if on_failure(self.state) is OnFailure.ROLL_BACK:
+            self.roll_back(str(error))
+            return
+        self._change_state(GenerationEvent.FAILURE)
+        self.failure = self.failure or error
+        if isinstance(error, ConfigError):
+            self.current.close()
 
     def close(self) -> None:
         """End every zygote."""

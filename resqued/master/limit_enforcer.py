@@ -8,8 +8,8 @@ the worker does not. What a limit means is decided in core.limits.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from signal import SIGKILL
 
 from resqued.config.settings import AppSettings
@@ -22,29 +22,16 @@ from resqued.core.limits import (
     judge,
     look_again,
 )
+from resqued.core.supervised_worker import step_limit
+from resqued.core.timings import NEVER, Timings
+from resqued.ipc.messages import EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase, Status
 from resqued.log.logger import Logger
-from resqued.master.slot import WorkerHandle, step_limit
+from resqued.master.generations import GenerationManager
 from resqued.master.usage import ProcessTable, ProcessTree
+from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
 from resqued.system.signals import STACK_SIGNAL
-
-# How often to see that every worker makes progress.
-ROUND = 5.0
-# How often to see who runs what, while anybody does. A new job is first looked at
-# so late, or earlier where little memory is allowed.
-TICK = 0.5
-# Two readings that far apart tell a tree that is too large from one that has just
-# forked and is about to exec: for that moment all of its memory counts twice.
-CONFIRM = 0.02
-# A job in its grace may still grow.
-DURING_GRACE = 0.04
-# Beyond the grace, before the master does itself what the worker should have done.
-PATIENCE = 2.0
-# When nobody below a worker has died for so long, although all of its job should.
-LAST_PATIENCE = 8.0
-# For the stack of a worker that is to be killed because it is stuck.
-STACK_TIME = 0.2
 
 
 @dataclass(slots=True)
@@ -65,47 +52,55 @@ class MonitoredJob:
     died_at: float = 0.0
 
 
-@dataclass(slots=True)
 class LimitEnforcer:
-    """Looks after every running job of a master."""
+    """Looks after every running job of a master, and workers that make no progress."""
 
-    settings: AppSettings
-    log: Logger
-    least_memory: int = 0
-    # Generations differ in what they are configured for.
-    _settings: dict[int, AppSettings] = field(default_factory=dict)
-    # The least that a payload has asked for so far.
-    _least_asked: int = 0
-    _jobs: dict[int, MonitoredJob] = field(default_factory=dict)
-    _process_table: ProcessTable = field(default_factory=ProcessTable)
-    _look_at: float = 0.0
-    _round_at: float = 0.0
-    _pending_kills: dict[WorkerHandle, float] = field(default_factory=dict)
-    # Workers whose child is dead, and since when that is known.
-    _childless: dict[tuple[WorkerHandle, Status], float] = field(default_factory=dict)
+    def __init__(
+        self,
+        generations: GenerationManager,
+        workers: Callable[[], Collection[WorkerHandle]],
+        log: Logger,
+    ) -> None:
+        self._generations = generations
+        self._workers = workers
+        self._log = log
+        # Generations differ in what they are configured for, and workers outlive them.
+        self._settings: dict[int, AppSettings] = {}
+        # The least memory that a payload has asked for so far, in bytes.
+        self._least_asked = 0
+        self._jobs: dict[int, MonitoredJob] = {}
+        self._process_table = ProcessTable()
+        self._look_at = 0.0
+        self._inspect_at = 0.0
+        self._pending_kills: dict[WorkerHandle, float] = {}
+        # Workers whose child is dead, and since when that is known.
+        self._childless: dict[tuple[WorkerHandle, Status], float] = {}
 
-    def set_settings(self, settings: Iterable[AppSettings]) -> None:
-        """Take note of what the generations are configured for."""
-        self._settings |= {each.generation: each for each in settings}
+    @property
+    def _timings(self) -> Timings:
+        return self._generations.current.config.app.timings
 
     def _settings_of(self, worker: WorkerHandle) -> AppSettings:
-        return self._settings.get(worker.generation, self.settings)
+        current = self._generations.current.config.app
+        return self._settings.get(worker.generation, current)
 
-    def turn(self, now: float, workers: Collection[WorkerHandle]) -> None:
+    def turn(self, now: float) -> None:
         """Do what is due."""
-        if now >= self._round_at:
-            self._round_at = now + ROUND
+        for generation in self._generations.all():
+            self._settings[generation.number] = generation.config.app
+        workers = self._workers()
+        if now >= self._inspect_at:
+            self._inspect_at = now + self._timings.inspection_interval
             self._inspect(now, workers)
         self._kill_pending(now)
         if now >= self._look_at:
             self._look(now, workers)
 
-    def deadline(self, *, is_anybody_busy: bool) -> float:
+    def due(self, _now: float) -> float:
         """Return when turn has something to do."""
-        due = [self._round_at, *self._pending_kills.values()]
-        if is_anybody_busy or self._jobs:
-            due.append(self._look_at)
-        return min(due)
+        due = min(self._inspect_at, *self._pending_kills.values(), NEVER)
+        is_any_busy = any(not worker.is_idle for worker in self._workers())
+        return min(due, self._look_at) if is_any_busy or self._jobs else due
 
     # Jobs
 
@@ -129,12 +124,13 @@ class LimitEnforcer:
                 self._sample(job, now)
         least = Limits(None, self._least_memory(workers))
         first = look_again(least, elapsed=0, memory=0)
-        soonest = min((job.look_at for job in jobs.values()), default=now + TICK)
-        self._look_at = min(now + min(TICK, first), soonest)
+        interval = self._timings.sample_interval
+        soonest = min((job.look_at for job in jobs.values()), default=now + interval)
+        self._look_at = min(now + min(interval, first), soonest)
 
     def _least_memory(self, workers: Collection[WorkerHandle]) -> int:
         """Return the least that any job is limited to, as far as is known; or 0."""
-        every = [self.least_memory, self._least_asked]
+        every = [self._generations.current.least_memory, self._least_asked]
         every += [worker.limits.memory or 0 for worker in workers]
         for worker in {worker.generation: worker for worker in workers}.values():
             every += self._settings_of(worker).rules.memory
@@ -163,7 +159,7 @@ class LimitEnforcer:
             self._see_to_the_end(job, now)
         elif cause is Cause.MEMORY and self._is_to_be_confirmed(job):
             job.is_suspected = True
-            job.look_at = now + CONFIRM
+            job.look_at = now + self._timings.confirm_delay
         elif cause is not None:
             self._end(job, cause, elapsed, now)
         else:
@@ -176,21 +172,27 @@ class LimitEnforcer:
     def _end(self, job: MonitoredJob, cause: Cause, elapsed: float, now: float) -> None:
         """Have the worker end a job, in words that stand in the failure."""
         job.ended_at = now
-        job.look_at = now + DURING_GRACE
+        job.look_at = now + self._timings.grace_sample_interval
         job.peak = max(job.peak, job.tree.peak())
         text = describe(cause, job, elapsed)
-        self.log.warning("limit_exceeded", worker=job.worker.name, error=text)
+        self._log.warning("limit_exceeded", worker=job.worker.name, error=text)
         status = job.status
-        job.worker.order("end", status.child, status.since, int(cause), text)
+        running = JobInChild(status.child, status.since)
+        job.worker.send(EndJob(text, cause, running))
 
     def _see_to_the_end(self, job: MonitoredJob, now: float) -> None:
         """Kill a job that grows on in its grace, or outlives it."""
         assert job.ended_at is not None, "asked of a job that is being ended"
         late = now - job.ended_at - self._settings_of(job.worker).grace
-        job.look_at = now + (DURING_GRACE if job.limits.memory else TICK)
-        if is_excessive(job.limits, job.memory) or late > PATIENCE:
+        timings = self._timings
+        job.look_at = now + (
+            timings.grace_sample_interval
+            if job.limits.memory
+            else timings.sample_interval
+        )
+        if is_excessive(job.limits, job.memory) or late > timings.worker_patience:
             job.tree.kill()
-        if late > PATIENCE and job.worker.pid is not None:
+        if late > timings.worker_patience and job.worker.pid is not None:
             self._see_whether_they_die(job, job.worker.pid, now)
 
     def _see_whether_they_die(self, job: MonitoredJob, worker: int, now: float) -> None:
@@ -202,9 +204,9 @@ class LimitEnforcer:
         left, at = len(self._process_table.descendants(worker)), self._process_table.at
         if left < job.fewest:
             job.fewest, job.died_at = left, now
-        elif at > job.died_at + LAST_PATIENCE:
+        elif at > job.died_at + self._timings.kill_patience:
             job.died_at = now
-            self.log.error("worker_stuck", worker=job.worker.name, phase="running")
+            self._log.error("worker_stuck", worker=job.worker.name, phase="running")
             process.send(worker, SIGKILL)
 
     # Workers
@@ -215,25 +217,28 @@ class LimitEnforcer:
         for worker in workers:
             settings = self._settings_of(worker)
             heartbeat, timeout = settings.heartbeat, settings.redis_timeout
-            is_stuck = worker.is_stuck(now, heartbeat=heartbeat, redis_timeout=timeout)
+            is_stuck = worker.is_stuck(
+                now, heartbeat=heartbeat, redis_timeout=timeout, timings=self._timings
+            )
             status = worker.scoreboard.read()
             if status.phase is Phase.RUNNING and not process.start_time(status.child):
                 # There is no job any more, and nobody who says so.
                 since = bereft.get((worker, status), now)
                 self._childless[worker, status] = since
-                is_stuck = now - since > step_limit(timeout) + settings.grace
+                limit = step_limit(timeout, self._timings) + settings.grace
+                is_stuck = now - since > limit
             if is_stuck and worker not in self._pending_kills:
                 self._dump_then_kill(worker, now)
 
     def _dump_then_kill(self, worker: WorkerHandle, now: float) -> None:
         """Have a stuck worker write down where it is; it is killed after that."""
         if worker.pid is None:
-            self.log.error("worker_stuck", worker=worker.name)
+            self._log.error("worker_stuck", worker=worker.name)
             worker.channel.close()
             return
         worker.scoreboard.clear_stack()
         process.send(worker.pid, STACK_SIGNAL)
-        self._pending_kills[worker] = now + STACK_TIME
+        self._pending_kills[worker] = now + self._timings.worker_stack_time
 
     def _kill_pending(self, now: float) -> None:
         for worker, kill_at in list(self._pending_kills.items()):
@@ -244,7 +249,7 @@ class LimitEnforcer:
     def _kill(self, worker: WorkerHandle) -> None:
         if worker.is_gone:
             return
-        self.log.error(
+        self._log.error(
             "worker_stuck",
             worker=worker.name,
             phase=worker.scoreboard.read().phase.name.lower(),

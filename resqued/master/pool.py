@@ -9,86 +9,94 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from signal import SIGKILL
-from typing import Any
 
 from resqued.config.loader import Config
 from resqued.core import pool_diff
 from resqued.core.exit_status import Exit
-from resqued.errors import ControlError
+from resqued.core.lifecycle import Stop
+from resqued.core.supervised_worker import SupervisedState, is_good_exit
+from resqued.core.timings import NEVER, Timings
+from resqued.ipc import messages
 from resqued.ipc.channel import ChannelClosed
+from resqued.ipc.messages import EndJob, Leave, WorkerReport
 from resqued.ipc.scoreboard import Status
 from resqued.log.logger import Logger
-from resqued.master.generation import Generation
 from resqued.master.generations import GenerationManager
+from resqued.master.handoff import DescriptorList, PoolRecord
 from resqued.master.reclaimer import DeadWorker, Reclaimer
 from resqued.master.rollout import Rollout
-from resqued.master.slot import Slot, WorkerHandle, is_start_failure
+from resqued.master.slot import Slot
+from resqued.master.wanted import WantedWorkers
+from resqued.master.worker_handle import WorkerHandle
+from resqued.system.poller import Poller
 from resqued.system.process import Pid
 from resqued.system.process_tree import JobProcesses
 
 
 class Pool:
-    """Every slot of a master."""
+    """Every slot of a master. `poll_now` has the queues looked at: one is idle."""
 
     def __init__(
         self,
-        config: Config,
-        directory: str,
-        undertaker: Reclaimer,
+        generations: GenerationManager,
+        reclaimer: Reclaimer,
+        poller: Poller,
         log: Logger,
         *,
         poll_now: Callable[[], None],
     ) -> None:
-        self._undertaker = undertaker
+        self._reclaimer = reclaimer
+        self._poller = poller
         self._log = log
         self._poll_now = poll_now
-        self.generations = GenerationManager(config, directory, log)
+        self.generations = generations
         self.slots: list[Slot] = []
         self.retiring: list[WorkerHandle] = []
-        self.wanted: dict[str, int] = {}
-        self._wanted_by: Generation | None = None
-        # What people have asked for since the configuration was read.
-        self._scaled: dict[str, int] = {}
+        self.wanted = WantedWorkers()
         self.is_paused = False
         self.is_stopping = False
         self.was_ready = False
-        self._rollout = Rollout(self.slots, self.retiring, self.generations, log)
+        self._rollout = Rollout(
+            self.slots, self.retiring, generations, self._listen, log
+        )
         self._follow()
 
     # From one program of the master to the next
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values; of a pool that is settled."""
-        succession = self.generations
-        return {
-            "current": succession.current.as_dict(),
-            "last": succession.last,
-            "is_proven": succession.is_proven,
-            "slots": [slot.as_dict() for slot in self.slots],
-            "retiring": [worker.as_dict() for worker in self.retiring],
-            "wanted": self.wanted,
-            "is_paused": self.is_paused,
-            "was_ready": self.was_ready,
-        }
-
-    def resume(self, values: Mapping[str, Any]) -> None:
-        """Go on with the pool that as_dict told of, its descriptors still open."""
-        self.generations.resume(
-            Generation.from_dict(values["current"]),
-            last=values["last"],
-            is_proven=values["is_proven"],
+    def record(self, descriptors: DescriptorList) -> PoolRecord:
+        """Return what the next program of this master needs; of a settled pool."""
+        generations = self.generations
+        return PoolRecord(
+            current=generations.current.record(descriptors),
+            last=generations.last,
+            state=generations.state,
+            slots=[slot.record(descriptors) for slot in self.slots],
+            retiring=[worker.record(descriptors) for worker in self.retiring],
+            wanted=dict(self.wanted.counts),
+            is_paused=self.is_paused,
+            was_ready=self.was_ready,
         )
-        self._wanted_by = self.generations.current
-        self.wanted = dict(values["wanted"])
-        self.slots += [Slot.from_dict(slot) for slot in values["slots"]]
-        self.retiring += [WorkerHandle.from_dict(w) for w in values["retiring"]]
-        self.is_paused, self.was_ready = values["is_paused"], values["was_ready"]
+
+    def resume(self, record: PoolRecord) -> None:
+        """Go on with a recorded pool, whose descriptors are still open."""
+        self.generations.resume(record)
+        self.wanted.resume(self.generations.current.number, record.wanted)
+        self.slots += map(Slot.from_record, record.slots)
+        self.retiring += map(WorkerHandle.from_record, record.retiring)
+        self.is_paused, self.was_ready = record.is_paused, record.was_ready
+        for worker in self.workers():
+            self._listen(worker)
+
+    @property
+    def timings(self) -> Timings:
+        """The durations of the current generation."""
+        return self.generations.current.config.app.timings
 
     @property
     def is_settled(self) -> bool:
-        """Whether every worker is known, and none is on its way."""
+        """Whether every worker is known, and no slot is moving."""
         are_known = all(
             worker.pid is not None and worker.closed_at is None
             for worker in self.workers()
@@ -114,37 +122,17 @@ class Pool:
     # What is wanted
 
     def _follow(self) -> None:
-        """Want what is configured, or what people have asked for since."""
         incumbent = self.generations.incumbent
-        if incumbent is not self._wanted_by:
-            self._wanted_by = incumbent
-            self.wanted = {
-                name: self._scaled.get(name, workers)
-                for name, workers in incumbent.pools.items()
-            }
+        self.wanted.follow(incumbent.number, incumbent.pools)
 
     def reload(self, config: Config, now: float) -> int:
-        """Begin to move to a new generation; answer its number."""
-        self._scaled.clear()
+        """Begin to move to a new generation; return its number."""
+        self.wanted.forget_scaling()
         return self.generations.begin(config, now)
-
-    def list_named(self, name: object) -> str:
-        """Return the queue list that is meant; the only one need not be named.
-
-        Raises ControlError if there is none of that name, or more than one.
-        """
-        if name is None and len(self.wanted) == 1:
-            return next(iter(self.wanted))
-        if name in self.wanted:
-            return str(name)
-        lists = " and ".join(map(repr, self.wanted))
-        if name is None:
-            raise ControlError(f"which pool? name its queues: there are {lists}")
-        raise ControlError(f"there is no pool on {name!r}; there is {lists}")
 
     def scale(self, name: str, workers: int) -> None:
         """Want another number of workers on a queue list that the pool has."""
-        self.wanted[name] = self._scaled[name] = workers
+        self.wanted.scale(name, workers)
         self._log.info("pool_scaled", queues=name, workers=workers)
 
     def pause(self, *, is_paused: bool) -> None:
@@ -153,26 +141,33 @@ class Pool:
         held = {slot.successor for slot in self.slots}
         for worker in self.workers():
             if worker not in held:
-                worker.order("pause" if is_paused else "resume")
+                worker.send(messages.Pause() if is_paused else messages.Resume())
+
+    def end_jobs(self, reason: str) -> None:
+        """Have every worker end its running job, and go on."""
+        for worker in self.workers():
+            worker.send(EndJob(reason))
 
     def reopen_log(self, path: str) -> None:
-        """Have every worker, and every zygote, write to the log of that name."""
+        """Have every worker, and every zygote, write to the log file of that path."""
         for worker in self.workers():
-            worker.order("reopen", path)
+            worker.send(messages.ReopenLog(path))
         for generation in self.generations.all():
             generation.reopen_log(path)
 
-    def stop(self, order: str) -> None:
+    def stop(self, how: Stop) -> None:
         """Have all workers leave; nobody takes their places."""
         if not self.is_stopping:
             self.is_stopping = True
             self.generations.abandon()
         for worker in self.workers():
-            worker.order(order)
+            worker.send(Leave(how))
+        if how is Stop.TERMINATE:
+            self.end_jobs("its worker was told to terminate")
 
-    # Making what runs equal what is wanted
+    # A part of the master's loop: what runs is made equal to what is wanted
 
-    def converge(self, now: float) -> None:
+    def turn(self, now: float) -> None:
         """Do the next steps."""
         self._drop_failed_spawns(now)
         if self.is_stopping:
@@ -185,8 +180,15 @@ class Pool:
             if self._is_vacant(slot) and now >= slot.backoff.ready_at:
                 slot.worker = self._rollout.spawn(slot, now, is_paused=self.is_paused)
 
+    def due(self, now: float) -> float:
+        """Return when turn has something to do, if nothing is heard."""
+        if self.is_stopping:
+            return NEVER
+        vacant = [s.backoff.ready_at for s in self.slots if self._is_vacant(s)]
+        return min(*vacant, self.generations.due(now), self._rollout.due(now))
+
     def _drop_failed_spawns(self, now: float) -> None:
-        """See to workers that were hung up on because they never said who they are."""
+        """See to workers that were hung up on: they never said who they are."""
         for worker in self.workers():
             if worker.pid is None and worker.channel.fileno() < 0:
                 self.generations.spawn_failed(worker.generation)
@@ -198,12 +200,13 @@ class Pool:
 
     def _resize(self, now: float) -> None:
         """Have as many slots for each queue list as are wanted."""
-        change = pool_diff.diff(
-            self.wanted, Counter(slot.queues for slot in self.slots)
-        )
+        have = Counter(slot.queues for slot in self.slots)
+        change = pool_diff.diff(self.wanted.counts, have)
         missing = [name for name, count in change.add.items() for _ in range(count)]
         surplus = [
-            slot for name, n in change.remove.items() for slot in self._of(name, n)
+            slot
+            for name, n in change.remove.items()
+            for slot in first_to_go(self.slots, name, n)
         ]
         # A slot that has another list from now on moves there, as it would to another
         # generation: nobody leaves before somebody is there to take over.
@@ -215,14 +218,6 @@ class Pool:
         if missing or surplus:
             self._poll_now()
 
-    def _of(self, name: str, count: int) -> list[Slot]:
-        """Return so many slots of a list, those first that are missed least."""
-        slots = [slot for slot in self.slots if slot.queues == name]
-        return [
-            slots[n]
-            for n in pool_diff.removal_order([slot.state() for slot in slots])[:count]
-        ]
-
     def _remove(self, slot: Slot, now: float) -> None:
         for worker in slot.workers():
             worker.retire(now)
@@ -230,99 +225,57 @@ class Pool:
         self.slots.remove(slot)
         self._rollout.drop_slot(slot)
 
-    def deadline(self, now: float) -> float | None:
-        """Return when converge has something to do, if nothing is heard."""
-        if self.is_stopping:
-            return None
-        due = [s.backoff.ready_at for s in self.slots if self._is_vacant(s)]
-        coming = self.generations.deadline()
-        if coming is not None:
-            due.append(coming)
-        rollout = self._rollout.deadline(now)
-        if rollout is not None:
-            due.append(rollout)
-        return min(due, default=None)
-
     # Zygotes and workers, as they report
 
-    def descriptors(self) -> dict[int, Callable[[float], None]]:
-        """Return what to wait on, and what to call then."""
-        found: dict[int, Callable[[float], None]] = {}
-        for generation in self.generations.all():
-            if generation.channel is not None:
-                found[generation.channel.fileno()] = self._hearing(generation.number)
-        for worker in self.workers():
-            if worker.channel.fileno() >= 0:
-                found[worker.channel.fileno()] = self._listening(worker)
-        return found
-
-    def _hearing(self, number: int) -> Callable[[float], None]:
-        return lambda now: self.hear_zygote(number, now)
-
-    def _listening(self, worker: WorkerHandle) -> Callable[[float], None]:
-        return lambda now: self._hear_worker(worker, now)
-
-    def hear_zygote(self, number: int, now: float) -> None:
-        """Take in what a zygote has said, if it is still one of ours."""
-        for generation in self.generations.all():
-            is_it = generation.number == number and generation.channel is not None
-            if is_it:
-                self.generations.hear(generation, now)
+    def _listen(self, worker: WorkerHandle) -> None:
+        """Wait for what a worker reports."""
+        worker.channel.before_close = self._poller.unregister
+        self._poller.register(
+            worker.channel.fileno(), lambda now: self._hear_worker(worker, now)
+        )
 
     def _hear_worker(self, worker: WorkerHandle, now: float) -> None:
         if worker.channel.fileno() < 0:
             return
         try:
-            for kind, *values in worker.channel.messages():
-                self._note(worker, kind, values, now)
+            for report in worker.channel.messages():
+                worker.take_in(report)
+                self._react(worker, report, now)
         except ChannelClosed:
             if worker.pid is None:
                 self._on_worker_exit(worker, Exit(1), now)
             else:
-                # Its death follows; if it does not, somebody sees to it.
+                # Its death follows; if it does not, it is killed as stuck.
                 worker.channel.close()
                 worker.closed_at = now
 
-    def _note(
-        self, worker: WorkerHandle, kind: str, values: list[object], now: float
-    ) -> None:
-        match kind:
-            case "hello":
-                pid, worker.worker_id, worker.identity = values  # type: ignore[assignment]
-                worker.pid = Pid(pid)  # type: ignore[arg-type]
-                self._log.info(
-                    "worker_spawned",
-                    worker=worker.worker_id,
-                    generation=worker.generation,
-                )
-            case "ready":
-                worker.is_ready = True
-                self.generations.worker_ready(worker.generation, now)
-                self._see_ready()
-            case "idle":
-                worker.is_idle = True
-                self._poll_now()
-            case "taken":
-                worker.is_taken = True
-                self._undertaker.prune_soon()
-            case "done":
-                worker.is_done = True
-            case "quits":
-                worker.has_yielded = True
+    def _react(self, worker: WorkerHandle, report: WorkerReport, now: float) -> None:
+        """See what a report means for the pool."""
+        if isinstance(report, messages.Hello):
+            self._log.info(
+                "worker_spawned", worker=worker.worker_id, generation=worker.generation
+            )
+        elif isinstance(report, messages.Registered):
+            self.generations.worker_ready(worker.generation, now)
+            self._see_ready()
+        elif isinstance(report, messages.Idle):
+            self._poll_now()
+        elif isinstance(report, messages.IdTaken):
+            self._reclaimer.prune_soon()
 
     def _see_ready(self) -> None:
         if not self.was_ready and all(s.is_done or s.is_ready() for s in self.slots):
             self.was_ready = True
             self._log.info("master_ready", workers=len(self.slots))
 
-    def died(self, pid: Pid, how: Exit, now: float) -> None:
-        """A child of the master has died: a zygote, a worker, or nobody we know."""
+    def on_exit(self, pid: Pid, how: Exit, now: float) -> None:
+        """A child of the master has died: a zygote, a worker, or an unknown one."""
         for generation in self.generations.all():
             if pid == generation.pid:
-                # What it said last, then that it is gone.
-                self.hear_zygote(generation.number, now)
+                # Its last reports come before that it is gone.
+                self.generations.hear_number(generation.number, now)
                 if pid == generation.pid:
-                    self.generations.lost(generation, now)
+                    self.generations.on_zygote_exit(generation, now)
                 return
         for worker in [worker for worker in self.workers() if worker.pid is None]:
             # It may have said who it is, and died before that was heard.
@@ -333,38 +286,40 @@ class Pool:
                 return
 
     def _on_worker_exit(self, worker: WorkerHandle, how: Exit, now: float) -> None:
-        """A worker has died: settle its affairs, and see when to replace it."""
-        status = worker.scoreboard.read()
+        """A worker has died: reclaim what it held, and see when to replace it."""
         if worker.worker_id:
-            self._undertaker.receive(
-                DeadWorker(
-                    worker.worker_id, worker.identity, how, self._leftovers(status)
-                )
-            )
-        is_expected = worker.is_ready or worker.quit_at is not None or self.is_stopping
-        is_good = how.code == 0 and not worker.is_taken and is_expected
-        self._rollout.died(worker, is_good=is_good)
+            left = leftovers(worker.scoreboard.read(), self._excluded)
+            dead = DeadWorker(worker.worker_id, worker.identity, how, left)
+            self._reclaimer.receive(dead)
+        is_good = is_good_exit(worker.state, how, is_stopping=self.is_stopping)
+        self._rollout.on_worker_exit(worker, is_good=is_good)
         slot = self._take_out(worker)
+        is_start_failure = worker.is_start_failure(
+            how,
+            now,
+            is_on_trial=self.generations.is_moving,
+            timings=self.timings,
+        )
+        state = worker.state
         worker.close()
         if is_good:
             self._log.info("worker_exited", worker=worker.worker_id)
             if slot is not None:
-                slot.is_done = worker.is_done
+                slot.is_done = state is SupervisedState.FINISHED
             self._see_ready()
             return
         self._log.warning("worker_died", worker=worker.name, reason=str(how))
         if slot is None or self.is_stopping:
             return
-        is_on_trial = self.generations.is_rolling
-        if not is_start_failure(worker, status, how, now, is_on_trial=is_on_trial):
+        if not is_start_failure:
             slot.backoff = slot.backoff.succeeded()
             return
         slot.backoff = slot.backoff.failed(now, random.random())
-        if not worker.is_taken:
+        if state is not SupervisedState.REFUSED:
             self.generations.worker_start_failed(worker.generation, str(how))
 
     def _take_out(self, worker: WorkerHandle) -> Slot | None:
-        """Free the place of a worker; answer the slot that is in want of another."""
+        """Free the place of a worker; return the slot that wants another."""
         if worker in self.retiring:
             self.retiring.remove(worker)
             return None
@@ -375,18 +330,26 @@ class Pool:
             slot.worker = None
         return slot
 
-    def _leftovers(self, status: Status) -> JobProcesses | None:
-        """Return what is left of a dead worker's job: its child, and its children."""
-        if not status.child:
-            return None
-        processes = JobProcesses(
-            status.child, excluded=self._excluded, since=status.began
-        )
-        processes.send(SIGKILL)
-        return processes
-
     def _excluded(self) -> set[int] | None:
-        """Return our workers and zygotes; None while one has not said its name."""
+        """Return our workers and zygotes; None while one has not said its pid."""
         pids = {worker.pid for worker in self.workers()}
         pids |= {g.pid for g in self.generations.all() if g.pid is not None}
         return None if None in pids else {pid for pid in pids if pid is not None}
+
+
+def first_to_go(slots: Sequence[Slot], queues: str, count: int) -> list[Slot]:
+    """Return so many slots of a queue list, those first that are missed least."""
+    candidates = [slot for slot in slots if slot.queues == queues]
+    order = pool_diff.removal_order([slot.state() for slot in candidates])
+    return [candidates[n] for n in order[:count]]
+
+
+def leftovers(
+    status: Status, excluded: Callable[[], set[int] | None]
+) -> JobProcesses | None:
+    """Kill and return what is left of a dead worker's job: the child, its children."""
+    if not status.child:
+        return None
+    processes = JobProcesses(status.child, excluded=excluded, since=status.began)
+    processes.send(SIGKILL)
+    return processes

@@ -1,35 +1,67 @@
-"""How a pool is doing, gathered for those who are told: `ps`, and systemd."""
+"""How a pool is doing: gathered, and published in the title and to systemd."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from resqued.ipc.scoreboard import Phase
 from resqued.master.pool import Pool
-from resqued.master.slot import WorkerHandle
+from resqued.master.worker_handle import WorkerHandle
+from resqued.system import process
+from resqued.systemd.notify import Notifier
 from resqued.systemd.service_status import PoolStatus
+from resqued.wire import titles
+
+
+class StatusPublisher:
+    """Keeps the master's title, and what systemd knows of it, as the pool is."""
+
+    def __init__(
+        self, pool: Pool, notifier: Notifier, is_stopping: Callable[[], bool]
+    ) -> None:
+        self._pool = pool
+        self._notifier = notifier
+        self._is_stopping = is_stopping
+
+    def due(self, _now: float) -> float:
+        """Return when systemd is to be notified, if nothing happens."""
+        return self._notifier.due()
+
+    def turn(self, now: float) -> None:
+        """Publish what has changed."""
+        is_stopping = self._is_stopping()
+        status = pool_status_of(self._pool, now, is_stopping=is_stopping)
+        title = titles.master(
+            generation=status.generation,
+            workers=status.workers,
+            wanted=status.wanted,
+            busy=status.busy,
+            older=status.older,
+        )
+        process.set_title(title)
+        self._notifier.turn(now, status)
 
 
 def pool_status_of(pool: Pool, now: float, *, is_stopping: bool) -> PoolStatus:
     """Return how the pool is doing."""
-    succession = pool.generations
-    workers, current = pool.workers(), succession.current.number
+    generations = pool.generations
+    workers, current = pool.workers(), generations.current.number
     running = running_since(workers)
     # Whoever finishes a job beside the slots counts when all are waited for.
     busy = running if is_stopping else running_since(pool.serving())
     return PoolStatus(
         generation=current,
-        reloads=succession.last,
+        reloads=generations.last,
         workers=sum(slot.is_ready() for slot in pool.slots),
         wanted=len(pool.slots),
         busy=len(busy),
         older=sum(worker.generation != current for worker in workers),
         oldest=now - min(running, default=now),
         is_ready=pool.was_ready,
-        is_reloading=not succession.is_settled,
+        is_reloading=not generations.is_settled,
         is_stopping=is_stopping,
         is_paused=pool.is_paused,
-        error=succession.result.error if succession.result else "",
+        error=generations.outcomes.newest.error if generations.outcomes.newest else "",
     )
 
 

@@ -8,14 +8,17 @@ pushes to an empty queue has a worker woken before the look.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from resqued.core.timings import NEVER
 from resqued.errors import StoreError
+from resqued.ipc.messages import Wake
 from resqued.log.logger import Logger
 from resqued.master import wakeups
-from resqued.master.slot import WorkerHandle
+from resqued.master.worker_handle import WorkerHandle
 from resqued.store.availability import RedisAvailability
 from resqued.store.queue_tracking import QueueSnapshot, QueueTracking
+from resqued.system.poller import Poller
 
 # What an idle worker takes to take a job. A look before that would wake another for
 # the same one, and have the server tell of the taking.
@@ -25,20 +28,26 @@ WAKE_GRACE = 0.002
 class QueueWatcher:
     """Wakes idle workers, one for each job."""
 
-    def __init__(self, watch: QueueTracking, interval: float, log: Logger) -> None:
-        self._watch = watch
-        self.interval = interval
+    def __init__(
+        self,
+        tracking: QueueTracking,
+        interval: Callable[[], float],
+        serving: Callable[[], Sequence[WorkerHandle]],
+        poller: Poller,
+        log: Logger,
+    ) -> None:
+        self._tracking = tracking
+        self._serving = serving
+        self._poller = poller
+        self._interval = interval
         self._log = log
         self._is_open = False
+        self._fd: int | None = None
         self._was_paused = False
         self._look_at = 0.0
         # Queues that were empty, and are not.
         self._pushed: list[str] = []
         self._redis = RedisAvailability(log)
-
-    def fileno(self) -> int | None:
-        """Return the descriptor to wait on, if there is one now."""
-        return self._watch.fileno() if self._is_open else None
 
     def poll_now(self) -> None:
         """A worker has become idle: the next turn looks."""
@@ -47,31 +56,34 @@ class QueueWatcher:
     def hear(self, now: float) -> None:
         """Take in what the server said."""
         try:
-            self._pushed = self._watch.drain()
+            self._pushed = self._tracking.drain()
         except StoreError as error:
             self._lose(error, now)
         self._look_at = 0.0
 
-    def deadline(self, idle: int) -> float | None:
-        """Return when turn has something to do, with so many idle workers."""
+    def due(self, _now: float) -> float:
+        """Return when turn has something to do."""
         if not self._is_open:
             return self._redis.ready_at
-        return self._look_at if idle else None
+        # Only serving workers are woken: one that leaves, or is held back, waits for
+        # no job.
+        is_any_idle = any(worker.is_idle for worker in self._serving())
+        return self._look_at if is_any_idle else NEVER
 
-    def turn(self, now: float, workers: Sequence[WorkerHandle]) -> None:
-        """Look, if it is due and anybody is idle, and wake who has work."""
+    def turn(self, now: float) -> None:
+        """Look at the queues, if that is due and a worker is idle; wake the workers."""
         if now < self._redis.ready_at:
             return
-        idle = [worker for worker in workers if worker.is_idle]
+        idle = [worker for worker in self._serving() if worker.is_idle]
         try:
             if not self._is_open:
                 self._open(idle)
             if self._pushed:
                 idle = self._wake_at_once(now, idle)
             if idle and now >= self._look_at:
-                look = self._watch.look(worker.served for worker in idle)
-                wait = self.interval * random.uniform(0.9, 1.1)
-                self._look_at = 0.0 if self._watch.has_changed else now + wait
+                look = self._tracking.look(worker.served for worker in idle)
+                wait = self._interval() * random.uniform(0.9, 1.1)
+                self._look_at = 0.0 if self._tracking.has_changed else now + wait
                 self._act_on(look, idle)
         except StoreError as error:
             self._lose(error, now)
@@ -91,11 +103,14 @@ class QueueWatcher:
         return [worker for worker in idle if worker.is_idle]
 
     def _open(self, idle: Sequence[WorkerHandle]) -> None:
-        self._watch.open()
+        self._tracking.open()
         self._is_open = True
+        self._fd = self._tracking.fileno()
+        if self._fd is not None:
+            self._poller.register(self._fd, self.hear)
         self._look_at = 0.0
-        if not self._watch.is_tracking:
-            self._log.warning("redis_without_tracking", interval=self.interval)
+        if not self._tracking.is_tracking:
+            self._log.warning("redis_without_tracking", interval=self._interval())
         if self._redis.end():
             # A server that lost its data has forgotten the workers: let all see.
             _wake(idle)
@@ -112,18 +127,20 @@ class QueueWatcher:
             )
 
     def _lose(self, error: StoreError, now: float) -> None:
-        self._is_open = False
         self._pushed = []
-        self._watch.close()
+        self.close()
         self._redis.begin(error, now)
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection; the next turn opens another."""
         self._is_open = False
-        self._watch.close()
+        if self._fd is not None:
+            self._poller.unregister(self._fd)
+            self._fd = None
+        self._tracking.close()
 
 
 def _wake(workers: Sequence[WorkerHandle]) -> None:
     for worker in workers:
         worker.is_idle = False
-        worker.order("wake")
+        worker.send(Wake())

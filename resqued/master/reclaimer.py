@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from signal import SIGKILL
 
+from resqued.config.loader import Config
 from resqued.core.exit_status import Exit
 from resqued.errors import StoreError
 from resqued.log.logger import Logger
@@ -21,10 +22,6 @@ from resqued.store.pruning import job_of
 from resqued.store.registry import ReclaimResult, Registry
 from resqued.system.process_tree import JobProcesses
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
-
-# Longer than the lock lasts, or a lone master would find its own.
-PRUNE_INTERVAL = 70.0
-LOOK_AGAIN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +37,12 @@ class DeadWorker:
 class Reclaimer:
     """Buries and prunes, whenever Redis is there."""
 
-    def __init__(self, registry: Registry, owner: str, log: Logger) -> None:
+    def __init__(
+        self, registry: Registry, config: Config, owner: str, log: Logger
+    ) -> None:
         self._registry = registry
         self._owner = owner
+        self._timings = config.app.timings
         self._log = log
         self._dead: list[DeadWorker] = []
         self._round: Iterator[None] | None = None
@@ -62,11 +62,12 @@ class Reclaimer:
         """Look through the registry now, not in a minute."""
         self._prune_at = 0.0
 
-    def deadline(self, now: float) -> float:
+    def due(self, now: float) -> float:
         """Return when turn has something to do."""
         if self._dead or self._round is not None:
             waits = any(d.processes is not None for d in self._dead)
-            return max(self._redis.ready_at, now + (LOOK_AGAIN if waits else 0))
+            wait = self._timings.kill_recheck if waits else 0.0
+            return max(self._redis.ready_at, now + wait)
         return max(self._prune_at, self._redis.ready_at)
 
     def turn(self, now: float) -> None:
@@ -105,7 +106,8 @@ class Reclaimer:
 
     def _advance_prune(self, now: float) -> None:
         if self._round is None and now >= self._prune_at:
-            self._prune_at = now + PRUNE_INTERVAL * random.uniform(0.9, 1.1)
+            wait = self._timings.prune_interval * random.uniform(0.9, 1.1)
+            self._prune_at = now + wait
             self._round = self._prune()
         if self._round is not None and next(self._round, self) is self:
             self._round = None

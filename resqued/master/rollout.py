@@ -10,21 +10,19 @@ so many jobs as are asked for; until then everything else is as it was.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from resqued.core import pool_diff
 from resqued.core.pool_diff import Trial
+from resqued.core.timings import NEVER, Timings
+from resqued.ipc.messages import Resume
 from resqued.ipc.scoreboard import RunCounts
 from resqued.log.logger import Logger
 from resqued.master.generation import Generation
 from resqued.master.generations import GenerationManager
-from resqued.master.slot import START_WINDOW, Slot, WorkerHandle
-
-# A worker that was told to quit says so at once, unless it waits for Redis.
-YIELD_TIME = 1.0
-# The canary's counts are in shared memory: they wake nobody.
-LOOK_AGAIN = 0.1
+from resqued.master.slot import Slot
+from resqued.master.worker_handle import WorkerHandle
 
 
 class SlotTarget(NamedTuple):
@@ -46,18 +44,24 @@ class Rollout:
         self,
         slots: list[Slot],
         retiring: list[WorkerHandle],
-        succession: GenerationManager,
+        generations: GenerationManager,
+        spawned: Callable[[WorkerHandle], None],
         log: Logger,
     ) -> None:
         self._slots = slots
         self._retiring = retiring
-        self._generations = succession
+        self._generations = generations
+        self._spawned = spawned
         self._log = log
-        self._moving_to = succession.current
+        self._moving_to = generations.current
         self._moving: Slot | None = None
         self._canary: Slot | None = None
         # What workers of the canary have done that are gone.
         self._tally = RunCounts()
+
+    @property
+    def _timings(self) -> Timings:
+        return self._generations.current.config.app.timings
 
     def turn(self, now: float, *, is_paused: bool) -> None:
         """Take the next step, if there is one to take."""
@@ -94,6 +98,8 @@ class Rollout:
         worker = generation.spawn(queues, is_paused=is_paused)
         if worker is None:
             slot.backoff = slot.backoff.failed(now, random.random())
+        else:
+            self._spawned(worker)
         return worker
 
     def drop_slot(self, slot: Slot) -> None:
@@ -101,19 +107,19 @@ class Rollout:
         self._moving = None if slot is self._moving else self._moving
         self._canary = None if slot is self._canary else self._canary
 
-    def deadline(self, now: float) -> float | None:
+    def due(self, now: float) -> float:
         """Return when turn has something to do, if nothing is heard."""
         if self._moving is not None:
             old = self._moving.worker
-            told_at = None if old is None else old.quit_at
-            return None if told_at is None else told_at + YIELD_TIME
+            left_at = None if old is None else old.left_at
+            return NEVER if left_at is None else left_at + self._timings.yield_patience
         if not self._generations.current.is_ready:
-            return None
+            return NEVER
         if self._canary is not None and self._generations.is_on_trial:
             tried = self._canary.worker
             if tried is not None and not self._is_stale(self._canary):
                 return self._look_at(tried, now)
-        return min((slot.backoff.ready_at for slot in self._stale()), default=None)
+        return min((slot.backoff.ready_at for slot in self._stale()), default=NEVER)
 
     # Moving
 
@@ -139,7 +145,7 @@ class Rollout:
             self._moving = slot if slot.successor else None
         elif not stale and not self._generations.is_on_trial:
             are_ready = all(slot.is_done or slot.is_ready() for slot in self._slots)
-            if self._generations.is_rolling and are_ready:
+            if self._generations.is_moving and are_ready:
                 self._generations.settle()
 
     def _move_on(self, slot: Slot, now: float, *, is_paused: bool) -> None:
@@ -150,25 +156,25 @@ class Rollout:
         if not self.target(slot).is_met_by(successor):
             self._abort_move(slot, now)
             return
-        if not successor.is_ready:
+        if not successor.is_registered:
             return
         if old is not None:
             old.retire(now)
-            waited = now - (old.quit_at or now)
-            if not (old.has_yielded or waited >= YIELD_TIME):
+            waited = now - (old.left_at or now)
+            if not (old.has_yielded or waited >= self._timings.yield_patience):
                 return
             self._retiring.append(old)
         slot.worker, slot.successor, self._moving = successor, None, None
         if not is_paused:
             # It says that it is idle once more, when it has looked.
             successor.is_idle = False
-            successor.order("resume")
+            successor.send(Resume())
 
     def _abort_move(self, slot: Slot, now: float) -> None:
         """The slot was to go elsewhere: it keeps a worker that was not told to quit."""
         leaving = [slot.successor]
         slot.successor = self._moving = None
-        if slot.worker is not None and slot.worker.quit_at is not None:
+        if slot.worker is not None and slot.worker.left_at is not None:
             leaving.append(slot.worker)
             slot.worker = None
         for worker in filter(None, leaving):
@@ -194,22 +200,19 @@ class Rollout:
 
     def _try_out(self, now: float) -> None:
         """See how the canary does."""
-        canary, succession = self._canary, self._generations
+        canary, generations = self._canary, self._generations
         if canary is None or canary.worker is None or self._is_stale(canary):
             return
         tally = _sum([self._tally, canary.worker.scoreboard.run_counts()])
         trial = self._judge(tally)
-        since = succession.sound_since
         if trial is Trial.WORSE:
-            succession.roll_back(
+            generations.roll_back(
                 f"of {tally.done} jobs of the canary {tally.failed} failed"
             )
-        elif (
-            trial is Trial.PASSED and since is not None and now >= since + START_WINDOW
-        ):
-            if succession.current.config.canary_jobs:
+        elif trial is Trial.PASSED and now >= self._watched_until():
+            if generations.current.config.canary_jobs:
                 self._log.info("canary_passed", jobs=tally.done, failed=tally.failed)
-            succession.pass_trial()
+            generations.pass_trial()
 
     def _judge(self, tally: RunCounts) -> Trial:
         jobs = self._generations.current.config.canary_jobs
@@ -228,15 +231,19 @@ class Rollout:
             others_failed=others.failed,
         )
 
-    def _look_at(self, tried: WorkerHandle, now: float) -> float | None:
-        """Return when to look at the canary's worker again."""
+    def _watched_until(self) -> float:
+        """Return when the canary has been there for long enough without a death."""
         since = self._generations.sound_since
-        grown = None if since is None else since + START_WINDOW
-        if self._generations.current.config.canary_jobs and not tried.is_idle:
-            return now + LOOK_AGAIN
-        return grown if grown is not None and grown > now else None
+        return NEVER if since is None else since + self._timings.start_window
 
-    def died(self, worker: WorkerHandle, *, is_good: bool) -> None:
+    def _look_at(self, tried: WorkerHandle, now: float) -> float:
+        """Return when to look at the canary's worker again."""
+        if self._generations.current.config.canary_jobs and not tried.is_idle:
+            return now + self._timings.canary_interval
+        until = self._watched_until()
+        return until if until > now else NEVER
+
+    def on_worker_exit(self, worker: WorkerHandle, *, is_good: bool) -> None:
         """A worker is gone; its board can still be read."""
         if self._canary is not None and worker is self._canary.worker:
             # The job that it took with it has failed.

@@ -12,7 +12,6 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Any
 
 from resqued.errors import AlreadyRunningError, ConfigError
 
@@ -61,14 +60,15 @@ class PidFile:
             time.sleep(_PAUSE)
 
     @classmethod
-    def inherited(cls, values: dict[str, Any]) -> PidFile:
-        """Return the file that as_dict told of, its descriptor still open."""
-        os.set_inheritable(values["descriptor"], False)
-        return cls(Path(values["path"]), values["descriptor"])
+    def inherited(cls, path: Path, fd: int) -> PidFile:
+        """Return a file whose descriptor another program has left open, and locked."""
+        os.set_inheritable(fd, False)
+        return cls(path, fd)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, for the next program of this master."""
-        return {"path": str(self._path), "descriptor": self._fd}
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return self._path
 
     def fileno(self) -> int:
         """Return the descriptor that holds the lock."""

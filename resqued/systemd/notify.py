@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from resqued.core.timings import NEVER
 from resqued.errors import ConfigError
 from resqued.systemd import service_status
 from resqued.systemd.service_status import PoolStatus, ServiceState
@@ -66,10 +67,10 @@ class Notifier:
             self._send(word)
         self._told = status
 
-    def deadline(self) -> float | None:
-        """Return when there is something to tell, if nothing happens."""
+    def due(self) -> float:
+        """Return when systemd is to be notified, if nothing happens."""
         if self._send is None:
-            return None
+            return NEVER
         due = [self._status_at + LATEST]
         if self._patience:
             due.append(self._feed_at)

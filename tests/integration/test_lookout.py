@@ -5,18 +5,19 @@ Its workers are no processes here, but the ends of their channels.
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
 
-from resqued.ipc.channel import Channel
+from resqued.ipc.channel import socket_pair
+from resqued.ipc.messages import to_worker, worker_to_master
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.log import logger
-from resqued.master.queue_watcher import TAKES, QueueWatcher
-from resqued.master.slot import WorkerHandle
+from resqued.master.queue_watcher import WAKE_GRACE, QueueWatcher
+from resqued.master.worker_handle import WorkerHandle
 from resqued.store.queue_tracking import QueueTracking
+from resqued.system.poller import Poller
 from resqued.wire import queue_list
 from resqued.wire.keys import Keys
 from tests.support.wait import wait_until
@@ -30,7 +31,8 @@ class Idle:
 
     def __init__(self, url: str, *lists: str) -> None:
         self.now = 0.0
-        self.ends = [Channel.pair() for _ in lists]
+        pairs = [socket_pair() for _ in lists]
+        self.ends = [(to_worker(a), worker_to_master(b)) for a, b in pairs]
         self.boards = [Scoreboard.create() for _ in lists]
         self.workers = [
             WorkerHandle(
@@ -40,20 +42,23 @@ class Idle:
                 lists, self.ends, self.boards, strict=True
             )
         ]
-        watch = QueueTracking(url, Keys("resque"), timeout=30)
-        self.queue_watcher = QueueWatcher(watch, INTERVAL, logger.get())
+        self.tracking = QueueTracking(url, Keys("resque"), timeout=30)
+        self.poller = Poller()
+        self.queue_watcher = QueueWatcher(
+            self.tracking,
+            lambda: INTERVAL,
+            lambda: self.workers,
+            self.poller,
+            logger.get(),
+        )
 
     def turn(self) -> None:
-        self.queue_watcher.turn(self.now, self.workers)
+        self.queue_watcher.turn(self.now)
 
     def hear(self) -> None:
         """Wait for word from the server, and take it in as the master does."""
-        fd = self.queue_watcher.fileno()
-        assert fd is not None
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        wait_until(lambda: poll.poll(0), what="word from the server")
-        self.queue_watcher.hear(self.now)
+        ready = wait_until(lambda: self.poller.wait(0), what="word from the server")
+        self.poller.call(ready, self.now)
 
     def woken(self) -> list[int]:
         """The numbers of those that were told to wake, since the last time."""
@@ -116,7 +121,7 @@ def test_who_has_taken_the_job_leaves_nothing_for_the_look_after(
     three.hear()
     three.turn()
     redis.lpop(A)
-    three.pass_time(TAKES)
+    three.pass_time(WAKE_GRACE)
     three.turn()
     assert three.woken() == [0]
 
@@ -129,8 +134,8 @@ def test_the_look_after_wakes_one_for_each_further_job(
     three.turn()
     assert three.woken() == [0]
     redis.lpop(A)
-    assert three.lookout.deadline(2) == three.now + TAKES
-    three.pass_time(TAKES)
+    assert three.queue_watcher.due(three.now) == three.now + WAKE_GRACE
+    three.pass_time(WAKE_GRACE)
     three.turn()
     assert three.woken() == [1, 2]
 
@@ -142,7 +147,7 @@ def test_who_was_woken_and_did_not_take_the_job_is_made_up_for(
     three.hear()
     three.turn()
     assert three.woken() == [0]
-    three.pass_time(TAKES)
+    three.pass_time(WAKE_GRACE)
     three.turn()
     assert three.woken() == [1]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from resqued.execution.active_job import ActiveJob
+from resqued.execution.job_runner import JobRunner
 from resqued.execution.registration import WorkerRegistration
 from resqued.execution.warmup import NAME
 from resqued.ipc.job_pipe import WorkerEnd
-from resqued.worker import WorkerProcess
 
 POINTS = (
     "after-reserve",
@@ -53,10 +53,10 @@ def wrap(
 
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         if before is not None:
-            before(self, *args)
+            before(self, *args, **kwargs)
         result = original(self, *args, **kwargs)
         if after is not None:
-            after(self, result, *args)
+            after(self, result, *args, **kwargs)
         return result
 
     setattr(owner, name, wrapped)
@@ -65,44 +65,43 @@ def wrap(
 held: dict[str, bytes] = {}
 
 
-def remember(_worker: WorkerProcess, answer: Any) -> None:
-    if answer.held is not None:
-        held["payload"] = answer.held.payload
+def remember(_registration: WorkerRegistration, reply: Any, **_: Any) -> None:
+    if reply.held is not None:
+        held["payload"] = reply.held.payload
 
 
-def has_result(running: ActiveJob, *_: Any) -> None:
-    if running._told is not None:
-        strike(running.held.payload)
+def has_reserved(_registration: WorkerRegistration, reply: Any, **_: Any) -> None:
+    if reply.held is not None:
+        strike(reply.held.payload)
 
 
-def settles(registration: WorkerRegistration) -> None:
-    if registration.ending is not None:
+def has_result(job: ActiveJob, *_: Any, **__: Any) -> None:
+    if job.has_reported:
+        strike(job.held.payload)
+
+
+def has_started(runner: JobRunner, *_: Any, **__: Any) -> None:
+    if runner.active is not None:
+        strike(runner.active.held.payload)
+
+
+def settles(registration: WorkerRegistration, **_: Any) -> None:
+    if registration.finished is not None:
         strike(held["payload"])
 
 
-def settled(_registration: WorkerRegistration, answer: Any) -> None:
-    if "payload" in held and answer.settled.value == 1:
+def settled(_registration: WorkerRegistration, reply: Any, **_: Any) -> None:
+    if "payload" in held and reply.settled.value == 1:
         strike(held["payload"])
 
 
-wrap(WorkerProcess, "_take_in", remember, None)
 match os.environ.get("FAULT_POINT"):
     case "after-reserve":
-        wrap(
-            WorkerProcess,
-            "_take_in",
-            lambda _, answer: strike(answer.held.payload) if answer.held else None,
-            None,
-        )
+        wrap(WorkerRegistration, "ask", None, has_reserved)
     case "before-handing-over":
         wrap(WorkerEnd, "give", lambda _, _queue, payload: strike(payload), None)
     case "while-the-child-runs":
-        wrap(
-            WorkerProcess,
-            "_start",
-            None,
-            lambda worker, *_: strike(worker._running.held.payload),
-        )
+        wrap(JobRunner, "start", None, has_started)
     case "after-the-result":
         wrap(ActiveJob, "listen", None, has_result)
         wrap(ActiveJob, "ended", None, has_result)
@@ -114,3 +113,5 @@ match os.environ.get("FAULT_POINT"):
         pass  # imported by the tests themselves, for POINTS
     case point:
         raise ValueError(point)
+# The outermost: the job of before is what an earlier wrapper asks for.
+wrap(WorkerRegistration, "ask", None, remember)

@@ -15,10 +15,12 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.ipc.channel import Channel
+from resqued.core.timings import DEFAULT_TIMINGS
+from resqued.ipc.channel import socket_pair
+from resqued.ipc.messages import to_worker
 from resqued.ipc.scoreboard import Phase, Scoreboard, Status
-from resqued.master.slot import WorkerHandle
 from resqued.master.usage import ProcessTable
+from resqued.master.worker_handle import WorkerHandle
 from resqued.wire import queue_list
 from tests.support.daemon import Daemon
 from tests.support.pool import count, failures, pool
@@ -328,32 +330,32 @@ def test_a_worker_that_slept_through_the_end_of_its_job_knows_why_it_ended(
 
 def test_what_is_known_of_a_large_tree_is_no_newer_than_the_look_at_it() -> None:
     """Or nobody would seem to have died for as long as one look is made to serve."""
-    census, me = ProcessTable(), os.getpid()
+    table, me = ProcessTable(), os.getpid()
     children = [subprocess.Popen(["sleep", "600"]) for _ in range(100)]
     began = time.monotonic()
-    assert len(census.below(me)) >= 100
-    first = census.at
+    assert len(table.descendants(me)) >= 100
+    first = table.at
     assert began <= first <= time.monotonic()
     for child in children:
         child.kill()
         child.wait()
     # As on a machine where a look takes long.
-    census._good_until = math.inf
-    assert census.below(children[0].pid) == []
-    assert census.at > first, "a small tree is looked at anew"
+    table._good_until = math.inf
+    assert table.descendants(children[0].pid) == []
+    assert table.at > first, "a small tree is looked at anew"
     children = [subprocess.Popen(["sleep", "600"]) for _ in range(100)]
-    assert len(census.below(me)) >= 100
-    assert census.at == first
+    assert len(table.descendants(me)) >= 100
+    assert table.at == first
     for child in children:
         child.kill()
         child.wait()
 
 
 def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
-    ours, theirs = Channel.pair()
+    ours, theirs = socket_pair()
     scoreboard = Scoreboard.create()
     worker = WorkerHandle(
-        ours,
+        to_worker(ours),
         scoreboard,
         spawned_at=100.0,
         generation=1,
@@ -363,7 +365,12 @@ def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
 
     def is_stuck(phase: Phase, seconds: float, timeout: float = 3.0) -> bool:
         scoreboard.write(*Status(phase, 0, 200.0))
-        return worker.is_stuck(200.0 + seconds, heartbeat=60.0, redis_timeout=timeout)
+        return worker.is_stuck(
+            200.0 + seconds,
+            heartbeat=60.0,
+            redis_timeout=timeout,
+            timings=DEFAULT_TIMINGS,
+        )
 
     for phase in (Phase.STARTING, Phase.RESERVING, Phase.SETTLING, Phase.STOPPING):
         assert not is_stuck(phase, 29)

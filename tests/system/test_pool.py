@@ -343,7 +343,7 @@ from resqued.worker import WorkerProcess
 register = WorkerProcess._register
 
 def register_late(self, now):
-    worker = self._ledger.runs.worker_id
+    worker = self._registration.runs.worker_id
     with redis.Redis.from_url(os.environ["TEST_REDIS_URL"]) as client:
         if client.llen("taken") < 3:
             client.sadd("resque:workers", worker)

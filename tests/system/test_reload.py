@@ -122,7 +122,10 @@ def test_a_reload_under_load_loses_nothing_and_no_worker_too_many_takes_jobs(
         (HANG, "not imported within 1.5 s"),
         (HANG_IN_ANOTHER, "not imported within 1.5 s"),
         (EXIT_AT_FORK, "3 workers in a row died at start"),
-        ("from resqued.worker import WorkerProcess\nWorkerProcess._register = sys.exit", "died"),
+        (
+            "import resqued.worker\nresqued.worker.WorkerProcess._register = sys.exit",
+            "died",
+        ),
         (DIE_WHEN_READY, "3 workers in a row died at start, the last of SIGKILL"),
         ("os.kill(os.getpid(), 9)", "the zygote died"),
     ],

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from resqued.ipc.channel import Channel, ChannelClosed
+from resqued.ipc import messages
+from resqued.ipc.channel import Channel, ChannelClosed, socket_pair
 
-Pair = tuple[Channel, Channel]
+Pair = tuple[Channel[Any, Any], Channel[Any, Any]]
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    both = Channel.pair()
+    ours, theirs = socket_pair()
+    both = messages.to_worker(ours), messages.worker_to_master(theirs)
     yield both
     for one in both:
         one.close()
@@ -22,17 +25,17 @@ def pair() -> Iterator[Pair]:
 
 def test_messages_arrive_whole_and_in_order(pair: Pair) -> None:
     ours, theirs = pair
-    ours.send("hello", 4711, "web1")
-    ours.send("ready")
-    assert theirs.messages() == [["hello", 4711, "web1"], ["ready"]]
+    ours.send(messages.Pause())
+    ours.send(messages.EndJob("it was dropped"))
+    assert theirs.messages() == [messages.Pause(), messages.EndJob("it was dropped")]
     assert theirs.messages() == []
 
 
 def test_what_was_said_before_the_end_is_heard_before_it(pair: Pair) -> None:
     ours, theirs = pair
-    theirs.send("hello", 1)
+    theirs.send(messages.Idle())
     theirs.close()
-    assert ours.messages() == [["hello", 1]]
+    assert ours.messages() == [messages.Idle()]
     with pytest.raises(ChannelClosed):
         ours.messages()
 
@@ -40,10 +43,10 @@ def test_what_was_said_before_the_end_is_heard_before_it(pair: Pair) -> None:
 def test_last_words_are_heard_of_one_who_has_not_read_ours(pair: Pair) -> None:
     # The kernel tells of a reset then, before it gives what had arrived.
     ours, theirs = pair
-    theirs.send("hello", 1)
-    ours.send("quit")
+    theirs.send(messages.Idle())
+    ours.send(messages.Leave())
     theirs.close()
-    assert ours.messages() == [["hello", 1]]
+    assert ours.messages() == [messages.Idle()]
     with pytest.raises(ChannelClosed):
         ours.messages()
 
@@ -52,13 +55,13 @@ def test_who_has_gone_cannot_be_told_anything(pair: Pair) -> None:
     ours, theirs = pair
     theirs.close()
     with pytest.raises(ChannelClosed):
-        ours.send("wake")
+        ours.send(messages.Wake())
 
 
 def test_a_descriptor_goes_with_a_message(pair: Pair) -> None:
     ours, theirs = pair
     read, write = os.pipe()
-    ours.send("spawn", descriptors=[write])
+    ours.send(messages.Wake(), descriptors=[write])
     os.close(write)
     received = theirs.receive()
     assert received is not None

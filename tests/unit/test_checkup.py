@@ -14,7 +14,7 @@ from resqued.diagnostics.app_checks import ControlDirectory
 from resqued.diagnostics.checks import Finding, Verdict
 from resqued.diagnostics.host_checks import HostLimits, Plan
 from resqued.diagnostics.import_result import Import
-from resqued.diagnostics.server_checks import Registered
+from resqued.diagnostics.server_checks import RegistryFacts
 from resqued.store.server_facts import ServerFacts
 
 OK, WARNING = Verdict.OK, Verdict.WARNING
@@ -136,19 +136,19 @@ def test_without_tracking_workers_poll() -> None:
 @pytest.mark.parametrize(
     ("registered", "verdict", "said"),
     [
-        (Registered({"working": ("a",), "idle": ("b",)}), OK, "2 workers alive"),
-        (Registered({}), WARNING, "no worker is alive"),
-        (Registered({"idle": ("b",), "dead": ("c",)}), WARNING, "1 worker dead: c"),
+        (RegistryFacts({"working": ("a",), "idle": ("b",)}), OK, "2 workers alive"),
+        (RegistryFacts({}), WARNING, "no worker is alive"),
+        (RegistryFacts({"idle": ("b",), "dead": ("c",)}), WARNING, "1 worker dead: c"),
         (
-            Registered({"idle": ("b",), "silent": tuple("cdefghi")}),
+            RegistryFacts({"idle": ("b",), "silent": tuple("cdefghi")}),
             WARNING,
             "7 workers silent: c, d, e, f, g and 2 more",
         ),
-        (Registered({"idle": ("b",), "unknown": ("c",)}), WARNING, "unknown: c"),
-        (Registered({"idle": ("b",)}, ahead=("b",)), WARNING, "of the future: b"),
+        (RegistryFacts({"idle": ("b",), "unknown": ("c",)}), WARNING, "unknown: c"),
+        (RegistryFacts({"idle": ("b",)}, ahead=("b",)), WARNING, "of the future: b"),
     ],
 )
-def test_the_registry(registered: Registered, verdict: Verdict, said: str) -> None:
+def test_the_registry(registered: RegistryFacts, verdict: Verdict, said: str) -> None:
     found = told(server.judge_registry(registered))["registry"]
     assert found.verdict is verdict
     assert said in found.text

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,16 +22,33 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resqued.control import sockets
-from resqued.control.server import Control, Peer
+from resqued.control.protocol import (
+    AnyRequest,
+    DrainReply,
+    DrainRequest,
+    KillRequest,
+    ReloadReply,
+    Reply,
+    ScaleReply,
+    StackReply,
+    StatusRequest,
+)
+from resqued.control.server import ControlServer, Peer
+from resqued.core.lifecycle import Event, State
+from resqued.core.timings import DEFAULT_TIMINGS, NEVER
 from resqued.errors import ControlError
 from resqued.log import logger
 from resqued.master.control_handlers import CommandHandlers
+from resqued.system.poller import Poller
 from tests.support.forking import forked
 from tests.support.wait import wait_until
 
 NOBODY = 65534
 # A request is shorter than this.
 ROOM = 64 * 1024
+STATUS = b'{"do":"status"}\n'
+
+Handler = Callable[[Peer, AnyRequest, float], None]
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes another user: be root")
 
@@ -38,37 +56,28 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes another user: be r
 class Master:
     """A control socket, and the requests that came in by it."""
 
-    def __init__(self, place: Path) -> None:
-        self.control = Control(place, self.obey, logger.get(role="master"))
-        self.asked: list[tuple[Peer, dict[str, Any], float]] = []
-
-    def obey(self, peer: Peer, request: dict[str, Any], now: float) -> None:
-        self.asked.append((peer, request, now))
+    def __init__(self, place: Path, handle: Handler | None = None) -> None:
+        handle = handle or (lambda *asked: self.asked.append(asked))
+        self.poller = Poller()
+        self.control = ControlServer(
+            place, handle, self.poller, logger.get(role="master")
+        )
+        self.asked: list[tuple[Peer, AnyRequest, float]] = []
 
     @property
-    def requests(self) -> list[dict[str, Any]]:
+    def requests(self) -> list[AnyRequest]:
         return [request for _, request, _ in self.asked]
 
     def turn(self, now: float = 0.0) -> None:
         """Do what the loop of a master does, until nothing more is to be done."""
-        while ready := self._ready():
-            for hear in ready:
-                hear(now)
-
-    def _ready(self) -> list[Callable[[float], None]]:
-        waiting = self.control.descriptors()
-        poll = select.poll()
-        for fd in waiting:
-            poll.register(fd, select.POLLIN)
-        for fd, mask in self.control.events().items():
-            poll.register(fd, mask)
-        return [waiting[fd] for fd, _ in poll.poll(0)]
+        while ready := self.poller.wait(0):
+            self.poller.call(ready, now)
 
 
 def unsent(master: Master) -> list[int]:
     """Return the descriptors of those whose answers wait for room."""
-    events = master.control.events()
-    return [fd for fd, mask in events.items() if mask & select.POLLOUT]
+    watched = master.poller.watched
+    return [fd for fd, mask in watched.items() if mask & select.POLLOUT]
 
 
 @pytest.fixture
@@ -102,6 +111,16 @@ def become(uid: int) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
+
+
+def stack_of(size: int) -> StackReply:
+    """Return a reply with so many characters in it."""
+    return StackReply(worker="h:1:q", child=2, stack=("x" * size,))
+
+
+def line_of(size: int) -> dict[str, Any]:
+    """Return what is read of such a reply."""
+    return {"ok": True, "worker": "h:1:q", "child": 2, "stack": ["x" * size]}
 
 
 def everything(client: socket.socket) -> list[Any]:
@@ -263,7 +282,7 @@ def test_a_master_without_a_socket_works_all_the_same(place, capfd, spoil, reaso
     told = capfd.readouterr().err
     assert "event=control_unavailable" in told
     assert reason in told
-    assert master.control.descriptors() == {}
+    assert not master.poller.watched
     assert unsent(master) == []
     master.turn()
     master.control.close()
@@ -404,54 +423,42 @@ def test_what_is_no_socket_of_a_dead_master_is_left_alone(place, name, make):
             made.close()
 
 
-# Requests and answers
+# Requests and replies
 
 
-def test_a_request_is_obeyed_once_and_answered_in_lines(master):
+def test_a_request_is_handled_once_and_answered_in_a_line(master):
     with connected(master) as client:
         client.sendall(b'{"do":"status","usage":true}\n')
         master.turn(now=12.5)
         ((peer, request, now),) = master.asked
-        assert (request, now) == ({"do": "status", "usage": True}, 12.5)
+        assert (request, now) == (StatusRequest(usage=True), 12.5)
         master.turn(now=13.0)
         assert len(master.asked) == 1
-        peer.say(worker="h:1:q", done=3)
-        peer.say(worker="h:2:q", done=4)
         assert not peer.is_closed
-        peer.answer(pid=4711)
+        peer.answer(ScaleReply(queues="q", before=1, workers=2))
         assert everything(client) == [
-            {"worker": "h:1:q", "done": 3},
-            {"worker": "h:2:q", "done": 4},
-            {"ok": True, "pid": 4711},
+            {"ok": True, "queues": "q", "before": 1, "workers": 2},
         ]
     assert peer.is_closed
-    assert list(master.control.descriptors()) == [master.control.fileno()]
+    assert list(master.poller.watched) == [master.control.fileno()]
 
 
-def test_a_refusal_is_an_answer_too(master):
+def test_a_refusal_is_a_reply_too(master):
     with connected(master) as client:
-        client.sendall(b"{}\n")
+        client.sendall(STATUS)
         master.turn()
-        master.asked[0][0].answer(ok=False, error="no such order")
-        assert everything(client) == [{"ok": False, "error": "no such order"}]
+        master.asked[0][0].refuse("not now")
+        assert everything(client) == [{"ok": False, "error": "not now"}]
 
 
-def test_what_json_does_not_know_is_answered_as_text(master):
-    with connected(master) as client:
-        client.sendall(b"{}\n")
-        master.turn()
-        master.asked[0][0].answer(place=Path("/run/resqued"))
-        assert everything(client) == [{"ok": True, "place": "/run/resqued"}]
-
-
-def test_a_request_in_pieces_is_obeyed_when_it_is_whole(master):
+def test_a_request_in_pieces_is_handled_when_it_is_whole(master):
     text = '{"do":"kill","who":"h:1:ü"}\n'.encode()
     with connected(master) as client:
         for number in range(len(text)):
             assert master.requests == []
             client.sendall(text[number : number + 1])
             master.turn()
-        assert master.requests == [{"do": "kill", "who": "h:1:ü"}]
+        assert master.requests == [KillRequest(who="h:1:ü")]
 
 
 def test_a_long_request_is_heard_whole(master):
@@ -459,85 +466,269 @@ def test_a_long_request_is_heard_whole(master):
     with connected(master) as client:
         client.sendall(json.dumps({"do": "kill", "who": who}).encode() + b"\n")
         master.turn()
-    assert master.requests == [{"do": "kill", "who": who}]
+    assert master.requests == [KillRequest(who=who)]
 
 
-def test_many_ask_at_once_and_each_gets_its_own_answer(master):
+def test_many_ask_at_once_and_each_gets_its_own_reply(master):
     clients = [socket.socket(socket.AF_UNIX) for _ in range(30)]
     for number, client in enumerate(clients):
         client.settimeout(10)
         client.connect(str(master.control.path))
-        client.sendall(b'{"number":%d}\n' % number)
+        client.sendall(b'{"do":"kill","older":%d}\n' % number)
         # Few are waiting for a master that turns.
         if number % 10 == 9:
             master.turn()
     for peer, request, _ in reversed(master.asked):
-        peer.answer(**request)
+        assert isinstance(request, KillRequest)
+        peer.answer(ReloadReply(generation=int(request.older or 0)))
     for number, client in enumerate(clients):
-        assert everything(client) == [{"ok": True, "number": number}]
+        assert everything(client) == [{"ok": True, "generation": number}]
         client.close()
 
 
-RUBBISH = [b"", b" ", b"{", b"do", b"null", b"5", b'"status"', b"[]", b'[{"do":"x"}]']
-RUBBISH += [b"\xff\xfe", b'{"do":"\xff"}', b'{"do":"stop"', b'{"do":"stop"}}', b"\0"]
-RUBBISH += [b"GET / HTTP/1.1\r", b'{"a":' + b"1" * 5000 + b"}"]
+NO_JSON = [b"", b" ", b"{", b"do", b"\xff\xfe", b'{"do":"\xff"}', b'{"do":"pause"']
+NO_JSON += [b'{"do":"pause"}}', b"\0", b"GET / HTTP/1.1\r", b'{"do":NaN}']
+NO_JSON += [b'{"a":' + b"1" * 5000 + b"}", b"[" * 50_000, b'{"do":' * 9_000]
+NO_OBJECT = [b"null", b"5", b'"status"', b"[]", b'[{"do":"status"}]']
 
 
-@pytest.mark.parametrize("line", RUBBISH, ids=lambda line: str(line[:16]))
-def test_rubbish_asks_for_nothing(master, line):
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        *((line, "expected a line of JSON") for line in NO_JSON),
+        *((line, 'expected an object, such as {"do": "status"}') for line in NO_OBJECT),
+    ],
+    ids=lambda value: str(value[:16]),
+)
+def test_rubbish_asks_for_nothing_and_is_answered(master, line, reason):
     with connected(master) as client:
         client.sendall(line + b"\n")
         master.turn()
-    # Orders knows nothing of that name, and says so.
-    assert master.requests == [{"do": ""}]
+        assert everything(client) == [{"ok": False, "error": f"bad request: {reason}"}]
+    assert master.requests == []
+    assert list(master.poller.watched) == [master.control.fileno()]
 
 
 @given(st.binary(max_size=80).filter(lambda raw: b"\n" not in raw))
 @example(b'{"do":NaN}')
 @example(b"[" * 200)
-def test_whatever_is_asked_becomes_a_request_or_nothing(raw):
+def test_bytes_are_a_line_when_its_end_has_come(raw):
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        peer = Peer(ours)
+        peer = Peer(ours, Poller())
         theirs.sendall(raw)
-        assert peer.request() is None
+        assert peer.line() is None
         theirs.sendall(b"\n")
-        assert isinstance(peer.request(), dict)
+        assert peer.line() == raw
         assert not peer.is_closed
 
 
-@pytest.mark.parametrize("line", [b"[" * 50_000, b'{"do":' * 9_000], ids=["[[", "{{"])
-def test_rubbish_that_is_deep_asks_for_nothing(master, line):
+# What goes wrong with a request
+
+
+class Idle:
+    """What handlers need of a master: of one whose pool has no workers."""
+
+    def __init__(self) -> None:
+        self.pool: Any = SimpleNamespace(
+            workers=list,
+            pause=lambda **_: None,
+            is_stopping=False,
+            timings=DEFAULT_TIMINGS,
+        )
+        self.limit_enforcer: Any = None
+        self.state = State.RUNNING
+        self.began = 0.0
+
+    def reload(self, now: float) -> int:
+        raise LookupError("no such generation")
+
+    def replace(self, asker: Peer, now: float) -> None:
+        raise ControlError("this master is about to be replaced already")
+
+    def change_state(self, event: Event, now: float) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def idle() -> Idle:
+    return Idle()
+
+
+@pytest.fixture
+def handlers(idle: Idle) -> CommandHandlers:
+    return CommandHandlers(idle, logger.get(role="master"))
+
+
+@pytest.fixture
+def obeying(place: Path, handlers: CommandHandlers) -> Iterator[Master]:
+    """A master that does what it is asked for."""
+    made = Master(place, handlers.handle)
+    made.control.open()
+    yield made
+    made.control.close()
+
+
+def reply_to(master: Master, request: dict[str, Any]) -> dict[str, Any]:
     with connected(master) as client:
-        client.sendall(line + b"\n")
+        client.sendall(json.dumps(request).encode() + b"\n")
         master.turn()
-    assert master.requests == [{"do": ""}]
+        (reply,) = everything(client)
+    assert isinstance(reply, dict)
+    return reply
+
+
+KNOWN = "this master knows status, stack, kill, pause, resume, drain, scale, reload"
+ONE_OF_BOTH = "`kill`: expected either `who` or `older`"
+NAME = "expected `int | str`, got"
+COUNT = "expected `str` matching regex '^[+-]?[0-9]{1,9}\\\\Z'"
+FLOAT = "expected `float | null`, got"
+TOO_MUCH = "number out of range"
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        ({}, f"`do` is missing; {KNOWN}"),
+        ({"do": None}, f"`do` is missing; {KNOWN}"),
+        ({"do": ""}, f"no order is ''; {KNOWN}"),
+        ({"do": "stop"}, f"no order is 'stop'; {KNOWN}"),
+        ({"do": "_dispatch"}, f"no order is '_dispatch'; {KNOWN}"),
+        ({"do": []}, f"no order is []; {KNOWN}"),
+        ({"do": 1}, f"no order is 1; {KNOWN}"),
+        ({"do": "x" * 90}, f"no order is '{'x' * 39}; {KNOWN}"),
+        ({"do": "status", "usage": 1}, "`status.usage`: expected `bool`, got `int`"),
+        ({"do": "stack"}, "`stack`: object missing required field `who`"),
+        ({"do": "stack", "who": None}, f"`stack.who`: {NAME} `null`"),
+        ({"do": "stack", "who": True}, f"`stack.who`: {NAME} `bool`"),
+        ({"do": "stack", "who": 1.5}, f"`stack.who`: {NAME} `float`"),
+        ({"do": "kill"}, ONE_OF_BOTH),
+        ({"do": "kill", "older": None}, ONE_OF_BOTH),
+        ({"do": "kill", "who": "x", "older": 1}, ONE_OF_BOTH),
+        ({"do": "kill", "older": "x"}, f"`kill.older`: {FLOAT} `str`"),
+        ({"do": "kill", "older": []}, f"`kill.older`: {FLOAT} `array`"),
+        ({"do": "kill", "older": 10**400}, f"`kill.older`: {TOO_MUCH}"),
+        ({"do": "kill", "older": -0.5}, "`kill.older`: expected `float` >= 0.0"),
+        ({"do": "kill", "older": math.nan}, "expected a line of JSON"),
+        ({"do": "kill", "older": math.inf}, "expected a line of JSON"),
+        (
+            {"do": "kill", "older": 1, "children": [7, "x"]},
+            "`kill.children[1]`: expected `int`, got `str`",
+        ),
+        (
+            {"do": "pause", "wait": True},
+            "`pause`: object contains unknown field `wait`",
+        ),
+        ({"do": "resume", "a b": 1}, "`resume`: object contains unknown field `a b`"),
+        ({"do": "drain", "wait": None}, "`drain.wait`: expected `bool`, got `null`"),
+        ({"do": "scale"}, "`scale`: object missing required field `workers`"),
+        ({"do": "scale", "workers": 1.0}, f"`scale.workers`: {NAME} `float`"),
+        ({"do": "scale", "workers": ""}, f"`scale.workers`: {COUNT}"),
+        ({"do": "scale", "workers": "1.5"}, f"`scale.workers`: {COUNT}"),
+        ({"do": "scale", "workers": "+1\n"}, f"`scale.workers`: {COUNT}"),
+        ({"do": "scale", "workers": "\u0663"}, f"`scale.workers`: {COUNT}"),
+        (
+            {"do": "scale", "workers": 1, "queues": ["a"]},
+            "`scale.queues`: expected `str | null`, got `array`",
+        ),
+        ({"do": "reload", "wait": "no"}, "`reload.wait`: expected `bool`, got `str`"),
+        ({"do": "reload", "self": 1}, "`reload`: object contains unknown field `self`"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_bad_request_is_answered_with_the_field_that_is_wrong(
+    obeying, capfd, request_, reason
+):
+    reply = reply_to(obeying, request_)
+    assert reply == {"ok": False, "error": f"bad request: {reason}"}
+    # Nothing of it has come as far as to be an order.
+    assert "order_received" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["event", "order", "sent_by", "self", "a b"])
-def test_keys_that_no_order_has_do_no_harm(master, key):
-    nothing = SimpleNamespace(workers=list)
-    orders = CommandHandlers(SimpleNamespace(pool=nothing), logger.get(role="master"))
-    with connected(master) as client:
-        client.sendall(json.dumps({"do": "kill", "who": "x", key: "y"}).encode())
-        client.sendall(b"\n")
-        master.turn()
-        orders.handle(*master.asked[0])
-        (answer,) = everything(client)
-    assert not answer["ok"]
+def test_fields_that_no_order_has_do_no_harm(obeying, key):
+    reply = reply_to(obeying, {"do": "kill", "who": "x", key: "y"})
+    assert (
+        reply["error"] == f"bad request: `kill`: object contains unknown field `{key}`"
+    )
 
 
-@pytest.mark.parametrize("older", [10**400, "x", None, [], math.nan])
-def test_values_that_mean_nothing_do_no_harm(master, older):
-    nothing = SimpleNamespace(workers=list)
-    orders = CommandHandlers(SimpleNamespace(pool=nothing), logger.get(role="master"))
-    with connected(master) as client:
-        text = json.dumps({"do": "kill", "older": older})
-        client.sendall(text.encode() + b"\n")
-        master.turn()
-        orders.handle(*master.asked[0])
-        (answer,) = everything(client)
-    assert not answer.get("ended")
+def test_what_a_master_refuses_is_answered_in_its_words(obeying, capfd):
+    reply = reply_to(obeying, {"do": "kill", "who": 4711})
+    assert reply["error"].startswith("4711 is no worker of this master")
+    reply = reply_to(obeying, {"do": "reload", "master": True})
+    error = "this master is about to be replaced already"
+    assert reply == {"ok": False, "error": error}
+    assert "control_failed" not in capfd.readouterr().err
+
+
+def test_an_order_is_logged_with_what_it_says(obeying, capfd):
+    assert reply_to(obeying, {"do": "drain", "wait": False}) == {"ok": True}
+    reply_to(obeying, {"do": "kill", "older": 0, "children": [7]})
+    first, second = capfd.readouterr().err.splitlines()
+    assert "event=order_received" in first
+    assert "order=drain" in first
+    assert "wait" not in first
+    assert "order=kill" in second
+    assert "older=0.0" in second
+    assert f'sent_by="{os.getpid()} (' in second
+
+
+def test_a_fault_of_a_handler_is_logged_and_answered(obeying, capfd):
+    reply = reply_to(obeying, {"do": "reload"})
+    assert reply == {
+        "ok": False,
+        "error": "internal error: LookupError: no such generation; the log of the"
+        " master has the traceback (control_failed)",
+    }
+    told = capfd.readouterr().err
+    assert "event=control_failed" in told
+    assert "level=error" in told
+    assert "order=reload" in told
+    assert "Traceback (most recent call last)" in told
+    assert "in reload" in told
+    # The master goes on.
+    assert reply_to(obeying, {"do": "pause"}) == {"ok": True}
+
+
+def test_a_fault_while_somebody_waits_is_logged_and_answered(
+    obeying, handlers, idle, capfd
+):
+    with connected(obeying) as client:
+        client.sendall(b'{"do":"drain","wait":true}\n')
+        obeying.turn()
+        assert handlers.due(0.0) < NEVER
+        idle.pool.workers = lambda: [None]
+        handlers.turn(now=1.0)
+        (reply,) = everything(client)
+    assert reply["error"].startswith("internal error: AttributeError: ")
+    assert handlers.due(0.0) == NEVER
+    told = capfd.readouterr().err
+    assert "event=control_failed" in told
+    assert "order=drain" in told
+
+
+def test_who_waits_is_answered_at_the_turn_at_which_it_is_done(obeying, handlers):
+    with connected(obeying) as client:
+        client.sendall(b'{"do":"drain","wait":true}\n')
+        obeying.turn()
+        handlers.turn(now=time.monotonic())
+        (reply,) = everything(client)
+    assert reply["ok"]
+    assert reply.keys() == {"ok", "after"}
+    assert handlers.due(0.0) == NEVER
+
+
+def test_who_waits_and_goes_is_not_waited_for(obeying, handlers):
+    with connected(obeying) as client:
+        client.sendall(b'{"do":"drain","wait":true}\n')
+        obeying.turn()
+    obeying.turn()
+    handlers.turn(now=1.0)
+    assert handlers.due(0.0) == NEVER
+
+
+# Connections
 
 
 def test_who_has_nothing_to_ask_is_hung_up_on(master):
@@ -550,11 +741,12 @@ def test_who_has_nothing_to_ask_is_hung_up_on(master):
 
 def test_a_second_question_is_not_heard(master):
     with connected(master) as client:
-        client.sendall(b'{"do":"status"}\n')
+        client.sendall(STATUS)
         master.turn()
-        client.sendall(b'{"do":"stop"}\n')
+        client.sendall(b'{"do":"pause"}\n' * 3)
         master.turn()
-    assert master.requests == [{"do": "status"}]
+        assert not master.asked[0][0].is_closed
+    assert master.requests == [StatusRequest()]
 
 
 def test_the_socket_of_a_master_with_the_same_pid_is_left_to_it(place):
@@ -570,22 +762,20 @@ def test_the_socket_of_a_master_with_the_same_pid_is_left_to_it(place):
 
 
 def test_a_master_that_was_woken_for_nothing_does_not_wait(master):
-    (accept,) = master.control.descriptors().values()
-    accept(0.0)
+    master.poller.call(list(master.poller.watched), 0.0)
     with connected(master) as client:
         master.turn()
-        for hear in master.control.descriptors().values():
-            hear(0.0)
-        client.sendall(b'{"do":"status"}\n')
+        master.poller.call(list(master.poller.watched), 0.0)
+        client.sendall(STATUS)
         master.turn()
-    assert master.requests == [{"do": "status"}]
+    assert master.requests == [StatusRequest()]
 
 
 def test_who_never_comes_to_the_end_of_the_line_is_hung_up_on(master):
     with connected(master) as client:
         client.setblocking(False)
         sent = 0
-        while len(master.control.descriptors()) == 2 or not sent:
+        while len(master.poller.watched) == 2 or not sent:
             sent += client.send(b"x" * 50_000)
             assert sent < 10 * ROOM
             master.turn()
@@ -602,20 +792,20 @@ def test_who_connects_and_goes_is_forgotten(master):
     for _ in range(3):
         with connected(master) as client:
             master.turn()
-            assert len(master.control.descriptors()) == 2
+            assert len(master.poller.watched) == 2
             client.close()
             master.turn()
     assert master.requests == []
-    assert list(master.control.descriptors()) == [master.control.fileno()]
+    assert list(master.poller.watched) == [master.control.fileno()]
 
 
-@pytest.mark.parametrize("text", [b"", b'{"do":"stop"', b'{"do":"stop"}'])
+@pytest.mark.parametrize("text", [b"", b'{"do":"pause"', b'{"do":"pause"}'])
 def test_who_goes_in_the_middle_has_asked_for_nothing(master, text):
     with connected(master) as client:
         client.sendall(text)
     master.turn()
     assert master.requests == []
-    assert list(master.control.descriptors()) == [master.control.fileno()]
+    assert list(master.poller.watched) == [master.control.fileno()]
 
 
 def test_who_goes_before_the_answer_is_answered_to_no_harm(master):
@@ -624,16 +814,15 @@ def test_who_goes_before_the_answer_is_answered_to_no_harm(master):
         master.turn()
     peer = master.asked[0][0]
     # Whether or not it has been noticed by then.
-    peer.say(progress=1)
+    peer.answer(Reply())
     assert peer.is_closed
-    peer.say(progress=2)
-    peer.answer()
+    peer.answer(Reply())
     peer.flush()
-    assert master.control.events() == {}
+    assert list(master.poller.watched) == [master.control.fileno()]
     assert not peer.events & select.POLLOUT
-    assert peer.request() is None
+    assert peer.line() is None
     master.turn()
-    assert list(master.control.descriptors()) == [master.control.fileno()]
+    assert list(master.poller.watched) == [master.control.fileno()]
 
 
 def test_who_hangs_up_while_waiting_is_noticed(master):
@@ -648,34 +837,31 @@ def test_who_hangs_up_while_waiting_is_noticed(master):
 
 def test_who_goes_in_the_middle_of_a_long_answer_is_forgotten(master):
     with connected(master) as client:
-        client.sendall(b"{}\n")
+        client.sendall(STATUS)
         master.turn()
         peer = master.asked[0][0]
-        peer.answer(text="x" * 4_000_000)
+        peer.answer(stack_of(4_000_000))
         assert not peer.is_closed
         assert client.recv(1000)
     master.turn()
     assert peer.is_closed
     assert not peer.events & select.POLLOUT
-    assert list(master.control.descriptors()) == [master.control.fileno()]
+    assert list(master.poller.watched) == [master.control.fileno()]
 
 
 def test_a_long_answer_goes_as_fast_as_it_is_read(master):
     with connected(master) as client:
-        client.sendall(b"{}\n")
+        client.sendall(STATUS)
         master.turn()
         peer = master.asked[0][0]
-        peer.say(first=1)
         assert unsent(master) == []
-        peer.answer(text="x" * 4_000_000)
+        peer.answer(stack_of(4_000_000))
         assert unsent(master) == [peer.fileno()]
         got = b""
         while chunk := client.recv(1 << 16):
             got += chunk
             master.turn()
-    first, last = got.splitlines()
-    assert json.loads(first) == {"first": 1}
-    assert json.loads(last) == {"ok": True, "text": "x" * 4_000_000}
+    assert json.loads(got) == line_of(4_000_000)
     assert peer.is_closed
     assert unsent(master) == []
 
@@ -685,29 +871,30 @@ def test_who_has_no_more_to_say_is_answered_all_the_same(master):
         client.sendall(b'{"do":"drain","wait":true}\n')
         client.shutdown(socket.SHUT_WR)
         master.turn()
-        assert master.requests == [{"do": "drain", "wait": True}]
+        assert master.requests == [DrainRequest(wait=True)]
         # Nothing wakes the master until there is an answer.
         (peer,) = (peer for peer, _, _ in master.asked)
-        assert master.control.events() == {peer.fileno(): 0}
-        peer.answer(after="3s")
+        assert master.poller.watched[peer.fileno()] == 0
+        peer.answer(DrainReply(after="3s"))
         assert everything(client) == [{"ok": True, "after": "3s"}]
 
 
 def test_who_has_no_more_to_say_may_read_a_long_answer_slowly(master):
     with connected(master) as client:
-        client.sendall(b"{}\n")
+        client.sendall(STATUS)
         client.shutdown(socket.SHUT_WR)
         master.turn()
         peer = master.asked[0][0]
-        peer.say(text="x" * 1_000_000)
+        peer.answer(stack_of(1_000_000))
+        # There was no room for all of it.
+        assert not peer.is_closed
         got = b""
         while not got.endswith(b"\n"):
             got += client.recv(1 << 16)
             master.turn()
-        # There was room for all of it, and it is not the last line yet.
-        assert not peer.is_closed
-        peer.answer()
-        assert everything(client) == [{"ok": True}]
+        assert json.loads(got) == line_of(1_000_000)
+        assert everything(client) == []
+        assert peer.is_closed
 
 
 def test_who_had_no_more_to_say_and_goes_is_noticed(master):
@@ -719,7 +906,7 @@ def test_who_had_no_more_to_say_and_goes_is_noticed(master):
         assert not peer.is_closed
     master.turn()
     assert peer.is_closed
-    assert list(master.control.descriptors()) == [master.control.fileno()]
+    assert list(master.poller.watched) == [master.control.fileno()]
 
 
 def test_who_says_later_that_there_is_no_more_to_say_is_answered_too(master):
@@ -728,23 +915,23 @@ def test_who_says_later_that_there_is_no_more_to_say_is_answered_too(master):
         master.turn()
         client.shutdown(socket.SHUT_WR)
         master.turn()
-        master.asked[0][0].answer(after="3s")
+        master.asked[0][0].answer(DrainReply(after="3s"))
         assert everything(client) == [{"ok": True, "after": "3s"}]
 
 
 def test_who_has_no_more_to_say_is_answered_by_a_new_program_too(master, place):
     with connected(master) as client:
-        client.sendall(b'{"do":"replace"}\n')
+        client.sendall(b'{"do":"reload","master":true}\n')
         client.shutdown(socket.SHUT_WR)
         master.turn()
         new = Master(place)
         peer = new.control.resume(None, os.dup(master.asked[0][0].fileno()))
         assert peer is not None
         new.turn()
-        peer.answer(replaced=True)
+        peer.answer(ReloadReply(generation=2, error=""))
         new.control.close()
         master.control.close()
-        assert everything(client) == [{"ok": True, "replaced": True}]
+        assert everything(client) == [{"ok": True, "generation": 2, "error": ""}]
 
 
 # Who may ask
@@ -753,7 +940,7 @@ def test_who_has_no_more_to_say_is_answered_by_a_new_program_too(master, place):
 def test_the_kernel_says_who_asks(master):
     def ask() -> None:
         with connected(master) as client:
-            client.sendall(b"{}\n")
+            client.sendall(STATUS)
             client.recv(1)
 
     with forked(ask) as pid:
@@ -763,7 +950,7 @@ def test_the_kernel_says_who_asks(master):
         assert peer.uid == os.getuid()
         assert peer.may_ask
         assert peer.name == f"{pid} ({name}), uid {os.getuid()}"
-        peer.answer()
+        peer.answer(Reply())
 
 
 @as_root
@@ -779,7 +966,7 @@ def test_another_user_is_not_listened_to_even_if_it_gets_in(master, place, capfd
             client.settimeout(10)
             client.connect(master.control.path.name)
             try:
-                client.sendall(b'{"do":"stop"}\n')
+                client.sendall(b'{"do":"pause"}\n')
                 assert client.recv(1) == b""
             except (BrokenPipeError, ConnectionResetError):
                 return
@@ -791,7 +978,7 @@ def test_another_user_is_not_listened_to_even_if_it_gets_in(master, place, capfd
     assert "event=control_refused" in told
     assert f"uid {NOBODY}" in told
     assert master.requests == []
-    assert list(master.control.descriptors()) == [master.control.fileno()]
+    assert list(master.poller.watched) == [master.control.fileno()]
 
 
 def runs(pid: int) -> bool:
@@ -804,16 +991,16 @@ def runs(pid: int) -> bool:
 
 def test_a_master_that_closes_hangs_up_on_all_and_takes_its_socket_away(master):
     with connected(master) as idle, connected(master) as waiting:
-        waiting.sendall(b"{}\n")
+        waiting.sendall(STATUS)
         master.turn()
         path = master.control.path
         master.control.close()
         assert idle.recv(1) == waiting.recv(1) == b""
         assert not path.exists()
         assert master.control.fileno() is None
-        assert master.control.descriptors() == {}
+        assert not master.poller.watched
         # An errand may come to its end later.
-        master.asked[0][0].answer()
+        master.asked[0][0].answer(Reply())
         master.control.close()
 
 
@@ -827,7 +1014,7 @@ def test_a_master_that_ends_leaves_the_sockets_of_others(master, place):
 
 def test_a_new_program_in_the_same_process_goes_on_where_the_old_one_was(master, place):
     with connected(master) as asker:
-        asker.sendall(b'{"do":"replace"}\n')
+        asker.sendall(b'{"do":"reload","master":true}\n')
         master.turn()
         # What execve(2) leaves of the old program: its descriptors.
         listening = os.dup(master.control.fileno() or 0)
@@ -839,15 +1026,15 @@ def test_a_new_program_in_the_same_process_goes_on_where_the_old_one_was(master,
         assert peer is not None
         assert not os.get_inheritable(listening)
         assert not os.get_inheritable(asking)
-        peer.answer(text="x" * 1_000_000)
+        peer.answer(stack_of(1_000_000))
         assert unsent(new) == [peer.fileno()]
         got = b""
         while not got.endswith(b"\n"):
             got += asker.recv(1 << 16)
             new.turn()
-        assert json.loads(got) == {"ok": True, "text": "x" * 1_000_000}
+        assert json.loads(got) == line_of(1_000_000)
         with connected(new) as client:
-            client.sendall(b'{"do":"status"}\n')
+            client.sendall(STATUS)
             new.turn()
-            assert new.requests == [{"do": "status"}]
+            assert new.requests == [StatusRequest()]
         new.control.close()

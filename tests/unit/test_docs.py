@@ -18,12 +18,13 @@ import click
 import pytest
 
 import resqued
-from resqued import supervisor, worker
+from resqued import supervisor
 from resqued.cli import cli
 from resqued.config import loader
 from resqued.config.schema import BY_NAME, FIELDS, Field
 from resqued.core.version import VERSION
 from resqued.errors import ConfigError, ExitCode
+from resqued.execution.signal_orders import SIGNAL_ORDERS
 from resqued.system import signals
 
 ROOT = Path(__file__).parents[2]
@@ -234,7 +235,7 @@ def test_every_signal_stands_in_the_manual() -> None:
     masters, _, workers = text.partition("A worker takes")
     # The death of a child is nobody's business but the parent's.
     assert _signals(masters) == set(signals.HANDLED) - {signal.SIGCHLD}
-    assert set(worker.ORDERS) <= _signals(workers.partition("To end a job")[0])
+    assert set(SIGNAL_ORDERS) <= _signals(workers.partition("To end a job")[0])
 
 
 def _signals(text: str) -> set[signal.Signals]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import msgspec
 import pytest
 
+from resqued.control.protocol import ReloadResult, StatusReply
+from resqued.control.requests import SilentMaster
 from resqued.diagnostics.pool_view import (
-    FailedReload,
     JobLimits,
-    JobName,
     PoolView,
     PoolWorker,
+    limits_of,
     problem_of,
     show_pools,
 )
@@ -43,50 +46,65 @@ ANSWER: dict[str, Any] = {
     "is_reloading": False,
     "last_reload": None,
     "since": 100.0,
+    "namespace": "resque",
+    "modules": [],
     "pools": {"a": 2, "b": 1},
     "workers": [],
 }
 
 
 def pool(*workers: dict[str, Any], **values: Any) -> PoolView:
-    return PoolView.of({**ANSWER, "workers": workers, **values})
+    answer = {**ANSWER, "workers": workers, **values}
+    return PoolView.of(msgspec.convert(answer, StatusReply))
 
 
 def worker(**values: Any) -> dict[str, Any]:
     return {**WORKER, **values}
 
 
-def test_a_worker_with_a_job_is_one_record() -> None:
-    found = PoolWorker.of(worker(**RUNNING, cpu=1.5, memory=1 << 20))
-    assert found.has_job
-    assert found.job == JobName("a", "Mail")
-    assert found.limits == JobLimits(60.0, None)
-    assert (found.served, found.age, found.done, found.failed) == ("a", 3.0, 5, 2)
-    assert (found.cpu, found.memory) == (1.5, 1 << 20)
+LIMITS = {"runtime": 60.0, "memory": None}
 
 
-def test_what_was_not_asked_for_or_is_not_there_is_none() -> None:
-    found = PoolWorker.of(worker())
-    assert not found.has_job
-    assert (found.job, found.limits, found.cpu, found.memory) == (None,) * 4
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ({}, None),
+        # Its child has not said them yet.
+        ({**RUNNING, "limits": None}, None),
+        ({**RUNNING, "limits": LIMITS}, JobLimits(runtime=60.0, memory=None)),
+    ],
+)
+def test_limits_are_those_of_a_job_that_is_known_to_have_some(
+    values: dict[str, Any], limits: JobLimits | None
+) -> None:
+    assert limits_of(msgspec.convert(worker(**values), PoolWorker)) == limits
 
 
 def test_a_master_that_does_not_answer_is_a_record_with_an_error() -> None:
-    found = PoolView.of({"pid": 9, "error": "master 9 has gone"})
+    found = PoolView.of(SilentMaster(9, "master 9 has gone"))
     assert (found.pid, found.error, found.workers) == (9, "master 9 has gone", ())
+    assert found.as_dict() == {"pid": 9, "error": "master 9 has gone"}
+
+
+def test_json_has_the_answer_as_it_was_given() -> None:
+    answer = {**ANSWER, "workers": [worker(**RUNNING)]}
+    shown = json.dumps(pool(worker(**RUNNING)).as_dict())
+    assert json.loads(shown) == answer
 
 
 @pytest.mark.parametrize(
     ("last", "failed"),
     [
         (None, None),
-        ({"generation": 2, "error": None}, None),
         ({"generation": 2, "error": ""}, None),
-        ({"generation": 2, "error": "no module"}, FailedReload(2, "no module")),
+        (
+            {"generation": 2, "error": "no module"},
+            ReloadResult(generation=2, error="no module"),
+        ),
     ],
 )
 def test_only_a_reload_that_failed_is_part_of_the_record(
-    last: dict[str, Any] | None, failed: FailedReload | None
+    last: dict[str, Any] | None, failed: ReloadResult | None
 ) -> None:
     assert pool(last_reload=last).failed_reload == failed
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from resqued.cli.table import Cell
 from resqued.cli.top import COLUMNS, table_rows
+from resqued.control.protocol import StatusReply
+from resqued.control.requests import SilentMaster
 from resqued.diagnostics.pool_view import PoolView, PoolWorker
 from resqued.diagnostics.worker_usage import Sample, processors, take_samples
-
-ABSENT = object()
 
 
 def worker(**values: Any) -> PoolWorker:
@@ -32,7 +33,23 @@ def worker(**values: Any) -> PoolWorker:
         "memory": 1 << 20,
         **values,
     }
-    return PoolWorker.of({k: v for k, v in answer.items() if v is not ABSENT})
+    return msgspec.convert(answer, PoolWorker)
+
+
+def status(*workers: PoolWorker) -> StatusReply:
+    return StatusReply(
+        pid=7,
+        state="running",
+        is_paused=False,
+        generation=1,
+        is_reloading=False,
+        last_reload=None,
+        since=1.0,
+        namespace="resque",
+        modules=(),
+        pools={"q": 1},
+        workers=workers,
+    )
 
 
 def cell(row: tuple[object, ...], title: str, after: str = "") -> object:
@@ -51,7 +68,7 @@ def cell(row: tuple[object, ...], title: str, after: str = "") -> object:
         ({"cpu": 1.0}, Sample(at=100.0, cpu=4.0), 0.0),
         ({"child": None}, None, None),
         ({"since": None}, None, None),
-        ({"cpu": ABSENT}, Sample(at=100.0, cpu=4.0), None),
+        ({"cpu": None}, Sample(at=100.0, cpu=4.0), None),
     ],
 )
 def test_cpu_is_that_since_the_last_look_or_else_since_the_job_began(
@@ -61,8 +78,9 @@ def test_cpu_is_that_since_the_last_look_or_else_since_the_job_began(
 
 
 def test_another_job_of_the_worker_is_not_compared_with_the_one_before() -> None:
-    seen = PoolView(1, workers=[worker(child=2), worker(pid=9, cpu=ABSENT)])
-    samples = take_samples([seen, PoolView(1, error="does not answer")], at=1.0)
+    seen = PoolView.of(status(worker(child=2), worker(pid=9, cpu=None)))
+    silent = PoolView.of(SilentMaster(1, "does not answer"))
+    samples = take_samples([seen, silent], at=1.0)
     assert samples == {(1, 2): Sample(1.0, 5.0)}
     (row,) = table_rows([worker(child=3, cpu=0.0)], samples)
     assert cell(row, "CPU %") == "0"

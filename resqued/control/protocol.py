@@ -1,0 +1,319 @@
+"""What is said on the control socket: a type for each request and each reply.
+
+For both ends, the master and the commands. A message is one line of JSON. `do` names
+the request; `ok` of a reply is false for an ErrorReply, and true for all others. A
+field that has its default value is not sent.
+
+A master understands a request as a whole or refuses it. If it passed over a field, it
+might do more than was asked: `children` spares jobs. A command passes over fields of
+a reply that it does not know: the master may be of a newer version.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Generic, NoReturn, TypeVar, cast, get_args
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+# Replies
+
+
+class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer; a reply of this type says no more than that it is done."""
+
+
+class ErrorReply(Reply, frozen=True, kw_only=True):
+    """The request was refused or failed; `generation`: of a reload, if it began."""
+
+    generation: int | None = None
+    error: str
+
+
+class ReloadResult(Struct, frozen=True, kw_only=True):
+    """What the last reload came to; an empty error is success."""
+
+    generation: int
+    error: str
+
+
+class RunningJob(Struct, frozen=True, kw_only=True):
+    """The job that a worker runs."""
+
+    queue: str
+    class_name: str = field(name="class")
+
+
+class JobLimits(Struct, frozen=True, kw_only=True):
+    """The limits of a running job, in seconds and bytes; None and 0: it has none."""
+
+    runtime: float | None
+    memory: int | None
+
+
+# The limits of a worker that runs no job: there is no such field then.
+NO_JOB: UnsetType = UNSET
+
+
+class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One worker of a master.
+
+    `since`: how many seconds it has been in its phase. `child` and `job` are those of
+    a running job. `limits` is NO_JOB without one, and None until the child has said
+    them. `cpu`, in seconds, and `memory`, in bytes, are there if they were asked for:
+    those of the job with all its processes, or else of the worker.
+    """
+
+    id: str
+    pid: int | None
+    queues: str
+    generation: int
+    phase: str
+    quits: bool
+    since: float | None
+    done: int
+    failed: int
+    child: int | None
+    job: RunningJob | None
+    limits: JobLimits | UnsetType | None = NO_JOB
+    cpu: float | None = None
+    memory: int | None = None
+
+
+class StatusReply(Reply, frozen=True, kw_only=True):
+    """A master and its workers; `since`: how many seconds it has run."""
+
+    pid: int
+    state: str
+    is_paused: bool
+    generation: int
+    is_reloading: bool
+    last_reload: ReloadResult | None
+    since: float
+    namespace: str
+    modules: tuple[str, ...]
+    # How many workers each queue list is to have.
+    pools: dict[str, int]
+    workers: tuple[PoolWorker, ...]
+
+
+class StackReply(Reply, frozen=True, kw_only=True):
+    """The stacks of a job, as lines, and whose they are."""
+
+    worker: str
+    child: int
+    stack: tuple[str, ...]
+
+
+class KillReply(Reply, frozen=True, kw_only=True):
+    """The workers whose jobs are being ended, as they were before."""
+
+    ended: tuple[PoolWorker, ...]
+
+
+class ScaleReply(Reply, frozen=True, kw_only=True):
+    """How many workers are wanted on a queue list, and were wanted before."""
+
+    queues: str
+    before: int
+    workers: int
+
+
+class DrainReply(Reply, frozen=True, kw_only=True):
+    """The pool is paused; `after`: the time that the last job took, if waited for."""
+
+    after: str | None = None
+
+
+class ReloadReply(Reply, frozen=True, kw_only=True):
+    """The generation that a reload begins; or, with an empty error, has come to."""
+
+    generation: int
+    error: str | None = None
+
+
+# Requests
+
+R_co = TypeVar("R_co", bound=Reply, covariant=True)
+
+
+class Request(
+    Struct,
+    Generic[R_co],
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    tag_field="do",
+    tag=lambda name: name.removesuffix("Request").lower(),
+):
+    """A request that is answered by a reply of the type R_co."""
+
+
+class StatusRequest(Request[StatusReply], frozen=True, kw_only=True):
+    """Ask how a master and its workers are; `usage`: and what they use."""
+
+    usage: bool = False
+
+
+class StackRequest(Request[StackReply], frozen=True, kw_only=True):
+    """Ask for the stacks of the job of a worker: its id, its pid or its child's."""
+
+    who: str | int
+
+
+class KillRequest(Request[KillReply], frozen=True, kw_only=True):
+    """End the job of one worker, or all that have run for longer than so many seconds.
+
+    Of the latter only those of `children`, if these are named: what was not shown to
+    a person who was asked is not ended.
+    """
+
+    who: str | int | None = None
+    older: Annotated[float, Meta(ge=0)] | None = None
+    children: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.who is None) == (self.older is None):
+            raise ValueError("expected either `who` or `older`")
+
+
+class PauseRequest(Request[Reply], frozen=True, kw_only=True):
+    """Take no new jobs."""
+
+
+class ResumeRequest(Request[Reply], frozen=True, kw_only=True):
+    """Take jobs again."""
+
+
+class DrainRequest(Request[DrainReply], frozen=True, kw_only=True):
+    """Take no new jobs; with `wait` the reply comes when none is running."""
+
+    wait: bool = False
+
+
+class ScaleRequest(Request[ScaleReply], frozen=True, kw_only=True):
+    """Want so many workers; a text with a sign counts from what is wanted now.
+
+    `queues` is the queue list of the pool; a master with one pool needs none.
+    """
+
+    queues: str | None = None
+    workers: int | Annotated[str, Meta(pattern=r"^[+-]?[0-9]{1,9}\Z")]
+
+
+class ReloadRequest(Request[ReloadReply], frozen=True, kw_only=True):
+    """Move to a new generation; with `wait` the reply says what came of it.
+
+    With `master` the program of the master is replaced first; the reply waits.
+    """
+
+    wait: bool = False
+    master: bool = False
+
+
+AnyRequest = (
+    StatusRequest
+    | StackRequest
+    | KillRequest
+    | PauseRequest
+    | ResumeRequest
+    | DrainRequest
+    | ScaleRequest
+    | ReloadRequest
+)
+ORDERS: dict[str, type[AnyRequest]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyRequest)
+}
+
+
+def is_awaited(request: Request[Reply]) -> bool:
+    """Say whether the reply waits for something to come about, however long."""
+    match request:
+        case DrainRequest():
+            return request.wait
+        case ReloadRequest():
+            return request.wait or request.master
+        case _:
+            return False
+
+
+# From lines and to lines
+
+
+class BadMessageError(ValueError):
+    """A line that is no request, or no reply to it; the text says what is wrong."""
+
+
+def as_dict(message: object) -> dict[str, Any]:
+    """Return a message, or a part of one, as it stands on the socket."""
+    values: dict[str, Any] = msgspec.to_builtins(message)
+    return values
+
+
+def encode_request(request: Request[Reply]) -> bytes:
+    """Return the line of a request."""
+    return _encode(as_dict(request))
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """Return the line of a reply."""
+    return _encode({"ok": not isinstance(reply, ErrorReply), **as_dict(reply)})
+
+
+def decode_request(line: bytes) -> AnyRequest:
+    """Return the request of a line; raise BadMessageError."""
+    values = _decode(line)
+    order = values.get("do")
+    if order not in tuple(ORDERS):
+        fault = "`do` is missing" if order is None else f"no order is {order!r:.40}"
+        raise BadMessageError(f"{fault}; this master knows {', '.join(ORDERS)}")
+    return _convert(values, ORDERS[order], order)
+
+
+def decode_reply(line: bytes, request: Request[R_co]) -> R_co | ErrorReply:
+    """Return the reply of a line to a request; raise BadMessageError."""
+    values = _decode(line)
+    is_ok = values.pop("ok", None)
+    if not isinstance(is_ok, bool):
+        raise BadMessageError("the reply has no `ok` that is true or false")
+    if not is_ok:
+        return _convert(values, ErrorReply, "reply")
+    # The argument of Request in the class of this one.
+    (base,) = type(request).__orig_bases__  # type: ignore[attr-defined]
+    (kind,) = get_args(base)
+    return cast("R_co", _convert(values, kind, "reply"))
+
+
+M = TypeVar("M")
+
+
+def _convert(values: dict[str, Any], kind: type[M], name: str) -> M:
+    """Return the values as a message; `name` is what an error calls it."""
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$")
+        place = name + path.rstrip("`")
+        raise BadMessageError(f"`{place}`: {text[:1].lower()}{text[1:]}") from None
+
+
+def _encode(values: dict[str, Any]) -> bytes:
+    # Not by msgspec, which refuses the half of a surrogate pair: a name of a file or
+    # an argument that is no UTF-8 has some.
+    return json.dumps(values).encode() + b"\n"
+
+
+def _decode(line: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise BadMessageError("expected a line of JSON") from None
+    if not isinstance(values, dict):
+        raise BadMessageError('expected an object, such as {"do": "status"}')
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

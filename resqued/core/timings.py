@@ -1,0 +1,88 @@
+"""Durations that are no configuration, in seconds, each with its reason.
+
+Tests run with shorter ones where the real ones are not the point.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+# A deadline that never comes. Deadlines are times of the monotonic clock.
+NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long each part of the daemon waits, and how often it looks."""
+
+    # Starting workers
+
+    start_window: float = 1.0
+    """A worker that dies so soon, with no job, failed to start; a canary is watched
+    for so long."""
+
+    # Workers that hang
+
+    redis_timeouts_per_step: float = 10.0
+    """A step of a worker waits for several replies of Redis: so many time-outs."""
+    min_step_limit: float = 10.0
+    """The least limit of a step, for a machine that is busy with other things."""
+    closing_limit: float = 5.0
+    """A worker that has closed its channel has nothing left to do but exit."""
+    inspection_interval: float = 5.0
+    """How often to see that every worker makes progress."""
+    worker_stack_time: float = 0.2
+    """For a stuck worker to write its stack, before it is killed."""
+
+    # Limits of jobs
+
+    sample_interval: float = 0.5
+    """How often to see which worker runs what; a new job is first sampled so late."""
+    confirm_delay: float = 0.02
+    """Two readings so far apart tell a tree that is too large from one that has just
+    forked and is about to exec: for that moment all of its memory counts twice."""
+    grace_sample_interval: float = 0.04
+    """A job may still grow while it is given its grace."""
+    worker_patience: float = 2.0
+    """Beyond the grace, before the master ends a job that the worker has not ended."""
+    kill_patience: float = 8.0
+    """No process below a worker has died for so long, although all of its job should:
+    the worker is stuck."""
+
+    # Ending jobs, in the worker
+
+    kill_recheck: float = 0.05
+    """How often to look whether processes that were killed are gone."""
+    job_stack_time: float = 0.1
+    """For a child to write its stacks, whatever the grace."""
+    unkillable_patience: float = 5.0
+    """A process in an uninterruptible wait outlives SIGKILL: when none has died for so
+    long, the job is over."""
+
+    # Moving to a new generation
+
+    yield_patience: float = 1.0
+    """A worker that is ordered to leave reports it at once, unless it waits for
+    Redis."""
+    canary_interval: float = 0.1
+    """How often to read the canary's counts: they are in shared memory, which wakes
+    nobody."""
+
+    # The registry
+
+    prune_interval: float = 70.0
+    """How often to read the whole registry. Longer than the lock of the pruners lasts
+    (60 s), or a lone master would find its own."""
+
+    # Stopping, answering
+
+    stop_slack: float = 10.0
+    """Beyond its own graces, for a worker that is to terminate."""
+    reply_interval: float = 0.05
+    """How often to see whether what a control request waits for has come about."""
+    dump_patience: float = 2.0
+    """For a child to write the stacks that `resqued stack` asks for."""
+
+
+DEFAULT_TIMINGS = Timings()

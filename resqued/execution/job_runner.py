@@ -1,0 +1,180 @@
+"""The job that a worker runs: given to a child, ended on order, followed to its end.
+
+Runs in the worker. The worker decides when to start a job and what its end means;
+this sees to the child, its pipes, and the children that are forked ahead.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import time
+from collections.abc import Callable
+from math import inf
+
+from resqued.child import ChildContext, ChildMain, SignalReaction
+from resqued.core.backoff import Backoff
+from resqued.core.limits import Cause
+from resqued.execution.active_job import ActiveJob, PipePoller
+from resqued.execution.prefork import ChildPool
+from resqued.execution.reporter import WorkerReporter
+from resqued.ipc.messages import EndJob
+from resqued.ipc.scoreboard import Phase
+from resqued.system import process
+from resqued.system.memory import OomKills
+from resqued.system.signals import SignalInbox
+from resqued.wire.payload import FailureInfo, Reservation
+
+_RUNNING = Phase.RUNNING
+
+
+class JobRunner:
+    """At most one running job of a worker.
+
+    `sockets` returns the worker's own descriptors, which a child must not hold; `poll`
+    is the worker's one wait point.
+    """
+
+    def __init__(
+        self,
+        context: ChildContext,
+        inbox: SignalInbox,
+        reporter: WorkerReporter,
+        poll: select.poll,
+        sockets: Callable[[], list[int]],
+    ) -> None:
+        settings, self._scoreboard = context.settings, context.scoreboard
+        self._grace, self._exit_grace = settings.grace, settings.exit_grace
+        self._sweeps = context.sweeps
+        self._timings = settings.timings
+        self._reporter = reporter
+        self._log = reporter.log
+        self._sockets = sockets
+        self._pipe_poller = PipePoller(poll)
+        self._children = ChildPool(
+            ChildMain(inbox, SignalReaction(self._scoreboard), context),
+            self._private_descriptors,
+            jobs=settings.jobs_per_child,
+        )
+        self._oom_kills = OomKills()
+        # The system refuses to fork.
+        self._scarcity = Backoff(first=0.1, cap=2.0)
+        self.active: ActiveJob | None = None
+
+    @property
+    def ready_at(self) -> float:
+        """When a fork may be tried again; in the past unless the last one failed."""
+        return self._scarcity.ready_at
+
+    def start(self, held: Reservation, run: int, *, may_fork_ahead: bool) -> bool:
+        """Give the job to a child; return False if there is no process to be had."""
+        try:
+            forked = self._children.take()
+        except OSError as error:
+            self._log.error("fork_failed", error=str(error))
+            self._scarcity = self._scarcity.failed(time.monotonic(), random.random())
+            return False
+        if self._scarcity.failures:
+            self._scarcity = self._scarcity.succeeded()
+        self._oom_kills.note()
+        job = self.active = ActiveJob(
+            forked, held, run, self._scoreboard, self._timings
+        )
+        # First: should this worker be killed, the master ends what the job has begun.
+        self._reporter.phase(_RUNNING, job)
+        queue = held.queue.encode("utf-8", "surrogateescape")
+        if not forked.pipe.give(queue, held.payload):
+            self._pipe_poller.begin(job)
+        self._reporter.busy(job)
+        if may_fork_ahead and forked.jobs == 1:
+            self._children.fork_ahead()
+        return True
+
+    def end(self, reason: str, now: float, cause: Cause = Cause.ORDER) -> None:
+        """Begin to end the running job, if there is one."""
+        if self.active is not None:
+            self._log.warning("job_ended", child=self.active.pid, reason=reason)
+            self.active.end_job(
+                reason,
+                now=now,
+                grace=self._grace,
+                excluded=self._children.standby,
+                cause=cause,
+            )
+
+    def obey(self, order: EndJob, now: float) -> None:
+        """End the job that an order means, unless the child has another by now."""
+        job = order.job
+        if job is None or self._scoreboard.read()[1:3] == (job.child, job.since):
+            self.end(order.reason, now, order.cause)
+
+    def advance(self, now: float, *, keeps_child: bool) -> ActiveJob | None:
+        """Do what is due; return the job if it is over.
+
+        With `keeps_child` a child that may run several jobs stands by for the next.
+        """
+        job = self.active
+        if job is None:
+            return None
+        job.step(now)
+        if now >= job.listen_at:
+            self._pipe_poller.begin(job)
+        if not job.is_over(now):
+            return None
+        self.active = None
+        self._pipe_poller.end()
+        if job.stays() and keeps_child:
+            self._children.put_back(job.forked)
+        else:
+            job.pipe.close()
+        return job
+
+    def fault(self, job: ActiveJob) -> FailureInfo | None:
+        """Return why a job that is over failed, or None."""
+        return job.fault(self._oom_kills)
+
+    def listen(self) -> None:
+        """Read what the child reports, and write more of a job that did not fit."""
+        job = self.active
+        if job is None:
+            return
+        if job.pipe.wants_write:
+            job.pipe.pump()
+        if job.listen(time.monotonic(), self._exit_grace):
+            self._pipe_poller.begin(job)
+        else:
+            self._pipe_poller.end()
+
+    def reap(self) -> None:
+        """Collect the children that have ended."""
+        for pid, how in process.reap():
+            if self.active is not None and pid == self.active.pid:
+                self.active.ended(
+                    how, sweep=self._sweeps, excluded=self._children.standby
+                )
+            else:
+                self._children.lost(pid)
+
+    def deadline(self, now: float) -> float:
+        """Return when `advance` has something to do, if nothing else happens."""
+        job = self.active
+        return inf if job is None else min(job.deadline(now), job.listen_at)
+
+    def fork_ahead(self) -> None:
+        """Have a child stand by for the next job."""
+        self._children.fork_ahead()
+
+    def reopen_log(self, path: str) -> None:
+        """Reopen the log for this process and for the children of later jobs."""
+        self._children.reopen_log(path, self._log)
+
+    def discard_standby(self) -> None:
+        """End the child that stands by: there will be no job for it."""
+        self._children.discard()
+
+    def _private_descriptors(self) -> list[int]:
+        """Return what a child must not hold: the worker's sockets, another's pipes."""
+        fds = self._sockets()
+        if self.active is not None:
+            fds += (self.active.pipe.down, self.active.pipe.up)
+        return fds

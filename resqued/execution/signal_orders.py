@@ -1,0 +1,39 @@
+"""What a signal to a worker means, in the words of the master's orders."""
+
+from __future__ import annotations
+
+import signal
+
+from resqued.core.lifecycle import Stop
+from resqued.ipc import messages
+from resqued.ipc.messages import EndJob, Leave, WorkerOrder
+from resqued.log.logger import Logger
+from resqued.system import process
+from resqued.system.signals import Received
+
+_TERMINATION = (Leave(Stop.TERMINATE), EndJob("its worker was told to terminate"))
+SIGNAL_ORDERS: dict[int, tuple[WorkerOrder, ...]] = {
+    signal.SIGQUIT: (Leave(),),
+    signal.SIGTERM: _TERMINATION,
+    signal.SIGINT: _TERMINATION,
+    signal.SIGUSR1: (EndJob("it was dropped (SIGUSR1)"),),
+    signal.SIGUSR2: (messages.Pause(),),
+    signal.SIGCONT: (messages.Resume(),),
+}
+
+
+def signal_orders(
+    received: Received, log: Logger, *, is_graceful: bool
+) -> tuple[WorkerOrder, ...]:
+    """Return what a signal to a worker means, and log it.
+
+    With `is_graceful` SIGTERM means the same as SIGQUIT (`[worker] graceful_term`).
+    """
+    orders = SIGNAL_ORDERS.get(received.signum, ())
+    if orders:
+        sent_by = process.describe(received.sender, received.uid)
+        name = signal.Signals(received.signum).name
+        log.info("signal_received", signal=name, sent_by=sent_by)
+    if is_graceful and received.signum == signal.SIGTERM:
+        return (Leave(),)
+    return orders

@@ -1,0 +1,196 @@
+"""What the processes of one master send each other, and the channels that carry it.
+
+The master sends orders, zygotes and workers send reports. Each union lists all that
+one side may receive; receivers match it exhaustively.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import msgspec
+
+from resqued.config.settings import AppSettings
+from resqued.core.lifecycle import Stop
+from resqued.core.limits import UNSET, Cause, Limits
+from resqued.ipc.channel import Channel
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """Base of every message; the class name travels with it."""
+
+
+# From the master to a worker
+
+
+class Wake(Message, frozen=True):
+    """Ask Redis for a job: a queue has changed."""
+
+
+class Pause(Message, frozen=True):
+    """Take no jobs."""
+
+
+class Resume(Message, frozen=True):
+    """Take jobs again, and ask for one now."""
+
+
+class JobInChild(msgspec.Struct, frozen=True):
+    """One running job: the child's pid, and when the worker gave it the job.
+
+    `since` is in seconds of the monotonic clock, as on the scoreboard.
+    """
+
+    child: int
+    since: float
+
+
+class EndJob(Message, frozen=True):
+    """End the running job: terminate, wait the grace, kill; the worker goes on.
+
+    `reason` stands in the failure. With `job` only that one is ended: the child may
+    have another by the time that the order arrives.
+    """
+
+    reason: str
+    cause: Cause = Cause.ORDER
+    job: JobInChild | None = None
+
+
+class Leave(Message, frozen=True):
+    """Take no more jobs and exit when the running one is recorded.
+
+    With Stop.TERMINATE a worker does not wait for a Redis that is away, and a job
+    that it has reserved but not begun fails.
+    """
+
+    stop: Stop = Stop.QUIT
+
+
+class ReopenLog(Message, frozen=True):
+    """Write to the log file of this path from now on."""
+
+    path: str
+
+
+WorkerOrder = Wake | Pause | Resume | EndJob | Leave | ReopenLog
+
+
+# From a worker to the master
+
+
+class Hello(Message, frozen=True):
+    """The worker runs: its pid, its id in Redis, and its identity there."""
+
+    pid: int
+    worker_id: str
+    identity: str
+
+
+class Registered(Message, frozen=True):
+    """The worker is registered in Redis."""
+
+
+class IdTaken(Message, frozen=True):
+    """Another worker has this worker's id in Redis; it leaves."""
+
+
+class Idle(Message, frozen=True):
+    """The worker has found no job, and waits to be woken."""
+
+
+class NoMoreJobs(Message, frozen=True):
+    """The worker was ordered to leave, and takes no more jobs."""
+
+
+class QueuesEmpty(Message, frozen=True):
+    """The queues are empty and the pool runs in burst mode; the worker leaves."""
+
+
+WorkerReport = Hello | Registered | IdTaken | Idle | NoMoreJobs | QueuesEmpty
+
+
+# Between the master and a zygote
+
+
+class LogSettings(msgspec.Struct, frozen=True):
+    """Level and format of the log, as `logger.configure` takes them."""
+
+    level: str
+    style: str
+
+
+class Start(Message, frozen=True):
+    """Import the application; the first message that a zygote receives."""
+
+    settings: AppSettings
+    log: LogSettings
+
+
+class SpawnWorker(Message, frozen=True):
+    """Fork a worker for a queue list; its channel and scoreboard come along.
+
+    `is_paused` counts from the start: an order would come after its first job.
+    """
+
+    queues: str
+    limits: Limits = UNSET
+    is_paused: bool = False
+
+
+ZygoteOrder = SpawnWorker | ReopenLog
+
+
+class AppImported(Message, frozen=True):
+    """The application is imported, and workers can be forked.
+
+    `threads` names the threads that it left running; `least_memory` is the smallest
+    memory limit that a job declares, in bytes, or 0.
+    """
+
+    threads: list[str]
+    least_memory: int
+
+
+class ImportFailed(Message, frozen=True):
+    """The application cannot be imported; the zygote exits."""
+
+    error: str
+
+
+ZygoteReport = AppImported | ImportFailed
+
+
+# The four ends of the two kinds of channels
+
+WorkerChannel = Channel[WorkerOrder, WorkerReport]
+ZygoteChannel = Channel[Start | ZygoteOrder, ZygoteReport]
+
+
+def to_worker(sock: socket.socket) -> WorkerChannel:
+    """Return the master's end of a channel to a worker."""
+    return Channel(sock, receives=WorkerReport)
+
+
+def to_zygote(sock: socket.socket) -> ZygoteChannel:
+    """Return the master's end of a channel to a zygote."""
+    return Channel(sock, receives=ZygoteReport)
+
+
+def worker_to_master(sock: socket.socket) -> Channel[WorkerReport, WorkerOrder]:
+    """Return a worker's end of the channel to its master."""
+    return Channel(sock, receives=WorkerOrder)
+
+
+def receive_start(sock: socket.socket) -> Start | None:
+    """Return the first message that a zygote receives, or None if none waits.
+
+    Raises ChannelClosed if the master is gone.
+    """
+    received = Channel[ZygoteReport, Start](sock, receives=Start).receive()
+    return None if received is None else received[0]
+
+
+def zygote_to_master(sock: socket.socket) -> Channel[ZygoteReport, ZygoteOrder]:
+    """Return a zygote's end of the channel to its master."""
+    return Channel(sock, receives=ZygoteOrder)

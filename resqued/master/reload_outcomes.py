@@ -1,0 +1,33 @@
+"""What reloads came to: the newest result, for those who wait for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from resqued.log.logger import Logger
+
+
+class ReloadOutcome(NamedTuple):
+    """What a reload came to: an empty error is success."""
+
+    generation: int
+    error: str = ""
+
+
+class ReloadOutcomes:
+    """Logs each result, and keeps that of the newest generation."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self.newest: ReloadOutcome | None = None
+
+    def add(self, generation: int, error: str = "") -> None:
+        """Note what became of a generation."""
+        result = ReloadOutcome(generation, error)
+        # Not so an older one that comes to its end after a newer one was refused.
+        if self.newest is None or generation >= self.newest.generation:
+            self.newest = result
+        if error:
+            self._log.error("reload_failed", generation=generation, error=error)
+        else:
+            self._log.info("reload_done", generation=generation)

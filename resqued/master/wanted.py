@@ -1,0 +1,58 @@
+"""How many workers are wanted on each queue list: as configured, or as people ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from resqued.errors import ControlError
+
+
+class WantedWorkers:
+    """The wanted number of workers by queue list; the order is the configuration's."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        # The generation whose configuration they come from.
+        self._generation: int | None = None
+        # What people have asked for since the configuration was read.
+        self._scaled: dict[str, int] = {}
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The wanted number of workers, by queue list."""
+        return self._counts
+
+    def follow(self, generation: int, configured: Mapping[str, int]) -> None:
+        """Want what a generation is configured for, and what people asked for since."""
+        if generation != self._generation:
+            self._generation = generation
+            self._counts = {
+                name: self._scaled.get(name, workers)
+                for name, workers in configured.items()
+            }
+
+    def resume(self, generation: int, counts: Mapping[str, int]) -> None:
+        """Want what the master's older program wanted."""
+        self._generation, self._counts = generation, dict(counts)
+
+    def forget_scaling(self) -> None:
+        """Let the next generation bring the numbers of its configuration."""
+        self._scaled.clear()
+
+    def scale(self, name: str, workers: int) -> None:
+        """Want another number of workers on a queue list that there is."""
+        self._counts[name] = self._scaled[name] = workers
+
+    def list_named(self, name: str | None) -> str:
+        """Return the queue list that is meant; the only one need not be named.
+
+        Raises ControlError if there is none of that name, or more than one.
+        """
+        if name is None and len(self._counts) == 1:
+            return next(iter(self._counts))
+        if name is not None and name in self._counts:
+            return name
+        lists = " and ".join(map(repr, self._counts))
+        if name is None:
+            raise ControlError(f"which pool? name its queues: there are {lists}")
+        raise ControlError(f"there is no pool on {name!r}; there is {lists}")

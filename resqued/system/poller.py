@@ -1,0 +1,56 @@
+"""A wait point: descriptors that are kept between waits, and what to call for each."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Mapping
+from math import inf
+
+# Called with the time, in seconds of the monotonic clock, when a descriptor is ready.
+Callback = Callable[[float], None]
+
+
+class Poller:
+    """Waits for descriptors; each is registered when it opens, and not at each turn."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._callbacks: dict[int, Callback] = {}
+        self._events: dict[int, int] = {}
+
+    def register(
+        self, fd: int, callback: Callback, events: int = select.POLLIN
+    ) -> None:
+        """Wait for a descriptor from now on; events are those of poll(2)."""
+        self._poll.register(fd, events)
+        self._callbacks[fd] = callback
+        self._events[fd] = events
+
+    def modify(self, fd: int, events: int) -> None:
+        """Wait for other events of a descriptor, if it is registered."""
+        if fd in self._events and self._events[fd] != events:
+            self._poll.modify(fd, events)
+            self._events[fd] = events
+
+    def unregister(self, fd: int) -> None:
+        """Wait for it no more: before it is closed, or its number may mean another."""
+        if self._callbacks.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+            del self._events[fd]
+
+    @property
+    def watched(self) -> Mapping[int, int]:
+        """What is waited for: the events of each registered descriptor."""
+        return self._events
+
+    def wait(self, milliseconds: float) -> list[int]:
+        """Return the descriptors that are ready, or none after so long."""
+        timeout = None if milliseconds == inf else milliseconds
+        return [fd for fd, _ in self._poll.poll(timeout)]
+
+    def call(self, ready: list[int], now: float) -> None:
+        """Call what is registered for these descriptors, if it still is."""
+        for fd in ready:
+            callback = self._callbacks.get(fd)
+            if callback is not None:
+                callback(now)
