@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from resqued.cli.options import json_option, redis_options, tables
+from resqued.cli.options import json_option, redis_options
 from resqued.cli.table import show_json, show_line
 from resqued.config import loader as configuration
+from resqued.config.layers import read_layers
 from resqued.core.plural import pluralize
 from resqued.errors import ConfigError
 
@@ -63,9 +64,8 @@ def show(
 
     Passwords are not shown.
     """
-    values = configuration.effective(
-        tables(config_file, redis={"url": url, "namespace": namespace})
-    )
+    given = {"redis": {"url": url, "namespace": namespace}}
+    values = configuration.effective(read_layers(config_file, given).merged())
     if as_json:
         show_json(values)
     else:

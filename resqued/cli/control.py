@@ -7,34 +7,22 @@ printed has happened. Every order is logged there, with who sent it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import click
 
-from resqued.cli import masters
 from resqued.cli.masters import job_in_words, master_options
 from resqued.cli.options import Duration, confirm, yes_option
 from resqued.cli.table import show_line
 from resqued.cli.text import clip
-from resqued.control import requests
-from resqued.control.protocol import (
-    DrainRequest,
-    KillRequest,
-    PauseRequest,
-    PoolWorker,
-    ReloadRequest,
-    ResumeRequest,
-    ScaleRequest,
-    StackRequest,
-    StatusRequest,
-)
-from resqued.control.requests import Address
 from resqued.core.durations import show_seconds
 from resqued.core.plural import pluralize
+from resqued.diagnostics.local_masters import LocalMasters, Master
+from resqued.diagnostics.pool_view import PoolWorker
 from resqued.errors import ControlError
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 PAUSE_EXAMPLES = """
 \b
@@ -87,23 +75,23 @@ def _wait_option(text: str) -> Callable[[F], F]:
 
 @click.command(epilog=PAUSE_EXAMPLES)
 @master_options
-def pause(config_file: str | None, pid: int | None) -> None:
+def pause(meant: LocalMasters) -> None:
     """Have the workers of this host take no new jobs.
 
     Running jobs go on. As SIGUSR2 to the master does.
     """
-    address = masters.one_of(config_file, pid)
-    requests.ask(address, PauseRequest())
-    show_line(f"master {address.pid} is paused; `resqued resume` has it go on")
+    master = meant.only()
+    master.pause()
+    show_line(f"master {master.pid} is paused; `resqued resume` has it go on")
 
 
 @click.command(epilog=PAUSE_EXAMPLES)
 @master_options
-def resume(config_file: str | None, pid: int | None) -> None:
+def resume(meant: LocalMasters) -> None:
     """Have the workers of this host take jobs again, after pause or drain."""
-    address = masters.one_of(config_file, pid)
-    requests.ask(address, ResumeRequest())
-    show_line(f"master {address.pid} takes jobs")
+    master = meant.only()
+    master.resume()
+    show_line(f"master {master.pid} takes jobs")
 
 
 # An option that is not known is an argument: -1 is meant to be one.
@@ -111,9 +99,7 @@ def resume(config_file: str | None, pid: int | None) -> None:
 @click.argument("queues", nargs=-1, metavar="[QUEUES]")
 @click.argument("count", metavar="N|+N|-N")
 @master_options
-def scale(
-    queues: tuple[str, ...], count: str, config_file: str | None, pid: int | None
-) -> None:
+def scale(queues: tuple[str, ...], count: str, meant: LocalMasters) -> None:
     """Have N workers, or N more, or N fewer, until the next reload or restart.
 
     QUEUES is the queue list of the pool that is meant, as `resqued status` shows
@@ -128,9 +114,8 @@ def scale(
         )
     if not _COUNT.fullmatch(count):
         raise click.UsageError(f"{count!r} is not N, +N or -N, such as 4, +1 or -1.")
-    address = masters.one_of(config_file, pid)
-    request = ScaleRequest(queues=queues[0] if queues else None, workers=count)
-    found = requests.ask(address, request)
+    master = meant.only()
+    found = master.scale(queues[0] if queues else None, count)
     wanted = pluralize(found.workers, "worker")
     show_line(f"{found.queues}: {wanted}, before {found.before}")
 
@@ -138,21 +123,20 @@ def scale(
 @click.command(epilog=DRAIN_EXAMPLES)
 @_wait_option("Return when no job runs any more.")
 @master_options
-def drain(wait: bool, config_file: str | None, pid: int | None) -> None:
+def drain(wait: bool, meant: LocalMasters) -> None:
     """Take no new jobs, and see the running ones to their end.
 
     The master and its workers stay, paused: `resqued resume` has them go on.
     """
-    address = masters.one_of(config_file, pid)
+    master = meant.only()
     if wait:
-        requests.ask(address, DrainRequest(wait=True))
-        show_line(f"master {address.pid} is paused, and no job runs")
+        master.drain(wait=True)
+        show_line(f"master {master.pid} is paused, and no job runs")
         return
-    requests.ask(address, DrainRequest())
-    workers = requests.ask(address, StatusRequest()).workers
-    busy = sum(worker.child is not None for worker in workers)
-    run = "runs" if busy == 1 else "run"
-    show_line(f"master {address.pid} is paused; {pluralize(busy, 'job')} still {run}")
+    master.drain()
+    jobs = master.view().jobs
+    run = "runs" if jobs == 1 else "run"
+    show_line(f"master {master.pid} is paused; {pluralize(jobs, 'job')} still {run}")
 
 
 @click.command(epilog=RELOAD_EXAMPLES)
@@ -164,9 +148,7 @@ def drain(wait: bool, config_file: str | None, pid: int | None) -> None:
     help="Replace the master's own program first, in place; waits.",
 )
 @master_options
-def reload(
-    wait: bool, with_master: bool, config_file: str | None, pid: int | None
-) -> None:
+def reload(wait: bool, with_master: bool, meant: LocalMasters) -> None:
     """Read the configuration anew, import the application anew, replace the workers.
 
     Running jobs finish in their old workers. If the new generation cannot start,
@@ -175,34 +157,32 @@ def reload(
     --master is for a new version of resqued, or of Python: after a dry run of it the
     master becomes that, with the same pid and the same workers. No job is disturbed.
     """
-    address = masters.one_of(config_file, pid)
+    master = meant.only()
     if not (wait or with_master):
-        number = requests.ask(address, ReloadRequest()).generation
+        number = master.reload()
         show_line(
-            f"master {address.pid} starts generation {number};"
+            f"master {master.pid} starts generation {number};"
             " `resqued status` says what came of it"
         )
         return
     # What is refused here is the reload itself: the old generation goes on.
-    found = requests.ask(address, ReloadRequest(wait=True, master=with_master))
+    number = master.reload(wait=True, program=with_master)
     program = "runs its new program and " if with_master else ""
-    show_line(
-        f"master {address.pid} {program}has moved to generation {found.generation}"
-    )
+    show_line(f"master {master.pid} {program}has moved to generation {number}")
 
 
 @click.command(epilog=STACK_EXAMPLES)
 @click.argument("worker", metavar="WORKER|PID")
 @master_options
-def stack(worker: str, config_file: str | None, pid: int | None) -> None:
+def stack(worker: str, meant: LocalMasters) -> None:
     """Print the Python stacks of the job that a worker runs, of all its threads.
 
     WORKER is an id as `resqued status` shows it; or say the pid of the worker or
     of its child. The job goes on. It need not cooperate: a call into C that does
     not return is shown as well.
     """
-    address = masters.with_worker(config_file, pid, worker)
-    found = requests.ask(address, StackRequest(who=worker))
+    master = meant.with_worker(worker)
+    found = master.stack(worker)
     show_line(f"child {found.child} of worker {found.worker}:")
     for line in found.stack:
         show_line(line)
@@ -225,8 +205,7 @@ def kill(
     worker: str | None,
     older_than: float | None,
     yes: bool,
-    config_file: str | None,
-    pid: int | None,
+    meant: LocalMasters,
 ) -> None:
     """End the job that a worker runs, or all that have run for too long.
 
@@ -238,29 +217,27 @@ def kill(
     if (worker is None) == (older_than is None):
         raise click.UsageError("Name a worker, or say --older-than TIME.")
     if worker is not None:
-        address = masters.with_worker(config_file, pid, worker)
-        ended = requests.ask(address, KillRequest(who=worker)).ended
+        master = meant.with_worker(worker)
+        ended = master.end_job(worker)
     else:
         assert older_than is not None, "one of both is given"
-        address = masters.one_of(config_file, pid)
-        ended = _kill_older(address, older_than, yes=yes)
+        master = meant.only()
+        ended = _kill_older(master, older_than, yes=yes)
     for each in ended:
         show_line(f"ending {job_in_words(each)} (worker {each.id}, child {each.child})")
 
 
-def _kill_older(address: Address, age: float, *, yes: bool) -> tuple[PoolWorker, ...]:
+def _kill_older(master: Master, age: float, *, yes: bool) -> Sequence[PoolWorker]:
     """End what is shown to be so old, and nothing that has become so meanwhile."""
-    workers = requests.ask(address, StatusRequest()).workers
-    old = [w for w in workers if w.child is not None and (w.since or 0.0) > age]
+    old = master.view().running_longer_than(age)
     if not old:
         show_line(f"no job has run for longer than {show_seconds(age)}")
-        return ()
+        return []
     if len(old) > 1:
         names = "; ".join(map(job_in_words, old[:_MOST_NAMED]))
         more = "; …" if len(old) > _MOST_NAMED else ""
         confirm(f"End {len(old)} jobs ({clip(names, 400)}{more})?", yes=yes)
-    children = tuple(worker.child for worker in old if worker.child is not None)
-    ended = requests.ask(address, KillRequest(older=age, children=children)).ended
+    ended = master.end_jobs(old, older_than=age)
     if not ended:
         raise ControlError("the jobs had ended by themselves meanwhile")
     return ended

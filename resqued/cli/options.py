@@ -1,34 +1,23 @@
-"""What several commands share: options, configuration, a client, a question."""
+"""What several commands share: options, a client, a question."""
 
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import wraps
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from resqued.client import Client
 from resqued.config import loader
+from resqued.config.layers import read_layers
 from resqued.core import durations
-from resqued.errors import ConfigError, ResquedError
+from resqued.errors import ResquedError
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-# For the keys of the configuration that an option sets under another name.
-_NAMES = {
-    ("redis", "url"): "--redis",
-    ("app", "import"): "--app",
-    ("log", "level"): "--log-level",
-    ("log", "format"): "--log-format",
-    ("log", "file"): "--log-file",
-    ("daemon", "pid_file"): "--pidfile",
-}
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg] # click < 8.5 has none
@@ -174,46 +163,10 @@ def confirm(question: str, *, yes: bool) -> None:
         raise ResquedError("nothing was done")
 
 
-def tables(
-    config_file: str | None, *, own_file: Path | None = None, **given: dict[str, Any]
-) -> dict[str, Any]:
-    """Return file, environment and options as one, the later winning.
-
-    `own_file` is that of an instance, over the one that all share. Raises
-    ConfigError with all that is wrong, each named by where it stands.
-    """
-    path = loader.file_in_use(config_file, os.environ)
-    problems: list[str] = []
-    layers: list[dict[str, Any]] = []
-    readers: tuple[Callable[[], dict[str, Any]], ...] = (
-        lambda: loader.read_file(path) if path else {},
-        lambda: loader.read_file(own_file) if own_file else {},
-        lambda: loader.from_environment(os.environ),
-        lambda: _from_options(given),
-    )
-    for read in readers:
-        try:
-            layers.append(read())
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(*problems)
-    return loader.merge(*layers)
-
-
-def _from_options(given: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    problems = []
-    for section, values in given.items():
-        for key, value in values.items():
-            if value is None:
-                continue
-            found.setdefault(section, {})[key] = value
-            name = _NAMES.get((section, key), f"--{key}")
-            problems += loader.problems_of(section, key, value, name)
-    if problems:
-        raise ConfigError(*problems)
-    return found
+def usage_error(error: ResquedError) -> click.UsageError:
+    """Return an error of ours as one of click's, which begins with a capital letter."""
+    text = str(error)
+    return click.UsageError(f"{text[:1].upper()}{text[1:]}")
 
 
 def client(
@@ -227,8 +180,7 @@ def client(
 
     It waits no longer for an answer than the configuration says, and `patience`.
     """
-    app = loader.build(
-        tables(config_file, redis={"url": url, "namespace": namespace})
-    ).app
+    given = {"redis": {"url": url, "namespace": namespace}}
+    app = loader.build(read_layers(config_file, given).merged()).app
     timeout = min(app.redis_timeout, patience)
     return Client(app.url, namespace=app.namespace, timeout=timeout)

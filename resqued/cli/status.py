@@ -5,23 +5,24 @@ With --check or --alive it is a probe instead: a line and an exit code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
-from typing import Any
 
 import click
 
-from resqued.cli import health, masters, options
+from resqued.cli import options
+from resqued.cli.masters import show_master
 from resqued.cli.options import Duration, json_option, pid_file_option, redis_options
 from resqued.cli.queues import COLUMNS as QUEUE_COLUMNS
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
 from resqued.cli.workers import as_row
 from resqued.client import Client
-from resqued.control import protocol, requests
-from resqued.control.protocol import StatusReply
-from resqued.control.requests import SilentMaster
-from resqued.diagnostics.worker_status import worker_statuses
+from resqued.core.plural import pluralize
+from resqued.diagnostics import probes
+from resqued.diagnostics.local_masters import LocalMasters, fetch_pools, holder
+from resqued.diagnostics.overview import Overview, read_overview
+from resqued.diagnostics.pool_view import PoolView
+from resqued.diagnostics.probes import Probe
 from resqued.errors import StoreError
 
 EXAMPLES = """
@@ -82,77 +83,65 @@ def status(
     if as_json and is_probe:
         raise click.UsageError("--check and --alive answer by their exit code.")
 
-    def meant() -> int | None:
-        return masters.holder(pid_file)
+    def meant() -> LocalMasters:
+        return LocalMasters(config_file, holder(pid_file))
 
     if alive:
-        _probe(lambda: health.alive(config_file, meant()), wait)
+        _show_probe(lambda: probes.alive(meant()), wait)
         return
     with closing(options.client(url, namespace, config_file)) as client:
         if check:
-            _probe(lambda: health.well(config_file, client, meant()), wait)
+            _show_probe(lambda: probes.ready(meant(), client), wait)
         else:
-            _show_all(client, config_file, meant(), as_json=as_json)
+            _show_all(client, meant(), as_json=as_json)
 
 
-def _probe(look: Callable[[], list[StatusReply]], wait: float | None) -> None:
-    """Say of each master that it is well, or raise what is wrong."""
-    for found in health.until_so(look, wait or 0.0):
-        show_line(health.in_words(found))
+def _show_probe(probe: Probe, wait: float | None) -> None:
+    """Print for each master that it is well, or raise what is wrong."""
+    for pool in probes.wait_for(probe, wait or 0.0):
+        paused = " and paused" if pool.is_paused else ""
+        wanted = pluralize(pool.wanted, "worker")
+        show_line(f"master {pool.pid} is {pool.state}{paused}, with {wanted}")
 
 
-def _show_all(
-    client: Client, config_file: str | None, pid: int | None, *, as_json: bool
-) -> None:
-    pools = requests.fetch_statuses(masters.all_of(config_file, pid))
-    shown = [protocol.as_dict(pool) for pool in pools]
+def _show_all(client: Client, meant: LocalMasters, *, as_json: bool) -> None:
+    pools = fetch_pools(meant.find())
+    shown = [pool.as_dict() for pool in pools]
     if not as_json:
-        _show_pools(pools, config_file)
+        _show_pools(pools, meant)
     try:
-        found = _found(client)
+        found = read_overview(client)
     except StoreError as error:
         if as_json and pools:
             show_json({"masters": shown, "error": str(error)})
         raise
     if as_json:
-        workers = [status.as_dict() for status in found.pop("workers")]
-        counters = found.pop("counters")
-        show_json({"masters": shown, **counters, **found, "workers": workers})
+        show_json(
+            {
+                "masters": shown,
+                **found.counters.as_dict(),
+                "queues": found.queues,
+                "workers": [status.as_dict() for status in found.workers],
+            }
+        )
     else:
         _show(found)
 
 
-def _found(client: Client) -> dict[str, Any]:
-    """Return what Redis knows."""
-    sizes = client.queue_sizes()
-    processed, failed = client.registry.totals()
-    counters = {
-        "pending": sum(sizes.values()),
-        "processed": processed,
-        "failed": failed,
-        "failures": client.failures.count(),
-    }
-    return {"counters": counters, "queues": sizes, "workers": worker_statuses(client)}
-
-
-def _show_pools(
-    pools: list[StatusReply | SilentMaster], config_file: str | None
-) -> None:
+def _show_pools(pools: list[PoolView], meant: LocalMasters) -> None:
     for pool in pools:
-        masters.show_master(pool)
+        show_master(pool)
         click.echo()
-    if not pools and masters.are_hidden(config_file):
-        show_line(masters.missing(config_file))
+    if not pools and meant.may_be_hidden():
+        show_line(meant.missing())
         click.echo()
 
 
-def _show(found: dict[str, Any]) -> None:
-    counters = found["counters"]
+def _show(found: Overview) -> None:
+    counters = found.counters.as_dict()
     titles = [Column(name.upper(), is_number=True) for name in counters]
     show_table(titles, [list(counters.values())], empty="")
     click.echo()
-    show_table(QUEUE_COLUMNS, list(found["queues"].items()), empty="no queues")
+    show_table(QUEUE_COLUMNS, list(found.queues.items()), empty="no queues")
     click.echo()
-    show_table(
-        WORKER_COLUMNS, [as_row(s) for s in found["workers"]], empty="no workers"
-    )
+    show_table(WORKER_COLUMNS, [as_row(s) for s in found.workers], empty="no workers")

@@ -10,14 +10,13 @@ import time
 import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from resqued.cli import masters
 from resqued.cli.masters import PHASES, headlines, master_options, phase
 from resqued.cli.options import Duration, json_option
 from resqued.cli.table import (
@@ -30,10 +29,15 @@ from resqued.cli.table import (
     show_table,
 )
 from resqued.cli.text import clean
-from resqued.control import protocol, requests
-from resqued.control.protocol import JobLimits, PoolWorker, StatusReply
-from resqued.control.requests import Address, SilentMaster
 from resqued.core.durations import show_seconds, show_size
+from resqued.diagnostics.local_masters import LocalMasters, Master, fetch_pools
+from resqued.diagnostics.pool_view import PoolView, PoolWorker
+from resqued.diagnostics.worker_usage import (
+    Samples,
+    WorkerUsage,
+    take_samples,
+    usage_of,
+)
 
 EXAMPLES = """
 \b
@@ -62,17 +66,6 @@ NEAR = 0.8
 # Title of the table, an empty line, the last line of the terminal.
 _FRAME = 3
 _QUIT = (b"q", b"Q")
-_NO_LIMITS = JobLimits(runtime=None, memory=None)
-
-
-class Sample(NamedTuple):
-    """What one worker and its job had used at one time."""
-
-    at: float
-    cpu: float
-
-
-Samples = dict[tuple[int, int], Sample]
 
 
 @click.command(epilog=EXAMPLES)
@@ -86,9 +79,7 @@ Samples = dict[tuple[int, int], Sample]
 )
 @json_option
 @master_options
-def top(
-    interval: float, as_json: bool, config_file: str | None, pid: int | None
-) -> None:
+def top(interval: float, as_json: bool, meant: LocalMasters) -> None:
     """Show every worker of this host, its job, and what that uses, live.
 
     CPU and memory are those of the job with all processes that came of it; the
@@ -96,42 +87,40 @@ def top(
     are yellow, beyond it red. q or Ctrl-C leaves. Where the output is no terminal
     there is one look, whose CPU is the average since the job began.
     """
-    found = masters.all_of(config_file, pid)
-    if not found:
-        raise masters.missing(config_file, pid)
+    found = meant.require()
     if as_json:
-        show_json([protocol.as_dict(status) for status in _look(found)])
+        show_json([pool.as_dict() for pool in _look(found)])
     elif sys.stdout.isatty():
-        _watch(config_file, pid, interval)
+        _watch(meant, interval)
     else:
         _print(_look(found))
 
 
-def _look(found: Sequence[Address]) -> list[StatusReply | SilentMaster]:
-    return requests.fetch_statuses(found, usage=True, patience=PATIENCE)
+def _look(found: Sequence[Master]) -> list[PoolView]:
+    return fetch_pools(found, usage=True, patience=PATIENCE)
 
 
-def _print(statuses: Sequence[StatusReply | SilentMaster]) -> None:
-    for status in statuses:
-        for line in headlines(status):
+def _print(pools: Sequence[PoolView]) -> None:
+    for pool in pools:
+        for line in headlines(pool):
             show_line(line)
-        if isinstance(status, StatusReply):
-            show_table(COLUMNS, table_rows(status.workers, {}), empty="no workers")
+        if not pool.error:
+            show_table(COLUMNS, table_rows(pool.workers, {}), empty="no workers")
 
 
 # Live
 
 
-def _watch(config_file: str | None, pid: int | None, interval: float) -> None:
+def _watch(meant: LocalMasters, interval: float) -> None:
     """Show what there is until a person has seen enough."""
     samples: Samples = {}
     screen = console()
     try:
         with _keys(), Live(console=screen, screen=True, auto_refresh=False) as live:
             while True:
-                statuses = _look(masters.all_of(config_file, pid))
-                live.update(_frame(statuses, samples, screen.height), refresh=True)
-                samples = taken(statuses, time.monotonic())
+                pools = _look(meant.find())
+                live.update(_frame(pools, samples, screen.height), refresh=True)
+                samples = take_samples(pools, time.monotonic())
                 if _is_quit_within(interval):
                     return
     except KeyboardInterrupt:
@@ -167,18 +156,16 @@ def _is_quit_within(seconds: float) -> bool:
     return False
 
 
-def _frame(
-    statuses: Sequence[StatusReply | SilentMaster], samples: Samples, height: int
-) -> Group:
+def _frame(pools: Sequence[PoolView], samples: Samples, height: int) -> Group:
     """Return what fits the terminal: who has run for longest comes first."""
     parts: list[Any] = []
-    for status in statuses:
-        lines = headlines(status)
+    for pool in pools:
+        lines = headlines(pool)
         parts += [Text(clean(line), no_wrap=True) for line in lines]
-        if isinstance(status, SilentMaster):
+        if pool.error:
             continue
-        rows = table_rows(status.workers, samples)
-        room = max(1, height // len(statuses) - len(lines) - _FRAME)
+        rows = table_rows(pool.workers, samples)
+        room = max(1, height // len(pools) - len(lines) - _FRAME)
         parts.append(rich_table(COLUMNS, rows[:room]))
         if len(rows) > room:
             parts.append(Text(f"and {len(rows) - room} more"))
@@ -189,67 +176,31 @@ def _frame(
 # Rows
 
 
-def taken(statuses: Sequence[StatusReply | SilentMaster], at: float) -> Samples:
-    """Return what each worker had used at a time, to compare with at the next."""
-    return {
-        _key(worker): Sample(at, worker.cpu)
-        for status in statuses
-        if isinstance(status, StatusReply)
-        for worker in status.workers
-        if worker.cpu is not None
-    }
-
-
-def _key(worker: PoolWorker) -> tuple[int, int]:
-    return worker.pid or 0, worker.child or 0
-
-
 def table_rows(
     workers: Sequence[PoolWorker], samples: Samples
 ) -> list[tuple[object, ...]]:
     """Return the workers as rows of COLUMNS: running ones first, oldest job first."""
-    now = time.monotonic()
-    ordered = sorted(workers, key=lambda w: (w.child is None, -(w.since or 0.0), w.id))
-    return [_row(worker, samples.get(_key(worker)), now) for worker in ordered]
+    return [_row(usage) for usage in usage_of(workers, samples, time.monotonic())]
 
 
-def _row(worker: PoolWorker, sample: Sample | None, now: float) -> tuple[object, ...]:
-    job = worker.job
-    limits = worker.limits if isinstance(worker.limits, JobLimits) else _NO_LIMITS
-    runtime, memory = limits.runtime, limits.memory
-    age, used = worker.since, worker.memory
-    is_running = worker.child is not None
-    share = cpu_share(worker, sample, now)
+def _row(usage: WorkerUsage) -> tuple[object, ...]:
+    worker, share = usage.worker, usage.processors
+    age, used, job = worker.since, worker.memory, worker.job
+    runtime, memory = usage.limits.runtime, usage.limits.memory
     return (
         worker.pid or "-",
         worker.generation,
         phase(worker),
         "-" if share is None else f"{100 * share:.0f}",
-        "-" if used is None else _near(show_size(used), used, memory),
+        "-" if used is None else _near(show_size(used), usage.memory_share),
         show_size(memory) if memory else "",
-        "-" if age is None else _near(show_seconds(int(age)), age, runtime),
-        show_seconds(runtime) if runtime and is_running else "",
+        "-" if age is None else _near(show_seconds(int(age)), usage.runtime_share),
+        show_seconds(runtime) if runtime and worker.child is not None else "",
         job.queue if job else worker.queues,
         job.class_name if job else "",
     )
 
 
-def _near(text: str, used: float, limit: float | None) -> Cell:
-    """Return a figure in the colour that its limit gives it, if it has one."""
-    share = used / limit if limit else 0.0
+def _near(text: str, share: float) -> Cell:
+    """Return a figure in the colour that its share of a limit gives it."""
     return Cell(text, "bold red" if share > 1 else "yellow" if share > NEAR else "")
-
-
-def cpu_share(worker: PoolWorker, sample: Sample | None, now: float) -> float | None:
-    """Return the processors in use since the sample, or else since the job began.
-
-    None where neither is known: of a worker that was not seen before and has no
-    job there is no telling.
-    """
-    if worker.cpu is None:
-        return None
-    if sample is not None and now > sample.at:
-        return max(0.0, worker.cpu - sample.cpu) / (now - sample.at)
-    if worker.child is not None and worker.since:
-        return worker.cpu / worker.since
-    return None

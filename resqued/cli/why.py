@@ -1,6 +1,6 @@
 """`resqued why`: what keeps the jobs of a queue, or of a class, from running.
 
-cli.scene gathers the facts, core.why judges them, this shows the findings.
+diagnostics gathers the facts and judges them; this shows the findings.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from resqued.cli.completion import queue_names
-from resqued.cli.options import app_option, json_option, redis_options, tables
+from resqued.cli.options import app_option, json_option, redis_options
 from resqued.cli.table import show_json, show_line
 from resqued.client import Client
+from resqued.config.layers import Given, read_layers
 from resqued.config.loader import build
 from resqued.core.plural import pluralize
 from resqued.diagnostics.explain import explain
@@ -62,13 +63,11 @@ def why(
     Nothing is changed. For a class the application is imported, in a process of
     its own, to see whether it is there.
     """
-    config = build(
-        tables(
-            config_file,
-            redis={"url": url, "namespace": namespace},
-            app={"import": list(modules) or None},
-        )
-    )
+    given: Given = {
+        "redis": {"url": url, "namespace": namespace},
+        "app": {"import": list(modules) or None},
+    }
+    config = build(read_layers(config_file, given).merged())
     app = config.app
     link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
     with closing(link) as client:

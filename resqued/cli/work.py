@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import fields
+from functools import wraps
+from typing import Any
 
 import click
 
-from resqued.cli.options import app_option, pid_file_option, redis_options, tables
-from resqued.config import loader
-from resqued.errors import ConfigError, ExitCode
-from resqued.log import logfile, logger
-from resqued.master import reexec
-from resqued.master.handoff import HandoffState
-from resqued.master.reexec import Handoff
-from resqued.supervisor import MasterFiles, Supervisor, refuse_changes
-from resqued.system.pidfile import PidFile
+from resqued.cli.options import (
+    app_option,
+    pid_file_option,
+    redis_options,
+    usage_error,
+)
+from resqued.config.layers import OptionsError
+from resqued.launch import launcher
+from resqued.launch.master_options import Instance, MasterOptions
+from resqued.log import logger
 from resqued.systemd import instance as naming
-from resqued.wire.queue_list import parse
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 EXAMPLES = """
 \b
@@ -76,178 +74,44 @@ _POOL_OPTIONS = (
 )
 
 
-def pool_options(function: F) -> F:
-    """Add QUEUES and the options of every command that runs a master."""
+def pool_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add QUEUES and the options of every command that runs a master.
+
+    They are passed as one MasterOptions, first.
+    """
+    names = {field.name for field in fields(MasterOptions)}
+
+    @wraps(function)
+    def command(**given: Any) -> Any:
+        values = {name: given.pop(name) for name in names & given.keys()}
+        values["instance"] = _instance(values["instance"], values["queues"])
+        try:
+            return function(MasterOptions(**values), **given)
+        except OptionsError as error:
+            raise usage_error(error) from None
+
     for option in reversed(_POOL_OPTIONS):
-        function = option(function)
-    return function
+        command = option(command)
+    return command
+
+
+def _instance(escaped: str | None, queues: str | None) -> Instance | None:
+    """Return what the name of an instance means, as it stands in a unit's."""
+    if escaped is None:
+        return None
+    if queues is not None:
+        raise click.UsageError("--instance names the queues: leave QUEUES out.")
+    name = naming.unescape(escaped)
+    return Instance(naming.queue_list(name), naming.file_name(name))
 
 
 @click.command(epilog=EXAMPLES)
 @pool_options
-def work(**given: Any) -> int:
+def work(options: MasterOptions) -> int:
     """Run a pool of workers on QUEUES until told to stop.
 
     QUEUES is a list such as critical,high,*: its order is the priority. * and ?
     and [a-z] match known queues, !name leaves some out.
     """
-    read = reader(**given)
-    handoff = reexec.load_handoff(os.environ)
-    built = read()
-    if handoff is not None:
-        return resume_master(built, read, handoff)
-    place, log_file = files(built)
-    pid_file = PidFile.take(place) if place else None
-    try:
-        if pid_file is not None:
-            pid_file.write()
-        with logfile.redirected(log_file):
-            return run(built, read, files=MasterFiles(pid_file, log_file))
-    finally:
-        if pid_file is not None:
-            pid_file.release()
-
-
-Read = Callable[[], loader.Config]
-
-
-def reader(
-    *,
-    queues: str | None,
-    instance: str | None,
-    workers: int | None,
-    modules: tuple[str, ...],
-    burst: bool,
-    interval: str | None,
-    grace: str | None,
-    log_level: str | None,
-    log_format: str | None,
-    log_file: str | None,
-    pid_file: str | None,
-    url: str | None,
-    namespace: str | None,
-    config_file: str | None,
-    directory: str | None = None,
-    **daemon: str | None,
-) -> Read:
-    """Return what reads the configuration: at the start, and at each reload."""
-
-    def read() -> loader.Config:
-        own = _Instance.of(instance, config_file, queues)
-        given = tables(
-            config_file,
-            own_file=own.file if own else None,
-            redis={"url": url, "namespace": namespace},
-            app={"import": list(modules) or None, "directory": directory},
-            worker={"interval": interval},
-            limits={"grace": grace},
-            daemon={"pid_file": pid_file, **daemon},
-            log={"level": log_level, "format": log_format, "file": log_file},
-        )
-        pool = own.pool(workers) if own else _pool(queues, workers)
-        return _build(given, interval, pool, burst=burst)
-
-    return read
-
-
-def files(built: loader.Config) -> tuple[Path | None, Path | None]:
-    """Return pid file and log file, as far as they are configured."""
-    named = (built.daemon.pid_file, built.daemon.log_file)
-    pid_file, log_file = (Path(name).absolute() if name else None for name in named)
-    return pid_file, log_file
-
-
-def run(
-    built: loader.Config,
-    read: Read,
-    resumes: HandoffState | None = None,
-    *,
-    files: MasterFiles,
-    on_ready: Callable[[], None] = lambda: None,
-) -> int:
-    """Run a master in this process, whose output is where it is to be."""
-    logger.configure(level=built.log_level, style=built.log_format)
-    master = Supervisor(built, read, resumes, on_ready=on_ready, files=files)
-    return int(master.run())
-
-
-def resume_master(built: loader.Config, read: Read, handoff: Handoff) -> int:
-    """Take a running master over, or see whether that could be done.
-
-    It was a daemon, or not, and its files are open: there is nothing to prepare.
-    """
-    _, log_file = files(built)
-    if handoff.is_dry:
-        logger.configure(level=built.log_level, style=built.log_format)
-        refuse_changes(handoff.state.pool.current.config, built)
-        return ExitCode.OK
-    handed = handoff.state.pid_file
-    pid_file = None
-    if handed is not None:
-        pid_file = PidFile.inherited(Path(handed.path), handed.descriptor)
-    try:
-        return run(built, read, handoff.state, files=MasterFiles(pid_file, log_file))
-    finally:
-        if pid_file is not None:
-            pid_file.release()
-
-
-class _Instance(NamedTuple):
-    """One of several services on a host, each with queues of its own."""
-
-    queues: str
-    file: Path | None
-
-    @classmethod
-    def of(
-        cls, escaped: str | None, config_file: str | None, queues: str | None
-    ) -> _Instance | None:
-        """Return the instance of that name in a unit's; None for none."""
-        if escaped is None:
-            return None
-        if queues is not None:
-            raise click.UsageError("--instance names the queues: leave QUEUES out.")
-        name = naming.unescape(escaped)
-        common = loader.file_in_use(config_file, os.environ) or loader.DEFAULT_PATH
-        file = common.parent / naming.file_name(name)
-        is_own = file.exists() and not (common.exists() and file.samefile(common))
-        return cls(naming.queue_list(name), file if is_own else None)
-
-    def pool(self, workers: int | None) -> dict[str, Any]:
-        """Return its pool; nothing if its own file has pools."""
-        if self.file is not None and loader.load(self.file).get("pool"):
-            return {}
-        return _pool(self.queues, workers)
-
-
-def _build(
-    given: dict[str, Any], interval: str | None, pool: dict[str, Any], *, burst: bool
-) -> loader.Config:
-    if interval is None and "INTERVAL" in os.environ:
-        given.setdefault("worker", {})["interval"] = os.environ["INTERVAL"]
-    if pool:
-        given["pool"] = [pool]
-    elif not given.get("pool"):
-        raise ConfigError(
-            "no queues: name them, as in `resqued work critical,high`, or set QUEUES,"
-            " or write a [[pool]] into the configuration file"
-        )
-    return loader.build(given, burst=burst)
-
-
-def _pool(queues: str | None, workers: int | None) -> dict[str, Any]:
-    """Return the pool that arguments or Resque's own variables name, if they do."""
-    text, count = queues, os.environ.get("COUNT")
-    if text is None:
-        # QUEUES wins even when it is empty, as in Ruby (wire format 3.3).
-        text = os.environ.get("QUEUES", os.environ.get("QUEUE"))
-    if text is None:
-        if workers is not None:
-            raise click.UsageError("--workers needs QUEUES; pools have their own.")
-        return {}
-    parse(text)
-    if workers is None and count is not None:
-        if not count.strip().isdigit() or not int(count):
-            raise ConfigError(f"COUNT is {count!r}, and must be a whole number from 1")
-        workers = int(count)
-    return {"queues": text, "workers": 1 if workers is None else workers}
+    code = launcher.resume_master(options)
+    return launcher.run_here(options) if code is None else code

@@ -7,10 +7,8 @@ never had one (unknown).
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,14 +18,10 @@ from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.text import clip, duration, json_line
 from resqued.client import Client
 from resqued.core.plural import pluralize
+from resqued.diagnostics import worker_removal
+from resqued.diagnostics.worker_removal import RemovedWorker
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
-from resqued.errors import ResquedError
-from resqued.store import pruning
-from resqued.store.pruning import JudgedWorker, job_of
-from resqued.store.registry import PRUNE_LOCK_SECONDS, ReclaimResult
-from resqued.system import process
-from resqued.wire.payload import DIRTY_EXIT, FailureInfo
-from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEntry
+from resqued.wire.worker_entry import Liveness
 
 EXAMPLES = """
 \b
@@ -54,8 +48,6 @@ COLUMNS = (
     Column("QUEUE"),
     Column("JOB", may_be_cut=True),
 )
-# A busy worker changes its entry all the time; one look must fall in between.
-_ATTEMPTS = 20
 
 
 def as_row(status: WorkerStatus) -> tuple[object, ...]:
@@ -108,43 +100,9 @@ def remove(client: Client, worker_id: str) -> None:
     whose heartbeat has stopped. This is for one that never had a heartbeat, or
     that you know better about. A live worker of this host is refused.
     """
-    for _ in range(_ATTEMPTS):
-        (entry,) = client.registry.read([worker_id], client.registry.ids())
-        if not (entry.is_registered or entry.identity or entry.heartbeat):
-            raise ResquedError(
-                f"there is no worker {worker_id!r}; `resqued workers` lists them"
-            )
-        _refuse_if_alive(entry)
-        fault = FailureInfo(DIRTY_EXIT, "Job still being processed")
-        (result,) = client.registry.reclaim([(entry, fault)])
-        if result is ReclaimResult.DONE:
-            job = f"; its job {job_of(entry)} is now a failure" if entry.record else ""
-            show_line(f"removed worker {worker_id}{job}")
-            return
-    raise ResquedError(f"worker {worker_id} is busy, so it lives: stop it on its host")
-
-
-def _refuse_if_alive(entry: WorkerEntry) -> None:
-    """Raise for a worker that runs here, ours or Ruby's."""
-    identity = Identity.decode(entry.identity)
-    if identity is not None:
-        is_here = HostIdentity(identity.boot, identity.pids) == pruning.here()
-        lives = is_here and process.start_time(identity.pid) == identity.start
-    else:
-        lives = entry.host == process.hostname() and _is_resque(entry.pid)
-    if lives:
-        raise ResquedError(
-            f"worker {entry.worker_id} is alive, as pid {entry.pid} of this host:"
-            " stop it first, with QUIT or TERM"
-        )
-
-
-def _is_resque(pid: int) -> bool:
-    """Say whether a process of another kind than ours is a worker, by its title."""
-    try:
-        return b"resque" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
+    removed = worker_removal.remove(client, worker_id)
+    job = "" if removed.job is None else f"; its job {removed.job} is now a failure"
+    show_line(f"removed worker {worker_id}{job}")
 
 
 @workers.command(epilog=EXAMPLES)
@@ -156,29 +114,25 @@ def prune(client: Client, dry_run: bool) -> None:
     Masters do so by themselves, about once a minute. The jobs that these workers
     held become failures. One that never gave a sign of life is left alone.
     """
-    owner = f"{process.hostname()}:{os.getpid()}:prune"
-    has_lock = dry_run or client.registry.take_prune_lock(owner)
     removed, left = 0, Counter[Liveness]()
-    for page in pruning.survey(client.registry):
-        dead = pruning.to_prune(page, has_lock=has_lock)
-        reclaimed = dead if dry_run else pruning.reclaim(client.registry, dead)
-        for judged in reclaimed:
-            show_line(_told(judged, is_removed=not dry_run))
-        removed += len(reclaimed)
-        left.update(judged.verdict for judged in page if judged not in dead)
+    for page in worker_removal.prune(client, is_dry=dry_run):
+        for worker in page.removed:
+            show_line(_in_words(worker, is_removed=not dry_run))
+        removed += len(page.removed)
+        left.update(page.left)
     show_line(_summary(removed, left, is_removed=not dry_run))
 
 
-def _told(judged: JudgedWorker, *, is_removed: bool) -> str:
+def _in_words(worker: RemovedWorker, *, is_removed: bool) -> str:
     """Say of one worker what was found and done."""
-    entry, verdict = judged
     removed = "removed" if is_removed else "would remove"
-    where = " here" if verdict is Liveness.DEAD else ""
+    state = worker.verdict.value if worker.verdict else ""
+    where = " here" if worker.verdict is Liveness.DEAD else ""
     job = ""
-    if entry.record:
+    if worker.job is not None:
         becomes = "is now" if is_removed else "would become"
-        job = f"; its job {job_of(entry)} {becomes} a failure"
-    return f"{removed} worker {entry.worker_id}, {verdict.value}{where}{job}"
+        job = f"; its job {worker.job} {becomes} a failure"
+    return f"{removed} worker {worker.worker_id}, {state}{where}{job}"
 
 
 def _summary(removed: int, left: Counter[Liveness], *, is_removed: bool) -> str:
@@ -187,7 +141,7 @@ def _summary(removed: int, left: Counter[Liveness], *, is_removed: bool) -> str:
     if count := left[Liveness.SILENT]:
         words.append(
             f"left {count} silent to whoever has the lock of the pruners: try again"
-            f" in {PRUNE_LOCK_SECONDS} s"
+            f" in {worker_removal.LOCK_SECONDS} s"
         )
     if count := left[Liveness.UNKNOWN]:
         words.append(f"left {count} unknown alone: `resqued workers remove` is for it")

@@ -1,6 +1,6 @@
 """What `resqued doctor` makes of what it has seen: facts in, findings out.
 
-checkup_server, checkup_application and checkup_machine judge one part each.
+checkup gathers; server_checks, app_checks and host_checks judge one part each.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is seen of a queue and of those who may serve it: facts, and findings of them.
 
-Values alone; core.why makes findings of the facts.
+Values alone; diagnostics.explain makes findings of the facts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is to be seen of a queue and those who may serve it, gathered for `why`.
 
-Reads in pages and changes nothing; the judgement is core.why's.
+Reads in pages and changes nothing; diagnostics.explain judges.
 """
 
 from __future__ import annotations

@@ -33,10 +33,11 @@ class WorkerStatus:
 def worker_statuses(client: Client) -> list[WorkerStatus]:
     """Return every registered worker, judged."""
     now = client.registry.link.time()
-    return [_judged(worker, entry, now) for worker, entry in client.worker_entries()]
+    return [status_of(worker, entry, now) for worker, entry in client.worker_entries()]
 
 
-def _judged(worker: Worker, entry: WorkerEntry, now: float) -> WorkerStatus:
+def status_of(worker: Worker, entry: WorkerEntry, now: float) -> WorkerStatus:
+    """Return a worker, judged by its entry; `now` is the server's clock."""
     age = worker_entry.heartbeat_age(entry.heartbeat, now)
     if age is None:
         age = worker_entry.ping_age(entry.ping, now)

@@ -1,1 +1,1 @@
-"""Starting a master: in the foreground, as a daemon, or in place of an older one."""
+"""Starting a master, here, as a daemon or in place of an older one; stopping it."""

@@ -107,7 +107,8 @@ def _run(main: Callable[[StartReport], int], reading: int, writing: int) -> int:
         report.ended([stopped], code or ExitCode.FAILED)
         return code
     for reason in reasons:
-        print(f"resqued: {reason}", file=sys.stderr, flush=True)  # noqa: T201 - the log
+        sys.stderr.write(f"resqued: {reason}\n")  # which is the log here
+    sys.stderr.flush()
     report.ended(reasons, code)
     return code
 

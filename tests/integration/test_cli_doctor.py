@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from resqued.cli.doctor import _bounded, _redis_hangs
 from resqued.diagnostics.checks import Finding, ok, unchecked
+from resqued.diagnostics.checkup import bounded, redis_hangs
 from resqued.system import process
 from resqued.system.redis_server import EmbeddedServer
 from tests.support.cli import add_worker, run_command, server_time
@@ -314,7 +314,7 @@ def test_a_server_that_is_stopped_is_given_up(
     assert "redis" in of(found, "problem")
 
 
-@pytest.mark.parametrize("late", [unchecked, _redis_hangs])
+@pytest.mark.parametrize("late", [unchecked, redis_hangs])
 def test_a_part_that_hangs_is_given_up_and_what_it_found_is_kept(
     late: Callable[[str, str], Finding],
 ) -> None:
@@ -325,7 +325,7 @@ def test_a_part_that_hangs_is_given_up_and_what_it_found_is_kept(
         end.wait()
 
     # Time enough for what is to be found.
-    found = _bounded("disk", look, 1.0, late=late)
+    found = bounded("disk", look, 1.0, late=late)
     end.set()
     assert found == [ok("disk", "fine so far"), late("disk", "no end within 1 s")]
 
@@ -336,7 +336,7 @@ def test_a_fault_of_our_own_is_told_as_one() -> None:
         raise AssertionError("ours")
 
     with pytest.raises(AssertionError, match="ours"):
-        _bounded("disk", look)
+        bounded("disk", look)
 
 
 SYSTEMCTL = """#!/bin/sh

@@ -8,13 +8,15 @@ import msgspec
 import pytest
 
 from resqued.cli.table import Cell
-from resqued.cli.top import COLUMNS, Sample, cpu_share, table_rows, taken
-from resqued.control.protocol import PoolWorker, StatusReply
+from resqued.cli.top import COLUMNS, table_rows
+from resqued.control.protocol import StatusReply
 from resqued.control.requests import SilentMaster
+from resqued.diagnostics.pool_view import PoolView, PoolWorker
+from resqued.diagnostics.worker_usage import Sample, processors, take_samples
 
 
 def worker(**values: Any) -> PoolWorker:
-    given = {
+    answer = {
         "id": "h:1:q",
         "pid": 1,
         "queues": "q",
@@ -22,16 +24,16 @@ def worker(**values: Any) -> PoolWorker:
         "phase": "running",
         "quits": False,
         "since": 10.0,
+        "done": 0,
+        "failed": 0,
         "child": 2,
         "job": {"queue": "q", "class": "Archive"},
         "limits": {"runtime": None, "memory": None},
         "cpu": 5.0,
         "memory": 1 << 20,
-        "done": 0,
-        "failed": 0,
         **values,
     }
-    return msgspec.convert(given, PoolWorker)
+    return msgspec.convert(answer, PoolWorker)
 
 
 def status(*workers: PoolWorker) -> StatusReply:
@@ -55,18 +57,30 @@ def cell(row: tuple[object, ...], title: str, after: str = "") -> object:
     return row[titles.index(title, titles.index(after) if after else 0)]
 
 
-def test_cpu_is_that_since_the_last_look_or_else_since_the_job_began() -> None:
-    assert cpu_share(worker(), Sample(at=100.0, cpu=4.0), 102.0) == 0.5
-    assert cpu_share(worker(), None, 102.0) == 0.5
-    # A child that has gone takes what it had used along.
-    assert cpu_share(worker(cpu=1.0), Sample(at=100.0, cpu=4.0), 102.0) == 0.0
-    assert cpu_share(worker(child=None), None, 102.0) is None
-    assert cpu_share(worker(cpu=None), Sample(at=100.0, cpu=4.0), 102.0) is None
+@pytest.mark.parametrize(
+    ("values", "sample", "used"),
+    [
+        ({}, Sample(at=100.0, cpu=4.0), 0.5),
+        ({}, None, 0.5),
+        # Two looks at the same time cannot be compared.
+        ({}, Sample(at=102.0, cpu=4.0), 0.5),
+        # A child that has gone takes what it had used along.
+        ({"cpu": 1.0}, Sample(at=100.0, cpu=4.0), 0.0),
+        ({"child": None}, None, None),
+        ({"since": None}, None, None),
+        ({"cpu": None}, Sample(at=100.0, cpu=4.0), None),
+    ],
+)
+def test_cpu_is_that_since_the_last_look_or_else_since_the_job_began(
+    values: dict[str, Any], sample: Sample | None, used: float | None
+) -> None:
+    assert processors(worker(**values), sample, 102.0) == used
 
 
 def test_another_job_of_the_worker_is_not_compared_with_the_one_before() -> None:
-    silent = SilentMaster(1, "does not answer")
-    samples = taken([status(worker(child=2)), silent], at=1.0)
+    seen = PoolView.of(status(worker(child=2), worker(pid=9, cpu=None)))
+    silent = PoolView.of(SilentMaster(1, "does not answer"))
+    samples = take_samples([seen, silent], at=1.0)
     assert samples == {(1, 2): Sample(1.0, 5.0)}
     (row,) = table_rows([worker(child=3, cpu=0.0)], samples)
     assert cell(row, "CPU %") == "0"

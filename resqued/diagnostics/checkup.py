@@ -1,0 +1,240 @@
+"""Everything that resqued needs of a host, looked at in order: findings of each part.
+
+Changes nothing. app_checks, server_checks and host_checks judge what is seen here.
+Each part is looked at for so long and no longer, in a thread, because a part that
+hangs in the kernel must not keep the others.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from resqued.client import Client
+from resqued.config.environment import read_environment
+from resqued.config.loader import Config
+from resqued.control import requests, sockets
+from resqued.control.requests import SilentMaster
+from resqued.core.limits import Limits
+from resqued.diagnostics import app_checks as application
+from resqued.diagnostics import app_import, host_checks, host_limits, server_checks
+from resqued.diagnostics.checks import Finding, ok, problem, unchecked
+from resqued.diagnostics.worker_status import worker_statuses
+from resqued.errors import ConfigError, ControlError, ResquedError
+from resqued.store.connection import redact
+from resqued.store.server_facts import examine
+from resqued.wire import worker_entry
+
+# Seconds that no part takes on a host that is well.
+PATIENCE = 20.0
+
+# The settings of the units of systemd, by the name of each.
+UnitSettings = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Systemd:
+    """How the units of this host are read.
+
+    `settings` raises ResquedError if systemd cannot be asked. `pattern` is the pattern
+    of their names, `patience` the seconds that reading them may take.
+    """
+
+    settings: Callable[[], UnitSettings]
+    pattern: str
+    patience: float
+
+
+@dataclass(slots=True)
+class CheckRun:
+    """What one part has found so far."""
+
+    findings: list[Finding] = field(default_factory=list)
+    fault: Exception | None = None
+
+
+def check_up(
+    path: str, read: Callable[[], Config], systemd: Systemd, *, may_import: bool
+) -> Iterator[Finding]:
+    """Yield the findings of all parts, each as soon as its part is done.
+
+    `path` is the file of the configuration, "" without one; `read` returns the
+    configuration or raises ConfigError. With `may_import` the application is imported,
+    in a process of its own.
+    """
+    config: Config | None = None
+    try:
+        config = read()
+        problems: tuple[str, ...] = ()
+    except ConfigError as error:
+        problems = error.problems
+    workers = config.workers if config else 0
+    yield application.judge_configuration(path, problems, workers)
+    if config is None:
+        for check in ("redis", "registry", "application", "control", "machine"):
+            yield unchecked(check, "the configuration is wrong")
+        return
+    yield from bounded("redis", lambda: _redis(config), late=redis_hangs)
+    patience = config.start_timeout + PATIENCE
+    yield from bounded(
+        "application", lambda: _application(config, may_import=may_import), patience
+    )
+    yield from bounded("control", lambda: [_control(config)])
+    yield from bounded("machine", lambda: _machine(config))
+    yield from bounded("units", lambda: _units(config, systemd), systemd.patience)
+
+
+def bounded(
+    check: str,
+    look: Callable[[], Iterable[Finding]],
+    patience: float = PATIENCE,
+    *,
+    late: Callable[[str, str], Finding] = unchecked,
+) -> list[Finding]:
+    """Return what a part finds, as far as it gets in `patience` seconds.
+
+    `late` makes the finding that it took longer. An error of ours is raised.
+    """
+    answer = CheckRun()
+
+    def run() -> None:
+        try:
+            for finding in look():
+                answer.findings.append(finding)
+        except ResquedError as error:
+            answer.findings.append(unchecked(check, str(error)))
+        except OSError as error:
+            reason = f"{error.filename or ''} {error.strerror or error}".strip()
+            answer.findings.append(unchecked(check, reason))
+        except Exception as error:  # ours: raised by the caller, not in this thread
+            answer.fault = error
+
+    # One that hangs in the kernel must not keep the others, nor the end.
+    part = threading.Thread(target=run, daemon=True)
+    part.start()
+    part.join(patience)
+    if answer.fault is not None:
+        raise answer.fault
+    found = list(answer.findings)
+    if part.is_alive():
+        found.append(late(check, f"no end within {patience:g} s"))
+    return found
+
+
+def redis_hangs(check: str, reason: str) -> Finding:
+    """Return that Redis gave no answer in time, which is a problem."""
+    return problem(check, reason, "see what is slow: the server, the way to it, DNS")
+
+
+def _redis(config: Config) -> Iterator[Finding]:
+    app, place = config.app, redact(config.app.url)
+    try:
+        server = examine(app.url, timeout=app.redis_timeout)
+    except ResquedError as error:
+        yield problem(
+            "redis", str(error), "start it, or name another one in [redis] url"
+        )
+        yield unchecked("registry", "redis does not answer as it should")
+        return
+    yield ok("redis", f"{place} answers in {server.round_trip * 1000:.1f} ms")
+    yield from server_checks.judge(server)
+    try:
+        registered = _registered(config)
+    except ResquedError as error:
+        yield unchecked("registry", str(error))
+        return
+    yield from server_checks.judge_registry(registered)
+
+
+def _registered(config: Config) -> server_checks.RegistryFacts:
+    app = config.app
+    link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
+    by_state: dict[str, list[str]] = {}
+    with closing(link) as client:
+        for status in worker_statuses(client):
+            by_state.setdefault(status.state, []).append(status.worker.id)
+        now = client.registry.link.time()
+        entries = client.registry.entries()
+        ages = [(e, worker_entry.heartbeat_age(e.heartbeat, now)) for e in entries]
+    ahead = [
+        entry.worker_id
+        for entry, age in ages
+        if age is not None and age < -server_checks.FUTURE
+    ]
+    states = {state: tuple(ids) for state, ids in by_state.items()}
+    return server_checks.RegistryFacts(states, tuple(ahead))
+
+
+def _application(config: Config, *, may_import: bool) -> Iterable[Finding]:
+    reason = ""
+    if not config.app.modules:
+        reason = "neither the configuration nor --app names its modules"
+    elif not may_import:
+        reason = "--no-import"
+    if reason:
+        return [unchecked(c, reason) for c in ("application", "threads", "sockets")]
+    try:
+        more = read_environment(config.environment)
+    except ConfigError as error:
+        remedy = "mend it: no generation can start"
+        return [problem("application", str(error), remedy)]
+    tried = app_import.attempt(
+        config.app,
+        environment={**os.environ, **more},
+        timeout=config.start_timeout,
+    )
+    return application.judge(tried)
+
+
+def _control(config: Config) -> Finding:
+    place = sockets.directory(config.control, os.environ)
+    try:
+        exists, fault = sockets.is_prepared(place), ""
+    except ControlError as error:
+        exists, fault = True, str(error)
+    found = requests.masters([place])
+    answers = requests.fetch_statuses(found)
+    silent = {a.pid for a in answers if isinstance(a, SilentMaster)}
+    unanswered = {*sockets.find(place)} - {address.path for address in found}
+    unanswered |= {address.path for address in found if address.pid in silent}
+    return application.judge_control(
+        application.ControlDirectory(
+            str(place),
+            exists,
+            fault,
+            masters=tuple(a.pid for a in found if a.pid not in silent),
+            unanswered=tuple(sorted(map(str, unanswered))),
+        )
+    )
+
+
+def _machine(config: Config) -> Iterator[Finding]:
+    return host_checks.judge(host_limits.examine(), _plan(config))
+
+
+def _plan(config: Config) -> host_checks.Plan:
+    """Return what the pools of the configuration want of the machine."""
+    default = config.app.rules.default
+    limits = [(p.workers, p.limits.with_fallback(default)) for p in config.pools]
+    return host_checks.Plan(
+        config.workers,
+        memory=sum(workers * _memory(limit) for workers, limit in limits),
+        is_limited=all(_memory(limit) for _, limit in limits),
+    )
+
+
+def _memory(limits: Limits) -> int:
+    return limits.memory or 0
+
+
+def _units(config: Config, systemd: Systemd) -> Iterator[Finding]:
+    # Raises if systemd cannot be asked: then the units are not checked.
+    found = systemd.settings()
+    if not found:
+        yield unchecked("units", f"systemd has no unit {systemd.pattern}")
+    grace = config.app.grace + config.app.settle_grace
+    for name, shown in found.items():
+        yield from host_checks.judge_unit(name, shown, grace)

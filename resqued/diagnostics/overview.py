@@ -1,0 +1,29 @@
+"""What Redis knows of one namespace, read for one view of all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from resqued.client import Client
+from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
+from resqued.store.counters import Counters, count_jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Counters, the length of each queue by its name, and every registered worker.
+
+    They were read one after the other, while workers went on.
+    """
+
+    counters: Counters
+    queues: Mapping[str, int]
+    workers: Sequence[WorkerStatus]
+
+
+def read_overview(client: Client) -> Overview:
+    """Return what Redis knows; raise StoreError if it does not answer."""
+    sizes = client.queue_sizes()
+    counters = count_jobs(sizes, client.registry, client.failures)
+    return Overview(counters, sizes, worker_statuses(client))

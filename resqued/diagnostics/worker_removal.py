@@ -1,0 +1,116 @@
+"""Taking workers out of the registry that are gone: one by its id, or all that are.
+
+For operators: a master does so by itself with the workers of its host and with those
+whose heartbeat has stopped. What a worker held becomes a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from resqued.client import Client
+from resqued.errors import ResquedError
+from resqued.store import pruning
+from resqued.store.pruning import JudgedWorker, job_of
+from resqued.store.registry import PRUNE_LOCK_SECONDS, ReclaimResult
+from resqued.system import process
+from resqued.wire.payload import DIRTY_EXIT, FailureInfo
+from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEntry
+
+# Seconds that a pruner has the lock for; until then no other removes silent workers.
+LOCK_SECONDS = PRUNE_LOCK_SECONDS
+# A busy worker changes its entry all the time; one look must fall in between.
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedWorker:
+    """A worker that was removed, or would be.
+
+    `job` is the class of the job that it held and that became a failure; None without
+    one. `verdict` is what it was removed for; None for one that was named.
+    """
+
+    worker_id: str
+    job: str | None
+    verdict: Liveness | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedPage:
+    """A page of the registry: who was removed, and how many were left, by verdict."""
+
+    removed: tuple[RemovedWorker, ...]
+    left: Mapping[Liveness, int]
+
+
+def remove(client: Client, worker_id: str) -> RemovedWorker:
+    """Remove one worker; the job that it held becomes a failure.
+
+    Raises ResquedError if there is no such worker, or if it lives: as a process of
+    this host, or because its entry changes all the time.
+    """
+    for _ in range(_ATTEMPTS):
+        (entry,) = client.registry.read([worker_id], client.registry.ids())
+        if not (entry.is_registered or entry.identity or entry.heartbeat):
+            raise ResquedError(
+                f"there is no worker {worker_id!r}; `resqued workers` lists them"
+            )
+        if _lives_here(entry):
+            raise ResquedError(
+                f"worker {entry.worker_id} is alive, as pid {entry.pid} of this host:"
+                " stop it first, with QUIT or TERM"
+            )
+        fault = FailureInfo(DIRTY_EXIT, "Job still being processed")
+        (result,) = client.registry.reclaim([(entry, fault)])
+        if result is ReclaimResult.DONE:
+            return RemovedWorker(worker_id, _job(entry))
+    raise ResquedError(f"worker {worker_id} is busy, so it lives: stop it on its host")
+
+
+def prune(client: Client, *, is_dry: bool) -> Iterator[PrunedPage]:
+    """Remove the workers that are dead here, and those silent anywhere, page by page.
+
+    Silent ones only if no other pruner has the lock, which is taken. If `is_dry`,
+    the lock is not needed and nothing is removed. A worker that never gave a sign of
+    life is left.
+    """
+    owner = f"{process.hostname()}:{os.getpid()}:prune"
+    has_lock = is_dry or client.registry.take_prune_lock(owner)
+    for page in pruning.survey(client.registry):
+        dead = pruning.to_prune(page, has_lock=has_lock)
+        reclaimed = dead if is_dry else pruning.reclaim(client.registry, dead)
+        yield PrunedPage(
+            removed=tuple(map(_removed, reclaimed)),
+            left=Counter(judged.verdict for judged in page if judged not in dead),
+        )
+
+
+def _removed(judged: JudgedWorker) -> RemovedWorker:
+    entry, verdict = judged
+    return RemovedWorker(entry.worker_id, _job(entry), verdict)
+
+
+def _job(entry: WorkerEntry) -> str | None:
+    return job_of(entry) if entry.record else None
+
+
+def _lives_here(entry: WorkerEntry) -> bool:
+    """Say whether a worker runs on this host, ours or Ruby's."""
+    identity = Identity.decode(entry.identity)
+    if identity is not None:
+        is_here = HostIdentity(identity.boot, identity.pids) == pruning.here()
+        return is_here and process.start_time(identity.pid) == identity.start
+    return entry.host == process.hostname() and _is_resque(entry.pid)
+
+
+def _is_resque(pid: int) -> bool:
+    """Say whether a process of another kind than ours is a worker, by its title."""
+    try:
+        return b"resque" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,89 @@
+"""What the workers of this host and their jobs use, from one look to the next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from resqued.diagnostics.pool_view import JobLimits, PoolView, PoolWorker, limits_of
+
+
+class Sample(NamedTuple):
+    """What one worker and its job had used at one time.
+
+    `at` is a time of the monotonic clock, `cpu` the seconds of processor time.
+    """
+
+    at: float
+    cpu: float
+
+
+# By the pids of worker and child: another job is not compared with the one before.
+Samples = Mapping[tuple[int, int], Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUsage:
+    """A worker with the processors that it uses, and its shares of the limits.
+
+    `processors` is None where it is not known. `runtime_share` and `memory_share` are
+    what is used of a limit, 1.0 for all of it; 0.0 without a limit.
+    """
+
+    worker: PoolWorker
+    limits: JobLimits
+    processors: float | None
+    runtime_share: float
+    memory_share: float
+
+
+def take_samples(pools: Iterable[PoolView], at: float) -> Samples:
+    """Return what each worker had used at a time, to compare with at the next."""
+    return {
+        _key(worker): Sample(at, worker.cpu)
+        for pool in pools
+        for worker in pool.workers
+        if worker.cpu is not None
+    }
+
+
+def usage_of(
+    workers: Sequence[PoolWorker], samples: Samples, now: float
+) -> list[WorkerUsage]:
+    """Return what each worker uses: running ones first, the oldest job first."""
+    ordered = sorted(workers, key=lambda w: (w.child is None, -(w.since or 0.0), w.id))
+    return [_usage(worker, samples.get(_key(worker)), now) for worker in ordered]
+
+
+def _usage(worker: PoolWorker, sample: Sample | None, now: float) -> WorkerUsage:
+    limits = limits_of(worker) or JobLimits(runtime=None, memory=None)
+    return WorkerUsage(
+        worker,
+        limits,
+        processors(worker, sample, now),
+        runtime_share=_share(worker.since, limits.runtime),
+        memory_share=_share(worker.memory, limits.memory),
+    )
+
+
+def processors(worker: PoolWorker, sample: Sample | None, now: float) -> float | None:
+    """Return the processors in use since the sample, or else since the job began.
+
+    None where neither is known: for a worker that was not seen before and has no job.
+    """
+    if worker.cpu is None:
+        return None
+    if sample is not None and now > sample.at:
+        return max(0.0, worker.cpu - sample.cpu) / (now - sample.at)
+    if worker.child is not None and worker.since:
+        return worker.cpu / worker.since
+    return None
+
+
+def _key(worker: PoolWorker) -> tuple[int, int]:
+    return worker.pid or 0, worker.child or 0
+
+
+def _share(used: float | None, limit: float | None) -> float:
+    return used / limit if used and limit else 0.0

@@ -1,0 +1,207 @@
+"""Starting a master: here, as a daemon, or in place of the program before this one.
+
+Runs in a command, which becomes the master, or forks the daemon that does. What can
+be wrong is found before there is a daemon, as far as possible; the daemon reports the
+rest through a pipe to the command that waits for it. Prints nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from resqued.config.loader import Config
+from resqued.control import sockets
+from resqued.errors import ConfigError, ControlError, ExitCode
+from resqued.launch import daemonize
+from resqued.launch.daemonize import StartReport
+from resqued.launch.master_options import MasterOptions, read_config
+from resqued.launch.stopping import pid_file_in
+from resqued.log import logfile, logger
+from resqued.master import reexec
+from resqued.master.handoff import HandoffState
+from resqued.supervisor import MasterFiles, Supervisor, refuse_changes
+from resqued.system import privileges
+from resqued.system.pidfile import PidFile
+from resqued.system.privileges import Account
+
+# What reads the configuration: at the start, and at each reload.
+Read = Callable[[], Config]
+
+
+class DaemonPlan(NamedTuple):
+    """What is known of a daemon before there is one.
+
+    `account` is the user that it becomes; None: it stays what it is.
+    """
+
+    read: Read
+    config: Config
+    account: Account | None
+    pid_file: Path
+    log_file: Path | None
+
+
+class MasterFilePaths(NamedTuple):
+    """Where a configuration has its files; None: it has none."""
+
+    pid_file: Path | None
+    log_file: Path | None
+
+
+def file_paths(config: Config) -> MasterFilePaths:
+    """Return where pid file and log file are, as far as they are configured."""
+    named = (config.daemon.pid_file, config.daemon.log_file)
+    return MasterFilePaths(*(Path(name).absolute() if name else None for name in named))
+
+
+# In this process
+
+
+def run_here(options: MasterOptions) -> int:
+    """Run a master in this process until it stops; return the exit code.
+
+    Raises ConfigError, OptionsError, AlreadyRunningError if a master holds the pid
+    file, and what Supervisor.run raises.
+    """
+    read = partial(read_config, options)
+    config = read()
+    paths = file_paths(config)
+    pid_file = PidFile.take(paths.pid_file) if paths.pid_file else None
+    try:
+        if pid_file is not None:
+            pid_file.write()
+        with logfile.redirected(paths.log_file):
+            return _run(config, read, files=MasterFiles(pid_file, paths.log_file))
+    finally:
+        if pid_file is not None:
+            pid_file.release()
+
+
+def resume_master(options: MasterOptions) -> int | None:
+    """Go on as the master that this process was before it became this program.
+
+    Returns the exit code of the master, or of a dry run of that; None if nothing was
+    handed over: this process was no master. Whether that master was a daemon or not,
+    its files are open: there is nothing to prepare.
+    """
+    handoff = reexec.load_handoff(os.environ)
+    if handoff is None:
+        return None
+    read = partial(read_config, options)
+    config = read()
+    if handoff.is_dry:
+        # Raises ConfigError if this program cannot write the log in that form.
+        logger.configure(level=config.log_level, style=config.log_format)
+        refuse_changes(handoff.state.pool.current.config, config)
+        return ExitCode.OK
+    handed = handoff.state.pid_file
+    pid_file = None
+    if handed is not None:
+        pid_file = PidFile.inherited(Path(handed.path), handed.descriptor)
+    try:
+        files = MasterFiles(pid_file, file_paths(config).log_file)
+        return _run(config, read, handoff.state, files=files)
+    finally:
+        if pid_file is not None:
+            pid_file.release()
+
+
+def _run(
+    config: Config,
+    read: Read,
+    resumes: HandoffState | None = None,
+    *,
+    files: MasterFiles,
+    on_ready: Callable[[], None] = lambda: None,
+) -> int:
+    """Run a master in this process, whose standard output and error are set up."""
+    logger.configure(level=config.log_level, style=config.log_format)
+    master = Supervisor(config, read, resumes, on_ready=on_ready, files=files)
+    return int(master.run())
+
+
+# As a daemon
+
+
+def prepare(options: MasterOptions) -> DaemonPlan:
+    """Return what a daemon needs, before there is one.
+
+    Makes the log file, and the directory of the pid file if none is configured. Raises
+    ConfigError if the configuration is wrong, the user or group is not known, or a
+    file cannot be made.
+    """
+    daemonize.open_standard_streams()
+    read = partial(read_config, options)
+    config = read()
+    account = privileges.account(config.daemon.user, config.daemon.group)
+    _, log_file = file_paths(config)
+    if log_file is not None:
+        logfile.prepare(log_file, owner=None if account is None else account.owner)
+    pid_file = pid_file_in(config.daemon.pid_file, config.control)
+    if not config.daemon.pid_file:
+        try:
+            sockets.prepare(pid_file.parent)
+        except ControlError as error:
+            raise ConfigError(f"no pid file: {error} (--pidfile)") from None
+    return DaemonPlan(read, config, account, pid_file, log_file)
+
+
+def start(plan: DaemonPlan, timeout: float) -> int:
+    """Start the daemon, and return its pid when all its workers are ready.
+
+    Raises LaunchError with the reasons if it cannot run, or is not ready within
+    `timeout` seconds; AlreadyRunningError if a master holds the pid file.
+    """
+    pid_file = PidFile.take(plan.pid_file)
+    try:
+        if plan.account is not None and os.geteuid() == 0:
+            _make_room(plan.config.control, plan.account)
+        return daemonize.launch(
+            lambda report: _run_daemon(plan, pid_file, report), timeout
+        )
+    finally:
+        # The daemon has it, too, for as long as it lives.
+        pid_file.close()
+
+
+def _run_daemon(plan: DaemonPlan, pid_file: PidFile, report: StartReport) -> int:
+    """Runs in the daemon."""
+    mask = int(plan.config.daemon.umask, 8)
+    daemonize.detach(umask=mask, keep=[pid_file.fileno(), report.fileno()])
+    report.began()
+    pid_file.write()
+    try:
+        if plan.account is not None:
+            privileges.become(plan.account, os.environ)
+        if plan.log_file is not None:
+            # Not before: what can be opened now can be opened again.
+            logfile.begin(plan.log_file)
+        files = MasterFiles(pid_file, plan.log_file)
+        return _run(plan.config, plan.read, files=files, on_ready=report.ready)
+    finally:
+        pid_file.release()
+
+
+def _make_room(configured: str, account: Account) -> None:
+    """See that a user who is not root has a directory for the control socket.
+
+    If none is configured it lies in root's own, where every command looks.
+    """
+    place = sockets.directory(configured, os.environ)
+    try:
+        if not configured:
+            sockets.prepare(place)
+            if place.stat().st_uid == account.uid:
+                return
+            place.chmod(0o755)
+            place /= account.name
+            os.environ["RUNTIME_DIRECTORY"] = str(place)
+        if not place.exists():
+            place.mkdir(mode=0o700, parents=True)
+            os.chown(place, *account.owner)
+    except (OSError, ControlError) as error:
+        raise ConfigError(f"no place for a control socket: {error}") from None

@@ -1,0 +1,117 @@
+"""What a command is given to run a master with, and the configuration of that.
+
+Runs in the command, and in the master that the command becomes, at each reload.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from resqued.config import layers, loader
+from resqued.config.layers import Layers
+from resqued.config.loader import Config
+from resqued.errors import ConfigError
+
+
+class Instance(NamedTuple):
+    """One of several services on a host: its queue list, and the name of its file.
+
+    The file lies beside the one that all instances share, and need not be there.
+    """
+
+    queues: str
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterOptions:
+    """The options of a command that runs a master; None: not given.
+
+    Durations are texts, as the configuration has them.
+    """
+
+    queues: str | None = None
+    instance: Instance | None = None
+    workers: int | None = None
+    modules: tuple[str, ...] = ()
+    burst: bool = False
+    interval: str | None = None
+    grace: str | None = None
+    log_level: str | None = None
+    log_format: str | None = None
+    log_file: str | None = None
+    pid_file: str | None = None
+    url: str | None = None
+    namespace: str | None = None
+    config_file: str | None = None
+    # Of a daemon alone.
+    directory: str | None = None
+    user: str | None = None
+    group: str | None = None
+    umask: str | None = None
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return the options as tables of the configuration, without the pool."""
+        return {
+            "redis": {"url": self.url, "namespace": self.namespace},
+            "app": {"import": list(self.modules) or None, "directory": self.directory},
+            "worker": {"interval": self.interval},
+            "limits": {"grace": self.grace},
+            "daemon": {
+                "pid_file": self.pid_file,
+                "user": self.user,
+                "group": self.group,
+                "umask": self.umask,
+            },
+            "log": {
+                "level": self.log_level,
+                "format": self.log_format,
+                "file": self.log_file,
+            },
+        }
+
+
+def read_config(options: MasterOptions) -> Config:
+    """Return the configuration as files, environment and options are now.
+
+    Raises ConfigError with all that is wrong, OptionsError for options that do not
+    go together.
+    """
+    found = layers.read_layers(
+        options.config_file, options.tables(), own_file=own_file(options)
+    )
+    given = found.merged()
+    if options.interval is None and "INTERVAL" in os.environ:
+        given.setdefault("worker", {})["interval"] = os.environ["INTERVAL"]
+    pool = _pool(options, found)
+    if pool:
+        given["pool"] = [pool]
+    elif not given.get("pool"):
+        raise ConfigError(
+            "no queues: name them, as in `resqued work critical,high`, or set QUEUES,"
+            " or write a [[pool]] into the configuration file"
+        )
+    return loader.build(given, burst=options.burst)
+
+
+def own_file(options: MasterOptions) -> Path | None:
+    """Return the file of the instance, if there is one beside the shared one."""
+    if options.instance is None:
+        return None
+    shared = loader.file_in_use(options.config_file, os.environ) or loader.DEFAULT_PATH
+    file = shared.parent / options.instance.file_name
+    is_own = file.exists() and not (shared.exists() and file.samefile(shared))
+    return file if is_own else None
+
+
+def _pool(options: MasterOptions, found: Layers) -> dict[str, Any]:
+    """Return the one pool that the options mean; {} where the file has the pools."""
+    instance = options.instance
+    if instance is None:
+        return layers.named_pool(options.queues, options.workers, os.environ)
+    if found.own.get("pool"):
+        return {}
+    return layers.named_pool(instance.queues, options.workers, os.environ)

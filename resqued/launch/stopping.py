@@ -1,0 +1,89 @@
+"""Stopping a master by its pid file, wherever that is. Runs in a command."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+from resqued.config import layers, loader
+from resqued.control import sockets
+from resqued.errors import ControlError
+from resqued.system import pidfile, process
+
+
+class StopResult(NamedTuple):
+    """What became of the master that held a pid file.
+
+    `pid` is None if no process held it. `has_ended` is False if the master still ran
+    after the timeout.
+    """
+
+    pid: int | None
+    has_ended: bool
+
+
+def find_pid_file(pid_file: str | None, config_file: str | None) -> Path:
+    """Return where the pid file is, though other keys of the configuration are wrong.
+
+    `pid_file` and `config_file` are options; None: not given. Raises ConfigError if
+    the file of the configuration cannot be read.
+    """
+    if pid_file:
+        return pid_file_in(pid_file, "")
+    path = loader.file_in_use(config_file, os.environ)
+    words = {n: v for n, v in os.environ.items() if n.endswith("PIDFILE")}
+    tables = loader.merge(
+        loader.load(path) if path is not None else {}, loader.from_environment(words)
+    )
+    return pid_file_in(
+        layers.text_at(tables, "daemon", "pid_file"),
+        layers.text_at(tables, "control", "directory"),
+    )
+
+
+def pid_file_in(named: str, directory: str) -> Path:
+    """Return the file that is named, or else the usual one, beside the sockets."""
+    if named:
+        return Path(named).absolute()
+    return sockets.directory(directory, os.environ).absolute() / pidfile.NAME
+
+
+def stop(pid_file: Path, *, now: bool, timeout: float | None) -> StopResult:
+    """Stop the master that holds the pid file, if one does, and wait for its end.
+
+    Running jobs finish first; `now` ends them. Waits `timeout` seconds, or for ever.
+    Raises ControlError if the master is just starting or ending, or is another
+    user's.
+    """
+    pid = pidfile.holder(pid_file)
+    if pid is None:
+        return StopResult(None, has_ended=True)
+    handle = process.open_pidfd(pid) if pid else None
+    try:
+        # Read again with the process in hand: now it is certain that it is the holder.
+        if handle is None or pidfile.holder(pid_file) != pid:
+            raise ControlError(
+                f"the master that holds pid file {pid_file} is just starting, or"
+                " ending: try again"
+            )
+        # Not SIGTERM, which can be configured to mean the same as SIGQUIT.
+        has_ended = _signal(handle, pid, signal.SIGINT if now else signal.SIGQUIT)
+        return StopResult(pid, has_ended or process.has_ended(handle, timeout))
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _signal(handle: int, pid: int, signum: signal.Signals) -> bool:
+    """Send a signal to a master; say whether it has ended already."""
+    try:
+        signal.pidfd_send_signal(handle, signum)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        raise ControlError(
+            f"master {pid} is somebody else's: stop it as its user, or as root"
+        ) from None
+    return False
