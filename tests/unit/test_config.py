@@ -133,7 +133,7 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
 @pytest.mark.parametrize(
     ("section", "key", "value", "problem"),
     [
-        ("redis", "url", 5, "5 must be a text, in quotes"),
+        ("redis", "url", 5, "5 must be a string, in quotes"),
         (
             "redis",
             "url",
@@ -155,8 +155,8 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
                 " Port could not be cast to integer value as 'port'"
             ),
         ),
-        ("redis", "namespace", "", "must not be empty; the usual one is 'resque'"),
-        ("redis", "timeout", 0, "0 must be more than nothing"),
+        ("redis", "namespace", "", "must not be empty; the default is 'resque'"),
+        ("redis", "timeout", 0, "0 must be more than 0"),
         ("redis", "timeout", "5x", "'5x' is not a duration such as 90, 4s, 15m or 2h"),
         ("redis", "timeout", True, "True is not a duration such as 90, 4s, 15m or 2h"),
         ("worker", "interval", -1, "-1 is negative"),
@@ -213,11 +213,11 @@ def test_a_number_too_large_for_a_float_is_too_long():
         ({"redis": {"ulr": ""}}, "[redis]: unknown key 'ulr' (did you mean 'url'?)"),
         ({"redis": {"zzz": ""}}, "[redis]: unknown key 'zzz'"),
         ({"redis": 3}, "redis must be a section, written as [redis]"),
-        ({"url": "x"}, "key 'url' stands in no section: write it below [redis]"),
+        ({"url": "x"}, "key 'url' is in no section: write it under [redis]"),
         (
             {"x": 1},
             (
-                "key 'x' stands in no section: write it below"
+                "key 'x' is in no section: write it under"
                 " [redis] or [app] or [worker] or [limits] or [reload] or [control]"
                 " or [daemon] or [log]"
             ),
@@ -241,7 +241,7 @@ def test_a_number_too_large_for_a_float_is_too_long():
         ),
         (
             {"pool": [{"queues": ["a"]}]},
-            "[[pool]] 1 queues: ['a'] must be a text, in quotes",
+            "[[pool]] 1 queues: ['a'] must be a string, in quotes",
         ),
         (
             {"pool": [{"queues": "!a"}]},
@@ -344,7 +344,7 @@ def test_the_example_is_a_configuration_with_the_defaults(tmp_path):
 
 def test_the_example_has_every_key_with_a_meaning():
     # Behind the sections of FIELDS come samples of narrower limits, and pools.
-    text = loader.example().partition("# For one queue")[0]
+    text = loader.example().partition("# Limits of one queue")[0]
     for field in FIELDS:
         _, _, rest = text.partition(f"[{field.section}]\n")
         (line,) = [
@@ -405,7 +405,7 @@ def test_problems_of_a_file_name_the_file(tmp_path):
     with pytest.raises(ConfigError) as caught:
         loader.read_file(path)
     assert caught.value.problems == (
-        f"{path}: [redis] url: 1 must be a text, in quotes",
+        f"{path}: [redis] url: 1 must be a string, in quotes",
         f"{path}: unknown section [reds] (did you mean 'redis'?)",
     )
 
