@@ -11,23 +11,25 @@ from rich.table import Table as Grid
 PAGE = """\
 # Benchmarks
 
-These benchmarks compare resqued with other libraries, and with the *bare loop*. The bare
-loop is the smallest possible worker in Python that runs each job in a forked child. It
-makes one round trip to Redis per job, forks the next child while a job runs, freezes the
-heap, and registers, counts and logs nothing. A library that runs each job in a separate
-child can come close to it, but cannot be much faster. A library that does not fork is
-faster, but a job that leaks, crashes or hangs then affects its worker.
+These benchmarks compare resqued with other libraries, and with the *bare loop*. The
+bare loop is the smallest possible worker in Python that runs each job in a forked
+child. It makes one round trip to Redis per job, forks the next child while a job
+runs, freezes the heap, and registers, counts and logs nothing. A library that runs
+each job in a separate child can come close to it, but cannot be much faster. A
+library that does not fork is faster, but a job that leaks, crashes or hangs then
+affects its worker.
 
 `make bench` makes all measurements and writes this page.
 
 ## How
 
-All libraries are measured on one machine and one server, in rounds. Each round measures
-every library once, and begins with a different one, so that other load affects all of
-them alike. Figures are medians over the rounds. Every library runs the same two functions:
-one does nothing, and one records the time. Each library has its default settings, except
-that all log at level warning and that Celery runs without gossip, mingle and heartbeats.
-By default RQ keeps results and the other libraries do not.
+All libraries are measured on one machine and one server, in rounds. Each round
+measures every library once, and begins with a different one, so that other load
+affects all of them alike. Figures are medians over the rounds. Every library runs the
+same two functions: one does nothing, and one records the time. Each library has its
+default settings, except that all log at level warning and that Celery runs without
+gossip, mingle and heartbeats. By default RQ keeps results and the other libraries do
+not.
 
 | | |
 |---|---|
