@@ -45,7 +45,11 @@ def _per_job(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
                 ]
             )
     scale = max((peer.scale for peer in peers), default=1)
-    more = f" ({scale} times as many where a job costs little)" if scale > 1 else ""
+    more = (
+        f" ({scale} times as many for libraries with a low cost per job)"
+        if scale > 1
+        else ""
+    )
     return Table(
         title="A job that does nothing",
         text=(
