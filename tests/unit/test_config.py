@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from resqued.config import loader
+from resqued.config.environment import read_environment
 from resqued.config.schema import FIELDS
 from resqued.config.settings import AppSettings
 from resqued.core.limits import Limits, Rules
@@ -433,3 +434,26 @@ def test_what_holds_is_shown_with_every_key_and_without_the_password():
         for key in values
     } == {(field.section, field.key) for field in FIELDS}
     loader.build(shown)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("my-key=hunter2", "'my-key' is not a variable name: write NAME=value"),
+        ("hunter2", "there is no =: write NAME=value"),
+    ],
+)
+def test_a_wrong_line_of_an_environment_file_is_named_without_its_value(
+    tmp_path, line, problem
+):
+    path = tmp_path / "environment"
+    path.write_text(f"# comment\nA='1'\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_environment(str(path))
+    assert str(caught.value) == f"environment file {path}, line 3: {problem}"
+
+
+def test_an_environment_file_may_have_comments_and_quotes(tmp_path):
+    path = tmp_path / "environment"
+    path.write_text("; comment\n\nA='1 2'\nB=x=y\n")
+    assert read_environment(str(path)) == {"A": "1 2", "B": "x=y"}
