@@ -11,23 +11,25 @@ from rich.table import Table as Grid
 PAGE = """\
 # Benchmarks
 
-resqued beside other libraries, and beside the *bare loop*: the smallest honest
-worker in Python that runs each job in a forked child (one round trip to Redis per
-job, the next child forked while a job runs, the heap frozen, nothing registered,
-counted or logged). Whatever runs each job in a child of its own can approach it,
-not beat it by much; a library that does not fork is another bargain, fast because
-a job that leaks, crashes or hangs takes the worker with it.
+These benchmarks compare resqued with other libraries, and with the *bare loop*. The
+bare loop is the smallest possible worker in Python that runs each job in a forked
+child. It makes one round trip to Redis per job, forks the next child while a job
+runs, freezes the heap, and registers, counts and logs nothing. A library that runs
+each job in a separate child can come close to it, but cannot be much faster. A
+library that does not fork is faster, but a job that leaks, crashes or hangs then
+affects its worker.
 
-`make bench` makes the measurements anew and writes this page.
+`make bench` makes all measurements and writes this page.
 
 ## How
 
-All are measured on one machine and one server, in rounds that take every library
-once and each begin with another, so that noise hits all alike. Figures are medians
-over the rounds. Every library runs the same two functions: one that does nothing,
-and one that writes down the time. Settings are each library's defaults, save that
-logs are at level warning for all, and that Celery runs without gossip, mingle and
-heartbeats. By these defaults RQ keeps results and the others keep none.
+All libraries are measured on one machine and one server, in rounds. Each round
+measures every library once, and begins with a different one, so that other load
+affects all of them alike. Figures are medians over the rounds. Every library runs the
+same two functions: one does nothing, and one records the time. Each library has its
+default settings, except that all log at level warning and that Celery runs without
+gossip, mingle and heartbeats. By default RQ keeps results and the other libraries do
+not.
 
 | | |
 |---|---|

@@ -45,18 +45,22 @@ def _per_job(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
                 ]
             )
     scale = max((peer.scale for peer in peers), default=1)
-    more = f" ({scale} times as many where a job costs little)" if scale > 1 else ""
+    more = (
+        f" ({scale} times as many for libraries with a low cost per job)"
+        if scale > 1
+        else ""
+    )
     return Table(
         title="A job that does nothing",
         text=(
-            "Milliseconds per job, one worker: the slope between the times for "
-            f"{effort.fewer} and {effort.more} jobs{more}, each taken from a job "
-            "before them to a job after them, which write down when they run. "
-            "Start-up and all else that is paid once drops out. RQ, resqued and the "
-            "bare loop run in burst mode. *Processor* is the time on a processor of "
-            "all processes that a worker is made of, and *pages* how often one of "
-            "them touched a page that it did not have, or shared with another "
-            "since a fork: both vary less with what else the machine does."
+            "Milliseconds per job of one worker. The figure is the slope between the "
+            f"times for {effort.fewer} and {effort.more} jobs{more}. Each time is "
+            "measured from a job before these jobs to a job after them, which record "
+            "when they run, so start-up and other one-time costs do not count. RQ, "
+            "resqued and the bare loop run in burst mode. *Processor* is the processor "
+            "time of all processes of a worker. *Pages* is the number of times that "
+            "one of them touched a page that it did not have, or had shared since a "
+            "fork. Other load on the machine affects these two figures less."
         ),
         columns=[
             "worker",
@@ -96,12 +100,12 @@ def _enqueue(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
     return Table(
         title="Pushing jobs",
         text=(
-            "Jobs per second of one producer, no worker running: "
+            "Jobs per second of one producer, while no worker runs: "
             f"{effort.pushes:,} jobs with one call each, and {effort.bulk:,} jobs "
-            "with the library's call for many. More is better. The bare loop's "
-            "producer sends the same JSON as resqued by redis-py alone, without "
-            "the `SADD` of the queue's name. Celery's, Dramatiq's and Huey's calls "
-            "for many send one by one."
+            "with the bulk call of the library. More is better. The producer of the "
+            "bare loop sends the same JSON as resqued, directly with redis-py and "
+            "without the `SADD` of the queue's name. The bulk calls of Celery, "
+            "Dramatiq and Huey send the jobs one by one."
         ),
         columns=["library", "one by one", "to bare", "bulk", "bulk to bare", "by"],
         rows=rows,
@@ -125,11 +129,11 @@ def _wake_ups(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
     return Table(
         title="From push to start",
         text=(
-            "Milliseconds from just before the push to the first line of the job, "
-            f"one idle worker, {effort.rounds * effort.wake_ups} pushes, each 20 to "
-            "80 ms (at random) after the start of the job before. A library that "
-            "polls with growing pauses would be slower after a longer silence. The "
-            "bare loop blocks in `BLPOP`."
+            "Milliseconds from the moment before the push to the first line of the "
+            f"job, with one idle worker. There are {effort.rounds * effort.wake_ups} "
+            "pushes, each 20 to 80 ms (at random) after the start of the previous "
+            "job. A library that polls at growing intervals would be slower after a "
+            "longer pause. The bare loop blocks in `BLPOP`."
         ),
         columns=["worker", "median", "99th percentile", "median to bare loop"],
         rows=rows,
@@ -149,11 +153,12 @@ def _idle(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
     return Table(
         title=f"{IDLE_WORKERS} idle workers",
         text=(
-            f"Redis commands per second with nothing to do, watched for "
-            f"{effort.watch:.0f} s, {effort.settle:.0f} s after the last job. "
-            "*All* is what the server counted, *sent* what clients sent, *in "
-            "scripts* what these called in Lua. Dramatiq's workers are threads of "
-            "one process, Celery's are fed by one; RQ's pool brings its scheduler."
+            "Redis commands per second while no job waits, measured for "
+            f"{effort.watch:.0f} s, starting {effort.settle:.0f} s after the last job. "
+            "*All* is the number that the server counted, *sent* the number that "
+            "clients sent, and *in scripts* the number that their Lua scripts called. "
+            "The workers of Dramatiq are threads of one process, and those of Celery "
+            "get their jobs from one process. The pool of RQ includes its scheduler."
         ),
         columns=["library", "all", "sent", "in scripts", "most frequent of those sent"],
         rows=rows,

@@ -1,4 +1,4 @@
-"""Put some jobs on their queues: python produce.py, in this folder."""
+"""Enqueues some jobs. Run `python produce.py` in this folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import resqued
 
 
 def main() -> None:
-    """Enqueue one, many, and one by its name."""
+    """Enqueue one job, several jobs, and one job by its name."""
     here = Path(__file__).parent.resolve()
     target = Path(tempfile.gettempdir(), "myapp.tar.gz")
     archive.enqueue(str(here / "myapp"), str(target))

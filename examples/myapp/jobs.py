@@ -1,6 +1,6 @@
-"""The jobs: what workers run, imported once before they are forked.
+"""The jobs that workers run. The zygote imports this module before it forks workers.
 
-Nothing is opened here that a process should have of its own.
+The module opens no connection at import: a process must not share it with others.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ import resqued
 
 @resqued.job(queue="file_serve")
 def archive(folder: str, target: str) -> None:
-    """Pack a folder into target, then say so."""
+    """Pack a folder into an archive, then enqueue a notification."""
     unfinished = Path(f"{target}.part")
     try:
         with tarfile.open(unfinished, "w:gz") as tar:
             tar.add(folder, arcname=Path(folder).name)
         unfinished.rename(target)
     finally:
-        # Also when the job is told to terminate: JobTerminated passes here.
+        # Also runs when the job is ended: JobTerminated is raised in the try block.
         unfinished.unlink(missing_ok=True)
     resqued.enqueue(Notify, "ops@example.org", f"{target} is ready")
 
 
 class Notify:
-    """A job in the form that Resque has always had: a class with perform."""
+    """A job as a class with `perform`, as in Ruby Resque."""
 
     queue = "critical"
 
     @staticmethod
     def perform(address: str, text: str) -> None:
-        """Would send a mail."""
+        """Print the message that a real job would mail."""
         print(f"to {address}: {text}")
 
 
 @resqued.job(queue="low", name="Count")
 def count(seconds: int) -> None:
-    """Take its time, under a name that Ruby could enqueue as well."""
+    """Count the seconds. Ruby can enqueue this job too, by its name Count."""
     for second in range(seconds):
         print(f"{second + 1} of {seconds}")
         time.sleep(1)

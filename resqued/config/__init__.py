@@ -1,1 +1,1 @@
-"""The configuration: keys, layers, and the settings that come of them."""
+"""The configuration: its keys, its layers, and the resulting settings."""

@@ -1,4 +1,4 @@
-"""The environment file of an application, as systemd's EnvironmentFile= has it."""
+"""Reads the environment file of an application."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from resqued.errors import ConfigError
 
 
 def read_environment(path: str) -> dict[str, str]:
-    """Return the variables of a file of NAME=value, as systemd reads one.
+    """Return the variables in a file of NAME=value lines.
 
-    Raises ConfigError naming the line that is none.
+    The format is that of systemd's EnvironmentFile=, without continuation lines: a
+    value may be in quotes, and lines that begin with # or ; are comments. An empty path
+    gives no variables. Raises ConfigError with the number of a wrong line, and without
+    its value, which may be a secret.
     """
     if not path:
         return {}
@@ -26,7 +29,10 @@ def read_environment(path: str) -> dict[str, str]:
             continue
         name, equals, value = bare.partition("=")
         if not equals or not name.isidentifier():
-            raise ConfigError(f"{path}:{number}: {bare!r} is not NAME=value")
+            wrong = f"{name!r} is not a variable name" if equals else "there is no ="
+            raise ConfigError(
+                f"environment file {path}, line {number}: {wrong}: write NAME=value"
+            )
         found[name] = _unquoted(value.strip())
     return found
 

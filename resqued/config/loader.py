@@ -1,8 +1,7 @@
-"""The configuration: options, environment, TOML file and defaults, made one.
+"""The configuration: merges options, environment, TOML file and defaults.
 
-`build` is pure: a mapping in, a Config out, or one ConfigError with every problem
-at once. Layers are checked one by one before they are merged, so that a problem
-is told with the file, variable or option where it stands; see fields for the keys.
+`build` is pure: mapping in, Config out, or one ConfigError with every problem. Each
+layer is checked before the merge, so that a problem names its file, variable or option.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS, text
+from resqued.config import readers
+from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS
 from resqued.config.schema import example as example  # noqa: PLC0414 - passed on
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
 from resqued.core.limits import UNSET, Limits, Rules
@@ -25,7 +25,7 @@ from resqued.wire import queue_list
 
 DEFAULT_PATH = Path("/etc/resqued/resqued.toml")
 _POOL_KEYS = ("queues", "workers", *LIMITS)
-# Tables within [limits]: by name of queue, by name of class.
+# Tables in [limits], keyed by the name of a queue or of a class.
 _NARROWER = ("queue", "class")
 
 _Values = dict[tuple[str, str], Any]
@@ -33,7 +33,7 @@ _Values = dict[tuple[str, str], Any]
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
-    """So many workers on one queue list."""
+    """One pool: a queue list, its number of workers, and the limits of its jobs."""
 
     queues: str
     workers: int
@@ -42,7 +42,11 @@ class PoolConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that a master is told."""
+    """The configuration of a master; `app` goes to each zygote and its workers.
+
+    `interval` (between two polls of the queues) and `start_timeout` (for the import)
+    are in seconds. `environment` is a file, `control` a directory; "" if not set.
+    """
 
     pools: tuple[PoolConfig, ...]
     app: AppSettings
@@ -57,12 +61,12 @@ class Config:
 
     @property
     def workers(self) -> int:
-        """How many workers the pool wants."""
+        """The number of workers of all pools."""
         return sum(pool.workers for pool in self.pools)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """Return the configuration that a message holds, as asdict told it."""
+        """Return the configuration from the dictionary that `asdict` made of it."""
         pools = tuple(
             PoolConfig(pool["queues"], pool["workers"], Limits(*pool["limits"]))
             for pool in values["pools"]
@@ -73,7 +77,7 @@ class Config:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file; raise ConfigError naming the line at fault."""
+    """Return the tables of a TOML file; raise ConfigError with the line of an error."""
     try:
         content = path.read_text("utf-8")
     except FileNotFoundError:
@@ -90,14 +94,14 @@ def load(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
-        # Where the file ends too early, the parser does not count.
+        # At an unexpected end of the file the parser gives no line number.
         end = f"at line {max(1, len(content.splitlines()))}, the end of the file"
         reason = str(error).replace("at end of document", end)
         raise ConfigError(f"configuration file {path}: {reason}") from None
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Return the tables of a file; raise ConfigError with all that is wrong in it."""
+    """Return the tables of a file; raise ConfigError with every problem in it."""
     tables = load(path)
     problems: list[str] = []
     _read(tables, problems)
@@ -107,7 +111,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the layers as one, the later ones winning, key by key."""
+    """Merge the layers key by key; a later layer overrides an earlier one."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for section, values in layer.items():
@@ -121,9 +125,9 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
-    """Return the configuration; raise ConfigError with all that is wrong.
+    """Return the configuration; raise ConfigError with every problem.
 
-    An interval of nothing is Resque's way to ask for burst mode.
+    An interval of 0 asks for burst mode, as in Resque.
     """
     values, pools = _checked(tables)
     interval = values["worker", "interval"]
@@ -137,7 +141,7 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         grace=values["limits", "grace"],
         rules=_rules(tables, values),
         redact=values["log", "redact"],
-        # The rest is of the worker alone, and has the same names there.
+        # The other keys of [worker] have the same names in AppSettings.
         **{
             key: value
             for (section, key), value in values.items()
@@ -162,7 +166,7 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
 
 
 def _rules(tables: Mapping[str, Any], values: _Values) -> Rules:
-    """Return the limits of tables that have been checked."""
+    """Return the limits in tables that are already checked."""
     narrower = [
         {
             name: _read_limits(table, "", [])
@@ -175,7 +179,7 @@ def _rules(tables: Mapping[str, Any], values: _Values) -> Rules:
 
 
 def _read_limits(table: Mapping[str, Any], place: str, problems: list[str]) -> Limits:
-    """Return the limits that a table names; what it does not name stays open."""
+    """Return the limits in a table; a limit that it does not set is None."""
     found: dict[str, Any] = {}
     for key, field in LIMITS.items():
         try:
@@ -186,9 +190,9 @@ def _read_limits(table: Mapping[str, Any], place: str, problems: list[str]) -> L
 
 
 def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the value that holds for every key, by section, and the pools.
+    """Return the effective value of every key, by section, and the pools.
 
-    A password in the URL is left out. Raises ConfigError with all that is wrong.
+    The password in the URL is masked. Raises ConfigError with every problem.
     """
     values, pools = _checked(tables)
     found: dict[str, Any] = {section: {} for section in SECTIONS}
@@ -254,13 +258,13 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[PoolConfig, ...]:
         ]
         names, workers = table.get("queues", ""), table.get("workers", 1)
         try:
-            queue_list.parse(text(names))
+            queue_list.parse(readers.text(names))
         except (ValueError, QueueListError) as error:
             problems.append(f"{place} queues: {error}")
         if any(names == pool.queues for pool in pools):
             problems.append(
-                f"{place} queues: {names!r} is the list of another pool already:"
-                " make the two one"
+                f"{place} queues: {names!r} is the list of another pool, too:"
+                " merge the two pools"
             )
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             problems.append(
@@ -273,7 +277,7 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[PoolConfig, ...]:
 
 
 def _check_narrower(limits: object, problems: list[str]) -> None:
-    """See that [limits.queue.NAME] and [limits.class.NAME] are in order."""
+    """Add the problems in [limits.queue.NAME] and [limits.class.NAME]."""
     if not isinstance(limits, Mapping):
         return
     for kind in _NARROWER:
@@ -284,7 +288,7 @@ def _check_narrower(limits: object, problems: list[str]) -> None:
         for name, table in tables.items():
             place = f"[limits.{kind}.{name}]"
             if not isinstance(table, Mapping):
-                problems.append(f"{place} must be a section of its own")
+                problems.append(f"{place} must be a section")
                 continue
             _read_limits(table, place, problems)
             problems += [
@@ -317,17 +321,17 @@ def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
 
 
 def _is_array(value: object) -> TypeGuard[list[dict[str, Any]]]:
-    """Say whether a value was written as [[value]]."""
+    """Return True if a value was written as [[value]]."""
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _stray(key: str) -> str:
-    """Say where a key belongs that stands in no section."""
+    """Return the problem of a key outside every section, with its right place."""
     if key in SECTIONS:
         return f"{key} must be a section, written as [{key}]"
     places = [f"[{f.section}]" for f in FIELDS if f.key == key]
     places = places or [f"[{section}]" for section in SECTIONS]
-    return f"key {key!r} stands in no section: write it below {' or '.join(places)}"
+    return f"key {key!r} is in no section: write it under {' or '.join(places)}"
 
 
 def _suggest(word: str, known: tuple[str, ...]) -> str:
@@ -336,9 +340,10 @@ def _suggest(word: str, known: tuple[str, ...]) -> str:
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the environment says: ours, Resque's own names, and REDIS_URL.
+    """Return the settings in environment variables, by section and key.
 
-    An empty variable says nothing. Raises ConfigError with all that is wrong.
+    Reads the variables of resqued, those of Resque, and REDIS_URL. An empty variable
+    counts as unset. Raises ConfigError with every problem.
     """
     found: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
@@ -354,7 +359,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def problems_of(section: str, key: str, value: object, name: str) -> list[str]:
-    """Return what is wrong with one value, told under the name it was given by."""
+    """Return the problems of one value; `name` is the option or variable it is from."""
     try:
         BY_NAME[section, key].read(value)
     except ValueError as error:
@@ -370,7 +375,7 @@ def _if_true(level: str) -> Callable[[str], str | None]:
     return lambda value: level if _truth(value) else None
 
 
-# For the same key the first variable that says something wins.
+# For one key, the first variable that is set applies.
 _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] = (
     ("redis", "url", ("RESQUED_REDIS_URL", "REDIS_URL"), str),
     ("redis", "namespace", ("RESQUED_NAMESPACE",), str),
@@ -378,7 +383,7 @@ _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] =
     ("worker", "graceful_term", ("RESQUED_GRACEFUL_TERM", "GRACEFUL_TERM"), _truth),
     ("limits", "grace", ("RESQUED_GRACE", "RESQUE_TERM_TIMEOUT"), str),
     ("log", "level", ("RESQUED_LOG_LEVEL",), str),
-    # Resque's, where the louder one wins too (wire format 5.1).
+    # Variables of Resque; there, too, the more verbose one applies (wire format 5.1).
     ("log", "level", ("VVERBOSE",), _if_true("debug")),
     ("log", "level", ("VERBOSE",), _if_true("info")),
     ("log", "level", ("LOGGING",), _if_true("info")),
@@ -389,7 +394,7 @@ _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] =
 
 
 def file_in_use(given: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file to read: the one given, or the usual one if it is there."""
+    """Return the file to read, or None: the given one, else the default if readable."""
     if named := given or environ.get("RESQUED_CONFIG"):
         return Path(named)
     return DEFAULT_PATH if os.access(DEFAULT_PATH, os.R_OK) else None

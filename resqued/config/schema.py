@@ -1,28 +1,27 @@
-"""The keys of the configuration: how each is read, its default, what it means.
+"""The keys of the configuration: the reader, the default and the meaning of each.
 
-Values in, values out; a value that is no good raises ValueError with a text that
-names it. The manual page and `resqued config example` are made from FIELDS.
+`resqued config example` is made from FIELDS, and tests compare resqued.toml(5) with it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from resqued.core import durations
-from resqued.errors import ConfigError
+from resqued.config import readers
 from resqued.log import logger
-from resqued.store.connection import DEFAULT_URL, connect
-
-# poll(2) takes its milliseconds as an int, which ends after 24 days.
-LONGEST = 7 * 86_400.0
+from resqued.store.connection import DEFAULT_URL
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of the file: how to read it, its default, what it means."""
+    """One key of the file.
+
+    `read` checks and converts a value, or raises ValueError; see readers. `meaning` is
+    the comment in `resqued config example`. `example` is the value shown there, as
+    TOML; if it is empty, the default is shown.
+    """
 
     section: str
     key: str
@@ -32,234 +31,272 @@ class Field:
     example: str = ""
 
 
-def text(value: object) -> str:
-    """Return a text as it is."""
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} must be a text, in quotes")
-    return value
-
-
-def _url(value: object) -> str:
-    url = text(value)
-    try:
-        connect(url)  # sends nothing yet
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    except ValueError as error:
-        raise ValueError(f"cannot be read as a url: {error}") from None
-    return url
-
-
-def _namespace(value: object) -> str:
-    if not text(value):
-        raise ValueError("must not be empty; the usual one is 'resque'")
-    return str(value)
-
-
-def _modules(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [name.strip() for name in value.split(",") if name.strip()]
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"{value!r} must be a list of names, as in ['myapp.jobs']")
-    for name in value:
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise ValueError(
-                f"{name!r} is not the name of a module, such as myapp.jobs"
-            )
-    return tuple(value)
-
-
-def _names(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"{value!r} must be a list of names, as in ['password']")
-    return tuple(value)
-
-
-def _duration(value: object) -> float:
-    try:
-        found = durations.seconds(value)
-    except ValueError as error:
-        raise ValueError(f"{value!r} is {error}") from None
-    except OverflowError:
-        found = math.inf
-    if not found <= LONGEST:
-        raise ValueError(f"{value!r} must be at most 7d")
-    return found
-
-
-def _positive(value: object) -> float:
-    if (found := _duration(value)) <= 0:
-        raise ValueError(f"{value!r} must be more than nothing")
-    return found
-
-
-def _long(value: object) -> float:
-    """Read a duration of any length; 0 stands for none."""
-    try:
-        found = durations.seconds(value)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{value!r} is {error}") from None
-    if not math.isfinite(found):
-        raise ValueError(f"{value!r} must be finite")
-    return found
-
-
-def _size(value: object) -> int:
-    """Read a number of bytes; 0 stands for none."""
-    try:
-        return durations.size(value)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{value!r} is {error}") from None
-
-
-def _whole(least: int, most: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if not is_whole or not least <= value <= most:  # type: ignore[operator]
-            raise ValueError(f"{value!r} must be a whole number from {least} to {most}")
-        return int(value)  # type: ignore[call-overload, no-any-return]
-
-    return read
-
-
-def _core_size(value: object) -> int:
-    return -1 if value == -1 else _size(value)
-
-
-def _mask(value: object) -> str:
-    """Read file modes to be withheld; octal, and so a text: TOML has no 022."""
-    digits = text(value)
-    if len(digits) not in (3, 4) or set(digits) - set("01234567"):
-        raise ValueError(f"{value!r} must be three octal digits, such as '022'")
-    return digits
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} must be true or false")
-    return value
-
-
-def _choice(options: tuple[str, ...]) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if value not in options:
-            raise ValueError(f"{value!r} must be one of {', '.join(options)}")
-        return str(value)
-
-    return read
-
-
 FIELDS = (
     Field(
-        "redis", "url", _url, DEFAULT_URL, "the server: redis://, rediss:// or unix://"
+        "redis",
+        "url",
+        readers.url,
+        DEFAULT_URL,
+        "URL of the server: redis://, rediss:// or unix://",
     ),
-    Field("redis", "namespace", _namespace, "resque", "what every key begins with"),
-    Field("redis", "timeout", _positive, 3.0, "how long to wait for an answer", '"3s"'),
+    Field(
+        "redis",
+        "namespace",
+        readers.namespace,
+        "resque",
+        "prefix of every key in Redis",
+    ),
+    Field(
+        "redis",
+        "timeout",
+        readers.positive,
+        3.0,
+        "time-out of a connection or a command",
+        '"3s"',
+    ),
     Field(
         "app",
         "import",
-        _modules,
+        readers.modules,
         (),
-        "modules with jobs, imported once",
+        "modules that declare jobs, imported once",
         '["myapp.jobs"]',
     ),
     Field(
         "app",
         "directory",
-        text,
+        readers.text,
         "",
-        "where it lies; entered anew by each generation",
+        "directory of the application, entered at each reload",
         '"/srv/myapp/current"',
     ),
     Field(
         "app",
         "environment",
-        text,
+        readers.text,
         "",
-        "file of NAME=value, read anew by each generation",
+        "file of NAME=value lines, read again at each reload",
         '"/etc/myapp/environment"',
     ),
     Field(
         "worker",
         "interval",
-        _duration,
+        readers.duration,
         5.0,
-        "how often to look without word; 0: exit when the queues are empty",
+        "time between polls; 0: exit when the queues are empty",
         '"5s"',
     ),
-    Field("worker", "heartbeat", _positive, 60.0, "how often to say alive", '"60s"'),
+    Field(
+        "worker",
+        "heartbeat",
+        readers.positive,
+        60.0,
+        "time between two heartbeats of a worker",
+        '"60s"',
+    ),
     Field(
         "worker",
         "exit_grace",
-        _positive,
+        readers.positive,
         5.0,
-        "for flushing when a job is done",
+        "time that a child may take to exit after its job",
         '"5s"',
     ),
     Field(
-        "worker", "orphan_grace", _duration, 3.0, "for a job whose master died", '"3s"'
+        "worker",
+        "orphan_grace",
+        readers.duration,
+        3.0,
+        "time that a job may run after its master has died",
+        '"3s"',
     ),
     Field(
         "worker",
         "settle_grace",
-        _duration,
+        readers.duration,
         5.0,
-        "for a Redis that is away when told to terminate",
+        "time that a terminating worker waits for Redis to return",
         '"5s"',
     ),
-    Field("worker", "graceful_term", _flag, False, "TERM means QUIT", "false"),
-    Field("worker", "hostname", text, "", "in worker ids; default: the host's"),
-    Field("worker", "jobs_per_child", _whole(1, 10**9), 1, "before a fresh child"),
-    Field("worker", "max_jobs", _whole(0, 10**12), 0, "before a fresh worker; 0: ever"),
-    Field("worker", "max_age", _long, 0.0, "before a fresh worker; 0: ever", '"12h"'),
+    Field(
+        "worker",
+        "graceful_term",
+        readers.flag,
+        False,
+        "SIGTERM acts like SIGQUIT: running jobs finish",
+        "false",
+    ),
+    Field(
+        "worker",
+        "hostname",
+        readers.text,
+        "",
+        "host name in worker ids; empty: the name of the machine",
+    ),
+    Field(
+        "worker",
+        "jobs_per_child",
+        readers.whole(1, 10**9),
+        1,
+        "replace a child after this many jobs",
+    ),
+    Field(
+        "worker",
+        "max_jobs",
+        readers.whole(0, 10**12),
+        0,
+        "replace a worker after this many jobs; 0: never",
+    ),
+    Field(
+        "worker",
+        "max_age",
+        readers.long_duration,
+        0.0,
+        "replace a worker after this time; 0: never",
+        '"12h"',
+    ),
     Field(
         "worker",
         "leftovers",
-        _choice(("kill", "leave")),
+        readers.choice(("kill", "leave")),
         "kill",
-        "what becomes of processes that a job left: kill, leave",
+        "processes that a job leaves behind: kill or leave",
     ),
-    Field("worker", "nice", _whole(0, 19), 0, "how much the jobs give way to others"),
-    Field("worker", "open_files", _whole(-1, 2**31), -1, "for each job; -1: as it is"),
-    Field("worker", "core_size", _core_size, -1, "bytes of a core; -1: as it is"),
-    Field("limits", "runtime", _long, 0.0, "for a job; 0: without end", '"15m"'),
-    Field("limits", "memory", _size, 0, "for a job; 0: without limit", '"512M"'),
-    Field("limits", "grace", _duration, 4.0, "between TERM and KILL", '"4s"'),
-    Field("reload", "start_timeout", _positive, 60.0, "for the import", '"60s"'),
+    Field(
+        "worker", "nice", readers.whole(0, 19), 0, "nice value of the children, 0 to 19"
+    ),
+    Field(
+        "worker",
+        "open_files",
+        readers.whole(-1, 2**31),
+        -1,
+        "maximum number of open files per child; -1: unchanged",
+    ),
+    Field(
+        "worker",
+        "core_size",
+        readers.core_size,
+        -1,
+        "maximum size of a core file in bytes; -1: unchanged",
+    ),
+    Field(
+        "limits",
+        "runtime",
+        readers.long_duration,
+        0.0,
+        "maximum run time of a job; 0: unlimited",
+        '"15m"',
+    ),
+    Field(
+        "limits",
+        "memory",
+        readers.size,
+        0,
+        "maximum private memory of a job; 0: unlimited",
+        '"512M"',
+    ),
+    Field(
+        "limits",
+        "grace",
+        readers.duration,
+        4.0,
+        "time between SIGTERM and SIGKILL for a job",
+        '"4s"',
+    ),
+    Field(
+        "reload",
+        "start_timeout",
+        readers.positive,
+        60.0,
+        "maximum time for importing the application",
+        '"60s"',
+    ),
     Field(
         "reload",
         "canary_jobs",
-        _whole(0, 10**9),
+        readers.whole(0, 10**9),
         0,
-        "jobs to try a new generation with, by one worker",
+        "jobs that one worker runs first after a reload; 0: none",
     ),
-    Field("control", "directory", text, "", "of the control socket", '"/run/resqued"'),
-    Field("daemon", "pid_file", text, "", "locked by the master", '"/run/mine.pid"'),
-    Field("daemon", "user", text, "", "to become, if started as root", '"resqued"'),
-    Field("daemon", "group", text, "", "and its group, if not its own", '"resqued"'),
-    Field("daemon", "umask", _mask, "022", "modes that new files lack", '"022"'),
     Field(
-        "log", "level", _choice(tuple(logger.LEVELS)), "info", ", ".join(logger.LEVELS)
+        "control",
+        "directory",
+        readers.text,
+        "",
+        "directory of the control socket",
+        '"/run/resqued"',
     ),
-    Field("log", "format", _choice(logger.FORMATS), "auto", ", ".join(logger.FORMATS)),
-    Field("log", "file", text, "", "instead of standard error", '"/var/log/mine.log"'),
+    Field(
+        "daemon",
+        "pid_file",
+        readers.text,
+        "",
+        "file that the master locks",
+        '"/run/mine.pid"',
+    ),
+    Field(
+        "daemon",
+        "user",
+        readers.text,
+        "",
+        "user to run as, if started as root",
+        '"resqued"',
+    ),
+    Field(
+        "daemon",
+        "group",
+        readers.text,
+        "",
+        "group to run as; empty: the group of the user",
+        '"resqued"',
+    ),
+    Field(
+        "daemon",
+        "umask",
+        readers.mask,
+        "022",
+        "permissions that new files do not get, in octal",
+        '"022"',
+    ),
+    Field(
+        "log",
+        "level",
+        readers.choice(tuple(logger.LEVELS)),
+        "info",
+        f"lowest level that is logged: {', '.join(logger.LEVELS)}",
+    ),
+    Field(
+        "log",
+        "format",
+        readers.choice(logger.FORMATS),
+        "auto",
+        f"format of the log: {', '.join(logger.FORMATS)}",
+    ),
+    Field(
+        "log",
+        "file",
+        readers.text,
+        "",
+        "log file, instead of standard error",
+        '"/var/log/mine.log"',
+    ),
     Field(
         "log",
         "redact",
-        _names,
+        readers.names,
         ("password", "passwd", "secret", "token", "api_key", "authorization"),
-        "arguments that are not shown",
+        "names of arguments that no log shows",
         '["password", "passwd", "secret", "token", "api_key", "authorization"]',
     ),
 )
-# What a class of jobs, a queue and a pool may have of their own.
+# The keys that may also be set for a class of jobs, a queue and a pool.
 LIMITS = {f.key: f for f in FIELDS if f.section == "limits" and f.key != "grace"}
 BY_NAME = {(field.section, field.key): field for field in FIELDS}
 SECTIONS = tuple(dict.fromkeys(field.section for field in FIELDS))
 
 
 def example() -> str:
-    """Return a file with every key, its default and its meaning."""
+    """Return the text of a TOML file with every key, its default and its meaning."""
     lines = ["# resqued configuration; every value here is the default.", ""]
     section = ""
     for field in FIELDS:
@@ -270,23 +307,26 @@ def example() -> str:
         lines.append(_line(_assignment(field), field.meaning))
     lines += [
         "",
-        "# For one queue, or one class of jobs: what is most specific wins.",
+        "# Limits of one queue, or of one class; a class overrides a queue.",
         "# [limits.queue.archive]",
-        _line('# runtime = "2h"', "0: without limit"),
+        _line('# runtime = "2h"', "0: unlimited"),
         "# [limits.class.Thumbnail]",
         _line('# memory = "1G"', "K, M, G, T: powers of 1,024"),
         "",
-        "# One or more pools; with none, the queues of the command line.",
+        "# One or more pools; without any, give a queue list on the command line.",
         "[[pool]]",
-        _line('queues = "critical,high"', "first one first; *, ?, [a-z] and !name"),
-        _line("workers = 4", "how many workers"),
-        _line('# runtime = "5m"', "its own limits: runtime, memory"),
+        _line(
+            'queues = "critical,high"',
+            "first one first; *, ?, [a-z] match, !name excludes",
+        ),
+        _line("workers = 4", "number of workers"),
+        _line('# runtime = "5m"', "limits of this pool: runtime, memory"),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _assignment(field: Field) -> str:
-    """Return the key with its default; where that is nothing, a sample to use."""
+    """Return the line `key = default`; if the default is empty, a sample instead."""
     is_text = isinstance(field.default, str)
     shown = field.example or (f'"{field.default}"' if is_text else str(field.default))
     is_sample = not field.default and (is_text or field.example not in ("", "false"))

@@ -1,6 +1,6 @@
-"""What a zygote and its workers are told by the master: plain values, as JSON.
+"""The settings that the master sends to a zygote and its workers, as JSON.
 
-And, since they are handed over in the same way, the settings of a daemon.
+Also the settings of a daemon, which a re-exec hands over in the same form.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from resqued.core.timings import DEFAULT_TIMINGS, Timings
 
 @dataclass(frozen=True, slots=True)
 class DaemonSettings:
-    """Where a master leaves its pid and its log, and as whom it runs."""
+    """The files of a master, and the user that it runs as.
+
+    An empty string means the default: no file, or no change of user or group. `umask`
+    is in octal.
+    """
 
     pid_file: str = ""
     log_file: str = ""
@@ -28,16 +32,16 @@ NO_DAEMON = DaemonSettings()
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """What a generation is made of: the same for all of its workers.
+    """The settings of a generation, the same for all of its workers.
 
-    Durations are seconds. `grace` lies between terminate and kill, `exit_grace`
-    is what a child has for flushing after its job, `orphan_grace` what a running
-    job has when the master is gone, `settle_grace` how long a worker that is to
-    terminate waits for a Redis that is away. After `max_jobs` or `max_age` a worker
-    leaves for a new one; 0 is never. `leftovers` says what becomes of processes
-    that a job has left behind: kill or leave. `nice`, `open_files` and `core_size`
-    (bytes) restrain the children; -1 leaves them as they are. `redact` are names of
-    arguments that no log shows.
+    Durations are in seconds. `grace`: between SIGTERM and SIGKILL for a job.
+    `exit_grace`: how long a child may take to flush and exit after its job.
+    `orphan_grace`: how long a job may run after the master has died. `settle_grace`:
+    how long a terminating worker waits for Redis to return. `max_jobs`, `max_age`:
+    after this many jobs, or this time, a worker is replaced; 0 means never.
+    `leftovers`: "kill" or "leave" the processes that a job leaves behind. `nice`,
+    `open_files` and `core_size` (bytes) limit the children; -1 changes nothing.
+    `redact`: names of arguments that no log shows.
     """
 
     url: str
@@ -67,21 +71,21 @@ class AppSettings:
 
     @property
     def sweeps(self) -> bool:
-        """Whether what a job leaves behind is killed."""
+        """True if processes that a job leaves behind are killed."""
         return self.leftovers == "kill"
 
     @property
     def is_restrained(self) -> bool:
-        """Whether children have less than this process."""
+        """True if a nice value or a resource limit is set for the children."""
         return self.nice > 0 or self.open_files >= 0 or self.core_size >= 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the values for a message."""
+        """Return the settings as a dictionary for a message."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> AppSettings:
-        """Return the settings that a message holds."""
+        """Return the settings from the dictionary of a message."""
         read = {
             "modules": tuple(values["modules"]),
             "redact": tuple(values["redact"]),

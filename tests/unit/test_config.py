@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from resqued.config import loader
+from resqued.config.environment import read_environment
 from resqued.config.schema import FIELDS
 from resqued.config.settings import AppSettings
 from resqued.core.limits import Limits, Rules
@@ -133,7 +134,7 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
 @pytest.mark.parametrize(
     ("section", "key", "value", "problem"),
     [
-        ("redis", "url", 5, "5 must be a text, in quotes"),
+        ("redis", "url", 5, "5 must be a string, in quotes"),
         (
             "redis",
             "url",
@@ -155,8 +156,8 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
                 " Port could not be cast to integer value as 'port'"
             ),
         ),
-        ("redis", "namespace", "", "must not be empty; the usual one is 'resque'"),
-        ("redis", "timeout", 0, "0 must be more than nothing"),
+        ("redis", "namespace", "", "must not be empty; the default is 'resque'"),
+        ("redis", "timeout", 0, "0 must be more than 0"),
         ("redis", "timeout", "5x", "'5x' is not a duration such as 90, 4s, 15m or 2h"),
         ("redis", "timeout", True, "True is not a duration such as 90, 4s, 15m or 2h"),
         ("worker", "interval", -1, "-1 is negative"),
@@ -213,11 +214,11 @@ def test_a_number_too_large_for_a_float_is_too_long():
         ({"redis": {"ulr": ""}}, "[redis]: unknown key 'ulr' (did you mean 'url'?)"),
         ({"redis": {"zzz": ""}}, "[redis]: unknown key 'zzz'"),
         ({"redis": 3}, "redis must be a section, written as [redis]"),
-        ({"url": "x"}, "key 'url' stands in no section: write it below [redis]"),
+        ({"url": "x"}, "key 'url' is in no section: write it under [redis]"),
         (
             {"x": 1},
             (
-                "key 'x' stands in no section: write it below"
+                "key 'x' is in no section: write it under"
                 " [redis] or [app] or [worker] or [limits] or [reload] or [control]"
                 " or [daemon] or [log]"
             ),
@@ -241,7 +242,7 @@ def test_a_number_too_large_for_a_float_is_too_long():
         ),
         (
             {"pool": [{"queues": ["a"]}]},
-            "[[pool]] 1 queues: ['a'] must be a text, in quotes",
+            "[[pool]] 1 queues: ['a'] must be a string, in quotes",
         ),
         (
             {"pool": [{"queues": "!a"}]},
@@ -344,7 +345,7 @@ def test_the_example_is_a_configuration_with_the_defaults(tmp_path):
 
 def test_the_example_has_every_key_with_a_meaning():
     # Behind the sections of FIELDS come samples of narrower limits, and pools.
-    text = loader.example().partition("# For one queue")[0]
+    text = loader.example().partition("# Limits of one queue")[0]
     for field in FIELDS:
         _, _, rest = text.partition(f"[{field.section}]\n")
         (line,) = [
@@ -405,7 +406,7 @@ def test_problems_of_a_file_name_the_file(tmp_path):
     with pytest.raises(ConfigError) as caught:
         loader.read_file(path)
     assert caught.value.problems == (
-        f"{path}: [redis] url: 1 must be a text, in quotes",
+        f"{path}: [redis] url: 1 must be a string, in quotes",
         f"{path}: unknown section [reds] (did you mean 'redis'?)",
     )
 
@@ -433,3 +434,26 @@ def test_what_holds_is_shown_with_every_key_and_without_the_password():
         for key in values
     } == {(field.section, field.key) for field in FIELDS}
     loader.build(shown)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("my-key=hunter2", "'my-key' is not a variable name: write NAME=value"),
+        ("hunter2", "there is no =: write NAME=value"),
+    ],
+)
+def test_a_wrong_line_of_an_environment_file_is_named_without_its_value(
+    tmp_path, line, problem
+):
+    path = tmp_path / "environment"
+    path.write_text(f"# comment\nA='1'\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_environment(str(path))
+    assert str(caught.value) == f"environment file {path}, line 3: {problem}"
+
+
+def test_an_environment_file_may_have_comments_and_quotes(tmp_path):
+    path = tmp_path / "environment"
+    path.write_text("; comment\n\nA='1 2'\nB=x=y\n")
+    assert read_environment(str(path)) == {"A": "1 2", "B": "x=y"}

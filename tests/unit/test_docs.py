@@ -34,6 +34,7 @@ DAEMON = ROOT / "man" / "resqued.8"
 CONFIGURATION = ROOT / "man" / "resqued.toml.5"
 OPERATIONS = ROOT / "docs" / "operations.md"
 README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
@@ -512,3 +513,41 @@ def test_functions_in_the_readme_exist() -> None:
 
 def test_the_changelog_has_this_version() -> None:
     assert VERSION in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+# Where a newcomer finds things
+
+
+def questions() -> list[tuple[str, str, bool]]:
+    """Return each question of CONTRIBUTING.md, its path, and if that is to come."""
+    table = part(CONTRIBUTING.read_text("utf-8"), "Where do I find …")
+    rows = re.findall(r"^\| (.+\?) \| `([^`]+)`( \(to come\))? \|$", table, re.M)
+    assert len(rows) == len(re.findall(r"^\| ", table, re.M)) - 1, "a row is malformed"
+    return [(question, path, bool(mark)) for question, path, mark in rows]
+
+
+def rooms_to_come() -> set[str]:
+    """Return the rooms in the paragraph of DESIGN.md about rooms to come."""
+    text = part((ROOT / "DESIGN.md").read_text("utf-8"), "Files")
+    found = re.search(r"[Rr]ooms to come.*?\n\n", text, re.S)
+    assert found, "no paragraph about rooms to come"
+    return set(re.findall(r"`(\w+/)`", found[0]))
+
+
+def test_a_newcomer_finds_thirty_answers() -> None:
+    asked = [question for question, _, _ in questions()]
+    assert len(asked) >= 30
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize(("question", "path", "is_to_come"), questions())
+def test_the_path_that_answers_a_question_exists(
+    question: str, path: str, is_to_come: bool
+) -> None:
+    target = ROOT / path
+    if is_to_come:
+        assert not target.exists(), f"{path} exists: remove the mark"
+        assert path.removeprefix("resqued/") in rooms_to_come(), question
+    else:
+        assert target.exists(), question
+        assert target.is_dir() == path.endswith("/"), path

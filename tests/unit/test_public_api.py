@@ -42,6 +42,8 @@ CONTROL_FLOW = {
 BESIDE_THEIR_RAISER = {
     "ApplicationError",
     "DemoError",
+    "OptionsError",
+    "SeveralMastersError",
     "ScriptUnknownError",
     "UnitError",
     "UnwellError",
