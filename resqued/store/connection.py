@@ -21,6 +21,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from resqued.errors import ConfigError, StoreError
+from resqued.store import redis_internals
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -63,7 +64,7 @@ def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
             **keepalive,
         )
         # Options in the URL that no connection has show themselves here.
-        client.connection_pool.make_connection()
+        redis_internals.own_connection(client)
     except (ValueError, TypeError, redis.RedisError) as error:
         raise ConfigError(f"redis url {redact(url)!r}: {error}") from None
     return client
@@ -213,7 +214,7 @@ class SingleLink(Link):
 
     def _open(self, *, protocol: int) -> None:
         super()._open(protocol=protocol)
-        self._connection: Any = self._redis.connection_pool.make_connection()
+        self._connection: Any = redis_internals.own_connection(self._redis)
         # Its scripts may be asked again when a reply is lost: no PING before them.
         self._connection.health_check_interval = 0
 
@@ -232,12 +233,8 @@ class SingleLink(Link):
         connection does around them, such as looking at its health, is not for here,
         and would be pages to copy after each fork.
         """
-        connection = self._connection
         try:
-            if connection._sock is None:
-                connection.connect()
-            connection._sock.sendall(command)
-            reply = connection._parser.read_response()
+            reply = redis_internals.exchange(self._connection, command)
         except FAULTS as error:
             # Half of a command or of a reply may be on its way.
             self.close()
@@ -273,7 +270,7 @@ class SingleLink(Link):
         self.ping()
         if self._protocol == 2:
             return False
-        self._connection._parser.set_invalidation_push_handler(heard)
+        redis_internals.on_invalidation(self._connection, heard)
         try:
             self.call("CLIENT", "TRACKING", "ON")
         except StoreError:
@@ -285,14 +282,13 @@ class SingleLink(Link):
         """Take in the messages that have arrived; raise StoreError at end of file."""
         try:
             while self._connection.can_read(timeout=0):
-                self._connection.read_response(push_request=True)
+                redis_internals.read_push(self._connection)
         except FAULTS as error:
             raise translate(error, self.url) from error
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""
-        sock = self._connection._sock
-        return None if sock is None else int(sock.fileno())
+        return redis_internals.fileno(self._connection)
 
     def close(self) -> None:
         """Close the connection; the next command opens a new one."""
