@@ -7,8 +7,7 @@ whether asking again is safe.
 
 from __future__ import annotations
 
-# getaddrinfo(3) by Python loads it at the first name: here, so that it is there
-# before the fork.
+# socket.getaddrinfo loads it at the first host name. hot path: preloaded-idna
 import encodings.idna  # noqa: F401
 import re
 from collections.abc import Callable, Sequence
@@ -21,7 +20,13 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from resqued.errors import ConfigError, StoreError
-from resqued.store import redis_internals
+from resqued.store.redis_internals import (
+    fileno_of,
+    on_invalidation,
+    open_raw,
+    own_connection,
+    read_push,
+)
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -64,7 +69,7 @@ def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
             **keepalive,
         )
         # Options in the URL that no connection has show themselves here.
-        redis_internals.own_connection(client)
+        own_connection(client)
     except (ValueError, TypeError, redis.RedisError) as error:
         raise ConfigError(f"redis url {redact(url)!r}: {error}") from None
     return client
@@ -214,9 +219,11 @@ class SingleLink(Link):
 
     def _open(self, *, protocol: int) -> None:
         super()._open(protocol=protocol)
-        self._connection: Any = redis_internals.own_connection(self._redis)
+        self._connection: Any = own_connection(self._redis)
         # Its scripts may be asked again when a reply is lost: no PING before them.
         self._connection.health_check_interval = 0
+        # What sends and what receives, once the connection is open.
+        self._raw: tuple[Callable[[bytes], None], Callable[[], Any]] | None = None
 
     def _send(self, *command: Word) -> Any:
         try:
@@ -227,14 +234,17 @@ class SingleLink(Link):
         return self._connection.read_response()
 
     def call_packed(self, command: bytes) -> Any:
-        """Send one command, in the form that it has on the wire.
+        """Send one command in its wire format and return its reply.
 
-        The way of every job: no further than the socket and the parser. What the
-        connection does around them, such as looking at its health, is not for here,
-        and would be pages to copy after each fork.
+        The connection's health is not checked before. Raises StoreError.
         """
         try:
-            reply = redis_internals.exchange(self._connection, command)
+            # hot path: raw-exchange
+            if self._raw is None:
+                self._raw = open_raw(self._connection)
+            send, receive = self._raw
+            send(command)
+            reply = receive()
         except FAULTS as error:
             # Half of a command or of a reply may be on its way.
             self.close()
@@ -270,7 +280,7 @@ class SingleLink(Link):
         self.ping()
         if self._protocol == 2:
             return False
-        redis_internals.on_invalidation(self._connection, heard)
+        on_invalidation(self._connection, heard)
         try:
             self.call("CLIENT", "TRACKING", "ON")
         except StoreError:
@@ -282,14 +292,15 @@ class SingleLink(Link):
         """Take in the messages that have arrived; raise StoreError at end of file."""
         try:
             while self._connection.can_read(timeout=0):
-                redis_internals.read_push(self._connection)
+                read_push(self._connection)
         except FAULTS as error:
             raise translate(error, self.url) from error
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""
-        return redis_internals.fileno(self._connection)
+        return fileno_of(self._connection)
 
     def close(self) -> None:
         """Close the connection; the next command opens a new one."""
+        self._raw = None
         self._connection.disconnect()

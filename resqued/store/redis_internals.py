@@ -22,25 +22,24 @@ def own_connection(client: Any) -> Any:
     return client.connection_pool.make_connection()
 
 
-def fileno(connection: Any) -> int | None:
+def fileno_of(connection: Any) -> int | None:
     """Return the descriptor of the socket, or None if the connection is not open."""
     sock = connection._sock
     return None if sock is None else int(sock.fileno())
 
 
-def exchange(connection: Any, command: bytes) -> Any:
-    """Send one command in its wire format and return its reply.
+def open_raw(connection: Any) -> tuple[Callable[[bytes], None], Callable[[], Any]]:
+    """Open the connection if it is not open; return what sends, and what receives.
 
-    Opens the connection if it is not open. Returns an error reply of the server as a
-    ResponseError instead of raising it. After any exception the caller must
-    disconnect: part of the command or of the reply may be on its way.
-
-    hot path: raw-exchange
+    The first sends one command in its wire format, the second returns the next reply:
+    an error reply of the server as a ResponseError, which it does not raise. Both hold
+    until the connection is closed. After an exception of either the caller must close
+    it: part of a command or of a reply may be on its way.
     """
+    # hot path: raw-exchange
     if connection._sock is None:
         connection.connect()
-    connection._sock.sendall(command)
-    return connection._parser.read_response()
+    return connection._sock.sendall, connection._parser.read_response
 
 
 def on_invalidation(connection: Any, call: Callable[[Any], Any]) -> None:

@@ -29,6 +29,13 @@ HINT = (
 Open = Callable[..., Any]
 
 
+def exchange(connection: Any, command: bytes) -> Any:
+    """Send a command and return its reply, as SingleLink.call_packed does."""
+    send, receive = redis_internals.open_raw(connection)
+    send(command)
+    return receive()
+
+
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
@@ -67,7 +74,7 @@ def test_the_pool_of_a_client_has_make_connection(redis: redis_py.Redis) -> None
 def test_a_connection_has_the_attribute(make: Open, name: str) -> None:
     connection = make()
     assert hasattr(connection, name), f"no {name}: {HINT}"
-    redis_internals.exchange(connection, PING)
+    exchange(connection, PING)
     assert getattr(connection, name) is not None, f"{name} is None: {HINT}"
 
 
@@ -89,18 +96,18 @@ def test_an_own_connection_is_not_open_before_its_first_command(
     make: Open, protocol: int
 ) -> None:
     connection = make(protocol=protocol)
-    assert redis_internals.fileno(connection) is None, HINT
-    assert redis_internals.exchange(connection, PING) == b"PONG", HINT
-    assert redis_internals.fileno(connection) == connection._sock.fileno(), HINT
+    assert redis_internals.fileno_of(connection) is None, HINT
+    assert exchange(connection, PING) == b"PONG", HINT
+    assert redis_internals.fileno_of(connection) == connection._sock.fileno(), HINT
 
 
 def test_an_own_connection_is_not_closed_with_the_pool(redis_url: str) -> None:
     client = connect(redis_url)
     connection = redis_internals.own_connection(client)
-    redis_internals.exchange(connection, PING)
+    exchange(connection, PING)
     client.close()
     client.connection_pool.disconnect()
-    assert redis_internals.exchange(connection, PING) == b"PONG", HINT
+    assert exchange(connection, PING) == b"PONG", HINT
     connection.disconnect()
 
 
@@ -109,14 +116,14 @@ def test_an_error_reply_is_returned_and_the_connection_goes_on(
     make: Open, protocol: int
 ) -> None:
     connection = make(protocol=protocol)
-    reply = redis_internals.exchange(connection, UNKNOWN)
+    reply = exchange(connection, UNKNOWN)
     assert isinstance(reply, redis_py.ResponseError), HINT
-    assert redis_internals.exchange(connection, PING) == b"PONG", HINT
+    assert exchange(connection, PING) == b"PONG", HINT
 
 
 def test_an_unknown_script_has_an_error_of_its_own(make: Open) -> None:
     call = b"*3\r\n$7\r\nEVALSHA\r\n$40\r\n" + b"0" * 40 + b"\r\n$1\r\n0\r\n"
-    reply = redis_internals.exchange(make(), call)
+    reply = exchange(make(), call)
     assert isinstance(reply, redis_py.exceptions.NoScriptError), HINT
 
 
@@ -125,14 +132,14 @@ def test_a_lost_connection_is_a_fault_and_opens_again_once_closed(
     make: Open, proxy: Proxy, protocol: int
 ) -> None:
     connection = make(protocol=protocol, url=proxy.url)
-    redis_internals.exchange(connection, PING)
+    exchange(connection, PING)
     proxy.cut()
     with pytest.raises(FAULTS):
-        redis_internals.exchange(connection, PING)
+        exchange(connection, PING)
     connection.disconnect()
-    assert redis_internals.fileno(connection) is None, HINT
+    assert redis_internals.fileno_of(connection) is None, HINT
     proxy.forward()
-    assert redis_internals.exchange(connection, PING) == b"PONG", HINT
+    assert exchange(connection, PING) == b"PONG", HINT
 
 
 @both_protocols
@@ -140,14 +147,14 @@ def test_a_reply_that_does_not_come_is_a_fault_after_the_time_out(
     make: Open, proxy: Proxy, redis: redis_py.Redis, protocol: int
 ) -> None:
     connection = make(protocol=protocol, url=proxy.url, timeout=2)
-    redis_internals.exchange(connection, PING)
+    exchange(connection, PING)
     proxy.swallow_replies(1)
     with pytest.raises(FAULTS):
-        redis_internals.exchange(connection, INCR)
+        exchange(connection, INCR)
     assert redis.get("counter") == b"1"
     # Nothing of the old connection may answer what is asked on the new one.
     connection.disconnect()
-    assert redis_internals.exchange(connection, INCR) == 2, HINT
+    assert exchange(connection, INCR) == 2, HINT
 
 
 def tracked(connection: Any) -> list[Any]:
@@ -166,7 +173,7 @@ def track(connection: Any) -> None:
 
 def wait_for_word(connection: Any) -> None:
     poll = select.poll()
-    poll.register(redis_internals.fileno(connection) or -1, select.POLLIN)
+    poll.register(redis_internals.fileno_of(connection) or -1, select.POLLIN)
     wait_until(lambda: poll.poll(0), what="word from the server")
 
 
@@ -177,7 +184,7 @@ def test_a_message_among_replies_goes_to_its_handler_not_to_the_caller(
     heard = tracked(connection)
     redis.set("key", 1)
     wait_for_word(connection)
-    assert redis_internals.exchange(connection, INCR) == 1, HINT
+    assert exchange(connection, INCR) == 1, HINT
     assert heard == [[b"invalidate", [b"key"]]], HINT
 
 
@@ -208,7 +215,7 @@ def test_the_handler_stays_when_the_connection_is_opened_again(
     connection = make()
     heard = tracked(connection)
     connection.disconnect()
-    redis_internals.exchange(connection, PING)
+    exchange(connection, PING)
     track(connection)
     redis.set("key", 1)
     wait_for_word(connection)
