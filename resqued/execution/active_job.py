@@ -42,7 +42,7 @@ STACK_TIME = 0.1
 # A process in an uninterruptible wait outlives SIGKILL: when none has died for so
 # long, the job is over for us.
 PATIENCE_AFTER_KILL = 5.0
-# By a name of its own: Python 3.11 goes a long way to the member of a class.
+# hot path: enum-members
 _ORDER = Cause.ORDER
 # Where this package lies.
 _HOME = f"{Path(__file__).parents[1]}/"
