@@ -222,8 +222,9 @@ class SingleLink(Link):
         self._connection: Any = own_connection(self._redis)
         # Its scripts may be asked again when a reply is lost: no PING before them.
         self._connection.health_check_interval = 0
-        # What sends and what receives, once the connection is open.
-        self._raw: tuple[Callable[[bytes], None], Callable[[], Any]] | None = None
+        # Its socket and its parser, once it is open.
+        self._socket: Any = None
+        self._parser: Any = None
 
     def _send(self, *command: Word) -> Any:
         try:
@@ -240,11 +241,10 @@ class SingleLink(Link):
         """
         try:
             # hot path: raw-exchange
-            if self._raw is None:
-                self._raw = open_raw(self._connection)
-            send, receive = self._raw
-            send(command)
-            reply = receive()
+            if self._socket is None:
+                self._socket, self._parser = open_raw(self._connection)
+            self._socket.sendall(command)
+            reply = self._parser.read_response()
         except FAULTS as error:
             # Half of a command or of a reply may be on its way.
             self.close()
@@ -302,5 +302,5 @@ class SingleLink(Link):
 
     def close(self) -> None:
         """Close the connection; the next command opens a new one."""
-        self._raw = None
+        self._socket = self._parser = None
         self._connection.disconnect()

@@ -28,18 +28,19 @@ def fileno_of(connection: Any) -> int | None:
     return None if sock is None else int(sock.fileno())
 
 
-def open_raw(connection: Any) -> tuple[Callable[[bytes], None], Callable[[], Any]]:
-    """Open the connection if it is not open; return what sends, and what receives.
+def open_raw(connection: Any) -> tuple[Any, Any]:
+    """Open the connection if it is not open; return its socket and its parser.
 
-    The first sends one command in its wire format, the second returns the next reply:
-    an error reply of the server as a ResponseError, which it does not raise. Both hold
-    until the connection is closed. After an exception of either the caller must close
-    it: part of a command or of a reply may be on its way.
+    `sendall` of the socket sends one command in its wire format, `read_response` of the
+    parser returns the next reply: an error reply of the server as a ResponseError,
+    which it does not raise. Both hold until the connection is closed. After an
+    exception of either the caller must close it: part of a command or of a reply may
+    be on its way.
     """
     # hot path: raw-exchange
     if connection._sock is None:
         connection.connect()
-    return connection._sock.sendall, connection._parser.read_response
+    return connection._sock, connection._parser
 
 
 def on_invalidation(connection: Any, call: Callable[[Any], Any]) -> None:

@@ -31,9 +31,9 @@ Open = Callable[..., Any]
 
 def exchange(connection: Any, command: bytes) -> Any:
     """Send a command and return its reply, as SingleLink.call_packed does."""
-    send, receive = redis_internals.open_raw(connection)
-    send(command)
-    return receive()
+    socket, parser = redis_internals.open_raw(connection)
+    socket.sendall(command)
+    return parser.read_response()
 
 
 @pytest.fixture
