@@ -99,8 +99,9 @@ class ChildContext:
     worker: str
     settings: AppSettings
     scoreboard: Scoreboard
-    # Found out once for all jobs: what has become of what they leave is looked at;
-    # they have less than their worker; what they are given is logged.
+    # hot path: made-once
+    # What jobs leave behind is killed; they have fewer resources than their worker;
+    # their arguments are logged.
     sweeps: bool
     is_restrained: bool
     is_debugging: bool
@@ -143,7 +144,7 @@ class ChildMain:
 
         Answers the exit status.
         """
-        # By number: closing each by its object would copy the pages of all.
+        # hot path: close-by-number
         for fd in foreign:
             os.close(fd)
         self._inbox.react(self._reaction)

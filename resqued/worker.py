@@ -45,7 +45,7 @@ from resqued.wire import payload
 from resqued.wire.payload import FailureInfo, Reservation
 from resqued.wire.queue_list import QueueList
 
-# By names of their own: Python 3.11 goes a long way to the member of a class.
+# hot path: enum-members
 _SIGCHLD = int(signal.SIGCHLD)
 _NO, _TERMINATE = Stop.NO, Stop.TERMINATE
 _RESERVING, _SETTLING = Phase.RESERVING, Phase.SETTLING

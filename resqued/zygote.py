@@ -178,9 +178,10 @@ def _why(module: str, error: BaseException) -> str:
 
 
 def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
-    """Make the heap cheap to fork: what is there stays out of the collector's way.
+    """Make the heap cheap to fork.
 
-    A collection would write to every object, and so copy every page.
+    The objects that are there now are left out of all later collections, which would
+    write to each of them. hot path: frozen-heap
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

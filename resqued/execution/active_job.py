@@ -35,7 +35,7 @@ from resqued.wire.payload import FailureInfo, Reservation
 
 # A short job is asked how it went when it has ended, which spares a wake-up.
 LISTEN_AFTER = 0.02
-# By a name of its own: Python 3.11 goes a long way to the member of a class.
+# hot path: enum-members
 _ORDER = Cause.ORDER
 # Where this package lies.
 _HOME = f"{Path(__file__).parents[1]}/"

@@ -102,7 +102,6 @@ class ChildPool:
         down_read, down_write = os.pipe()
         up_read, up_write = os.pipe()
         ours, theirs = (down_write, up_read), (down_read, up_write)
-        # As much as can be is made here: a child would do it on copied pages.
         end = ChildEnd(*theirs)
         foreign = [*ours, *self._private()]
         try:

@@ -21,7 +21,7 @@ from resqued.wire.payload import FailureInfo, Reservation
 from resqued.wire.queue_list import QueueList
 from resqued.wire.worker_entry import Identity
 
-# By a name of its own: Python 3.11 goes a long way to the member of a class.
+# hot path: enum-members
 _NOT_MINE = SettleOutcome.NOT_MINE
 
 

@@ -32,6 +32,7 @@ class WorkerReporter:
         self._scoreboard = scoreboard
         self._generation = generation
         self.log = log
+        # hot path: log-guard
         self._is_verbose = log.is_enabled_for(logging.INFO)
         self._phase = Phase.STARTING
         # When it began.

@@ -1,8 +1,10 @@
 """Going through a child's life before there is any child.
 
-Runs in the zygote, last before its heap is frozen. A child runs each line once, and
-cold. What Python and the loader work out at first runs (specialised code, caches)
-each child would work out anew, on pages that are copied for it.
+Runs in the zygote, last before its heap is frozen. A child runs each line once. What
+Python and the loader compute at the first runs of a line (specialised code, caches)
+is then there before the fork.
+
+hot path: warm-up
 """
 
 from __future__ import annotations

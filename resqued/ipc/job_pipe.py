@@ -2,8 +2,9 @@
 
 Lengths stand in front, an outcome's with flags in its highest bits. The worker's
 ends never block; the child's do, for waiting is what a child that was forked ahead
-does. Bare descriptors, not sockets: a worker makes a pair for each job, and every
-object that it touches after a fork is copied.
+does. The ends are bare descriptors of pipes, not socket objects.
+
+hot path: bare-pipes
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ _OUTCOME = struct.Struct("!I")
 _JOB_SIZE, _OUTCOME_SIZE = _JOB.size, _OUTCOME.size
 # The job has left processes behind; the child stays for another job.
 _LEFT, _STAYS = 1 << 31, 1 << 30
-# A job that went well, left nothing, and is its child's last.
+# A job that went well, left nothing, and is its child's last. hot path: made-once
 _FINE = _OUTCOME.pack(0)
-# As much as a short job is, and its outcome: one read takes it. A longer buffer would
-# come from another allocator, on pages that nothing else has copied.
-_CHUNK = 448
+# One read takes a short job, or its outcome.
+_CHUNK = 4096
 # What a pipe holds: a long outcome comes in such pieces.
 _PIECE = 1 << 16
 # No outcome is longer: the child cuts what it tells.

@@ -58,9 +58,10 @@ class _Lines(io.RawIOBase):
 
 
 class _OutputContext:
-    """Whose words are printed: what makes the fields that say so, once there are any.
+    """The job whose output is printed.
 
-    Most jobs print nothing.
+    `describe` makes the fields of a line from `facts`, at the first line: most jobs
+    print nothing. hot path: lazy-fields
     """
 
     def __init__(self) -> None:

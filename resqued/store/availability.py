@@ -20,7 +20,7 @@ class RedisAvailability:
         self._log = log
         self._backoff = Backoff(first=0.1, cap=2.0)
         # Whether the last try failed; when to try again, in the past if it did not.
-        # Worked out when it changes: a worker asks for each job.
+        # hot path: made-once
         self.is_down = False
         self.ready_at = self._backoff.ready_at
 

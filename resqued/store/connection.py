@@ -7,8 +7,7 @@ whether asking again is safe.
 
 from __future__ import annotations
 
-# getaddrinfo(3) by Python loads it at the first name: here, so that it is there
-# before the fork.
+# socket.getaddrinfo loads it at the first host name. hot path: preloaded-idna
 import encodings.idna  # noqa: F401
 import re
 from collections.abc import Callable, Sequence
@@ -21,6 +20,13 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from resqued.errors import ConfigError, StoreError
+from resqued.store.redis_internals import (
+    fileno_of,
+    on_invalidation,
+    open_raw,
+    own_connection,
+    read_push,
+)
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -63,7 +69,7 @@ def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
             **keepalive,
         )
         # Options in the URL that no connection has show themselves here.
-        client.connection_pool.make_connection()
+        own_connection(client)
     except (ValueError, TypeError, redis.RedisError) as error:
         raise ConfigError(f"redis url {redact(url)!r}: {error}") from None
     return client
@@ -213,9 +219,12 @@ class SingleLink(Link):
 
     def _open(self, *, protocol: int) -> None:
         super()._open(protocol=protocol)
-        self._connection: Any = self._redis.connection_pool.make_connection()
+        self._connection: Any = own_connection(self._redis)
         # Its scripts may be asked again when a reply is lost: no PING before them.
         self._connection.health_check_interval = 0
+        # Its socket and its parser, once it is open.
+        self._socket: Any = None
+        self._parser: Any = None
 
     def _send(self, *command: Word) -> Any:
         try:
@@ -226,18 +235,16 @@ class SingleLink(Link):
         return self._connection.read_response()
 
     def call_packed(self, command: bytes) -> Any:
-        """Send one command, in the form that it has on the wire.
+        """Send one command in its wire format and return its reply.
 
-        The way of every job: no further than the socket and the parser. What the
-        connection does around them, such as looking at its health, is not for here,
-        and would be pages to copy after each fork.
+        The connection's health is not checked before. Raises StoreError.
         """
-        connection = self._connection
         try:
-            if connection._sock is None:
-                connection.connect()
-            connection._sock.sendall(command)
-            reply = connection._parser.read_response()
+            # hot path: raw-exchange
+            if self._socket is None:
+                self._socket, self._parser = open_raw(self._connection)
+            self._socket.sendall(command)
+            reply = self._parser.read_response()
         except FAULTS as error:
             # Half of a command or of a reply may be on its way.
             self.close()
@@ -273,7 +280,7 @@ class SingleLink(Link):
         self.ping()
         if self._protocol == 2:
             return False
-        self._connection._parser.set_invalidation_push_handler(heard)
+        on_invalidation(self._connection, heard)
         try:
             self.call("CLIENT", "TRACKING", "ON")
         except StoreError:
@@ -285,15 +292,15 @@ class SingleLink(Link):
         """Take in the messages that have arrived; raise StoreError at end of file."""
         try:
             while self._connection.can_read(timeout=0):
-                self._connection.read_response(push_request=True)
+                read_push(self._connection)
         except FAULTS as error:
             raise translate(error, self.url) from error
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""
-        sock = self._connection._sock
-        return None if sock is None else int(sock.fileno())
+        return fileno_of(self._connection)
 
     def close(self) -> None:
         """Close the connection; the next command opens a new one."""
+        self._socket = self._parser = None
         self._connection.disconnect()

@@ -42,11 +42,12 @@ class SettleOutcome(Enum):
     NOT_MINE = -1
 
 
+# hot path: enum-members
 _SETTLED = {settled.value: settled for settled in SettleOutcome}
-# By a name of its own: Python 3.11 goes a long way to the member of a class.
 _JOB = ReserveOutcome.JOB
 
 
+# hot path: plain-records
 @dataclass(slots=True)
 class ReserveReply:
     """A reply of the server: what was settled, and what was found."""
@@ -190,7 +191,8 @@ class Runs:
         return ReserveReply(settled, ReserveOutcome(state.decode()))
 
     def _run_at(self) -> str:
-        """Return the time for a record; worked out once a second."""
+        """Return the time for a record, in whole seconds."""
+        # hot path: second-text
         second = int(time.time())
         if second != self._second:
             self._second, self._second_text = second, payload.run_at(second)

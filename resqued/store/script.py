@@ -69,9 +69,9 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A call that is made for every job, packed beforehand as far as it can be.
+    """A call that is made for every job, packed into its wire format beforehand.
 
-    After a fork each word that is looked at is a page that the kernel copies.
+    hot path: packed-call
     """
 
     script: Script

@@ -3,6 +3,8 @@
 fork(2) copies page tables and exit(2) takes them down: one entry for 2 MB instead
 of 512 makes both several times cheaper for a process of hundreds of megabytes. Linux
 6.1 and later collapses what is there already (madvise(2), MADV_COLLAPSE).
+
+hot path: large-pages
 """
 
 from __future__ import annotations
@@ -30,14 +32,11 @@ def collapse() -> int:
     Answers how many bytes were asked for; 0 for a heap too small to gain from it.
     What the kernel refuses stays as it was.
     """
-    libc = ctypes.CDLL(None)
-    # What imports have left behind: pages that every fork would copy entries of.
-    libc.malloc_trim(0)
     regions = _regions(Path("/proc/self/maps").read_text("ascii", "replace"))
     total = sum(length for _, length in regions)
     if total < WORTH_IT:
         return 0
-    madvise = libc.madvise
+    madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for start, length in regions:
         madvise(start, length, _MADV_COLLAPSE)

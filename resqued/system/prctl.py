@@ -8,6 +8,7 @@ import signal
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+# hot path: enum-members
 _SIGKILL = int(signal.SIGKILL)
 _prctl = ctypes.CDLL(None).prctl
 

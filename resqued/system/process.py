@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import resource
 import select
 import signal
 import socket
@@ -29,7 +30,7 @@ Pid = NewType("Pid", int)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _libc = ctypes.CDLL(None)
 _waitpid = _libc.waitpid
-# As os._exit, whose symbol the loader would look up anew in each child: a dozen pages.
+# hot path: libc-exit
 _exit: Callable[[int], NoReturn] = _libc._exit
 # Not in every C library.
 _tgkill = getattr(_libc, "tgkill", None)
@@ -60,6 +61,7 @@ def fork_child(main: Callable[..., int], *args: object) -> Pid:
     pid = os.fork()
     if pid == 0:
         _run_child(main, args)
+    # hot path: no-contextlib
     try:
         os.setpgid(pid, pid)
     except OSError:
@@ -71,7 +73,8 @@ def _run_child(main: Callable[..., int], args: tuple[object, ...]) -> NoReturn:
     """Run main and leave without going back through the parent's frames."""
     code = 70
     try:
-        try:  # noqa: SIM105 - contextlib would be pages to copy, for every child
+        # hot path: no-contextlib
+        try:  # noqa: SIM105
             os.setpgid(0, 0)
         except OSError:
             pass  # the parent was faster
@@ -113,11 +116,8 @@ def spawn(
 
 
 def has_children() -> bool:
-    """Say whether this process has children that run; the dead ones are reaped.
-
-    Not by os.waitpid, whose exception for who has none is a dozen pages to copy, in
-    every child.
-    """
+    """Say whether this process has children that run; the dead ones are reaped."""
+    # hot path: libc-waitpid
     while (pid := _waitpid(-1, None, os.WNOHANG)) > 0:
         pass
     return bool(pid == 0)
@@ -128,9 +128,6 @@ def apply_rlimits(nice: int, open_files: int, core_size: int) -> None:
 
     Never raises one: what is more than the hard limit stands for the hard limit.
     """
-    # Few want it; see core of the heap that every fork would copy.
-    import resource
-
     if nice > 0:
         os.nice(nice)
     wanted = ((resource.RLIMIT_NOFILE, open_files), (resource.RLIMIT_CORE, core_size))
@@ -170,6 +167,7 @@ def reap() -> list[tuple[Pid, Exit]]:
 
 
 def _how(status: int) -> Exit:
+    # hot path: made-once
     if status == 0:
         return LEFT_WELL
     return Exit(os.waitstatus_to_exitcode(status), os.WCOREDUMP(status))

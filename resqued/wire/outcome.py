@@ -38,7 +38,7 @@ class ChildReport:
     stays: bool = False
 
 
-# What most children report.
+# What most children report. hot path: made-once
 SUCCEEDED = ChildReport()
 
 

@@ -45,6 +45,7 @@ _ARGUMENT_DEPTH = 3
 _PAYLOAD_DEPTH = 1
 
 
+# hot path: plain-records
 @dataclass(slots=True)
 class Payload:
     """A job as a queue holds it."""

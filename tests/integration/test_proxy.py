@@ -47,7 +47,11 @@ def clients() -> Iterator[ExitStack]:
 def connect(proxy: Proxy, clients: ExitStack) -> Redis:
     """A client that is connected already and tries nothing twice."""
     client = Redis.from_url(
-        proxy.url, protocol=2, socket_timeout=PATIENCE, retry=Retry(NoBackoff(), 0)
+        proxy.url,
+        protocol=2,
+        socket_timeout=PATIENCE,
+        retry=Retry(NoBackoff(), 0),
+        single_connection_client=True,
     )
     clients.enter_context(client)
     client.ping()
@@ -60,15 +64,14 @@ def no_answer(client: Redis) -> Iterator[None]:
 
     An answer that is to come has time elsewhere: on a busy machine it may be late.
     """
-    pool = client.connection_pool
-    pool.connection_kwargs["socket_timeout"] = IMPATIENCE
-    for connection in pool._available_connections:
-        connection.update_current_socket_timeout(IMPATIENCE)
+    connection = client.connection
+    connection.socket_timeout = IMPATIENCE
+    connection.update_current_socket_timeout(IMPATIENCE)
     with pytest.raises(TimedOut):
         yield
     # The connection is lost; the next one is patient again.
-    pool.reset()
-    pool.connection_kwargs["socket_timeout"] = PATIENCE
+    connection.disconnect()
+    connection.socket_timeout = PATIENCE
 
 
 def test_everything_goes_through(

@@ -78,7 +78,6 @@ OUTSIDE = {
 
 # Imports inside functions hide cycles and late errors; these have a reason.
 LATE = {
-    ("system.process", "resource"): "few limit their jobs so, each fork copies it",
     ("systemd.notify", "cysystemd.daemon"): "an extra, wanted only below systemd",
     ("log.journal", "cysystemd"): "an extra, wanted only below systemd",
 }

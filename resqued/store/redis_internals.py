@@ -1,0 +1,57 @@
+"""The parts of redis-py that its documentation does not promise, each in one place.
+
+Used by store/connection.py alone. tests/integration/test_redis_internals.py holds
+each function against the installed redis-py; no other module may touch an attribute
+of a redis object whose name begins with an underscore.
+
+A connection is what `own_connection` returns. It is used by one thread, and its owner
+closes it. Every function lets the exceptions of redis-py and of the socket pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def own_connection(client: Any) -> Any:
+    """Return a connection with the client's options, outside its pool, not yet open.
+
+    Raises ValueError or TypeError for an option that no connection has.
+    """
+    return client.connection_pool.make_connection()
+
+
+def fileno_of(connection: Any) -> int | None:
+    """Return the descriptor of the socket, or None if the connection is not open."""
+    sock = connection._sock
+    return None if sock is None else int(sock.fileno())
+
+
+def open_raw(connection: Any) -> tuple[Any, Any]:
+    """Open the connection if it is not open; return its socket and its parser.
+
+    `sendall` of the socket sends one command in its wire format, `read_response` of the
+    parser returns the next reply: an error reply of the server as a ResponseError,
+    which it does not raise. Both hold until the connection is closed. After an
+    exception of either the caller must close it: part of a command or of a reply may
+    be on its way.
+    """
+    # hot path: raw-exchange
+    if connection._sock is None:
+        connection.connect()
+    return connection._sock, connection._parser
+
+
+def on_invalidation(connection: Any, call: Callable[[Any], Any]) -> None:
+    """Have `call` run with each invalidation message that is read (RESP3 only).
+
+    The message is a list: b"invalidate", and a list of keys, or None for all keys.
+    It stays so when the connection is opened again.
+    """
+    connection._parser.set_invalidation_push_handler(call)
+
+
+def read_push(connection: Any) -> None:
+    """Read one push message, which `on_invalidation` takes (RESP3 only)."""
+    connection.read_response(push_request=True)

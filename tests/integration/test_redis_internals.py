@@ -1,0 +1,229 @@
+"""Each private part of redis-py that the store uses, held against the installed one.
+
+A failure here says that the installed redis-py is none that resqued works with: adapt
+store/redis_internals.py, or bound the version in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from resqued.store import redis_internals
+from resqued.store.connection import FAULTS, connect
+from tests.support.proxy import Proxy
+from tests.support.wait import scaled, wait_until
+
+PING = b"*1\r\n$4\r\nPING\r\n"
+INCR = b"*2\r\n$4\r\nINCR\r\n$7\r\ncounter\r\n"
+UNKNOWN = b"*1\r\n$7\r\nUNHEARD\r\n"
+HINT = (
+    f"redis-py {redis_py.__version__} has changed: see resqued/store/redis_internals.py"
+)
+
+Open = Callable[..., Any]
+
+
+def exchange(connection: Any, command: bytes) -> Any:
+    """Send a command and return its reply, as SingleLink.call_packed does."""
+    socket, parser = redis_internals.open_raw(connection)
+    socket.sendall(command)
+    return parser.read_response()
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def proxy(redis_url: str, server: Any) -> Iterator[Proxy]:
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def make(redis_url: str, stack: ExitStack) -> Open:
+    """Make a connection that is not open yet; it is closed after the test."""
+
+    def make(*, protocol: int = 3, url: str = redis_url, timeout: float = 30) -> Any:
+        client = connect(url, timeout=scaled(timeout), protocol=protocol)
+        connection = redis_internals.own_connection(client)
+        connection.health_check_interval = 0
+        stack.callback(client.close)
+        stack.callback(connection.disconnect)
+        return connection
+
+    return make
+
+
+both_protocols = pytest.mark.parametrize("protocol", [2, 3])
+
+
+def test_the_pool_of_a_client_has_make_connection(redis: redis_py.Redis) -> None:
+    assert callable(getattr(redis.connection_pool, "make_connection", None)), HINT
+
+
+@pytest.mark.parametrize("name", ["_sock", "_parser"])
+def test_a_connection_has_the_attribute(make: Open, name: str) -> None:
+    connection = make()
+    assert hasattr(connection, name), f"no {name}: {HINT}"
+    exchange(connection, PING)
+    assert getattr(connection, name) is not None, f"{name} is None: {HINT}"
+
+
+@pytest.mark.parametrize("name", ["read_response", "set_invalidation_push_handler"])
+@both_protocols
+def test_the_parser_has_the_method(make: Open, name: str, protocol: int) -> None:
+    parser = make(protocol=protocol)._parser
+    if name == "read_response" or protocol == 3:
+        assert callable(getattr(parser, name, None)), f"no {name}: {HINT}"
+
+
+def test_the_parser_is_that_of_hiredis(make: Open) -> None:
+    """The one that costs a job least, and the only one that is tested."""
+    assert "Hiredis" in type(make()._parser).__name__, HINT
+
+
+@both_protocols
+def test_an_own_connection_is_not_open_before_its_first_command(
+    make: Open, protocol: int
+) -> None:
+    connection = make(protocol=protocol)
+    assert redis_internals.fileno_of(connection) is None, HINT
+    assert exchange(connection, PING) == b"PONG", HINT
+    assert redis_internals.fileno_of(connection) == connection._sock.fileno(), HINT
+
+
+def test_an_own_connection_is_not_closed_with_the_pool(redis_url: str) -> None:
+    client = connect(redis_url)
+    connection = redis_internals.own_connection(client)
+    exchange(connection, PING)
+    client.close()
+    client.connection_pool.disconnect()
+    assert exchange(connection, PING) == b"PONG", HINT
+    connection.disconnect()
+
+
+@both_protocols
+def test_an_error_reply_is_returned_and_the_connection_goes_on(
+    make: Open, protocol: int
+) -> None:
+    connection = make(protocol=protocol)
+    reply = exchange(connection, UNKNOWN)
+    assert isinstance(reply, redis_py.ResponseError), HINT
+    assert exchange(connection, PING) == b"PONG", HINT
+
+
+def test_an_unknown_script_has_an_error_of_its_own(make: Open) -> None:
+    call = b"*3\r\n$7\r\nEVALSHA\r\n$40\r\n" + b"0" * 40 + b"\r\n$1\r\n0\r\n"
+    reply = exchange(make(), call)
+    assert isinstance(reply, redis_py.exceptions.NoScriptError), HINT
+
+
+@both_protocols
+def test_a_lost_connection_is_a_fault_and_opens_again_once_closed(
+    make: Open, proxy: Proxy, protocol: int
+) -> None:
+    connection = make(protocol=protocol, url=proxy.url)
+    exchange(connection, PING)
+    proxy.cut()
+    with pytest.raises(FAULTS):
+        exchange(connection, PING)
+    connection.disconnect()
+    assert redis_internals.fileno_of(connection) is None, HINT
+    proxy.forward()
+    assert exchange(connection, PING) == b"PONG", HINT
+
+
+@both_protocols
+def test_a_reply_that_does_not_come_is_a_fault_after_the_time_out(
+    make: Open, proxy: Proxy, redis: redis_py.Redis, protocol: int
+) -> None:
+    connection = make(protocol=protocol, url=proxy.url, timeout=2)
+    exchange(connection, PING)
+    proxy.swallow_replies(1)
+    with pytest.raises(FAULTS):
+        exchange(connection, INCR)
+    assert redis.get("counter") == b"1"
+    # Nothing of the old connection may answer what is asked on the new one.
+    connection.disconnect()
+    assert exchange(connection, INCR) == 2, HINT
+
+
+def tracked(connection: Any) -> list[Any]:
+    """Have the connection told of changes of `key`; return where they come in."""
+    heard: list[Any] = []
+    redis_internals.on_invalidation(connection, heard.append)
+    track(connection)
+    return heard
+
+
+def track(connection: Any) -> None:
+    for words in (("CLIENT", "TRACKING", "ON"), ("GET", "key")):
+        connection.send_command(*words)
+        connection.read_response()
+
+
+def wait_for_word(connection: Any) -> None:
+    poll = select.poll()
+    poll.register(redis_internals.fileno_of(connection) or -1, select.POLLIN)
+    wait_until(lambda: poll.poll(0), what="word from the server")
+
+
+def test_a_message_among_replies_goes_to_its_handler_not_to_the_caller(
+    make: Open, redis: redis_py.Redis
+) -> None:
+    connection = make()
+    heard = tracked(connection)
+    redis.set("key", 1)
+    wait_for_word(connection)
+    assert exchange(connection, INCR) == 1, HINT
+    assert heard == [[b"invalidate", [b"key"]]], HINT
+
+
+def test_a_message_alone_is_read_as_one(make: Open, redis: redis_py.Redis) -> None:
+    connection = make()
+    heard = tracked(connection)
+    redis.set("key", 1)
+    wait_for_word(connection)
+    redis_internals.read_push(connection)
+    assert heard == [[b"invalidate", [b"key"]]], HINT
+    assert not connection.can_read(timeout=0), HINT
+
+
+def test_a_database_that_is_emptied_is_a_message_without_keys(
+    make: Open, redis: redis_py.Redis
+) -> None:
+    connection = make()
+    heard = tracked(connection)
+    redis.flushall()
+    wait_for_word(connection)
+    redis_internals.read_push(connection)
+    assert heard == [[b"invalidate", None]], HINT
+
+
+def test_the_handler_stays_when_the_connection_is_opened_again(
+    make: Open, redis: redis_py.Redis
+) -> None:
+    connection = make()
+    heard = tracked(connection)
+    connection.disconnect()
+    exchange(connection, PING)
+    track(connection)
+    redis.set("key", 1)
+    wait_for_word(connection)
+    redis_internals.read_push(connection)
+    assert heard == [[b"invalidate", [b"key"]]], HINT
+
+
+def test_what_the_pool_is_asked_for_with_options_that_none_has_is_refused() -> None:
+    client = redis_py.Redis.from_url("redis://localhost/0?no_such_option=1")
+    with pytest.raises((TypeError, ValueError)):
+        redis_internals.own_connection(client)
