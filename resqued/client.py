@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeAlias, overload
 
-from resqued.core import arguments
+from resqued.wire import arguments
 from resqued.errors import (
     ArgumentError,
     ConfigError,

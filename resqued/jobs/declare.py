@@ -14,7 +14,7 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from resqued.client import default_client
-from resqued.core import arguments, durations
+from resqued.wire import arguments, durations
 from resqued.core.durations import Duration, Size
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError

@@ -35,8 +35,8 @@ class Failure:
     """The bytes of the entry in Redis, by which it is retried or removed."""
     # Where it stood when it was read: saves a search, decides nothing.
     position: int = field(default=-1, compare=False, repr=False)
-    # The decoded entry, once somebody has asked for it. No cached_property: its lock
-    # in Python 3.11 could be held by a thread while another one forks.
+    # The decoded entry, when it has been asked for. No cached_property: a thread could
+    # hold its lock while another one forks.
     _decoded: dict[str, Any] | None = field(
         default=None, init=False, compare=False, repr=False
     )
