@@ -1,4 +1,4 @@
-"""From figures to tables: units, ratios to the bare loop, and what each means."""
+"""Turns figures into tables: units, ratios to the bare loop, and explanations."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from report import Table
 from rounds import RAW, Results
 from stats import percentile, spread
 
-# What a table says where a library has no such figure.
+# The cell of a library without such a figure.
 NONE = "-"
 
 
 def tables(results: Results, peers: Sequence[Peer], effort: Effort) -> list[Table]:
-    """Answer a table for each measurement that was made."""
+    """Return a table for each measurement that was made."""
     made = [
         _per_job(results, peers, effort),
         _enqueue(results, peers, effort),

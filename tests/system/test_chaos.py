@@ -12,7 +12,7 @@ import redis as redis_py
 import resqued
 from bench.chaos.__main__ import main, table
 from bench.chaos.account import Books
-from bench.chaos.fault import FailureInfo, Result, attempt
+from bench.chaos.fault import Fault, Result, attempt
 from bench.chaos.faults import FAULTS
 from bench.chaos.site import Slowest, traceback_in
 from tests.support.pool import count, failures, left_over, pool, runs
@@ -37,7 +37,7 @@ def draw():
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_a_fault_under_load_loses_nothing_and_doubles_nothing(
-    fault: FailureInfo, server_binary: Path | None
+    fault: Fault, server_binary: Path | None
 ) -> None:
     result = attempt(fault, 1, server_binary)
     if result.skipped:
