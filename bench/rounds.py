@@ -98,11 +98,11 @@ def run(
         waking = _wake_ups(rig, peers, effort)
         waits = rounds("push to start", effort.rounds, waking)
         results.waits = {
-            key: list(itertools.chain.from_iterable(found))
-            for key, found in waits.items()
+            key: list(itertools.chain.from_iterable(by_round))
+            for key, by_round in waits.items()
         }
     watching = rounds("idle", 1, turns(IDLE, measure.idleness))
-    results.idle = {key: found for key, (found,) in watching.items()}
+    results.idle = {key: figures for key, (figures,) in watching.items()}
     return results
 
 

@@ -336,8 +336,8 @@ class Site:
 
 def traceback_in(log: str) -> str:
     """Return the first traceback in a log that is not SWALLOWED; "" without one."""
-    _, word, rest = SWALLOWED.sub("", log).partition("Traceback")
-    return word + rest[:LONGEST]
+    _, start, rest = SWALLOWED.sub("", log).partition("Traceback")
+    return start + rest[:LONGEST]
 
 
 def as_job(raw: bytes) -> object:

@@ -1,8 +1,8 @@
 """The states of a master and the transitions between them, as one table.
 
-    RUNNING -> QUITTING     told to finish the running jobs and leave
-    RUNNING, QUITTING -> TERMINATING    told to end the running jobs now
-    QUITTING, TERMINATING -> STOPPED    the last worker has gone
+    RUNNING -> QUITTING                 an order to finish the running jobs and leave
+    RUNNING, QUITTING -> TERMINATING    an order to end the running jobs now
+    QUITTING, TERMINATING -> STOPPED    the last worker has left
 
 An event without a row changes nothing: a second TERM has no further effect, and a
 master that is stopping cannot return to RUNNING. A pool in burst mode stops by

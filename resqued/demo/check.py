@@ -78,20 +78,20 @@ def _length(file: IO[bytes] | None, tick: Callable[[], None]) -> int:
 
 def _differences(
     wanted: dict[str, int] | dict[str, str],
-    found: dict[str, int] | dict[str, str],
+    actual: dict[str, int] | dict[str, str],
     unit: str,
 ) -> list[str]:
-    both = wanted.keys() & found.keys()
+    both = wanted.keys() & actual.keys()
     return [
-        *(f"{name} is missing" for name in sorted(wanted.keys() - found.keys())),
+        *(f"{name} is missing" for name in sorted(wanted.keys() - actual.keys())),
         *(
             f"{name} was not in the tree"
-            for name in sorted(found.keys() - wanted.keys())
+            for name in sorted(actual.keys() - wanted.keys())
         ),
         *(
-            f"{name} has {found[name]} {unit} instead of {wanted[name]}"
+            f"{name} has {actual[name]} {unit} instead of {wanted[name]}"
             for name in sorted(both)
-            if wanted[name] != found[name]
+            if wanted[name] != actual[name]
         ),
     ]
 

@@ -79,16 +79,16 @@ class Progress:
         """Print one line about a step of the demo."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def show(self, moment: Snapshot) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show the progress: redraw the bars, or print a line if one is due."""
         if self._live:
-            self._live.update(_picture(moment), refresh=True)
-        elif self._is_due(moment):
-            running = ", ".join(what for _, what in moment.running) or "nothing"
-            self.say(f"{moment.over} of {moment.total} jobs; running: {running}")
+            self._live.update(_picture(snapshot), refresh=True)
+        elif self._is_due(snapshot):
+            running = ", ".join(what for _, what in snapshot.running) or "nothing"
+            self.say(f"{snapshot.over} of {snapshot.total} jobs; running: {running}")
 
-    def _is_due(self, moment: Snapshot) -> bool:
-        share = moment.over / moment.total if moment.total else 1.0
+    def _is_due(self, snapshot: Snapshot) -> bool:
+        share = snapshot.over / snapshot.total if snapshot.total else 1.0
         now = time.monotonic()
         if share - self._printed < _LINE_EACH and now - self._printed_at < _LINE_EVERY:
             return False
@@ -96,15 +96,15 @@ class Progress:
         return True
 
 
-def _picture(moment: Snapshot) -> Group:
+def _picture(snapshot: Snapshot) -> Group:
     bars = Table.grid(padding=(0, 2))
-    for line in moment.lines:
+    for line in snapshot.lines:
         bars.add_row(
             Text(line.queue),
             ProgressBar(total=line.total, completed=line.over, width=_BAR_WIDTH),
             Text(f"{line.over}/{line.total}"),
         )
     workers = Table.grid(padding=(0, 2))
-    for pid, what in moment.running:
+    for pid, what in snapshot.running:
         workers.add_row(Text(f"worker {pid}", "dim"), Text(what))
     return Group(bars, workers)

@@ -112,8 +112,8 @@ class DemoReport:
             "bytes_written": self.bytes_written,
             "jobs": [asdict(row) for row in self.rows],
             "failures": [
-                {**asdict(fate), "meant_to_fail": fate.is_meant}
-                for fate in self.failures
+                {**asdict(failed), "meant_to_fail": failed.is_meant}
+                for failed in self.failures
             ],
             "checks": [
                 {
@@ -136,8 +136,8 @@ def show(report: DemoReport, console: Console) -> None:
         f" workers: {report.rate:.1f} jobs per second.",
     )
     _line(console, "\nFailures:" if report.failures else "\nFailures: none.")
-    for fate in report.failures:
-        _line(console, f"  {fate}", "" if fate.is_meant else "red")
+    for failed in report.failures:
+        _line(console, f"  {failed}", "" if failed.is_meant else "red")
     if report.left_out:
         _line(console, "\nLeft out:")
         for reason in report.left_out:

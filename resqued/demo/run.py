@@ -154,7 +154,10 @@ class Demo:
             self._tick()
             master.must_run()
             if time.monotonic() >= deadline:
-                raise DemoError(f"the workers do not start: {master.last_words()}")
+                raise DemoError(
+                    f"the workers have not started within {_START_DEADLINE:.0f} s:"
+                    f" {master.last_words()}"
+                )
             time.sleep(_TICK / 2)
 
     def _wait_for_jobs(

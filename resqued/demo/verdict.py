@@ -57,7 +57,7 @@ class Outcome:
 def _rows(load: Load, tally: EndedJobs, failures: Sequence[FailedJob]) -> list[Row]:
     """Return the numbers by queue and class: done from the log, failed from Redis."""
     enqueued = load.enqueued(tally)
-    failed = Counter((fate.queue, fate.job) for fate in failures)
+    failed = Counter((failure.queue, failure.job) for failure in failures)
     return [
         Row(
             queue, job, enqueued[queue, job], tally.done[queue, job], failed[queue, job]
@@ -117,9 +117,9 @@ def _count_problems(outcome: Outcome) -> list[str]:
 
 
 def _failure_problems(failures: Sequence[FailedJob]) -> list[str]:
-    failed = [fate.job for fate in failures]
+    failed = [failure.job for failure in failures]
     return [
-        *(f"{fate}" for fate in failures if not fate.is_meant),
+        *(f"{failure}" for failure in failures if not failure.is_meant),
         *(f"{job} did not fail" for job in MEANT_TO_FAIL if job not in failed),
     ]
 

@@ -14,7 +14,7 @@ from typing import Any
 from resqued.log import logger
 from resqued.log.journal_fields import read_line
 
-# A line that is longer, in bytes, is cut.
+# A line that is longer, in bytes, is logged in parts.
 _LONGEST = 1 << 16
 
 

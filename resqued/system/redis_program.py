@@ -32,7 +32,9 @@ def bundled_binary() -> Path:
 def executable(program: Path) -> Path:
     """Return the absolute path; raise EmbeddedServerError if it cannot be run."""
     if not os.access(program, os.X_OK) or program.is_dir():
-        raise EmbeddedServerError(f"server program {program} cannot be run")
+        raise EmbeddedServerError(
+            f"server program {program} cannot be run: name an executable file"
+        )
     return program.absolute()
 
 

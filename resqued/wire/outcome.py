@@ -64,8 +64,8 @@ def frames_of_job(stack: tuple[str, ...], home: str) -> tuple[str, ...]:
 
     Those frames are the same for every job.
     """
-    ours = (f'  File "{home}', '  File "<frozen runpy>"')
-    return tuple(line for line in stack if not line.startswith(ours))
+    prefixes = (f'  File "{home}', '  File "<frozen runpy>"')
+    return tuple(line for line in stack if not line.startswith(prefixes))
 
 
 def judge(

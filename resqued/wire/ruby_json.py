@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 MAX_DEPTH = 100
 
 
-class Unencodable(ValueError):  # noqa: N818 - a finding, not an error of ours
+class Unencodable(ValueError):  # noqa: N818 - callers turn it into an error of theirs
     """A value that JSON cannot hold; `place` names it, `reason` says why."""
 
     def __init__(self, place: str, reason: str) -> None:
