@@ -126,6 +126,6 @@ def look_again(limits: Limits, *, elapsed: float, memory: int) -> float:
     if limits.memory:
         wait = min(wait, max(SOONEST, (limits.memory - memory) / RATE))
     if limits.runtime:
-        # Not before the deadline, or the next measurement would come too early.
+        # At least 1 ms, so that the deadline has passed at the next measurement.
         wait = min(wait, max(0.001, limits.runtime - elapsed))
     return wait

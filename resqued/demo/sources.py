@@ -60,7 +60,10 @@ def scan(source: Path, tick: Callable[[], None]) -> tuple[list[Folder], list[str
     if not packages:
         folders = [folder for folder in folders if folder.files]
     if not folders:
-        raise DemoError(f"source tree {source} holds no folder with files to archive")
+        raise DemoError(
+            f"source tree {source} holds no folder with files to archive:"
+            " name another one as --source"
+        )
     left_out += [reason for folder in folders for reason in folder.left_out]
     # The largest first, or one worker would be busy at the end while others are idle.
     return sorted(folders, key=lambda folder: (-folder.size, folder.name)), left_out
@@ -78,7 +81,8 @@ def _candidates(source: Path) -> tuple[list[Path], list[str]]:
             )
     except OSError as error:
         raise DemoError(
-            f"source tree {source} cannot be read: {error.strerror}"
+            f"source tree {source} cannot be read: {error.strerror}:"
+            " name another one as --source"
         ) from error
     for name in names:
         if not _is_text(name):

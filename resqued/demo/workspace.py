@@ -32,7 +32,10 @@ class Workspace:
         path = path.resolve()
         for folder in apart_from:
             if path.is_relative_to(folder.resolve()):
-                raise DemoError(f"folder {path} lies in {folder}, which is archived")
+                raise DemoError(
+                    f"folder {path} lies in {folder}, which is archived:"
+                    " name another one as --out"
+                )
         try:
             if wanted is None:
                 return cls(Path(tempfile.mkdtemp(prefix="resqued-demo-")), is_ours=True)
@@ -44,7 +47,8 @@ class Workspace:
                 )
         except OSError as error:
             raise DemoError(
-                f"folder {path} cannot be used: {error.strerror}"
+                f"folder {path} cannot be used: {error.strerror}:"
+                " name another one as --out"
             ) from error
         return cls(path, is_ours=is_ours)
 
