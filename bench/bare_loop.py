@@ -1,13 +1,12 @@
-"""The yardstick: the smallest honest loop that runs each job in a forked child.
+"""The bare loop: the smallest program that runs each job in a forked child.
 
-Per job one round trip to Redis, one child and the wait for its exit; nothing is
-registered, counted, limited or logged. What a worker adds to this is its own cost;
-what is in here, no worker that forks per job can leave out.
+All other workers are compared with it. Each job takes one round trip to Redis, one
+child and the wait for its exit; nothing is registered, counted, limited or logged. No
+worker that forks for each job can do less.
 
-It is made fast by what any worker may do as well: the next child is forked while
-this one runs, exit is waited for before the answer is read, which saves a wake-up,
-and the heap is frozen. It speaks to Redis as a program does that uses redis-py,
-through its client and on one connection.
+It uses optimisations that any worker can use: it forks the next child while a job
+runs, waits for the exit before it reads the reply, which saves a wake-up, and freezes
+the heap. It uses redis-py's client on one connection.
 """
 
 import argparse
@@ -25,35 +24,35 @@ import redis
 QUEUE = "bare:queue"
 POP = "return redis.call('LPOP', KEYS[1])"
 
-# One message each way, kept whole by SOCK_SEQPACKET.
+# The most bytes of a message; SOCK_SEQPACKET keeps messages whole.
 LARGEST = 65536
 DONE = b"1"
 
 
 class Store:
-    """One connection, and the two commands that this loop sends."""
+    """A connection to Redis, with the two commands that this loop sends."""
 
     def __init__(self, url: str) -> None:
-        # A blocking pop may take as long as it likes.
+        # No time-out, because a blocking pop may take long.
         self._client = redis.Redis.from_url(
             url, socket_timeout=None, single_connection_client=True
         )
         self._script = self._client.script_load(POP)
 
     def pop(self) -> bytes | None:
-        """Take the next job, or answer None: one round trip."""
+        """Take and return the next job, in one round trip; None if there is none."""
         return self._client.evalsha(self._script, 1, QUEUE)
 
     def wait(self) -> bytes:
-        """Take the next job, blocking until there is one."""
+        """Wait for the next job; take and return it."""
         return self._client.blpop(QUEUE, 0)[1]
 
 
 class Forks:
-    """Children forked ahead, each of which waits for one job.
+    """Forks children ahead, each of which waits for one job.
 
-    Two pairs of sockets serve in turn: one for the child that runs, one for the
-    child that waits. A pair is used again only after its child has been reaped.
+    Two pairs of sockets are used in turn: one for the child that runs a job, one for
+    the child that waits. A pair is used again only after its child has been reaped.
     """
 
     def __init__(self, jobs: dict[str, Callable[..., None]]) -> None:
@@ -64,7 +63,7 @@ class Forks:
         self._turn = 0
 
     def ahead(self) -> tuple[int, socket.socket]:
-        """Fork a child; answer its pid and the socket that it reads from."""
+        """Fork a child; return its pid and the socket to write its job to."""
         ours, theirs = self._pairs[self._turn]
         self._turn ^= 1
         pid = os.fork()
@@ -73,7 +72,7 @@ class Forks:
         return pid, ours
 
     def _perform(self, job: socket.socket) -> NoReturn:
-        """Run one job and end. Runs in the child."""
+        """Run one job and exit. Runs in the child."""
         payload = json.loads(job.recv(LARGEST))
         self._jobs[payload["class"]](*payload["args"])
         job.send(DONE)
@@ -81,7 +80,7 @@ class Forks:
 
 
 def work(store: Store, forks: Forks, burst: bool) -> int:
-    """Run jobs until the queue is empty, or for ever; answer how many ran."""
+    """Run jobs for ever, or with `burst` until the queue is empty; return how many."""
     performed = 0
     pid, sock = forks.ahead()
     while True:
@@ -103,11 +102,13 @@ def work(store: Store, forks: Forks, burst: bool) -> int:
 
 
 def main() -> None:
-    """Read the command line and work."""
+    """Parse the command line and run jobs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--redis", required=True, metavar="URL")
     parser.add_argument("--app", default="marks", help="module imported before forking")
-    parser.add_argument("--burst", action="store_true", help="end when queue is empty")
+    parser.add_argument(
+        "--burst", action="store_true", help="end when the queue is empty"
+    )
     options = parser.parse_args()
     jobs = importlib.import_module(options.app).JOBS
     store = Store(options.redis)

@@ -1,7 +1,7 @@
-"""Where the libraries come from, and what their processes see.
+"""The virtual environment of the peers, and the environment of measured processes.
 
-The peers get a virtual environment of their own, made once: the project must never
-depend on them, nor their dependencies decide the versions that the project sees.
+The peers have a separate virtual environment, which is created once: the project must
+not depend on them, and their dependencies must not affect the project's versions.
 """
 
 import hashlib
@@ -21,28 +21,31 @@ PINS = BENCH / "peers.txt"
 HOME = ROOT / ".venv-bench"
 STAMP = HOME / "stamp"
 
-# Settings of libraries that are measured here; a shell's must not leak in.
+# Variables that configure the measured libraries; those of the shell must not apply.
 FOREIGN = ("RESQUED_", "RQ_", "CELERY_", "DRAMATIQ_", "HUEY_", "BENCH_REDIS")
 FOREIGN_NAMES = {"QUEUE", "QUEUES", "COUNT", "INTERVAL", "VERBOSE", "REDIS_URL"}
 
 
 def peers_python(say: Callable[[str], None]) -> str:
-    """Answer the interpreter that has the peers, making its environment at need."""
+    """Return the path of the peers' Python; create its environment if necessary.
+
+    Raises BenchError if the peers cannot be installed.
+    """
     python = HOME / "bin" / "python"
     wanted = _fingerprint()
     if not (STAMP.exists() and STAMP.read_text() == wanted):
-        say("making .venv-bench for the peers, once")
+        say("creating .venv-bench for the peers, once")
         _run([sys.executable, "-m", "venv", "--clear", str(HOME)])
         install = [str(python), "-m", "pip", "install", "--quiet"]
         _run([*install, "--disable-pip-version-check", "-r", str(PINS)])
-        STAMP.write_text(wanted)  # last, so that half an environment has none
+        STAMP.write_text(wanted)  # last, so that an incomplete environment has none
     return str(python)
 
 
 def child_environment(url: str, scratch: Path) -> dict[str, str]:
-    """What a measured process finds in its environment.
+    """Return the environment of a measured process.
 
-    Temporary and runtime files go to the scratch folder, which is deleted.
+    Temporary and runtime files go to the folder `scratch`, which is deleted at the end.
     """
     inherited = {
         name: value

@@ -1,4 +1,4 @@
-"""What can go wrong here and is told in one line."""
+"""The errors of the benchmark, each of which is printed as one line."""
 
 
 class BenchError(Exception):
@@ -6,4 +6,4 @@ class BenchError(Exception):
 
 
 class BusyServerError(BenchError):
-    """The database that was given holds keys, which measuring would delete."""
+    """The given database holds keys, which the benchmark would delete."""

@@ -1,9 +1,9 @@
 """The cost of a job when the application holds 500 MB of Python objects, against the
 same job in a small one: `python bench/heap.py`, or `bench/run.py --heap`.
 
-A forked child shares the heap, but the kernel copies the tables of its pages for
-each, and whoever touches an object copies its page. The bare loop is measured too:
-it shows what becomes of a worker that does nothing about it.
+A forked child shares the heap, but the kernel copies the page tables for each fork,
+and a process that touches an object copies its page. The bare loop is measured too: it
+shows the cost for a worker that does nothing about it.
 """
 
 import functools
@@ -19,7 +19,7 @@ from rig import Rig
 from rounds import Say, Turn, interleave
 from stats import spread
 
-# Its name among the parts of a run.
+# The name of this part on the command line.
 PART = "heap"
 
 MEGABYTES = 500
@@ -28,14 +28,14 @@ QUICK_MEGABYTES = 100
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A worker with a small application, and the same with a large one."""
+    """A worker with a small application, and the same worker with a large one."""
 
     small: Peer
     large: Peer
 
 
 def pairs(chosen: Sequence[Peer]) -> list[Pair]:
-    """Answer the pairs to measure, of those workers that were chosen."""
+    """Return the pairs to measure among the chosen workers."""
     large = {BARE.key: "heap_data", RESQUED.key: "heap_jobs"}
     return [
         Pair(peer, replace(peer, key=f"{peer.key}-heap", app=large[peer.key]))
@@ -47,7 +47,10 @@ def pairs(chosen: Sequence[Peer]) -> list[Pair]:
 def table(
     rig: Rig, chosen: Sequence[Peer], effort: Effort, failures: list[str], say: Say
 ) -> Table:
-    """Measure with a small and a large heap in turn, and answer the ratios."""
+    """Measure with a small and a large heap in turn; return the table of the ratios.
+
+    Measurements that fail are added to `failures`.
+    """
     megabytes = MEGABYTES if effort.rounds > 1 else QUICK_MEGABYTES
     rig = replace(rig, settings={"BENCH_HEAP_MB": str(megabytes)})
     measured = pairs(chosen)
@@ -60,12 +63,12 @@ def table(
         )
         for to_measure in [(rig, peer, effort)]
     ]
-    found = interleave("heap", turns, effort.rounds, failures, say)
+    costs = interleave("heap", turns, effort.rounds, failures, say)
     rows = []
     for pair in measured:
-        if pair.small.key in found and pair.large.key in found:
+        if pair.small.key in costs and pair.large.key in costs:
             small, large = (
-                spread([cost.wall for cost in found[peer.key]]).median * 1e3
+                spread([cost.wall for cost in costs[peer.key]]).median * 1e3
                 for peer in (pair.small, pair.large)
             )
             ratio = f"{large / small:.2f}"

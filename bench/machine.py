@@ -1,4 +1,4 @@
-"""Describes the machine for the page: kinds and sizes, nothing that names it."""
+"""Describes the machine for the page: types and sizes, and no names."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from server import Server
 
 
 def describe(server: Server) -> list[tuple[str, str]]:
-    """Answer the rows of the table about the machine and the software on it."""
+    """Return the rows of the table about the machine and its software."""
     where = ", on the same machine, nothing kept on disk" if server.embedded else ""
     gigabytes = psutil.virtual_memory().total / 2**30
     return [
@@ -30,9 +30,9 @@ def describe(server: Server) -> list[tuple[str, str]]:
 
 
 def _processor() -> str:
-    """The model as the kernel names it."""
-    found = re.search(r"^model name\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
-    return found.group(1).strip() if found else platform.machine()
+    """Return the processor's model (proc(5), cpuinfo)."""
+    match = re.search(r"^model name\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
+    return match.group(1).strip() if match else platform.machine()
 
 
 def _cpuinfo() -> str:
@@ -40,13 +40,13 @@ def _cpuinfo() -> str:
 
 
 def _kernel() -> str:
-    """The version's numbers only: what follows them is whoever built it."""
-    found = re.match(r"[\d.]+\d", platform.release())
-    return found.group(0) if found else platform.release()
+    """Return the numbers of the kernel's version, without the builder's suffix."""
+    match = re.match(r"[\d.]+\d", platform.release())
+    return match.group(0) if match else platform.release()
 
 
 def _libraries() -> str:
-    """The peers and their versions, as they are pinned."""
+    """Return the peers and their versions, as they are pinned."""
     pins = re.findall(r"^([\w-]+)(?:\[\w+\])?==(\S+)$", PINS.read_text(), re.MULTILINE)
     versions = dict(pins)
     client = versions.pop("redis")

@@ -1,5 +1,5 @@
-"""The four measurements, each made once for one library. Who takes part, how often
-and in which order is for rounds.py; what the figures mean, for tables.py.
+"""The four measurements, each for one library and once. rounds.py decides which
+libraries are measured, how often and in which order; tables.py explains the figures.
 """
 
 import resource
@@ -24,10 +24,10 @@ class Effort:
     # Jobs pushed, one at a time and in bulk.
     pushes: int
     bulk: int
-    # Pushes to an idle worker, in each round, and those thrown away before.
+    # Pushes to an idle worker in each round, and pushes before them that do not count.
     wake_ups: int
     warm_up: int
-    # Idle workers: seconds until they have settled, and seconds watched.
+    # Idle workers: seconds to wait until they have settled, and seconds to watch them.
     settle: float
     watch: float
 
@@ -41,7 +41,7 @@ FULL = Effort(
     wake_ups=40,
     warm_up=3,
     settle=10,
-    # Covers several periods of a poll that comes every 5 s.
+    # Several periods of a poll that comes every 5 s.
     watch=20,
 )
 
@@ -63,10 +63,10 @@ IDLE_WORKERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one job takes, of all processes that the worker is made of.
+    """The cost of one job in all processes of a worker.
 
-    `processor` is their time on a processor, in seconds as `wall` is; `faults` how
-    often one of them touched a page that it did not have, or shared with another.
+    `wall` is the elapsed time and `processor` the time on a processor, in seconds;
+    `faults` is the number of minor page faults.
     """
 
     wall: float
@@ -86,16 +86,16 @@ class Rates:
 class Idleness:
     """Redis commands per second of idle workers."""
 
-    # All that the server ran, and of these the ones that clients sent: the rest
-    # was called inside scripts.
+    # All commands that the server ran, and those of them that clients sent: the others
+    # were called by scripts.
     total: float
     sent: float
-    # The most frequent of those sent, with their rate.
+    # The most frequent commands that clients sent, with their rates.
     most: tuple[tuple[str, float], ...]
 
 
 def cost_per_job(rig: Rig, peer: Peer, effort: Effort) -> Cost:
-    """The slopes of what no-op jobs take over their number."""
+    """Return the cost of a no-op job: the slope between two numbers of jobs."""
     rig.server.clear()
     counts = [effort.fewer * peer.scale, effort.more * peer.scale]
     points = []
@@ -114,13 +114,13 @@ def cost_per_job(rig: Rig, peer: Peer, effort: Effort) -> Cost:
 
 
 def _used() -> tuple[float, int]:
-    """Processor time and page faults of all who have ended and were waited for."""
+    """Return processor time and page faults of all children that were waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime, used.ru_minflt
 
 
 def enqueue_rates(rig: Rig, peer: Peer, effort: Effort) -> Rates:
-    """How fast one producer pushes no-op jobs."""
+    """Return how fast one producer pushes no-op jobs."""
     rig.server.clear()
     with rig.producer(peer) as producer:
         single = producer.ask("one_by_one", count=effort.pushes)
@@ -129,7 +129,7 @@ def enqueue_rates(rig: Rig, peer: Peer, effort: Effort) -> Rates:
 
 
 def wake_ups(rig: Rig, peer: Peer, effort: Effort, *, raw: bool) -> list[float]:
-    """Seconds from push to start, for some pushes to one idle worker."""
+    """Return the seconds from push to start, for each push to one idle worker."""
     rig.server.clear()
     with rig.producer(peer) as producer, rig.worker(peer):
         return producer.ask(
@@ -138,7 +138,7 @@ def wake_ups(rig: Rig, peer: Peer, effort: Effort, *, raw: bool) -> list[float]:
 
 
 def idleness(rig: Rig, peer: Peer, effort: Effort) -> Idleness:
-    """What workers without any job ask of the server."""
+    """Return the commands per second that idle workers send."""
     rig.server.clear()
     with rig.worker(peer, workers=IDLE_WORKERS) as worker:
         with rig.producer(peer) as producer:
@@ -150,22 +150,22 @@ def idleness(rig: Rig, peer: Peer, effort: Effort) -> Idleness:
 
 
 def _watch(client: redis.Redis, seconds: float) -> Idleness:
-    """Count the commands of some seconds.
+    """Count the commands during some seconds.
 
-    INFO counts all that ran, MONITOR shows who sent it. Both of our connections
-    are there before the first look, so that the first INFO is all that we add.
+    INFO has the number of all commands, MONITOR the client of each. Both connections
+    are open before the first INFO, so that this INFO is the only command that we add.
     """
     with client.monitor() as monitor:
         ours = client.client_info()["addr"]
         before, begin = _commands_processed(client), time.monotonic()
         sent: Counter[str] = Counter()
-        while (left := begin + seconds - time.monotonic()) > 0:
-            if not monitor.connection.can_read(timeout=left):
+        while (remaining := begin + seconds - time.monotonic()) > 0:
+            if not monitor.connection.can_read(timeout=remaining):
                 break
-            seen = monitor.next_command()
-            address = f"{seen['client_address']}:{seen['client_port']}"
-            if seen["client_type"] != "lua" and address != ours:
-                sent[seen["command"].split(" ", 1)[0].upper()] += 1
+            command = monitor.next_command()
+            address = f"{command['client_address']}:{command['client_port']}"
+            if command["client_type"] != "lua" and address != ours:
+                sent[command["command"].split(" ", 1)[0].upper()] += 1
         total, passed = _commands_processed(client) - before - 1, _since(begin)
     most = tuple((name, count / passed) for name, count in sent.most_common(3))
     return Idleness(total / passed, sent.total() / passed, most)

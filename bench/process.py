@@ -1,6 +1,4 @@
-"""Processes that are measured: started apart from the terminal, ended as whole
-trees, whatever they forked meanwhile.
-"""
+"""Measured processes: started in their own sessions, and ended with all descendants."""
 
 import contextlib
 import ctypes
@@ -17,21 +15,21 @@ from errors import BenchError
 # prctl(2)
 PR_SET_CHILD_SUBREAPER = 36
 
-# A process that was killed is gone at once, unless it waits for a disk.
+# In seconds: a killed process ends at once, unless it waits for a disk.
 PATIENCE = 10.0
 
 TAIL_LINES = 15
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of all orphans below it, so that a worker that
-    detached itself is found again when the tree is ended.
+    """Make this process the parent of its orphaned descendants, so that a worker that
+    has detached itself is found when the tree is ended.
     """
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does."""
+    """Let SIGTERM and SIGHUP raise SystemExit, as Ctrl-C raises KeyboardInterrupt."""
 
     def leave(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -49,9 +47,9 @@ def running(
     *,
     talk: bool = False,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command for as long as the block lasts; then end it and all below it.
+    """Run a command during the block, and end it and its descendants afterwards.
 
-    A session of its own keeps the terminal's Ctrl-C from it: we end it in order.
+    The command has its own session, so that the terminal's Ctrl-C does not reach it.
     With `talk`, its standard input and output are pipes.
     """
     pipe = subprocess.PIPE if talk else None
@@ -78,11 +76,11 @@ def running(
 
 
 def end_tree(pid: int) -> None:
-    """Kill a process that `running` started, and all below it.
+    """Kill a process that `running` started, and all its descendants.
 
-    SIGKILL at once: what was measured is measured, and a library's orderly end
-    takes seconds. From the top, so that nobody is left to replace the dead; and
-    again until the session is empty, for those forked while we looked.
+    Sends SIGKILL at once, since a library's orderly end would take seconds. Parents
+    are killed first, so that none of them replaces its children, and the scan is
+    repeated until the session is empty, for processes that were forked meanwhile.
     """
     while members := [pid, *_session(pid)]:
         tree = [member for member in map(_process, members) if member is not None]
@@ -95,19 +93,19 @@ def end_tree(pid: int) -> None:
 
 
 def end_all() -> None:
-    """Kill whatever is still below this process: those that left their session."""
-    while strays := psutil.Process().children(recursive=True):
-        _kill(strays)
+    """Kill all remaining descendants: those that have left their session."""
+    while remaining := psutil.Process().children(recursive=True):
+        _kill(remaining)
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, for the message of a failure."""
+    """Return the last lines of a log, for the message of a failure."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return "\n".join(lines[-TAIL_LINES:])
 
 
 def _session(pid: int) -> list[int]:
-    """Those below us in the session that `pid` leads, without itself."""
+    """Return our descendants in the session that `pid` leads, without `pid`."""
     members = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(ProcessLookupError):
@@ -117,7 +115,7 @@ def _session(pid: int) -> list[int]:
 
 
 def _process(pid: int) -> psutil.Process | None:
-    """The process of a pid, or None when it is gone or only its status is left."""
+    """Return the process of a pid, or None if it is gone or a zombie."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process
@@ -126,17 +124,20 @@ def _process(pid: int) -> psutil.Process | None:
 
 
 def _kill(processes: list[psutil.Process]) -> None:
-    """Send SIGKILL to all, wait for all, and reap those that are ours by now."""
+    """Kill processes, wait until they have ended, and reap those that are our children.
+
+    Raises BenchError if one does not end within PATIENCE seconds.
+    """
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     deadline = time.monotonic() + PATIENCE
     while any(_process(process.pid) is not None for process in processes):
         if time.monotonic() > deadline:
-            raise BenchError("a process that was killed does not end")
+            raise BenchError(f"a killed process has not ended within {PATIENCE:.0f} s")
         time.sleep(0.005)
     for process in processes:
-        # Waits for their last threads, so that all they have used is accounted for.
-        # Most were never our children, and the first is reaped by its Popen too.
+        # Waits for their last threads, so that all of their usage is accounted for.
+        # Most are not our children, and the first may be reaped by its Popen.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process.pid, 0)

@@ -1,8 +1,8 @@
-"""What a reload under load costs: `python bench/reload.py`.
+"""The cost of a reload under load: `python bench/reload.py`.
 
 Eight workers run jobs of 50 ms one after the other, and one of them a job of a minute,
-while the master is told to reload. How many jobs end in each second, against the
-level before; the worst second of several reloads counts.
+while the master reloads. The figure of a reload is the number of jobs that end in its
+worst second, as a share of the rate before.
 """
 
 import json
@@ -23,12 +23,12 @@ from rig import Rig
 from rounds import Say
 from server import Server
 
-# Its name among the parts of a run.
+# The name of this part on the command line.
 PART = "reload"
 
 WORKERS = 8
 SHORT, LONG = 0.05, 60.0
-# Seconds at the level before, and from a reload till nothing of it is left.
+# Seconds to measure before a reload, and after its signal until it is over.
 BEFORE, AFTER = 10.0, 10.0
 SECOND, LOOK = 1.0, 0.02
 RELOADS = 5
@@ -43,7 +43,7 @@ def _push(server: Server, count: int, seconds: float) -> None:
 
 
 def _sample(server: Server, seconds: float) -> _Samples:
-    """Answer how many jobs have ended, many times in so many seconds."""
+    """Return pairs of a time and the number of ended jobs, over some seconds."""
     samples: _Samples = []
     until = time.monotonic() + seconds
     while (now := time.monotonic()) < until:
@@ -53,23 +53,26 @@ def _sample(server: Server, seconds: float) -> _Samples:
 
 
 def rates(samples: _Samples) -> list[float]:
-    """Answer the jobs per second in each second, wherever it begins."""
-    found = []
+    """Return the jobs per second in the second after each sample."""
+    result = []
     end = 0
     for start, (began, count) in enumerate(samples):
         while end < len(samples) and samples[end][0] < began + SECOND:
             end += 1
         if end == len(samples):
             break
-        assert end > start, "a second is longer than a look"
-        found.append((samples[end][1] - count) / (samples[end][0] - began))
-    return found
+        assert end > start, "a second is longer than LOOK"
+        result.append((samples[end][1] - count) / (samples[end][0] - began))
+    return result
 
 
 def shares(rig: Rig, reloads: int) -> list[float]:
-    """Answer the worst second of each reload, as a share of the level before."""
+    """Return the rate in the worst second of each reload, as a share of that before.
+
+    Raises BenchError if the workers do not start or a job fails.
+    """
     rig.server.clear()
-    found = []
+    result = []
     peer = replace(RESQUED, app="hold_jobs")
     with rig.worker(peer, workers=WORKERS) as worker:
         deadline = time.monotonic() + 60
@@ -84,21 +87,21 @@ def shares(rig: Rig, reloads: int) -> list[float]:
         for _ in range(reloads):
             level = statistics.mean(rates(_sample(rig.server, BEFORE)))
             os.kill(worker.pid, signal.SIGHUP)
-            found.append(min(rates(_sample(rig.server, AFTER))) / level)
+            result.append(min(rates(_sample(rig.server, AFTER))) / level)
         rig.server.client.delete(f"resque:queue:{QUEUE}")
     if failed := rig.server.client.llen("resque:failed"):
         raise BenchError(f"{failed} jobs failed while the master reloaded")
-    return found
+    return result
 
 
 def tables(
     rig: Rig, _chosen: Sequence[Peer], effort: Effort, failures: list[str], say: Say
 ) -> list[Table]:
-    """Measure, and answer the table."""
+    """Measure, and return the table; add a failure to `failures`."""
     reloads = 1 if effort.rounds == 1 else RELOADS
     say(f"{PART}: {reloads} reloads under load")
     try:
-        found = shares(rig, reloads)
+        worst = shares(rig, reloads)
     except BenchError as error:
         failures.append(f"{PART}: {error}")
         return []
@@ -111,7 +114,7 @@ def tables(
                 "in percent of the level before."
             ),
             columns=["reload", "%"],
-            rows=[[str(n), f"{100 * s:.0f}"] for n, s in enumerate(found, start=1)],
+            rows=[[str(n), f"{100 * s:.0f}"] for n, s in enumerate(worst, start=1)],
         )
     ]
 

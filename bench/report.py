@@ -1,6 +1,4 @@
-"""Tables as data, and the two ways of showing them: on the terminal, and as the page
-in docs/.
-"""
+"""Tables as data, and their two forms: on the terminal, and in the page in docs/."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +48,7 @@ class Table:
     words: Sequence[str] = ()
 
     def is_text(self, column: str) -> bool:
-        """Say whether a column is aligned to the left."""
+        """Return True if a column holds text, which is aligned to the left."""
         return column == self.columns[0] or column in self.words
 
 
@@ -65,7 +63,7 @@ def show(console: Console, table: Table) -> None:
 
 
 def page(machine: Sequence[tuple[str, str]], tables: Sequence[Table]) -> str:
-    """Write the page as Markdown."""
+    """Return the page as Markdown; `machine` are the rows of the first table."""
     head = PAGE.format(machine="\n".join(f"| {a} | {b} |" for a, b in machine))
     return "\n".join([head, *map(_markdown, tables)])
 

@@ -1,5 +1,5 @@
-"""What every measurement is made with: the server, workers and producers, started
-for as long as a block lasts.
+"""The parts of every measurement: the server, and workers and producers that run for
+the length of a block.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from server import Server
 
 MARKS = "bench:marks"
 
-# Seconds between two looks at whether a worker is still alive.
+# Seconds between two checks that a worker is alive.
 LOOK = 1.0
 
-# What a job may take at worst before we call the worker stuck, in seconds.
+# The longest time for a job, and for the start of a worker, in seconds.
 SLOWEST_JOB = 0.2
 SLOWEST_START = 30.0
 
-# How long after the last mark a library may take to acknowledge its last job.
+# Seconds in which a library must acknowledge its last job after the last mark.
 SETTLING = 10.0
 
 
@@ -40,71 +40,81 @@ class Producer:
     _log: Path
 
     def ask(self, do: str, **request: object) -> Any:
-        """Send one request and wait for its answer."""
+        """Send one request, wait for its reply, and return it.
+
+        Raises BenchError if the producer ends.
+        """
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise BenchError("the producer was started without pipes")
-        with contextlib.suppress(BrokenPipeError):  # told by the missing answer
+        with contextlib.suppress(BrokenPipeError):  # then there is no reply
             stdin.write(json.dumps({"do": do, **request}) + "\n")
             stdin.flush()
-        answer = stdout.readline()
-        if not answer:
+        reply = stdout.readline()
+        if not reply:
             raise BenchError(f"the producer ended at {do!r}:\n{tail(self._log)}")
-        return json.loads(answer)
+        return json.loads(reply)
 
     def wait_until_settled(self) -> None:
-        """Wait until no job is queued or in a worker's hands."""
+        """Wait until no job is queued or held by a worker.
+
+        Raises BenchError after SETTLING seconds.
+        """
         deadline = time.monotonic() + SETTLING
-        while left := self.ask("backlog"):
+        while jobs := self.ask("backlog"):
             if time.monotonic() > deadline:
-                raise BenchError(f"{left} jobs are left after the last mark")
+                raise BenchError(f"{jobs} jobs are left after the last mark")
             time.sleep(0.02)
 
 
 @dataclass(slots=True)
 class Worker:
-    """The workers of one library, one or several; the process that leads them."""
+    """The workers of one library, one or several, by the process that was started."""
 
     _process: subprocess.Popen[str]
     _server: Server
 
     @property
     def pid(self) -> int:
-        """The process that leads them."""
+        """The pid of the process that was started."""
         return self._process.pid
 
     def wait_for_mark(self, patience: float) -> tuple[str, int]:
-        """Answer the next mark's name and time, blocking on its list."""
+        """Wait for the next mark; return its name and time (ns, time.monotonic_ns()).
+
+        Raises BenchError after `patience` seconds, or if the worker ends.
+        """
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            # Looked at first: a worker in burst mode ends right after its mark.
+            # Before the read: a worker in burst mode ends right after its mark.
             ended = self._process.poll() is not None
-            found = self._server.client.blpop([MARKS], timeout=LOOK)
-            if found is not None:
-                name, when = found[1].decode().split()
+            mark = self._server.client.blpop([MARKS], timeout=LOOK)
+            if mark is not None:
+                name, when = mark[1].decode().split()
                 return name, int(when)
             if ended:
-                raise BenchError(f"the worker ended ({self._process.returncode})")
+                status = self._process.returncode
+                raise BenchError(f"the worker ended with status {status}")
         raise BenchError(f"no job wrote its mark within {patience:.0f} s")
 
     def wait_until_done(self, count: int) -> float:
-        """Seconds from the mark before `count` jobs to the mark after them."""
+        """Return the seconds between the marks before and after `count` jobs."""
         name, begin = self.wait_for_mark(SLOWEST_START)
         if name != "start":
-            raise BenchError(f"the first job to run was {name!r}")
+            raise BenchError(f"the first job to run was {name!r}, not 'start'")
         _, end = self.wait_for_mark(SLOWEST_START + count * SLOWEST_JOB)
         return (end - begin) / 1e9
 
 
 @dataclass(slots=True)
 class Rig:
-    """The server, the two interpreters, and a folder for what processes leave."""
+    """The server, the two interpreters, and a folder for files of processes."""
 
     server: Server
-    # The interpreter with the peers; None when no peer is to be measured.
+    # The interpreter with the peers; None if no peer is measured.
     peers_python: str | None
     scratch: Path
-    # Further settings of the processes that are started.
+    # Further environment variables of the processes.
     settings: dict[str, str] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -112,10 +122,10 @@ class Rig:
     def worker(
         self, peer: Peer, *, workers: int = 1, burst: bool = False
     ) -> Iterator[Worker]:
-        """Run workers of a library while the block lasts.
+        """Run workers of a library during the block.
 
-        What goes wrong in the block is told with the last lines of their log,
-        since it mostly is the workers' doing.
+        The last lines of their log are added to a BenchError that the block raises,
+        since workers are the most likely cause.
         """
         url = self.server.url
         launch = Launch(self._python(peer), url, peer.app, workers, burst)
@@ -128,9 +138,9 @@ class Rig:
 
     @contextlib.contextmanager
     def producer(self, peer: Peer) -> Iterator[Producer]:
-        """Run a producer with a library while the block lasts.
+        """Run a producer with a library during the block.
 
-        A new one after each flush: some libraries remember what they have
+        A new one is needed after each flush: some libraries remember what they have
         declared in Redis, and would not declare it again.
         """
         log = self._log(peer)

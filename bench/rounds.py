@@ -1,5 +1,5 @@
-"""Runs the measurements side by side: each round takes every library once, so that
-what disturbs the machine disturbs all of them alike.
+"""Runs the measurements in rounds: each round measures every library once, so that a
+disturbance of the machine affects all of them alike.
 """
 
 import functools
@@ -18,7 +18,7 @@ Key = TypeVar("Key", bound=Hashable)
 Figure = TypeVar("Figure")
 Say = Callable[[str], None]
 
-# The ways of pushing a job: by the library, or as Redis commands past it.
+# The ways of pushing a job: by the library, or by Redis commands without it.
 LIBRARY = "library"
 RAW = "raw"
 
@@ -38,7 +38,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Turn(Generic[Key, Figure]):
-    """What is done in each round for one of those that are compared."""
+    """A measurement that is made once in each round."""
 
     key: Key
     title: str
@@ -52,10 +52,10 @@ def interleave(
     failures: list[str],
     say: Say,
 ) -> dict[Key, list[Figure]]:
-    """Take each turn once per round; answer the figures by its key.
+    """Take each turn once per round; return the figures by the turn's key.
 
-    Each round begins with another turn, so that none always follows the same.
-    One that fails is left out from then on, and told in `failures`.
+    Each round begins with another turn, so that no turn always follows the same one.
+    A turn that fails is left out from then on, and its error is added to `failures`.
     """
     figures: dict[Key, list[Figure]] = {turn.key: [] for turn in turns}
     for number in range(rounds):
@@ -75,7 +75,7 @@ def interleave(
 def run(
     rig: Rig, peers: Sequence[Peer], parts: Sequence[str], effort: Effort, say: Say
 ) -> Results:
-    """Make the measurements named by `parts`, of all that take part in them."""
+    """Make the measurements named in `parts`, for all peers that take part in them."""
     results = Results()
 
     def turns(part: str, one: Callable[..., Figure]) -> list[Turn[str, Figure]]:
@@ -98,11 +98,11 @@ def run(
         waking = _wake_ups(rig, peers, effort)
         waits = rounds("push to start", effort.rounds, waking)
         results.waits = {
-            key: list(itertools.chain.from_iterable(found))
-            for key, found in waits.items()
+            key: list(itertools.chain.from_iterable(by_round))
+            for key, by_round in waits.items()
         }
     watching = rounds("idle", 1, turns(IDLE, measure.idleness))
-    results.idle = {key: found for key, (found,) in watching.items()}
+    results.idle = {key: figures for key, (figures,) in watching.items()}
     return results
 
 

@@ -1,8 +1,8 @@
-"""resqued measured beside other libraries: `python bench/run.py`, or `make bench`.
+"""Compares resqued with other libraries: `python bench/run.py`, or `make bench`.
 
-Runs with the project's own environment; the libraries that resqued is compared with
-get one of their own, `.venv-bench`, at the first run. A whole run takes about a
-quarter of an hour on two cores, and nothing of it is left behind but its page.
+Runs with the project's environment; the other libraries have a separate environment,
+`.venv-bench`, which the first run creates. A whole run takes about a quarter of an hour
+on two cores, and leaves only its page behind.
 """
 
 import argparse
@@ -31,30 +31,40 @@ DEFAULT_PAGE = ROOT / "docs" / "benchmarks.md"
 
 WIDE = 120
 
-# One for failed, as everywhere in this project.
+# The exit status of a failure, as in the rest of the project.
 FAILED = 1
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--redis", metavar="URL", help="measure against this server")
-    parser.add_argument("--quick", action="store_true", help="small counts, a minute")
-    parser.add_argument("--heap", action="store_true", help="also with a 500 MB heap")
+    parser.add_argument(
+        "--redis", metavar="URL", help="use this server, whose database must be empty"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small counts: about a minute"
+    )
+    parser.add_argument(
+        "--heap", action="store_true", help="measure with a 500 MB heap too"
+    )
     keys = [peer.key for peer in PEERS]
-    parser.add_argument("--only", type=_names(keys), help=f"of {', '.join(keys)}")
+    parser.add_argument(
+        "--only", type=_names(keys), help=f"names with commas, of {', '.join(keys)}"
+    )
     more = [heap.PART, supervision.PART, reload.PART]
     parts = [*PARTS, *more]
     parser.add_argument(
         "--parts",
         type=_names(parts),
         default=list(PARTS),
-        help=f"of {', '.join(parts)}; all but {' and '.join(more)} by default",
+        help=f"names with commas, of {', '.join(parts)};"
+        f" the default is all but {', '.join(more)}",
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help="the page to write; docs/benchmarks.md for a whole run, none for a part",
+        help="the page to write; the default is docs/benchmarks.md for a whole run,"
+        " and no page otherwise",
     )
     options = parser.parse_args(arguments)
     whole = not (options.quick or options.only or options.parts != list(PARTS))
@@ -64,47 +74,53 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """Make a type of argument: some of these names, with commas between."""
+    """Return a type of argument: some of the known names, separated by commas."""
 
     def split(text: str) -> list[str]:
         names = text.split(",")
         for name in names:
             if name not in known:
                 raise argparse.ArgumentTypeError(
-                    f"{name!r} is none of {', '.join(known)}"
+                    f"{name!r} is unknown: choose from {', '.join(known)}"
                 )
         return names
 
     return split
 
 
-def tell(console: Console, message: str) -> None:
-    """Say what went wrong, in the lines that it has."""
+def print_error(console: Console, message: str) -> None:
+    """Print an error in red, without changing its lines."""
     console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def choose(only: Sequence[str] | None, console: Console) -> list[Peer]:
-    """Answer the libraries to measure: those asked for that are there."""
+    """Return the libraries to measure, those in `only` or all, that are available.
+
+    Raises BenchError if there is none.
+    """
     chosen = []
     for peer in PEERS:
         if only and peer.key not in only:
             continue
         if problem := peer.problem():
-            tell(console, f"{peer.title} is left out: {problem}")
+            print_error(console, f"{peer.title} is left out: {problem}")
         else:
             chosen.append(peer)
     if not chosen:
-        raise BenchError("nothing is left to measure")
+        raise BenchError("none of the libraries can be measured")
     return chosen
 
 
 def measure_all(
     options: argparse.Namespace, server: Server, scratch: Path, console: Console
 ) -> bool:
-    """Measure, print and write what was asked for; answer whether all went well."""
+    """Make the chosen measurements, print the tables and write the page.
+
+    Returns False if a measurement failed; then no page is written.
+    """
     peers = choose(options.only, console)
     effort = QUICK if options.quick else FULL
-    around = machine.describe(server)
+    facts = machine.describe(server)
 
     def say(text: str) -> None:
         console.print(text, style="dim", highlight=False)
@@ -112,27 +128,30 @@ def measure_all(
     needs_peers = not all(peer.in_project for peer in peers)
     rig = Rig(server, peers_python(say) if needs_peers else None, scratch)
     results = rounds.run(rig, peers, options.parts, effort, say)
-    found = tables(results, peers, effort)
+    made = tables(results, peers, effort)
     if options.heap or heap.PART in options.parts:
-        found.append(heap.table(rig, peers, effort, results.failures, say))
+        made.append(heap.table(rig, peers, effort, results.failures, say))
     if supervision.PART in options.parts:
-        found += supervision.tables(rig, peers, effort, results.failures, say)
+        made += supervision.tables(rig, peers, effort, results.failures, say)
     if reload.PART in options.parts:
-        found += reload.tables(rig, peers, effort, results.failures, say)
-    # In a file or a pipe there is no edge to wrap a table at.
+        made += reload.tables(rig, peers, effort, results.failures, say)
+    # A file or a pipe has no width at which to wrap a table.
     tables_console = Console(width=None if sys.stdout.isatty() else WIDE)
-    for table in filter(lambda table: table.rows, found):
+    for table in filter(lambda table: table.rows, made):
         report.show(tables_console, table)
     for failure in results.failures:
-        tell(console, failure)
+        print_error(console, failure)
     if options.out and not results.failures:
-        options.out.write_text(report.page(around, found))
+        options.out.write_text(report.page(facts, made))
         console.print(f"written: {options.out.name}")
     return not results.failures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, and leave no process and no file behind, also at Ctrl-C."""
+    """Run the benchmark and return the exit status.
+
+    No process and no temporary file is left behind, even after Ctrl-C.
+    """
     options = parse(arguments)
     console = Console(stderr=True)
     process.adopt_orphans()
@@ -147,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 process.end_all()
         return 0 if went_well else FAILED
     except BenchError as error:
-        tell(console, str(error))
+        print_error(console, str(error))
         return FAILED
     except KeyboardInterrupt:
         return 130

@@ -1,6 +1,4 @@
-"""The server that is measured against: the one that was given, or one of our own
-that keeps nothing on disk.
-"""
+"""The server of the measurements: a given one, or one without persistence."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from errors import BenchError, BusyServerError
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server with an empty database that measurements may fill and flush."""
+    """A server with an empty database, which measurements may fill and flush."""
 
     url: str
     client: redis.Redis
@@ -22,30 +20,34 @@ class Server:
     embedded: bool
 
     def clear(self) -> None:
-        """Empty the database: it was empty when we came, or the server is ours."""
+        """Empty the database; it was empty at the start."""
         self.client.flushdb()
 
 
 @contextlib.contextmanager
 def open_server(url: str | None, scratch: Path) -> Iterator[Server]:
-    """Answer the server at the URL, or start one below the scratch folder."""
+    """Yield the server at the URL, or start one with its data in the scratch folder.
+
+    Raises BenchError if no server answers, and BusyServerError if its database is not
+    empty.
+    """
     with contextlib.ExitStack() as stack:
         address = url or stack.enter_context(_embedded(scratch))
-        # A blocking pop of ours takes longer than a default time-out.
+        # No time-out: a blocking pop may take longer than the default.
         client = redis.Redis.from_url(address, socket_timeout=None)
         stack.callback(client.close)
         try:
             keys = client.dbsize()
             version = _version(client)
         except redis.RedisError as error:
-            raise BenchError(f"no server answers: {error}") from error
+            raise BenchError(f"the server does not answer: {error}") from error
         if keys:
             raise BusyServerError(
-                f"the database holds {keys} keys, which measuring would delete: "
-                "give an empty one"
+                f"the database holds {keys} keys, which the benchmark would delete: "
+                "name an empty database"
             )
         server = Server(address, client, version, embedded=url is None)
-        # Registered last, so it runs before the connection and the server end.
+        # Registered last, so that it runs before the connection and the server end.
         stack.callback(_leave_empty, server)
         yield server
 
@@ -68,6 +70,6 @@ def _version(client: redis.Redis) -> str:
 
 
 def _leave_empty(server: Server) -> None:
-    # A server that has gone meanwhile needs no flush.
+    # A server that has ended meanwhile needs no flush.
     with contextlib.suppress(redis.RedisError):
         server.clear()

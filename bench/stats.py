@@ -1,4 +1,4 @@
-"""The arithmetic of the figures."""
+"""Statistics of the figures."""
 
 import math
 import statistics
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of some rounds, and how far they lay apart."""
+    """The median, the smallest and the largest value of some rounds."""
 
     median: float
     low: float
@@ -16,16 +16,19 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Sum up the rounds of one measurement."""
+    """Return the spread of the rounds of one measurement."""
     return Spread(statistics.median(values), min(values), max(values))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that `share` of all do not exceed (nearest rank)."""
+    """Return the smallest value that a share of all do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def slope(fewer: tuple[int, float], more: tuple[int, float]) -> float:
-    """Seconds per job between two (count, seconds): what is paid once drops out."""
+    """Return the increase per job between two pairs of (count, value).
+
+    Constant costs, such as the start, have no effect.
+    """
     return (more[1] - fewer[1]) / (more[0] - fewer[0])

@@ -1,8 +1,8 @@
-"""What supervision costs: `python bench/supervision.py`.
+"""The cost of supervision: `python bench/supervision.py`.
 
-The processor's time that the master of 200 workers takes, with all of them idle and
-with each running a job under limits; and the memory that one more idle worker takes,
-with a small application and with one of 500 MB.
+The processor time of a master of 200 workers, with all of them idle and with each
+running a job under limits; and the memory of one more idle worker, with a small
+application and with one of 500 MB.
 """
 
 import functools
@@ -23,22 +23,22 @@ from rig import Rig
 from rounds import Say
 from server import Server
 
-# Its name among the parts of a run.
+# The name of this part on the command line.
 PART = "supervision"
 
 WORKERS = 200
-# For a run that is only to show that all of it works.
+# For a quick run, which only shows that the measurement works.
 QUICK_WORKERS = 20
-# Two sizes of a pool, to see what one more worker takes.
+# Two sizes of a pool; their difference is the memory of one more worker.
 FEW, MORE = 2, 10
-# Seconds for the start of the pool, on a machine with other things to do.
+# Seconds for the start of the pool, on a busy machine.
 PATIENCE = 120.0
 HOLD = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """A master that is up, and the server that it works with."""
+    """A running master, and its server."""
 
     master: psutil.Process
     server: Server
@@ -58,7 +58,7 @@ class _Pool:
         return int(self.server.client.exists(*(b"resque:worker:" + i for i in ids)))
 
     def share_of_a_core(self, seconds: float) -> float:
-        """Answer the processor's time of the master, in percent of a core."""
+        """Return the master's processor time for some seconds, in percent of a core."""
         before = sum(self.master.cpu_times()[:2])
         began = time.monotonic()
         time.sleep(seconds)
@@ -66,7 +66,7 @@ class _Pool:
         return 100 * spent / (time.monotonic() - began)
 
     def memory(self) -> int:
-        """Answer the bytes of all processes, those that are shared counted once."""
+        """Return the bytes of all processes together; shared pages count once (PSS)."""
         tree = [self.master, *self.master.children(recursive=True)]
         return sum(process.memory_full_info().pss for process in tree)
 
@@ -75,7 +75,7 @@ LIMITS = '[limits]\nruntime = "10m"\nmemory = "512M"\n'
 
 
 def master_shares(rig: Rig, effort: Effort, workers: int) -> tuple[float, float]:
-    """Answer the master's percent of a core: all workers idle, all busy."""
+    """Return the master's percent of a core: with all workers idle, and all busy."""
     rig.server.clear()
     file = rig.scratch / "limits.toml"
     file.write_text(LIMITS)
@@ -98,8 +98,8 @@ def master_shares(rig: Rig, effort: Effort, workers: int) -> tuple[float, float]
 
 
 def memory_per_worker(rig: Rig, peer: Peer, effort: Effort) -> float:
-    """Answer the bytes that one more idle worker takes, with its next child."""
-    taken = []
+    """Return the bytes that one more idle worker takes, with its next child."""
+    sizes = []
     for workers in (FEW, MORE):
         rig.server.clear()
         with rig.worker(peer, workers=workers) as worker:
@@ -107,8 +107,8 @@ def memory_per_worker(rig: Rig, peer: Peer, effort: Effort) -> float:
             is_up = functools.partial(_is_up, pool, workers)
             pool.wait_for("the workers", is_up)
             time.sleep(effort.settle)
-            taken.append(pool.memory())
-    return (taken[1] - taken[0]) / (MORE - FEW)
+            sizes.append(pool.memory())
+    return (sizes[1] - sizes[0]) / (MORE - FEW)
 
 
 def _is_up(pool: _Pool, workers: int) -> bool:
@@ -118,23 +118,23 @@ def _is_up(pool: _Pool, workers: int) -> bool:
 def tables(
     rig: Rig, _chosen: Sequence[Peer], effort: Effort, failures: list[str], say: Say
 ) -> list[Table]:
-    """Measure, and answer both tables."""
+    """Measure, and return both tables; add a failure to `failures`."""
     is_quick = effort.rounds == 1
     workers = QUICK_WORKERS if is_quick else WORKERS
     megabytes = QUICK_MEGABYTES if is_quick else MEGABYTES
-    found: list[Table] = []
+    made: list[Table] = []
     try:
         say(f"{PART}: a master of {workers} workers")
         idle, busy = master_shares(rig, effort, workers)
-        found.append(_shares(workers, idle, busy))
+        made.append(_shares(workers, idle, busy))
         large = replace(rig, settings={"BENCH_HEAP_MB": str(megabytes)})
         say(f"{PART}: one more worker")
         small = memory_per_worker(rig, RESQUED, effort)
         heap = memory_per_worker(large, replace(RESQUED, app="heap_jobs"), effort)
-        found.append(_memory(megabytes, small, heap))
+        made.append(_memory(megabytes, small, heap))
     except BenchError as error:
         failures.append(f"{PART}: {error}")
-    return found
+    return made
 
 
 def _shares(workers: int, idle: float, busy: float) -> Table:

@@ -1,4 +1,4 @@
-"""From figures to tables: units, ratios to the bare loop, and what each means."""
+"""Turns figures into tables: units, ratios to the bare loop, and explanations."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from report import Table
 from rounds import RAW, Results
 from stats import percentile, spread
 
-# What a table says where a library has no such figure.
+# The cell of a library without such a figure.
 NONE = "-"
 
 
 def tables(results: Results, peers: Sequence[Peer], effort: Effort) -> list[Table]:
-    """Answer a table for each measurement that was made."""
+    """Return a table for each measurement that was made."""
     made = [
         _per_job(results, peers, effort),
         _enqueue(results, peers, effort),
@@ -25,8 +25,8 @@ def tables(results: Results, peers: Sequence[Peer], effort: Effort) -> list[Tabl
 
 def _per_job(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
     walls = {
-        key: spread([cost.wall for cost in found])
-        for key, found in results.costs.items()
+        key: spread([cost.wall for cost in costs])
+        for key, costs in results.costs.items()
     }
     bare = walls[BARE.key].median if BARE.key in walls else None
     rows = []
@@ -78,12 +78,12 @@ def _per_job(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
 
 def _enqueue(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
     single = {
-        key: spread([rates.single for rates in found]).median
-        for key, found in results.rates.items()
+        key: spread([rates.single for rates in rounds]).median
+        for key, rounds in results.rates.items()
     }
     bulk = {
-        key: spread([rates.bulk for rates in found]).median
-        for key, found in results.rates.items()
+        key: spread([rates.bulk for rates in rounds]).median
+        for key, rounds in results.rates.items()
     }
     rows = [
         [
@@ -143,12 +143,12 @@ def _wake_ups(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
 def _idle(results: Results, peers: Sequence[Peer], effort: Effort) -> Table:
     rows = []
     for peer in peers:
-        found = results.idle.get(peer.key)
-        if found is None:
+        idle = results.idle.get(peer.key)
+        if idle is None:
             continue
-        most = ", ".join(f"{name} {rate:.1f}" for name, rate in found.most)
-        inside = max(0.0, found.total - found.sent)
-        figures = [f"{rate:.2f}" for rate in (found.total, found.sent, inside)]
+        most = ", ".join(f"{name} {rate:.1f}" for name, rate in idle.most)
+        inside = max(0.0, idle.total - idle.sent)
+        figures = [f"{rate:.2f}" for rate in (idle.total, idle.sent, inside)]
         rows.append([peer.title, *figures, most or NONE])
     return Table(
         title=f"{IDLE_WORKERS} idle workers",

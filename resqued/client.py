@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeAlias, overload
 
-from resqued.wire import arguments
 from resqued.errors import (
     ArgumentError,
     ConfigError,
@@ -23,7 +22,7 @@ from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, Status, Worker
-from resqued.wire import payload, ruby_json
+from resqued.wire import arguments, payload, ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.naming import (
     ClassJob,

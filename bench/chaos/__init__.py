@@ -1,5 +1,5 @@
-"""Faults, one after another, on a pool at work; then a count of what became of it.
+"""Faults on a running pool, one after another, and a count of the jobs at the end.
 
-`python -m bench.chaos`, or `make chaos`: real processes, real signals, a server of
-its own. See docs/reliability.md.
+`python -m bench.chaos`, or `make chaos`: real processes, real signals, and an embedded
+server. See docs/reliability.md.
 """

@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from bench.chaos.fault import FailureInfo, Result, attempt
+from bench.chaos.fault import Fault, Result, attempt
 from bench.chaos.faults import FAULTS
 
-# Each is tried so often with --quick.
+# How often a fault is tried with --quick.
 QUICK = 1
 FAILED = 1
 INTERRUPTED = 130
@@ -31,44 +31,50 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.chaos",
-        description="Faults on a pool at work, and what became of its jobs.",
+        description="Try faults on a running pool, and count its jobs.",
     )
     parser.add_argument("--times", type=_count, help="how often each fault is tried")
     parser.add_argument(
-        "--quick", action="store_true", help="each once: a minute or two"
+        "--quick", action="store_true", help="try each fault once: about two minutes"
     )
     names = ", ".join(fault.name for fault in FAULTS)
-    parser.add_argument("--only", type=_names, default=FAULTS, help=f"of {names}")
+    parser.add_argument(
+        "--only", type=_names, default=FAULTS, help=f"names with commas, of {names}"
+    )
     return parser.parse_args(arguments)
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of times")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of times: give 1 or more"
+        )
     return int(text)
 
 
-def _names(text: str) -> list[FailureInfo]:
+def _names(text: str) -> list[Fault]:
     known = {fault.name: fault for fault in FAULTS}
     for name in text.split(","):
         if name not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is not a fault: choose from {', '.join(known)}"
+            )
     return [known[name] for name in text.split(",")]
 
 
-def times_of(fault: FailureInfo, *, times: int | None, quick: bool) -> int:
-    """Return how often a fault is to be tried."""
+def times_of(fault: Fault, *, times: int | None, quick: bool) -> int:
+    """Return how often to try a fault: `times`, or its default, or once if `quick`."""
     return times or (min(QUICK, fault.times) if quick else fault.times)
 
 
 def run(
-    faults: Sequence[FailureInfo],
+    faults: Sequence[Fault],
     say: Callable[[str], None],
     *,
     times: int | None = None,
     quick: bool = False,
 ) -> list[Result]:
-    """Try faults, one after another, and tell of each as it is over."""
+    """Try faults one after another; call `say` with the result of each."""
     results = []
     for fault in faults:
         began = time.monotonic()
@@ -81,7 +87,7 @@ def run(
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return the results as a table in Markdown, which people can read as it is."""
+    """Return the results as a Markdown table with aligned columns."""
     rows = [COLUMNS, *(_row(result) for result in results)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     lines = [
@@ -116,7 +122,10 @@ def _row(result: Result) -> tuple[str, ...]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try what was asked for; leave no process and no file behind, also at Ctrl-C."""
+    """Try the chosen faults, print the table, and return the exit status.
+
+    No process and no file is left behind, even after Ctrl-C.
+    """
     options = parse(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

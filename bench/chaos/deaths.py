@@ -23,7 +23,7 @@ from tests.support.daemon import clean_environment
 from tests.support.pool import count
 from tests.support.wait import scaled, wait_until
 
-# A worker that beats five times a second is dead to others after one second.
+# With five heartbeats a second, other hosts take a worker for dead after one second.
 SHORT_HEARTBEAT = "[worker]\nheartbeat = '200ms'\n"
 STOPPED = 2.0
 
@@ -54,7 +54,7 @@ def kill_worker(site: Site) -> None:
 
 
 def kill_zygote(site: Site) -> None:
-    """With a worker, before or after: the pool needs the next zygote for it."""
+    """Kill the zygote and a worker, in any order: the next zygote must replace it."""
     job, worker = site.pick()
     zygotes = site.wait(site.master.zygotes, "a zygote")
     victims = [*zygotes, worker]
@@ -105,19 +105,19 @@ def stop_master(site: Site) -> None:
 
 
 def look_on(site: Site, seconds: float) -> None:
-    """Keep the pool at work for a while."""
+    """Wait for some seconds, while the pool is kept busy."""
     until = time.monotonic() + seconds
     site.wait(lambda: time.monotonic() >= until, "time to pass")
 
 
 def stop_beyond_the_threshold(site: Site) -> None:
-    """Another machine takes the stopped worker for dead, and it comes back."""
+    """Stop a worker until another host prunes it, and let it continue."""
     job, worker = site.pick()
     send(worker, signal.SIGSTOP)
     try:
         look_on(site, STOPPED)
         before = count(site.redis, "failed")
-        # As it falls after a minute.
+        # Instead of waiting until it expires after a minute.
         site.redis.delete(f"{NS}pruning_dead_workers_in_progress")
         with another_machine(site):
             site.wait(
@@ -131,9 +131,9 @@ def stop_beyond_the_threshold(site: Site) -> None:
 
 @contextmanager
 def another_machine(site: Site) -> Iterator[None]:
-    """Run a master that sees none of our processes, as that of another container."""
+    """Run a master in its own pid namespace, as in another container."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
-        raise NotTriedError("needs root, and unshare")
+        raise NotTriedError("not tried: it needs root and unshare(1)")
     command = [
         *("unshare", "--pid", "--fork", "--mount-proc"),
         *(sys.executable, "-m", "resqued", "work", "elsewhere", "-n", "1"),
@@ -154,7 +154,7 @@ def another_machine(site: Site) -> Iterator[None]:
 
 
 def storm_of_signals(site: Site) -> None:
-    """Whoever gets them; a master that has been told to leave is started again."""
+    """Send signals to random processes; restart the master if one of them ended it."""
     is_leaving = False
     for _ in range(STORM):
         victims = [p.pid for p in family_of(site.master.pid)]
@@ -172,13 +172,13 @@ def storm_of_signals(site: Site) -> None:
     if is_leaving:
         status = site.master.wait()
         if status != 0:
-            raise AssertionError(f"the master, told to leave, ended with {status}")
+            raise AssertionError(f"the master ended with status {status}, not 0")
         site.restart_master()
     else:
         since = time.monotonic()
-        # Of signals that are taken at once HUP comes first, and what TTIN asks for
-        # after a reload has begun stays. The second answer is of a turn after those
-        # in which the master took what was sent before.
+        # Among signals that are read together HUP is handled first, and workers that
+        # TTIN adds after a reload has begun stay. The second reply comes from a turn
+        # of the loop after all earlier signals were handled.
         for _ in range(2):
             ask(site.master, do="status")
         site.master.signal(signal.SIGHUP)
@@ -186,13 +186,13 @@ def storm_of_signals(site: Site) -> None:
 
 
 def calm(site: Site) -> None:
-    """Nobody is to stay paused."""
+    """Continue all processes, so that none stays paused."""
     for process in family_of(site.master.pid):
         send(process.pid, signal.SIGCONT)
 
 
 def family_of(pid: int) -> list[psutil.Process]:
-    """Return a process and all below it."""
+    """Return a process and all its descendants; none if it is gone."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
@@ -209,7 +209,7 @@ def replace_master(site: Site) -> None:
 
 
 def replace_and_kill_master(site: Site) -> None:
-    """Killed while it gets ready to go, goes, or has just come."""
+    """Kill the master before, during or after its replacement."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.connect(str(socket_of(site.master)))
         sock.sendall(json.dumps({"do": "reload", "master": True}).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""What a fault is, and what came of trying it."""
+"""A fault, and the result of trying it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.chaos.account import Books
 from bench.chaos.site import Setting, Site, Slowest
 
-# What a person reads of a long list of the same.
+# How many lost jobs, and how many doubled ones, are printed.
 SHOWN = 5
 
 
@@ -20,11 +20,12 @@ class NotTriedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class FailureInfo:
-    """A fault by its name, and how often it is tried by default.
+class Fault:
+    """A fault, and how often it is tried by default.
 
-    `strike` does it once, and waits until all is well again. `may_fail` says that a
-    job may end as a failure by it. With `has_reload` a reload comes in the middle.
+    `strike` causes the fault once and waits until the pool has recovered. `may_fail`
+    is True if jobs may fail because of it. With `has_reload` the master is reloaded
+    half-way through the tries.
     """
 
     name: str
@@ -37,9 +38,13 @@ class FailureInfo:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a fault: `problems` is empty if all was well."""
+    """The result of trying a fault.
 
-    fault: FailureInfo
+    `problems` is empty if the pool recovered and every job is accounted for; `books`
+    is None if there was no account; `skipped` is the reason why it was not tried.
+    """
+
+    fault: Fault
     tried: int
     books: Books | None
     slowest: Slowest
@@ -47,8 +52,11 @@ class Result:
     skipped: str = ""
 
 
-def attempt(fault: FailureInfo, times: int, binary: Path | None = None) -> Result:
-    """Try a fault so many times, on a place of its own."""
+def attempt(fault: Fault, times: int, binary: Path | None = None) -> Result:
+    """Try a fault `times` times on a new site.
+
+    `binary` is the program of the server, None for the embedded one.
+    """
     with tempfile.TemporaryDirectory(prefix="resqued-chaos-") as folder:
         try:
             with Site(Path(folder), fault.setting, binary) as site:
@@ -59,7 +67,7 @@ def attempt(fault: FailureInfo, times: int, binary: Path | None = None) -> Resul
             return Result(fault, 0, None, Slowest(), (str(error),))
 
 
-def _on(site: Site, fault: FailureInfo, times: int) -> Result:
+def _on(site: Site, fault: Fault, times: int) -> Result:
     tried = 0
     try:
         for tried in range(1, times + 1):
@@ -73,5 +81,5 @@ def _on(site: Site, fault: FailureInfo, times: int) -> Result:
     if books.entries > books.rubbish and not fault.may_fail:
         problems.append(f"{books.entries - books.rubbish} jobs failed, and none should")
     if problems:
-        problems.append(f"last words of the master: {site.last_words()}")
+        problems.append(f"last lines of the master's log: {site.last_words()}")
     return Result(fault, tried, books, site.slowest, tuple(problems))

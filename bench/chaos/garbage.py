@@ -1,4 +1,4 @@
-"""Faults of what is in Redis: rubbish, remains of the dead, jobs that do harm."""
+"""Faults of the data in Redis: rubbish, keys of dead workers, harmful jobs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ POISON = ("KillWorker", "KillGroup", "FillPipe", "GarblePipe", "Verbose")
 STALE = 10_000
 FOREIGN = 20
 LONG_AGO = "2020-01-01T00:00:00+00:00"
-# A pid that no process has: beyond the most that Linux gives.
+# A pid that no process has: Linux assigns only smaller ones.
 NO_PID = 1 << 23
 
 
@@ -56,12 +56,12 @@ def poison(site: Site) -> None:
 
 
 def stale_entries(site: Site) -> None:
-    """The master finds ten thousand of them when it starts."""
+    """Start a master on a registry with ten thousand dead workers."""
     _with_remains(site, lambda: _put_stale(site))
 
 
 def partial_keys(site: Site) -> None:
-    """Of dead workers every combination of keys; of living ones some are lost."""
+    """Leave every combination of a dead worker's keys; delete keys of living ones."""
     _with_remains(site, lambda: _put_partial(site))
     for name in ("workers", "workers:heartbeat"):
         member = site.random.choice(sorted(site.redis.smembers(f"{NS}workers")))
@@ -78,26 +78,26 @@ def partial_keys(site: Site) -> None:
 
 
 def _with_remains(site: Site, put: Callable[[], None]) -> None:
-    """Stop the master, put remains into Redis, start it again."""
+    """Stop the master, write keys of dead workers to Redis, and start it again."""
     site.master.signal(signal.SIGQUIT)
     site.master.wait()
     put()
     kept = _put_foreign(site)
     site.kept |= set(kept)
-    # As it falls after a minute.
+    # Instead of waiting until it expires after a minute.
     site.redis.delete(f"{NS}pruning_dead_workers_in_progress")
     site.restart_master()
-    found = site.redis.smembers(f"{NS}workers")
-    lost = [worker for worker in kept if worker.encode() not in found]
+    members = site.redis.smembers(f"{NS}workers")
+    lost = [worker for worker in kept if worker.encode() not in members]
     if lost:
-        raise AssertionError(f"taken for dead, and are not: {', '.join(lost[:3])}")
+        raise AssertionError(f"pruned, but not dead: {', '.join(lost[:3])}")
     for worker in kept:
         _remove(site, worker)
     site.kept.clear()
 
 
 def _put_foreign(site: Site) -> list[str]:
-    """Put workers of other hosts there that are to be left alone."""
+    """Register workers of other hosts that must be left alone; return their ids."""
     seconds, _ = site.redis.time()
     workers = [f"elsewhere:{n}:default" for n in range(FOREIGN)]
     for n, worker in enumerate(workers):
@@ -115,7 +115,7 @@ def _remove(site: Site, worker: str) -> None:
 
 
 def _put_stale(site: Site) -> None:
-    """Half of them of this machine, one in ten with a job in hand."""
+    """Register dead workers: half of them of this host, one in ten with a job."""
     numbers = iter(site.take_numbers(STALE // 10))
     pipe = site.redis.pipeline(transaction=False)
     for n in range(STALE):
@@ -130,7 +130,7 @@ def _put_stale(site: Site) -> None:
 
 
 def _put_partial(site: Site) -> None:
-    """Put there what may be left of a worker; a sign of its death is part of it."""
+    """Write every combination of a dead worker's keys from which its death shows."""
     for n, parts in enumerate(product((False, True), repeat=4)):
         is_member, has_record, has_beat, has_identity = parts
         worker = f"partial:{NO_PID + n}:default"
@@ -148,7 +148,7 @@ def _put_partial(site: Site) -> None:
 
 
 def _identity(pid: int) -> str:
-    """Return the identity of a worker of this machine that is dead."""
+    """Return the identity of a dead worker of this host."""
     return Identity(
         boot=process.boot_id(),
         pids=process.pid_namespace(),

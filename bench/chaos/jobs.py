@@ -1,7 +1,7 @@
-"""Jobs that tell a witness when they begin and end, and some that do harm.
+"""Jobs that record their begin and end with a witness, and jobs that do harm.
 
-Loaded by the pool under fault. The witness is a second server, which no fault
-touches: what it was told is what happened.
+The application of the pool under fault. The witness is a second Redis server, which no
+fault affects, so its records are reliable.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WITNESS = "CHAOS_WITNESS_URL"
 PIPE_SIZE = 1 << 16
 
 
-def _tell(*commands: tuple[str, ...]) -> None:
+def _record(*commands: tuple[str, ...]) -> None:
     with redis.Redis.from_url(os.environ[WITNESS]) as witness:
         pipe = witness.pipeline(transaction=False)
         for command in commands:
@@ -32,21 +32,21 @@ def _tell(*commands: tuple[str, ...]) -> None:
 
 
 def begin(number: int) -> None:
-    """Tell that a job begins, and in which process."""
-    _tell(
+    """Record that a job begins, and the pid of its process."""
+    _record(
         ("HINCRBY", "started", str(number), "1"),
         ("HSET", "running", str(number), str(os.getpid())),
     )
 
 
 def end(number: int) -> None:
-    """Tell that a job has come to its end."""
-    _tell(("HDEL", "running", str(number)), ("HINCRBY", "ended", str(number), "1"))
+    """Record that a job has ended."""
+    _record(("HDEL", "running", str(number)), ("HINCRBY", "ended", str(number), "1"))
 
 
 @resqued.job(queue="default", name="Work")
 def work(number: int, seconds: float) -> None:
-    """Take some time."""
+    """Sleep for some seconds."""
     begin(number)
     time.sleep(seconds)
     end(number)
@@ -54,7 +54,7 @@ def work(number: int, seconds: float) -> None:
 
 @resqued.job(queue="default", name="KillWorker")
 def kill_worker(number: int) -> None:
-    """Kill the worker that runs it."""
+    """Kill its worker."""
     begin(number)
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
@@ -62,7 +62,7 @@ def kill_worker(number: int) -> None:
 
 @resqued.job(queue="default", name="KillGroup")
 def kill_group(number: int) -> None:
-    """Kill every process of its own group."""
+    """Kill every process of its process group."""
     begin(number)
     os.killpg(0, signal.SIGKILL)
     time.sleep(60)
@@ -70,7 +70,7 @@ def kill_group(number: int) -> None:
 
 @resqued.job(queue="default", name="FillPipe")
 def fill_pipe(number: int) -> None:
-    """Write to whatever pipe it finds until nothing more goes in."""
+    """Write to every pipe of its process until the pipe is full."""
     begin(number)
     for fd in _pipes():
         poll = select.poll()
@@ -83,7 +83,7 @@ def fill_pipe(number: int) -> None:
 
 @resqued.job(queue="default", name="GarblePipe")
 def garble_pipe(number: int) -> None:
-    """Write what looks like an outcome, and is none."""
+    """Write a malformed report to every pipe of its process."""
     begin(number)
     for fd in _pipes():
         os.write(fd, struct.pack("!I", 8) + b"\xff{[(rub!")
@@ -93,20 +93,20 @@ def garble_pipe(number: int) -> None:
 
 @resqued.job(queue="default", name="Verbose")
 def verbose(number: int) -> None:
-    """Fail with a message that no pipe holds."""
+    """Fail with a message that is larger than the buffer of a pipe."""
     begin(number)
     raise ValueError("x" * 64 * PIPE_SIZE)
 
 
 def _pipes() -> Iterator[int]:
-    """Yield the descriptors of this process that write to pipes, its output aside."""
+    """Yield the descriptors of this process that write to pipes, without its output."""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - no open directory
         fd = int(name)
         try:
             is_pipe = stat.S_ISFIFO(os.fstat(fd).st_mode)
             flags = Path(f"/proc/self/fdinfo/{fd}").read_text().split()
         except OSError:
-            continue  # that of the listing itself
+            continue  # the descriptor of the listing itself
         mode = int(flags[flags.index("flags:") + 1], 8) & os.O_ACCMODE
         if fd > 2 and is_pipe and mode == os.O_WRONLY:
             yield fd

@@ -1,4 +1,4 @@
-"""Faults of Redis and of the way to it."""
+"""Faults of Redis and of the connections to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.chaos.site import Site, kill
 from resqued.errors import EmbeddedServerError
 from tests.support.wait import wait_until
 
-# Whoever waits for a reply gives up soon enough to be seen.
+# A short time-out, so that waiting for a reply ends within the fault.
 QUICK = "[redis]\ntimeout = '500ms'\n"
 AWAY = 1.5
 
@@ -68,7 +68,7 @@ def restart_server(site: Site) -> None:
 
 
 def _is_back(site: Site, port: int) -> bool:
-    """Start the server; whoever tries its port may have met himself there."""
+    """Start the server; return False if its port is in use for the moment."""
     with suppress(EmbeddedServerError):
         site.start_server(port)
         return True
@@ -87,7 +87,7 @@ def stop_server(site: Site) -> None:
 
 
 def run_out_of_memory(site: Site) -> None:
-    """Every other time a worker dies meanwhile."""
+    """Let the server refuse writes; in half of the tries kill a worker meanwhile."""
 
     def begin() -> None:
         site.redis.config_set("maxmemory", 1)
@@ -99,7 +99,7 @@ def run_out_of_memory(site: Site) -> None:
 
 
 def become_a_replica(site: Site) -> None:
-    """Every other time a worker dies meanwhile."""
+    """Make the server read-only; in half of the tries kill a worker meanwhile."""
 
     def begin() -> None:
         site.redis.execute_command("REPLICAOF", "127.0.0.1", "1")

@@ -1,4 +1,4 @@
-"""The place of a fault: a server, a witness, a pool at work, and who watches it."""
+"""The site of a fault: a server, a witness and a busy pool, and checks of them."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ from tests.support.wait import wait_until
 
 QUEUE = f"{NS}queue:default"
 WORKERS = 8
-# What waits at any time: enough for every worker, also while nobody looks.
+# How many jobs wait at least: enough for all workers between two checks.
 BACKLOG = 30
-# Mostly short, some long: at any moment workers are at every step of a job.
+# Seconds of a job, mostly short and some long, so that workers are at different steps.
 LENGTHS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6)
-# As much of a traceback as a person needs.
-TOLD = 2_000
-# What Python says, and goes on, if a job is told to terminate just as it runs a
-# finaliser: nothing can be raised from there.
+# The most characters of a traceback that are printed.
+LONGEST = 2_000
+# What Python prints if a job is terminated while it runs a finaliser, from which
+# nothing can be raised.
 SWALLOWED = re.compile(
     r"^Exception ignored in: .*\nTraceback (?:.*\n)*?.*JobTerminated: .*\n", re.M
 )
-# Who has not recovered by then does not.
+# In seconds: a pool that has not recovered by then does not recover.
 PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a fault needs of its place."""
+    """What a fault needs of its site: a configuration, a proxy, a server with a log."""
 
     config: str = ""
     is_proxied: bool = False
@@ -58,7 +58,7 @@ class Setting:
 
 @dataclass(slots=True)
 class Slowest:
-    """How long it took until all was well again, at worst, in seconds."""
+    """The longest time until the registry, and the pool, had recovered, in seconds."""
 
     registry: float = 0.0
     pool: float = 0.0
@@ -66,7 +66,7 @@ class Slowest:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that runs: its number, and the process that it runs in."""
+    """A running job: its number, and the pid of its process."""
 
     number: int
     pid: int
@@ -74,9 +74,9 @@ class Job:
 
 @dataclass
 class Site:
-    """Enter it to have eight busy workers; `finish` tells what became of the jobs.
+    """A context with eight busy workers; `finish` returns the account of the jobs.
 
-    `binary` is the server's program, in place of the embedded one.
+    `binary` is the program of the server, None for the embedded one.
     """
 
     folder: Path
@@ -121,7 +121,7 @@ class Site:
         self._stack.close()
 
     def _end_pool(self) -> None:
-        # After `finish` it has ended already.
+        # `finish` has ended it already.
         if self.master.is_running():
             self._leave(self.master)
 
@@ -131,14 +131,14 @@ class Site:
     # The server
 
     def start_server(self, port: int | None = None) -> None:
-        """Start the server, or start it again with the data that it has."""
+        """Start the server, or start it again with its data."""
         durable = self.setting.is_durable
         self.server = EmbeddedServer.start(
             self.folder / "server",
             port=port,
             binary=self.binary,
             append_only=durable,
-            # What was answered is on disk: anything less loses by itself.
+            # Every reply is on disk: otherwise the server itself would lose jobs.
             options={"appendfsync": "always"} if durable else {},
         )
 
@@ -156,36 +156,38 @@ class Site:
             workers=WORKERS,
             config=self.setting.config,
             env={WITNESS: self._witness_url},
-            # They are looked for here: see `traceback_in`.
+            # This class looks for them: see `traceback_in`.
             may_log_tracebacks=True,
         )
         self.master = master.__enter__()
 
     def restart_master(self, numbers: Iterable[int] = ()) -> None:
-        """Start another as soon as the master has died; see that all recovers."""
+        """Start another master when this one has died; wait until all has recovered."""
         since = time.monotonic()
         dead = self.master
         dead.wait()
         self.start_master()
         try:
-            self.wait(lambda: not dead.processes(), "the dead master's to leave")
+            self.wait(
+                lambda: not dead.processes(), "the dead master's workers to leave"
+            )
             self.recover(numbers, since=since)
         finally:
             self._leave(dead)
 
     def _leave(self, master: Daemon) -> None:
-        """See that nothing of a master is left; tell what is."""
+        """Check that nothing of a master is left, and add what is to the problems."""
         try:
             master.__exit__(None, None, None)
         except AssertionError as error:
             self.problems.append(str(error).splitlines()[0].rpartition(": ")[2])
-        if told := traceback_in(master.log()):
-            self.problems.append(f"it logged a traceback: {told}")
+        if traceback := traceback_in(master.log()):
+            self.problems.append(f"the pool logged a traceback: {traceback}")
 
     # Jobs
 
     def feed(self) -> None:
-        """See that there is work for every worker."""
+        """Enqueue jobs if too few wait."""
         waiting = int(self.redis.llen(QUEUE))
         if waiting < BACKLOG:
             lengths = self.random.choices(LENGTHS, k=2 * BACKLOG - waiting)
@@ -196,33 +198,33 @@ class Site:
             )
 
     def take_numbers(self, count: int) -> range:
-        """Take numbers for jobs: each of them is to be accounted for."""
+        """Return new numbers for jobs, which the account at the end must contain."""
         self.numbers += count
         return range(self.numbers - count, self.numbers)
 
     def enqueue(self, jobs: Iterable[tuple[Any, ...]]) -> None:
-        """Enqueue jobs, each with its class first."""
+        """Enqueue jobs, each a class name and its arguments."""
         encoded = [payload.encode_job(name, args) for name, *args in jobs]
         self.redis.sadd(f"{NS}queues", "default")
         self.redis.rpush(QUEUE, *encoded)
 
     def put_rubbish(self, rubbish: Iterable[bytes]) -> None:
-        """Put what is no job where the next job is taken from."""
+        """Add elements that are no jobs at the head of the queue."""
         elements = list(rubbish)
         self.rubbish += len(elements)
         self.redis.lpush(QUEUE, *elements)
 
     def jobs(self) -> list[Job]:
-        """Return the jobs that run, as far as the witness knows."""
+        """Return the running jobs according to the witness."""
         running = self.witness.hgetall("running").items()
         return [
             Job(int(n), int(pid)) for n, pid in running if psutil.pid_exists(int(pid))
         ]
 
     def pick(self) -> tuple[Job, int]:
-        """Return some job that runs, and its worker's pid."""
+        """Wait for a running job; return a random one and its worker's pid."""
 
-        def found() -> tuple[Job, int] | None:
+        def running() -> tuple[Job, int] | None:
             workers = set(self.master.workers())
             for job in self.random.sample(jobs := self.jobs(), len(jobs)):
                 with suppress(psutil.Error):
@@ -231,31 +233,35 @@ class Site:
                         return job, worker
             return None
 
-        return self.wait(found, "a job to run")
+        return self.wait(running, "a job to run")
 
     # Watching
 
     def wait(self, condition: Callable[[], Any], what: str) -> Any:
-        """Wait for a condition while the pool is kept at work."""
+        """Wait for a condition, and return its value; keep the pool busy meanwhile."""
 
-        def looked() -> Any:
+        def feed_and_check() -> Any:
             self.feed()
             return condition()
 
-        return wait_until(looked, deadline=PATIENCE, what=what)
+        return wait_until(feed_and_check, deadline=PATIENCE, what=what)
 
     def recover(self, numbers: Iterable[int] = (), *, since: float) -> None:
-        """See the registry come true, the jobs accounted for, the pool whole."""
-        untrue: list[str] = []
+        """Wait until the registry is true, these jobs have ended and the pool is whole.
+
+        Raises AssertionError if that takes more than PATIENCE seconds. `since` is
+        the time of the fault, or of its end (time.monotonic()).
+        """
+        wrong: list[str] = []
 
         def is_true() -> bool:
-            untrue[:] = self.untruths()
-            return not untrue
+            wrong[:] = self.untruths()
+            return not wrong
 
         try:
             self.wait(is_true, "the registry to be true")
         except AssertionError as error:
-            raise AssertionError(f"{error}: {'; '.join(untrue[:5])}") from None
+            raise AssertionError(f"{error}: {'; '.join(wrong[:5])}") from None
         self._took("registry", since)
         for number in numbers:
             self.wait(lambda n=number: self.is_over(n), f"job {number} to be over")
@@ -269,52 +275,52 @@ class Site:
         setattr(self.slowest, name, max(getattr(self.slowest, name), seconds))
 
     def untruths(self) -> list[str]:
-        """Tell what the registry says of workers that is not so."""
+        """Return a text for each entry of the registry that is wrong."""
         return untruths(self.redis, self.kept)
 
     def is_whole(self) -> bool:
-        """Say whether as many workers are registered as are wanted."""
+        """Return True if eight workers are registered and the registry is true."""
         registered = {w.decode() for w in self.redis.smembers(f"{NS}workers")}
         return len(registered - self.kept) == WORKERS and not self.untruths()
 
     def is_over(self, number: int) -> bool:
-        """Say whether a job has ended or has its entry."""
+        """Return True if a job has ended or has a failure entry."""
         return self.witness.hexists("ended", str(number)) or self.has_entry(number)
 
     def has_entry(self, number: int) -> bool:
-        """Say whether a job is among the newest failures."""
+        """Return True if a job is among the newest failures."""
         newest = self.redis.lrange(f"{NS}failed", -100, -1)
-        return number in (pluralize(json.loads(entry)["payload"]) for entry in newest)
+        return number in (job_number(json.loads(entry)["payload"]) for entry in newest)
 
     def processed(self) -> int:
-        """Return how many runs are recorded."""
+        """Return the number of recorded runs."""
         return count(self.redis, "processed")
 
     # The end
 
     def finish(self) -> Books:
-        """Let the pool finish what it has in hand; answer what is written down."""
+        """Let the pool finish its jobs and end; return the account of all jobs."""
         self.master.signal(signal.SIGQUIT)
         if (status := self.master.wait(PATIENCE)) != 0:
             self.problems.append(f"the master ended with {status}")
         self._leave(self.master)
-        left = sorted(key.decode() for key in left_over(self.redis) - {QUEUE.encode()})
-        self.problems += [f"key left behind: {key}" for key in left]
+        keys = sorted(key.decode() for key in left_over(self.redis) - {QUEUE.encode()})
+        self.problems += [f"key left behind: {key}" for key in keys]
         books = self._books()
         self.problems += books.contradictions()
         return books
 
     def last_words(self) -> str:
-        """Return the end of what the last master logged."""
+        """Return the last 20 lines of the last master's log."""
         return "\n".join(self.master.log().splitlines()[-20:])
 
     def _books(self) -> Books:
         entries = [
             json.loads(e)["payload"] for e in self.redis.lrange(f"{NS}failed", 0, -1)
         ]
-        failed = Counter(pluralize(entry) for entry in entries)
+        failed = Counter(job_number(entry) for entry in entries)
         nameless = failed.pop(None, 0)
-        queued = (pluralize(as_job(raw)) for raw in self.redis.lrange(QUEUE, 0, -1))
+        queued = (job_number(as_job(raw)) for raw in self.redis.lrange(QUEUE, 0, -1))
         return Books(
             numbers=self.numbers,
             rubbish=self.rubbish,
@@ -329,39 +335,39 @@ class Site:
 
 
 def traceback_in(log: str) -> str:
-    """Return the first traceback that is nobody's but ours; "" if there is none."""
-    _, found, rest = SWALLOWED.sub("", log).partition("Traceback")
-    return found + rest[:TOLD]
+    """Return the first traceback in a log that is not SWALLOWED; "" without one."""
+    _, start, rest = SWALLOWED.sub("", log).partition("Traceback")
+    return start + rest[:LONGEST]
 
 
 def as_job(raw: bytes) -> object:
-    """Return a payload as it is in a failure entry; None if it is no JSON."""
+    """Return a payload as it is in a failure entry; None if it is not JSON."""
     with suppress(ValueError):
         return json.loads(raw)
     return None
 
 
-def pluralize(job: object) -> int | None:
-    """Return the number of a job of ours; None for what is no such job."""
+def job_number(job: object) -> int | None:
+    """Return the number of a job of bench/chaos/jobs.py; None for any other payload."""
     match job:
         case {"class": str(), "args": [int(number), *_]}:
             return number
     return None
 
 
-def numbered(said: Mapping[str, str]) -> dict[int, int]:
-    """Return what the witness was told of each job, by its number."""
-    return {int(number): int(value) for number, value in said.items()}
+def numbered(records: Mapping[str, str]) -> dict[int, int]:
+    """Return the witness's counts by the number of the job."""
+    return {int(number): int(value) for number, value in records.items()}
 
 
 def send(pid: int, signum: signal.Signals) -> None:
-    """Send a signal to a process that may have gone."""
+    """Send a signal to a process; do nothing if it is gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, signum)
 
 
 def kill(*pids: int) -> None:
-    """Kill processes, one right after the other; return when they are dead."""
+    """Kill processes one directly after the other; return when all are dead."""
     alive = {pid: process.start_time(pid) for pid in pids}
     for pid in pids:
         send(pid, signal.SIGKILL)
@@ -372,5 +378,5 @@ def kill(*pids: int) -> None:
                 for pid, start in alive.items()
             )
         ),
-        what="the end of what was killed",
+        what="the end of the killed processes",
     )

@@ -1,4 +1,4 @@
-"""Whether the registry is true: what it says of workers, held against processes."""
+"""Compares the registry of workers in Redis with the processes of this host."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NS = "resque:"
 
 
 def untruths(redis: redis_py.Redis, kept: Collection[str] = ()) -> list[str]:
-    """Tell what the registry says of workers that is not so.
+    """Return a text for each entry of the registry that is wrong.
 
-    Whoever is registered, or has any key, is to live on this machine, but for those
-    who are *kept* on purpose; and whoever lives is to be registered.
+    Each worker that is registered or has a key must live on this host, except those
+    in `kept`; and each living worker must be registered.
     """
     pipe = redis.pipeline(transaction=True)
     pipe.smembers(f"{NS}workers")
@@ -25,23 +25,23 @@ def untruths(redis: redis_py.Redis, kept: Collection[str] = ()) -> list[str]:
     pipe.keys(f"{NS}worker:*")
     members, identities, beating, keys = pipe.execute()
     alive = {i.decode() for i, text in identities.items() if lives(text.decode())}
-    said = {
+    claims = {
         "is registered": {m.decode() for m in members},
         "has an identity": {i.decode() for i in identities},
         "has a heartbeat": {b.decode() for b in beating},
         "has a record": {worker_of(key.decode()) for key in keys},
     }
-    told = [
-        f"{worker} {what} and is dead"
-        for what, ids in said.items()
+    problems = [
+        f"{worker} {claim} and is dead"
+        for claim, ids in claims.items()
         for worker in sorted(ids - alive - set(kept))
     ]
-    missing = alive - said["is registered"]
-    return told + [f"{worker} lives and is not registered" for worker in missing]
+    missing = alive - claims["is registered"]
+    return problems + [f"{worker} lives and is not registered" for worker in missing]
 
 
 def lives(identity: str) -> bool:
-    """Say whether the process of an identity lives on this machine."""
+    """Return True if the process of an identity lives on this host."""
     known = Identity.decode(identity)
     return (
         known is not None
@@ -51,5 +51,5 @@ def lives(identity: str) -> bool:
 
 
 def worker_of(key: str) -> str:
-    """Return the worker's id in the name of one of its keys."""
+    """Return the worker's id from the name of one of its keys."""
     return key.removeprefix(f"{NS}worker:").removesuffix(":started")

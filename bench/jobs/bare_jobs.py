@@ -1,4 +1,4 @@
-"""Pushes jobs for the bare loop: redis-py and nothing above it."""
+"""Pushes jobs for the bare loop, with redis-py alone."""
 
 import json
 
@@ -6,12 +6,12 @@ import marks
 
 QUEUE = "bare:queue"
 
-# The commands of one pipeline; more at once only costs memory.
+# The commands of one pipeline; more would only cost memory.
 BATCH = 1000
 
 
 def payload(job: str, *args: str) -> bytes:
-    """Write a job as JSON, in the shape that Resque uses."""
+    """Return a job as JSON, in Resque's format."""
     return json.dumps({"class": job, "args": args}, separators=(",", ":")).encode()
 
 
@@ -30,5 +30,5 @@ def push_many(count: int) -> None:
 
 
 def backlog() -> int:
-    """Count the jobs left in the queue."""
+    """Return the number of jobs in the queue."""
     return marks.client().llen(QUEUE)

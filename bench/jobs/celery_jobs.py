@@ -1,5 +1,5 @@
-"""The Celery application, and the pushing of its jobs. Settings are the defaults,
-which means that no results are kept.
+"""The Celery application, and functions that push its jobs. Settings are the defaults,
+so no results are kept.
 """
 
 import os
@@ -21,11 +21,11 @@ def push(job: str, *args: str) -> None:
 
 
 def push_many(count: int) -> None:
-    """Push no-op jobs by `group`, Celery's call for many; it sends them singly."""
+    """Push no-op jobs by `group`, Celery's call for many; it sends them one by one."""
     noop = TASKS["noop"]
     group(noop.s() for _ in range(count)).apply_async()
 
 
 def backlog() -> int:
-    """Count the jobs queued and those handed out without an acknowledgement."""
+    """Return the number of jobs that are queued, or sent and not acknowledged."""
     return marks.client().llen(QUEUE) + marks.client().hlen("unacked")

@@ -1,4 +1,4 @@
-"""The Dramatiq actors, and the pushing of their jobs. Middleware is the default."""
+"""The Dramatiq actors, and functions that push their jobs. Default middleware."""
 
 import logging
 import os
@@ -27,11 +27,11 @@ def push(job: str, *args: str) -> None:
 
 
 def push_many(count: int) -> None:
-    """Push no-op jobs by `group`, Dramatiq's call for many; it sends them singly."""
+    """Push no-op jobs by `group`, Dramatiq's call for many; it sends one by one."""
     noop = ACTORS["noop"]
     dramatiq.group(noop.message() for _ in range(count)).run()
 
 
 def backlog() -> int:
-    """Count the jobs queued and those that no worker has acknowledged."""
+    """Return the number of jobs that are queued, or that no worker has acknowledged."""
     return broker.do_qsize(QUEUE)

@@ -1,6 +1,6 @@
-"""Fills this process with Python objects, as a large application does: at import,
-and for good. Small objects of mixed kinds, since it is their number that fork, exit
-and the collector's passes have to pay for.
+"""Fills this process with Python objects at import, as a large application does. They
+are small and of mixed types, since their number determines the cost of fork, exit and
+garbage collection.
 """
 
 import gc
@@ -11,22 +11,22 @@ import marks
 
 MEGABYTE = 1 << 20
 
-# The resident memory to reach, all of the process counted.
+# The resident memory of the whole process to reach, in bytes.
 TARGET = int(os.environ.get("BENCH_HEAP_MB", "500")) * MEGABYTE
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
-# What one look at the resident memory is worth; about 8 MB.
+# How many records to add between two checks of the memory; about 8 MB.
 STEP = 10_000
 
 
 def rss() -> int:
-    """The resident memory of this process."""
+    """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 def record(number: int) -> dict[str, object]:
-    """Make one object of the kind that applications hold by the million."""
+    """Return an object as applications hold them by the million."""
     return {
         "id": number,
         "name": f"record {number}",
@@ -36,9 +36,9 @@ def record(number: int) -> dict[str, object]:
 
 
 def fill(target: int) -> list[dict[str, object]]:
-    """Build records until the process is as large as wanted.
+    """Return records of which there are so many that the process has `target` bytes.
 
-    The collector is off meanwhile: it would walk all of them again and again.
+    The garbage collector is off meanwhile: it would scan all records repeatedly.
     """
     records: list[dict[str, object]] = []
     gc.disable()

@@ -1,4 +1,4 @@
-"""The large application: the jobs of the small one, and half a gigabyte of objects."""
+"""The large application: the jobs of the small one, and 500 MB of objects."""
 
 from heap_data import HEAP
 from noop_jobs import mark, noop

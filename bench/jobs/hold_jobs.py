@@ -1,4 +1,4 @@
-"""Jobs that take as long as they are told."""
+"""A job that takes a given time."""
 
 import time
 
@@ -7,5 +7,5 @@ import resqued
 
 @resqued.job(queue="bench", name="Hold")
 def hold(seconds: float) -> None:
-    """Sleep: the worker is busy, and the processor is not."""
+    """Sleep for some seconds: the worker is busy, and the processor is not."""
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""The Huey application, and the pushing of its jobs. Settings are the defaults."""
+"""The Huey application, and functions that push its jobs. Settings are the defaults."""
 
 import os
 
@@ -21,5 +21,5 @@ def push_many(count: int) -> None:
 
 
 def backlog() -> int:
-    """Count the jobs left in the queue."""
+    """Return the number of jobs in the queue."""
     return huey.pending_count()

@@ -1,8 +1,7 @@
-"""The two jobs that every library here runs: one that does nothing, and one that
-writes down when it ran.
+"""The two jobs that every library runs: one does nothing, one records the time.
 
-One module for all, so that what differs between two figures is the library alone.
-It imports what a small application would: the client of Redis, and no more.
+All libraries use this module, so that figures differ only by the library. It imports
+what a small application would: the client of Redis.
 """
 
 import os
@@ -16,12 +15,12 @@ _clients: list[redis.Redis] = []
 
 
 def client() -> redis.Redis:
-    """Answer this process's client, made when it is first asked for: a no-op job
+    """Return this process's client, which is created at the first call: a no-op job
     must not pay for a connection that it does not use.
     """
     if not _clients:
         url = os.environ["BENCH_REDIS_URL"]
-        # A blocking pop of the producer's outlasts the default time-out.
+        # No time-out: a blocking pop of the producer may exceed the default.
         _clients.append(redis.Redis.from_url(url, socket_timeout=None))
     return _clients[0]
 
@@ -31,11 +30,11 @@ def noop() -> None:
 
 
 def mark(name: str) -> None:
-    """Write down when this job ran.
+    """Record when this job ran, as an element of a list.
 
-    The clock is read before the connection is opened, and CLOCK_MONOTONIC is the
-    same for all processes of a machine, so two marks can be compared whoever
-    wrote them. A list, so that the reader can block on it and need not poll.
+    The clock is read before the connection is opened. CLOCK_MONOTONIC is the same for
+    all processes of a machine, so marks of different processes can be compared. The
+    reader of a list can block on it instead of polling.
     """
     now = time.monotonic_ns()
     client().rpush(MARKS, f"{name} {now}")

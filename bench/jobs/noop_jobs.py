@@ -13,5 +13,5 @@ def noop() -> None:
 
 @resqued.job(queue="bench", name="Mark")
 def mark(name: str) -> None:
-    """Write down when this job ran."""
+    """Record when this job ran."""
     marks.mark(name)

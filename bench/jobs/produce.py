@@ -1,9 +1,9 @@
-"""The producer: a process that pushes jobs with the library that it was told.
+"""The producer: a process that pushes jobs with one library.
 
-Runs in the environment of that library, which the one who measures has not got.
-Requests come on standard input and answers leave on standard output, one line of
-JSON each. The library's side is a module of this folder with `push`, `push_many`,
-`backlog`, and perhaps `push_raw`.
+Runs in the environment of that library, which the benchmark itself does not have. It
+reads requests from standard input and writes replies to standard output, each as one
+line of JSON. The argument names a module of this folder with the functions `push`,
+`push_many`, `backlog`, and optionally `push_raw`.
 """
 
 import importlib
@@ -16,25 +16,25 @@ from typing import Any
 
 import marks
 
-# A random gap, so that no library's polling interval can fall into step with it.
-# The upper end bounds how far a poll with growing pauses has backed off.
+# Seconds between two jobs, at random, so that they do not coincide with a library's
+# polling interval. The upper limit bounds the back-off of a poll with growing pauses.
 GAPS = (0.020, 0.080)
 
-# Long enough for a worker that is still starting.
+# In seconds: long enough for a worker that is still starting.
 PATIENCE = 30
 
 Library = Any  # a module with the functions named above
 
 
 def fill(library: Library, count: int) -> None:
-    """Put `count` no-op jobs between two marks, before any worker is there."""
+    """Push `count` no-op jobs between two marks; no worker runs yet."""
     library.push("mark", "start")
     library.push_many(count)
     library.push("mark", "end")
 
 
 def one_by_one(library: Library, count: int) -> float:
-    """Seconds to push `count` jobs, one call each."""
+    """Return the seconds to push `count` jobs, with one call for each."""
     for _ in range(20):  # connections, scripts and declared queues
         library.push("noop")
     begin = time.perf_counter()
@@ -44,7 +44,7 @@ def one_by_one(library: Library, count: int) -> float:
 
 
 def bulk(library: Library, count: int) -> float:
-    """Seconds to push `count` jobs by the library's call for many."""
+    """Return the seconds to push `count` jobs by the library's call for many."""
     library.push_many(20)
     begin = time.perf_counter()
     library.push_many(count)
@@ -52,11 +52,11 @@ def bulk(library: Library, count: int) -> float:
 
 
 def latency(library: Library, count: int, raw: bool, warm_up: int) -> list[float]:
-    """Seconds from push to start, for `count` pushes to an idle worker.
+    """Return the seconds from push to start, for `count` pushes to an idle worker.
 
-    The next push waits for the last job's mark and then for a gap, so that the
-    worker is idle however long its own settling takes. Pushes at the start are
-    thrown away: the first finds a worker that is still starting.
+    Each push waits for the mark of the previous job and then for a gap, so that the
+    worker is idle. The first `warm_up` pushes do not count: the first of them meets a
+    worker that is still starting.
     """
     push: Callable[..., None] = library.push_raw if raw else library.push
     waits = []
@@ -64,10 +64,10 @@ def latency(library: Library, count: int, raw: bool, warm_up: int) -> list[float
         time.sleep(random.uniform(*GAPS))
         pushed = time.monotonic_ns()
         push("mark", str(number))
-        answer = marks.client().blpop([marks.MARKS], timeout=PATIENCE)
-        if answer is None:
-            raise SystemExit("the job that was pushed did not run")
-        name, started = answer[1].split()
+        mark = marks.client().blpop([marks.MARKS], timeout=PATIENCE)
+        if mark is None:
+            raise SystemExit(f"job {number} did not run within {PATIENCE} s")
+        name, started = mark[1].split()
         if int(name) != number:
             raise SystemExit(f"job {number} was pushed, and job {int(name)} ran")
         if number >= 0:
@@ -81,7 +81,7 @@ def push(library: Library, job: str, args: list[str]) -> None:
 
 
 def backlog(library: Library) -> int:
-    """Count the jobs that are still queued or in a worker's hands."""
+    """Return the number of jobs that are queued or held by a worker."""
     return library.backlog()
 
 
@@ -92,15 +92,15 @@ ACTIONS: dict[str, Callable[..., object]] = {
 
 
 def main() -> None:
-    """Answer requests until standard input ends."""
+    """Handle requests until standard input ends."""
     library = importlib.import_module(sys.argv[1])
-    answers = sys.stdout
-    sys.stdout = sys.stderr  # what a library prints is not an answer
+    replies = sys.stdout
+    sys.stdout = sys.stderr  # what a library prints must not be read as a reply
     for line in sys.stdin:
         request = json.loads(line)
-        answer = ACTIONS[request.pop("do")](library, **request)
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        reply = ACTIONS[request.pop("do")](library, **request)
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pushes jobs with resqued, and past it: as the two commands that any other client
+"""Pushes jobs with resqued, and without it: by the two commands that any other client
 of Redis would send.
 """
 
@@ -30,12 +30,14 @@ def push_many(count: int) -> None:
 
 
 def push_raw(job: str, *args: str) -> None:
-    """Push one job as redis-cli would: RPUSH, then SADD, each on its own."""
+    """Push one job as redis-cli would: RPUSH, then SADD, as separate commands."""
     payload = json.dumps({"class": NAMES[job], "args": args}, separators=(",", ":"))
     marks.client().rpush(KEY, payload)
     marks.client().sadd("resque:queues", QUEUE)
 
 
 def backlog() -> int:
-    """Count the jobs queued. The end mark comes last, so none is in hand."""
+    """Return the number of queued jobs. The end mark is the last job, so no worker
+    holds one.
+    """
     return marks.client().llen(KEY)

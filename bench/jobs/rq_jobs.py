@@ -17,5 +17,5 @@ def push_many(count: int) -> None:
 
 
 def backlog() -> int:
-    """Count the jobs queued and started."""
+    """Return the number of jobs that are queued or started."""
     return _queue.count + _queue.started_job_registry.count

@@ -1,4 +1,4 @@
-"""The libraries that are measured side by side, in the order of the tables."""
+"""The libraries that are compared, in the order of the tables."""
 
 from peers import (
     bare_peer,

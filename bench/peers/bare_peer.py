@@ -1,4 +1,4 @@
-"""The bare loop, see bare_loop.py: what all others are compared with."""
+"""The bare loop (see bare_loop.py), with which all others are compared."""
 
 from pathlib import Path
 
@@ -22,6 +22,6 @@ BARE = Peer(
     isolation="a fork per job",
     bulk="`RPUSH` in pipelines",
     in_project=True,
-    # It has one worker, so eight idle ones are not a thing to compare with.
+    # It has only one worker, so there are no eight idle ones to measure.
     parts=(JOBS, ENQUEUE, LATENCY),
 )

@@ -1,7 +1,7 @@
-"""Celery with its prefork pool: children that live on from job to job.
+"""Celery with its prefork pool, whose children run many jobs.
 
-What workers tell each other (gossip, mingle, heartbeats) is off, since no other
-library here has it. Prefetching is left as it is by default.
+Messages between workers (gossip, mingle, heartbeats) are off, since no other library
+here has them. Prefetching has its default.
 """
 
 from peers.peer import QUEUE, Launch, Peer

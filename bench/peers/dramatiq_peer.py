@@ -1,4 +1,4 @@
-"""Dramatiq: one process, whose threads are the workers."""
+"""Dramatiq with one process, whose threads are the workers."""
 
 from peers.peer import QUEUE, Launch, Peer
 

@@ -1,4 +1,4 @@
-"""Huey with worker processes, which live on from job to job."""
+"""Huey with worker processes, which run many jobs."""
 
 from peers.peer import Launch, Peer
 

@@ -1,11 +1,11 @@
-"""What the measurements need to know about a library: how its worker is started,
-which module pushes its jobs, and what it takes part in.
+"""What the measurements need to know about a library: the command line of its worker,
+the module that pushes its jobs, and the measurements that it takes part in.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# The queue that every library uses here.
+# The queue that every library uses.
 QUEUE = "bench"
 
 JOBS = "jobs"
@@ -17,13 +17,13 @@ PARTS = (JOBS, ENQUEUE, LATENCY, IDLE)
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a worker is wanted."""
+    """How to start workers: interpreter, Redis, application and number."""
 
     python: str
     url: str
     app: str
     workers: int = 1
-    # End when the queue is empty, where the library knows how to.
+    # End when the queue is empty, if the library can.
     burst: bool = False
 
 
@@ -45,9 +45,9 @@ class Peer:
     app: str
     # How jobs are run, for the table.
     isolation: str
-    # What the library calls the pushing of many jobs.
+    # The library's name for pushing many jobs.
     bulk: str = ""
-    # The jobs can also be pushed as Redis commands, past the library.
+    # Jobs can be pushed by Redis commands too, without the library.
     raw: bool = False
     # Installed in the project's own environment, not in the peers'.
     in_project: bool = False

@@ -1,5 +1,5 @@
-"""resqued itself. All that the benchmark takes for granted of its command line
-stands here; what it takes for granted of the library, in jobs/resqued_jobs.py.
+"""resqued itself. What the benchmark uses of its command line is here; what it uses of
+the library is in jobs/resqued_jobs.py.
 """
 
 import functools
@@ -21,7 +21,7 @@ def _command(launch: Launch) -> list[str]:
 
 @functools.cache
 def _problem() -> str | None:
-    """Say why there is no `resqued work` to measure, or None."""
+    """Return why `resqued work` cannot be measured, or None."""
     if importlib.util.find_spec("resqued") is None:
         return "the package is not installed beside this Python"
     probe = [sys.executable, "-m", "resqued", "work", "--help"]

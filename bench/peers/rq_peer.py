@@ -1,4 +1,4 @@
-"""RQ: its Worker, which forks per job, and its SimpleWorker, which does not."""
+"""RQ: its Worker, which forks for each job, and its SimpleWorker, which does not."""
 
 from peers.peer import JOBS, LATENCY, QUEUE, Launch, Peer
 
@@ -38,6 +38,6 @@ RQ_SIMPLE = Peer(
     producer="rq_jobs",
     app="marks",
     isolation="none",
-    # Pushing is the same as for Worker, and nobody pools it.
+    # Pushing is the same as for Worker, and there is no pool of SimpleWorkers.
     parts=(JOBS, LATENCY),
 )

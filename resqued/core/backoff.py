@@ -1,4 +1,4 @@
-"""How long to wait before trying again: for slots that die, and for Redis."""
+"""Exponential back-off, for slots whose workers die and for connections to Redis."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """A wait that doubles with each failure in a row, up to a cap."""
+    """A wait that doubles with each failure in a row, up to a cap.
+
+    `first` and `cap` are seconds. `ready_at` is the time of the next try, on the
+    caller's clock; 0 if the last try succeeded.
+    """
 
     first: float
     cap: float
@@ -15,9 +19,13 @@ class Backoff:
     ready_at: float = 0.0
 
     def failed(self, now: float, jitter: float) -> Backoff:
-        """One more failure; jitter in 0..1 spreads those who failed together."""
+        """Return the back-off after one more failure, at the time `now`.
+
+        `jitter`, a number in 0..1, shortens the wait by up to a quarter, so that
+        those that failed together do not all try again together.
+        """
         delay = min(self.cap, self.first * 2.0 ** min(self.failures, 32))
-        # Up to a quarter less: never longer than the cap that people were told.
+        # Jitter only shortens the wait: the documentation names the cap.
         return replace(
             self,
             failures=self.failures + 1,
@@ -25,5 +33,5 @@ class Backoff:
         )
 
     def succeeded(self) -> Backoff:
-        """Start afresh."""
+        """Return the back-off after a success: no failures and no wait."""
         return replace(self, failures=0, ready_at=0.0)

@@ -27,15 +27,19 @@ _NO_DURATION = "not a duration such as 90, 4s, 15m or 2h"
 
 
 def seconds(value: object) -> float:
-    """Return the seconds that a Duration means; raise ValueError for anything else."""
+    """Return a duration in seconds, from a number of seconds or a text such as 15m.
+
+    Units are ms, s, m, h and d. Raises ValueError if the value is not a duration,
+    is negative or is not finite.
+    """
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, int | float):
         return _number(value, _NO_DURATION)
-    found = _DURATION.fullmatch(str(value).strip().lower())
-    if found is None or found[2] not in _UNITS:
+    match = _DURATION.fullmatch(str(value).strip().lower())
+    if match is None or match[2] not in _UNITS:
         raise ValueError(_NO_DURATION)
-    return _number(float(found[1]) * _UNITS[found[2]], _NO_DURATION)
+    return _number(float(match[1]) * _UNITS[match[2]], _NO_DURATION)
 
 
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -44,22 +48,26 @@ _NO_SIZE = "not a size such as 512M or 2G"
 
 
 def size(value: object) -> int:
-    """Return the bytes that a Size means; raise ValueError for anything else."""
+    """Return a size in bytes, from a number of bytes or a text such as 512M.
+
+    K, M, G and T are powers of 1,024, as in systemd. Fractions of a byte are rounded
+    up. Raises ValueError if the value is not a size, is negative or is not finite.
+    """
     if isinstance(value, int | float):
         number = _number(value, _NO_SIZE)
     else:
-        found = _SIZE.fullmatch(str(value).strip().lower())
-        if found is None:
+        match = _SIZE.fullmatch(str(value).strip().lower())
+        if match is None:
             raise ValueError(_NO_SIZE)
-        number = _number(float(found[1]) * _SIZES[found[2] or ""], _NO_SIZE)
-    # Nothing means no limit: what is less than a byte must not become that.
+        number = _number(float(match[1]) * _SIZES[match[2] or ""], _NO_SIZE)
+    # 0 means no limit, so a size of less than a byte must not be rounded to 0.
     return math.ceil(number)
 
 
-def _number(value: float, otherwise: str) -> float:
-    """Return a number that means something; raise ValueError for any other."""
+def _number(value: float, error: str) -> float:
+    """Return a finite number of at least 0; raise ValueError for any other value."""
     if isinstance(value, bool):
-        raise ValueError(otherwise)
+        raise ValueError(error)
     if value < 0:
         raise ValueError("negative")
     try:
@@ -67,15 +75,15 @@ def _number(value: float, otherwise: str) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ValueError(otherwise)
+        raise ValueError(error)
     return number
 
 
 def show_size(count: int) -> str:
-    """Return bytes for people, in the largest unit that fits: 213.4 MB."""
+    """Return a number of bytes as text, in the largest unit that fits: 213.4 MB."""
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
-        # As it will be shown: 1024.0 of one unit is 1 of the next.
+        # Compare the number as it is shown: 1024.0 kB is shown as 1 MB.
         if round(value, 1) < 1024 or unit == "GB":
             break
         value /= 1024
@@ -85,7 +93,7 @@ def show_size(count: int) -> str:
 
 
 def show_seconds(seconds: float) -> str:
-    """Return a duration for people: 0.25s, 4s, 12.4s, 3m12s, 2h05m, 4d03h."""
+    """Return a number of seconds as text: 0.25s, 4s, 12.4s, 3m12s, 2h05m, 4d03h."""
     if seconds < 60:
         text = f"{seconds:.{2 if seconds < 10 else 1}f}"
         return f"{text.rstrip('0').rstrip('.')}s"

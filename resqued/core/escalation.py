@@ -1,4 +1,7 @@
-"""Ending a job: terminate, wait the grace, kill. As data, not as a sleep."""
+"""The steps that end a job: SIGTERM, a grace period, SIGKILL.
+
+The steps are computed from the time, so that no process has to sleep in between.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from enum import Enum
 
 
 class Step(Enum):
-    """What to send now."""
+    """The signal to send now."""
 
     NOTHING = 0
     TERMINATE = 1
@@ -16,7 +19,11 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """The ending of one job: when it was asked for, and how far it has come."""
+    """The state of ending one job.
+
+    `asked_at` is when the end was asked for, on the caller's clock; `grace` is the
+    time in seconds between the two signals; `sent` is the last step that was taken.
+    """
 
     asked_at: float
     grace: float
@@ -24,12 +31,12 @@ class Escalation:
     sent: Step = Step.NOTHING
 
     def due(self, now: float) -> Step:
-        """Return the step that is due and not sent yet."""
+        """Return the step that is due at the time `now` and was not taken yet."""
         if now >= self.kill_at:
             return Step.KILL if self.sent is not Step.KILL else Step.NOTHING
         return Step.TERMINATE if self.sent is Step.NOTHING else Step.NOTHING
 
     @property
     def kill_at(self) -> float:
-        """When patience ends, on the clock that asked_at was read from."""
+        """The time at which SIGKILL is due, on the clock of `asked_at`."""
         return self.asked_at + self.grace

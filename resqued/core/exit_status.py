@@ -1,4 +1,4 @@
-"""How a process ended, in numbers and in the words of Ruby Resque."""
+"""How a process ended: as a number, and as text in the words of Ruby Resque."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended: its status, or the negative number of a signal."""
+    """How a process ended.
+
+    `code` is the exit status, or the negative number of the signal that killed the
+    process, as os.waitstatus_to_exitcode returns it; `has_core` is True if the
+    kernel wrote a core dump.
+    """
 
     code: int
     has_core: bool = False
 
     def __str__(self) -> str:
-        """Name the signal or the status, as Ruby does (wire format 2.2)."""
+        """Return the signal or the status as Ruby writes it (wire format 2.2)."""
         if self.code >= 0:
             return f"status {self.code}"
         text = f"{_signal_name(-self.code)}signal {-self.code}"
@@ -23,7 +28,7 @@ class Exit:
         return f"{text} (core dumped)" if self.has_core else text
 
 
-# What most children do and say.
+# Exit status 0, shared: most children end so.
 LEFT_WELL = Exit(0)
 
 

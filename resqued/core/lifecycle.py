@@ -1,12 +1,12 @@
-"""The states of a master, and what each event makes of them, as one table.
+"""The states of a master and the transitions between them, as one table.
 
-    RUNNING -> QUITTING     told to finish the running jobs and leave
-    RUNNING, QUITTING -> TERMINATING    told to end the running jobs now
-    QUITTING, TERMINATING -> STOPPED    the last worker has gone
+    RUNNING -> QUITTING                 an order to finish the running jobs and leave
+    RUNNING, QUITTING -> TERMINATING    an order to end the running jobs now
+    QUITTING, TERMINATING -> STOPPED    the last worker has left
 
-An event without a row changes nothing: a second TERM is not different from the
-first, and nothing starts again once stopping has begun. A pool in burst mode
-stops by itself, when all of its workers have found their queues empty.
+An event without a row changes nothing: a second TERM has no further effect, and a
+master that is stopping cannot return to RUNNING. A pool in burst mode stops by
+itself, when all of its workers have found their queues empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import Enum, IntEnum
 
 
 class State(Enum):
-    """What a master is about."""
+    """The state of a master."""
 
     RUNNING = "running"
     QUITTING = "quitting"
@@ -25,7 +25,7 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What can happen to it."""
+    """What changes the state of a master."""
 
     QUIT = "quit"
     TERMINATE = "terminate"
@@ -42,12 +42,12 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 def step(state: State, event: Event) -> State:
-    """Return the state that follows."""
+    """Return the state that follows `state` after `event`."""
     return TRANSITIONS.get((state, event), state)
 
 
 class Stop(IntEnum):
-    """How urgently a worker is to stop; it only ever grows."""
+    """How urgently a worker is to stop; the value never decreases."""
 
     NO = 0
     QUIT = 1
@@ -55,9 +55,10 @@ class Stop(IntEnum):
 
 
 def retirement(max_age: float, now: float, jitter: float) -> float:
-    """Return when a worker that begins now is old; never, without a greatest age.
+    """Return the time at which a worker that starts at `now` is to be replaced.
 
-    A jitter in 0..1 makes it up to a tenth less: workers that began together do not
-    all leave together.
+    `max_age` is in seconds; 0 means never, and the result is infinity. `jitter`, a
+    number in 0..1, shortens the age by up to a tenth, so that workers that started
+    together do not all leave together.
     """
     return now + max_age * (1.0 - jitter / 10) if max_age else math.inf

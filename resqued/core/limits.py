@@ -1,7 +1,7 @@
-"""Limits of a job: which are in force, whether one is exceeded, when to look again.
+"""Limits of a job: which apply, whether one is exceeded, when to measure again.
 
-Seconds and bytes. A limit of None says nothing, so that a wider one counts; 0 says
-that there is none, whatever the wider ones say.
+Run times are seconds, memory is bytes. None means that the limit is not set here, so
+that the one of a wider rule applies; 0 means explicitly unlimited.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-# A job that goes on growing while it is given its grace is not waited for: at a
-# quarter above its limit it is killed.
+# A job whose memory grows further during its grace period is killed at once when it
+# exceeds its limit by this factor.
 EXCESS = 1.25
-# What a job that fills memory as fast as it can gets in a second, on hardware of
-# today; so soon could it be at its limit.
+# How fast a job can fill memory on current hardware, in bytes per second.
 RATE = 2e9
+# The shortest and the longest time between two measurements of a job, in seconds.
 SOONEST = 0.05
 LATEST = 1.0
 
 
 class Cause(IntEnum):
-    """Why a job is ended from outside."""
+    """Why a job is ended from outside: an order, or the limit that it exceeded."""
 
     ORDER = 0
     RUNTIME = 1
@@ -30,36 +30,39 @@ class Cause(IntEnum):
 
 
 class Limits(NamedTuple):
-    """How long a job may run, and how much memory its processes may use."""
+    """How long a job may run (seconds), and how much memory it may use (bytes).
+
+    The memory is that of all processes of the job. None: not set; 0: unlimited.
+    """
 
     runtime: float | None = None
     memory: int | None = None
 
     def with_fallback(self, wider: Limits) -> Limits:
-        """Return these limits, and the wider ones where these say nothing."""
+        """Return these limits, with those of `wider` in place of None."""
         if self.runtime is None and self.memory is None:
-            return wider  # as most do, for each job
+            return wider  # the usual case, and called for each job
         return Limits(
             wider.runtime if self.runtime is None else self.runtime,
             wider.memory if self.memory is None else self.memory,
         )
 
 
-# What says nothing, and what says that there are none.
+# UNSET: inherit from a wider rule. NO_LIMITS: explicitly unlimited.
 UNSET = Limits()
 NO_LIMITS = Limits(0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The limits of a configuration: in general, by queue, and by class of job."""
+    """The limits of a configuration: the default, by queue, and by class of job."""
 
     default: Limits = NO_LIMITS
     queues: Mapping[str, Limits] = field(default_factory=dict)
     classes: Mapping[str, Limits] = field(default_factory=dict)
 
     def for_pool(self, pool: Limits) -> Rules:
-        """Return the rules of one pool, whose own limits stand before the default."""
+        """Return the rules of one pool, whose own limits go before the default."""
         return Rules(pool.with_fallback(self.default), self.queues, self.classes)
 
     def of(
@@ -70,25 +73,25 @@ class Rules:
         declared: Limits = UNSET,
         asked: Limits = UNSET,
     ) -> Limits:
-        """Return the limits of one job; what is most specific wins.
+        """Return the limits of one job; the most specific rule wins.
 
-        In this order: what its payload asks, the configuration of its class, what
-        its code declares, its queue, the pool, the default.
+        The order is: the payload (`asked`), the configuration of the class, the code
+        (`declared`), the configuration of the queue, the pool, the default.
         """
-        found = asked.with_fallback(self.classes.get(class_name, UNSET))
-        found = found.with_fallback(declared)
-        found = found.with_fallback(self.queues.get(queue, UNSET))
-        return found.with_fallback(self.default)
+        limits = asked.with_fallback(self.classes.get(class_name, UNSET))
+        limits = limits.with_fallback(declared)
+        limits = limits.with_fallback(self.queues.get(queue, UNSET))
+        return limits.with_fallback(self.default)
 
     @property
     def memory(self) -> list[int]:
-        """Every limit of memory that there is."""
-        every = [self.default, *self.queues.values(), *self.classes.values()]
-        return [limits.memory for limits in every if limits.memory]
+        """All memory limits of the configuration, in bytes; those of 0 are left out."""
+        rules = [self.default, *self.queues.values(), *self.classes.values()]
+        return [limits.memory for limits in rules if limits.memory]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Rules:
-        """Return the rules that a message holds."""
+        """Return the rules that dataclasses.asdict turned into a message."""
         return cls(
             Limits(*values["default"]),
             {name: Limits(*pair) for name, pair in values["queues"].items()},
@@ -97,7 +100,10 @@ class Rules:
 
 
 def judge(limits: Limits, *, elapsed: float, memory: int) -> Cause | None:
-    """Return the limit that is exceeded, or None."""
+    """Return the limit that a job exceeds, or None.
+
+    `elapsed` is its run time in seconds, `memory` what it uses in bytes.
+    """
     if limits.memory and memory > limits.memory:
         return Cause.MEMORY
     if limits.runtime and elapsed >= limits.runtime:
@@ -106,16 +112,20 @@ def judge(limits: Limits, *, elapsed: float, memory: int) -> Cause | None:
 
 
 def is_excessive(limits: Limits, memory: int) -> bool:
-    """Say whether a job is so far above its memory that no grace is due."""
+    """Return True if a job exceeds its memory limit so far that it gets no grace."""
     return bool(limits.memory) and memory > EXCESS * (limits.memory or 0)
 
 
 def look_again(limits: Limits, *, elapsed: float, memory: int) -> float:
-    """Return in how many seconds the job could have come to one of its limits."""
+    """Return in how many seconds the job could reach one of its limits at the earliest.
+
+    `elapsed` is its run time in seconds, `memory` what it uses in bytes. The result
+    is at most LATEST.
+    """
     wait = LATEST
     if limits.memory:
         wait = min(wait, max(SOONEST, (limits.memory - memory) / RATE))
     if limits.runtime:
-        # A moment late, not early: the deadline itself must have passed.
+        # At least 1 ms, so that the deadline has passed at the next measurement.
         wait = min(wait, max(0.001, limits.runtime - elapsed))
     return wait

@@ -1,4 +1,7 @@
-"""Which workers a pool lacks and which it has too many of; whom to replace first."""
+"""How many slots to add and remove, which to replace first, and how a canary does.
+
+Used by the master.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,17 @@ from typing import NamedTuple
 
 
 class Diff(NamedTuple):
-    """What is to change: how many slots to add and to take away, by queue list."""
+    """How many slots to add and to remove, by the text of the queue list."""
 
     add: dict[str, int]
     remove: dict[str, int]
 
 
 def diff(wanted: Mapping[str, int], have: Mapping[str, int]) -> Diff:
-    """Return what makes `have` equal `wanted`."""
+    """Return the changes that make `have` equal to `wanted`.
+
+    Both are numbers of slots by queue list.
+    """
     add: dict[str, int] = {}
     remove: dict[str, int] = {}
     for name in [*wanted, *(n for n in have if n not in wanted)]:
@@ -29,9 +35,9 @@ def diff(wanted: Mapping[str, int], have: Mapping[str, int]) -> Diff:
 
 
 class SlotState(NamedTuple):
-    """A slot as far as it matters for who goes first.
+    """What the order of removal depends on, for one slot.
 
-    `since`: when its worker began what it does; smaller is longer ago.
+    `since` is when the worker began its job or became idle, on any clock.
     """
 
     is_vacant: bool
@@ -40,10 +46,10 @@ class SlotState(NamedTuple):
 
 
 def removal_order(slots: Sequence[SlotState]) -> list[int]:
-    """Return the numbers of the slots in the order in which to take them away.
+    """Return the indexes of the slots in the order in which to remove them.
 
-    Nobody is disturbed by the loss of a vacant slot; an idle worker has nothing to
-    finish; of the busy, who began first is likely to be done first.
+    Vacant slots come first, then idle workers, then busy ones; within each group the
+    longest-standing first, because the oldest job is likely to end first.
     """
     return sorted(
         range(len(slots)),
@@ -52,25 +58,27 @@ def removal_order(slots: Sequence[SlotState]) -> list[int]:
 
 
 class Trial(Enum):
-    """How a new generation that is tried out by one worker does."""
+    """The verdict on a new generation that one worker tries out."""
 
     OPEN = "open"
     PASSED = "passed"
     WORSE = "worse"
 
 
-# How far a rate may be off by chance, in standard deviations.
+# How far a failure rate may differ by chance, in standard deviations.
 _CHANCE = 2.0
 
 
 def judge_canary(
     jobs: int, *, done: int, failed: int, others_done: int, others_failed: int
 ) -> Trial:
-    """Judge a canary: in so many jobs it may fail no more often than the others.
+    """Return the verdict on a canary that is to run `jobs` jobs.
 
-    Of `jobs` runs as many may fail as with the others' rate, what chance adds to
-    that, and one more; of a single run, none. It is worse as soon as these failures
-    are too many, for what comes after does not undo them.
+    Allowed failures: those expected at the other workers' rate, plus two standard
+    deviations, plus one (none if jobs == 1). The canary is WORSE as soon as it has
+    more failures than that, since later jobs cannot undo them, and PASSED when it
+    has done all its jobs. `done` and `failed` are the canary's counts, `others_done`
+    and `others_failed` those of the other workers; `failed` is a part of `done`.
     """
     rate = others_failed / others_done if others_done else 0.0
     runs = max(done, jobs)

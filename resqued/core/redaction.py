@@ -1,33 +1,37 @@
-"""The arguments of a job as a log may show them."""
+"""The arguments of a job in the form in which a log may show them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
 HIDDEN = "[redacted]"
-# More of an argument is for the queue, not for the log.
+# The most characters of one argument that are logged.
 LONGEST = 500
 
 
 def arguments(
     names: Sequence[str], args: Sequence[object], hidden: Collection[str]
 ) -> dict[str, str]:
-    """Return each argument under its name, or its place where it has none.
+    """Return the text of each argument by its name, or by its index without a name.
 
-    Those that are `hidden`, in whatever case, are not shown, however deep they stand.
+    The values of arguments and of object keys whose names are in `hidden`, in upper or
+    lower case and at any depth, are replaced. Texts are cut at LONGEST characters.
     """
     secret = {name.lower() for name in hidden}
-    shown = {}
-    for place, value in enumerate(args):
-        name = names[place] if place < len(names) else str(place)
-        found = HIDDEN if name.lower() in secret else redacted(value, secret)
-        text = found if isinstance(found, str) else repr(found)
-        shown[name] = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-    return shown
+    texts = {}
+    for index, arg in enumerate(args):
+        name = names[index] if index < len(names) else str(index)
+        value = HIDDEN if name.lower() in secret else redacted(arg, secret)
+        text = value if isinstance(value, str) else repr(value)
+        texts[name] = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return texts
 
 
 def redacted(value: object, secret: Collection[str]) -> object:
-    """Return a value of JSON with what stands under a secret key left out."""
+    """Return a JSON value in which the values of secret keys are replaced.
+
+    `secret` holds the names of the keys in lower case.
+    """
     if isinstance(value, Mapping):
         return {
             key: HIDDEN if str(key).lower() in secret else redacted(inner, secret)

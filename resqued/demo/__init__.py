@@ -1,8 +1,7 @@
-"""The demo: the main job on real input, from an empty machine to a checked result.
+"""The demo: real jobs on real files, from an empty host to a checked result.
 
-Runs in the command's own process, which starts a server and a master, puts jobs
-on their queues, watches, and checks what they have made. Nothing here is used by
-anything but `resqued demo`.
+Runs in the process of the command `resqued demo`, which starts a server and a master,
+enqueues jobs, waits for them, and checks their results. Nothing else uses it.
 """
 
 from __future__ import annotations
@@ -13,4 +12,4 @@ NAMESPACE = "resqued-demo"
 
 
 class DemoError(ResquedError):
-    """The demo cannot go on; what it had begun is undone."""
+    """The demo cannot continue; everything that it started has been ended."""

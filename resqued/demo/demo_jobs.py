@@ -1,7 +1,7 @@
-"""The demo's jobs: real work on files, and some that fail each in its own way.
+"""The demo's jobs: real work on files, and three jobs that fail in different ways.
 
-Runs in children of the workers: what `-a resqued.demo.jobs` names. Written as an
-application would be, with nothing of resqued but what applications use.
+The application of the demo's workers (`-a resqued.demo.demo_jobs`); the jobs run in
+their children. It must use only the public API of resqued, as an application does.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FILE_SERVE = "file_serve"
 LOW = "low"
 DOOMED = "doomed"
 
-# Declared nowhere, so that no worker can run it.
+# A class that is not declared, so that no worker can run it.
 UNKNOWN_CLASS = "NoSuchJob"
 
-# What must stand in the failure of each job that is meant to fail.
+# The text that the failure of each job that is meant to fail must contain.
 MEANT_TO_FAIL = {
     "Explode": "RuntimeError",
     UNKNOWN_CLASS: "JobClassError",
@@ -38,17 +38,17 @@ MEANT_TO_FAIL = {
 
 @resqued.job(name="Archive")
 class Archive:
-    """Pack a folder into a tar.gz, then have its checksum taken."""
+    """Packs a folder into a tar.gz, then enqueues the job for its checksum."""
 
     queue = FILE_SERVE
 
     @staticmethod
     def perform(folder: str, archive: str) -> None:
-        """Write *archive*, which appears when it is whole."""
+        """Write the file *archive*; it appears under its name when complete."""
         source = Path(folder)
         with (
             _appearing(Path(archive)) as unfinished,
-            # Level 9, tarfile's own choice, takes twice the time for 1 % less.
+            # Level 9, the default of tarfile, takes twice the time to save 1 %.
             tarfile.open(unfinished, "w:gz", compresslevel=6) as tar,
         ):
             tar.add(source, arcname=source.name, filter=_chooser(source.parent))
@@ -56,7 +56,7 @@ class Archive:
 
 
 def _chooser(root: Path) -> Callable[[tarfile.TarInfo], tarfile.TarInfo | None]:
-    """Return what leaves out of an archive whatever does not belong there."""
+    """Return a filter for tarfile that leaves out what the archive must not hold."""
 
     def choose(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         path = root / member.name
@@ -78,14 +78,14 @@ def disk_usage(folder: str, ledger: str) -> None:
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in NO_SOURCE]
         for name in names:
-            # In a folder that may be listed but not entered.
+            # Raised in a folder that may be listed but not entered.
             with suppress(PermissionError):
                 info = (Path(place) / name).lstat()
                 if stat.S_ISREG(info.st_mode):
                     files += 1
                     size += info.st_size
     entry = {"folder": Path(folder).name, "files": files, "bytes": size}
-    # One write(2) in append mode: lines of several workers never mix.
+    # One write(2) in append mode, so that lines of several workers never mix.
     fd = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     with os.fdopen(fd, "ab", buffering=0) as file:
         file.write(json.dumps(entry).encode() + b"\n")
@@ -110,19 +110,19 @@ def explode(reason: str) -> None:
 @resqued.job(queue=DOOMED, name="Segfault")
 def segfault() -> None:
     """Read from address 0: the process dies by SIGSEGV."""
-    # It is no accident, and worth no core file.
+    # The crash is intended, so a core file is useless.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.string_at(0)
 
 
 @contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
-    """Give the name to write to; it becomes path when all went well."""
+    """Yield a temporary path to write to, which is renamed to `path` on success."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield unfinished
         unfinished.replace(path)
     finally:
-        # Still there if the job failed, or was told to terminate.
+        # It exists if the job failed or was terminated.
         with suppress(FileNotFoundError):
             unfinished.unlink()

@@ -1,7 +1,7 @@
 """The master of the demo's pool: `resqued work` as a subprocess, and its log.
 
-It has a session of its own, so that Ctrl-C at a terminal reaches the demo alone,
-which then ends everything in order.
+It runs in its own session, so that Ctrl-C at a terminal reaches only the demo, which
+then ends everything in order.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from resqued.system import prctl
 
 QUEUES = "critical,file_serve,*"
 
-# The jobs here clean up in no time when they are told to terminate.
+# The demo's jobs clean up within milliseconds when they are terminated.
 _GRACE = "1s"
 
-# Above what a master allows its workers before it kills them itself.
+# In seconds: longer than a master waits before it kills its workers.
 _END_DEADLINE = 20.0
 _TICK = 0.02
 
-# Variables that steer resqued, or Resque, must not reach into the demo.
-_OURS = ("RESQUED_", "RESQUE_")
-_STEERING = frozenset(
+# Variables that configure resqued or Resque, which must not affect the demo.
+_PREFIXES = ("RESQUED_", "RESQUE_")
+_NAMES = frozenset(
     {
         *("REDIS_URL", "QUEUE", "QUEUES", "COUNT", "INTERVAL", "PIDFILE", "BACKGROUND"),
         *("TERM_CHILD", "GRACEFUL_TERM", "VERBOSE", "VVERBOSE", "LOGGING"),
@@ -41,7 +41,7 @@ _STEERING = frozenset(
 
 
 class DemoMaster:
-    """A running master."""
+    """The running master; its constructor starts it."""
 
     def __init__(self, url: str, workers: int, workspace: Workspace) -> None:
         me = os.getpid()
@@ -49,20 +49,20 @@ class DemoMaster:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 _command(url, workers),
-                # Nothing that lies about where the demo was started is imported.
+                # Not the current directory, so that no module is imported from it.
                 cwd=workspace.path,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # Not even SIGKILL to the demo leaves it running; its workers
-                # leave by themselves then. No thread runs here to fork with.
+                # The master ends with the demo, even after SIGKILL, and its workers
+                # then leave by themselves. The demo has no threads, so forking is safe.
                 preexec_fn=lambda: prctl.die_with_parent(me),  # noqa: PLW1509
             )
 
     def must_run(self) -> None:
-        """Raise DemoError if it has ended."""
+        """Raise DemoError if the master has ended."""
         status = self._process.poll()
         if status is not None:
             raise DemoError(
@@ -70,19 +70,22 @@ class DemoMaster:
             )
 
     def quit(self, tick: Callable[[], None]) -> int | None:
-        """Have it finish, and return its exit status; None if it takes too long."""
+        """Let the pool finish its jobs; return the master's exit status.
+
+        Returns None if the master does not end within 20 s.
+        """
         self._process.send_signal(signal.SIGQUIT)
         return self._wait(tick, lambda: False)
 
     def end(self, is_urgent: Callable[[], bool]) -> None:
-        """Have it end the jobs and itself; stop waiting when it becomes urgent."""
+        """End the jobs and the master; kill it when `is_urgent` returns True."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             if self._wait(lambda: None, is_urgent) is None:
                 self.kill()
 
     def kill(self) -> None:
-        """End it at once, and leave its workers to whoever looks after them."""
+        """Kill the master at once; its workers are left to the caller."""
         self._process.kill()
         self._process.wait()
 
@@ -98,20 +101,20 @@ class DemoMaster:
         return self._process.returncode
 
     def last_words(self) -> str:
-        """Return the last line of its log that tells of trouble."""
+        """Return the last warning or error in the master's log, as one line."""
         lines = self.log.read_text("utf-8", "replace").splitlines()
         for line in reversed(lines):
             event = _event(line)
             if event is None:
-                return line  # the error for people, or the end of a traceback
+                return line  # an error message, or the end of a traceback
             if event.get("level") in {"warning", "error"}:
-                told = (event.get(k) for k in ("event", "error", "reason"))
-                return ": ".join(str(value) for value in told if value)
-        return "its log says nothing of it"
+                values = (event.get(k) for k in ("event", "error", "reason"))
+                return ": ".join(str(value) for value in values if value)
+        return "there is no warning or error in its log"
 
 
 class EndedJobs:
-    """What the master's log says of jobs that have run, read as it grows."""
+    """Counts the jobs that have ended, by queue and class, from the master's log."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -120,14 +123,14 @@ class EndedJobs:
         self.failed: Counter[tuple[str, str]] = Counter()
 
     def read(self) -> None:
-        """Take in what was written since."""
+        """Read the lines that were written since the last call."""
         with self._log.open("rb") as file:
             file.seek(self._read)
-            # The last line may still be on its way.
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._read += len(whole) + len(newline)
+            # The last line may be incomplete.
+            lines, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(lines) + len(newline)
         counters = {"job_performed": self.done, "job_failed": self.failed}
-        for line in whole.splitlines():
+        for line in lines.splitlines():
             event = _event(line)
             if event is not None and event.get("event") in counters:
                 job = str(event.get("queue")), str(event.get("job_class"))
@@ -138,7 +141,7 @@ def _event(line: str | bytes) -> dict[str, object] | None:
     try:
         value = json.loads(line)
     except ValueError:
-        return None  # what a job or the interpreter wrote
+        return None  # a line that a job or the interpreter wrote
     return value if isinstance(value, dict) else None
 
 
@@ -147,7 +150,7 @@ def _command(url: str, workers: int) -> list[str]:
         *(sys.executable, "-P", "-m", "resqued", "work", QUEUES),
         *("-n", str(workers), "-a", "resqued.demo.demo_jobs"),
         *("-r", url, "-N", NAMESPACE),
-        # No configuration of this machine either.
+        # No configuration file of this host.
         *("-c", os.devnull),
         *("--grace", _GRACE, "--log-level", "info", "--log-format", "json"),
     ]
@@ -157,5 +160,5 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_OURS) and name not in _STEERING
+        if not name.startswith(_PREFIXES) and name not in _NAMES
     }

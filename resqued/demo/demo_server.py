@@ -1,4 +1,4 @@
-"""The Redis of one run: an embedded server, or an empty namespace of another."""
+"""The Redis of one run: an embedded server, or the demo's namespace on another."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from resqued.demo import NAMESPACE, DemoError
 from resqued.store.connection import Link, redact
 from resqued.system.redis_server import EmbeddedServer
 
-# Kept there by the demo that has the namespace to itself.
+# The key by which one demo reserves the namespace.
 _CLAIM = f"{NAMESPACE}:demo"
 _SCAN_COUNT = "1000"
 
 
 @contextmanager
 def embedded(directory: Path) -> Iterator[str]:
-    """Run a server of our own on a free port, and give its URL."""
+    """Run an embedded server on a free port and yield its URL.
+
+    Raises EmbeddedServerError if it does not start.
+    """
     with EmbeddedServer.start(directory) as server:
         yield server.url
 
 
 @contextmanager
 def borrowed(url: str) -> Iterator[str]:
-    """Use the demo's namespace of a server, which must be empty, and empty it again.
+    """Reserve the demo's namespace of a server, yield its URL, and delete its keys.
 
-    Raises DemoError if there is anything in it.
+    Raises DemoError if the namespace is not empty, and StoreError if Redis fails.
     """
     link = Link(url)
     if any(_keys(link)) or not link.call("SET", _CLAIM, os.getpid(), "NX"):
@@ -44,7 +47,7 @@ def borrowed(url: str) -> Iterator[str]:
 
 
 def _keys(link: Link) -> Iterator[list[bytes]]:
-    """Yield the keys of the namespace, a page at a time, no page empty."""
+    """Yield the keys of the namespace in pages that are not empty."""
     cursor = b"0"
     while True:
         cursor, keys = link.call(

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: noted when they come, obeyed where nothing is half done."""
+"""Ctrl-C, SIGTERM and SIGHUP: recorded on arrival, raised only at safe points."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import signal
 from types import FrameType
 from typing import Self
 
-# A terminal that is closed says SIGHUP.
+# The kernel sends SIGHUP when the terminal is closed.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """The demo was told to end; not meant for an `except Exception`."""
+    """The demo got a signal to end; `except Exception` must not catch it."""
 
     def __init__(self, signum: signal.Signals) -> None:
         super().__init__(signum.name)
@@ -19,40 +19,40 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """The exit status by which shells tell of a signal."""
+        """The exit status that shells use for a death by this signal."""
         return 128 + self.signum
 
 
 class Interrupts:
-    """Takes the signals from when it is entered until the process ends."""
+    """Records the signals, from its start as a context until the process ends."""
 
     def __init__(self) -> None:
         self._received: list[signal.Signals] = []
-        # What is ignored by whoever started us stays so: nohup(1), scripts.
+        # A signal that the parent has ignored stays ignored: nohup(1), scripts.
         self._ours = [s for s in _SIGNALS if signal.getsignal(s) is not signal.SIG_IGN]
 
     def __enter__(self) -> Self:
-        """Take over from Python's own handlers."""
+        """Install the handlers."""
         for signum in self._ours:
             signal.signal(signum, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take no more: the process ends now, and with what status is decided."""
+        """Ignore the signals: the process is about to end with a decided status."""
         for signum in self._ours:
             signal.signal(signum, signal.SIG_IGN)
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
-        # Not raised from here: that would hit things half done, and whatever
-        # swallows exceptions, such as __del__.
+        # Not raised here: it could interrupt an operation half-way, or be lost in code
+        # that ignores exceptions, such as __del__.
         self._received.append(signal.Signals(signum))
 
     def check(self) -> None:
-        """Raise Interrupted if a signal has come."""
+        """Raise Interrupted if a signal has arrived."""
         if self._received:
             raise Interrupted(self._received[0])
 
     @property
     def is_urgent(self) -> bool:
-        """Whether they were not content with asking once."""
+        """True if more than one signal has arrived."""
         return len(self._received) > 1

@@ -1,4 +1,4 @@
-"""The jobs that the demo puts on the queues, and how many there are of each."""
+"""The jobs that the demo enqueues, and their numbers by queue and class."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _CHECKSUM = (demo_jobs.LOW, "Checksum")
 
 
 class Load:
-    """One Archive and one DiskUsage for each folder, and the jobs that fail."""
+    """An Archive and a DiskUsage for each folder, and the jobs that fail."""
 
     def __init__(self, folders: Sequence[Folder], workspace: Workspace) -> None:
         self._folders = folders
         self._workspace = workspace
-        self._put: Counter[tuple[str, str]] = Counter()
+        self._enqueued: Counter[tuple[str, str]] = Counter()
 
     def enqueue(self, client: Client) -> None:
-        """Put all of them on their queues."""
+        """Enqueue all jobs; raise StoreError if Redis fails."""
         client.enqueue_many(self._counted(demo_jobs.CRITICAL, self._usages()))
         client.enqueue_many(self._counted(demo_jobs.FILE_SERVE, self._archives()))
         doomed = [
@@ -53,19 +53,19 @@ class Load:
     ) -> Iterator[tuple[Any, ...]]:
         for item in items:
             yield item
-            self._put[queue, wire_name(item[0])] += 1
+            self._enqueued[queue, wire_name(item[0])] += 1
 
     def enqueued(self, tally: EndedJobs) -> Counter[tuple[str, str]]:
-        """Return how many jobs were enqueued, by queue and class.
+        """Return the number of enqueued jobs by queue and class.
 
-        Each Archive that went well has enqueued a Checksum.
+        Each Archive that succeeded has enqueued a Checksum.
         """
-        return self._put + Counter({_CHECKSUM: tally.done[_ARCHIVE]})
+        return self._enqueued + Counter({_CHECKSUM: tally.done[_ARCHIVE]})
 
     def lines(self, tally: EndedJobs) -> list[Line]:
-        """Return how far each queue has come, if all goes well."""
+        """Return the progress of each queue, if all Archives succeed."""
         totals: Counter[str] = Counter({demo_jobs.LOW: len(self._folders)})
-        for (queue, _), number in self._put.items():
+        for (queue, _), number in self._enqueued.items():
             totals[queue] += number
         over: Counter[str] = Counter()
         for (queue, _), number in (tally.done + tally.failed).items():

@@ -1,7 +1,7 @@
-"""The processes that this one brings forth, whatever became of their parents.
+"""The descendants of this process, including those whose parents have died.
 
-As a subreaper, this process is the parent of whoever has lost its own: each of
-them is its descendant until it is gone.
+This process becomes a subreaper: it adopts orphans, so that they stay its descendants
+until they are gone.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _TICK = 0.02
 
 
 class Descendants:
-    """All descendants from now on, but those of children that exist already."""
+    """The descendants that start from now on, without those of existing children."""
 
     def __init__(self) -> None:
         prctl.become_subreaper()
         self._excluded = set(psutil.Process().children())
 
     def living(self) -> list[psutil.Process]:
-        """Return those that live now; whoever died is reaped on the way."""
+        """Return the descendants that run now, and reap the dead ones."""
         while True:
             seen = self._seen()
             living = [one for one in seen if _is_alive(one)]
-            # Whoever dies while we look may have children that were listed
-            # neither as its own any more nor as ours yet: look again.
+            # A process that dies during the scan may have children that were listed
+            # neither as its own any more nor as ours yet: scan again.
             if living or not seen:
                 return living
 
     def _seen(self) -> list[psutil.Process]:
-        """Return the descendants, those included that have died just now."""
+        """Return the descendants, including those that have just died."""
         seen = []
         for child in psutil.Process().children():
             if child not in self._excluded:
@@ -47,28 +47,31 @@ class Descendants:
         return seen
 
     def wait(self, seconds: float, tick: Callable[[], None]) -> list[psutil.Process]:
-        """Return those that are still alive after so long, if any."""
+        """Wait up to some seconds until all have ended; return those that still run."""
         deadline = time.monotonic() + seconds
-        while (left := self.living()) and time.monotonic() < deadline:
+        while (remaining := self.living()) and time.monotonic() < deadline:
             tick()
             time.sleep(_TICK)
-        return left
+        return remaining
 
     def kill(self, patience: float = 10.0) -> list[psutil.Process]:
-        """Kill them all, again until none appears; return those that resist."""
+        """Kill all descendants, and those that they fork meanwhile.
+
+        Returns those that still run after `patience` seconds.
+        """
         deadline = time.monotonic() + patience
-        while (left := self.living()) and time.monotonic() < deadline:
-            for one in left:
+        while (remaining := self.living()) and time.monotonic() < deadline:
+            for one in remaining:
                 with suppress(psutil.NoSuchProcess):
                     one.kill()
             time.sleep(_TICK)
-        return left
+        return remaining
 
 
 def describe(one: psutil.Process) -> str:
-    """Return pid and command of a process, as far as it still tells."""
+    """Return the pid and the command of a process; only the pid if it is gone."""
     with suppress(psutil.Error):
-        # Whoever sets a title leaves blanks where its arguments were.
+        # A title is padded with blanks to the length of the former arguments.
         return f"{one.pid} {' '.join(one.cmdline()).strip() or one.name()}"
     return str(one.pid)
 
@@ -80,8 +83,8 @@ def _is_alive(one: psutil.Process) -> bool:
 
 
 def _reap(child: psutil.Process) -> None:
-    """Collect a child if it is dead; one that lives is left alone."""
-    # Somebody else waits for it, such as a Popen, who copes with this.
+    """Reap a child if it is dead."""
+    # Other code may have reaped it before, such as its Popen.
     with suppress(ChildProcessError):
         if not _is_alive(child):
             os.waitpid(child.pid, os.WNOHANG)

@@ -1,4 +1,4 @@
-"""What the demo has to say in the end: as a value, as text and as JSON."""
+"""The demo's report: as a value, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rich.text import Text
 
 from resqued.demo.demo_jobs import MEANT_TO_FAIL
 
-_TO_KEEP = "to look at them, name a folder that is there and empty as --out"
+_TO_KEEP = "to keep them, name an existing empty folder as --out"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The jobs of one class on one queue."""
+    """The numbers of the jobs of one class on one queue."""
 
     queue: str
     job: str
@@ -38,32 +38,37 @@ class FailedJob:
 
     @property
     def is_meant(self) -> bool:
-        """Whether the job was there to fail, and in this way."""
+        """True if the job was meant to fail, and failed in the intended way."""
         reason = MEANT_TO_FAIL.get(self.job)
         return reason is not None and reason in f"{self.exception} {self.error}"
 
     def __str__(self) -> str:
-        """Tell it in one line."""
+        """Return the failure as one line."""
         error = " ".join(self.error.split())
         return f"{self.job} on {self.queue}: {self.exception}: {error}"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that must hold, and all that speaks against it."""
+    """A claim that must hold, and the problems that were found."""
 
     claim: str
     problems: Sequence[str] = ()
 
     @property
     def holds(self) -> bool:
-        """Whether nothing speaks against it."""
+        """True if there are no problems."""
         return not self.problems
 
 
 @dataclass(slots=True)
 class DemoReport:
-    """The whole."""
+    """The result of one run.
+
+    `seconds` is the time from the first job enqueued to the last one recorded;
+    `left_out` are the files that could not be archived, with reasons; `is_kept` is
+    False if the folder was removed.
+    """
 
     source: Path
     folder: Path
@@ -80,12 +85,12 @@ class DemoReport:
 
     @property
     def is_good(self) -> bool:
-        """Whether every check holds."""
+        """True if every check holds."""
         return all(check.holds for check in self.checks)
 
     @property
     def processed(self) -> int:
-        """How many jobs have run, well or not."""
+        """The number of jobs that have run, including those that failed."""
         return sum(row.done + row.failed for row in self.rows)
 
     @property
@@ -94,7 +99,7 @@ class DemoReport:
         return self.processed / self.seconds if self.seconds else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what --json prints."""
+        """Return the object that --json prints."""
         return {
             "ok": self.is_good,
             "source": str(self.source),
@@ -107,8 +112,8 @@ class DemoReport:
             "bytes_written": self.bytes_written,
             "jobs": [asdict(row) for row in self.rows],
             "failures": [
-                {**asdict(fate), "meant_to_fail": fate.is_meant}
-                for fate in self.failures
+                {**asdict(failed), "meant_to_fail": failed.is_meant}
+                for failed in self.failures
             ],
             "checks": [
                 {
@@ -123,7 +128,7 @@ class DemoReport:
 
 
 def show(report: DemoReport, console: Console) -> None:
-    """Print the report for people."""
+    """Print the report as text."""
     console.print(_table(report))
     _line(
         console,
@@ -131,8 +136,8 @@ def show(report: DemoReport, console: Console) -> None:
         f" workers: {report.rate:.1f} jobs per second.",
     )
     _line(console, "\nFailures:" if report.failures else "\nFailures: none.")
-    for fate in report.failures:
-        _line(console, f"  {fate}", "" if fate.is_meant else "red")
+    for failed in report.failures:
+        _line(console, f"  {failed}", "" if failed.is_meant else "red")
     if report.left_out:
         _line(console, "\nLeft out:")
         for reason in report.left_out:
@@ -165,10 +170,10 @@ def _table(report: DemoReport) -> Table:
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
-    # As it stands: names may hold brackets, and no terminal is too narrow.
+    # Without markup, since names may hold brackets, and without line breaks.
     console.print(Text(text, style), soft_wrap=True)
 
 
 def megabytes(size: int) -> str:
-    """Return a size for people."""
+    """Return a number of bytes as text: 213.4 MB (millions of bytes)."""
     return f"{size / 1e6:.1f} MB"

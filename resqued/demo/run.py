@@ -1,7 +1,7 @@
-"""The run itself: server, master, jobs, the wait, the end, and the checks.
+"""One run of the demo: server, master, jobs, the wait, the end, and the checks.
 
-Whatever happens on the way, everything that was started is ended, in the order
-that lets each part finish: master, workers, server, whoever is left, folder.
+If anything fails, everything that was started is ended, in the order that lets each
+part finish: master, workers, server, remaining processes, folder.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from resqued.store.reports import RunningJob
 
 _TICK = 0.1
 _START_DEADLINE = 30.0
-# Nobody works and yet there is work: something is wrong that nobody told of.
+# After so many seconds with jobs queued and no worker busy, the demo gives up.
 _STALL_DEADLINE = 60.0
-# The zygote is killed just before the master ends, and may take a moment.
+# The master kills its zygote just before it ends, and that takes a moment.
 _LEAVE_DEADLINE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the options say."""
+    """The options of `resqued demo`; `out` and `redis` are None by default."""
 
     source: Path
     out: Path | None
@@ -44,38 +44,40 @@ class DemoOptions:
 
 
 class Demo:
-    """One run, from nothing to a report."""
+    """One run of the demo."""
 
     def __init__(
-        self, wishes: DemoOptions, interrupts: Interrupts, progress: Progress
+        self, options: DemoOptions, interrupts: Interrupts, progress: Progress
     ) -> None:
-        self._wishes = wishes
+        self._options = options
         self._interrupts = interrupts
         self._tick = interrupts.check
         self._progress = progress
 
     def run(self) -> DemoReport:
-        """Do everything; leave nothing but the folder, and that if all went well.
+        """Run the demo and return its report.
 
-        Raises Interrupted, once everything has ended, if a signal came.
+        Only the folder remains, and only if every check holds. Raises Interrupted if
+        a signal arrived, DemoError or StoreError if the demo cannot continue; by then
+        everything has ended.
         """
         all_processes = Descendants()
-        folders, left_out = scan(self._wishes.source, self._tick)
+        folders, left_out = scan(self._options.source, self._tick)
         self._progress.say(
             f"{len(folders)} package folders,"
             f" {sum(len(folder.files) for folder in folders)} files,"
             f" {megabytes(sum(folder.size for folder in folders))}"
-            f" in {self._wishes.source}"
+            f" in {self._options.source}"
         )
         workspace = Workspace.make(
-            self._wishes.out, apart_from=[folder.path for folder in folders]
+            self._options.out, apart_from=[folder.path for folder in folders]
         )
         with ExitStack() as undo:
             undo.callback(workspace.remove)
             try:
                 report = self._work(Load(folders, workspace), workspace)
             except Exception:
-                # What was being started may have died of the signal that came.
+                # A signal may be the cause: then raise Interrupted instead.
                 self._tick()
                 raise
             finally:
@@ -99,12 +101,12 @@ class Demo:
             if (path := workspace.archive(folder.name)).exists()
         )
         workspace.drop_server()
-        # Who named a folder that was there may want to look at what went wrong.
+        # Keep an existing folder that the user named, to look at the problems.
         report.is_kept = report.is_good or not workspace.is_ours
 
     def _work(self, load: Load, workspace: Workspace) -> DemoReport:
-        """Have a pool do the jobs, and end it."""
-        redis = self._wishes.redis
+        """Run the jobs in a pool, end the pool, and return a report without files."""
+        redis = self._options.redis
         with (
             demo_server.embedded(workspace.server)
             if redis is None
@@ -112,23 +114,23 @@ class Demo:
         ) as url:
             pool = Descendants()
             client = Client(url, namespace=NAMESPACE)
-            master = DemoMaster(url, self._wishes.workers, workspace)
+            master = DemoMaster(url, self._options.workers, workspace)
             try:
                 return self._watch(load, client, master, pool)
             except StoreError:
-                # A master without Redis waits for it, to record what it ended.
+                # Without Redis a master would wait, to record the jobs that it ended.
                 master.kill()
                 raise
             finally:
                 master.end(lambda: self._interrupts.is_urgent)
-                # Before the server goes, or they would wait for it.
+                # Before the server ends, or the processes would wait for it.
                 pool.kill()
                 client.close()
 
     def _watch(
         self, load: Load, client: Client, master: DemoMaster, pool: Descendants
     ) -> DemoReport:
-        count = self._wishes.workers
+        count = self._options.workers
         self._wait_for_workers(client, master)
         self._progress.say(f"{count} workers on {QUEUES}")
         tally = EndedJobs(master.log)
@@ -136,32 +138,36 @@ class Demo:
         load.enqueue(client)
         ended = self._wait_for_jobs(load, client, master, tally)
         report = DemoReport(
-            self._wishes.source, master.log.parent, count, ended - began
+            self._options.source, master.log.parent, count, ended - began
         )
         status = master.quit(self._tick)
-        left = pool.wait(_LEAVE_DEADLINE, self._tick)
+        remaining = pool.wait(_LEAVE_DEADLINE, self._tick)
         tally.read()
         outcome = Outcome.read(client, load, tally)
         report.rows, report.failures = outcome.rows, outcome.failures
-        report.checks = check_pool(outcome, status, [describe(one) for one in left])
+        processes = [describe(one) for one in remaining]
+        report.checks = check_pool(outcome, status, processes)
         return report
 
     def _wait_for_workers(self, client: Client, master: DemoMaster) -> None:
         deadline = time.monotonic() + _START_DEADLINE
-        while len(client.workers()) < self._wishes.workers:
+        while len(client.workers()) < self._options.workers:
             self._tick()
             master.must_run()
             if time.monotonic() >= deadline:
-                raise DemoError(f"the workers do not start: {master.last_words()}")
+                raise DemoError(
+                    f"the workers have not started within {_START_DEADLINE:.0f} s:"
+                    f" {master.last_words()}"
+                )
             time.sleep(_TICK / 2)
 
     def _wait_for_jobs(
         self, load: Load, client: Client, master: DemoMaster, tally: EndedJobs
     ) -> float:
-        """Return since when nothing waits and nobody works.
+        """Wait until all jobs have ended; return when that was (time.monotonic()).
 
-        Seen twice with no job between: Redis is asked for the queues first and
-        for the workers then, and a job may end in between and enqueue another.
+        Two equal looks in a row are needed: Redis is asked for the queues first and
+        for the workers then, and in between a job may end and enqueue another.
         """
         quiet = (-1, 0.0)
         moved = (0, time.monotonic())
@@ -183,7 +189,10 @@ class Demo:
             if running or processed != moved[0]:
                 moved = (processed, now)
             elif now >= moved[1] + _STALL_DEADLINE:
-                raise DemoError(f"nothing moves any more: {master.last_words()}")
+                raise DemoError(
+                    f"no job has ended for {_STALL_DEADLINE:.0f} s:"
+                    f" {master.last_words()}"
+                )
             time.sleep(_TICK)
 
 
@@ -193,6 +202,6 @@ def _words(job: RunningJob) -> str:
 
 
 def _end_all(all_processes: Descendants) -> None:
-    if left := all_processes.kill():
-        told = ", ".join(describe(one) for one in left)
-        raise DemoError(f"these processes cannot be killed: {told}")
+    if remaining := all_processes.kill():
+        names = ", ".join(describe(one) for one in remaining)
+        raise DemoError(f"these processes cannot be killed: {names}")

@@ -1,4 +1,4 @@
-"""What came of the jobs, and whether all holds that the demo claims."""
+"""The results of the jobs, and the checks of what the demo claims."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from resqued.demo.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What Redis and the master's log say when it is over."""
+    """The results in Redis and in the master's log, after the pool has ended.
+
+    `processed` and `failed` are Redis's counters, `waiting` the lengths of queues that
+    are not empty, `workers` the ids that are still registered.
+    """
 
     rows: list[Row]
     failures: list[FailedJob]
@@ -29,7 +33,7 @@ class Outcome:
 
     @classmethod
     def read(cls, client: Client, load: Load, tally: EndedJobs) -> Outcome:
-        """Ask Redis, once the pool has ended."""
+        """Read the results of an ended pool; raise StoreError if Redis fails."""
         failures = [
             FailedJob(
                 failure.queue,
@@ -51,9 +55,9 @@ class Outcome:
 
 
 def _rows(load: Load, tally: EndedJobs, failures: Sequence[FailedJob]) -> list[Row]:
-    """Count by queue and class: done by the log, failed by the list of failures."""
+    """Return the numbers by queue and class: done from the log, failed from Redis."""
     enqueued = load.enqueued(tally)
-    failed = Counter((fate.queue, fate.job) for fate in failures)
+    failed = Counter((failure.queue, failure.job) for failure in failures)
     return [
         Row(
             queue, job, enqueued[queue, job], tally.done[queue, job], failed[queue, job]
@@ -65,7 +69,11 @@ def _rows(load: Load, tally: EndedJobs, failures: Sequence[FailedJob]) -> list[R
 def check_pool(
     outcome: Outcome, status: int | None, processes: Sequence[str]
 ) -> list[Check]:
-    """Return what is claimed of the pool; status is how the master ended."""
+    """Return the checks of the pool.
+
+    `status` is the master's exit status, None if it did not end in time; `processes`
+    are the processes that still run, as texts.
+    """
     enqueued = sum(row.enqueued for row in outcome.rows)
     ended = [] if status == 0 else [f"the master ended with status {status}"]
     if status is None:
@@ -109,9 +117,9 @@ def _count_problems(outcome: Outcome) -> list[str]:
 
 
 def _failure_problems(failures: Sequence[FailedJob]) -> list[str]:
-    failed = [fate.job for fate in failures]
+    failed = [failure.job for failure in failures]
     return [
-        *(f"{fate}" for fate in failures if not fate.is_meant),
+        *(f"{failure}" for failure in failures if not failure.is_meant),
         *(f"{job} did not fail" for job in MEANT_TO_FAIL if job not in failed),
     ]
 
@@ -119,7 +127,7 @@ def _failure_problems(failures: Sequence[FailedJob]) -> list[str]:
 def check_files(
     folders: Sequence[Folder], workspace: Workspace, tick: Callable[[], None]
 ) -> list[Check]:
-    """Return what is claimed of the files that the jobs made."""
+    """Return the checks of the files that the jobs made."""
     files = sum(len(folder.files) for folder in folders)
     archives, checksums = [], []
     for folder in folders:

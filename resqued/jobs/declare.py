@@ -14,10 +14,11 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from resqued.client import default_client
-from resqued.wire import arguments, durations
+from resqued.core import durations
 from resqued.core.durations import Duration, Size
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError
+from resqued.wire import arguments
 from resqued.wire.naming import (
     LIMITS_ATTRIBUTE,
     NAME_ATTRIBUTE,

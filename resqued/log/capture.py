@@ -1,8 +1,7 @@
-"""What jobs print, as events of the log that say whose words they are.
+"""Lines that jobs print, as events of the log with the fields of their job.
 
-Stands in for sys.stdout and sys.stderr, of the zygote and of all that it forks:
-lines from Python carry the fields of their job. What a job's own programs write goes
-past it, straight to the descriptor.
+Replaces sys.stdout and sys.stderr in the zygote and in all processes that it forks.
+What programs that a job starts print goes directly to the descriptor, without fields.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from typing import Any
 from resqued.log import logger
 from resqued.log.journal_fields import read_line
 
-# Whoever prints so much without an end of line is cut.
+# A line that is longer, in bytes, is logged in parts.
 _LONGEST = 1 << 16
 
 
 class _Lines(io.RawIOBase):
-    """The end of a stream: each line becomes an event."""
+    """The raw end of a stream; each line that is written becomes an event."""
 
     def __init__(self, fd: int, stream: str) -> None:
         self._fd = fd
@@ -31,29 +30,29 @@ class _Lines(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        """For programs that a job starts, and for faulthandler."""
+        """Return the descriptor, for a job's programs and for faulthandler."""
         return self._fd
 
     def write(self, data: Any) -> int:
         text = bytes(data)
         *lines, self._rest = (self._rest + text).split(b"\n")
         for line in lines:
-            self._tell(line)
+            self._log(line)
         if len(self._rest) > _LONGEST:
             self.finish()
         return len(text)
 
     def finish(self) -> None:
-        """Tell of a last line that has no end."""
+        """Log a last line that does not end in a newline."""
         if self._rest:
             line, self._rest = self._rest, b""
-            self._tell(line)
+            self._log(line)
 
-    def _tell(self, line: bytes) -> None:
+    def _log(self, line: bytes) -> None:
         level, message = read_line(line.decode("utf-8", "backslashreplace"))
-        about = _owner.describe(*_owner.facts)
+        fields = _context.describe(*_context.facts)
         logger.log_unconditionally(
-            level, "output", stream=self._stream, message=message, **about
+            level, "output", stream=self._stream, message=message, **fields
         )
 
 
@@ -70,11 +69,11 @@ class _OutputContext:
 
 
 _streams: list[_Lines] = []
-_owner = _OutputContext()
+_context = _OutputContext()
 
 
 def install() -> None:
-    """Stand in for the standard streams, unless a person reads them."""
+    """Replace sys.stdout and sys.stderr, unless the log goes to a terminal."""
     if not logger.is_for_programs():
         return
     for fd, name in ((1, "stdout"), (2, "stderr")):
@@ -88,17 +87,20 @@ def install() -> None:
 
 
 def is_installed() -> bool:
-    """Say whether printed lines carry fields."""
+    """Return True if the streams are replaced, so that printed lines have fields."""
     return bool(_streams)
 
 
 def set_context(describe: Callable[..., dict[str, object]], *facts: object) -> None:
-    """Say whose words are printed from now on; describe makes fields of the facts."""
-    _owner.describe = describe
-    _owner.facts = facts
+    """Set the job that lines are attributed to from now on.
+
+    `describe` is called with the facts for each line, and returns its fields.
+    """
+    _context.describe = describe
+    _context.facts = facts
 
 
 def finish() -> None:
-    """Tell of what was printed without an end of line."""
+    """Log what was printed without a newline at the end."""
     for lines in _streams:
         lines.finish()

@@ -1,7 +1,7 @@
-"""systemd's journal: whether a descriptor leads there, and records written to it.
+"""systemd's journal: whether a descriptor leads to it, and a writer of records.
 
-cysystemd writes them, in the journal's own form; where it is not installed, lines
-on standard error have to do.
+The package cysystemd writes the records in the journal's native protocol. Without it
+the log goes to the journal as lines on standard error.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _SOCKET = Path("/run/systemd/journal/socket")
 
 
 def is_behind(fd: int, environ: Mapping[str, str]) -> bool:
-    """Say whether what is written to a descriptor goes to the journal.
+    """Return True if what is written to a descriptor goes to the journal.
 
-    systemd names device and inode of what it has given us (systemd.exec(5)): it
-    may have been redirected since.
+    JOURNAL_STREAM has the device and inode of the stream that systemd has opened
+    (systemd.exec(5)); the descriptor may have been redirected since.
     """
     try:
         status = os.fstat(fd)
@@ -30,7 +30,7 @@ def is_behind(fd: int, environ: Mapping[str, str]) -> bool:
 
 
 def is_installed() -> bool:
-    """Say whether records can be written."""
+    """Return True if cysystemd is installed."""
     try:
         import cysystemd  # noqa: F401
     except ImportError:
@@ -39,14 +39,15 @@ def is_installed() -> bool:
 
 
 def check() -> None:
-    """See that records arrive somewhere; raise ConfigError if they would not.
+    """Raise ConfigError if cysystemd is missing or no journal runs on this host.
 
-    Without a journal its library drops them, and says that all went well.
+    Without a journal cysystemd drops records and reports no error.
     """
     Writer()
     if not _SOCKET.exists():
         raise ConfigError(
-            f"log format journal needs the journal of systemd: there is no {_SOCKET}"
+            f"log format journal needs systemd's journal, and there is no {_SOCKET}:"
+            " start the journal, or choose another format"
         )
 
 
@@ -63,7 +64,7 @@ class Writer:
         self._send = journal.send
 
     def msg(self, event: Mapping[str, object]) -> None:
-        """Write one record; a journal that is away must not stop the pool."""
+        """Write one record; ignore errors, which must not stop the pool."""
         try:
             self._send(**record(event))
         except (OSError, RuntimeError, ValueError):

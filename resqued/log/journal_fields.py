@@ -1,7 +1,7 @@
 """An event of the log as a record of systemd's journal (systemd.journal-fields(7)).
 
-Its own fields begin with RESQUED_, so that `journalctl RESQUED_CLASS=Archive` finds
-what concerns one class of jobs.
+Fields of resqued begin with RESQUED_: `journalctl RESQUED_CLASS=Archive` finds the
+events of one class of jobs.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ from collections.abc import Mapping
 PREFIX = "RESQUED_"
 # syslog(3)
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-# What other words the journal has for ours.
+# Keys of an event for which the journal has a standard field.
 _STANDARD = {"pathname": "CODE_FILE", "lineno": "CODE_LINE", "func_name": "CODE_FUNC"}
 _NAMES = {"job_class": "CLASS"}
-# Said by other fields of a record.
-_UNSAID = {"level", "timestamp", "event", *_STANDARD}
+# Keys that other fields of a record already hold.
+_OMITTED = {"level", "timestamp", "event", *_STANDARD}
 _FOREIGN = re.compile("[^A-Z0-9_]")
-# What opens a line that says its priority itself (sd-daemon(3)).
+# The prefix of a line with a priority (sd-daemon(3)).
 _PRIORITY = re.compile("<([0-7])>")
 _LEVELS = ("error", "error", "error", "error", "warning", "info", "info", "debug")
 
 
 def record(event: Mapping[str, object]) -> dict[str, str]:
-    """Return the fields of an event; a `message` of its own is what people read."""
+    """Return the journal's fields of an event.
+
+    MESSAGE is the event's `message` if it has one, else the event as a sentence.
+    """
     fields = {
         "MESSAGE": str(event["message"]) if "message" in event else sentence(event),
         "PRIORITY": str(PRIORITIES.get(str(event.get("level")), 6)),
@@ -34,7 +37,7 @@ def record(event: Mapping[str, object]) -> dict[str, str]:
     for key, value in event.items():
         if key in _STANDARD:
             fields[_STANDARD[key]] = str(value)
-        elif key not in _UNSAID and key != "message" and value is not None:
+        elif key not in _OMITTED and key != "message" and value is not None:
             fields[PREFIX + _FOREIGN.sub("_", _NAMES.get(key, key.upper()))] = str(
                 value
             )
@@ -42,11 +45,11 @@ def record(event: Mapping[str, object]) -> dict[str, str]:
 
 
 def sentence(event: Mapping[str, object]) -> str:
-    """Return an event as one line for people: its name, then what it says."""
+    """Return an event as one line: its name, then key=value for each field."""
     words = [
         f"{key}={_quoted(str(value))}"
         for key, value in event.items()
-        if key not in _UNSAID and value is not None
+        if key not in _OMITTED and value is not None
     ]
     return " ".join([str(event.get("event", "")), *words])
 
@@ -57,6 +60,9 @@ def _quoted(text: str) -> str:
 
 
 def read_line(line: str) -> tuple[str, str]:
-    """Return the level of a line that a job wrote, and the line without it."""
-    found = _PRIORITY.match(line)
-    return (_LEVELS[int(found[1])], line[3:]) if found else ("info", line)
+    """Return the level of a line that a job printed, and the line without its prefix.
+
+    A prefix such as `<3>` is a priority (sd-daemon(3)); without one the level is info.
+    """
+    match = _PRIORITY.match(line)
+    return (_LEVELS[int(match[1])], line[3:]) if match else ("info", line)

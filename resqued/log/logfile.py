@@ -1,8 +1,8 @@
-"""The log file: standard output and error of a process, and its reopening.
+"""The log file: standard output and error of a process, and how it is reopened.
 
-Runs wherever something is written: master, zygote and workers. Children have what
-their worker had when they were forked. Whoever rotates the file renames it and has
-the master reload; lines are appended, so that nobody writes over another's.
+Used by master, zygote and workers; a child keeps the file that its worker had at the
+fork. To rotate the log, rename the file and reload the master. Processes append to
+the file, so that none overwrites the lines of another.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from pathlib import Path
 from resqued.errors import ConfigError
 from resqued.log.logger import Logger
 
-# Errors may tell more of an application than everybody should read.
+# Error messages may hold data of the application that not every user should read.
 MODE = 0o640
 _STREAMS = (1, 2)
 
 
 def prepare(path: Path, *, owner: tuple[int, int] | None) -> None:
-    """See that the file is there; raise ConfigError if it cannot be made or written.
+    """Create the file if it is missing.
 
-    `owner`, a user and a group, is who will write to it. A file that is there is
-    left to him: root does not open what he may have put in its place.
+    `owner` is the uid and gid of the user that will write to it, None for the user of
+    this process. With an owner an existing file is not opened: the owner may have put
+    a link in its place, which root must not follow. Raises ConfigError if the file
+    cannot be created or, without an owner, written.
     """
     try:
         if owner is None:
@@ -40,7 +42,7 @@ def prepare(path: Path, *, owner: tuple[int, int] | None) -> None:
 
 
 def begin(path: Path) -> None:
-    """Write to the file from now on; raise ConfigError if it cannot be written."""
+    """Send standard output and error to the file; raise ConfigError if that fails."""
     try:
         reopen(path)
     except OSError as error:
@@ -52,14 +54,17 @@ def _unwritable(path: Path, error: OSError) -> ConfigError:
 
 
 def reopen(path: str | Path) -> None:
-    """Write to what the file is now; raise OSError if that cannot be opened."""
+    """Open the file at this path again, and send standard output and error to it.
+
+    Raises OSError if it cannot be opened; then the streams stay as they are.
+    """
     fd = _open(path)
-    _point(fd)
+    _redirect(fd)
     os.close(fd)
 
 
 def follow(path: str | Path, own_log: Logger) -> bool:
-    """Write to what the file is now; if that fails, say so and keep the old one."""
+    """Reopen the file; on failure log an error, keep the old file and return False."""
     try:
         reopen(path)
     except OSError as error:
@@ -70,9 +75,10 @@ def follow(path: str | Path, own_log: Logger) -> bool:
 
 @contextmanager
 def redirected(path: Path | None) -> Iterator[None]:
-    """Write to the file, if there is one; in the end to where it was before.
+    """Send standard output and error to the file, if any, and restore them at the end.
 
-    So what keeps a master from running is told where it was started, too.
+    An error that ends the master is then printed where the master was started, too.
+    Raises ConfigError if the file cannot be written.
     """
     if path is None:
         yield
@@ -93,8 +99,8 @@ def _open(path: str | Path) -> int:
     return os.open(path, flags, MODE)
 
 
-def _point(fd: int) -> None:
-    """Make it standard output and error, of this process and whom it starts."""
+def _redirect(fd: int) -> None:
+    """Make `fd` standard output and error, also of processes started from now on."""
     _flush()
     for stream in _STREAMS:
         os.dup2(fd, stream)

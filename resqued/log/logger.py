@@ -1,9 +1,10 @@
-"""Structured logs: one event a line to standard error, or a record in the journal.
+"""Structured logs: events as lines on standard error, or as records in the journal.
 
-Touches neither the logging module's root nor structlog's own configuration: what
-an application sets up stays as it is, and does nothing to these lines. Each line is
-one write(2), so that lines of several processes never mix. A line that goes to the
-journal as text begins with its priority (sd-daemon(3)).
+Used by master, zygote, workers and children. It must not change the root logger of
+the logging module or structlog's configuration: those belong to the application, and
+have no effect on these lines. Each line is one write(2), so that lines of several
+processes never mix. A line that goes to the journal as text begins with its priority
+(sd-daemon(3)).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from structlog.typing import (  # noqa: E402
     WrappedLogger,
 )
 
-# What parts of the daemon log with.
+# The type of logger that parts of the daemon take.
 Logger = FilteringBoundLogger
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -42,7 +43,7 @@ _EVERYTHING = 0
 
 
 class _Writer:
-    """Writes lines to a descriptor, each whole."""
+    """Writes whole lines to a descriptor, and ignores errors."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -53,14 +54,14 @@ class _Writer:
             while data:
                 data = data[os.write(self._fd, data) :]
         except OSError:
-            # A terminal that went away or a full disk must not stop the pool.
+            # A terminal that is gone or a full disk must not stop the pool.
             return
 
     debug = info = warning = error = critical = log = msg
 
 
 class _LogConfig:
-    """How this process's log looks; set once, before anything is logged."""
+    """The configuration of this process's log; set once, before anything is logged."""
 
     def __init__(self) -> None:
         self.style = "logfmt"
@@ -73,9 +74,10 @@ _config = _LogConfig()
 
 
 def configure(*, level: str = "info", style: str = "auto", fd: int = 2) -> None:
-    """Set up the log of this process; forked children inherit it.
+    """Set up the log of this process; processes that it forks inherit it.
 
-    Raises ConfigError for the journal's own form where that cannot be had.
+    `level` is one of LEVELS, `style` one of FORMATS, and `fd` the descriptor for
+    lines. Raises ConfigError for style journal without a journal or cysystemd.
     """
     _config.style = _choose(fd) if style == "auto" else style
     _config.level = LEVELS[level]
@@ -86,7 +88,7 @@ def configure(*, level: str = "info", style: str = "auto", fd: int = 2) -> None:
 
 
 def _choose(fd: int) -> str:
-    """Return the form for whoever reads a descriptor."""
+    """Return the style for a descriptor: a terminal, the journal, or another."""
     if os.isatty(fd):
         return "console"
     if not journal.is_behind(fd, os.environ):
@@ -95,12 +97,12 @@ def _choose(fd: int) -> str:
 
 
 def is_for_programs() -> bool:
-    """Say whether lines are for programs that search them, and not for a terminal."""
+    """Return True unless the style is console, which is for a terminal."""
     return _config.style != "console"
 
 
 def is_debugging() -> bool:
-    """Say whether everything is to be logged."""
+    """Return True if the level of the log is debug."""
     return _config.level <= LEVELS["debug"]
 
 
@@ -111,7 +113,7 @@ def _processors(style: str) -> list[Callable[..., Any]]:
     ]
     if style == "journal":
         return [*common, _place, _as_record]
-    # journald has its own time stamps.
+    # The journal adds its own time stamps.
     has_journal = journal.is_behind(_config.fd, os.environ)
     if not has_journal or style == "json":
         common.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
@@ -139,12 +141,12 @@ _place = structlog.processors.CallsiteParameterAdder(
 def _as_record(
     _logger: WrappedLogger, _name: str, event: EventDict
 ) -> tuple[tuple[EventDict], dict[str, Any]]:
-    """Hand the event over as it is."""
+    """Pass the event itself to the journal's writer."""
     return (event,), {}
 
 
 def _flatten(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Keep a value on one line: logfmt cannot hold line breaks."""
+    """Escape newlines in values: logfmt cannot hold them."""
     for key, value in event.items():
         if isinstance(value, (list, tuple, dict)):
             event[key] = str(value)
@@ -154,7 +156,7 @@ def _flatten(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 
 class _Priority:
-    """Puts the priority in front of a line, for journald."""
+    """Renders a line with its priority in front, for journald (sd-daemon(3))."""
 
     def __init__(self, render: Callable[..., Any]) -> None:
         self._render = render
@@ -165,12 +167,12 @@ class _Priority:
 
 
 def get(**values: Any) -> FilteringBoundLogger:
-    """Return a logger that puts these values on every line."""
+    """Return a logger that adds these values to each event."""
     return _make(_config.level, values)
 
 
 def log_unconditionally(level: str, event: str, **values: Any) -> None:
-    """Log what must be logged whatever the least level is: a job's own words."""
+    """Log an event at any configured level; for lines that a job printed."""
     getattr(_make(_EVERYTHING, values), level)(event)
 
 

@@ -1,1 +1,1 @@
-"""Everything in Redis: one thin layer over keys, scripts and connections."""
+"""All access to Redis: connections, Lua scripts, and functions over the keys."""

@@ -1,7 +1,7 @@
-"""Redis away, as one who uses it sees it: when to try again, and word of it.
+"""Tracks whether one connection to Redis is down, and when to try again.
 
-For the master's parts and for workers: the first failure is told, not each one, and
-so is the return.
+Used by workers and by parts of the master. Logs the first failure of an outage and
+its end, not each failure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from resqued.log.logger import Logger
 
 
 class RedisAvailability:
-    """Says when Redis may be asked, for one connection to it."""
+    """Whether Redis is down for one connection, and when to try again.
+
+    `ready_at` is the time of the next try (time.monotonic()); it lies in the past
+    while Redis is up.
+    """
 
     def __init__(self, log: Logger) -> None:
         self._log = log
@@ -25,13 +29,13 @@ class RedisAvailability:
         self.ready_at = self._backoff.ready_at
 
     def begin(self, error: StoreError, now: float) -> None:
-        """A try has failed: wait, the longer the more have failed."""
+        """Record a try that failed at the time `now`; each doubles the wait, to 2 s."""
         if not self.is_down:
             self._log.warning("redis_lost", error=str(error))
         self._wait(self._backoff.failed(now, random.random()))
 
     def end(self) -> bool:
-        """A try has succeeded; answer whether Redis had been away."""
+        """Record a successful try; return True if Redis was down before."""
         if not self.is_down:
             return False
         self._log.info("redis_restored")

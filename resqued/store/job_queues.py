@@ -1,4 +1,7 @@
-"""Queues: put, take, look, remove. What a library's user does, not a worker."""
+"""Queues: push, pop, peek and remove jobs.
+
+Used by the client library and by commands. Workers take jobs in store/runs.py.
+"""
 
 from __future__ import annotations
 
@@ -15,34 +18,38 @@ from resqued.wire.keys import Keys
 REMOVE_QUEUE = Script("remove_queue")
 DEQUEUE = Script("dequeue")
 
-# Enough to make round trips cheap, few enough to hold in memory at both ends.
+# Payloads in one round trip: enough to make them cheap, few enough for memory.
 BATCH = 1_000
-# Bytes of a page, where payloads are large; what the first ones are is not known.
+# Bytes of a page where payloads are large. The first page is small, because the size
+# of its payloads is not known.
 PAGE_BYTES = 1 << 20
 _FIRST_PAGE = 50
 
 
 def means_pause(value: bytes | None) -> bool:
-    """Say whether a value of the key pause-all-workers pauses them."""
+    """Return True if a value of the key pause-all-workers pauses workers.
+
+    Spaces and case do not matter, as in Ruby Resque.
+    """
     return (value or b"").strip().lower() == b"true"
 
 
 class Queues:
-    """The lists of jobs."""
+    """The queues of one namespace. Each method raises StoreError if Redis fails."""
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link
         self._keys = keys
 
     def push(self, queue: str, text: str | bytes) -> None:
-        """Put one payload at the tail: SADD and RPUSH in one write, as Ruby does."""
+        """Add a payload at the tail: SADD and RPUSH in one write, as Ruby does."""
         keys = self._keys
         self._link.pipeline(
             [("SADD", keys.queues, queue), ("RPUSH", keys.queue(queue), text)]
         )
 
     def push_many(self, jobs: Iterable[tuple[str, str]]) -> int:
-        """Put (queue, payload) pairs in batches; answer how many."""
+        """Add (queue, payload) pairs in batches; return how many there were."""
         keys, total = self._keys, 0
         stream = iter(jobs)
         while batch := list(islice(stream, BATCH)):
@@ -56,23 +63,24 @@ class Queues:
         return total
 
     def pop(self, queue: str) -> bytes | None:
-        """Take the payload at the head, or None."""
+        """Take and return the payload at the head; None if the queue is empty."""
         raw: bytes | None = self._link.call("LPOP", self._keys.queue(queue))
         return raw
 
     def peek(self, queue: str, start: int, count: int) -> list[bytes]:
-        """Return up to count payloads from position start, without taking them."""
+        """Return up to `count` payloads from index `start`, without taking them."""
         last = start + count - 1
-        found: list[bytes] = self._link.call(
+        page: list[bytes] = self._link.call(
             "LRANGE", self._keys.queue(queue), start, last
         )
-        return found
+        return page
 
     def from_head(self, queue: str, most: int, room: int) -> Iterator[bytes]:
-        """Yield up to most payloads, of about room bytes, the next one first.
+        """Yield up to `most` payloads from the head, of about `room` bytes in all.
 
-        None is taken. Pages are small where payloads are large. What is taken
-        meanwhile moves the others up, so that some may be missed.
+        The payloads stay in the queue. They are read in pages, which are small where
+        payloads are large. If jobs are taken meanwhile, the others move up, and some
+        may be missed.
         """
         start, count = 0, _FIRST_PAGE
         while start < most and room > 0:
@@ -87,20 +95,20 @@ class Queues:
             count = max(1, min(BATCH, PAGE_BYTES * count // (size + 1)))
 
     def are_paused(self) -> bool:
-        """Say whether the key pauses all workers."""
+        """Return True if the key pause-all-workers pauses workers."""
         return means_pause(self._link.call("GET", self._keys.paused))
 
     def size(self, queue: str) -> int:
-        """Return how many jobs wait."""
+        """Return how many jobs wait in a queue."""
         return int(self._link.call("LLEN", self._keys.queue(queue)))
 
     def names(self) -> list[str]:
-        """Return the known queues, sorted by bytes."""
+        """Return the names of the known queues, sorted by bytes."""
         members = self._link.call("SMEMBERS", self._keys.queues)
         return [name.decode("utf-8", "surrogateescape") for name in sorted(members)]
 
     def sizes(self) -> dict[str, int]:
-        """Return every known queue with its length, in one round trip more."""
+        """Return the length of every known queue by name, in two round trips."""
         names = self.names()
         lengths = self._link.pipeline(
             [("LLEN", self._keys.queue(name)) for name in names]
@@ -108,29 +116,29 @@ class Queues:
         return dict(zip(names, lengths, strict=True))
 
     def remove(self, queue: str) -> int:
-        """Remove a queue with its jobs; answer how many there were."""
+        """Remove a queue with its jobs; return how many jobs there were."""
         keys = self._keys
         return int(REMOVE_QUEUE(self._link, (keys.queues, keys.queue(queue)), (queue,)))
 
     def dequeue(self, queue: str, text: str) -> int:
-        """Remove the jobs that are these very bytes; answer how many."""
+        """Remove the jobs whose payload is exactly this text; return how many."""
         return int(self._link.call("LREM", self._keys.queue(queue), 0, text))
 
     def dequeue_class(self, queue: str, class_name: str) -> int:
-        """Remove the jobs of a class, whatever their arguments; answer how many.
+        """Remove the jobs of a class with any arguments; return how many.
 
-        Walks the queue in batches from the tail: pushes and pops meanwhile shift
-        nothing that has not been seen.
+        Reads the queue in batches from the tail, so that jobs pushed or popped
+        meanwhile do not shift those that were not read yet.
         """
         removed = 0
         for batch in self._from_tail(queue):
-            doomed = [raw for raw in set(batch) if _is_of(raw, class_name)]
-            if doomed:
-                removed += int(DEQUEUE(self._link, (self._keys.queue(queue),), doomed))
+            matches = [raw for raw in set(batch) if _is_of(raw, class_name)]
+            if matches:
+                removed += int(DEQUEUE(self._link, (self._keys.queue(queue),), matches))
         return removed
 
     def _from_tail(self, queue: str) -> Iterator[list[bytes]]:
-        """Yield the queue's payloads, newest batch first."""
+        """Yield the payloads of a queue in batches, the newest batch first."""
         end = self.size(queue)
         while end > 0:
             start = max(0, end - BATCH)

@@ -1,7 +1,7 @@
 """Queues of the same name under other namespaces of this database.
 
-A bounded walk through the names of keys (SCAN), which the server makes in small
-steps: it holds nobody up, however many keys there are.
+Found by SCAN, which reads the names of keys in small steps: the server is never
+blocked, however many keys it has. The number of steps is bounded.
 """
 
 from __future__ import annotations
@@ -14,41 +14,47 @@ from resqued.errors import StoreError
 from resqued.store.connection import Link
 from resqued.wire.keys import Keys
 
-# Names that the server looks at in one step, and steps.
+# How many names the server reads in one step, and how many steps there are at most.
 STEP = 1_000
 STEPS = 200
-# What Redis takes for a pattern.
+# Characters that are special in a pattern of Redis.
 _SPECIAL = re.compile(r"([*?\[\]\\^-])")
 
 
 @dataclass(frozen=True, slots=True)
 class OtherNamespaces:
-    """Keys of other namespaces with their lengths; `unseen`: why not all are here."""
+    """Lengths of queues under other namespaces, by key.
+
+    `unseen` is the reason why keys may be missing; "" if there are all.
+    """
 
     queues: dict[str, int]
     unseen: str = ""
 
 
 def look_elsewhere(link: Link, keys: Keys, queue: str) -> OtherNamespaces:
-    """Return the queues of this name that stand under any namespace but ours."""
-    found: dict[str, int] = {}
+    """Return the queues of this name that are not under our namespace and not empty.
+
+    An error of Redis does not raise; it is the `unseen` of the result.
+    """
+    queues: dict[str, int] = {}
     try:
         for step, names in enumerate(_scan(link, f"*queue:{_escaped(queue)}"), start=1):
             for name in names:
                 size = _size(link, name) if _is_other(name, keys, queue) else 0
                 if size:
-                    found[name] = size
+                    queues[name] = size
             if step == STEPS:
                 return OtherNamespaces(
-                    found, f"no more than {STEP * STEPS} names were read"
+                    queues, f"no more than {STEP * STEPS} names were read"
                 )
     except StoreError as error:
-        return OtherNamespaces(found, str(error))
-    return OtherNamespaces(found)
+        return OtherNamespaces(queues, str(error))
+    return OtherNamespaces(queues)
 
 
 def _scan(link: Link, pattern: str) -> Iterator[list[str]]:
-    """Yield the names that fit, one step at a time; many steps find none."""
+    """Yield the names that match, step by step; the list of a step may be empty."""
     cursor = b"0"
     while True:
         cursor, names = link.call("SCAN", cursor, "MATCH", pattern, "COUNT", STEP)
@@ -58,7 +64,7 @@ def _scan(link: Link, pattern: str) -> Iterator[list[str]]:
 
 
 def _is_other(name: str, keys: Keys, queue: str) -> bool:
-    """Say whether a key is the queue, but under no namespace or another."""
+    """Return True if a key is the queue under another namespace or under none."""
     is_queue = name == f"queue:{queue}" or name.endswith(f":queue:{queue}")
     return is_queue and name != keys.queue(queue)
 
@@ -68,7 +74,7 @@ def _size(link: Link, name: str) -> int:
         return int(link.call("LLEN", name))
     except StoreError as error:
         if "WRONGTYPE" in str(error):
-            return 0  # no queue
+            return 0  # the key is not a list, so it is no queue
         raise
 
 

@@ -1,8 +1,9 @@
-"""Who of the registry is dead, and the burial of those: a page at a time.
+"""Finds the dead workers of the registry and reclaims them, a page at a time.
 
-For the master, which prunes about once a minute, and for `resqued workers prune`.
-Workers that died on this machine need no lock: there is no doubt about them. Silent
-ones are left to whoever holds the lock, Ruby or ours.
+Used by the master, which prunes about once a minute, and by `resqued workers prune`.
+Workers that died on this host need no lock, because their processes are gone. Workers
+whose heartbeats are too old are pruned only by the process that holds the lock, which
+Ruby Resque takes too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEn
 
 
 class JudgedWorker(NamedTuple):
-    """A worker of the registry, and what is known of it."""
+    """A worker's entry in the registry, and the verdict on it."""
 
     entry: WorkerEntry
     verdict: Liveness
@@ -29,12 +30,15 @@ class JudgedWorker(NamedTuple):
 
 @cache
 def here() -> HostIdentity:
-    """Return where this process runs."""
+    """Return the boot and the pid namespace of this process."""
     return HostIdentity(process.boot_id(), process.pid_namespace())
 
 
 def judge(entry: WorkerEntry, server_now: float) -> Liveness:
-    """Say whether a worker lives, as seen from this machine."""
+    """Return whether a worker lives, as seen from this host.
+
+    `server_now` is the server's time in seconds since the epoch.
+    """
     identity = Identity.decode(entry.identity)
     start = None if identity is None else process.start_time(identity.pid)
     return worker_entry.judge(entry, now=server_now, machine=here(), start_of_pid=start)
@@ -43,9 +47,10 @@ def judge(entry: WorkerEntry, server_now: float) -> Liveness:
 def survey(
     store: Registry, is_spared: Callable[[str], bool] = lambda _worker_id: False
 ) -> Iterator[list[JudgedWorker]]:
-    """Yield every worker with its verdict, a page at each step.
+    """Yield every worker of the registry with its verdict, in pages.
 
-    A worker that is spared is somebody's business already, and passes as alive.
+    Workers for which `is_spared` returns True, by id, are not judged: they count as
+    alive, because another part of the master takes care of them. Raises StoreError.
     """
     server_now = store.link.time()
     entries = store.entries(with_remains=True)
@@ -58,13 +63,17 @@ def survey(
 
 
 def to_prune(page: Sequence[JudgedWorker], *, has_lock: bool) -> list[JudgedWorker]:
-    """Return those that are to be buried."""
+    """Return the workers to reclaim: dead ones, and silent ones with the lock."""
     fatal = {Liveness.DEAD, Liveness.SILENT} if has_lock else {Liveness.DEAD}
     return [judged for judged in page if judged.verdict in fatal]
 
 
 def reclaim(store: Registry, dead: Sequence[JudgedWorker]) -> list[JudgedWorker]:
-    """Bury workers; return those of them that had not changed meanwhile."""
+    """Remove dead workers from Redis and record their jobs as failed.
+
+    Returns those that were reclaimed: workers that have changed since they were
+    judged are left alone. Raises StoreError.
+    """
     if not dead:
         return []
     results = store.reclaim([(judged.entry, fault_of(judged)) for judged in dead])
@@ -73,7 +82,7 @@ def reclaim(store: Registry, dead: Sequence[JudgedWorker]) -> list[JudgedWorker]
 
 
 def fault_of(judged: JudgedWorker) -> FailureInfo:
-    """Return the words of Ruby for both ways to be dead (wire format 2.2)."""
+    """Return the failure of a dead or silent worker's job, in Ruby's words (2.2)."""
     entry, verdict = judged
     if verdict is Liveness.DEAD:
         error = f"Worker {entry.worker_id} died while processing {job_of(entry)}"
@@ -86,7 +95,10 @@ def fault_of(judged: JudgedWorker) -> FailureInfo:
 
 
 def job_of(entry: WorkerEntry) -> str:
-    """Return the class of the job that a worker holds, in words where it has none."""
+    """Return the class of the job that a worker holds, for a message.
+
+    "no job" if it holds none, "<Unknown Job>" if the class cannot be read.
+    """
     if not entry.record:
         return "no job"
     try:

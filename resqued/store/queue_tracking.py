@@ -1,9 +1,8 @@
-"""Being told of new jobs: lengths of queues, and word when they change.
+"""Lengths of queues, and messages from the server when they change.
 
-The master reads the lengths on a connection with tracking on (CLIENT TRACKING,
-RESP3); the next change of a key that was read, by whatever client, makes the
-server send one message. On a server without tracking there are no messages, and
-the caller looks again at its own interval.
+The master reads the lengths on a connection with CLIENT TRACKING (RESP3). When any
+client changes a key that was read, the server sends one message. A server without
+tracking sends none, and the caller must read the lengths at an interval.
 """
 
 from __future__ import annotations
@@ -20,56 +19,60 @@ from resqued.wire.queue_list import QueueList
 
 @dataclass(frozen=True, slots=True)
 class QueueSnapshot:
-    """What there is to do: lengths of the queues that are not empty, or a pause."""
+    """The lengths of the queues that are not empty, by name, and whether all pause."""
 
     lengths: Mapping[str, int]
     is_paused: bool
 
 
 class QueueTracking:
-    """The master's look at the queues, over a connection of its own."""
+    """The master's connection for reading and tracking queues.
+
+    `is_tracking` is True if the server sends messages. `timeout` is in seconds.
+    """
 
     def __init__(self, url: str, keys: Keys, *, timeout: float) -> None:
         self._link = SingleLink(url, timeout=timeout)
         self._keys = keys
         self.is_tracking = False
-        self._has_word = False
-        # The keys that the last messages named, and the queues that the last look
-        # found empty, by their keys.
+        self._has_changed = False
+        # The keys that the last messages named, and the queues that were empty when
+        # they were last read, by their keys.
         self._changed: list[bytes] = []
         self._empty: dict[bytes, str] = {}
 
     def open(self) -> None:
-        """Connect and turn tracking on, where the server has it."""
-        self.is_tracking = self._link.listen(self._hear)
+        """Connect, and turn tracking on if the server has it; raise StoreError."""
+        self.is_tracking = self._link.listen(self._on_message)
 
-    def _hear(self, message: Any) -> object:
-        self._has_word = True
-        # Without keys: the whole database was emptied.
+    def _on_message(self, message: Any) -> object:
+        self._has_changed = True
+        # A message without keys means that the whole database was emptied.
         self._changed += message[1] or ()
         return message
 
     def fileno(self) -> int | None:
-        """Return the descriptor to wait on, or None without a connection."""
+        """Return the connection's descriptor, or None without a connection."""
         return self._link.fileno()
 
     def drain(self) -> list[str]:
-        """Read the messages that have arrived; raise StoreError at end of file.
+        """Read the messages that have arrived; return the queues that have new jobs.
 
-        Answers the queues that have been pushed to, as far as that is certain: an
-        empty one can change in no other way.
+        The list has only queues that were empty: they can change in no other way.
+        Raises StoreError at end of file.
         """
         self._changed.clear()
         self._link.drain()
         return [self._empty[key] for key in self._changed if key in self._empty]
 
     def look(self, lists: Iterable[QueueList]) -> QueueSnapshot:
-        """Read the lengths of all queues that the lists mean, and the pause key.
+        """Read the lengths of all queues that the lists match, and the pause key.
 
-        Reading them on this connection is what asks for the next message. One
-        that arrives among the replies asks for another look: see has_changed.
+        Reading a key on this connection makes the server report its next change. If
+        such a message arrives among the replies, has_changed is True afterwards, and
+        the caller must read again. Raises StoreError.
         """
-        self._has_word = False
+        self._has_changed = False
         lists = tuple(lists)
         known: list[str] = []
         if any(item.is_dynamic for item in lists):
@@ -80,15 +83,15 @@ class QueueTracking:
             [("GET", self._keys.paused)]
             + [("LLEN", self._keys.queue(name)) for name in names]
         )
-        # A message right behind the last reply has been read with it.
+        # A message directly after the last reply may be in the buffer already.
         self._link.drain()
         sizes = dict(zip(names, lengths, strict=True))
-        look = QueueSnapshot(
+        snapshot = QueueSnapshot(
             {n: size for n, size in sizes.items() if size}, means_pause(paused)
         )
-        empty = () if look.is_paused else sizes.keys() - look.lengths
+        empty = () if snapshot.is_paused else sizes.keys() - snapshot.lengths
         self._empty = self._by_key(empty)
-        return look
+        return snapshot
 
     def _by_key(self, names: Iterable[str]) -> dict[bytes, str]:
         return {
@@ -98,9 +101,9 @@ class QueueTracking:
 
     @property
     def has_changed(self) -> bool:
-        """Whether something has changed since the last look began."""
-        return self._has_word
+        """True if a key has changed since the last call of `look` began."""
+        return self._has_changed
 
     def close(self) -> None:
-        """Give the connection up; open makes a new one."""
+        """Close the connection; `open` makes a new one."""
         self._link.close()

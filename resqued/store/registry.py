@@ -1,7 +1,7 @@
-"""The registry of workers: read in pages, and freed of the dead.
+"""The registry of workers in Redis: reads it in pages, and removes dead workers.
 
-Who is dead is decided elsewhere (core.registry). A result is one script that does
-nothing if anything about the worker has changed since it was judged.
+wire/worker_entry.py decides which workers are dead. Reclaiming one is one Lua script,
+which does nothing if the worker's keys have changed since it was judged.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from resqued.wire.worker_entry import WorkerEntry
 RECLAIM = Script("reclaim")
 PAGE = 500
 
-# As Ruby's: another pruner has been at work for so many seconds at most.
+# As in Ruby Resque: how long the lock keeps other pruners away.
 PRUNE_LOCK_SECONDS = 60
 
 
 class ReclaimResult(Enum):
-    """What a burial came to."""
+    """The reply of reclaim.lua for one worker."""
 
     CHANGED = 0
     DONE = 1
@@ -36,22 +36,25 @@ class ReclaimResult(Enum):
 
 
 class Registry:
-    """All workers in Redis, of whatever kind and host."""
+    """All workers in Redis, of every implementation and host.
+
+    Each method raises StoreError if Redis fails.
+    """
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self.link = link
         self._keys = keys
 
     def ids(self) -> set[str]:
-        """Return the registered ids."""
+        """Return the ids of the registered workers."""
         members = self.link.call("SMEMBERS", self._keys.workers)
         return {_text(member) for member in members}
 
     def entries(self, *, with_remains: bool = False) -> Iterator[WorkerEntry]:
-        """Yield what is known of every worker, sorted by id.
+        """Yield the entries of all registered workers, sorted by id.
 
-        With `with_remains` also of ids that are not registered, but have left a
-        heartbeat or an identity behind.
+        With `with_remains` also those of ids that are not registered and still have a
+        heartbeat or an identity.
         """
         registered = self.ids()
         ids = set(registered)
@@ -65,7 +68,10 @@ class Registry:
     def read(
         self, ids: Sequence[str], registered: Iterable[str] | None = None
     ) -> list[WorkerEntry]:
-        """Return what is known of these workers, in one round trip."""
+        """Return the entries of these workers, in one round trip.
+
+        `registered` are the ids that are registered; by default all of `ids`.
+        """
         keys = self._keys
         known = set(ids if registered is None else registered)
         bare = [WorkerEntry(worker_id) for worker_id in ids]
@@ -94,9 +100,11 @@ class Registry:
     def reclaim(
         self, dead: Sequence[tuple[WorkerEntry, FailureInfo]]
     ) -> list[ReclaimResult]:
-        """Take dead workers out and settle the jobs they held, in one round trip.
+        """Remove dead workers and record the jobs they held as failed.
 
-        Nothing is done about those that have changed since they were read.
+        Takes pairs of an entry and the failure for its job, and needs one round trip,
+        or two if there are workers of node-resque. Workers that have changed since
+        they were read are left alone, with the result CHANGED.
         """
         calls = [self._reclaim_call(entry, fault) for entry, fault in dead]
         results = [ReclaimResult(reply) for reply in RECLAIM.each(self.link, calls)]
@@ -111,7 +119,7 @@ class Registry:
     def _reclaim_call(
         self, entry: WorkerEntry, fault: FailureInfo
     ) -> tuple[tuple[str, ...], tuple[str | bytes, ...]]:
-        """Return keys and arguments of the script for one worker."""
+        """Return the keys and the arguments of reclaim.lua for one worker."""
         keys = self._keys
         return (
             (
@@ -132,7 +140,7 @@ class Registry:
         )
 
     def _forget_node_workers(self, names: Iterable[str]) -> None:
-        """Delete what node-resque keeps of its workers beside the registry."""
+        """Delete the keys that node-resque has for its workers outside the registry."""
         keys = self._keys
         self.link.pipeline(
             [
@@ -147,14 +155,17 @@ class Registry:
         )
 
     def take_prune_lock(self, owner: str) -> bool:
-        """Take the lock that Ruby's pruners take too; it falls of itself."""
+        """Take the lock that Ruby's pruners take too; return False if it is held.
+
+        It expires after PRUNE_LOCK_SECONDS.
+        """
         key = self._keys.prune_lock
         return bool(self.link.call("SET", key, owner, "EX", PRUNE_LOCK_SECONDS, "NX"))
 
     def counts(self, entries: Sequence[WorkerEntry]) -> list[tuple[int, int]]:
-        """Return how many jobs each worker processed and failed.
+        """Return how many jobs each worker has processed, and how many have failed.
 
-        node-resque counts under the name without queues (8.3).
+        node-resque counts under the id without its queues (wire format 8.3).
         """
         if not entries:
             return []
@@ -168,7 +179,7 @@ class Registry:
         return [(int(a or 0), int(b or 0)) for a, b in zip(done, failed, strict=True)]
 
     def totals(self) -> tuple[int, int]:
-        """Return how many jobs were processed and failed, by all workers ever."""
+        """Return how many jobs all workers ever processed, and how many failed."""
         done, failed = self.link.call(
             "MGET", self._keys.stat("processed"), self._keys.stat("failed")
         )
@@ -180,7 +191,7 @@ def _failure_of(entry: WorkerEntry, fault: FailureInfo) -> bytes:
         held = payload.decode_held(entry.record)
         queue, raw = held.queue, held.payload
     except PayloadError:
-        # Somebody's record that we cannot read: kept as it is, as text.
+        # A record that cannot be read is kept as it is, as the payload.
         queue, raw = "", entry.record
     return payload.failure(
         fault, payload=raw, worker=entry.worker_id, queue=queue, now=time.time()

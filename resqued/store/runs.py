@@ -1,7 +1,7 @@
-"""The life of a worker and of its runs in Redis: register, reserve, settle.
+"""The steps of a worker and of its runs in Redis: register, reserve, settle.
 
-Used by one worker process, over one connection. Every step is one script that
-may be asked again, so a StoreError always means: ask again later.
+Used by a worker process over its one connection. Each step is one Lua script that is
+safe to repeat: after a StoreError the caller repeats the step later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ UNREGISTER = Script("unregister")
 
 
 class ReserveOutcome(Enum):
-    """What a worker that asked for a job was told."""
+    """The answer to a worker that asked for a job.
+
+    SETTLED: it asked for no job, and holds none.
+    """
 
     JOB = "job"
     EMPTY = "empty"
@@ -35,7 +38,11 @@ class ReserveOutcome(Enum):
 
 
 class SettleOutcome(Enum):
-    """What became of the run that was to be settled."""
+    """The result of settling a run.
+
+    NOTHING: it was recorded before, or there was none; NOT_MINE: the run has been
+    taken away from this worker.
+    """
 
     RECORDED = 1
     NOTHING = 0
@@ -50,7 +57,10 @@ _JOB = ReserveOutcome.JOB
 # hot path: plain-records
 @dataclass(slots=True)
 class ReserveReply:
-    """A reply of the server: what was settled, and what was found."""
+    """A reply of reserve.lua: the result of settling, and the answer about a job.
+
+    `held` and `run` are the job and its number if `found` is JOB.
+    """
 
     settled: SettleOutcome
     found: ReserveOutcome
@@ -60,14 +70,17 @@ class ReserveReply:
 
 @dataclass(slots=True)
 class FinishedRun:
-    """A run to settle: its number, and its failure entry unless it succeeded."""
+    """A run to settle: its number, and its failure entry ("" if it succeeded)."""
 
     run: int
     failure: bytes = b""
 
 
 class Runs:
-    """One worker's view of the store."""
+    """One worker's registration and runs in Redis.
+
+    Each method that asks Redis raises StoreError if Redis fails.
+    """
 
     def __init__(
         self,
@@ -102,11 +115,11 @@ class Runs:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The queues that the list means now, in order."""
+        """The queues that the list matches now, in order."""
         return self._names
 
     def _expand(self, known: Collection[str]) -> None:
-        """Work out the queues to try, once per change of the set of queues."""
+        """Compute the queues to try, when the set of known queues has changed."""
         self._names = self._list.match(known)
         names = [quote(name) for name in self._names]
         knowledge = ["1", *known] if self._list.is_dynamic else ["0"]
@@ -118,7 +131,7 @@ class Runs:
         )
 
     def register(self) -> bool:
-        """Register and beat; answer False if the id is somebody else's."""
+        """Register with a heartbeat; return False if another worker has the id."""
         reply = REGISTER(
             self.link,
             self._registry,
@@ -127,7 +140,7 @@ class Runs:
         return bool(reply[0] == b"registered")
 
     def heartbeat(self) -> bool:
-        """Beat; answer False if somebody unregistered this worker."""
+        """Write a heartbeat; return False if this worker has been unregistered."""
         keys = self._keys
         reply = HEARTBEAT(
             self.link,
@@ -142,35 +155,38 @@ class Runs:
         return bool(reply)
 
     def unregister(self) -> bool:
-        """Leave the registry; False if the entry is not ours, or holds a job."""
+        """Unregister; return False if the entry is another worker's or holds a job."""
         return bool(
             UNREGISTER(self.link, self._registry, (self.worker_id, self.identity))
         )
 
     def _beat(self) -> str:
-        # The server's clock: hosts disagree about the time, and a beat from the
-        # future or the past gets its worker pruned.
+        # The server's clock: clocks of hosts differ, and a heartbeat from the future
+        # or the past would get its worker pruned.
         return payload.heartbeat(self.link.time())
 
     def reserve(self, ending: FinishedRun | None = None) -> ReserveReply:
-        """Settle ending, if any, and take the next job, in one round trip."""
-        answer = self._ask(ending, reserve=True)
-        # The set of queues changes seldom; the second question follows at once.
-        while answer is None:
-            answer = self._ask(ending, reserve=True)
-        return answer
+        """Settle the run `ending`, if any, and take the next job, in one round trip.
+
+        A change of the set of queues takes a second round trip.
+        """
+        reply = self._ask(ending, reserve=True)
+        while reply is None:
+            reply = self._ask(ending, reserve=True)
+        return reply
 
     def settle(self, ending: FinishedRun | None) -> ReserveReply:
-        """Settle ending and take nothing new.
+        """Settle the run `ending`, if any, and take no new job.
 
-        Answers the job that is held already, if an earlier reply was lost.
+        The reply has the job that this worker holds already, if the reply that
+        reserved it was lost.
         """
-        answer = self._ask(ending, reserve=False)
-        assert answer is not None, "only a reservation can be stale"
-        return answer
+        reply = self._ask(ending, reserve=False)
+        assert reply is not None, "only a reservation can be stale"
+        return reply
 
     def _ask(self, ending: FinishedRun | None, *, reserve: bool) -> ReserveReply | None:
-        """Run the script; answer None if the queues must be expanded anew."""
+        """Run reserve.lua; return None if it must run again with the current queues."""
         run_at = self._run_at()
         reply = self._reserve(
             self.link,
@@ -200,7 +216,7 @@ class Runs:
 
 
 def registry_keys(keys: Keys, worker_id: str) -> tuple[str, ...]:
-    """Return the keys that register, unregister and bury share, in their order."""
+    """Return the first keys of register.lua, unregister.lua and reclaim.lua."""
     return (
         keys.workers,
         keys.worker(worker_id),

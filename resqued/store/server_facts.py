@@ -1,6 +1,7 @@
-"""What a server says of itself: INFO, its clock, whether it sends word of changes.
+"""Facts about a server: INFO, its clock, and whether it has client tracking.
 
-Reads alone. What a user may not ask is left out, with the server's reason.
+Used by `resqued doctor`. It only reads; INFO is left out, with the server's reason,
+if the user of the connection may not ask for it.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from dataclasses import dataclass
 from resqued.errors import StoreError
 from resqued.store.connection import SingleLink, redact
 
-# What answers lead to that follow the protocol's form, but not its sense.
+# What a reply can raise that is valid in the protocol, but not of the expected form.
 _NO_SENSE = (AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a server says of itself.
+    """Facts about a server.
 
-    `info` are the fields of INFO, none if it was refused (`refused` says how).
-    `skew` is by how many seconds this host's clock is ahead of the server's, and
-    `round_trip` how long asking took. `is_tracking` says whether it would send word
-    of changes.
+    `info` are the fields of INFO by name; empty if it was refused, for the reason in
+    `refused`. `now` is the server's time in seconds since the epoch, `skew` the
+    seconds by which this host's clock is ahead of it, and `round_trip` the seconds
+    that reading it took. `is_tracking` is True if the server has client tracking.
     """
 
     info: Mapping[str, str]
@@ -35,13 +36,16 @@ class ServerFacts:
     is_tracking: bool = True
 
     def number(self, name: str) -> int:
-        """Return a field as a number; 0 if there is none."""
+        """Return a field of INFO as a number; 0 if it is missing or not a number."""
         text = self.info.get(name, "")
         return int(text) if text.lstrip("-").isdecimal() else 0
 
 
 def examine(url: str, *, timeout: float) -> ServerFacts:
-    """Return what is known of the server; raise StoreError if it does not answer."""
+    """Return the facts about a server.
+
+    `timeout` is in seconds. Raises StoreError if it does not answer as Redis does.
+    """
     try:
         with closing(SingleLink(url, timeout=timeout)) as link:
             return _examined(link)
@@ -49,7 +53,7 @@ def examine(url: str, *, timeout: float) -> ServerFacts:
         place = f"redis at {redact(url)}"
         kind = type(error).__name__
         raise StoreError(
-            f"{place}: its answers are not those of Redis ({kind})"
+            f"{place}: its answers are not those of Redis ({kind}): check the URL"
         ) from error
 
 

@@ -1,1 +1,1 @@
-"""The operating system: one thing of the kernel, or of the host, in each module."""
+"""Interfaces to the operating system: one feature of it in each module."""

@@ -1,4 +1,4 @@
-"""The kernel's memory management: large pages for large heaps, and its killer.
+"""The kernel's memory management: large pages for large heaps, and OOM kills.
 
 fork(2) copies page tables and exit(2) takes them down: one entry for 2 MB instead
 of 512 makes both several times cheaper for a process of hundreds of megabytes. Linux
@@ -22,15 +22,15 @@ _LARGE_PAGE = 2 << 20
 # large page that is written to is taken apart again.
 WORTH_IT = 64 << 20
 
-# How old a count of the kernel's killings may be when a job begins, in seconds.
+# How old the count of OOM kills may be when a job begins, in seconds.
 _FRESH = 1.0
 
 
 def collapse() -> int:
-    """Put the private heap into large pages, where the kernel can.
+    """Put the private heap of this process into large pages, where the kernel can.
 
-    Answers how many bytes were asked for; 0 for a heap too small to gain from it.
-    What the kernel refuses stays as it was.
+    Returns the number of bytes that were asked for; 0 if the heap is too small to
+    gain from it. Regions that the kernel refuses stay as they are.
     """
     regions = _regions(Path("/proc/self/maps").read_text("ascii", "replace"))
     total = sum(length for _, length in regions)
@@ -44,27 +44,28 @@ def collapse() -> int:
 
 
 def _regions(maps: str) -> list[tuple[int, int]]:
-    """Return start and length of private memory that large pages fit into (proc(5))."""
-    found = []
+    """Return start and length of private regions for large pages (proc(5), maps)."""
+    regions = []
     for line in maps.splitlines():
         fields = line.split()
         is_heap = fields[1] == "rw-p" and fields[4] == "0"
-        # Stacks and the like have names in brackets; the heap of malloc is one.
+        # Stacks and other special regions have names in brackets, and so has the heap.
         if not is_heap or (len(fields) > 5 and fields[5] != "[heap]"):
             continue
         low, high = (int(part, 16) for part in fields[0].split("-"))
         start = -(-low // _LARGE_PAGE) * _LARGE_PAGE
         length = high // _LARGE_PAGE * _LARGE_PAGE - start
         if length > 0:
-            found.append((start, length))
-    return found
+            regions.append((start, length))
+    return regions
 
 
 class OomKills:
-    """How often the kernel has killed for want of memory where this process is.
+    """Counts how often the kernel has killed a process for want of memory.
 
-    Of its cgroup, and those within (version 2; of version 1 its own alone), if there
-    is one that counts, else of the machine. Who was killed is not told.
+    The count is that of this process's cgroup (version 2: with the cgroups below it;
+    version 1: without), or that of the host where no cgroup counts. The kernel does
+    not report which process it killed.
     """
 
     def __init__(self) -> None:
@@ -72,18 +73,18 @@ class OomKills:
         self._seen_at = time.monotonic()
 
     def note(self) -> None:
-        """Take note of those so far: a job begins, and has no part in them.
+        """Record the count at the start of a job, so that earlier kills do not matter.
 
-        Seldom enough to cost nothing: of a second ago will do.
+        A count that is less than a second old is kept, since reading it costs time.
         """
         if time.monotonic() - self._seen_at > _FRESH:
             self._see()
 
     def have_risen(self) -> bool:
-        """Say whether there was another one since the last look."""
+        """Return True if the count has risen since it was last read."""
         before = self._seen
         self._see()
-        # After a move to another cgroup there is nothing to compare.
+        # Counts of two cgroups cannot be compared: the process may have been moved.
         return self._seen.source == before.source and self._seen.kills > before.kills
 
     def _see(self) -> None:
@@ -106,13 +107,13 @@ def _oom_kills() -> _Count:
 
 
 def _event_files() -> list[Path]:
-    """Return where this process's cgroups count, of version 2 and 1 (cgroups(7))."""
-    found = []
+    """Return the files with the counts of this process's cgroups (cgroups(7))."""
+    files = []
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
             if "memory" in controllers.split(","):
-                found.append(Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control"))
+                files.append(Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control"))
             elif not controllers:
-                found.append(Path(f"/sys/fs/cgroup{path}/memory.events"))
-    return found
+                files.append(Path(f"/sys/fs/cgroup{path}/memory.events"))
+    return files

@@ -1,8 +1,8 @@
-"""The pid file: a lock that the master holds for as long as it lives.
+"""The pid file: a lock that the master holds as long as it runs.
 
-What counts is the lock, flock(2), which the kernel gives back whatever the master
-dies of; that the file is there, and what is in it, say nothing by themselves. The
-descriptor is closed by exec, so zygote, workers and jobs never hold the lock.
+The lock, flock(2), decides: the kernel releases it however the master dies. That the
+file exists, and what it contains, prove nothing. The descriptor is closed by exec, so
+zygote, workers and jobs never hold the lock.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from resqued.errors import AlreadyRunningError, ConfigError
 
 NAME = "resqued.pid"
-# Anybody may see which process it is.
+# Any user may read the pid.
 MODE = 0o644
-# Who looks whether it is locked holds it for an instant.
+# How long to retry, in seconds: a process that only tests the lock holds it briefly.
 _PATIENCE = 2.0
 _PAUSE = 0.01
-# More than a pid has digits.
+# More bytes than a pid has digits.
 _ROOM = 32
 
 
@@ -35,10 +35,11 @@ class PidFile:
 
     @classmethod
     def take(cls, path: Path) -> PidFile:
-        """Create the file if need be, and lock it; it is empty until `write`.
+        """Create the file if it is missing, and lock it; it is empty until `write`.
 
-        Raises AlreadyRunningError naming who holds it, ConfigError if it cannot be
-        written. Whatever a file holds that nobody locks is of no account.
+        The content of a file that no process has locked is ignored. Raises
+        AlreadyRunningError with the pid of the process that holds the lock, and
+        ConfigError if the file cannot be written.
         """
         give_up_at = time.monotonic() + _PATIENCE
         while True:
@@ -48,10 +49,10 @@ class PidFile:
                     os.ftruncate(fd, 0)
                     os.fchmod(fd, MODE)
                     return cls(path, fd)
-                # Its owner took it away between our opening it and the lock.
+                # Its owner removed it after we opened it and before we locked it.
                 os.close(fd)
                 continue
-            # Whom we meet may only be looking, with a lock that can be shared.
+            # The other process may only be testing the lock, with a shared lock.
             is_held = not _lock(fd, fcntl.LOCK_SH)
             pid = _read(fd)
             os.close(fd)
@@ -75,7 +76,10 @@ class PidFile:
         return self._fd
 
     def write(self) -> None:
-        """Write the pid of this process, which owns the file from now on."""
+        """Write the pid of this process, which owns the file from now on.
+
+        Raises ConfigError if the file cannot be written.
+        """
         self._owner = os.getpid()
         try:
             os.pwrite(self._fd, f"{self._owner}\n".encode(), 0)
@@ -83,24 +87,24 @@ class PidFile:
             raise _unwritable(self._path, error) from None
 
     def close(self) -> None:
-        """Leave the lock to the process that was forked meanwhile."""
+        """Close the descriptor here; the process that was forked keeps the lock."""
         os.close(self._fd)
 
     def release(self) -> None:
-        """Take the file away, if it is still the same one, and give up the lock."""
+        """Remove the file if the path still leads to it, and release the lock."""
         if os.getpid() == self._owner and _is_at(self._fd, self._path):
             try:
                 self._path.unlink()
             except OSError:
-                # The directory is not ours any more, since we are somebody else.
+                # This process has become another user and cannot write the directory.
                 os.ftruncate(self._fd, 0)
         os.close(self._fd)
 
 
 def holder(path: Path) -> int | None:
-    """Return the pid of the master that holds a pid file; None if nobody does.
+    """Return the pid of the master that holds a pid file; None if no process does.
 
-    0 stands for one that has not written its pid yet. Raises ConfigError if the
+    Returns 0 if the master has not written its pid yet. Raises ConfigError if the
     file cannot be read.
     """
     try:
@@ -116,18 +120,21 @@ def holder(path: Path) -> int | None:
 
 
 def _open(path: Path, flags: int) -> int:
-    """Open a file for reading and writing that nobody can have put a trap into."""
-    # Somebody else's link would have root write to where it leads.
+    """Open a file; raise ConfigError if it is a link or is not a regular file."""
+    # Through a link that another user has made, root would write to any file.
     flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         fd = os.open(path, flags, MODE)
     except OSError as error:
         raise _unwritable(path, error) from None
-    found = os.fstat(fd)
-    # Not so one that has just been taken away: it has no name at all.
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+    status = os.fstat(fd)
+    # A file that has just been removed has no link at all, and passes.
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(fd)
-        raise ConfigError(f"pid file {path} is no plain file of its own")
+        raise ConfigError(
+            f"pid file {path} is not a regular file with one name: remove it,"
+            " or name another one"
+        )
     return fd
 
 
@@ -144,13 +151,13 @@ def _lock(fd: int, kind: int) -> bool:
 
 
 def _is_at(fd: int, path: Path) -> bool:
-    """Say whether the path still leads to what is open."""
+    """Return True if the path leads to the file that is open as `fd`."""
     try:
-        there = path.lstat()
+        at_path = path.lstat()
     except OSError:
         return False
-    ours = os.fstat(fd)
-    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+    opened = os.fstat(fd)
+    return (at_path.st_dev, at_path.st_ino) == (opened.st_dev, opened.st_ino)
 
 
 def _read(fd: int) -> int:

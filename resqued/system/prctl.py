@@ -1,4 +1,4 @@
-"""What ties a process to its parent, and orphans to it: prctl(2)."""
+"""prctl(2): the death of a process with its parent, and the adoption of orphans."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _prctl = ctypes.CDLL(None).prctl
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent dies (PR_SET_PDEATHSIG).
 
-    Exits at once if the parent is dead already: prctl(2) would not tell.
+    `parent` is the pid of the parent. Exits at once with status 1 if it is dead
+    already: then the kernel sends no signal.
     """
     _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:
@@ -24,11 +25,11 @@ def die_with_parent(parent: int) -> None:
 
 
 def become_subreaper() -> None:
-    """Adopt orphaned descendants, so that they can be found and reaped."""
+    """Adopt orphaned descendants (PR_SET_CHILD_SUBREAPER), to find and reap them."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def undo() -> None:
-    """Take die_with_parent and become_subreaper back."""
+    """Undo die_with_parent and become_subreaper."""
     _prctl(_PR_SET_PDEATHSIG, 0)
     _prctl(_PR_SET_CHILD_SUBREAPER, 0)

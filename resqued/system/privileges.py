@@ -1,7 +1,7 @@
-"""Becoming another user, for good.
+"""The change from root to another user, which cannot be undone.
 
-Runs in the daemon, between its start as root and the first thing that it does as
-what it is to be. Whoever is not root can stay what he is, and nothing else.
+Runs in the daemon that was started as root, before it does anything as that user. A
+process of another user can only keep its user.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from resqued.errors import ConfigError, StartError
 
 
 class Account(NamedTuple):
-    """A user to become, with the group that goes with it."""
+    """A user to become, with its primary group for this process."""
 
     name: str
     uid: int
@@ -25,28 +25,30 @@ class Account(NamedTuple):
 
     @property
     def owner(self) -> tuple[int, int]:
-        """User and group, as chown(2) has them."""
+        """The uid and the gid, as chown(2) takes them."""
         return self.uid, self.gid
 
 
 def account(user: str, group: str) -> Account | None:
-    """Return who is meant, by names or numbers; None if nobody is named.
+    """Return the account of a user and a group, each a name or a number.
 
-    Raises ConfigError for one that is not known, or that this process cannot become.
+    Without a group it is the user's own. Returns None if both are empty. Raises
+    ConfigError if one of them does not exist, if a group is given without a user, or
+    if this process cannot become that user.
     """
     if not user:
         if group:
-            raise ConfigError(f"group {group} is of no use without a user: name both")
+            raise ConfigError(f"group {group} is given without a user: name both")
         return None
-    found = _user(user)
-    gid = _group(group) if group else found.pw_gid
-    here = (os.geteuid(), os.getegid())
-    if here[0] != 0 and here != (found.pw_uid, gid):
+    entry = _user(user)
+    gid = _group(group) if group else entry.pw_gid
+    current = (os.geteuid(), os.getegid())
+    if current[0] != 0 and current != (entry.pw_uid, gid):
         raise ConfigError(
             f"only root can become user {user} with group {gid}: start it as root,"
             " or leave --user out"
         )
-    return Account(found.pw_name, found.pw_uid, gid, found.pw_dir)
+    return Account(entry.pw_name, entry.pw_uid, gid, entry.pw_dir)
 
 
 def _user(name: str) -> pwd.struct_passwd:
@@ -60,33 +62,38 @@ def _user(name: str) -> pwd.struct_passwd:
 
 def _group(name: str) -> int:
     try:
-        found = grp.getgrgid(int(name)) if name.isdigit() else grp.getgrnam(name)
+        entry = grp.getgrgid(int(name)) if name.isdigit() else grp.getgrnam(name)
     except (KeyError, OverflowError):
         raise ConfigError(
             f"there is no group {name}: create it, or name another one"
         ) from None
-    return found.gr_gid
+    return entry.gr_gid
 
 
 def become(who: Account, environ: MutableMapping[str, str]) -> None:
-    """Become that user, with all of its groups and none of ours, and never go back.
+    """Become the user, with that user's groups only, so that no way leads back to root.
 
-    Raises StartError if the system does not let us, or would let us go back.
+    Sets HOME, USER and LOGNAME in `environ`. Does no more if this process is not
+    root. Raises StartError if the system refuses, or if this process could become
+    root again.
     """
     environ.update(HOME=who.home, USER=who.name, LOGNAME=who.name)
     if os.geteuid() != 0:
         return
-    # Root's own; others cannot even look into it.
+    # It names root's directory, which other users cannot enter.
     environ.pop("XDG_RUNTIME_DIR", None)
     try:
-        # In this order: each takes rights that the ones before it need.
+        # In this order: each call removes rights that the ones before it need.
         os.initgroups(who.name, who.gid)
         os.setgid(who.gid)
         os.setuid(who.uid)
     except OSError as error:
         raise StartError(f"cannot become user {who.name}: {error.strerror}") from error
     if not _is_for_good(who):
-        raise StartError(f"could go back from user {who.name} to root: not started")
+        raise StartError(
+            f"not started: user {who.name} could become root again; check the"
+            " capabilities of this process"
+        )
 
 
 def _is_for_good(who: Account) -> bool:

@@ -1,4 +1,4 @@
-"""The operating system's processes: fork, titles, identity, trees."""
+"""The operating system's processes: fork, spawn, signals, titles, proc(5)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, NewType, NoReturn
 
-# setproctitle wipes /proc/<pid>/environ unless told not to; people read it.
+# Before the import: else setproctitle clears /proc/<pid>/environ, which people read.
 os.environ.setdefault("SPT_NOENV", "1")
 
 import setproctitle
@@ -37,26 +37,26 @@ _tgkill = getattr(_libc, "tgkill", None)
 
 
 def reserve_title_space() -> None:
-    """Let titles be longer than this process's arguments were.
+    """Let titles be longer than the arguments of this process.
 
-    They take the place of the environment then, as others see it. To be called
-    before the first title.
+    A long title then overwrites the environment in /proc/<pid>/environ. Must be
+    called before the first title is set.
     """
     os.environ.pop("SPT_NOENV", None)
 
 
 def set_title(title: str) -> None:
-    """Show title in `ps`."""
+    """Set the title of this process in `ps`."""
     setproctitle.setproctitle(title)
 
 
 def fork_child(main: Callable[..., int], *args: object) -> Pid:
-    """Fork; call main in the child, which never returns; answer the child's pid.
+    """Fork, and return the child's pid; the child calls main and exits with its result.
 
-    Signals are held back in whoever has an inbox, and so in the child until main
-    calls signals.unblock: one sent at once is neither lost nor delivered to the
-    parent. The child leads a process group of its own; both sides see to that, or
-    a signal to the group could come too early.
+    A process with a SignalInbox has its signals blocked, and so has the child until
+    main calls signals.unblock: a signal that arrives earlier is not lost. The child
+    leads its own process group. Both sides call setpgid, so that the group exists
+    before either of them goes on.
     """
     pid = os.fork()
     if pid == 0:
@@ -70,7 +70,7 @@ def fork_child(main: Callable[..., int], *args: object) -> Pid:
 
 
 def _run_child(main: Callable[..., int], args: tuple[object, ...]) -> NoReturn:
-    """Run main and leave without going back through the parent's frames."""
+    """Run main and exit, with status 70 if it raises; never unwind parent's frames."""
     code = 70
     try:
         # hot path: no-contextlib
@@ -90,19 +90,20 @@ def spawn(
     environment: dict[str, str],
     output: int | None = None,
 ) -> Pid:
-    """Start a program with one descriptor, as number 3, and no standard input.
+    """Start a program and return its pid.
 
-    What it prints goes where our own does, or to `output`.
-
-    It leads a group of its own, so that Ctrl-C reaches this process alone, and
-    begins with signals held back until it can take them.
+    The program has `descriptor` as number 3 and /dev/null as standard input. It
+    writes to the standard output and error of this process, or to the descriptor
+    `output`. It leads its own process group, so that Ctrl-C reaches only this
+    process, and starts with its signals blocked. Raises OSError if it cannot be
+    started.
     """
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
     ]
     if output is not None:
         actions += [(os.POSIX_SPAWN_DUP2, output, fd) for fd in (1, 2)]
-    # The last: its source may be any other number.
+    # Last, because `output` may be descriptor 3.
     actions.append((os.POSIX_SPAWN_DUP2, descriptor, 3))
     pid = os.posix_spawnp(
         argv[0],
@@ -124,9 +125,11 @@ def has_children() -> bool:
 
 
 def apply_rlimits(nice: int, open_files: int, core_size: int) -> None:
-    """Lower this process's priority and resource limits; -1 leaves one as it is.
+    """Lower the priority and set the resource limits of this process.
 
-    Never raises one: what is more than the hard limit stands for the hard limit.
+    `nice` is the increment (0: none), `open_files` a number of descriptors and
+    `core_size` a number of bytes; -1 leaves a limit as it is. Hard limits are never
+    raised: a larger value means the hard limit.
     """
     if nice > 0:
         os.nice(nice)
@@ -135,14 +138,15 @@ def apply_rlimits(nice: int, open_files: int, core_size: int) -> None:
         if value < 0:
             continue
         _, hard = resource.getrlimit(which)
-        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (most, most))
+        limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (limit, limit))
 
 
 def reset_oom_score() -> None:
-    """Be as likely as others to be killed for want of memory (proc(5), oom_score_adj).
+    """Set a negative oom_score_adj of this process to 0 (proc(5)).
 
-    What a service protects is its master; all that is forked from here on follows.
+    systemd may protect a service from OOM kills; only its master needs that. Processes
+    that are forked from this one inherit the value.
     """
     score = Path("/proc/self/oom_score_adj")
     with suppress(OSError, ValueError):
@@ -151,9 +155,9 @@ def reset_oom_score() -> None:
 
 
 def reap() -> list[tuple[Pid, Exit]]:
-    """Collect every child that has ended.
+    """Reap every child that has ended; return pids and how they ended.
 
-    Children that nobody knows of are collected as well: a subreaper gets them.
+    The list includes orphans that a subreaper has adopted.
     """
     ended: list[tuple[Pid, Exit]] = []
     while True:
@@ -174,7 +178,7 @@ def _how(status: int) -> Exit:
 
 
 def describe(pid: int, uid: int) -> str:
-    """Return who a process is, for a log: its pid, its name and its user's number."""
+    """Return a process as text for a log: its pid, its name and the given uid."""
     if pid == 0:
         return "the kernel"
     try:
@@ -185,7 +189,7 @@ def describe(pid: int, uid: int) -> str:
 
 
 def title(pid: int) -> str:
-    """Return what `ps` shows of a process; nothing if it is gone."""
+    """Return the command line that `ps` shows for a process; "" if it is gone."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -194,7 +198,7 @@ def title(pid: int) -> str:
 
 
 def send(pid: int, signum: int) -> None:
-    """Send a signal to one process; nothing happens if it is gone."""
+    """Send a signal to one process, unless it is gone; may raise PermissionError."""
     with suppress(ProcessLookupError):
         os.kill(pid, signum)
 
@@ -202,7 +206,7 @@ def send(pid: int, signum: int) -> None:
 def open_pidfd(pid: int) -> int | None:
     """Return a descriptor of a process (pidfd_open(2)); None if it is gone.
 
-    Whatever becomes of the pid, it means this process and no other.
+    The descriptor stays that of this process even if its pid is used again.
     """
     try:
         return os.pidfd_open(pid)
@@ -211,17 +215,21 @@ def open_pidfd(pid: int) -> int | None:
 
 
 def has_ended(handle: int, timeout: float | None) -> bool:
-    """Wait for the end of a process, however long without a timeout; say if it came."""
+    """Wait until a process ends; return False if it has not after `timeout` seconds.
+
+    `handle` is a descriptor from open_pidfd. A timeout of None means no limit.
+    """
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return bool(poll.poll(None if timeout is None else timeout * 1000))
 
 
 def send_main_thread(pid: int, signum: int) -> None:
-    """Send a signal to the main thread of one process; nothing if it is gone.
+    """Send a signal to the main thread of one process; do nothing if it is gone.
 
-    One to the whole process goes to any thread when it has been stopped. Python
-    runs handlers in the main thread, which would sleep on in its system call.
+    After a stop the kernel may deliver a signal for the process to any of its
+    threads. Python runs handlers in the main thread, whose system call would then not
+    be interrupted. Without tgkill(2) in the C library the process gets the signal.
     """
     if _tgkill is None:
         send(pid, signum)
@@ -230,91 +238,91 @@ def send_main_thread(pid: int, signum: int) -> None:
 
 
 def send_group(pid: int, signum: signal.Signals) -> None:
-    """Send a signal to the group that pid leads; nothing happens if it is gone."""
+    """Send a signal to the group that pid leads, unless it is gone or not ours."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signum)
 
 
 @cache
 def hostname() -> str:
-    """Return the host name as gethostname(2) tells it, not the full one."""
+    """Return the host name of gethostname(2), which need not be fully qualified."""
     return socket.gethostname()
 
 
 def host_in_ids(configured: str) -> str:
-    """Return the host's part of worker ids, whose parts a colon divides."""
+    """Return the host in worker ids, without colons: they separate an id's parts."""
     return (configured or hostname()).replace(":", "-")
 
 
 @cache
 def boot_id() -> str:
-    """Return what tells this boot of this machine from every other."""
+    """Return the id of this boot of this host (proc(5), boot_id)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 @cache
 def pid_namespace() -> str:
-    """Return what tells whose pids these are: containers have their own."""
+    """Return the pid namespace of this process; containers have their own."""
     return str(Path("/proc/self/ns/pid").readlink())
 
 
 def start_time(pid: int) -> int | None:
-    """Return when a process began, in ticks since boot; None if it is gone.
+    """Return when a process started, in ticks since boot; None if it is gone.
 
-    With the boot id this tells a process from a later one of the same pid; no
-    clock is involved (proc(5), /proc/pid/stat, field 22).
+    Together with the boot id it distinguishes a process from a later one with the
+    same pid, and does not depend on a clock (proc(5), /proc/pid/stat, field 22).
     """
     fields = _stat(pid)
     return None if fields is None or fields[0] in "ZX" else int(fields[19])
 
 
 def children(pid: int) -> list[int] | None:
-    """Return the children of a process; none of one that is gone.
+    """Return the pids of the children of a process; none if it is gone.
 
-    Answers None where the kernel does not list them (proc(5), children). One may be
-    left out while others end.
+    Returns None if the kernel does not list them (proc(5), children). A child may be
+    missing from the list while others end.
     """
-    found: list[int] = []
+    pids: list[int] = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names alone
             path = f"/proc/{pid}/task/{task}"
             try:
                 with open(f"{path}/children", "rb") as file:  # noqa: PTH123 - often
-                    found += map(int, file.read().split())
+                    pids += map(int, file.read().split())
             except FileNotFoundError:
                 if os.path.exists(path):  # noqa: PTH110 - as above
                     return None
     except (FileNotFoundError, ProcessLookupError):
-        return found
-    return found
+        return pids
+    return pids
 
 
 def descendants(
     roots: Iterable[int], children: Mapping[int, Sequence[int]]
 ) -> set[int]:
-    """Return these processes and all their descendants.
+    """Return the pids of these processes and of all their descendants.
 
-    The table is no snapshot: with pids that are used again while it is read, somebody
-    may seem to be his own ancestor.
+    `children` maps a pid to those of its children. It is no atomic snapshot: if a pid
+    is used again while it is read, a process can appear as its own ancestor.
     """
-    found: set[int] = set()
+    family: set[int] = set()
     todo = list(roots)
     while todo:
         pid = todo.pop()
-        if pid not in found:
-            found.add(pid)
+        if pid not in family:
+            family.add(pid)
             todo += children.get(pid, ())
-    return found
+    return family
 
 
 def faults(pid: int) -> int:
-    """Return how many pages a process has had mapped without a disk (minflt)."""
+    """Return the minor page faults of a process so far (proc(5), minflt); 0 if gone."""
     fields = _stat(pid)
     return 0 if fields is None else int(fields[7])
 
 
 def resident(pid: int) -> int:
-    """Return the bytes that a process has in memory, shared ones too; 0 if gone."""
+    """Return a process's RSS in bytes, shared pages in full; 0 if it is gone."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
     except OSError:
@@ -323,7 +331,7 @@ def resident(pid: int) -> int:
 
 
 def peak_resident(pid: int) -> int:
-    """Return the most bytes that a process has had in memory; 0 if it is gone."""
+    """Return the peak of a process's resident memory in bytes; 0 if it is gone."""
     try:
         text = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
     except OSError:
@@ -343,46 +351,46 @@ def _stat(pid: int) -> list[str] | None:
 
 
 class ProcessEntry(NamedTuple):
-    """One line of the table of processes: its parent, and when it began (ticks)."""
+    """A process in the table: its parent's pid, its start in ticks since boot."""
 
     parent: int
     start: int
 
 
 def all_processes() -> dict[int, ProcessEntry]:
-    """Return every process of this host that lives, by pid (proc(5), stat).
+    """Return every process of this host that is not a zombie, by pid (proc(5), stat).
 
-    Those of others, where /proc hides them (hidepid), are left out.
+    Processes of other users are missing where /proc hides them (hidepid).
     """
-    found = {}
+    table = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - names alone, and fast
         if not name.isdigit():
             continue
         with suppress(PermissionError):
             fields = _stat(int(name))
             if fields is not None and fields[0] not in "ZX":
-                found[int(name)] = ProcessEntry(int(fields[1]), int(fields[19]))
-    return found
+                table[int(name)] = ProcessEntry(int(fields[1]), int(fields[19]))
+    return table
 
 
 def by_parent(entries: Mapping[int, ProcessEntry]) -> dict[int, list[int]]:
-    """Return the children of each process that has any."""
-    found: dict[int, list[int]] = {}
+    """Return the pids of the children, by the pid of their parent."""
+    children: dict[int, list[int]] = {}
     for pid, entry in entries.items():
-        found.setdefault(entry.parent, []).append(pid)
-    return found
+        children.setdefault(entry.parent, []).append(pid)
+    return children
 
 
 def ticks() -> int:
-    """Return the time since boot on the clock of start_time."""
+    """Return the current time in ticks since boot, as start_time counts them."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
 
 
 def threads() -> list[str]:
-    """Return the names of the threads that run beside the main one.
+    """Return the names of the threads of this process other than the main thread.
 
-    A process that has any must not fork: the locks they hold stay held in the
-    child for ever.
+    A process that has any must not fork: locks that they hold are never released in
+    the child.
     """
     named = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     others = len(os.listdir("/proc/self/task")) - 1 - len(named)  # noqa: PTH208

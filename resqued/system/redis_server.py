@@ -1,9 +1,9 @@
-"""The embedded server: a Valkey or Redis of our own, for demo, tests and trying out.
+"""The embedded server: a private Valkey or Redis for the demo, tests and trials.
 
-Runs the server program on loopback alone, in a directory of its own. Such a
-server ends with the process that started it, however that one dies, unless it
-was detached; a detached one is found again by its directory. Knows nothing of
-the keys in it, and is no way to run production.
+The server listens on loopback only and keeps its files in its own directory. It ends
+with the process that started it, however that process dies, unless it was detached;
+a detached server is found again by its directory. This module knows nothing of the
+keys in the server. It is not meant for production.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 _RECORD = "server.json"
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
-# Loading a large append-only file comes before the first answer.
+# In seconds: the server loads its append-only file before it answers.
 _START_DEADLINE = 30.0
 
-# A server told to end first writes what it has not yet synced.
+# In seconds: on SIGTERM the server first writes what it has not yet synced.
 _STOP_GRACE = 10.0
 
 _TICK = 0.01
 
-# Others take ports too; that this happens so often in a row means something
-# else is wrong.
+# Another process may take a free port before the server does; so many times in a row
+# mean another fault.
 _PORT_ATTEMPTS = 10
 
-# The guard is the server's parent, so the pid it signals is never that of
-# another process. Its standard input is a pipe that we hold: when we die, by
-# SIGKILL too, the pipe closes and the server goes. PR_SET_PDEATHSIG would need
-# code between fork and exec, and fires when the *thread* that forked ends.
+# The guard is the server's parent, so the pid that it signals is never that of another
+# process. Its standard input is a pipe from this process: when this process dies, even
+# by SIGKILL, the pipe closes and the guard ends the server. PR_SET_PDEATHSIG would need
+# code between fork and exec, and takes effect when the *thread* that forked ends.
 _GUARD = """
 log=$1; shift
 "$@" </dev/null >>"$log" 2>&1 &
@@ -67,7 +67,7 @@ _LOG_PREFIX = re.compile(r"^\d+:\w+ \d+ \w+ \d{4} [\d:.]+ \S ")
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """Tells one run of a server from any other process, whatever its pid."""
+    """What distinguishes one run of a server from other processes with its pid."""
 
     pid: int
     started: int | None
@@ -91,7 +91,7 @@ class _Identity:
 
 
 class EmbeddedServer:
-    """A running server: start one, or find the one of a directory."""
+    """A running server, from `start` or `find`; a context manager stops it."""
 
     def __init__(
         self, identity: _Identity, guard: subprocess.Popen[bytes] | None
@@ -111,12 +111,11 @@ class EmbeddedServer:
         options: Mapping[str, str] = _NO_OPTIONS,
         detach: bool = False,
     ) -> Self:
-        """Start a server in *directory* and return once it answers.
+        """Start a server in *directory*; raise EmbeddedServerError if that fails.
 
-        Without a port a free one is taken, or none where there is a Unix socket.
-        Options are the server's own, by name, and come after ours. Unless
-        detached, the server ends with this process; a child forked here that is
-        still alive, and has run no other program, keeps it up until then.
+        Without a port it takes a free one, or none if there is a Unix socket.
+        `options` are the server's own, and override ours. Unless detached, it ends
+        with this process and all children forked from it that have not called exec.
         """
         program = redis_program.executable(binary or redis_program.bundled_binary())
         directory = directory.absolute()
@@ -142,7 +141,7 @@ class EmbeddedServer:
         return server
 
     def _write_record(self, record: Path, directory: Path) -> None:
-        """Write down which process the server is, for `find`; stop it if that fails."""
+        """Write the server's identity to the record, for `find`; on failure stop it."""
         try:
             record.write_text(json.dumps(asdict(self._identity)), "utf-8")
         except OSError as error:
@@ -174,13 +173,13 @@ class EmbeddedServer:
             try:
                 return cls._start_on(log, command, chosen, make_url(chosen))
             except EmbeddedServerError as error:
-                # Asked only now: before, the answer could be out of date.
+                # Only after the failure: an answer from before could be outdated.
                 if not chosen or not _is_taken(chosen):
                     raise
                 if not attempts:
                     raise EmbeddedServerError(
                         f"port {chosen} of {redis_program.HOST} is in use: "
-                        "end what listens there, or take another port"
+                        "stop the process that listens there, or take another port"
                     ) from error
 
     @classmethod
@@ -191,7 +190,7 @@ class EmbeddedServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # Ctrl-C at a terminal is meant for us, who then stop the server.
+            # Ctrl-C at a terminal is for this process, which then stops the server.
             start_new_session=True,
         )
         assert guard.stdout
@@ -215,12 +214,15 @@ class EmbeddedServer:
 
     @classmethod
     def find(cls, directory: Path) -> Self | None:
-        """Return the server that runs in *directory*, if one does."""
+        """Return the server that runs in *directory*, or None.
+
+        Raises EmbeddedServerError if the directory cannot be read.
+        """
         try:
             text = (directory / _RECORD).read_text("utf-8")
             identity = _Identity(**json.loads(text))
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
-            # No record, or an empty one, or one that another version wrote.
+            # No record, an empty one, or one of another version.
             return None
         except OSError as error:
             raise _unusable(directory, error) from error
@@ -228,25 +230,25 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """Give the URL to connect to, with the password if there is one."""
+        """The URL to connect to, with the password if there is one."""
         return self._identity.url
 
     @property
     def port(self) -> int:
-        """Give the TCP port; 0 for a server on a Unix socket alone."""
+        """The TCP port; 0 for a server with only a Unix socket."""
         return self._identity.port
 
     @property
     def pid(self) -> int:
-        """Give the server's process id."""
+        """The server's process id."""
         return self._identity.pid
 
     def is_running(self) -> bool:
-        """Say whether the server's process is alive."""
+        """Return True if the server's process is alive."""
         return self._identity.is_running()
 
     def stop(self) -> None:
-        """End the server, by SIGKILL if it takes too long; return when it is gone."""
+        """End the server: SIGTERM, then SIGKILL after 10 s; return when it is gone."""
         for signum in (signal.SIGTERM, signal.SIGKILL):
             if not self.is_running():
                 break
@@ -263,11 +265,11 @@ class EmbeddedServer:
         self.stop()
 
     def _wait_until_ready(self) -> bool:
-        """Return whether the server answers: False when it ended or takes too long."""
+        """Return True once the server answers, False if it ends or is too slow."""
         client = redis.Redis.from_url(
             self.url,
             protocol=2,
-            # What holds the port may be no Redis, and never answer.
+            # Another program may hold the port and never answer.
             socket_timeout=0.5,
             socket_connect_timeout=0.5,
             retry=Retry(NoBackoff(), 0),
@@ -276,7 +278,7 @@ class EmbeddedServer:
         def answers() -> bool:
             with suppress(redis.RedisError):
                 client.ping()
-                # Whoever took the port from us may speak Redis as well.
+                # The program that holds the port may be another Redis.
                 return bool(client.info("server")["process_id"] == self.pid)
             return False
 
@@ -292,7 +294,7 @@ class EmbeddedServer:
             self._dismiss_guard()
 
     def _dismiss_guard(self) -> int | None:
-        """Let go of the guard; answer the server's exit status, if it tells one."""
+        """Close the guard's pipe and return the server's exit status, if known."""
         if self._guard is None:
             return None
         if self._guard.stdin:
@@ -305,7 +307,7 @@ class EmbeddedServer:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[Path]:
-    """Hold the directory against others who start a server in it."""
+    """Lock the directory against other starts; yield the path of the record."""
     record = directory / _RECORD
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -333,7 +335,7 @@ def _free_port() -> int:
 
 
 def _is_taken(port: int) -> bool:
-    # The server's log would tell as well, but in words that depend on its libc.
+    # The server's log says so too, but in words that depend on its C library.
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -346,15 +348,15 @@ def _is_taken(port: int) -> bool:
 
 
 def _last_lines(log: Path, start: int) -> str:
-    """Return, in one line, the end of what the server said since *start*."""
+    """Return the last three lines of the log from byte *start* on, in one line."""
     try:
         with log.open("rb") as file:
             file.seek(start)
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError as error:
         return f"no log: {error.strerror}"
-    said = [_LOG_PREFIX.sub("", line).strip() for line in lines]
-    return " | ".join([line for line in said if line][-3:]) or f"nothing in {log}"
+    texts = [_LOG_PREFIX.sub("", line).strip() for line in lines]
+    return " | ".join([text for text in texts if text][-3:]) or f"nothing in {log}"
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:

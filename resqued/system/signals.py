@@ -1,8 +1,8 @@
-"""Signals as events: a descriptor to wait on, and nothing in handlers.
+"""Signals as events, read from a descriptor instead of being handled at once.
 
-Master, zygote and workers hold signals back for as long as they live and read them
-from a signalfd(2), together with who sent them, when it is safe. A child that was
-forked from here lets them through and reacts at once, as a job's signals must.
+Master, zygote and workers block their signals for their whole life and read them,
+with the pids of the senders, from a signalfd(2). A child that was forked from a
+worker unblocks them and reacts at once, because a signal must interrupt its job.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _signalfd = ctypes.CDLL(None, use_errno=True).signalfd
 # hot path: plain-records
 @dataclass(slots=True)
 class Received:
-    """A signal, and the process that sent it; 0 if that was the kernel."""
+    """A signal, with the pid (0: the kernel) and the uid of its sender."""
 
     signum: int
     sender: int
@@ -36,19 +36,22 @@ class Received:
 
 
 class SignalInbox:
-    """The place where received signals wait; one per process."""
+    """The signalfd(2) of this process; there is one per process.
+
+    Blocks the signals in HANDLED. Raises OSError if there is no signalfd.
+    """
 
     def __init__(self) -> None:
         self._reaction: Callable[[int], None] | None = None
         block()
-        # Of no use to whoever keeps no scoreboard, and deadly by default.
+        # Ignored unless this process dumps stacks; the default action would kill it.
         signal.signal(STACK_SIGNAL, signal.SIG_IGN)
         mask = bytearray(_SIGSET_SIZE)
         for signum in HANDLED:
-            # In a child these act; here they are never called.
+            # The handlers run only in a child: in this process the signals are blocked.
             signal.signal(signum, self._handle)
-            # A system call that was interrupted goes on after the signal. Not so
-            # after those that end a job: what it waits for may never come.
+            # Restart an interrupted system call, except after the signals that end a
+            # job: the call might never return.
             signal.siginterrupt(signum, signum in (signal.SIGTERM, signal.SIGINT))
             mask[(signum - 1) // 8] |= 1 << ((signum - 1) % 8)
         flags = os.O_NONBLOCK | os.O_CLOEXEC
@@ -62,12 +65,12 @@ class SignalInbox:
             self._reaction(signum)
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when a signal waits."""
+        """Return the descriptor; it is readable when a signal is pending."""
         return self._fd
 
     def drain(self) -> list[Received]:
-        """Return the signals received since last time, in order."""
-        found: list[Received] = []
+        """Return the signals received since the last call, in order."""
+        received: list[Received] = []
         is_full = True
         while is_full:
             try:
@@ -76,12 +79,12 @@ class SignalInbox:
                 break
             for start in range(0, len(data), _INFO_SIZE):
                 signum, _, _, pid, uid = _INFO.unpack_from(data, start)
-                found.append(Received(signum, pid, uid))
+                received.append(Received(signum, pid, uid))
             is_full = len(data) == _ROOM
-        return found
+        return received
 
     def react(self, reaction: Callable[[int], None] | None) -> None:
-        """In a child right after fork, with signals blocked: react to each at once.
+        """Call `reaction` with the number of each signal, at once; None ignores them.
 
         The handlers stay as they are. The child closes our descriptor.
         """
@@ -89,16 +92,16 @@ class SignalInbox:
         self._reaction = reaction
 
     def close(self) -> None:
-        """Take no more signals; they stay held back."""
+        """Close the descriptor; the signals stay blocked."""
         os.close(self._fd)
 
 
-# What makes a worker or a child write down its stacks (see scoreboard). No other signal
-# is free: jobs and their libraries use the standard ones.
+# Makes a worker or a child write its stacks to the scoreboard. Jobs and their libraries
+# may use the standard signals, so it is a real-time signal.
 STACK_SIGNAL = signal.SIGRTMIN + 7
 
-# All that any of our processes handles: what must not arrive between a fork and
-# the moment at which the child is ready for it.
+# All signals that any of our processes handles. None of them may be delivered between
+# a fork and the moment at which the child is ready for it.
 HANDLED = frozenset(
     (
         signal.SIGQUIT,
@@ -128,5 +131,5 @@ def block() -> None:
 
 
 def unblock() -> None:
-    """Let signals through, in a child that is ready to react."""
+    """Unblock the signals in HANDLED, in a child that is ready to react."""
     _sigmask(_UNBLOCK, _NUMBERS)

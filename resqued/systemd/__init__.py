@@ -1,1 +1,1 @@
-"""What systemd reads: notifications, units, and the files of an installation."""
+"""Interfaces to systemd: notifications, units, and the files of an installation."""

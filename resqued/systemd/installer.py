@@ -1,9 +1,9 @@
-"""What `resqued service` puts on a host: which files, where, and whose they are now.
+"""The files that `resqued service` installs on a host: their texts, paths and states.
 
-The texts come with the package (`share/`). The last line of each file that is written
-holds a digest of all before it. So a file that nobody has changed since can be told
-from one that somebody has, also when it is of another version of resqued: the first
-kind is replaced and removed, the second is left alone.
+The texts come with the package (`share/`). The last line of each installed file holds
+a digest of all lines before it. It shows whether a file has been edited since, even
+one of another version of resqued: unedited files are replaced and removed, edited
+files are left alone.
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ _MANUAL = re.compile(r"\.[1-9]")
 
 
 class FileState(Enum):
-    """What there is of a file, beside what would be written."""
+    """The state of a file on the host, compared with the text to be written."""
 
     MISSING = "missing"
     SAME = "unchanged"
-    # As a version of resqued has written it, and not as this one would.
+    # Written by another version of resqued, and not edited since.
     OLDER = "outdated"
-    # Somebody has edited it, or it is somebody else's.
+    # Edited, or not written by resqued.
     CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to put on the host; the text of `content` with the stamp is what it has.
+    """A file to install.
 
-    One that is `for_admin` is an example: it is written once, and never again.
+    `content` is its text without the digest, `mode` its permissions. A file with
+    `for_admin` is for the administrator to edit: it is written once and never replaced.
     """
 
     path: Path
@@ -55,25 +56,28 @@ class File:
 
     @property
     def text(self) -> str:
-        """All of it, with the stamp."""
+        """The whole text, with the digest."""
         return with_checksum(self.content, _comment(self.path))
 
 
 class InstallPaths(NamedTuple):
-    """The directories of a host, or of one of its users."""
+    """The directories to install to, on a host or for one user.
+
+    `lib` and `logrotate` are None for a user, who has no such files.
+    """
 
     units: Path
-    # Where `systemctl enable` makes its symlinks.
+    # Where `systemctl enable` creates its symlinks.
     enabled: Path
     configuration: Path
     share: Path
-    # Where only the system has such files.
+    # Only for the whole host.
     lib: Path | None = None
     logrotate: Path | None = None
 
 
 def system(prefix: Path) -> InstallPaths:
-    """Return where things lie for the whole host."""
+    """Return the directories for the whole host; `prefix` is /usr or /usr/local."""
     lib = prefix / "lib"
     return InstallPaths(
         units=lib / "systemd/system",
@@ -86,7 +90,7 @@ def system(prefix: Path) -> InstallPaths:
 
 
 def user(home: Path, environ: Mapping[str, str]) -> InstallPaths:
-    """Return where things lie for one user (the XDG base directory rules)."""
+    """Return the directories for one user (XDG Base Directory Specification)."""
     config = _base(environ, "XDG_CONFIG_HOME", home / ".config")
     data = _base(environ, "XDG_DATA_HOME", home / ".local/share")
     units = config / "systemd/user"
@@ -94,13 +98,16 @@ def user(home: Path, environ: Mapping[str, str]) -> InstallPaths:
 
 
 def _base(environ: Mapping[str, str], name: str, usual: Path) -> Path:
-    # The rules: a relative path counts as not set.
+    # The specification: a relative path counts as not set.
     given = Path(environ.get(name, ""))
     return given if given.is_absolute() else usual
 
 
 def program() -> Path:
-    """Return the command of this very installation."""
+    """Return the path of the command `resqued` of this installation.
+
+    Raises ResquedError if there is none.
+    """
     beside = Path(sys.executable).with_name("resqued")
     if os.access(beside, os.X_OK):
         return beside
@@ -111,9 +118,9 @@ def program() -> Path:
 
 
 def closed_to_others(command: Path) -> Path | None:
-    """Return what keeps other users from a command, or from Python, if anything does.
+    """Return the directory that keeps other users from the command or from Python.
 
-    That is a directory which they may not enter, such as /root.
+    That is one which they may not enter, such as /root. Returns None without one.
     """
     for path in (command, Path(sys.executable).resolve()):
         for place in reversed(path.parents):
@@ -125,7 +132,11 @@ def closed_to_others(command: Path) -> Path | None:
 def files(
     layout: InstallPaths, command: Path, completions: Mapping[str, str]
 ) -> Iterator[File]:
-    """Yield every file, in the order to write them; completions are by shell."""
+    """Yield the files to install, in the order in which to write them.
+
+    `command` is the program that the units start; `completions` are texts by shell
+    (bash, zsh, fish).
+    """
     source = SHARE / "systemd" / ("" if layout.lib else "user")
     for unit in sorted(source.iterdir()):
         if unit.suffix in _UNITS:
@@ -139,7 +150,7 @@ def files(
         text = (SHARE / "logrotate/resqued").read_text("utf-8")
         yield File(layout.logrotate / "resqued", text)
     example = layout.configuration / "resqued.toml"
-    # A URL may have a password in it; tmpfiles.d gives the file to the group.
+    # A URL may hold a password; tmpfiles.d sets the group that may read the file.
     yield File(example, schema.example(), mode=0o640, for_admin=True)
     for page in sorted((SHARE / "man").iterdir()):
         place = layout.share / f"man/man{page.suffix[1:]}"
@@ -161,7 +172,7 @@ def _quoted(command: Path) -> str:
     return f'"{escaped}"'
 
 
-# Whose a file is
+# The digest of a file
 
 
 def _comment(path: Path) -> str:
@@ -169,13 +180,16 @@ def _comment(path: Path) -> str:
 
 
 def with_checksum(content: str, comment: str) -> str:
-    """Return a text with the line that tells whether it has been changed since."""
+    """Return a text with a last line that holds its digest.
+
+    `comment` begins a comment in the format of the file.
+    """
     content = content if content.endswith("\n") else f"{content}\n"
     return f"{content}{comment}{_STAMP}{_digest(content)}\n"
 
 
 def is_untouched(text: str) -> bool:
-    """Say whether a text is as `with_checksum` made it."""
+    """Return True if a text has not been edited since `with_checksum` returned it."""
     content, mark, digest = text.rpartition(_STAMP)
     start = content.rfind("\n") + 1
     return bool(mark) and digest == f"{_digest(content[:start])}\n"
@@ -186,33 +200,36 @@ def _digest(content: str) -> str:
 
 
 class InstallRoot:
-    """The files of a host, below `root`; the only one here who reads or writes any."""
+    """Reads and writes the installed files below the directory `root`.
+
+    Each method raises OSError if it may not read or write a file.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def path(self, path: Path) -> Path:
-        """Return where a path of the host is, seen from here."""
+        """Return the path below `root` of an absolute path."""
         return self._root / path.relative_to("/")
 
     def state(self, file: File) -> FileState:
-        """Return what there is of a file."""
+        """Return the state of a file."""
         try:
-            found = self.path(file.path).read_text("utf-8", "surrogateescape")
+            text = self.path(file.path).read_text("utf-8", "surrogateescape")
         except (FileNotFoundError, NotADirectoryError):
             return FileState.MISSING
         except IsADirectoryError:
             return FileState.CHANGED
-        if found == file.text:
+        if text == file.text:
             return FileState.SAME
-        is_ours = is_untouched(found.encode("utf-8", "replace").decode("utf-8"))
+        is_ours = is_untouched(text.encode("utf-8", "replace").decode("utf-8"))
         return FileState.OLDER if is_ours else FileState.CHANGED
 
     def write(self, file: File) -> None:
-        """Put a file there, whole or not at all."""
+        """Write a file, completely or not at all."""
         path = self.path(file.path)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        # Hidden, so that nobody who reads the directory takes it for a unit.
+        # A hidden name, so that systemd does not read it as a unit.
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             draft.touch(mode=0o600, exist_ok=False)
@@ -224,7 +241,7 @@ class InstallRoot:
             raise
 
     def remove(self, file: File) -> None:
-        """Take a file away, and directories of ours that are empty now."""
+        """Remove a file, and its directory `resqued` if that is empty now."""
         path = self.path(file.path)
         path.unlink()
         if path.parent.name == "resqued" and not any(path.parent.iterdir()):

@@ -1,46 +1,46 @@
-r"""What the name of an instance means: resqued@critical,high is a queue list.
+r"""Names of instances of resqued@.service, which are queue lists: critical,high.
 
-systemd hands the name over as it stands in the unit's: systemctl has escaped what
-unit names cannot hold, a comma as \x2c (systemd.unit(5)). Only that is undone.
-systemd's own unescaping would turn `-` into `/` as well, so that `low-priority`
-could not be told from `low/priority`.
+systemctl escapes the characters that the name of a unit cannot hold, a comma as \x2c
+(systemd.unit(5)), and systemd passes the name in that form. This module undoes only
+these escapes. systemd's unescaping would also turn `-` into `/`, so that the queues
+`low-priority` and `low/priority` could not be distinguished.
 """
 
 from __future__ import annotations
 
 import re
 
-# systemctl takes `*` in a unit's name for a pattern over units.
+# The name for all queues: systemctl reads `*` in a name as a pattern of units.
 EVERY_QUEUE = "all"
 
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
-# What the name of a unit holds as it is (systemd.unit(5)): what else there is,
-# systemctl escapes. A slash it would make `-`, and somebody else's queue.
+# Characters that the name of a unit cannot hold (systemd.unit(5)). They are escaped
+# here, because systemctl would turn a slash into `-`, which is another queue.
 _FOREIGN = re.compile(rb"[^A-Za-z0-9:_.-]")
 
 
 def unescape(name: str) -> str:
-    r"""Return the name with each \xNN as the byte that it stands for."""
+    r"""Return a name in which each \xNN is replaced by its byte, read as UTF-8."""
     raw = name.encode("utf-8", "surrogateescape")
-    plain = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), raw)
+    plain = _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), raw)
     return plain.decode("utf-8", "replace")
 
 
 def unit(name: str) -> str:
-    r"""Return the unit of an instance, whether its name is escaped already or not."""
+    """Return the unit of an instance; its name may be escaped already."""
     plain = unescape(name).encode()
-    escaped = _FOREIGN.sub(lambda found: b"\\x%02x" % found[0][0], plain)
+    escaped = _FOREIGN.sub(lambda match: b"\\x%02x" % match[0][0], plain)
     return f"resqued@{escaped.decode()}.service"
 
 
 def queue_list(name: str) -> str:
-    """Return the queue list that an unescaped name stands for."""
+    """Return the queue list of an unescaped name; `all` means `*`."""
     return "*" if name == EVERY_QUEUE else name
 
 
 def file_name(name: str) -> str:
-    """Return the name of the instance's own configuration, beside the common one.
+    """Return the file name of the configuration for one instance.
 
-    A slash can stand in a queue's name, but not in a file's: there it is _.
+    A slash becomes `_`: the name of a queue may have one, that of a file may not.
     """
     return f"{name.replace('/', '_')}.toml"

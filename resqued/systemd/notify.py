@@ -1,8 +1,8 @@
-"""What the master tells systemd, and when: sd_notify(3), spoken by cysystemd.
+"""Notifications from the master to systemd, by sd_notify(3) of cysystemd.
 
-Where nobody wants to hear (no NOTIFY_SOCKET) nothing is told, and cysystemd is not
-needed. The variables are for the master alone: a job that found them could say
-that the service is ready, or has died.
+Without NOTIFY_SOCKET in the environment nothing is sent, and cysystemd is not needed.
+Workers and jobs must not have these variables: with them a job could report that the
+service is ready or stopping.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from resqued.systemd import service_status
 from resqued.systemd.service_status import PoolStatus, ServiceState
 
 SOCKET = "NOTIFY_SOCKET"
-# What systemd gives to one process of a service, and to nobody below it.
+# Variables that systemd sets for the main process of a service only.
 PRIVATE = (
     SOCKET,
     "WATCHDOG_PID",
@@ -25,105 +25,108 @@ PRIVATE = (
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
 )
-# How often the status may change, and how old it may be, in seconds.
+# The shortest and the longest time between two status lines, in seconds.
 SOONEST, LATEST = 1.0, 5.0
-# So much more time is asked for, so often, while jobs finish, code is imported, or
-# slots move to it.
-# No more than TimeoutStopSec may pass before the first word, which goes at once.
+# While the master starts, reloads or stops, it asks every EXTEND_EVERY seconds for
+# EXTENSION seconds more. The first request is sent at once, because systemd waits no
+# longer than TimeoutStartSec or TimeoutStopSec without one.
 EXTENSION, EXTEND_EVERY = 30.0, 5.0
-_AGAINST_TIME = (ServiceState.STARTING, ServiceState.RELOADING, ServiceState.STOPPING)
+_WITH_TIMEOUT = (ServiceState.STARTING, ServiceState.RELOADING, ServiceState.STOPPING)
 
 
 def without_private(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment for another process, without what is the master's."""
+    """Return a copy of an environment without the variables in PRIVATE."""
     return {name: value for name, value in environ.items() if name not in PRIVATE}
 
 
 class Notifier:
-    """Runs in the master; `pid` is the master's.
+    """Sends notifications; runs in the master, whose pid is `pid`.
 
-    Raises ConfigError if there is somebody to tell, and no cysystemd to do it.
+    Raises ConfigError if NOTIFY_SOCKET is set and cysystemd is not installed.
     """
 
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
-        self._send = _speaker() if environ.get(SOCKET) else None
-        self._patience = _watchdog(environ, pid)
-        self._told: PoolStatus | None = None
-        self._said = ""
+        self._send = _sender() if environ.get(SOCKET) else None
+        self._watchdog = _watchdog_seconds(environ, pid)
+        self._last: PoolStatus | None = None
+        self._last_line = ""
         self._status_at = self._feed_at = self._extend_at = 0.0
 
     def turn(self, now: float, status: PoolStatus) -> None:
-        """Tell what has changed, and that the loop turns."""
+        """Send what is due: changes of the stage, the status, keep-alives, extensions.
+
+        `now` is the time of time.monotonic().
+        """
         if self._send is None:
             return
-        for stage in service_status.changes(self._told, status):
-            self._send(_WORDS[stage]())
-            self._extend_at = now  # another stage has another limit of time
-        for word in (
+        for stage in service_status.changes(self._last, status):
+            self._send(_MESSAGES[stage]())
+            self._extend_at = now  # each stage has its own timeout
+        for message in (
             *self._status(now, status),
-            *self._sign_of_life(now),
-            *self._more_time(now, status),
+            *self._keep_alive(now),
+            *self._extension(now, status),
         ):
-            self._send(word)
-        self._told = status
+            self._send(message)
+        self._last = status
 
     def due(self) -> float:
         """Return when systemd is to be notified, if nothing happens."""
         if self._send is None:
             return NEVER
         due = [self._status_at + LATEST]
-        if self._patience:
+        if self._watchdog:
             due.append(self._feed_at)
-        if self._told is not None and self._told.stage in _AGAINST_TIME:
+        if self._last is not None and self._last.stage in _WITH_TIMEOUT:
             due.append(self._extend_at)
         return min(due)
 
     def _status(self, now: float, status: PoolStatus) -> Iterator[str]:
         line = service_status.describe(status)
-        is_news = self._told is None or self._told.stage is not status.stage
+        has_changed = self._last is None or self._last.stage is not status.stage
         age = now - self._status_at
-        if line != self._said and (is_news or age >= SOONEST):
-            self._said = line
+        if line != self._last_line and (has_changed or age >= SOONEST):
+            self._last_line = line
             yield f"STATUS={line}"
         elif age < LATEST:
             return
         self._status_at = now
 
-    def _sign_of_life(self, now: float) -> Iterator[str]:
-        if self._patience and now >= self._feed_at:
-            self._feed_at = now + self._patience / 3
+    def _keep_alive(self, now: float) -> Iterator[str]:
+        if self._watchdog and now >= self._feed_at:
+            self._feed_at = now + self._watchdog / 3
             yield "WATCHDOG=1"
 
-    def _more_time(self, now: float, status: PoolStatus) -> Iterator[str]:
-        if status.stage in _AGAINST_TIME and now >= self._extend_at:
+    def _extension(self, now: float, status: PoolStatus) -> Iterator[str]:
+        if status.stage in _WITH_TIMEOUT and now >= self._extend_at:
             self._extend_at = now + EXTEND_EVERY
             yield f"EXTEND_TIMEOUT_USEC={EXTENSION * 1e6:.0f}"
 
 
 def _reloading() -> str:
-    # The clock of time.monotonic() is the one that systemd means.
+    # systemd expects CLOCK_MONOTONIC, the clock of time.monotonic_ns().
     return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
-_WORDS: dict[ServiceState, Callable[[], str]] = {
+_MESSAGES: dict[ServiceState, Callable[[], str]] = {
     ServiceState.READY: lambda: "READY=1",
     ServiceState.RELOADING: _reloading,
     ServiceState.STOPPING: lambda: "STOPPING=1",
 }
 
 
-def _speaker() -> Callable[[str], object]:
+def _sender() -> Callable[[str], object]:
     try:
-        # Its notify() has no words for MONOTONIC_USEC and EXTEND_TIMEOUT_USEC.
+        # cysystemd's notify() does not support MONOTONIC_USEC and EXTEND_TIMEOUT_USEC.
         from cysystemd.daemon import sd_notify  # type: ignore[attr-defined]
     except ImportError:
         raise ConfigError(
-            "systemd waits for word of this service (NOTIFY_SOCKET is set), and"
-            " cysystemd is not installed: pip install 'resqued[systemd]'"
+            "systemd waits for a notification of this service (NOTIFY_SOCKET is set),"
+            " and cysystemd is not installed: pip install 'resqued[systemd]'"
         ) from None
 
     def send(text: str) -> None:
-        # Whoever listened may have gone: that is not for the pool to suffer from.
+        # A receiver that is gone must not stop the pool.
         try:
             sd_notify(text, False)
         except (ValueError, RuntimeError):
@@ -132,8 +135,8 @@ def _speaker() -> Callable[[str], object]:
     return send
 
 
-def _watchdog(environ: Mapping[str, str], pid: int) -> float:
-    """Return after how many seconds of silence systemd restarts us; 0 for never."""
-    text, whose = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    is_ours = not whose or whose == str(pid)
+def _watchdog_seconds(environ: Mapping[str, str], pid: int) -> float:
+    """Return the watchdog timeout in seconds; 0 without (sd_watchdog_enabled(3))."""
+    text, owner = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
+    is_ours = not owner or owner == str(pid)
     return int(text) / 1e6 if text.isdigit() and is_ours else 0.0

@@ -1,6 +1,6 @@
-"""What is to be told of a master: where it stands, in a line, and what has changed.
+"""The status of a master: as one line of text, and as the stages of sd_notify(3).
 
-The words are those of sd_notify(3).
+Used by the master.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from resqued.core.plural import pluralize
 
 
 class ServiceState(IntEnum):
-    """How far a master has come, as a service manager sees it."""
+    """The stage of a master, as a service manager sees it."""
 
     STARTING = 0
     READY = 1
@@ -23,12 +23,13 @@ class ServiceState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """How a master and its pool are doing.
+    """The status of a master and its pool.
 
-    `workers` are registered, of `wanted`; `older` belong to an earlier generation;
-    `oldest` is how long the longest of the running jobs has taken, in seconds.
-    `reloads` is the number of the newest generation, whatever became of it, and
-    `error` what became of it if that was nothing good.
+    `workers` is the number of registered workers and `wanted` the configured one;
+    `busy` of them run a job, `older` belong to an earlier generation. `oldest` is the
+    run time of the oldest running job, in seconds. `generation` is the generation in
+    service; `reloads` is the number of the newest generation, even if it failed, and
+    `error` is the reason if it did.
     """
 
     generation: int
@@ -46,7 +47,7 @@ class PoolStatus:
 
     @property
     def stage(self) -> ServiceState:
-        """How far the master has come."""
+        """The stage of the master."""
         if self.is_stopping:
             return ServiceState.STOPPING
         if not self.is_ready:
@@ -55,7 +56,7 @@ class PoolStatus:
 
 
 def describe(status: PoolStatus) -> str:
-    """Return one line for people: 4/4 workers, 3 busy, oldest job 3m12s, gen 2."""
+    """Return the status as one line: 4/4 workers, 3 busy, oldest job 3m12s, gen 2."""
     oldest = f"oldest job {show_seconds(status.oldest)}" if status.busy else ""
     if status.is_stopping:
         jobs = pluralize(status.busy, "job")
@@ -78,10 +79,10 @@ def describe(status: PoolStatus) -> str:
 
 
 def changes(before: PoolStatus | None, now: PoolStatus) -> list[ServiceState]:
-    """Return the stages to tell of, in order.
+    """Return the stages to report after `before`, in order.
 
-    A reload that was over between two looks is told of from beginning to end: who
-    has asked for it waits for both.
+    A reload that began and ended since `before` is reported as RELOADING and READY,
+    because `systemctl reload` waits for both.
     """
     stage = now.stage
     last = before.stage if before is not None else ServiceState.STARTING

@@ -1,4 +1,7 @@
-"""systemd's units of this program on this host, as systemctl(1) shows them."""
+"""The systemd units of resqued on this host, by systemctl(1).
+
+Used by `resqued service` and `resqued doctor`.
+"""
 
 from __future__ import annotations
 
@@ -11,69 +14,76 @@ from resqued.errors import ResquedError
 
 PROPERTIES = ("KillMode", "TimeoutStopUSec", "OOMPolicy", "Delegate", "LoadState")
 PATTERN = "resqued*.service"
+# Time limits in seconds: for a query, and for commands that make systemd read all of
+# its units again.
 PATIENCE = 5.0
-# For what makes systemd read everything anew, on a machine that is busy.
 LONGER = 60.0
 # sd_booted(3)
 _BOOTED = Path("/run/systemd/system")
 
 
 class UnitError(ResquedError):
-    """systemd cannot be asked; the text says why."""
+    """A command of systemd failed or cannot be run; the message says why."""
 
 
 def settings() -> dict[str, dict[str, str]]:
-    """Return the settings of every unit that runs here or is installed, by its name.
+    """Return the PROPERTIES of every unit that is loaded or installed, by its name.
 
-    Raises UnitError without a systemd that answers.
+    Raises UnitError if systemd does not answer.
     """
     names = set()
     for listing in ("list-units", "list-unit-files"):
         text = _systemctl(listing, "--all", "--plain", "--no-legend", PATTERN)
         names |= {line.split()[0] for line in text.splitlines() if line.strip()}
-    # A template has no settings before it has an instance.
+    # A template has no properties, only its instances have.
     units = sorted(name for name in names if "@." not in name)
-    return {name: found for name in units if (found := _shown(name))}
+    return {name: values for name in units if (values := _properties(name))}
 
 
 def is_running(*, of_user: bool = False) -> bool:
-    """Say whether systemd runs this host, or the services of this user."""
+    """Return True if systemd runs on this host, or as this user's manager."""
     if not of_user:
         return _BOOTED.is_dir()
     return Path(os.environ.get("XDG_RUNTIME_DIR", ""), "systemd/private").is_socket()
 
 
 def reread(*, of_user: bool) -> None:
-    """Have systemd see units that are new, changed or gone."""
+    """Make systemd read its units again; raise UnitError if that fails."""
     _systemctl(*_manager(of_user), "daemon-reload", patience=LONGER)
 
 
 def make_users_and_directories() -> None:
-    """Have the user and the directories of the units made, as at boot."""
+    """Create the user and the directories of the units, as systemd does at boot.
+
+    Raises UnitError if that fails.
+    """
     _run("systemd-sysusers", "resqued.conf", patience=LONGER)
     _run("systemd-tmpfiles", "--create", "resqued.conf", patience=LONGER)
 
 
 def enable(names: Sequence[str], *, of_user: bool, root: Path) -> None:
-    """Have units started at boot, or when the user's systemd starts."""
+    """Enable units: they start at boot, or with the user's manager.
+
+    `root` is the directory of the system to change. Raises UnitError if it fails.
+    """
     _link("enable", names, of_user=of_user, root=root)
 
 
 def disable(names: Sequence[str], *, of_user: bool, root: Path) -> None:
-    """Have units no longer started at boot."""
+    """Disable units; see `enable`."""
     _link("disable", names, of_user=of_user, root=root)
 
 
 def _link(verb: str, names: Sequence[str], *, of_user: bool, root: Path) -> None:
-    below = () if root == Path("/") else (f"--root={root}",)
-    # A user may be without a systemd just now; the symlinks are made all the same.
-    alone = {} if is_running(of_user=of_user) else {"SYSTEMD_OFFLINE": "1"}
-    words = (*_manager(of_user), *below, verb, *names)
-    _run("systemctl", *words, patience=LONGER, environment=alone)
+    in_root = () if root == Path("/") else (f"--root={root}",)
+    # Without a running manager systemctl only creates the symlinks.
+    offline = {} if is_running(of_user=of_user) else {"SYSTEMD_OFFLINE": "1"}
+    words = (*_manager(of_user), *in_root, verb, *names)
+    _run("systemctl", *words, patience=LONGER, environment=offline)
 
 
 def enabled(place: Path) -> list[str]:
-    """Return our units that `place` has symlinks for, instances too, by name.
+    """Return the names of our units for which the directory `place` has symlinks.
 
     systemctl does not list instances that are enabled and have never run.
     """
@@ -81,7 +91,10 @@ def enabled(place: Path) -> list[str]:
 
 
 def loaded(*, of_user: bool) -> dict[str, str]:
-    """Return what systemctl says of each of our services that it has, by name."""
+    """Return the state of each loaded service of ours, by name: active (running).
+
+    Raises UnitError if systemd does not answer.
+    """
     text = _systemctl(
         *(*_manager(of_user), "list-units", "--all", "--plain", "--no-legend", PATTERN)
     )
@@ -93,10 +106,10 @@ def _manager(of_user: bool) -> tuple[str, ...]:
     return ("--user",) if of_user else ()
 
 
-def _shown(name: str) -> dict[str, str]:
+def _properties(name: str) -> dict[str, str]:
     text = _systemctl("show", name, f"--property={','.join(PROPERTIES)}")
-    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return found if found.pop("LoadState", "") == "loaded" else {}
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return values if values.pop("LoadState", "") == "loaded" else {}
 
 
 def _systemctl(*words: str, patience: float = PATIENCE) -> str:

@@ -1,1 +1,4 @@
-"""Keys and bytes in Redis that Ruby Resque and node-resque read as well."""
+"""Formats shared with Ruby Resque and node-resque: keys, payloads, ids and titles.
+
+Every process imports them. They read and write text, and must not ask a server.
+"""

@@ -1,4 +1,4 @@
-"""The names of everything in Redis (wire format 1.2), under one namespace."""
+"""The names of all keys in Redis (wire format 1.2), under one namespace."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Keys:
         return self._key("queues")
 
     def queue(self, name: str) -> str:
-        """The list of a queue's payloads; head is next."""
+        """The list of a queue's payloads; the head is the next job."""
         return self._key(f"queue:{name}")
 
     @property
     def failed(self) -> str:
-        """The list of failure entries; tail is newest."""
+        """The list of failure entries; the tail is the newest."""
         return self._key("failed")
 
     @property
@@ -34,21 +34,21 @@ class Keys:
         return self._key("workers")
 
     def worker(self, worker_id: str) -> str:
-        """The record of the job that a worker holds; absent when idle."""
+        """The record of the job that a worker holds; absent while it is idle."""
         return self._key(f"worker:{worker_id}")
 
     def started(self, worker_id: str) -> str:
-        """The time a worker started."""
+        """The time at which a worker started, as text."""
         return self._key(f"worker:{worker_id}:started")
 
     @property
     def heartbeats(self) -> str:
-        """The hash of worker ids to their last heartbeat."""
+        """The hash of worker ids to their last heartbeats."""
         return self._key("workers:heartbeat")
 
     @property
     def identities(self) -> str:
-        """The hash of worker ids to their identity: ours alone, not Resque's."""
+        """The hash of worker ids to their identities; only resqued uses this key."""
         return self._key("resqued:workers")
 
     def ping(self, name: str) -> str:
@@ -56,15 +56,15 @@ class Keys:
         return self._key(f"worker:ping:{name}")
 
     def stat(self, name: str, worker_id: str = "") -> str:
-        """A counter, of all workers or of one."""
+        """The counter `name`: of one worker if `worker_id` is given, else of all."""
         return self._key(f"stat:{name}:{worker_id}" if worker_id else f"stat:{name}")
 
     @property
     def paused(self) -> str:
-        """The text that pauses every worker when it says true."""
+        """The text that pauses all workers while it is `true`."""
         return self._key("pause-all-workers")
 
     @property
     def prune_lock(self) -> str:
-        """Held for 60 s by whoever prunes, Ruby or ours."""
+        """The lock that a process takes for 60 s to prune; Ruby takes it too."""
         return self._key("pruning_dead_workers_in_progress")

@@ -1,4 +1,7 @@
-"""What became of a run: from what the child told, and from how it ended."""
+"""The outcome of a run, from the child's report and from how the child ended.
+
+Used by workers, and by the master for workers that died.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from resqued.wire.payload import (
     FailureInfo,
 )
 
-# What a failure is called, by why the job was ended.
+# The exception's name in the failure, by why the job was ended.
 _NAMES = {
     Cause.ORDER: DIRTY_EXIT,
     Cause.RUNTIME: JOB_TIMEOUT,
@@ -27,10 +30,10 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class ChildReport:
-    """What the child said before it ended: a fault, or that all went well.
+    """What the child reported about its job before it ended.
 
-    `has_left`: processes that the job started still run; `stays`: the child does
-    not leave, and may be given another job.
+    `fault` is None if the job succeeded. `has_left` is True if processes that the job
+    started still run; `stays` if the child does not exit and can take another job.
     """
 
     fault: FailureInfo | None = None
@@ -43,7 +46,10 @@ SUCCEEDED = ChildReport()
 
 
 class Termination(NamedTuple):
-    """Why we ended a job, in words, what by, and where it was at the time."""
+    """Why a job was ended: the text, the cause, and the stack of the job at the time.
+
+    The text is empty if the job was not ended from outside.
+    """
 
     text: str = ""
     cause: Cause = Cause.ORDER
@@ -54,16 +60,16 @@ NO_TERMINATION = Termination()
 
 
 def frames_of_job(stack: tuple[str, ...], home: str) -> tuple[str, ...]:
-    """Return a stack without the frames of this package, which lies at home.
+    """Return a stack without the frames of this package, whose directory is `home`.
 
-    They are the same for every job: those between a worker's start and its job.
+    Those frames are the same for every job.
     """
-    ours = (f'  File "{home}', '  File "<frozen runpy>"')
-    return tuple(line for line in stack if not line.startswith(ours))
+    prefixes = (f'  File "{home}', '  File "<frozen runpy>"')
+    return tuple(line for line in stack if not line.startswith(prefixes))
 
 
 def judge(
-    told: ChildReport | None,
+    report: ChildReport | None,
     ended: Exit | None,
     *,
     pid: int,
@@ -72,13 +78,14 @@ def judge(
 ) -> FailureInfo | None:
     """Return why the run failed, or None if it succeeded.
 
-    What the child told counts, however it ended afterwards. `os._exit(0)` is a
-    success, as in Ruby; any other status is not, unlike there. `reason` says
-    why we ended the child, if we did; `out_of_memory` that the kernel killed
-    somebody meanwhile.
+    `report` is what the child reported, None if it did not; it counts no matter how
+    the child ended afterwards. `ended` is how the child ended, None if that is not
+    known. `os._exit(0)` is a success, as in Ruby; any other status is a failure,
+    unlike in Ruby. `reason` is why we ended the child, if we did; `out_of_memory` is
+    True if the kernel killed a process for want of memory during the run.
     """
-    if told is not None:
-        return _explain(told.fault, reason)
+    if report is not None:
+        return _explain(report.fault, reason)
     if ended is None or ended.code == 0:
         return None
     if ended.code > 0:
@@ -90,9 +97,9 @@ def judge(
     if reason.cause is Cause.ORDER:
         because = f": {reason.text}" if reason.text else ""
         return FailureInfo(DIRTY_EXIT, f"{error}{because}", reason.stack)
-    # It blocks all signals, waits for the kernel alone, or was dead before.
-    unseen = "" if reason.stack else "; no stack: no signal was taken"
-    text = f"{reason.text}; {_lower(error)}{unseen}"
+    # The job blocks signals, waits in an uninterruptible call, or died before.
+    note = "" if reason.stack else "; no stack: no signal was taken"
+    text = f"{reason.text}; {_lower(error)}{note}"
     return FailureInfo(_NAMES[reason.cause], text, reason.stack)
 
 
@@ -101,7 +108,7 @@ def _lower(text: str) -> str:
 
 
 def _explain(fault: FailureInfo | None, reason: Termination) -> FailureInfo | None:
-    """Put why a job was ended to its own word of it."""
+    """Add the reason for which we ended the job to the failure that it reported."""
     if fault is None or not reason.text:
         return fault
     if fault.exception == TERM_EXCEPTION:

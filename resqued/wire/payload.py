@@ -1,8 +1,8 @@
-"""The JSON texts that Resque keeps in Redis, read and written.
+"""Readers and writers for the JSON texts that Resque keeps in Redis.
 
-A payload is what a queue holds (wire format 2.1), a worker record what
-`worker:<id>` holds, a failure entry what `failed` holds (2.2). Names that other
-languages read, such as Resque::DirtyExit, stand here and nowhere else.
+A payload is an element of a queue (wire format 2.1), a worker record is the value of
+`worker:<id>`, a failure entry is an element of `failed` (2.2). Names that other
+languages read, such as Resque::DirtyExit, are defined only here.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ OUT_OF_MEMORY = "OutOfMemory"
 
 UNKNOWN_JOB = "<Unknown Job>"
 
-# One failure must not fill Redis: a page of them is read at once by every web
-# front end. Characters, so that a cut never splits one.
+# Limits in characters, so that one failure cannot fill Redis: web front ends read a
+# page of failures at once.
 MAX_ERROR = 16_000
 MAX_BACKTRACE = 48_000
 _MAX_LINE = 2_000
-# Quotes and a comma: a line counts even if it is empty.
+# Quotes and a comma, which each line takes even if it is empty.
 _LINE_EXTRA = 3
 
-# More seconds or bytes than there are.
+# Limits of a payload from here on are ignored: no job has so many seconds or bytes.
 _LARGEST = 1e15
 
-# An argument stands in the list of them, in the payload, in a failure entry.
+# How deep an argument is nested in a failure entry: the entry, its payload, its args.
 _ARGUMENT_DEPTH = 3
 _PAYLOAD_DEPTH = 1
 
@@ -63,7 +63,7 @@ class Payload:
 
 @dataclass(slots=True)
 class Reservation:
-    """What a worker record says: the queue, the time, the payload's bytes."""
+    """A worker record: the queue, the time (ISO 8601, UTC), and the payload's bytes."""
 
     queue: str
     run_at: str
@@ -72,7 +72,11 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class FailureInfo:
-    """Why a run failed: the three fields that tell people about it."""
+    """Why a run failed: three fields of its failure entry.
+
+    `exception` is the class of the exception, `error` its message, `backtrace` its
+    lines.
+    """
 
     exception: str
     error: str
@@ -80,20 +84,20 @@ class FailureInfo:
 
 
 def encode_job(class_name: str, args: Sequence[object], limits: Limits = UNSET) -> str:
-    """Return the text of a job, byte for byte as Ruby writes it (2.1).
+    """Return the payload of a job, byte for byte as Ruby writes it (2.1).
 
-    Limits of its own go into a further key, which other readers take no notice of.
-    Raises ArgumentError naming the argument that JSON cannot hold.
+    Limits go into the further key `limits`, which other readers ignore. Raises
+    ArgumentError, which names the argument that JSON cannot hold.
     """
-    out = []
+    texts = []
     for index, value in enumerate(args):
         try:
             place = f"argument {index + 1}"
-            out.append(ruby_json.encode(value, place, depth=_ARGUMENT_DEPTH))
+            texts.append(ruby_json.encode(value, place, depth=_ARGUMENT_DEPTH))
         except ruby_json.Unencodable as error:
             raise ArgumentError(f"{class_name}: {error}") from None
     more = "" if limits == UNSET else f',"limits":{_limits_text(limits)}'
-    return f'{{"class":{_class_text(class_name)},"args":[{",".join(out)}]{more}}}'
+    return f'{{"class":{_class_text(class_name)},"args":[{",".join(texts)}]{more}}}'
 
 
 def _limits_text(limits: Limits) -> str:
@@ -109,10 +113,11 @@ def _class_text(class_name: str) -> str:
 
 
 def decode_job(raw: bytes) -> Payload:
-    """Return the job that a queue element holds.
+    """Return the job that an element of a queue holds.
 
-    Liberal as Ruby is: `args` may be missing, null, an object (read as pairs)
-    or a single value. Raises PayloadError for anything that is no job.
+    Accepts what Ruby accepts: `args` may be missing, null, an object (read as pairs)
+    or a single value. Raises PayloadError if the element is not UTF-8, not JSON, not
+    an object, or names no class.
     """
     try:
         value = ruby_json.decode(raw)
@@ -133,7 +138,7 @@ def decode_job(raw: bytes) -> Payload:
 
 
 def _limits(value: object) -> Limits:
-    """Return the limits that a payload asks; anything else of that name is not ours."""
+    """Return the limits in a payload; ignore a value that resqued has not written."""
     if not isinstance(value, dict):
         return UNSET
     runtime, memory = (
@@ -169,7 +174,7 @@ def arguments(args: object) -> tuple[Any, ...]:
 
 
 def class_of(raw: bytes) -> str:
-    """Return the class that a payload names, for titles and messages."""
+    """Return the class name of a payload, or UNKNOWN_JOB; for titles and messages."""
     try:
         return decode_job(raw).class_name
     except PayloadError:
@@ -177,11 +182,11 @@ def class_of(raw: bytes) -> str:
 
 
 def readable(raw: bytes) -> str:
-    """Return raw as JSON text that every reader accepts.
+    """Return a payload as JSON text that every reader accepts.
 
-    JSON is decoded and written again, as Ruby does on the way to `failed`
-    (2.1): key order stays, spaces and escapes go. What is not JSON becomes a
-    string of its text, or of its bytes as Latin-1 where it is not UTF-8.
+    JSON is decoded and encoded again, as Ruby does on the way to `failed` (2.1): the
+    order of keys stays, spaces and escapes go. Other UTF-8 text becomes a JSON string.
+    Bytes that are not UTF-8 are read as Latin-1 and become a JSON string.
     """
     try:
         return ruby_json.encode(ruby_json.decode(raw), depth=_PAYLOAD_DEPTH)
@@ -192,7 +197,7 @@ def readable(raw: bytes) -> str:
 
 
 # What reserve.lua writes before the payload, as Ruby does. The form of the time
-# tells it from node-resque's records, which may go on after the payload.
+# distinguishes it from node-resque's records, in which keys may follow the payload.
 _PAYLOAD_KEY = b',"payload":'
 _OUR_HEAD = re.compile(
     rb'\{"queue":"(?:[^"\\]|\\.)*","run_at":"[\d-]{10}T[\d:]{8}Z"', re.DOTALL
@@ -200,18 +205,19 @@ _OUR_HEAD = re.compile(
 
 
 def decode_held(record: bytes) -> Reservation:
-    """Return what a `worker:<id>` record says, whoever wrote it.
+    """Return the contents of a `worker:<id>` record of any implementation.
 
-    Records of our own are cut by position, so that the payload's bytes stay
-    untouched; others are decoded. Raises PayloadError for what is neither.
+    Records that resqued or Ruby wrote are cut by position, so that the bytes of the
+    payload stay the same; others are decoded. Raises PayloadError if the record is
+    not JSON or holds no payload.
     """
-    head, found, tail = record.partition(_PAYLOAD_KEY)
-    if found and _OUR_HEAD.fullmatch(head) and tail.endswith(b"}"):
+    head, separator, tail = record.partition(_PAYLOAD_KEY)
+    if separator and _OUR_HEAD.fullmatch(head) and tail.endswith(b"}"):
         try:
             value = ruby_json.decode(head + b"}")
             return Reservation(value["queue"], value["run_at"], _bytes(tail[:-1]))
         except ValueError:
-            pass  # not ours after all: the general way below
+            pass  # written by another implementation: decode it below
     try:
         value = ruby_json.decode(record)
     except ValueError as error:
@@ -230,7 +236,7 @@ def _text(value: object) -> str:
 
 
 def _bytes(text: bytes) -> bytes:
-    """Undo the wrapping of reserve.lua: a payload that is no JSON, as a string."""
+    """Return the payload's bytes, which reserve.lua wrote as a string if not JSON."""
     if not text.startswith(b'"'):
         return text
     try:
@@ -249,7 +255,11 @@ def failure(
     queue: str,
     now: float,
 ) -> bytes:
-    """Return the entry for the `failed` list (2.2): seven fields in Ruby's order."""
+    """Return an entry for the `failed` list (2.2): seven fields in Ruby's order.
+
+    `payload` is the raw payload of the job, `worker` the worker's id, `now` the time
+    in seconds since the epoch. Long errors and backtraces are cut.
+    """
     backtrace = ",".join(ruby_json.quote(line) for line in _clip(fault.backtrace))
     return (
         f'{{"failed_at":{ruby_json.quote(failed_at(now))}'
@@ -263,9 +273,10 @@ def failure(
 
 
 def retried(entry: bytes, now: float) -> bytes:
-    """Return a failure entry with `retried_at` set, last as Ruby writes it.
+    """Return a failure entry with `retried_at` set, as its last key, as Ruby does.
 
-    Raises PayloadError if the entry is no failure.
+    `now` is in seconds since the epoch. Raises PayloadError if the entry is not a
+    JSON object.
     """
     value = decode_failure(entry)
     value["retried_at"] = failed_at(now)
@@ -273,7 +284,11 @@ def retried(entry: bytes, now: float) -> bytes:
 
 
 def _rewrite(value: object, place: str, *, depth: int) -> str:
-    """Return the text of a value that was read from an entry of any origin."""
+    """Return a value from a failure entry as JSON text.
+
+    Raises PayloadError if JSON cannot hold it: another implementation may have
+    written the entry.
+    """
     try:
         return ruby_json.encode(value, place, depth=depth)
     except ruby_json.Unencodable as error:
@@ -281,7 +296,10 @@ def _rewrite(value: object, place: str, *, depth: int) -> str:
 
 
 def decode_failure(entry: bytes) -> dict[str, Any]:
-    """Return the fields of a failure entry; raise PayloadError if it has none."""
+    """Return the fields of a failure entry.
+
+    Raises PayloadError if the entry is not a JSON object.
+    """
     try:
         value = ruby_json.decode(entry)
     except ValueError as error:
@@ -292,10 +310,10 @@ def decode_failure(entry: bytes) -> dict[str, Any]:
 
 
 def retry_job(entry: bytes) -> tuple[str, str]:
-    """Return queue and text of the job that a retry of this failure enqueues.
+    """Return the queue and the payload that a retry of this failure enqueues.
 
-    Class and arguments only, as Ruby does: further keys are dropped (2.1).
-    Raises PayloadError if the failure holds no job or no queue.
+    The payload has class and arguments only, as in Ruby: further keys are dropped
+    (2.1). Raises PayloadError if the failure holds no job or no queue.
     """
     value = decode_failure(entry)
     job = value.get("payload")
@@ -311,7 +329,7 @@ def retry_job(entry: bytes) -> tuple[str, str]:
 
 
 def _clip(lines: Sequence[str]) -> list[str]:
-    """Keep the head and the tail of a backtrace that is too long to store."""
+    """Return a backtrace without its middle if it is too long to store."""
     room = MAX_BACKTRACE
     if sum(map(len, lines)) + _LINE_EXTRA * len(lines) <= room:
         return list(lines)
@@ -339,17 +357,20 @@ def _cut(text: str, limit: int) -> str:
 
 
 def failed_at(now: float) -> str:
-    """Return the time of a failure as Ruby writes it: local, with zone (2.3)."""
+    """Return the time of a failure as Ruby writes it: local, with zone (2.3).
+
+    `now` is in seconds since the epoch, as in the functions below.
+    """
     return time.strftime("%Y/%m/%d %H:%M:%S %Z", time.localtime(now))
 
 
 def run_at(now: float) -> str:
-    """Return the time a run began: ISO 8601 in UTC (2.3)."""
+    """Return the time at which a run began: ISO 8601 in UTC (2.3)."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
 def started(now: float) -> str:
-    """Return the time a worker started: local, with offset (2.3)."""
+    """Return the time at which a worker started: local, with offset (2.3)."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now))
 
 

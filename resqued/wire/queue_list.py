@@ -1,9 +1,9 @@
-"""What a queue list means: parse its text, and pick the queues that it serves.
+"""Queue lists: the parser of their text, and the choice of the queues to serve.
 
-Used in the master and in workers, who supply the names known in Redis. The
-pattern language is that of Ruby's `File.fnmatch` without flags, since a queue
-list has to pick the same queues whichever implementation reads it; Python's
-`fnmatch` module speaks another language. Must not ask Redis for anything.
+Used by the master and by workers, which pass the names of the queues in Redis. The
+pattern language is that of Ruby's `File.fnmatch` without flags, because a queue list
+must select the same queues in each implementation; Python's `fnmatch` module has a
+different language. Must not ask Redis.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from resqued.errors import QueueListError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What `String#strip` removes. `str.strip()` would go further and take
-# no-break spaces and separators that Ruby counts as part of the name.
+# What Ruby's `String#strip` removes. `str.strip()` would also remove no-break spaces
+# and separators, which Ruby keeps as part of the name.
 _BLANKS = "\0\t\n\v\f\r "
 
-# One of these anywhere makes a list dynamic. Braces are no pattern to
-# fnmatch, and a backslash is, yet this is the set Ruby looks for.
+# One of these anywhere makes a list dynamic, as in Ruby, although to fnmatch braces
+# are not special and a backslash is.
 _DYNAMIC = frozenset("*?{}[]")
 
 _ONE = "."
@@ -32,28 +32,28 @@ _NOTHING = "(?!)"
 
 @dataclass(frozen=True, slots=True)
 class QueueList:
-    """The queues of a slot, in order of priority, and those it never serves."""
+    """The queues or patterns of a slot, in order of priority, and its exclusions."""
 
     entries: tuple[str, ...]
     exclusions: tuple[str, ...] = ()
 
     @property
     def is_dynamic(self) -> bool:
-        """Say whether the queues depend on the names known in Redis."""
+        """True if the queues to serve depend on the names known in Redis."""
         return bool(self.exclusions) or any(
             not _DYNAMIC.isdisjoint(entry) for entry in self.entries
         )
 
     @property
     def name(self) -> str:
-        """Give the text that stands in worker ids."""
+        """The text of the list in worker ids."""
         return ",".join(self.entries)
 
     def match(self, known: Iterable[str]) -> tuple[str, ...]:
-        """Pick the queues to try, first one first, from the *known* names.
+        """Return the queues to try, in order, out of the *known* names.
 
-        A static list is served as it is. In a dynamic one even a plain name
-        is a pattern, and is served only while it is known.
+        A static list is returned as it is. In a dynamic list a plain name is a
+        pattern too, so its queue is served only while the name is known.
         """
         if not self.is_dynamic:
             return tuple(dict.fromkeys(self.entries))
@@ -67,7 +67,7 @@ class QueueList:
         )
 
     def serves(self, name: str) -> bool:
-        """Say whether a worker with this list takes jobs from the queue *name*."""
+        """Return True if a worker with this list takes jobs from the queue *name*."""
         if not self.is_dynamic:
             return name in self.entries
         return self._allows(name) and any(
@@ -79,10 +79,13 @@ class QueueList:
 
 
 def parse(text: str) -> QueueList:
-    """Read a queue list, or raise QueueListError if it names no queue."""
+    """Return the queue list of a text such as `critical,high` or `*,!low`.
+
+    Raises QueueListError if the text names no queue.
+    """
     parts = text.split(",")
-    # `String#split` forgets empty fields at the end, before anything is
-    # trimmed: "a," is one queue, while "a, " is two, the second named "".
+    # Ruby's `String#split` drops empty fields at the end, before they are stripped:
+    # "a," is one queue, while "a, " is two, and the second has the name "".
     while parts and not parts[-1]:
         parts.pop()
     entries: list[str] = []
@@ -102,21 +105,21 @@ def parse(text: str) -> QueueList:
 
 
 def _utf8(name: str) -> bytes:
-    # Bytes that were no UTF-8 come from the store as lone surrogates, which
-    # would sort elsewhere as characters.
+    # The store turns bytes that are not UTF-8 into lone surrogates, which sort
+    # differently as characters.
     return name.encode("utf-8", "surrogateescape")
 
 
-# The patterns are the operator's, so few; the bound is for `serves` being
-# asked about lists of any origin in a process that lives for months.
+# An operator has few patterns. The bound is for `serves`, which a process that lives
+# for months may call with lists of any origin.
 @lru_cache(maxsize=1024)
 def _matcher(pattern: str) -> re.Pattern[str]:
     return re.compile(_translate(pattern), re.DOTALL)
 
 
 def _translate(pattern: str) -> str:
-    """Turn an fnmatch pattern into a regular expression for the whole name."""
-    # Each run is the characters wanted between two stars.
+    """Return the regular expression for a whole name, from an fnmatch pattern."""
+    # Each run is the expression for what lies between two stars.
     runs = [""]
     at = 0
     while at < len(pattern):
@@ -131,10 +134,10 @@ def _translate(pattern: str) -> str:
             runs[-1] += one_of
         else:
             if char == "\\":
-                # A backslash with nothing to escape counts for nothing.
+                # A backslash at the end escapes nothing and is ignored.
                 char, at = pattern[at : at + 1], at + 1
             runs[-1] += re.escape(char)
-    # A dot at the start is matched by a dot alone, not by `*`, `?` or `[.]`.
+    # A dot at the start of a name is matched only by a dot, not by `*`, `?` or `[.]`.
     start = "" if pattern.startswith((".", "\\.")) else r"(?!\.)"
     return start + _join(runs)
 
@@ -144,13 +147,13 @@ def _join(runs: list[str]) -> str:
     if not others:
         return first
     *inner, last = others
-    # The leftmost place for a run is as good as any: the atomic group keeps
-    # the engine from trying the others, whose number grows with each star.
+    # The leftmost match of a run is as good as any other: the atomic group keeps the
+    # engine from trying the others, whose number multiplies with each star.
     return first + "".join(f"(?>.*?{run})" for run in inner if run) + ".*" + last
 
 
 def _bracket(pattern: str, at: int) -> tuple[str, int]:
-    """Translate the bracket whose inside begins *at*; say also where it ends."""
+    """Return the expression for the bracket that opens before *at*, and its end."""
     negated = pattern[at : at + 1] in ("!", "^")
     at += negated
     members = ""
@@ -160,9 +163,9 @@ def _bracket(pattern: str, at: int) -> tuple[str, int]:
         if pattern[at : at + 1] == "-" and pattern[at + 1 : at + 2] != "]":
             high, at = _member(pattern, at + 1)
         if not (low and high):
-            # The bracket is never closed, and so matches nothing.
+            # A bracket that is not closed matches nothing.
             return _NOTHING, len(pattern)
-        # A range that runs backwards still holds both of its ends.
+        # A range in reverse order matches its two ends only.
         between = "-" if low <= high else ""
         members += re.escape(low) + between + re.escape(high)
     if members:

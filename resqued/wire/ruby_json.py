@@ -1,8 +1,8 @@
 """JSON as Ruby writes it: the text of payloads, failures and worker records.
 
-The bytes matter, because Resque removes jobs by comparing them (wire format
-2.1): no spaces, raw UTF-8, and floats spelled as Ruby spells them. What JSON
-cannot hold is refused with the place where it stands.
+The bytes matter, because Resque removes jobs by comparing them (wire format 2.1): no
+spaces, raw UTF-8, and floats as Ruby writes them. A value that JSON cannot hold is
+refused with an error that names its place.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import json
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
-# Ruby's generator and parser refuse more (json gem, max_nesting), counted from
-# the outside of the whole text.
+# Ruby's generator and parser refuse deeper nesting (json gem, max_nesting), counted
+# from the outermost value.
 MAX_DEPTH = 100
 
 
-class Unencodable(ValueError):  # noqa: N818 - a finding, not an error of ours
-    """A value that JSON cannot hold, and where it stands."""
+class Unencodable(ValueError):  # noqa: N818 - callers turn it into an error of theirs
+    """A value that JSON cannot hold; `place` names it, `reason` says why."""
 
     def __init__(self, place: str, reason: str) -> None:
         self.place = place
@@ -26,9 +26,10 @@ class Unencodable(ValueError):  # noqa: N818 - a finding, not an error of ours
 
 
 def encode(value: object, place: str = "value", *, depth: int = 0) -> str:
-    """Return the JSON text of value; raise Unencodable naming place.
+    """Return the JSON text of a value.
 
-    `depth` says how many lists and objects the text is to stand in.
+    `place` is the name of the value for errors, `depth` the number of lists and
+    objects that the text will be nested in. Raises Unencodable.
     """
     out: list[str] = []
     _write(value, place, depth, out)
@@ -36,19 +37,19 @@ def encode(value: object, place: str = "value", *, depth: int = 0) -> str:
 
 
 def quote(text: str) -> str:
-    """Return text as a JSON string; what UTF-8 cannot hold becomes `?`."""
+    """Return a text as a JSON string; lone surrogates become `?`."""
     return encode_basestring(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def decode(raw: bytes | str) -> Any:
     """Return the value of strict JSON text in UTF-8.
 
-    Raises ValueError for anything that Ruby's readers would reject too: NaN,
-    lone surrogates, invalid UTF-8, nesting too deep.
+    Raises ValueError for what Ruby's parser rejects too: NaN, lone surrogates,
+    invalid UTF-8 (UnicodeDecodeError), nesting that is too deep.
     """
     text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
     try:
-        # What json.loads does, but for two searches by regular expression.
+        # As json.loads does, without its two searches by regular expression.
         stripped = text.strip(_BLANKS)
         value, end = _DECODER.raw_decode(stripped)
         has_surrogate = "\\u" in text and _has_surrogate(value)
@@ -65,7 +66,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# White space as JSON has it (RFC 8259, 2).
+# White space in JSON (RFC 8259, section 2).
 _BLANKS = " \t\n\r"
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 

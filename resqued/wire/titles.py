@@ -1,8 +1,9 @@
-"""What `ps` shows of each process.
+"""The titles of the processes in `ps`.
 
-A Ruby worker that starts on the same host unregisters every worker whose `ps`
-line lacks `resque-` and a digit (wire format 3.4), so the titles of workers and
-children are part of the wire format.
+A Ruby worker that starts on the same host unregisters every worker whose `ps` line
+lacks `resque-` and a digit (wire format 3.4), so the titles of workers and children
+are part of the wire format. All functions return the title; times are seconds since
+the epoch.
 """
 
 from __future__ import annotations
@@ -15,48 +16,49 @@ _PREFIX = f"resque-{VERSION}"
 def master(
     *, generation: int, workers: int, wanted: int, busy: int, older: int = 0
 ) -> str:
-    """The master: its generation, how many workers live, how many are busy.
+    """Title of a master: its generation, and how many workers run and are busy.
 
-    `older` are the workers of earlier generations that finish a job.
+    `wanted` is the configured number of workers; `older` is the number of workers of
+    earlier generations.
     """
     text = f"resqued master [gen {generation}] {workers}/{wanted} workers, {busy} busy"
     return f"{text}, {older} of an older gen" if older else text
 
 
 def zygote(*, generation: int, modules: tuple[str, ...]) -> str:
-    """The zygote: its generation and the application that it loaded."""
+    """Title of a zygote: its generation, and the modules that it imported."""
     return f"resqued zygote [gen {generation}] {' '.join(modules)}".rstrip()
 
 
 def starting() -> str:
-    """A worker that is not registered yet."""
+    """Title of a worker that is not registered yet."""
     return f"{_PREFIX}: Starting"
 
 
 def waiting(queues: tuple[str, ...]) -> str:
-    """An idle worker, with the queues as its list expands now."""
+    """Title of an idle worker, with the queues that its list matches now."""
     return f"{_PREFIX}: Waiting for {','.join(queues)}"
 
 
 def paused() -> str:
-    """A worker that takes no jobs."""
+    """Title of a worker that is paused."""
     return f"{_PREFIX}: Paused"
 
 
 def forked(pid: int, now: float) -> str:
-    """A worker whose child runs a job."""
+    """Title of a worker whose child `pid` has run a job since `now`."""
     return f"{_PREFIX}: Forked {pid} at {int(now)}"
 
 
 def quitting(pid: int, generation: int) -> str:
-    """A worker that was told to quit, and waits for its child's job."""
+    """Title of a worker that leaves when its child `pid` has finished its job."""
     return f"{_PREFIX}: Quitting after {pid} [gen {generation}]"
 
 
 def processing(queue: str, class_name: str, now: float) -> str:
-    """A child that runs a job."""
+    """Title of a child that has run a job since `now`."""
     return f"{_PREFIX}: Processing {queue} since {int(now)} [{class_name}]"
 
 
-# A child that was forked ahead and waits for its job.
+# Title of a child that was forked ahead and waits for a job.
 STANDBY = f"{_PREFIX}: Standby"

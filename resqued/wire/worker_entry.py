@@ -1,7 +1,7 @@
-"""Who is alive: what the registry says of a worker, judged.
+"""What Redis holds about a worker, and whether that worker is alive.
 
-A worker of this machine is judged by its process, any other by its heartbeat or
-ping alone, and one that never gave a sign is left alone (wire format 3.4).
+A worker of this host is judged by its process; any other worker by its heartbeat or
+ping only. A worker that never wrote either is left alone (wire format 3.4).
 """
 
 from __future__ import annotations
@@ -12,23 +12,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-# How many heartbeats a worker of ours may miss, and how long one of Ruby's may
-# be silent (Resque.prune_interval).
+# How many heartbeats a worker of resqued may miss, and for how many seconds one of
+# Ruby may be silent (Resque.prune_interval).
 MISSED_BEATS = 5
 RUBY_SILENCE = 300.0
 # node-resque writes its ping every 5 s and calls a worker dead after an hour.
 NODE_SILENCE = 3600.0
 
-# As long as a pid can be, whatever stands in an id.
+# The digits of a pid; bounded, because an id may hold any text.
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
-# What rubbish in Redis makes of an attempt to read it.
+# What reading a value that is not of the expected form can raise.
 _NO_SENSE = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Tells one worker from every other that has had, or has, the same id."""
+    """What distinguishes a worker from all others that have or had the same id.
+
+    `boot` is the id of the boot, `pids` the pid namespace, `start` the start of the
+    process in ticks since boot, `interval` the seconds between heartbeats, `nonce`
+    a random text.
+    """
 
     boot: str
     pids: str
@@ -38,7 +43,7 @@ class Identity:
     nonce: str
 
     def encode(self) -> str:
-        """Return the text that stands in Redis; equal texts are equal workers."""
+        """Return the text in Redis; equal texts mean the same worker."""
         return json.dumps(
             {
                 "boot": self.boot,
@@ -53,7 +58,7 @@ class Identity:
 
     @classmethod
     def decode(cls, text: str) -> Identity | None:
-        """Return the identity that text tells, or None if it tells none."""
+        """Return the identity that `encode` wrote, or None if the text is none."""
         try:
             value = json.loads(text)
             return cls(
@@ -70,7 +75,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class HostIdentity:
-    """Where the one who judges runs: this boot, this set of pids."""
+    """The boot and the pid namespace of the process that judges a worker."""
 
     boot: str
     pids: str
@@ -78,7 +83,10 @@ class HostIdentity:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEntry:
-    """What Redis knows of one worker; texts as they stand there, "" for none."""
+    """What Redis holds about one worker: the values as they are, empty for none.
+
+    `record` is the value of `worker:<id>`; `ping` is that of node-resque.
+    """
 
     worker_id: str
     identity: str = ""
@@ -98,12 +106,12 @@ class WorkerEntry:
         """The pid in the id; 0 if there is none (wire format 3.2)."""
         digits = self.worker_id.split(":", 2)[1:2]
         text = "".join(digits)
-        found = _DIGITS.match(text)
-        return int(found[0]) if found else 0
+        match = _DIGITS.match(text)
+        return int(match[0]) if match else 0
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The queue list in the id."""
+        """The names and patterns of the queue list in the id."""
         parts = self.worker_id.split(":", 2)
         return tuple(parts[2].split(",")) if len(parts) == 3 else ()
 
@@ -114,7 +122,11 @@ class WorkerEntry:
 
 
 class Liveness(Enum):
-    """What is known of a worker."""
+    """Whether a worker lives.
+
+    DEAD: its process is gone; SILENT: its last heartbeat or ping is too old;
+    UNKNOWN: it never wrote one.
+    """
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -125,10 +137,11 @@ class Liveness(Enum):
 def judge(
     entry: WorkerEntry, *, now: float, machine: HostIdentity, start_of_pid: int | None
 ) -> Liveness:
-    """Say whether a worker lives; DEAD by its process, SILENT by its heartbeat.
+    """Return whether a worker lives.
 
-    `now` is the server's clock; `start_of_pid` is when the process began that
-    has the identity's pid here, if there is one.
+    `now` is the server's time in seconds since the epoch; `machine` is where this
+    process runs; `start_of_pid` is the start, in ticks since boot, of the process
+    that has the identity's pid on this host, None if there is no such process.
     """
     identity = Identity.decode(entry.identity)
     if identity and (identity.boot, identity.pids) == (machine.boot, machine.pids):
@@ -141,14 +154,17 @@ def judge(
     if age is not None:
         return Liveness.SILENT if age > NODE_SILENCE else Liveness.ALIVE
     if identity and not (entry.is_registered or entry.record):
-        # Ruby unregistered one of ours, and knows nothing of identities. Should it
-        # live, it finds its own gone and registers again.
+        # Ruby has unregistered a worker of resqued: it does not know identities. If
+        # the worker lives, it finds its identity gone and registers again.
         return Liveness.SILENT
     return Liveness.UNKNOWN
 
 
 def heartbeat_age(text: str, now: float) -> float | None:
-    """Return the seconds since a heartbeat; None if text is no time we can read."""
+    """Return the seconds since a heartbeat (ISO 8601 with an offset).
+
+    `now` is in seconds since the epoch. Returns None if the text is not such a time.
+    """
     try:
         then = datetime.fromisoformat(text)
     except ValueError:
@@ -159,7 +175,10 @@ def heartbeat_age(text: str, now: float) -> float | None:
 
 
 def ping_age(text: str, now: float) -> float | None:
-    """Return the seconds since a ping of node-resque; None if there is none."""
+    """Return the seconds since a ping of node-resque, a JSON object with `time`.
+
+    `now` is in seconds since the epoch. Returns None if the text is not a ping.
+    """
     try:
         return now - float(json.loads(text)["time"])
     except _NO_SENSE:

@@ -69,8 +69,8 @@ def test_a_journal_that_is_not_there(tmp_path: Path) -> None:
     args = ("work", "q", "--log-format", "journal")
     assert fail(*args, cwd=tmp_path, status=78) == [
         (
-            "log format journal needs the journal of systemd:"
-            " there is no /run/systemd/journal/socket"
+            "log format journal needs systemd's journal, and there is no"
+            " /run/systemd/journal/socket: start the journal, or choose another format"
         )
     ]
 

@@ -12,7 +12,7 @@ import redis as redis_py
 import resqued
 from bench.chaos.__main__ import main, table
 from bench.chaos.account import Books
-from bench.chaos.fault import FailureInfo, Result, attempt
+from bench.chaos.fault import Fault, Result, attempt
 from bench.chaos.faults import FAULTS
 from bench.chaos.site import Slowest, traceback_in
 from tests.support.pool import count, failures, left_over, pool, runs
@@ -45,7 +45,7 @@ def named(*, are_of_the_server: bool) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("fault", chosen, ids=[f.name for f in chosen])
 
 
-def assert_nothing_is_lost_or_doubled(fault: FailureInfo, binary: Path | None) -> None:
+def assert_nothing_is_lost_or_doubled(fault: Fault, binary: Path | None) -> None:
     result = attempt(fault, 1, binary)
     if result.skipped:
         pytest.skip(result.skipped)
@@ -57,7 +57,7 @@ def assert_nothing_is_lost_or_doubled(fault: FailureInfo, binary: Path | None) -
 
 @named(are_of_the_server=False)
 def test_a_fault_under_load_loses_nothing_and_doubles_nothing(
-    fault: FailureInfo, server_binary: Path | None
+    fault: Fault, server_binary: Path | None
 ) -> None:
     assert_nothing_is_lost_or_doubled(fault, server_binary)
 
@@ -65,7 +65,7 @@ def test_a_fault_under_load_loses_nothing_and_doubles_nothing(
 @pytest.mark.server_semantics
 @named(are_of_the_server=True)
 def test_a_fault_of_the_server_loses_nothing_and_doubles_nothing(
-    fault: FailureInfo, server_binary: Path | None
+    fault: Fault, server_binary: Path | None
 ) -> None:
     assert_nothing_is_lost_or_doubled(fault, server_binary)
 

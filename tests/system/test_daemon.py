@@ -201,7 +201,7 @@ def test_an_application_that_cannot_be_imported_is_told_with_its_line(
         (("--log-file", "nowhere/x.log"), "nowhere/x.log cannot be written"),
         (("--pidfile", "nowhere/x.pid"), "nowhere/x.pid cannot be written"),
         (("--user", "nosuchuser"), "there is no user nosuchuser"),
-        (("--group", "daemon"), "group daemon is of no use without a user"),
+        (("--group", "daemon"), "group daemon is given without a user"),
         (("--user", "root", "--group", "nosuchgroup"), "there is no group nosuchgroup"),
         (("--umask", "9"), "--umask: '9' must be three octal digits"),
         (("-c", "nosuch.toml"), "nosuch.toml does not exist"),

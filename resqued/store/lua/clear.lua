@@ -1,8 +1,9 @@
--- Deletes a list and says how long it was: what arrives in between is kept.
+-- Deletes a list and returns its length, in one step: elements that are added later
+-- are kept.
 --
 -- KEYS  1 the list
 --
--- Answers how many elements were removed
+-- Returns how many elements were removed
 
 local length = redis.call('LLEN', KEYS[1])
 redis.call('UNLINK', KEYS[1])

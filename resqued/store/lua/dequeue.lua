@@ -3,7 +3,7 @@
 -- KEYS  1 queue:<name>
 -- ARGV  the texts
 --
--- Answers how many were removed
+-- Returns how many were removed
 
 local removed = 0
 for _, text in ipairs(ARGV) do

@@ -1,8 +1,10 @@
--- One heartbeat. Mends a registration that somebody damaged, as long as the
--- identity is there; answers 0 if this worker was unregistered by somebody.
+-- Writes a heartbeat, and restores missing parts of the registration as long as the
+-- identity is there.
 --
 -- KEYS  1 workers  2 worker:<id>:started  3 workers:heartbeat  4 resqued:workers
 -- ARGV  1 id  2 identity  3 started  4 heartbeat
+--
+-- Returns 1 | 0 this worker is not registered any more
 
 if redis.call('HGET', KEYS[4], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])

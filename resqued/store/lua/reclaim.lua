@@ -1,5 +1,5 @@
--- Takes a dead worker out of the registry and settles the job it held, if its
--- keys still say what the caller judged it by; else does nothing and answers 0.
+-- Removes a dead worker from the registry and records the job it held as failed, if
+-- its keys still have the values that the caller judged it by; else does nothing.
 --
 -- KEYS  1 workers  2 worker:<id>  3 worker:<id>:started  4 workers:heartbeat
 --       5 resqued:workers  6 stat:processed:<id>  7 stat:failed:<id>
@@ -7,7 +7,7 @@
 -- ARGV  1 id  2 identity or ''  3 heartbeat or ''  4 record or ''
 --       5 failure entry or ''  6 ping of node-resque or ''
 --
--- Answers 1 buried | 0 changed meanwhile | 2 nothing was left
+-- Returns 1 reclaimed | 0 changed meanwhile | 2 nothing was left
 
 local identity = redis.call('HGET', KEYS[5], ARGV[1]) or ''
 local heartbeat = redis.call('HGET', KEYS[4], ARGV[1]) or ''

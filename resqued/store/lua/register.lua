@@ -1,11 +1,11 @@
--- Registers a worker: its id, its start, its first heartbeat and its identity,
--- all or nothing. Overwrites nobody: if the id is somebody else's, says whose.
+-- Registers a worker: its id, its start, its first heartbeat and its identity, all or
+-- nothing. Does nothing if another worker has the id.
 --
 -- KEYS  1 workers  2 worker:<id>  3 worker:<id>:started  4 workers:heartbeat
 --       5 resqued:workers  6 stat:processed:<id>  7 stat:failed:<id>
 -- ARGV  1 id  2 identity  3 started  4 heartbeat
 --
--- Answers {'registered'} | {'taken'}
+-- Returns {'registered'} | {'taken'}
 
 local owner = redis.call('HGET', KEYS[5], ARGV[1])
 if owner ~= ARGV[2] then

@@ -1,9 +1,9 @@
--- Settles the run in hand, if told to, and reserves the next job: one step on
--- the server, and safe to ask again when the reply was lost.
+-- Settles a run, if the caller names one, and reserves the next job: one step on the
+-- server, and safe to repeat when the reply was lost.
 --
--- A run is told by its number: how many runs this worker had settled when the
--- run began (its own counter stat:processed:<id>), so that asking twice counts
--- once, although two runs may hold equal bytes.
+-- A run is identified by its number: how many runs this worker had settled when the
+-- run began (its counter stat:processed:<id>). So a repeated call counts a run once,
+-- although two runs may have equal payloads.
 --
 -- KEYS  1 worker:<id>          2 stat:processed   3 stat:processed:<id>
 --       4 stat:failed          5 stat:failed:<id> 6 failed
@@ -11,14 +11,14 @@
 --       10… the queues to try, in order
 -- ARGV  1 worker id            2 identity
 --       3 run to settle, or '' 4 its failure entry, or ''
---       5 run_at               6 '1' to reserve, '0' to take nothing new: a job
---                                that is held already is answered all the same
+--       5 run_at               6 '1' to reserve, '0' to take no new job; a job that
+--                                the worker holds already is returned in both cases
 --       7 how many queue names follow, as JSON text, one per queue key
 --       then, for a list with wildcards, '1' and every queue name known to the
 --       worker; for a static list '0'
 --
--- Answers {settled, state, …}; settled: 1 recorded, 0 nothing to record, -1 the
--- run is not this worker's any more (somebody buried it).
+-- Returns {settled, state, …}; settled: 1 recorded, 0 nothing to record, -1 the run
+-- is not this worker's any more (it was reclaimed).
 -- State: 'unregistered' | 'settled' | 'paused' | 'empty' | 'stale', names… |
 --        'held', record, run | 'job', payload, run, number of its queue in the list
 
@@ -60,8 +60,8 @@ end
 local queues = tonumber(ARGV[7])
 local known = 7 + queues + 1
 if ARGV[known] == '1' then
-  -- The worker expanded its wildcards from these names. If the set is another
-  -- by now, it must expand them again: order is a promise.
+  -- The worker expanded its wildcards from these names. If the set has changed since,
+  -- it must expand them again: the order of queues is guaranteed.
   local count = #ARGV - known
   local same = redis.call('SCARD', KEYS[9]) == count
   local first = known + 1
@@ -78,9 +78,9 @@ end
 for i = 1, queues do
   local raw = redis.call('LPOP', KEYS[9 + i])
   if raw then
-    -- The payload's own bytes, if they are JSON; else as a JSON string, so that
-    -- every reader of worker records can parse them. A payload that is a string
-    -- itself is wrapped too: then unwrapping has one rule.
+    -- The payload's bytes, if they are JSON; else a JSON string of them, so that every
+    -- reader of worker records can parse the record. A payload that is a JSON string
+    -- is wrapped too, so that there is one rule for unwrapping.
     local payload = raw
     if not pcall(cjson.decode, raw) or string.find(raw, '^%s*"') then
       payload = cjson.encode(raw)

@@ -1,11 +1,12 @@
--- Enqueues the job of a failure again and marks the failure as retried, found by
--- its content: whoever comes second, with the old content, finds nothing.
+-- Enqueues the job of a failure again and marks the failure as retried. The failure
+-- is found by its content, so of two calls with the same content the second finds
+-- nothing.
 --
 -- KEYS  1 failed  2 queues  3 queue:<name>
 -- ARGV  1 failure entry  2 the entry with retried_at  3 queue name  4 job
---       5 where it stood when it was read, as a hint; or -1
+--       5 where it stood when it was read (its index), as a hint; or -1
 --
--- Answers 1 retried | 0 no such failure any more
+-- Returns 1 retried | 0 there is no such failure any more
 
 local index = tonumber(ARGV[5])
 if index < 0 or redis.call('LINDEX', KEYS[1], index) ~= ARGV[1] then

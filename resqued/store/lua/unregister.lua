@@ -1,9 +1,10 @@
--- Takes a worker that holds no job out of the registry, if it is still the one
--- that registered. Answers 1 if it did, 0 if there was nothing of its own.
+-- Removes a worker that holds no job from the registry, if the entry is its own.
 --
 -- KEYS  1 workers  2 worker:<id>  3 worker:<id>:started  4 workers:heartbeat
 --       5 resqued:workers  6 stat:processed:<id>  7 stat:failed:<id>
 -- ARGV  1 id  2 identity
+--
+-- Returns 1 removed | 0 the entry is not this worker's, or it holds a job
 
 if redis.call('HGET', KEYS[5], ARGV[1]) ~= ARGV[2] then return 0 end
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
