@@ -157,7 +157,7 @@ def _settle_in(terms: ChildContext) -> None:
     prctl.die_with_parent(terms.parent)
     process.set_title(titles.STANDBY)
     if terms.sweeps:
-        # Whatever the job starts stays below this process, so that it can see
+        # What the job starts stays below this process, so that it can see
         # cheaply whether anything is left.
         prctl.become_subreaper()
     if terms.is_restrained:
@@ -224,7 +224,7 @@ def _attempt(
 ) -> FailureInfo | None:
     """Run the job; answer why it failed, or None.
 
-    The boundary of the application's code: whatever comes out of it is caught.
+    The boundary of the application's code: every exception of it is caught.
     """
     try:
         job, name, title = _read(queue, raw)
@@ -281,7 +281,7 @@ def _tell_arguments(
 
 
 def _describe(error: BaseException) -> FailureInfo:
-    """Return what people read of an exception, whatever its methods do."""
+    """Return what people read of an exception, even if its methods raise."""
     kind = type(error)
     if isinstance(error, JobTerminated):
         name, text = _TERMINATED.get(kind, TERM_EXCEPTION), "SIGTERM"
@@ -316,7 +316,7 @@ def _backtrace(error: BaseException) -> list[str]:
     lines = text.splitlines()
     if len(text) <= 4 * MAX_BACKTRACE:
         return lines
-    # The last line is the message, of whatever length.
+    # The last line is the message, of any length.
     return [line[:_MAX_LINE] for line in (*lines[:500], *lines[-500:])]
 
 

@@ -238,7 +238,7 @@ class Supervisor:
         return self.pool.reload(config, now)
 
     def _reopen_log(self) -> None:
-        """Write to the file of that name, whatever has become of the one before.
+        """Write to the file of that name, which a rotation may have replaced.
 
         The master does so first, and makes the file if it is not there; if it cannot,
         all processes go on with the old file.

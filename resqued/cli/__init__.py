@@ -54,7 +54,7 @@ INTERRUPTED = 130
 
 
 class _ReaderGone(Exception):  # noqa: N818 - not an error: it has had enough
-    """Whoever read our output closed it."""
+    """The process that reads our output has closed it."""
 
 
 class LazyGroup(click.Group):

@@ -149,7 +149,7 @@ def drain(wait: bool, meant: LocalMasters) -> None:
 )
 @master_options
 def reload(wait: bool, with_master: bool, meant: LocalMasters) -> None:
-    """Read the configuration anew, import the application anew, replace the workers.
+    """Read the configuration again, import the application, replace the workers.
 
     Running jobs finish in their old workers. If the new generation cannot start,
     the old one goes on untouched. Without --wait the same as SIGHUP.

@@ -103,7 +103,7 @@ def _jsonable(value: Any) -> Any:
 def clear(client: Client, name: str, yes: bool) -> None:
     """Remove queue NAME with the jobs in it.
 
-    The next job that is put there makes the queue anew. Jobs that run already
+    The next job that is put there creates the queue again. Jobs that run already
     are not touched.
     """
     _require(client, name)

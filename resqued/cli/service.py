@@ -178,7 +178,10 @@ def _install(target: Target, file: File, *, dry_run: bool) -> tuple[str, str]:
         return "unchanged", path
     if file.for_admin:
         return "kept", path
-    return "kept", f"{path}: somebody has changed it; remove it to have it anew"
+    return (
+        "kept",
+        f"{path}: somebody has changed it; remove it to have it installed again",
+    )
 
 
 @service.command(epilog=EXAMPLES)

@@ -140,7 +140,7 @@ def _summary(removed: int, left: Counter[Liveness], *, is_removed: bool) -> str:
     words = [f"{done} {pluralize(removed, 'worker')}"]
     if count := left[Liveness.SILENT]:
         words.append(
-            f"left {count} silent to whoever has the lock of the pruners: try again"
+            f"left {count} silent to the process that has the pruning lock: try again"
             f" in {worker_removal.LOCK_SECONDS} s"
         )
     if count := left[Liveness.UNKNOWN]:

@@ -53,7 +53,7 @@ class SilentMaster:
 def places(configured: str, environ: Mapping[str, str]) -> list[Path]:
     """Return the directories to look into.
 
-    If none is named anywhere, that of the system's masters too, whoever asks: a
+    If none is named anywhere, that of the system's masters too, for every user: a
     service's user need not have the service's environment.
     """
     own = sockets.directory(configured, environ)

@@ -53,7 +53,7 @@ class Peer:
 
     @property
     def may_ask(self) -> bool:
-        """Whether it is root, or whoever runs this process."""
+        """Whether it is root, or the user of this process."""
         return self.uid in (0, os.geteuid())
 
     @property

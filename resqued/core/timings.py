@@ -55,7 +55,7 @@ class Timings:
     kill_recheck: float = 0.05
     """How often to look whether processes that were killed are gone."""
     job_stack_time: float = 0.1
-    """For a child to write its stacks, whatever the grace."""
+    """For a child to write its stacks, even if the grace is shorter."""
     unkillable_patience: float = 5.0
     """A process in an uninterruptible wait outlives SIGKILL: when none has died for so
     long, the job is over."""

@@ -15,7 +15,7 @@ def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> F
     """Say whether the configuration is in order; `path` is empty without a file."""
     if problems:
         return problem(
-            "configuration", "; ".join(problems), "mend it: `resqued config check`"
+            "configuration", "; ".join(problems), "correct it: `resqued config check`"
         )
     if not path:
         return ok("configuration", "no file: options, environment and defaults hold")
@@ -30,7 +30,7 @@ def judge(imported: Import) -> Iterator[Finding]:
         yield problem(
             "application",
             f"{modules}: {imported.error}",
-            "mend it: no worker can start",
+            "correct it: no worker can start",
         )
         yield unchecked("threads", "the application cannot be imported")
         yield unchecked("sockets", "the application cannot be imported")
@@ -81,7 +81,9 @@ def judge_control(place: ControlDirectory) -> Finding:
     check = "control"
     if place.fault:
         return problem(
-            check, place.fault, "choose another [control] directory, or mend this one"
+            check,
+            place.fault,
+            "choose another [control] directory, or correct this one",
         )
     if not place.exists:
         return ok(check, f"{place.path} is not there yet: a master makes it")

@@ -94,7 +94,7 @@ def _asked(
 def main(fd: int) -> int:
     """Run by `python -m` with a descriptor: import, and write one line to it."""
     asked = json.load(sys.stdin)
-    # Whoever the application forks must not hold the answer's pipe by chance.
+    # A process that the application forks must not hold the pipe of the answer.
     os.set_inheritable(fd, False)
     answer = _try(AppSettings.from_dict(asked["settings"]), asked["class"])
     text = json.dumps(answer).encode() + b"\n"

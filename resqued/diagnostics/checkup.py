@@ -179,7 +179,7 @@ def _application(config: Config, *, may_import: bool) -> Iterable[Finding]:
     try:
         more = read_environment(config.environment)
     except ConfigError as error:
-        remedy = "mend it: no generation can start"
+        remedy = "correct it: no generation can start"
         return [problem("application", str(error), remedy)]
     tried = app_import.attempt(
         config.app,

@@ -183,7 +183,7 @@ def _application(facts: Facts) -> Iterator[Observation]:
         yield Observation(
             "not_importable",
             f"the application ({modules}) fails to load: {imported.error}",
-            "no new worker can start until that is mended: `resqued doctor`",
+            "no new worker can start until that is corrected: `resqued doctor`",
             is_cause=not facts.live,
         )
     elif imported.class_error:

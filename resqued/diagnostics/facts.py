@@ -89,7 +89,7 @@ class Facts:
 
     @property
     def serving(self) -> tuple[Candidate, ...]:
-        """The workers whose lists serve the queue, whatever state they are in."""
+        """The workers whose lists serve the queue, in any state."""
         return tuple(w for w in self.workers if self.is_served_by(w.queues))
 
     @property

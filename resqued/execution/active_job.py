@@ -130,7 +130,7 @@ class ActiveJob:
     ) -> None:
         """The child was reaped: what it said last counts.
 
-        With `sweep` whatever its job has left behind is killed. A child that did
+        With `sweep` processes that its job has left behind are killed. A child that did
         not say how its job went did not say what it left either.
         """
         self._told = self._told or self.pipe.receive()

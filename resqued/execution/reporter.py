@@ -49,7 +49,7 @@ class WorkerReporter:
         self._scoreboard.write(phase, pid, self._since, began)
 
     def progress(self) -> None:
-        """Show that the loop turns, whatever it waits for."""
+        """Show that the loop turns."""
         self.phase(self._phase)
 
     def idle(self, queues: tuple[str, ...], *, is_paused: bool) -> None:

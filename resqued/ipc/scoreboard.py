@@ -161,7 +161,7 @@ class Scoreboard:
         """In the worker: have STACK_SIGNAL write this process's stacks behind the page.
 
         So it is for every child forked from now on. faulthandler writes from
-        within the signal, whatever Python is doing or waiting for.
+        within the signal, even while Python waits in a system call.
         """
         faulthandler.register(STACK_SIGNAL, file=self.fd, all_threads=True, chain=False)
 

@@ -1,4 +1,4 @@
-"""Becoming a daemon, and telling whoever waits for it how that went.
+"""Becoming a daemon, and reporting the result to the process that waits for it.
 
 The launcher is the command that somebody has typed. It forks what becomes the
 daemon, and hears from it through a pipe: its pid, then that it is ready, or why it

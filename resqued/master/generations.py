@@ -51,7 +51,7 @@ class GenerationManager:
         self._poller = poller
         self._log = log
         self.state = GenerationState.BOOTING
-        # The number of the newest generation, whatever became of it.
+        # The number of the newest generation, even if it was refused.
         self.last = 1
         self.current = Generation(config, 1, directory)
         self.pending: Generation | None = None

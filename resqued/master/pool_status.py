@@ -47,7 +47,7 @@ def pool_status_of(pool: Pool, now: float, *, is_stopping: bool) -> PoolStatus:
     generations = pool.generations
     workers, current = pool.workers(), generations.current.number
     running = running_since(workers)
-    # Whoever finishes a job beside the slots counts when all are waited for.
+    # While the master stops, workers that only finish a job count as well.
     busy = running if is_stopping else running_since(pool.serving())
     return PoolStatus(
         generation=current,

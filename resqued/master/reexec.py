@@ -1,4 +1,4 @@
-"""The master replaced in place: its program anew, under the same pid.
+"""Re-exec: the program of the master is replaced in place, under the same pid.
 
 Runs in the master. The new program is first run dry, as a process of its own, and
 says whether it understands the configuration and what it would be handed. Then the

@@ -194,7 +194,7 @@ class Rollout:
         # One that an earlier new generation has begun with is nobody's loss.
         stray = [slot for slot in kept or slots if self._is_stale(slot)]
         self._canary = _first(stray or kept or slots)
-        # Whoever stands first is woken first: where jobs are few, it gets them.
+        # The first slot is woken first: where jobs are few, its worker gets them.
         self._slots.remove(self._canary)
         self._slots.insert(0, self._canary)
 

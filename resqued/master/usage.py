@@ -184,7 +184,7 @@ class ProcessTree:
         return sum(self._cpu.values())
 
     def kill(self) -> None:
-        """Kill every one of them, whoever was born meanwhile included."""
+        """Kill all of them, and those that were forked meanwhile."""
         with suppress(psutil.Error):
             processes = [self._root, *self._root.children(recursive=True)]
             for member in processes:

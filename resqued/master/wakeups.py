@@ -1,4 +1,4 @@
-"""Whom to wake when there are jobs: one idle worker for each, and no more."""
+"""Which workers to wake when there are jobs: one idle worker for each job."""
 
 from __future__ import annotations
 

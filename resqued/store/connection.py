@@ -256,7 +256,7 @@ class SingleLink(Link):
         return reply
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
-        """Send and read them all, whatever they are; then raise the first error."""
+        """Send all, read all replies, errors too; then raise the first error."""
         self._connection.connect()
         words = [tuple(map(encoded, command)) for command in commands]
         self._connection.send_packed_command(self._connection.pack_commands(words))

@@ -162,7 +162,7 @@ def test_prune_leaves_the_silent_to_whoever_has_the_lock(
     add_worker(redis, silent, server_time(redis, ago=301))
     redis.set(f"{NS}pruning_dead_workers_in_progress", "ruby", ex=60)
     told = run("workers", "prune").stdout
-    said = "removed 0 workers; left 1 silent to whoever has the lock of the pruners:"
+    said = "removed 0 workers; left 1 silent to the process that has the pruning lock:"
     match = re.fullmatch(rf"{said} try again in (\d+) s\n", told)
     assert match, told
     assert 0 < int(match[1]) <= 60

@@ -49,7 +49,7 @@ def test_an_edited_unit_is_kept_and_the_configuration_always(service: Host) -> N
     service.container.run("sh", "-c", f"echo '# mine' >> {UNIT}")
     done = {path: what for what, path in run(service, "install")}
     assert [path for path, what in done.items() if what == "kept"] == [
-        f"{UNIT}: somebody has changed it; remove it to have it anew",
+        f"{UNIT}: somebody has changed it; remove it to have it installed again",
         "/etc/resqued/resqued.toml",
     ]
     assert service.container.read(UNIT).endswith("# mine\n")
