@@ -164,8 +164,12 @@ class Daemon:
         return wait_until(logged, deadline=deadline, what=f"event {name} x {count}")
 
     def workers(self) -> list[int]:
-        """Return the pids of the master's children that are workers."""
-        return list(filter(is_worker, self._family.children(self.pid)))
+        """Return the pids of the workers.
+
+        They are children of the master, once the process has left that each was
+        forked by: on a busy machine a worker may be ready before.
+        """
+        return list(filter(is_worker, self._family.descendants(self.pid)))
 
     def zygotes(self) -> list[int]:
         """Return the pids of the zygotes."""

@@ -95,7 +95,7 @@ class JobProcesses:
         for entry in now.values():
             if entry.is_alive() and entry.pid not in self._ours and self._has(entry):
                 self._ours[entry.pid] = entry.began
-        self._add_descendants(now.values())
+        _add_descendants(self._ours, now.values())
         return sorted(self._ours)
 
     def children(self, pid: int) -> list[int]:
@@ -103,6 +103,15 @@ class JobProcesses:
         found = [each for each in _entries() if each.parent == pid and each.is_alive()]
         self._ours.update({each.pid: each.began for each in found})
         return sorted(each.pid for each in found)
+
+    def descendants(self, pid: int) -> list[int]:
+        """Return the pids of all that descend from a process and live."""
+        entries = table().values()
+        found = {pid: 0}
+        _add_descendants(found, entries)
+        del found[pid]
+        self._ours.update(found)
+        return sorted(found)
 
     def add(self, pid: int) -> None:
         """Add a process, with all that descends from it."""
@@ -137,18 +146,15 @@ class JobProcesses:
             self._others[entry.pid] = entry.began
         return False
 
-    def _add_descendants(self, entries: Collection[Entry]) -> None:
-        has_grown = True
-        while has_grown:
-            has_grown = False
-            for entry in entries:
-                if (
-                    entry.parent in self._ours
-                    and entry.pid not in self._ours
-                    and entry.is_alive()
-                ):
-                    self._ours[entry.pid] = entry.began
-                    has_grown = True
+
+def _add_descendants(found: dict[int, int], entries: Collection[Entry]) -> None:
+    has_grown = True
+    while has_grown:
+        has_grown = False
+        for entry in entries:
+            if entry.parent in found and entry.pid not in found and entry.is_alive():
+                found[entry.pid] = entry.began
+                has_grown = True
 
 
 def _those_still_there(known: dict[int, int], now: dict[int, Entry]) -> dict[int, int]:
