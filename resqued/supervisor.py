@@ -84,11 +84,12 @@ class Supervisor:
         self._kill_at = self._reclaim_by = NEVER
         self._link = SingleLink(config.app.url, timeout=patience(config))
         registry = Registry(self._link, Keys(config.app.namespace))
-        self._reclaimer = Reclaimer(registry, config, id_of(config), self._log)
+        log, timings = self._log, config.app.timings
+        self._reclaimer = Reclaimer(registry, id_of(config), log, timings=timings)
         self.pool = self._make_pool(config)
         self._handlers = CommandHandlers(self, self._log)
         place = sockets.directory(config.control, os.environ)
-        handle, log = self._handlers.handle, self._log
+        handle = self._handlers.handle
         self._control = ControlServer(place, handle, self._poller, log)
         self._reexec = Reexec(
             self.pool, self._control, files.pid_file, log, self._may_replace

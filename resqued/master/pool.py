@@ -48,6 +48,7 @@ class Pool:
         poll_now: Callable[[], None],
     ) -> None:
         self._reclaimer = reclaimer
+        reclaimer.is_own = lambda name: name in {w.worker_id for w in self.workers()}
         self._poller = poller
         self._log = log
         self._poll_now = poll_now

@@ -8,12 +8,12 @@ failed must not be still running.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from signal import SIGKILL
 
-from resqued.config.loader import Config
 from resqued.core.exit_status import Exit
+from resqued.core.timings import DEFAULT_TIMINGS, Timings
 from resqued.errors import StoreError
 from resqued.log.logger import Logger
 from resqued.store import pruning
@@ -35,15 +35,26 @@ class DeadWorker:
 
 
 class Reclaimer:
-    """Buries and prunes, whenever Redis is there."""
+    """Reclaims and prunes, whenever Redis is there.
+
+    `is_own` answers whether a worker id is that of a worker of this master: the master
+    reaps it and reclaims what it held, when the processes of its job are dead. Pruning
+    leaves it alone, even if it is dead already and only not reaped yet.
+    """
 
     def __init__(
-        self, registry: Registry, config: Config, owner: str, log: Logger
+        self,
+        registry: Registry,
+        owner: str,
+        log: Logger,
+        *,
+        timings: Timings = DEFAULT_TIMINGS,
     ) -> None:
         self._registry = registry
         self._owner = owner
-        self._timings = config.app.timings
+        self._timings = timings
         self._log = log
+        self.is_own: Callable[[str], bool] = lambda _: False
         self._dead: list[DeadWorker] = []
         self._round: Iterator[None] | None = None
         self._prune_at = 0.0
@@ -51,7 +62,7 @@ class Reclaimer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a worker of this master is still to be buried."""
+        """Whether a dead worker of this master is still to be reclaimed."""
         return bool(self._dead)
 
     def receive(self, dead: DeadWorker) -> None:
@@ -126,5 +137,6 @@ class Reclaimer:
             yield
 
     def _is_ours(self, worker_id: str) -> bool:
-        """Say whether the turn of this dead worker comes, once its family is dead."""
-        return any(dead.worker_id == worker_id for dead in self._dead)
+        """Return True for a worker that is reclaimed as ours, not pruned."""
+        is_waiting = any(dead.worker_id == worker_id for dead in self._dead)
+        return is_waiting or self.is_own(worker_id)

@@ -71,7 +71,7 @@ def read_pid(starter: subprocess.Popen[str]) -> int:
 
 START = """
 import pathlib, sys
-from resqued.embedded import EmbeddedServer
+from resqued.system.redis_server import EmbeddedServer
 binary = pathlib.Path(sys.argv[3]) if sys.argv[3] != "None" else None
 server = EmbeddedServer.start(
     pathlib.Path(sys.argv[1]), detach=sys.argv[2] == "detach", binary=binary

@@ -21,7 +21,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from resqued.errors import AlreadyRunningError
-from resqued.pidfile import PidFile
+from resqued.system.pidfile import PidFile
 sys.stdin.readline()
 try:
     file = PidFile.take(Path(sys.argv[1]))
@@ -36,7 +36,7 @@ else:
 WATCH = """
 import sys
 from pathlib import Path
-from resqued import pidfile
+from resqued.system import pidfile
 while True:
     pidfile.holder(Path(sys.argv[1]))
 """
