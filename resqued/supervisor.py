@@ -75,16 +75,15 @@ class Supervisor:
     ) -> None:
         self._log_file = files.log_file
         self._on_ready: Callable[[], None] | None = None if resumes else on_ready
-        self._reread = reread
-        self._resumes = resumes
-        self._log = logger.get(role="master", pid=os.getpid())
+        self._resumes, self._reread = resumes, reread
+        self._log = log = logger.get(role="master", pid=os.getpid())
         self._poller = Poller()
         self.state = State.RUNNING
         self.began = time.monotonic()
         self._kill_at = self._reclaim_by = NEVER
         self._link = SingleLink(config.app.url, timeout=patience(config))
         registry = Registry(self._link, Keys(config.app.namespace))
-        log, timings = self._log, config.app.timings
+        timings = config.app.timings
         self._reclaimer = Reclaimer(registry, id_of(config), log, timings=timings)
         self.pool = self._make_pool(config)
         self._handlers = CommandHandlers(self, self._log)

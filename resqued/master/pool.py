@@ -102,9 +102,8 @@ class Pool:
             worker.pid is not None and worker.closed_at is None
             for worker in self.workers()
         )
-        is_moving = any(slot.successor is not None for slot in self.slots)
         is_steady = self.generations.is_settled and not self.is_stopping
-        return are_known and is_steady and not is_moving
+        return are_known and is_steady and not any(s.successor for s in self.slots)
 
     def workers(self) -> list[WorkerHandle]:
         """Return every worker, those included that only finish a job."""
