@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from signal import SIGKILL
 
 from resqued.config.loader import Config
@@ -48,7 +48,7 @@ class Pool:
         poll_now: Callable[[], None],
     ) -> None:
         self._reclaimer = reclaimer
-        reclaimer.is_own = lambda name: name in {w.worker_id for w in self.workers()}
+        reclaimer.is_own = lambda name: name in own_ids(self.workers())
         self._poller = poller
         self._log = log
         self._poll_now = poll_now
@@ -342,6 +342,11 @@ def first_to_go(slots: Sequence[Slot], queues: str, count: int) -> list[Slot]:
     candidates = [slot for slot in slots if slot.queues == queues]
     order = pool_diff.removal_order([slot.state() for slot in candidates])
     return [candidates[n] for n in order[:count]]
+
+
+def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
+    """Return the ids that are the workers' own: not one that another worker has."""
+    return {w.worker_id for w in workers if w.state is not SupervisedState.REFUSED}
 
 
 def leftovers(
