@@ -142,7 +142,7 @@ class ChildMain:
     def __call__(self, end: ChildEnd, foreign: Sequence[int]) -> int:
         """Run in the child, with signals blocked: close what is not for it, then live.
 
-        Answers the exit status.
+        Returns the exit status.
         """
         # hot path: close-by-number
         for fd in foreign:
@@ -212,7 +212,7 @@ def _perform(
 
 
 def _has_grown(before: int, scoreboard: Scoreboard) -> bool:
-    """Say whether this child has grown by much of what its job was allowed."""
+    """Return True if this child has grown by much of what its job was allowed."""
     me = os.getpid()
     limits = scoreboard.limits_of(me)
     allowed = limits.memory if limits else 0
@@ -222,7 +222,7 @@ def _has_grown(before: int, scoreboard: Scoreboard) -> bool:
 def _attempt(
     reaction: SignalReaction, queue: bytes, raw: bytes, terms: ChildContext
 ) -> FailureInfo | None:
-    """Run the job; answer why it failed, or None.
+    """Run the job; return why it failed, or None.
 
     The boundary of the application's code: every exception of it is caught.
     """

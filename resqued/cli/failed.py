@@ -63,7 +63,7 @@ class Choice:
     queue: str | None
 
     def has(self, failure: Failure) -> bool:
-        """Say whether a failure is one of them."""
+        """Return True if a failure is one of them."""
         return (self.class_name in (None, failure.class_name)) and (
             self.queue in (None, failure.queue)
         )

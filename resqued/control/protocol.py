@@ -229,7 +229,7 @@ ORDERS: dict[str, type[AnyRequest]] = {
 
 
 def is_awaited(request: Request[Reply]) -> bool:
-    """Say whether the reply waits for something to come about, however long."""
+    """Return True if the reply waits for something to come about, however long."""
     match request:
         case DrainRequest():
             return request.wait

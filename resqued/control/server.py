@@ -150,7 +150,7 @@ class ControlServer:
         return None if self._socket is None else self._socket.fileno()
 
     def resume(self, fd: int | None, asker: int | None) -> Peer | None:
-        """Go on listening where the program before did; answer who waits for it."""
+        """Go on listening where the program before did; return who waits for it."""
         if fd is not None:
             os.set_inheritable(fd, False)
             self._socket = socket.socket(fileno=fd)

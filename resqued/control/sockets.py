@@ -46,7 +46,7 @@ def prepare(place: Path) -> None:
 
 
 def is_prepared(place: Path) -> bool:
-    """Say whether the directory is there; raise ControlError if it is not safe."""
+    """Return True if the directory is there; raise ControlError if it is not safe."""
     try:
         found = place.lstat()
     except FileNotFoundError:
@@ -76,7 +76,7 @@ def find(place: Path) -> list[Path]:
 
 
 def is_answered(path: Path) -> bool:
-    """Say whether somebody listens at a socket."""
+    """Return True if somebody listens at a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.setblocking(False)

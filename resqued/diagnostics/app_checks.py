@@ -12,7 +12,7 @@ from resqued.diagnostics.import_result import Import
 
 
 def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> Finding:
-    """Say whether the configuration is in order; `path` is empty without a file."""
+    """Return True if the configuration is in order; `path` is empty without a file."""
     if problems:
         return problem(
             "configuration", "; ".join(problems), "correct it: `resqued config check`"
@@ -77,7 +77,7 @@ class ControlDirectory:
 
 
 def judge_control(place: ControlDirectory) -> Finding:
-    """Say whether masters can be talked to from this host."""
+    """Return True if masters can be talked to from this host."""
     check = "control"
     if place.fault:
         return problem(

@@ -40,7 +40,7 @@ def explain(facts: Facts) -> tuple[Observation, ...]:
 
 
 def _queue(facts: Facts) -> Iterator[Observation]:
-    """Say whether there is anything to run at all."""
+    """Return True if there is anything to run at all."""
     queue, search = facts.queue, facts.search
     if not facts.size and not facts.is_known:
         near = _near(queue, facts.sizes)

@@ -103,5 +103,5 @@ class Facts:
         return self.search.class_name if self.search else ""
 
     def is_served_by(self, queues: QueueList) -> bool:
-        """Say whether a list means the queue, as it is known now."""
+        """Return True if a list means the queue, as it is known now."""
         return queues.serves(self.queue) and (self.is_known or not queues.is_dynamic)

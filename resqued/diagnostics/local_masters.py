@@ -177,7 +177,7 @@ class LocalMasters:
         return NoMasterError(message)
 
     def may_be_hidden(self) -> bool:
-        """Say whether there may be masters where this user cannot look."""
+        """Return True if there may be masters where this user cannot look."""
         return bool(requests.inaccessible_dirs(self._places()))
 
     def _places(self) -> list[Path]:

@@ -89,7 +89,7 @@ class PoolView:
         }
 
     def has(self, who: str) -> bool:
-        """Say whether an id or a pid is that of a worker, or of the child of one."""
+        """Return True if an id or a pid is that of a worker, or of the child of one."""
         return any(who in map(str, (w.id, w.pid, w.child)) for w in self.workers)
 
     def running_longer_than(self, age: float) -> list[PoolWorker]:

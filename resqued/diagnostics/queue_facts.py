@@ -224,7 +224,7 @@ class FactGatherer:
         )
 
     def _is_paused(self, worker_id: str) -> bool:
-        """Say whether its master holds a worker back; a busy one's title tells not."""
+        """Return True if its master holds a worker back: a busy title does not tell."""
         return any(
             master.is_paused
             and any(worker.id == worker_id for worker in master.workers)
@@ -260,7 +260,7 @@ class FactGatherer:
 
 
 def _is_about(failure: Failure, queue: str, class_name: str) -> bool:
-    """Say whether a failure is of the class; without one, of the queue."""
+    """Return True if a failure is of the class; without one, of the queue."""
     if class_name:
         return failure.class_name == class_name
     return failure.queue == queue

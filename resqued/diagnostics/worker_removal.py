@@ -100,7 +100,7 @@ def _job(entry: WorkerEntry) -> str | None:
 
 
 def _lives_here(entry: WorkerEntry) -> bool:
-    """Say whether a worker runs on this host, ours or Ruby's."""
+    """Return True if a worker runs on this host, ours or Ruby's."""
     identity = Identity.decode(entry.identity)
     if identity is not None:
         is_here = HostIdentity(identity.boot, identity.pids) == pruning.here()
@@ -109,7 +109,7 @@ def _lives_here(entry: WorkerEntry) -> bool:
 
 
 def _is_resque(pid: int) -> bool:
-    """Say whether a process of another kind than ours is a worker, by its title."""
+    """Return True if a process of another kind than ours is a worker, by its title."""
     try:
         return b"resque" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

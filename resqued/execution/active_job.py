@@ -108,7 +108,7 @@ class ActiveJob:
     def listen(self, now: float, exit_grace: float) -> bool:
         """Take in what the child says; from then on it has exit_grace to leave.
 
-        Answers whether there is more to be heard.
+        Returns whether there is more to be heard.
         """
         self._told = self._told or self.pipe.receive()
         if self._told is not None and self._exit_by == inf and not self.stays():
@@ -211,7 +211,7 @@ class ActiveJob:
         )
 
     def is_over(self, now: float) -> bool:
-        """Say whether the child is dead, and all of its family if we ended it."""
+        """Return True if the child is dead, and all of its family if we ended it."""
         if self._exit is None:
             return self.stays()
         if self._escalation is None:

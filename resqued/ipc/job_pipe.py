@@ -47,11 +47,11 @@ class WorkerEnd:
 
     @property
     def wants_write(self) -> bool:
-        """Say whether part of the job is still to be sent."""
+        """Return True if part of the job is still to be sent."""
         return bool(self._out)
 
     def give(self, queue: bytes, payload: bytes) -> bool:
-        """Hand the job over; answer whether all of it fitted: the rest is for pump."""
+        """Hand the job over; return whether all of it fitted: the rest is for pump."""
         self._out = _JOB.pack(len(queue), len(payload)) + queue + payload
         self.pump()
         return not self._out

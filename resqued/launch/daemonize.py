@@ -184,7 +184,7 @@ class _Launched:
         os.close(handle)
 
     def _learn_pid(self) -> bool:
-        """Say whether the pid is known; it is the first thing that is told."""
+        """Return True if the pid is known; it is the first thing that is told."""
         if not self._pid:
             with suppress(TimeoutError):
                 told = self._hear(time.monotonic() + _END_SLACK)

@@ -69,7 +69,7 @@ class MasterControl(Protocol):
     began: float
 
     def reload(self, now: float) -> int:
-        """Begin to move to a new generation; answer its number."""
+        """Begin to move to a new generation; return its number."""
 
     def replace(self, asker: Peer, now: float) -> None:
         """Go over to the program as it is now."""
@@ -253,7 +253,7 @@ class CommandHandlers:
         )
 
     def _stack(self, request: StackRequest, now: float) -> Poll:
-        """Have a child write its stacks down, and answer them."""
+        """Have a child write its stacks, and answer them."""
         worker = self._busy(request.who)
         child = worker.scoreboard.read().child
         worker.scoreboard.clear_stack()
@@ -342,14 +342,14 @@ class CommandHandlers:
 
 
 def _runs(worker: WorkerHandle, before: float = math.inf) -> bool:
-    """Say whether a worker runs a job, and that since before a time."""
+    """Return True if a worker runs a job, and that since before a time."""
     status = worker.scoreboard.read()
     is_running = status.phase is Phase.RUNNING and bool(status.child)
     return is_running and status.since < before
 
 
 def _holds(worker: WorkerHandle) -> bool:
-    """Say whether a worker has a job, or an ending of one to settle."""
+    """Return True if a worker has a job, or an ending of one to settle."""
     busy = (Phase.RUNNING, Phase.RESERVING, Phase.SETTLING)
     return worker.scoreboard.read().phase in busy
 

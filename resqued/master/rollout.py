@@ -32,7 +32,7 @@ class SlotTarget(NamedTuple):
     queues: str
 
     def is_met_by(self, worker: WorkerHandle) -> bool:
-        """Say whether a worker is just that."""
+        """Return True if a worker is just that."""
         is_of_it = worker.generation == self.generation.number
         return is_of_it and worker.queues == self.queues
 

@@ -191,14 +191,6 @@ class ProcessTree:
                 with suppress(psutil.Error):
                     member.kill()
 
-    def is_running(self) -> bool:
-        """Say whether the child is there, and not another process of its pid."""
-        with suppress(psutil.Error):
-            return bool(
-                self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE
-            )
-        return False
-
 
 def _private(member: psutil.Process, otherwise: int) -> int:
     """Return the private bytes of one; where they cannot be read, `otherwise`."""

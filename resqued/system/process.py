@@ -117,7 +117,7 @@ def spawn(
 
 
 def has_children() -> bool:
-    """Say whether this process has children that run; the dead ones are reaped."""
+    """Return True if this process has children that run; the dead ones are reaped."""
     # hot path: libc-waitpid
     while (pid := _waitpid(-1, None, os.WNOHANG)) > 0:
         pass
