@@ -281,7 +281,7 @@ def test_packages_and_the_environment_file_are_read_anew(site: Site) -> None:
         assert site.reload()["ok"]
         assert site.run(3).release == "2.2"
         environment.write_text("no assignment")
-        assert f"{environment}:1: 'no assignment'" in site.reload()["error"]
+        assert f"{environment}, line 1: there is no =" in site.reload()["error"]
         assert site.run(4).release == "2.2"
 
 
