@@ -18,6 +18,7 @@ from resqued.errors import (
     QueueNameError,
 )
 from resqued.store.connection import DEFAULT_URL, TIMEOUT, Link
+from resqued.store.counters import count_jobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
@@ -258,15 +259,8 @@ class Client:
         """Return every worker and queue, and the counters of the namespace."""
         sizes = self.queue_sizes()
         workers = tuple(self.workers())
-        processed, failed = self.registry.totals()
-        return Status(
-            workers=workers,
-            queues=sizes,
-            pending=sum(sizes.values()),
-            processed=processed,
-            failed=failed,
-            failures=self.failures.count(),
-        )
+        counters = count_jobs(sizes, self.registry, self.failures)
+        return Status(workers=workers, queues=sizes, **counters.as_dict())
 
     def ping(self) -> None:
         """Return if Redis answers; raise StoreError if it does not."""

@@ -64,17 +64,6 @@ class Config:
         """The number of workers of all pools."""
         return sum(pool.workers for pool in self.pools)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """Return the configuration from the dictionary that `asdict` made of it."""
-        pools = tuple(
-            PoolConfig(pool["queues"], pool["workers"], Limits(*pool["limits"]))
-            for pool in values["pools"]
-        )
-        app = AppSettings.from_dict(values["app"])
-        daemon = DaemonSettings(**values["daemon"])
-        return cls(**{**values, "pools": pools, "app": app, "daemon": daemon})
-
 
 def load(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file; raise ConfigError with the line of an error."""

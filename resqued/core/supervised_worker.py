@@ -84,8 +84,6 @@ TRANSITIONS: dict[tuple[SupervisedState, SupervisedEvent], SupervisedState] = {
 REGISTERED = frozenset((_READY, _LEAVING, _YIELDED, _FINISHED))
 # Takes no more jobs, so that another worker may begin in its place.
 HAS_YIELDED = frozenset((_YIELDED, _FINISHED, SupervisedState.GONE))
-# Exit status 0 is what it was to do.
-_MAY_EXIT = REGISTERED
 
 
 def step(state: SupervisedState, event: SupervisedEvent) -> SupervisedState:
@@ -97,7 +95,7 @@ def is_good_exit(state: SupervisedState, how: Exit, *, is_stopping: bool) -> boo
     """Return True if a worker has exited in good order."""
     if how.code != 0 or state is _REFUSED:
         return False
-    return state in _MAY_EXIT or is_stopping
+    return state in REGISTERED or is_stopping
 
 
 class WorkerStep(Enum):
