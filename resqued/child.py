@@ -229,8 +229,7 @@ def _attempt(
     try:
         job, name, title = _read(queue, raw)
         process.set_title(title)
-        if capture.is_installed():
-            capture.set_context(_about, name, job.class_name, terms)
+        capture.set_context(_about, name, job.class_name, terms)
         target, declared = resolve(job.class_name, terms.settings.modules)
         limits = terms.settings.rules.of(
             name, job.class_name, declared=declared, asked=job.limits

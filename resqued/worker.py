@@ -12,11 +12,9 @@ import random
 import select
 import signal
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from math import inf
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from resqued.child import ChildContext
 from resqued.config.settings import AppSettings
@@ -33,13 +31,13 @@ from resqued.execution.job_runner import JobRunner
 from resqued.execution.registration import WorkerRegistration
 from resqued.execution.reporter import WorkerReporter
 from resqued.execution.signal_orders import signal_orders
+from resqued.execution.worker_links import WorkerLinks
 from resqued.ipc import messages
-from resqued.ipc.channel import Channel, ChannelClosed
+from resqued.ipc.channel import ChannelClosed
 from resqued.ipc.messages import EndJob, Leave, WorkerOrder, WorkerReport
-from resqued.ipc.scoreboard import Phase, Scoreboard
+from resqued.ipc.scoreboard import Phase
 from resqued.store.availability import RedisAvailability
-from resqued.store.connection import SingleLink
-from resqued.store.runs import ReserveOutcome, ReserveReply
+from resqued.store.runs import NoJob
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload
 from resqued.wire.payload import FailureInfo, Reservation
@@ -49,15 +47,11 @@ from resqued.wire.queue_list import QueueList
 _SIGCHLD = int(signal.SIGCHLD)
 _NO, _TERMINATE = Stop.NO, Stop.TERMINATE
 _RESERVING, _SETTLING = Phase.RESERVING, Phase.SETTLING
+_NONE, _RESERVE, _SETTLE = RedisRequest.NONE, RedisRequest.RESERVE, RedisRequest.SETTLE
+_JOB, _JOB_ENDED = WorkerEvent.JOB, WorkerEvent.JOB_ENDED
 _ASKING, _RUNNING, _GONE = WorkerState.ASKING, WorkerState.RUNNING, WorkerState.GONE
 
-
-class WorkerLinks(NamedTuple):
-    """What joins a worker to others: its master, readers of its scoreboard, Redis."""
-
-    channel: Channel[WorkerReport, WorkerOrder]
-    scoreboard: Scoreboard
-    redis: SingleLink
+_NOT_BEGUN = FailureInfo(payload.TERM_EXCEPTION, "terminated before it began")
 
 
 class WorkerProcess:
@@ -90,7 +84,7 @@ class WorkerProcess:
             self._inbox,
             self._reporter,
             self._poll,
-            partial(sockets_of, self._fds, links.redis),
+            links,
         )
         self._state = _ASKING
         self._stop = _NO
@@ -115,9 +109,6 @@ class WorkerProcess:
         self._inbox.close()
         return 0
 
-    def _change_state(self, event: WorkerEvent) -> None:
-        self._state = step(self._state, event)
-
     # The running job
 
     def _advance(self, now: float) -> None:
@@ -129,25 +120,14 @@ class WorkerProcess:
             self._retire_if_due(now)
         job = self._runner.advance(now, keeps_child=self._stop is _NO)
         if job is not None:
-            self._change_state(WorkerEvent.JOB_ENDED)
-            self._conclude(job.held, job.run, self._runner.fault(job))
+            self._state = step(self._state, _JOB_ENDED)
+            self._conclude(job.held, job.fault())
             self._retire_if_due(now)
 
-    def _conclude(self, held: Reservation, run: int, fault: FailureInfo | None) -> None:
+    def _conclude(self, held: Reservation, fault: FailureInfo | None) -> None:
         """Record how a run ended, to be settled."""
         self._reporter.ended(held, fault)
-        self._registration.record_end(held, run, fault)
-
-    def _start(self, held: Reservation, run: int) -> None:
-        """Give the job to a child."""
-        if self._stop is _TERMINATE:
-            fault = FailureInfo(payload.TERM_EXCEPTION, "terminated before it began")
-            self._conclude(held, run, fault)
-        elif self._runner.start(held, run, may_fork_ahead=self._stop is _NO):
-            self._change_state(WorkerEvent.JOB)
-        else:
-            # Redis says that the job is ours; ask again.
-            self._registration.reply_lost = True
+        self._registration.record_end(held, fault)
 
     def _retire_if_due(self, now: float) -> None:
         """Leave for a fresh worker, after so many jobs or so much time."""
@@ -191,46 +171,52 @@ class WorkerProcess:
 
     def _make_requests(self, now: float) -> None:
         registration = self._registration
-        while (request := self._next_request()) is not RedisRequest.NONE:
+        while (request := self._next_request()) is not _NONE:
             if now < self._ready_at():
                 return
-            if request is RedisRequest.RESERVE or request is RedisRequest.SETTLE:
+            if request is _RESERVE or request is _SETTLE:
                 is_idle = registration.finished is None
                 self._reporter.phase(_RESERVING if is_idle else _SETTLING)
-                takes_job = request is RedisRequest.RESERVE
+                takes_job = request is _RESERVE
                 self._take_in(registration.ask(takes_job=takes_job))
             elif request is RedisRequest.REGISTER:
                 self._register(now)
             elif request is RedisRequest.LEAVE:
-                self._change_state(WorkerEvent.LEFT)
+                self._state = step(self._state, WorkerEvent.LEFT)
             else:
                 self._reporter.phase(Phase.STOPPING)
                 if registration.leave():
-                    self._change_state(WorkerEvent.LEFT)
+                    self._state = step(self._state, WorkerEvent.LEFT)
                 return
 
     def _register(self, now: float) -> None:
         if not self._registration.register(now):
             self._report(messages.IdTaken())
-            self._change_state(WorkerEvent.LEFT)
+            self._state = step(self._state, WorkerEvent.LEFT)
             return
         self._report(messages.Registered())
         if self._is_paused:
             self._become_idle(is_paused=True)
 
-    def _take_in(self, reply: ReserveReply) -> None:
-        if reply.held is not None:
-            self._start(reply.held, reply.run)
-        elif reply.found is ReserveOutcome.UNREGISTERED:
+    def _take_in(self, answer: Reservation | NoJob) -> None:
+        if isinstance(answer, Reservation):
+            if self._stop is _TERMINATE:
+                self._conclude(answer, _NOT_BEGUN)
+            elif self._runner.start(answer, may_fork_ahead=self._stop is _NO):
+                self._state = step(self._state, _JOB)
+            else:
+                # There is no process for it. Redis says it is ours: ask again.
+                self._registration.reply_lost = True
+        elif answer is NoJob.UNREGISTERED:
             self._registration.is_registered = False
-            self._change_state(WorkerEvent.UNREGISTERED)
-        elif reply.found is not ReserveOutcome.SETTLED:
-            self._become_idle(is_paused=reply.found is ReserveOutcome.PAUSED)
+            self._state = step(self._state, WorkerEvent.UNREGISTERED)
+        elif answer is not NoJob.SETTLED:
+            self._become_idle(is_paused=answer is NoJob.PAUSED)
         elif self._is_paused and self._stop is _NO:
             self._reporter.idle(self._registration.runs.queues, is_paused=True)
 
     def _become_idle(self, *, is_paused: bool) -> None:
-        self._change_state(WorkerEvent.NO_JOB)
+        self._state = step(self._state, WorkerEvent.NO_JOB)
         # A worker that its master holds back has not found anything empty.
         if self._settings.burst and not self._is_paused:
             self._stop = max(self._stop, Stop.QUIT)
@@ -254,7 +240,7 @@ class WorkerProcess:
         """Leave without Redis: the next to prune finds the job in our name."""
         if (finished := self._registration.finished) is not None:
             self._reporter.unsettled(finished.run)
-        self._change_state(WorkerEvent.LEFT)
+        self._state = step(self._state, WorkerEvent.LEFT)
 
     def _is_free(self) -> bool:
         return self._state is not _RUNNING and self._registration.finished is None
@@ -289,9 +275,9 @@ class WorkerProcess:
             due = min(due, self._leave_at)
         if self._registration.is_registered:
             due = min(due, max(self._registration.next_heartbeat, self._ready_at()))
-        if self._state is _RUNNING:
-            due = min(due, self._runner.deadline(now))
-        elif self._next_request() is not RedisRequest.NONE:
+        if (job := self._runner.active) is not None:
+            due = min(due, job.deadline(now), job.listen_at)
+        elif self._next_request() is not _NONE:
             due = min(due, max(now, self._ready_at()))
         return max(0.0, due - now) * 1000 + 0.5 if due < inf else None
 
@@ -327,7 +313,7 @@ class WorkerProcess:
         """Carry out an order of the master or of a signal."""
         match order:
             case messages.Wake():
-                self._change_state(WorkerEvent.WOKEN)
+                self._state = step(self._state, WorkerEvent.WOKEN)
             case Leave(stop):
                 self._leave(stop)
             case EndJob():
@@ -338,7 +324,7 @@ class WorkerProcess:
                     self._reporter.idle(self._registration.runs.queues, is_paused=True)
             case messages.Resume():
                 self._is_paused = False
-                self._change_state(WorkerEvent.WOKEN)
+                self._state = step(self._state, WorkerEvent.WOKEN)
             case messages.ReopenLog(path):
                 self._runner.reopen_log(path)
             case _:
@@ -360,9 +346,3 @@ class WorkerProcess:
         # That the master is gone, the wait point says too.
         with suppress(ChannelClosed):
             self._channel.send(report)
-
-
-def sockets_of(fds: Sequence[int], link: SingleLink) -> list[int]:
-    """Return the descriptors of a worker that its children must not hold."""
-    redis = link.fileno()
-    return [*fds] if redis is None else [*fds, redis]

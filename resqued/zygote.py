@@ -22,6 +22,7 @@ from resqued import client
 from resqued.config.settings import AppSettings
 from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.execution import warmup
+from resqued.execution.worker_links import WorkerLinks
 from resqued.ipc.channel import Channel, ChannelClosed, inherited_socket
 from resqued.ipc.messages import (
     AppImported,
@@ -41,7 +42,7 @@ from resqued.store.connection import SingleLink
 from resqued.system import memory, prctl, process, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import queue_list, titles
-from resqued.worker import WorkerLinks, WorkerProcess
+from resqued.worker import WorkerProcess
 
 
 class ApplicationError(ResquedError):
@@ -177,8 +178,8 @@ def _why(module: str, error: BaseException) -> str:
     return f"cannot import {module}: {kind}{place}: {error}"
 
 
-def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
-    """Make the heap cheap to fork.
+def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object]:
+    """Make the heap cheap to fork; return what must be kept for that.
 
     The objects that are there now are left out of all later collections, which would
     write to each of them. hot path: frozen-heap
@@ -194,6 +195,7 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
     gc.collect()
     gc.freeze()
     memory.collapse()
+    return memory.fill_pools()
 
 
 def main(fd: int) -> int:
@@ -231,8 +233,11 @@ def main(fd: int) -> int:
     # Made before the first fork, which spares each worker the memory of the making;
     # each opens a connection of its own with it.
     link = SingleLink(settings.url, timeout=settings.redis_timeout)
-    freeze(settings, inbox, title)
-    return Zygote(settings, channel, inbox, link).run()
+    kept = freeze(settings, inbox, title)
+    try:
+        return Zygote(settings, channel, inbox, link).run()
+    finally:
+        kept.clear()
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ them. `next_request` makes of both what to say to Redis.
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, StrEnum
 
 from resqued.core.lifecycle import Stop
 
 
-class WorkerState(Enum):
-    """What a worker is about."""
+class WorkerState(StrEnum):
+    """What a worker is about; a str, because the hash of a plain member is slow."""
 
     ASKING = "asking"
     IDLE = "idle"
@@ -28,7 +28,7 @@ class WorkerState(Enum):
     GONE = "gone"
 
 
-class WorkerEvent(Enum):
+class WorkerEvent(StrEnum):
     """What can happen to it."""
 
     JOB = "job"
@@ -72,6 +72,12 @@ class RedisRequest(Enum):
     LEAVE = "leave"
 
 
+# hot path: enum-members
+_ASKING, _RUNNING, _GONE = WorkerState.ASKING, WorkerState.RUNNING, WorkerState.GONE
+_NO_STOP = Stop.NO
+_NONE, _RESERVE, _SETTLE = RedisRequest.NONE, RedisRequest.RESERVE, RedisRequest.SETTLE
+
+
 def next_request(
     state: WorkerState,
     *,
@@ -85,15 +91,15 @@ def next_request(
     `has_unsettled`: a run has ended and is not settled, or a reply was lost, so that
     Redis may hold a job for this worker that the worker does not know of.
     """
-    if state is WorkerState.RUNNING or state is WorkerState.GONE:
-        return RedisRequest.NONE
+    if state is _RUNNING or state is _GONE:
+        return _NONE
     if not is_registered:
         return (
             RedisRequest.REGISTER
-            if stop is Stop.NO or has_unsettled
+            if stop is _NO_STOP or has_unsettled
             else RedisRequest.LEAVE
         )
-    takes_jobs = stop is Stop.NO and not is_paused
-    if has_unsettled or (state is WorkerState.ASKING and takes_jobs):
-        return RedisRequest.RESERVE if takes_jobs else RedisRequest.SETTLE
-    return RedisRequest.NONE if stop is Stop.NO else RedisRequest.UNREGISTER
+    takes_jobs = stop is _NO_STOP and not is_paused
+    if has_unsettled or (state is _ASKING and takes_jobs):
+        return _RESERVE if takes_jobs else _SETTLE
+    return _NONE if stop is _NO_STOP else RedisRequest.UNREGISTER

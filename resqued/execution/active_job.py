@@ -79,20 +79,20 @@ class ActiveJob:
         self,
         forked: ChildHandle,
         held: Reservation,
-        run: int,
         scoreboard: Scoreboard,
+        oom_kills: OomKills,
         timings: Timings,
     ) -> None:
         self.forked = forked
         self.pid = forked.pid
         self.pipe = forked.pipe
         self.held = held
-        self.run = run
         self.began = process.ticks()
         # A child that stays says no more than its outcome: that is waited for.
         patience = LISTEN_AFTER if forked.jobs == 1 else 0.0
         self.listen_at = time.monotonic() + patience
         self._scoreboard = scoreboard
+        self._oom_kills = oom_kills
         self._timings = timings
         self._told: ChildReport | None = None
         self._exit: Exit | None = None
@@ -231,7 +231,7 @@ class ActiveJob:
             return self._escalation.kill_at
         return self._exit_by if self._exit is None else inf
 
-    def fault(self, oom_kills: OomKills) -> FailureInfo | None:
+    def fault(self) -> FailureInfo | None:
         """Return why the job failed, or None; for a job that is over."""
         reason = NO_TERMINATION
         if self._escalation is not None and self._escalation.reason:
@@ -247,5 +247,7 @@ class ActiveJob:
             pid=self.pid,
             reason=reason,
             # Asked for the few only that may be such a one: it reads files.
-            out_of_memory=is_unexplained and was_killed and oom_kills.have_risen(),
+            out_of_memory=is_unexplained
+            and was_killed
+            and self._oom_kills.have_risen(),
         )

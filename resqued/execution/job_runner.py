@@ -9,8 +9,6 @@ from __future__ import annotations
 import random
 import select
 import time
-from collections.abc import Callable
-from math import inf
 
 from resqued.child import ChildContext, ChildMain, SignalReaction
 from resqued.core.backoff import Backoff
@@ -18,12 +16,13 @@ from resqued.core.limits import Cause
 from resqued.execution.active_job import ActiveJob, PipePoller
 from resqued.execution.prefork import ChildPool
 from resqued.execution.reporter import WorkerReporter
+from resqued.execution.worker_links import WorkerLinks
 from resqued.ipc.messages import EndJob
 from resqued.ipc.scoreboard import Phase
 from resqued.system import process
 from resqued.system.memory import OomKills
 from resqued.system.signals import SignalInbox
-from resqued.wire.payload import FailureInfo, Reservation
+from resqued.wire.payload import Reservation
 
 _RUNNING = Phase.RUNNING
 
@@ -31,8 +30,8 @@ _RUNNING = Phase.RUNNING
 class JobRunner:
     """At most one running job of a worker.
 
-    `sockets` returns the worker's own descriptors, which a child must not hold; `poll`
-    is the worker's one wait point.
+    `poll` is the worker's one wait point. A child must hold neither the inbox nor what
+    `links` has open.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class JobRunner:
         inbox: SignalInbox,
         reporter: WorkerReporter,
         poll: select.poll,
-        sockets: Callable[[], list[int]],
+        links: WorkerLinks,
     ) -> None:
         settings, self._scoreboard = context.settings, context.scoreboard
         self._grace, self._exit_grace = settings.grace, settings.exit_grace
@@ -49,7 +48,8 @@ class JobRunner:
         self._timings = settings.timings
         self._reporter = reporter
         self._log = reporter.log
-        self._sockets = sockets
+        self._fds = (inbox.fileno(), links.channel.fileno())
+        self._link = links.redis
         self._pipe_poller = PipePoller(poll)
         self._children = ChildPool(
             ChildMain(inbox, SignalReaction(self._scoreboard), context),
@@ -59,26 +59,23 @@ class JobRunner:
         self._oom_kills = OomKills()
         # The system refuses to fork.
         self._scarcity = Backoff(first=0.1, cap=2.0)
+        # When a fork may be tried again; in the past unless the last one failed.
+        self.ready_at = self._scarcity.ready_at
         self.active: ActiveJob | None = None
 
-    @property
-    def ready_at(self) -> float:
-        """When a fork may be tried again; in the past unless the last one failed."""
-        return self._scarcity.ready_at
-
-    def start(self, held: Reservation, run: int, *, may_fork_ahead: bool) -> bool:
+    def start(self, held: Reservation, *, may_fork_ahead: bool) -> bool:
         """Give the job to a child; return False if there is no process to be had."""
         try:
             forked = self._children.take()
         except OSError as error:
             self._log.error("fork_failed", error=str(error))
-            self._scarcity = self._scarcity.failed(time.monotonic(), random.random())
+            self._back_off(self._scarcity.failed(time.monotonic(), random.random()))
             return False
         if self._scarcity.failures:
-            self._scarcity = self._scarcity.succeeded()
+            self._back_off(self._scarcity.succeeded())
         self._oom_kills.note()
         job = self.active = ActiveJob(
-            forked, held, run, self._scoreboard, self._timings
+            forked, held, self._scoreboard, self._oom_kills, self._timings
         )
         # First: should this worker be killed, the master ends what the job has begun.
         self._reporter.phase(_RUNNING, job)
@@ -89,6 +86,10 @@ class JobRunner:
         if may_fork_ahead and forked.jobs == 1:
             self._children.fork_ahead()
         return True
+
+    def _back_off(self, scarcity: Backoff) -> None:
+        self._scarcity = scarcity
+        self.ready_at = scarcity.ready_at
 
     def end(self, reason: str, now: float, cause: Cause = Cause.ORDER) -> None:
         """Begin to end the running job, if there is one."""
@@ -129,10 +130,6 @@ class JobRunner:
             job.pipe.close()
         return job
 
-    def fault(self, job: ActiveJob) -> FailureInfo | None:
-        """Return why a job that is over failed, or None."""
-        return job.fault(self._oom_kills)
-
     def listen(self) -> None:
         """Read what the child reports, and write more of a job that did not fit."""
         job = self.active
@@ -155,11 +152,6 @@ class JobRunner:
             else:
                 self._children.lost(pid)
 
-    def deadline(self, now: float) -> float:
-        """Return when `advance` has something to do, if nothing else happens."""
-        job = self.active
-        return inf if job is None else min(job.deadline(now), job.listen_at)
-
     def fork_ahead(self) -> None:
         """Have a child stand by for the next job."""
         self._children.fork_ahead()
@@ -174,7 +166,9 @@ class JobRunner:
 
     def _private_descriptors(self) -> list[int]:
         """Return what a child must not hold: the worker's sockets, another's pipes."""
-        fds = self._sockets()
+        fds = [*self._fds]
+        if (redis := self._link.fileno()) is not None:
+            fds.append(redis)
         if self.active is not None:
             fds += (self.active.pipe.down, self.active.pipe.up)
         return fds

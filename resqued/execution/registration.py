@@ -13,7 +13,7 @@ import time
 from resqued.config.settings import AppSettings
 from resqued.log import logger
 from resqued.store.connection import SingleLink
-from resqued.store.runs import FinishedRun, ReserveReply, Runs, SettleOutcome
+from resqued.store.runs import FinishedRun, NoJob, Runs, SettleOutcome
 from resqued.system import process
 from resqued.wire import payload
 from resqued.wire.keys import Keys
@@ -74,12 +74,10 @@ class WorkerRegistration:
         self.next_heartbeat = now + self._heartbeat * random.uniform(0.9, 1)
         self.is_registered = self.runs.heartbeat()
 
-    def record_end(
-        self, held: Reservation, run: int, fault: FailureInfo | None
-    ) -> None:
+    def record_end(self, held: Reservation, fault: FailureInfo | None) -> None:
         """Note how a run ended, to be settled."""
         if fault is None:
-            self.finished = FinishedRun(run)
+            self.finished = FinishedRun(held.run)
             return
         entry = payload.failure(
             fault,
@@ -88,20 +86,20 @@ class WorkerRegistration:
             queue=held.queue,
             now=time.time(),
         )
-        self.finished = FinishedRun(run, entry)
+        self.finished = FinishedRun(held.run, entry)
 
-    def ask(self, *, takes_job: bool) -> ReserveReply:
+    def ask(self, *, takes_job: bool) -> Reservation | NoJob:
         """Settle what has ended and take the next job: one round trip."""
         finished = self.finished
         if takes_job:
             self.reply_lost = True
-            answer = self.runs.reserve(finished)
+            settled, answer = self.runs.reserve(finished)
         else:
-            answer = self.runs.settle(finished)
+            settled, answer = self.runs.settle(finished)
         self.reply_lost = False
         if finished is not None:
             self.finished = None
-            if answer.settled is _NOT_MINE:
+            if settled is _NOT_MINE:
                 # Somebody judged this worker dead and recorded the run as failed.
                 self.log.warning("run_settled_elsewhere", run=finished.run)
         return answer

@@ -244,16 +244,14 @@ def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Li
             f"{name} is not a job of this application (its modules: {known})"
         )
     if isinstance(found, Job):
-        return found.perform, found.limits
+        return found.function, found.limits
     return target_of(found), limits_of(found)
 
 
 def parameters(target: Callable[..., Any]) -> list[str]:
     """Return the names of the arguments of what resolve answers, if they have any."""
-    owner = getattr(target, "__self__", None)
-    function = owner.function if isinstance(owner, Job) else target
     try:
-        return list(inspect.signature(function).parameters)
+        return list(inspect.signature(target).parameters)
     except (TypeError, ValueError):
         return []  # not written in Python
 

@@ -86,11 +86,6 @@ def install() -> None:
         setattr(sys, name, stream)
 
 
-def is_installed() -> bool:
-    """Return True if the streams are replaced, so that printed lines have fields."""
-    return bool(_streams)
-
-
 def set_context(describe: Callable[..., dict[str, object]], *facts: object) -> None:
     """Set the job that lines are attributed to from now on.
 

@@ -21,6 +21,7 @@ from redis.retry import Retry
 
 from resqued.errors import ConfigError, StoreError
 from resqued.store.redis_internals import (
+    INCOMPLETE,
     fileno_of,
     on_invalidation,
     open_raw,
@@ -30,6 +31,9 @@ from resqued.store.redis_internals import (
 
 if TYPE_CHECKING:
     from redis import Redis
+
+# The most bytes that are read at a time.
+_CHUNK = 8192
 
 # A part of a command.
 Word = str | bytes | int | float
@@ -222,9 +226,9 @@ class SingleLink(Link):
         self._connection: Any = own_connection(self._redis)
         # Its scripts may be asked again when a reply is lost: no PING before them.
         self._connection.health_check_interval = 0
-        # Its socket and its parser, once it is open.
+        # Its socket and a reader of its own, once it is open.
         self._socket: Any = None
-        self._parser: Any = None
+        self._reader: Any = None
 
     def _send(self, *command: Word) -> Any:
         try:
@@ -242,16 +246,24 @@ class SingleLink(Link):
         try:
             # hot path: raw-exchange
             if self._socket is None:
-                self._socket, self._parser = open_raw(self._connection)
+                self._socket, self._reader = open_raw(self._connection)
             self._socket.sendall(command)
-            reply = self._parser.read_response()
+            reply = self._reader.gets()
+            while reply is INCOMPLETE:
+                data = self._socket.recv(_CHUNK)
+                if not data:
+                    raise redis.ConnectionError("Connection closed by server.")
+                self._reader.feed(data)
+                reply = self._reader.gets()
         except FAULTS as error:
             # Half of a command or of a reply may be on its way.
             self.close()
             if self._must_step_down(error):
                 return self.call_packed(command)
             raise translate(error, self.url) from error
-        if isinstance(reply, redis.ResponseError):
+        if isinstance(reply, Exception):
+            if not isinstance(reply, redis.ResponseError):
+                self.close()  # it says that it cannot serve: BUSY, LOADING
             raise translate(reply, self.url) from reply
         return reply
 
@@ -298,9 +310,12 @@ class SingleLink(Link):
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""
-        return fileno_of(self._connection)
+        if self._socket is None:
+            return fileno_of(self._connection)
+        fd: int = self._socket.fileno()
+        return None if fd < 0 else fd
 
     def close(self) -> None:
         """Close the connection; the next command opens a new one."""
-        self._socket = self._parser = None
+        self._socket = self._reader = None
         self._connection.disconnect()

@@ -13,6 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import hiredis
+
+# What a reader returns until it has been fed the whole of a reply.
+INCOMPLETE = object()
+
 
 def own_connection(client: Any) -> Any:
     """Return a connection with the client's options, outside its pool, not yet open.
@@ -29,18 +34,20 @@ def fileno_of(connection: Any) -> int | None:
 
 
 def open_raw(connection: Any) -> tuple[Any, Any]:
-    """Open the connection if it is not open; return its socket and its parser.
+    """Open the connection if it is not open; return its socket and a reader.
 
-    `sendall` of the socket sends one command in its wire format, `read_response` of the
-    parser returns the next reply: an error reply of the server as a ResponseError,
-    which it does not raise. Both hold until the connection is closed. After an
-    exception of either the caller must close it: part of a command or of a reply may
-    be on its way.
+    The reader is one of hiredis, outside the connection's parser: `feed` takes bytes
+    from the socket, `gets` returns the next reply, or INCOMPLETE. An error reply of the
+    server is an exception that `gets` returns and does not raise. Both hold until the
+    connection is closed.
     """
     # hot path: raw-exchange
     if connection._sock is None:
         connection.connect()
-    return connection._sock, connection._parser
+    reader = hiredis.Reader(
+        replyError=connection._parser.parse_error, notEnoughData=INCOMPLETE
+    )
+    return connection._sock, reader
 
 
 def on_invalidation(connection: Any, call: Callable[[Any], Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from resqued.store.connection import SingleLink
@@ -24,13 +24,12 @@ HEARTBEAT = Script("heartbeat")
 UNREGISTER = Script("unregister")
 
 
-class ReserveOutcome(Enum):
-    """The answer to a worker that asked for a job.
+class NoJob(Enum):
+    """Why a worker that asked got no job.
 
     SETTLED: it asked for no job, and holds none.
     """
 
-    JOB = "job"
     EMPTY = "empty"
     PAUSED = "paused"
     UNREGISTERED = "unregistered"
@@ -51,23 +50,12 @@ class SettleOutcome(Enum):
 
 # hot path: enum-members
 _SETTLED = {settled.value: settled for settled in SettleOutcome}
-_JOB = ReserveOutcome.JOB
+
+# A reply of reserve.lua: the result of settling, and the answer about a job.
+ReserveReply = tuple[SettleOutcome, payload.Reservation | NoJob]
 
 
 # hot path: plain-records
-@dataclass(slots=True)
-class ReserveReply:
-    """A reply of reserve.lua: the result of settling, and the answer about a job.
-
-    `held` and `run` are the job and its number if `found` is JOB.
-    """
-
-    settled: SettleOutcome
-    found: ReserveOutcome
-    held: payload.Reservation | None = None
-    run: int = 0
-
-
 @dataclass(slots=True)
 class FinishedRun:
     """A run to settle: its number, and its failure entry ("" if it succeeded)."""
@@ -197,14 +185,14 @@ class Runs:
         )
         settled, state = _SETTLED[reply[0]], reply[1]
         if state == b"job":
-            held = payload.Reservation(self._names[reply[4] - 1], run_at, reply[2])
-            return ReserveReply(settled, _JOB, held, reply[3])
+            queue = self._names[reply[4] - 1]
+            return settled, payload.Reservation(queue, run_at, reply[2], reply[3])
         if state == b"held":
-            return ReserveReply(settled, _JOB, payload.decode_held(reply[2]), reply[3])
+            return settled, replace(payload.decode_held(reply[2]), run=reply[3])
         if state == b"stale":
             self._expand([name.decode("utf-8", "surrogateescape") for name in reply[2]])
             return None
-        return ReserveReply(settled, ReserveOutcome(state.decode()))
+        return settled, NoJob(state.decode())
 
     def _run_at(self) -> str:
         """Return the time for a record, in whole seconds."""

@@ -63,11 +63,16 @@ class Payload:
 
 @dataclass(slots=True)
 class Reservation:
-    """A worker record: the queue, the time (ISO 8601, UTC), and the payload's bytes."""
+    """A job that a worker holds, as in its record in Redis.
+
+    `run_at` is when it took the job (ISO 8601, UTC), `payload` the payload's bytes,
+    and `run` the number of the run, which only its worker knows; 0 for others.
+    """
 
     queue: str
     run_at: str
     payload: bytes
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,14 @@ Open = Callable[..., Any]
 
 def exchange(connection: Any, command: bytes) -> Any:
     """Send a command and return its reply, as SingleLink.call_packed does."""
-    socket, parser = redis_internals.open_raw(connection)
+    socket, reader = redis_internals.open_raw(connection)
     socket.sendall(command)
-    return parser.read_response()
+    while (reply := reader.gets()) is redis_internals.INCOMPLETE:
+        data = socket.recv(16)
+        if not data:
+            raise redis_py.ConnectionError("end of file")
+        reader.feed(data)
+    return reply
 
 
 @pytest.fixture
@@ -78,11 +83,11 @@ def test_a_connection_has_the_attribute(make: Open, name: str) -> None:
     assert getattr(connection, name) is not None, f"{name} is None: {HINT}"
 
 
-@pytest.mark.parametrize("name", ["read_response", "set_invalidation_push_handler"])
+@pytest.mark.parametrize("name", ["parse_error", "set_invalidation_push_handler"])
 @both_protocols
 def test_the_parser_has_the_method(make: Open, name: str, protocol: int) -> None:
     parser = make(protocol=protocol)._parser
-    if name == "read_response" or protocol == 3:
+    if name == "parse_error" or protocol == 3:
         assert callable(getattr(parser, name, None)), f"no {name}: {HINT}"
 
 
@@ -125,6 +130,17 @@ def test_an_unknown_script_has_an_error_of_its_own(make: Open) -> None:
     call = b"*3\r\n$7\r\nEVALSHA\r\n$40\r\n" + b"0" * 40 + b"\r\n$1\r\n0\r\n"
     reply = exchange(make(), call)
     assert isinstance(reply, redis_py.exceptions.NoScriptError), HINT
+
+
+@both_protocols
+def test_a_server_that_is_loading_is_a_fault_not_an_error_of_the_command(
+    make: Open, protocol: int
+) -> None:
+    _, reader = redis_internals.open_raw(make(protocol=protocol))
+    reader.feed(b"-LOADING the dataset\r\n")
+    reply = reader.gets()
+    assert isinstance(reply, redis_py.ConnectionError), HINT
+    assert not isinstance(reply, redis_py.ResponseError), HINT
 
 
 @both_protocols
@@ -175,17 +191,6 @@ def wait_for_word(connection: Any) -> None:
     poll = select.poll()
     poll.register(redis_internals.fileno_of(connection) or -1, select.POLLIN)
     wait_until(lambda: poll.poll(0), what="word from the server")
-
-
-def test_a_message_among_replies_goes_to_its_handler_not_to_the_caller(
-    make: Open, redis: redis_py.Redis
-) -> None:
-    connection = make()
-    heard = tracked(connection)
-    redis.set("key", 1)
-    wait_for_word(connection)
-    assert exchange(connection, INCR) == 1, HINT
-    assert heard == [[b"invalidate", [b"key"]]], HINT
 
 
 def test_a_message_alone_is_read_as_one(make: Open, redis: redis_py.Redis) -> None:

@@ -9,9 +9,10 @@ import redis as redis_py
 
 from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
-from resqued.store.runs import FinishedRun, ReserveOutcome, Runs, SettleOutcome
+from resqued.store.runs import FinishedRun, NoJob, Runs, SettleOutcome
 from resqued.wire import queue_list
 from resqued.wire.keys import Keys
+from resqued.wire.payload import Reservation
 
 pytestmark = pytest.mark.server_semantics
 
@@ -45,14 +46,11 @@ def test_a_job_is_reserved_and_settled_whatever_its_queue_is_called(
     runs = make_runs(link, namespace=namespace, queue=queue)
     payload = b'{"class":"Print","args":["%d%%"]}'
     redis.rpush(f"{namespace}:queue:{queue}", payload)
-    answer = runs.reserve()
-    assert answer.held is not None
-    assert (answer.held.queue, answer.held.payload) == (queue, payload)
-    answer = runs.reserve(FinishedRun(answer.run, b'{"error":"100%"}'))
-    assert (answer.settled, answer.found) == (
-        SettleOutcome.RECORDED,
-        ReserveOutcome.EMPTY,
-    )
+    _, held = runs.reserve()
+    assert isinstance(held, Reservation)
+    assert (held.queue, held.payload) == (queue, payload)
+    answer = runs.reserve(FinishedRun(held.run, b'{"error":"100%"}'))
+    assert answer == (SettleOutcome.RECORDED, NoJob.EMPTY)
     assert redis.lrange(f"{namespace}:failed", 0, -1) == [b'{"error":"100%"}']
 
 
@@ -63,10 +61,10 @@ def test_a_server_that_has_forgotten_the_script_is_told_it_again(
     for _ in range(2):
         redis.script_flush()
         redis.rpush("resque:queue:100%", b'{"class":"Print","args":[]}')
-        answer = runs.reserve()
-        assert answer.found is ReserveOutcome.JOB
+        _, held = runs.reserve()
+        assert isinstance(held, Reservation)
         redis.script_flush()
-        assert runs.settle(FinishedRun(answer.run)).settled is SettleOutcome.RECORDED
+        assert runs.settle(FinishedRun(held.run))[0] is SettleOutcome.RECORDED
     assert redis.get("resque:stat:processed") == b"2"
 
 
@@ -78,7 +76,7 @@ def test_an_answer_of_the_server_that_is_an_error_is_none_of_the_job(
     with pytest.raises(StoreError, match="WRONGTYPE"):
         runs.reserve()
     redis.delete("resque:queue:q")
-    assert runs.reserve().found is ReserveOutcome.EMPTY
+    assert runs.reserve()[1] is NoJob.EMPTY
 
 
 def test_a_connection_that_was_cut_is_made_anew(
@@ -89,4 +87,4 @@ def test_a_connection_that_was_cut_is_made_anew(
     redis.client_kill_filter(_type="normal", skipme=True)
     with pytest.raises(StoreError):
         runs.reserve()
-    assert runs.reserve().found is ReserveOutcome.JOB
+    assert isinstance(runs.reserve()[1], Reservation)

@@ -281,7 +281,7 @@ def test_what_is_no_name_of_a_queue_is_refused(queue: typing.Any) -> None:
             call()
 
 
-@pytest.mark.parametrize("url", [5, b"redis://localhost", object()], ids=repr)
+@pytest.mark.parametrize("url", [5, b"redis://localhost", object], ids=repr)
 def test_a_url_that_is_no_text_is_refused(url: typing.Any) -> None:
     with pytest.raises(resqued.ConfigError, match="must be a str"):
         resqued.Client(url)

@@ -1,0 +1,18 @@
+"""What joins a worker to the other processes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from resqued.ipc.channel import Channel
+from resqued.ipc.messages import WorkerOrder, WorkerReport
+from resqued.ipc.scoreboard import Scoreboard
+from resqued.store.connection import SingleLink
+
+
+class WorkerLinks(NamedTuple):
+    """What joins a worker to others: its master, readers of its scoreboard, Redis."""
+
+    channel: Channel[WorkerReport, WorkerOrder]
+    scoreboard: Scoreboard
+    redis: SingleLink
