@@ -53,10 +53,10 @@ def collapse() -> int:
 
 
 def fill_pools() -> list[object]:
-    """Fill the gaps that an import has left in the pools of Python's allocator.
+    """Fill the gaps that an import has left in Python's pools of small objects.
 
-    Objects that a process makes after a fork lie side by side then. Returns the objects that fill the gaps: they
-    must be kept. The memory is that of the pools already.
+    Objects that a process makes after a fork lie side by side then. Returns the
+    objects that fill the gaps: they must be kept. The memory is that of the pools.
     """
     fillers: list[object] = []
     # hot path: fill-pools. Objects that lie apart cost a page each that is copied.
