@@ -2,7 +2,7 @@
 # tests/unit/test_queues.py holds resqued to. One line per pattern: the pattern,
 # the names that match it, the names that do not. To make the table anew:
 #
-#   ruby tests/compat/fnmatch_golden.rb > tests/unit/fnmatch_golden.json
+#   ruby tests/compat/fnmatch_golden.rb > tests/unit/wire/fnmatch_golden.json
 
 require "json"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import redis
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FENCE = ROOT / "resqued" / "store" / "redis_internals.py"
 # It names the parts that it holds against the installed redis-py.
 ITS_TEST = ROOT / "tests" / "integration" / "test_redis_internals.py"

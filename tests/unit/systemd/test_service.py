@@ -9,7 +9,7 @@ import pytest
 from resqued.systemd import installer
 from resqued.systemd.installer import SHARE, File, FileState, InstallPaths, InstallRoot
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPTS = {"bash": "a\n", "zsh": "b\n", "fish": "c\n"}
 SYSTEM = installer.system(Path("/usr"))
 USER = installer.user(Path("/home/anna"), {})
