@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from resqued.core.limits import Rules
-from resqued.core.timings import DEFAULT_TIMINGS, Timings
+from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
+from resqued.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +93,11 @@ class AppSettings:
             "rules": Rules.from_dict(values["rules"]),
         }
         return cls(**{**values, **read})
+
+
+def changed_timings(text: str) -> Timings:
+    """Return the timings that RESQUED_TIMINGS asks for; raise ConfigError."""
+    try:
+        return read_timings(text)
+    except ValueError as error:
+        raise ConfigError(f"RESQUED_TIMINGS: {error}") from None

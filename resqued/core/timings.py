@@ -1,12 +1,13 @@
 """Durations that are no configuration, in seconds, each with its reason.
 
-Tests run with shorter ones where the real ones are not the point.
+Tests run with shorter ones where the real ones are not the point: RESQUED_TIMINGS has
+them, which is for tests alone.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 # A deadline that never comes. Deadlines are times of the monotonic clock.
 NEVER = math.inf
@@ -86,3 +87,27 @@ class Timings:
 
 
 DEFAULT_TIMINGS = Timings()
+
+
+def read_timings(text: str) -> Timings:
+    """Return the defaults with what `text` changes: "start_window=0.5 stop_slack=2".
+
+    Raises ValueError that names the part which is no duration.
+    """
+    known = {field.name for field in fields(Timings)}
+    changes: dict[str, float] = {}
+    for part in text.split():
+        name, _, value = part.partition("=")
+        if name not in known:
+            raise _wrong(part, f"names none of {', '.join(sorted(known))}")
+        try:
+            changes[name] = float(value)
+        except ValueError:
+            raise _wrong(part, f"is not a name and seconds: {name}=0.5") from None
+        if not 0 <= changes[name] < math.inf:
+            raise _wrong(part, "has no seconds from 0 upward")
+    return replace(DEFAULT_TIMINGS, **changes)
+
+
+def _wrong(part: str, why: str) -> ValueError:
+    return ValueError(f"{part!r} {why}")

@@ -6,13 +6,14 @@ Runs in the command, and in the master that the command becomes, at each reload.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from resqued.config import layers, loader
 from resqued.config.layers import Layers
 from resqued.config.loader import Config
+from resqued.config.settings import changed_timings
 from resqued.errors import ConfigError
 
 
@@ -94,7 +95,9 @@ def read_config(options: MasterOptions) -> Config:
             "no queues: name them, as in `resqued work critical,high`, or set QUEUES,"
             " or write a [[pool]] into the configuration file"
         )
-    return loader.build(given, burst=options.burst)
+    config = loader.build(given, burst=options.burst)
+    timings = changed_timings(os.environ.get("RESQUED_TIMINGS", ""))
+    return replace(config, app=replace(config.app, timings=timings))
 
 
 def own_file(options: MasterOptions) -> Path | None:

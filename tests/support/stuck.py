@@ -12,9 +12,20 @@ from tests.support.pool import failures, pool
 from tests.support.wait import wait_until
 
 
-def stuck_pool(url: str, tmp_path: Path, *args: str, **options: Any) -> Daemon:
-    """Return a pool with the jobs of tests/support/stuck_jobs.py."""
-    return pool(url, tmp_path, "-a", "tests.support.stuck_jobs", *args, **options)
+def stuck_pool(
+    url: str,
+    tmp_path: Path,
+    *args: str,
+    env: dict[str, str] | None = None,
+    **options: Any,
+) -> Daemon:
+    """Return a pool with the jobs of tests/support/stuck_jobs.py.
+
+    Its master looks for workers that hang more often than it would.
+    """
+    env = {"RESQUED_TIMINGS": "inspection_interval=0.5", **(env or {})}
+    jobs = ("-a", "tests.support.stuck_jobs")
+    return pool(url, tmp_path, *jobs, *args, env=env, **options)
 
 
 def beginning(client: redis_py.Redis) -> tuple[float, list[int]]:
