@@ -18,6 +18,8 @@ from resqued.execution.job_runner import JobRunner
 from resqued.execution.registration import WorkerRegistration
 from resqued.execution.warmup import NAME
 from resqued.ipc.job_pipe import WorkerEnd
+from resqued.store.runs import Runs, SettleOutcome
+from resqued.wire.payload import Reservation
 
 POINTS = (
     "after-reserve",
@@ -66,13 +68,13 @@ held: dict[str, bytes] = {}
 
 
 def remember(_registration: WorkerRegistration, reply: Any, **_: Any) -> None:
-    if reply.held is not None:
-        held["payload"] = reply.held.payload
+    if isinstance(reply, Reservation):
+        held["payload"] = reply.payload
 
 
 def has_reserved(_registration: WorkerRegistration, reply: Any, **_: Any) -> None:
-    if reply.held is not None:
-        strike(reply.held.payload)
+    if isinstance(reply, Reservation):
+        strike(reply.payload)
 
 
 def has_result(job: ActiveJob, *_: Any, **__: Any) -> None:
@@ -90,8 +92,8 @@ def settles(registration: WorkerRegistration, **_: Any) -> None:
         strike(held["payload"])
 
 
-def settled(_registration: WorkerRegistration, reply: Any, **_: Any) -> None:
-    if "payload" in held and reply.settled.value == 1:
+def settled(_runs: Runs, reply: Any, *_: Any) -> None:
+    if "payload" in held and reply[0] is SettleOutcome.RECORDED:
         strike(held["payload"])
 
 
@@ -108,7 +110,7 @@ match os.environ.get("FAULT_POINT"):
     case "before-settling":
         wrap(WorkerRegistration, "ask", settles, None)
     case "after-settling":
-        wrap(WorkerRegistration, "ask", None, settled)
+        wrap(Runs, "reserve", None, settled)
     case None:
         pass  # imported by the tests themselves, for POINTS
     case point:
