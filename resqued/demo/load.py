@@ -12,7 +12,6 @@ from resqued.demo.demo_master import EndedJobs
 from resqued.demo.progress import Line
 from resqued.demo.sources import Folder
 from resqued.demo.workspace import Workspace
-from resqued.wire.naming import wire_name
 
 _ARCHIVE = (demo_jobs.FILE_SERVE, "Archive")
 _CHECKSUM = (demo_jobs.LOW, "Checksum")
@@ -53,7 +52,7 @@ class Load:
     ) -> Iterator[tuple[Any, ...]]:
         for item in items:
             yield item
-            self._enqueued[queue, wire_name(item[0])] += 1
+            self._enqueued[queue, _class_name(item[0])] += 1
 
     def enqueued(self, tally: EndedJobs) -> Counter[tuple[str, str]]:
         """Return the number of enqueued jobs by queue and class.
@@ -77,3 +76,10 @@ class Load:
             demo_jobs.DOOMED,
         )
         return [Line(queue, over[queue], totals[queue]) for queue in order]
+
+
+def _class_name(job: Any) -> str:
+    """Return the class name in the payloads of a job of the demo."""
+    if isinstance(job, str):
+        return job
+    return job.__name__ if isinstance(job, type) else str(job.name)

@@ -29,7 +29,7 @@ ROWS = (
     ("supervisor", "execution", "demo"),
     ("master", "child", ""),
     ("systemd", "jobs", "ipc"),
-    ("config", "client"),
+    ("config", "client", "embedded"),
     ("store", "control"),
     ("system", "log", "wire"),
     ("core",),
