@@ -22,9 +22,10 @@ from resqued.core.redaction import arguments
 from resqued.errors import JobTerminated, JobTimeout, MemoryLimitExceeded, PayloadError
 from resqued.ipc.job_pipe import ChildEnd
 from resqued.ipc.scoreboard import Scoreboard
+from resqued.jobs import coroutines
 from resqued.jobs.declare import parameters, resolve
 from resqued.log import capture, logger
-from resqued.system import prctl, process, signals
+from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload, titles
 from resqued.wire.payload import (
@@ -74,6 +75,9 @@ class SignalReaction:
         self.stage: Stage = "waiting"
         # To terminate, while the job's own code ran.
         self.was_told = False
+        # Of a job that is a coroutine: what cancels it, and why that was called.
+        self.cancel: Callable[[], None] | None = None
+        self.cancelled_for: JobTerminated | None = None
 
     def __call__(self, signum: int) -> None:
         """React, in the handler: called between any two steps of the job."""
@@ -88,7 +92,15 @@ class SignalReaction:
             # A second one must not hit the job's cleaning up.
             self.stage = "over"
             self.was_told = True
-            raise _RAISED[self._scoreboard.cause()]("SIGTERM")
+            reason = _RAISED[self._scoreboard.cause()]("SIGTERM")
+            if self.cancel is None:
+                raise reason
+            self.cancelled_for = reason
+            self.cancel()
+
+    def cancel_by(self, cancel: Callable[[], None]) -> None:
+        """Have SIGTERM call `cancel` from now on."""
+        self.cancel = cancel
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +167,7 @@ class ChildMain:
 
 def _settle_in(terms: ChildContext) -> None:
     prctl.die_with_parent(terms.parent)
-    process.set_title(titles.STANDBY)
+    process_title.set_title(titles.STANDBY)
     if terms.sweeps:
         # What the job starts stays below this process, so that it can see
         # cheaply whether anything is left.
@@ -179,7 +191,8 @@ def _serve(end: ChildEnd, reaction: SignalReaction, terms: ChildContext) -> int:
         if not _perform(end, reaction, job, terms, may_stay=left > 0):
             break
         reaction.stage = "waiting"
-        process.set_title(titles.STANDBY)
+        reaction.cancelled_for = None
+        process_title.set_title(titles.STANDBY)
     _flush()
     return 0
 
@@ -228,7 +241,7 @@ def _attempt(
     """
     try:
         job, name, title = _read(queue, raw)
-        process.set_title(title)
+        process_title.set_title(title)
         capture.set_context(_about, name, job.class_name, terms)
         target, declared = resolve(job.class_name, terms.settings.modules)
         limits = terms.settings.rules.of(
@@ -240,7 +253,8 @@ def _attempt(
         if terms.is_debugging:
             _tell_arguments(target, job, name, terms)
         reaction.stage = "performing"
-        target(*job.args)
+        if (result := target(*job.args)) is not None:
+            _finish(result, reaction)
         reaction.stage = "over"
     except PayloadError as error:
         reaction.stage = "over"
@@ -249,6 +263,21 @@ def _attempt(
         reaction.stage = "over"
         return _describe(error)
     return None
+
+
+def _finish(result: object, reaction: SignalReaction) -> None:
+    """Run what an `async def` returned. Raises what it raises.
+
+    An event loop lets no exception out of a callback, so SIGTERM cancels the job.
+    """
+    try:
+        coroutines.finish(result, reaction.cancel_by)
+    except BaseException as error:
+        if reaction.cancelled_for is None:
+            raise
+        raise reaction.cancelled_for from error
+    finally:
+        reaction.cancel = None
 
 
 def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str, str]:

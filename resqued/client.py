@@ -6,6 +6,8 @@ package use a default one, made from `configure` or REDIS_URL when first needed.
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeAlias, overload
@@ -316,7 +318,9 @@ def _perform(job: JobLike, text: str) -> None:
     """Run a job here and now, with what a worker would have read."""
     if isinstance(job, str):
         raise JobClassError(f"{job} cannot run inline: only its name is known here")
-    target_of(job)(*payload.decode_job(text.encode()).args)
+    result = target_of(job)(*payload.decode_job(text.encode()).args)
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
 
 
 def _value_or_bytes(raw: bytes) -> Any:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import signal
 import time
 from contextlib import suppress
 from math import inf
+
+# Taken before an application is imported, which may patch the module (gevent).
+from select import POLLIN, poll
 from typing import assert_never
 
 from resqued.child import ChildContext
@@ -68,11 +70,11 @@ class WorkerProcess:
         self._settings = settings
         self._channel = links.channel
         self._inbox = SignalInbox()
-        self._poll = select.poll()
+        self._poll = poll()
         # Of signals, and of orders: the same for good.
         self._fds = (self._inbox.fileno(), links.channel.fileno())
         for fd in self._fds:
-            self._poll.register(fd, select.POLLIN)
+            self._poll.register(fd, POLLIN)
         self._registration = WorkerRegistration(settings, queues, links.redis)
         self._log = self._registration.log
         self._reporter = WorkerReporter(

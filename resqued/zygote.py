@@ -11,11 +11,13 @@ import contextlib
 import gc
 import importlib
 import os
-import select
 import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
+
+# Taken before the application is imported, which may patch the module (gevent).
+from select import POLLIN, poll, select
 from typing import assert_never
 
 from resqued import client
@@ -39,7 +41,7 @@ from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
-from resqued.system import memory, prctl, process, signals
+from resqued.system import memory, prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import queue_list, titles
 from resqued.worker import WorkerProcess
@@ -66,14 +68,14 @@ class Zygote:
 
     def run(self) -> int:
         """Fork a worker for each order, until the master is gone."""
-        poll = select.poll()
-        poll.register(self._inbox.fileno(), select.POLLIN)
-        poll.register(self._channel.fileno(), select.POLLIN)
+        wait = poll()
+        wait.register(self._inbox.fileno(), POLLIN)
+        wait.register(self._channel.fileno(), POLLIN)
         try:
             # The master may have died while the application was imported.
             self._channel.send(AppImported(process.threads(), least_memory()))
             while True:
-                poll.poll()
+                wait.poll()
                 self._inbox.drain()
                 process.reap()
                 while (message := self._channel.receive()) is not None:
@@ -115,7 +117,7 @@ class Zygote:
         self._inbox.close()
         self._channel.close()
         prctl.become_subreaper()
-        process.set_title(titles.starting())
+        process_title.set_title(titles.starting())
         try:
             rules = self._settings.rules.for_pool(wanted.limits)
             worker = WorkerProcess(
@@ -205,7 +207,7 @@ def main(fd: int) -> int:
     inbox = SignalInbox()
     sock = inherited_socket(fd)
     process.reset_oom_score()
-    select.select([sock], [], [])
+    select([sock], [], [])
     try:
         start = receive_start(sock)
     except ChannelClosed:
@@ -214,7 +216,7 @@ def main(fd: int) -> int:
     channel = zygote_to_master(sock)
     settings = start.settings
     title = titles.zygote(generation=settings.generation, modules=settings.modules)
-    process.set_title(title)
+    process_title.set_title(title)
     # Jobs that enqueue jobs use the same Redis, unless the application says else.
     client.configure(settings.url, namespace=settings.namespace)
     # What the application starts meanwhile must not inherit them held back.

@@ -54,6 +54,8 @@ class WorkerRegistration:
             generation=settings.generation,
         )
         self.is_registered = False
+        # Queues whose keys are no lists.
+        self._wrong_types: set[str] = set()
         # A reply was lost, or no process was to be had: a job may be ours already.
         self.reply_lost = False
         # The run to settle.
@@ -97,12 +99,21 @@ class WorkerRegistration:
         else:
             settled, answer = self.runs.settle(finished)
         self.reply_lost = False
+        if self.runs.wrong_type:
+            self._report_wrong_type(self.runs.wrong_type)
         if finished is not None:
             self.finished = None
             if settled is _NOT_MINE:
                 # Somebody judged this worker dead and recorded the run as failed.
                 self.log.warning("run_settled_elsewhere", run=finished.run)
         return answer
+
+    def _report_wrong_type(self, queue: str) -> None:
+        """Log once that a queue is passed over."""
+        self.runs.wrong_type = ""
+        if queue not in self._wrong_types:
+            self._wrong_types.add(queue)
+            self.log.error("queue_wrong_type", queue=queue)
 
     def leave(self) -> bool:
         """Leave the registry; answer False if a job is held that we do not know of."""

@@ -12,7 +12,7 @@ import time
 from resqued.execution.active_job import ActiveJob
 from resqued.ipc.scoreboard import Phase, Scoreboard
 from resqued.log.logger import Logger
-from resqued.system import process
+from resqued.system import process_title
 from resqued.wire import payload, titles
 from resqued.wire.payload import FailureInfo, Reservation
 
@@ -56,15 +56,15 @@ class WorkerReporter:
         """Show that there is no job on these queues, or that none is wanted."""
         self.phase(Phase.WAITING)
         title = titles.paused() if is_paused else titles.waiting(queues)
-        process.set_title(title)
+        process_title.set_title(title)
 
     def busy(self, job: ActiveJob) -> None:
         """Show people that a child has a job."""
-        process.set_title(titles.forked(job.pid, time.time()))
+        process_title.set_title(titles.forked(job.pid, time.time()))
 
     def quitting(self, job: ActiveJob) -> None:
         """Show that this worker only waits for the job in hand."""
-        process.set_title(titles.quitting(job.pid, self._generation))
+        process_title.set_title(titles.quitting(job.pid, self._generation))
 
     def ended(self, held: Reservation, fault: FailureInfo | None) -> None:
         """Show how a job ended; a good end is no news to those who want none."""

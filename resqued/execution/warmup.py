@@ -17,7 +17,7 @@ from resqued.config.settings import AppSettings
 from resqued.ipc.job_pipe import ChildEnd, WorkerEnd
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import temporary_job
-from resqued.system import prctl, process, signals
+from resqued.system import prctl, process_title, signals
 from resqued.system.signals import SignalInbox
 
 # Python specialises code at its eighth run or so.
@@ -46,7 +46,7 @@ def warm_up(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
         signals.block()
         inbox.react(None)
         prctl.undo()
-        process.set_title(title)
+        process_title.set_title(title)
         scoreboard.close()
 
 

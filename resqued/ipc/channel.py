@@ -39,9 +39,14 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def inherited_socket(fd: int) -> socket.socket:
-    """Return the socket of a descriptor that another program has left open."""
+    """Return the socket of a descriptor that another program has left open.
+
+    It does not block, whatever socket.setdefaulttimeout says in this process.
+    """
     os.set_inheritable(fd, False)
-    return socket.socket(fileno=fd)
+    found = socket.socket(fileno=fd)
+    found.setblocking(False)
+    return found
 
 
 class Channel(Generic[SentT, ReceivedT]):

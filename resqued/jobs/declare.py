@@ -18,6 +18,7 @@ from resqued.core import durations
 from resqued.core.durations import Duration, Size
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError
+from resqued.jobs.coroutines import refuse_generators
 from resqued.wire import arguments
 from resqued.wire.naming import (
     LIMITS_ATTRIBUTE,
@@ -148,10 +149,10 @@ class Decorator:
             if self._queue:
                 setattr(target, QUEUE_ATTRIBUTE, self._queue)
             setattr(target, LIMITS_ATTRIBUTE, self._limits)
-            _check_parameters(name, target_of(target))
+            _check_function(name, target_of(target))
             _declare(name, target)
             return target
-        _check_parameters(name, target)
+        _check_function(name, target)
         made: Job[..., Any] = Job(
             target, queue=self._queue, name=name, limits=self._limits
         )
@@ -181,7 +182,8 @@ def job(
     return Decorator(queue, name, timeout, memory)
 
 
-def _check_parameters(name: str, function: Callable[..., Any]) -> None:
+def _check_function(name: str, function: Callable[..., Any]) -> None:
+    refuse_generators(name, function)
     if missing := arguments.keywords_without_default(function):
         raise JobClassError(
             f"{name} needs {', '.join(missing)} by keyword, and a job has its arguments"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from resqued.ipc.scoreboard import Phase
 from resqued.master.pool import Pool
 from resqued.master.worker_handle import WorkerHandle
-from resqued.system import process
+from resqued.system import process_title
 from resqued.systemd.notify import Notifier
 from resqued.systemd.service_status import PoolStatus
 from resqued.wire import titles
@@ -38,7 +38,7 @@ class StatusPublisher:
             busy=status.busy,
             older=status.older,
         )
-        process.set_title(title)
+        process_title.set_title(title)
         self._notifier.turn(now, status)
 
 

@@ -12,7 +12,7 @@ import encodings.idna  # noqa: F401
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -39,7 +39,20 @@ _CHUNK = 8192
 Word = str | bytes | int | float
 
 # What a URL may hide from people who read a message.
-_SECRET = re.compile(r"((?:^|&)(?:password|ssl_password)=)[^&]*")
+_SECRET = re.compile(r"(?i)([?&][^=&]*(?:pass|pwd|secret|token|auth)[^=&]*=)[^&]*")
+
+# A path that names a database, in URLs other than unix://.
+_DATABASE = re.compile(r"(?:/[0-9]*)?")
+
+# Options that change what replies are, or how many connections there may be.
+_OPTIONS_OF_OURS = {
+    "decode_responses",
+    "encoding_errors",
+    "max_connections",
+    "single_connection_client",
+    "connection_class",
+    "parser_class",
+}
 
 DEFAULT_URL = "redis://localhost:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
@@ -75,34 +88,55 @@ def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
         # Options in the URL that no connection has show themselves here.
         own_connection(client)
     except (ValueError, TypeError, redis.RedisError) as error:
-        raise ConfigError(f"redis url {redact(url)!r}: {error}") from None
+        raise ConfigError(f"redis url {redact(url)!r}: {_reason(error)}") from None
     return client
 
 
 def check_url(url: str) -> str:
     """Return the scheme of url; raise ConfigError, naming the way out, if unknown."""
-    try:
-        scheme = urlsplit(url).scheme
-    except ValueError as error:
-        raise ConfigError(f"redis url cannot be read as a url: {error}") from None
-    if scheme not in SCHEMES:
+    shown = repr(redact(url))
+    if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
         raise ConfigError(
-            f"redis url {redact(url)!r} must begin with redis://, rediss:// or unix://"
+            f"redis url {shown} must begin with redis://, rediss:// or unix://"
         )
-    return scheme
+    try:
+        parts = urlsplit(url)
+        _ = parts.port if parts.scheme != "unix" else None
+        is_split = "@" in url.partition("?")[0] and "@" not in parts.netloc
+    except ValueError:
+        is_split = True
+    if is_split and not url.startswith("unix:"):
+        raise ConfigError(
+            f"redis url {shown} cannot be read: in a password write / as %2F, # as %23,"
+            " ? as %3F, @ as %40, : as %3A, [ as %5B; a port is a number"
+        )
+    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
+        raise ConfigError(
+            f"redis url {shown}: the path is not the number of a database, as in"
+            " redis://localhost:6379/0; a namespace is an option of its own"
+        )
+    for name, _ in parse_qsl(parts.query):
+        if name in _OPTIONS_OF_OURS:
+            raise ConfigError(
+                f"redis url {shown}: the option {name} cannot be set; leave it out"
+            )
+    return parts.scheme
 
 
 def redact(url: str) -> str:
-    """Return url without its password, for messages."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(unreadable)"
-    query = _SECRET.sub(r"\1***", parts.query)
-    netloc = parts.netloc
-    if parts.password is not None:
-        netloc = f"{parts.username or ''}:***@{netloc.rpartition('@')[2]}"
-    return urlunsplit(parts._replace(netloc=netloc, query=query))
+    """Return url without its password, for messages.
+
+    It need not be a url that can be read: all between `://` and the last `@` counts as
+    user and password, and a text without `://` as a password altogether.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return "***"
+    login, has_login, place = rest.rpartition("@")
+    if has_login:
+        user, has_password, _ = login.partition(":")
+        rest = f"{user}:***@{place}" if has_password else f"***@{place}"
+    return _SECRET.sub(r"\1***", f"{scheme}://{rest}")
 
 
 class ScriptUnknownError(StoreError):
@@ -164,11 +198,32 @@ class Link:
         """Send commands in one write, as Ruby does, and return their replies."""
         if not commands:
             return []
+        for reply in (replies := self._replies(commands)):
+            if isinstance(reply, redis.ResponseError):
+                raise translate(reply, self.url) from reply
+        return replies
+
+    def read_each(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+        """Send commands that read one key each, in one write; return their replies.
+
+        None for a key of another type: one that somebody else uses stops no reader.
+        """
+        if not commands:
+            return []
+        replies = self._replies(commands)
+        for number, reply in enumerate(replies):
+            if isinstance(reply, redis.ResponseError):
+                if not str(reply).startswith("WRONGTYPE"):
+                    raise translate(reply, self.url) from reply
+                replies[number] = None
+        return replies
+
+    def _replies(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         try:
             return self._send_all(commands)
         except FAULTS as error:
             if self._must_step_down(error):
-                return self.pipeline(commands)
+                return self._replies(commands)
             raise translate(error, self.url) from error
 
     def _must_step_down(self, error: Exception) -> bool:
@@ -191,7 +246,7 @@ class Link:
         pipe = self._redis.pipeline(transaction=False)
         for command in commands:
             pipe.execute_command(*map(encoded, command))
-        replies: list[Any] = pipe.execute()
+        replies: list[Any] = pipe.execute(raise_on_error=False)
         return replies
 
     def ping(self) -> None:
@@ -268,15 +323,11 @@ class SingleLink(Link):
         return reply
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
-        """Send all, read all replies, errors too; then raise the first error."""
+        """Send all, and return all replies, error replies as exceptions."""
         self._connection.connect()
         words = [tuple(map(encoded, command)) for command in commands]
         self._connection.send_packed_command(self._connection.pack_commands(words))
-        replies = [self._reply() for _ in commands]
-        for reply in replies:
-            if isinstance(reply, redis.ResponseError):
-                raise reply
-        return replies
+        return [self._reply() for _ in commands]
 
     def _reply(self) -> Any:
         try:

@@ -108,12 +108,15 @@ class Queues:
         return [name.decode("utf-8", "surrogateescape") for name in sorted(members)]
 
     def sizes(self) -> dict[str, int]:
-        """Return the length of every known queue by name, in two round trips."""
+        """Return the length of every known queue by name, in two round trips.
+
+        A queue whose key is no list has no job: 0.
+        """
         names = self.names()
-        lengths = self._link.pipeline(
+        lengths = self._link.read_each(
             [("LLEN", self._keys.queue(name)) for name in names]
         )
-        return dict(zip(names, lengths, strict=True))
+        return {name: n or 0 for name, n in zip(names, lengths, strict=True)}
 
     def remove(self, queue: str) -> int:
         """Remove a queue with its jobs; return how many jobs there were."""

@@ -79,7 +79,7 @@ class QueueTracking:
             members = self._link.call("SMEMBERS", self._keys.queues)
             known = [name.decode("utf-8", "surrogateescape") for name in members]
         names = list(dict.fromkeys(n for item in lists for n in item.match(known)))
-        paused, *lengths = self._link.pipeline(
+        paused, *lengths = self._link.read_each(
             [("GET", self._keys.paused)]
             + [("LLEN", self._keys.queue(name)) for name in names]
         )

@@ -128,6 +128,7 @@ class Registry:
                 keys.stat("failed"),
                 keys.failed,
                 keys.ping(entry.node_name),
+                keys.failed_aside,
             ),
             (
                 entry.worker_id,
@@ -176,14 +177,14 @@ class Registry:
                 for stat in ("processed", "failed")
             ]
         )
-        return [(int(a or 0), int(b or 0)) for a, b in zip(done, failed, strict=True)]
+        return [(_count(a), _count(b)) for a, b in zip(done, failed, strict=True)]
 
     def totals(self) -> tuple[int, int]:
         """Return how many jobs all workers ever processed, and how many failed."""
         done, failed = self.link.call(
             "MGET", self._keys.stat("processed"), self._keys.stat("failed")
         )
-        return int(done or 0), int(failed or 0)
+        return _count(done), _count(failed)
 
 
 def _failure_of(entry: WorkerEntry, fault: FailureInfo) -> bytes:
@@ -196,6 +197,14 @@ def _failure_of(entry: WorkerEntry, fault: FailureInfo) -> bytes:
     return payload.failure(
         fault, payload=raw, worker=entry.worker_id, queue=queue, now=time.time()
     )
+
+
+def _count(value: bytes | None) -> int:
+    """Return the number in a counter; 0 if somebody has put something else there."""
+    try:
+        return int(value or 0)
+    except ValueError:
+        return 0
 
 
 def _text(value: bytes | None) -> str:

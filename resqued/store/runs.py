@@ -83,6 +83,8 @@ class Runs:
         self.worker_id = worker_id
         self.identity = identity
         self._started = payload.started(time.time())
+        # A queue whose key is no list, which the last request has passed over.
+        self.wrong_type = ""
         self._second = 0
         self._second_text = ""
         self._list = queues
@@ -98,6 +100,7 @@ class Runs:
             keys.identities,
             keys.paused,
             keys.queues,
+            keys.failed_aside,
         )
         self._expand(())
 
@@ -186,12 +189,16 @@ class Runs:
         settled, state = _SETTLED[reply[0]], reply[1]
         if state == b"job":
             queue = self._names[reply[4] - 1]
+            if reply[5]:
+                self.wrong_type = self._names[reply[5] - 1]
             return settled, payload.Reservation(queue, run_at, reply[2], reply[3])
         if state == b"held":
             return settled, replace(payload.decode_held(reply[2]), run=reply[3])
         if state == b"stale":
             self._expand([name.decode("utf-8", "surrogateescape") for name in reply[2]])
             return None
+        if state == b"empty" and reply[2]:
+            self.wrong_type = self._names[reply[2] - 1]
         return settled, NoJob(state.decode())
 
     def _run_at(self) -> str:

@@ -20,7 +20,6 @@ from typing import NamedTuple, NewType, NoReturn
 # Before the import: else setproctitle clears /proc/<pid>/environ, which people read.
 os.environ.setdefault("SPT_NOENV", "1")
 
-import setproctitle
 
 from resqued.core.exit_status import LEFT_WELL, Exit
 from resqued.system import signals
@@ -45,9 +44,8 @@ def reserve_title_space() -> None:
     os.environ.pop("SPT_NOENV", None)
 
 
-def set_title(title: str) -> None:
-    """Set the title of this process in `ps`."""
-    setproctitle.setproctitle(title)
+# Taken before an application is imported, which may patch what it finds (gevent).
+_fork = os.fork
 
 
 def fork_child(main: Callable[..., int], *args: object) -> Pid:
@@ -58,7 +56,7 @@ def fork_child(main: Callable[..., int], *args: object) -> Pid:
     leads its own process group. Both sides call setpgid, so that the group exists
     before either of them goes on.
     """
-    pid = os.fork()
+    pid = _fork()
     if pid == 0:
         _run_child(main, args)
     # hot path: no-contextlib

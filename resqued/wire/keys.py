@@ -29,6 +29,11 @@ class Keys:
         return self._key("failed")
 
     @property
+    def failed_aside(self) -> str:
+        """The list of failure entries for as long as `failed` is no list."""
+        return self._key("resqued:failed")
+
+    @property
     def workers(self) -> str:
         """The set of registered worker ids."""
         return self._key("workers")

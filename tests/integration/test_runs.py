@@ -72,11 +72,12 @@ def test_an_answer_of_the_server_that_is_an_error_is_none_of_the_job(
     link: SingleLink, redis: redis_py.Redis
 ) -> None:
     runs = make_runs(link, namespace="resque", queue="q")
-    redis.set("resque:queue:q", "no list")
+    redis.delete("resque:resqued:workers")
+    redis.set("resque:resqued:workers", "no hash")
     with pytest.raises(StoreError, match="WRONGTYPE"):
         runs.reserve()
-    redis.delete("resque:queue:q")
-    assert runs.reserve()[1] is NoJob.EMPTY
+    redis.delete("resque:resqued:workers")
+    assert runs.reserve()[1] is NoJob.UNREGISTERED
 
 
 def test_a_connection_that_was_cut_is_made_anew(

@@ -65,7 +65,7 @@ IMPURE = {
 OUTSIDE = {
     "redis": {"store.connection", "system.redis_server"},
     "psutil": {"master.usage", "demo.offspring"},
-    "setproctitle": {"system.process"},
+    "setproctitle": {"system.process_title"},
     "daemon": {"launch.daemonize"},
     "structlog": {"log.logger"},
     "cysystemd": {"log.journal"},

@@ -4,6 +4,7 @@
 -- KEYS  1 workers  2 worker:<id>  3 worker:<id>:started  4 workers:heartbeat
 --       5 resqued:workers  6 stat:processed:<id>  7 stat:failed:<id>
 --       8 stat:processed  9 stat:failed  10 failed  11 worker:ping:<name>
+--       12 resqued:failed (failures, when `failed` is no list)
 -- ARGV  1 id  2 identity or ''  3 heartbeat or ''  4 record or ''
 --       5 failure entry or ''  6 ping of node-resque or ''
 --
@@ -23,9 +24,15 @@ if identity ~= ARGV[2] or heartbeat ~= ARGV[3] or record ~= ARGV[4]
 end
 
 if ARGV[5] ~= '' then
-  redis.call('RPUSH', KEYS[10], ARGV[5])
-  redis.call('INCR', KEYS[8])
-  redis.call('INCR', KEYS[9])
+  -- First what may fail. If `failed` is no list, the entry goes beside it; a counter
+  -- that is no number stays as it is.
+  local added = redis.pcall('RPUSH', KEYS[10], ARGV[5])
+  if type(added) == 'table' then
+    if not string.find(added.err, 'WRONGTYPE', 1, true) then return added end
+    redis.call('RPUSH', KEYS[12], ARGV[5])
+  end
+  redis.pcall('INCR', KEYS[8])
+  redis.pcall('INCR', KEYS[9])
 end
 redis.call('SREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])

@@ -8,7 +8,8 @@
 -- KEYS  1 worker:<id>          2 stat:processed   3 stat:processed:<id>
 --       4 stat:failed          5 stat:failed:<id> 6 failed
 --       7 resqued:workers      8 pause-all-workers 9 queues
---       10… the queues to try, in order
+--       10 resqued:failed (failures, when `failed` is no list)
+--       11… the queues to try, in order
 -- ARGV  1 worker id            2 identity
 --       3 run to settle, or '' 4 its failure entry, or ''
 --       5 run_at               6 '1' to reserve, '0' to take no new job; a job that
@@ -19,29 +20,64 @@
 --
 -- Returns {settled, state, …}; settled: 1 recorded, 0 nothing to record, -1 the run
 -- is not this worker's any more (it was reclaimed).
--- State: 'unregistered' | 'settled' | 'paused' | 'empty' | 'stale', names… |
---        'held', record, run | 'job', payload, run, number of its queue in the list
+-- State: 'unregistered' | 'settled' | 'paused' | 'empty', odd | 'stale', names… |
+--        'held', record, run | 'job', payload, run, number of its queue in the list, odd
+-- odd: the number of the first queue whose key is no list, 0 for none.
+
+-- A key of another type than ours is somebody else's mistake and stops nothing; each
+-- place says what happens instead. What may fail comes before what is written, so that
+-- no error leaves half a settlement.
+
+-- Returns the value of a string, or false; and true if the key is of another type.
+local function get(key)
+  local value = redis.pcall('GET', key)
+  if type(value) == 'table' then return false, true end
+  return value, false
+end
+
+-- Adds one to a counter; one that is no number stays as it is.
+local function increase(key)
+  local value = redis.pcall('INCR', key)
+  return type(value) == 'number' and value or nil
+end
+
+local function is_wrong_type(reply)
+  return string.find(reply.err, 'WRONGTYPE', 1, true) ~= nil
+end
 
 local settled = 0
-local run = tonumber(redis.call('GET', KEYS[3]) or '0')
+local text, is_odd = get(KEYS[3])
+local run = tonumber(text or '0')
+if is_odd or (text and not (#text < 16 and string.match(text, '^%d+$'))) then
+  -- The worker's own counter: it begins again, at the run that is to be settled.
+  run = tonumber(ARGV[3]) or 0
+  redis.call('SET', KEYS[3], string.format('%d', run))
+end
 
 if redis.call('HGET', KEYS[7], ARGV[1]) ~= ARGV[2] then
   if ARGV[3] ~= '' then settled = -1 end
   return {settled, 'unregistered'}
 end
 
-local held = redis.call('GET', KEYS[1])
+local held, is_overwritten = get(KEYS[1])
 
 if ARGV[3] ~= '' then
-  if held and tonumber(ARGV[3]) == run then
+  if (held or is_overwritten) and tonumber(ARGV[3]) == run then
+    if ARGV[4] ~= '' then
+      -- If `failed` is no list, the entry goes beside it: no failure is forgotten.
+      local added = redis.pcall('RPUSH', KEYS[6], ARGV[4])
+      if type(added) == 'table' then
+        if not is_wrong_type(added) then return added end
+        redis.call('RPUSH', KEYS[10], ARGV[4])
+      end
+    end
     redis.call('DEL', KEYS[1])
     held = false
-    run = redis.call('INCR', KEYS[3])
-    redis.call('INCR', KEYS[2])
+    run = increase(KEYS[3])
+    increase(KEYS[2])
     if ARGV[4] ~= '' then
-      redis.call('RPUSH', KEYS[6], ARGV[4])
-      redis.call('INCR', KEYS[4])
-      redis.call('INCR', KEYS[5])
+      increase(KEYS[4])
+      increase(KEYS[5])
     end
     settled = 1
   elseif tonumber(ARGV[3]) >= run then
@@ -52,8 +88,10 @@ end
 if held then return {settled, 'held', held, run} end
 if ARGV[6] == '0' then return {settled, 'settled'} end
 
-local pause = redis.call('GET', KEYS[8])
-if pause and string.lower(string.match(pause, '^%s*(.-)%s*$')) == 'true' then
+-- A pattern on a long text takes minutes.
+local pause = get(KEYS[8])
+if pause and #pause < 64
+  and string.lower(string.match(pause, '^%s*(.-)%s*$')) == 'true' then
   return {settled, 'paused'}
 end
 
@@ -62,8 +100,15 @@ local known = 7 + queues + 1
 if ARGV[known] == '1' then
   -- The worker expanded its wildcards from these names. If the set has changed since,
   -- it must expand them again: the order of queues is guaranteed.
-  local count = #ARGV - known
-  local same = redis.call('SCARD', KEYS[9]) == count
+  local expected = #ARGV - known
+  local members = redis.pcall('SCARD', KEYS[9])
+  if type(members) == 'table' then
+    if not is_wrong_type(members) then return members end
+    -- No set of names is no names.
+    if expected == 0 then return {settled, 'empty', 0} end
+    return {settled, 'stale', {}}
+  end
+  local same = members == expected
   local first = known + 1
   while same and first <= #ARGV do
     local last = math.min(first + 999, #ARGV)
@@ -75,9 +120,13 @@ if ARGV[known] == '1' then
   if not same then return {settled, 'stale', redis.call('SMEMBERS', KEYS[9])} end
 end
 
+local odd = 0
 for i = 1, queues do
-  local raw = redis.call('LPOP', KEYS[9 + i])
-  if raw then
+  local raw = redis.pcall('LPOP', KEYS[10 + i])
+  if type(raw) == 'table' then
+    if not is_wrong_type(raw) then return raw end
+    if odd == 0 then odd = i end
+  elseif raw then
     -- The payload's bytes, if they are JSON; else a JSON string of them, so that every
     -- reader of worker records can parse the record. A payload that is a JSON string
     -- is wrapped too, so that there is one rule for unwrapping.
@@ -88,8 +137,8 @@ for i = 1, queues do
     local record = '{"queue":' .. ARGV[7 + i] .. ',"run_at":"' .. ARGV[5]
       .. '","payload":' .. payload .. '}'
     redis.call('SET', KEYS[1], record)
-    return {settled, 'job', raw, run, i}
+    return {settled, 'job', raw, run, i, odd}
   end
 end
 
-return {settled, 'empty'}
+return {settled, 'empty', odd}
