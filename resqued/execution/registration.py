@@ -22,7 +22,7 @@ from resqued.wire.queue_list import QueueList
 from resqued.wire.worker_entry import Identity
 
 # hot path: enum-members
-_NOT_MINE = SettleOutcome.NOT_MINE
+_NOT_MINE, _ASIDE = SettleOutcome.NOT_MINE, SettleOutcome.ASIDE
 
 
 class WorkerRegistration:
@@ -106,6 +106,9 @@ class WorkerRegistration:
             if settled is _NOT_MINE:
                 # Somebody judged this worker dead and recorded the run as failed.
                 self.log.warning("run_settled_elsewhere", run=finished.run)
+            elif settled is _ASIDE:
+                reason = "failed is no list: the entry is in resqued:failed"
+                self.log.error("job_unsettled", run=finished.run, reason=reason)
         return answer
 
     def _report_wrong_type(self, queue: str) -> None:

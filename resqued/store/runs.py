@@ -39,11 +39,13 @@ class NoJob(Enum):
 class SettleOutcome(Enum):
     """The result of settling a run.
 
+    ASIDE: the failure entry went to `resqued:failed`, because `failed` is no list;
     NOTHING: it was recorded before, or there was none; NOT_MINE: the run has been
     taken away from this worker.
     """
 
     RECORDED = 1
+    ASIDE = 2
     NOTHING = 0
     NOT_MINE = -1
 

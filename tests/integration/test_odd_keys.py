@@ -101,7 +101,7 @@ def test_no_failure_is_forgotten_when_the_list_of_failures_is_none(
     _, held = runs.reserve()
     assert isinstance(held, Reservation)
     settled, _ = runs.reserve(FinishedRun(held.run, FAILURE))
-    assert settled is SettleOutcome.RECORDED
+    assert settled is SettleOutcome.ASIDE
     assert redis.lrange("resque:resqued:failed", 0, -1) == [FAILURE]
     assert redis.get("resque:stat:failed") == b"1"
 

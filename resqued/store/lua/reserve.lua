@@ -18,8 +18,9 @@
 --       then, for a list with wildcards, '1' and every queue name known to the
 --       worker; for a static list '0'
 --
--- Returns {settled, state, …}; settled: 1 recorded, 0 nothing to record, -1 the run
--- is not this worker's any more (it was reclaimed).
+-- Returns {settled, state, …}; settled: 1 recorded, 2 recorded with the failure entry
+-- beside `failed`, 0 nothing to record, -1 the run is not this worker's any more (it was
+-- reclaimed).
 -- State: 'unregistered' | 'settled' | 'paused' | 'empty', odd | 'stale', names… |
 --        'held', record, run | 'job', payload, run, number of its queue in the list, odd
 -- odd: the number of the first queue whose key is no list, 0 for none.
@@ -69,6 +70,7 @@ if ARGV[3] ~= '' then
       if type(added) == 'table' then
         if not is_wrong_type(added) then return added end
         redis.call('RPUSH', KEYS[10], ARGV[4])
+        settled = 2
       end
     end
     redis.call('DEL', KEYS[1])
@@ -79,7 +81,7 @@ if ARGV[3] ~= '' then
       increase(KEYS[4])
       increase(KEYS[5])
     end
-    settled = 1
+    if settled == 0 then settled = 1 end
   elseif tonumber(ARGV[3]) >= run then
     settled = -1
   end
