@@ -73,6 +73,8 @@ class SignalReaction:
         # Set step by step by the child. Who is told to terminate while it waits for
         # a job just leaves.
         self.stage: Stage = "waiting"
+        # The child: what its job forks inherits the handler, not its meaning.
+        self.pid = 0
         # To terminate, while the job's own code ran.
         self.was_told = False
         # Of a job that is a coroutine: what cancels it, and why that was called.
@@ -83,7 +85,7 @@ class SignalReaction:
         """React, in the handler: called between any two steps of the job."""
         if signum not in (signal.SIGTERM, signal.SIGINT):
             return
-        if self.stage == "waiting":
+        if self.stage == "waiting" or (self.pid and os.getpid() != self.pid):
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         elif self.stage == "performing" and signum == signal.SIGINT:
@@ -160,6 +162,7 @@ class ChildMain:
         for fd in foreign:
             os.close(fd)
         self._inbox.react(self._reaction)
+        self._reaction.pid = os.getpid()
         _settle_in(self._terms)
         signals.unblock()
         return _serve(end, self._reaction, self._terms)

@@ -18,6 +18,7 @@ from resqued.cli.text import one_line
 from resqued.core.version import VERSION
 from resqued.errors import ConfigError, ExitCode, LaunchError, ResquedError
 from resqued.log import journal
+from resqued.system import standard_streams
 
 # Loaded when they are asked for: `resqued enqueue` in a shell loop should not
 # wait for what only the demo needs.
@@ -111,6 +112,7 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Run the command; every error is one line and an exit code."""
+    standard_streams.open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A character that the locale lacks is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -68,7 +68,7 @@ class Config:
 def load(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file; raise ConfigError with the line of an error."""
     try:
-        content = path.read_text("utf-8")
+        content = path.read_text("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"configuration file {path} does not exist") from None
     except OSError as error:

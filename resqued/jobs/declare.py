@@ -184,6 +184,13 @@ def job(
 
 def _check_function(name: str, function: Callable[..., Any]) -> None:
     refuse_generators(name, function)
+    code = None if inspect.ismethod(function) else getattr(function, "__code__", None)
+    first = code.co_varnames[0] if code and code.co_argcount else ""
+    if first in {"self", "cls"}:
+        raise JobClassError(
+            f"{name} is a method, and a job has no {first}: declare a function, or a"
+            " class with a static or class method perform"
+        )
     if missing := arguments.keywords_without_default(function):
         raise JobClassError(
             f"{name} needs {', '.join(missing)} by keyword, and a job has its arguments"

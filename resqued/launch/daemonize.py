@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import daemon
@@ -133,14 +132,6 @@ def detach(*, umask: int, keep: Sequence[int]) -> None:
     for stream in range(3):
         # dup2(2) of a descriptor to itself leaves it to be closed by exec.
         os.set_inheritable(stream, True)
-
-
-def open_standard_streams() -> None:
-    """See that descriptors 0 to 2 are taken, so that no other file gets one of them."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            file = Path(os.devnull).open(mode)  # noqa: SIM115 - for good
-            setattr(sys, name, file)
 
 
 class _Launched:

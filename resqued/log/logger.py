@@ -9,6 +9,7 @@ processes never mix. A line that goes to the journal as text begins with its pri
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -41,21 +42,60 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 FORMATS = ("auto", "console", "logfmt", "json", "journal")
 _EVERYTHING = 0
 
+_NO_NOWAIT = {errno.EOPNOTSUPP, errno.ENOSYS, errno.ESPIPE, errno.EINVAL}
+
+
+def _write_now(fd: int, data: bytes) -> int:
+    """Write without waiting; return how much was written. Raises OSError.
+
+    RWF_NOWAIT is for pipes and sockets; what does not know it is a file or a terminal,
+    or has an old kernel.
+    """
+    try:
+        return os.pwritev(fd, [data], -1, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno not in _NO_NOWAIT:
+            raise
+    return os.write(fd, data)
+
 
 class _Writer:
-    """Writes whole lines to a descriptor, and ignores errors."""
+    """Writes whole lines to a descriptor; never waits for its reader, never fails.
+
+    A line for which a pipe or a socket has no room is dropped. The next line that can
+    be written is preceded by the number of those that were dropped.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        # The end of a line whose beginning was written.
+        self._rest = b""
+        self._dropped = 0
 
     def msg(self, message: str) -> None:
-        data = (message + "\n").encode("utf-8", "backslashreplace")
+        if not self._write(self._rest):
+            self._dropped += 1
+            return
+        if self._dropped:
+            count, self._dropped = self._dropped, 0
+            get().warning("log_lines_dropped", count=count)
+        if self._rest or not self._write(
+            (message + "\n").encode("utf-8", "backslashreplace"), begins=True
+        ):
+            self._dropped += 1
+
+    def _write(self, data: bytes, *, begins: bool = False) -> bool:
+        """Write what there is room for; return False if the line is to be dropped."""
+        length = len(data)
         try:
             while data:
-                data = data[os.write(self._fd, data) :]
+                data = data[_write_now(self._fd, data) :]
         except OSError:
-            # A terminal that is gone or a full disk must not stop the pool.
-            return
+            # The reader stands still, a terminal is gone, a disk is full.
+            if begins and len(data) == length:
+                return False
+        self._rest = data
+        return begins or not data
 
     debug = info = warning = error = critical = log = msg
 

@@ -349,6 +349,18 @@ def test_what_breaks_a_ruby_reader_is_left_alone(
     assert case.dump() == before | LOCK
 
 
+@deviates("odd-type")
+def test_a_queue_that_another_program_uses_is_passed_over(case: Case) -> None:
+    case.redis.sadd("resque:queues", "jesque")
+    case.redis.zadd("resque:queue:jesque", {"delayed": 1})
+    case.redis.rpush("resque:queue:mail", b'{"class":"Ok","args":[1]}')
+    case.redis.sadd("resque:queues", "mail")
+    case.work("*")
+    assert case.redis.zcard("resque:queue:jesque") == 1
+    assert case.redis.llen("resque:queue:mail") == 0
+    assert case.redis.get("resque:stat:processed") == b"1"
+
+
 # Records of silent workers, and the payload and queue of the failure they become.
 BAD_RECORDS = [
     ("{nope", '"{nope"', ""),

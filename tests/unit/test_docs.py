@@ -389,7 +389,7 @@ def _is_logging(function: ast.expr) -> bool:
     if not (isinstance(function, ast.Attribute) and function.attr in LEVELS):
         return False
     owner = ast.unparse(function.value)
-    return owner.endswith(("_log", ".log")) or owner.startswith("logger.get(")
+    return owner.endswith(("_log", ".log")) or owner.startswith(("logger.get(", "get("))
 
 
 def test_every_event_stands_in_operations() -> None:

@@ -155,8 +155,9 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
             "url",
             "redis://h:port",
             (
-                "redis url 'redis://h:port' cannot be read: in a password write / as %2F,"
-                " # as %23, ? as %3F, @ as %40, : as %3A, [ as %5B; a port is a number"
+                "redis url 'redis://h:port' cannot be read: in a password write / as"
+                " %2F, # as %23, ? as %3F, @ as %40, : as %3A, [ as %5B; a port is a"
+                " number"
             ),
         ),
         ("redis", "namespace", "", "must not be empty; the default is 'resque'"),

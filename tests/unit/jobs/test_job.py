@@ -313,3 +313,38 @@ def test_inline_mode_runs_the_job_with_what_a_worker_would_have_read():
     assert seen == [[1, {"a": [2]}]]
     with pytest.raises(resqued.ArgumentError, match="argument 1"):
         client.enqueue(Look, {1})
+
+
+def _yields():
+    yield 1
+
+
+async def _yields_in_a_loop():
+    yield 1
+
+
+def _method(self, number): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (_yields, "is a generator"),
+        (_yields_in_a_loop, "is a generator"),
+        (_method, "is a method, and a job has no self"),
+    ],
+)
+def test_what_no_call_would_run_is_refused_where_it_is_declared(function, reason):
+    with pytest.raises(resqued.errors.JobClassError, match=reason):
+        resqued.job(queue="q", name="Refused")(function)
+
+
+def test_a_coroutine_runs_inline_too():
+    ran = []
+
+    @resqued.job(queue="q", name="Inline")
+    async def inline(number):
+        ran.append(number)
+
+    resqued.Client(inline=True).enqueue(inline, 5)
+    assert ran == [5]

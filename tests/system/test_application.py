@@ -1,0 +1,168 @@
+"""The process belongs to the application, too: what it changes, declares and forks."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+import resqued
+from tests.support.daemon import RESQUED, clean_environment
+from tests.support.pool import count, failures, pool
+from tests.support.wait import wait_until
+
+PATCHES = {
+    "default-timeout": "import socket; socket.setdefaulttimeout(0.2)",
+    "poll": "import select; select.poll = select.select = select.epoll = None",
+    "fork": "import os; os.fork = os.forkpty = None",
+}
+
+APPLICATION = """
+{patch}
+import asyncio, os, resqued, signal, time
+
+@resqued.job(name="Note")
+def note(text):
+    with open("notes", "a") as file:
+        file.write(text + "\\n")
+
+@resqued.job(name="Sleeps")
+async def sleeps(seconds):
+    note(f"began {{seconds}}")
+    try:
+        await asyncio.sleep(seconds)
+        note(f"slept {{seconds}}")
+    finally:
+        note(f"left {{seconds}}")
+
+class Form:
+    queue = "default"
+    @staticmethod
+    async def perform(text):
+        await asyncio.sleep(0)
+        note(text)
+
+class Yields:
+    @staticmethod
+    def perform():
+        yield 1
+
+@resqued.job(name="Forks")
+def forks():
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writer, b"here")
+            time.sleep(600)
+        except BaseException:
+            os._exit(1)
+    os.read(reader, 4)
+    os.kill(pid, signal.SIGTERM)
+    note(f"forked {{os.waitpid(pid, 0)[1]}}")
+"""
+
+
+def notes(place: Path) -> list[str]:
+    file = place / "notes"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def application(place: Path, patch: str = "") -> tuple[str, ...]:
+    (place / "patching.py").write_text(APPLICATION.format(patch=patch))
+    return ("-a", "patching")
+
+
+@pytest.mark.parametrize("patch", sorted(PATCHES))
+def test_what_an_application_patches_changes_nothing_here(
+    patch: str, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with pool(redis_url, tmp_path, *application(tmp_path, PATCHES[patch])) as running:
+        running.wait_for_event("master_ready")
+        client = resqued.Client(redis_url)
+        for number in range(3):
+            client.enqueue_to("default", "Note", f"job {number}")
+            wait_until(lambda n=number: len(notes(tmp_path)) > n, what="the job")
+        assert running.events("worker_died") == []
+    assert failures(redis) == []
+
+
+def test_what_is_declared_runs_or_fails_and_what_it_forks_ends_like_any_process(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    config = "[limits]\nruntime = '20s'\n"
+    with pool(redis_url, tmp_path, *application(tmp_path), config=config) as running:
+        running.wait_for_event("master_ready")
+        client = resqued.Client(redis_url)
+        client.enqueue_to("default", "Sleeps", 0.01)
+        client.enqueue_to("default", "patching.Form", "form")
+        client.enqueue_to("default", "patching.Yields")
+        client.enqueue_to("default", "Forks")
+        wait_until(lambda: count(redis, "processed") == 4, what="four jobs")
+        told = ["began 0.01", "slept 0.01", "left 0.01", "form"]
+        assert notes(tmp_path) == [*told, f"forked {int(signal.SIGTERM)}"]
+        (failure,) = failures(redis)
+        assert "of which nothing ran" in failure["error"]
+        # A loop lets no exception out of its callbacks: the job is cancelled.
+        client.enqueue_to("default", "Sleeps", 600)
+        wait_until(lambda: "began 600" in notes(tmp_path), what="the job")
+        (worker,) = running.workers()
+        os.kill(worker, signal.SIGUSR1)
+        wait_until(lambda: len(failures(redis)) == 2, what="its failure")
+        assert notes(tmp_path)[-1] == "left 600"
+    assert "SIGUSR1" in json.dumps(failures(redis)[-1])
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\0b", b"\x1b[2J", b"x" * 100_000])
+def test_a_queue_of_any_name_is_served_and_shown_while_workers_are_idle(
+    name: bytes, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with pool(redis_url, tmp_path, queues="*", workers=2) as running:
+        running.wait_for_event("master_ready")
+        for number in range(2):
+            redis.rpush(b"resque:queue:" + name, b'{"class":"Run","args":[1]}')
+            redis.sadd("resque:queues", name)
+            wait_until(lambda n=number: count(redis, "processed") > n, what="the job")
+        running.wait_for_event("job_performed")
+        assert not running.events("worker_died") + running.events("worker_failed")
+
+
+def test_a_reader_of_the_log_that_stands_still_stops_no_job_and_no_signal(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    application(tmp_path)
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    command = [*RESQUED, "default", "-r", redis_url, "-a", "patching"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=writer,
+        stderr=writer,
+    ) as master:
+        os.close(writer)
+        client = resqued.Client(redis_url)
+        for number in range(30):
+            client.enqueue_to("default", "Note", f"{number}")
+        wait_until(lambda: count(redis, "processed") == 30, what="all jobs")
+        lines: list[Any] = []
+        with os.fdopen(reader, errors="replace") as log:
+            thread = threading.Thread(target=lambda: lines.extend(log))
+            thread.start()
+            client.enqueue_to("default", "Note", "the last")
+            wait_until(lambda: count(redis, "processed") == 31, what="the last job")
+            master.terminate()
+            assert master.wait(60) == 0
+            thread.join(60)
+    events = [json.loads(line)["event"] for line in lines]
+    assert "log_lines_dropped" in events

@@ -1,0 +1,69 @@
+"""URLs of Redis: read strictly, and never shown with a part of the password."""
+
+from __future__ import annotations
+
+import pytest
+
+from resqued.errors import ConfigError
+from resqued.store.connection import check_url, connect, redact
+
+SECRET = "S3cr"
+MALFORMED = [
+    "redis://:S3cr/et9@h:6379/0",
+    "redis://:S3cr#et9@h:6379/0",
+    "redis://:S3cr?et9@h:6379/0",
+    "redis://user:S3cr/et9@h:6379/0",
+    '"redis://:S3cret9@h:6379/0"',
+    "'redis://:S3cret9@h:6379/0'",
+    ":S3cret9@h:6379",
+    "S3cret9@h",
+    "S3cret9",
+    "redis:/:S3cret9@h",
+    "redis://:S3cr[et9@h:6379/0",
+    "redis://h:S3cret9@/x",
+    "redis://:S3cret9@h:port/0",
+    "redis://:S3cret9@h/0?pass=S3cret9&nope=1",
+    "redis://h/prod?Password=S3cret9",
+    "redis://h/0?nope=1&password=S3cret9",
+]
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_no_part_of_a_password_is_shown(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        connect(url)
+    assert SECRET not in str(caught.value)
+    assert SECRET not in redact(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("redis://:p%40@h/1", "redis://:***@h/1"),
+        (
+            "rediss://u:p@h:1/2?ssl_password=p&a=b",
+            "rediss://u:***@h:1/2?ssl_password=***&a=b",
+        ),
+        ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("unix://u:p@/run/redis.sock", "unix://u:***@/run/redis.sock"),
+        ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+    ],
+)
+def test_what_is_in_order_is_accepted_and_shown_without_its_password(
+    url: str, shown: str
+) -> None:
+    check_url(url)
+    assert redact(url) == shown
+
+
+@pytest.mark.parametrize("path", ["/prod", "/0/prod", "/zero", "/-1", "/1.5", "/ 1"])
+def test_a_path_that_is_no_number_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match="not the number of a database"):
+        check_url(f"redis://localhost:6379{path}")
+
+
+@pytest.mark.parametrize("option", ["decode_responses=true", "max_connections=1"])
+def test_an_option_that_changes_what_replies_mean_is_refused(option: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be set; leave it out"):
+        check_url(f"redis://localhost/0?{option}")
