@@ -41,6 +41,8 @@ Word = str | bytes | int | float
 # What a URL may hide from people who read a message.
 _SECRET = re.compile(r"(?i)([?&][^=&]*(?:pass|pwd|secret|token|auth)[^=&]*=)[^&]*")
 
+_PLAIN_ADDRESS = re.compile(r"[\w.-]+:[0-9]+(?:/[0-9]*)?")
+
 # A path that names a database, in URLs other than unix://.
 _DATABASE = re.compile(r"(?:/[0-9]*)?")
 
@@ -127,11 +129,11 @@ def redact(url: str) -> str:
     """Return url without its password, for messages.
 
     It need not be a url that can be read: all between `://` and the last `@` counts as
-    user and password, and a text without `://` as a password altogether.
+    user and password, and a text without `://` as a password, unless it is host:port.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        return "***"
+        return url if _PLAIN_ADDRESS.fullmatch(url) else "***"
     login, has_login, place = rest.rpartition("@")
     if has_login:
         user, has_password, _ = login.partition(":")
