@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import psutil
 
-from tests.support.processes import JobProcesses, describe, title
+from tests.support.processes import JobProcesses, describe, entry_of, title
 from tests.support.wait import scaled, wait_until
 
 if TYPE_CHECKING:
@@ -167,9 +167,12 @@ class Daemon:
         """Return the pids of the workers.
 
         They are children of the master, once the process has left that each was
-        forked by: on a busy machine a worker may be ready before.
+        forked by: on a busy machine a worker may be ready before. A child that a
+        worker has just forked still has its worker's title, and is none.
         """
-        return list(filter(is_worker, self._family.descendants(self.pid)))
+        found = list(filter(is_worker, self._family.descendants(self.pid)))
+        entries = [entry for pid in found if (entry := entry_of(pid))]
+        return [entry.pid for entry in entries if entry.parent not in found]
 
     def zygotes(self) -> list[int]:
         """Return the pids of the zygotes."""
