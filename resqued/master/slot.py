@@ -28,7 +28,9 @@ class Slot:
 
     def record(self, descriptors: DescriptorList) -> SlotRecord:
         """Return what the next program of this master needs to know of it."""
-        worker = None if self.worker is None else self.worker.record(descriptors)
+        # A dry run may come before a worker has said who it is; the real one waits.
+        is_known = self.worker is not None and self.worker.pid is not None
+        worker = self.worker.record(descriptors) if self.worker and is_known else None
         return SlotRecord(self.queues, self.backoff, worker, self.is_done)
 
     @classmethod
