@@ -24,7 +24,7 @@ from resqued.log import logfile, logger
 from resqued.master import reexec
 from resqued.master.handoff import HandoffState
 from resqued.supervisor import MasterFiles, Supervisor, refuse_changes
-from resqued.system import privileges, standard_streams
+from resqued.system import privileges
 from resqued.system.pidfile import PidFile
 from resqued.system.privileges import Account
 
@@ -134,7 +134,6 @@ def prepare(options: MasterOptions) -> DaemonPlan:
     ConfigError if the configuration is wrong, the user or group is not known, or a
     file cannot be made.
     """
-    standard_streams.open_standard_streams()
     read = partial(read_config, options)
     config = read()
     account = privileges.account(config.daemon.user, config.daemon.group)

@@ -101,18 +101,19 @@ def check_url(url: str) -> str:
         raise ConfigError(
             f"redis url {shown} must begin with redis://, rediss:// or unix://"
         )
+    unreadable = ConfigError(
+        f"redis url {shown} cannot be read: in a password write / as %2F, # as %23,"
+        " ? as %3F, @ as %40, : as %3A, [ as %5B; a port is a number"
+    )
     try:
         parts = urlsplit(url)
-        _ = parts.port if parts.scheme != "unix" else None
-        is_split = "@" in url.partition("?")[0] and "@" not in parts.netloc
+        is_socket = parts.scheme == "unix"
+        _ = None if is_socket else parts.port
     except ValueError:
-        is_split = True
-    if is_split and not url.startswith("unix:"):
-        raise ConfigError(
-            f"redis url {shown} cannot be read: in a password write / as %2F, # as %23,"
-            " ? as %3F, @ as %40, : as %3A, [ as %5B; a port is a number"
-        )
-    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
+        raise unreadable from None
+    if not is_socket and "@" in url.partition("?")[0] and "@" not in parts.netloc:
+        raise unreadable
+    if not is_socket and not _DATABASE.fullmatch(parts.path):
         raise ConfigError(
             f"redis url {shown}: the path is not the number of a database, as in"
             " redis://localhost:6379/0; a namespace is an option of its own"

@@ -11,9 +11,8 @@ import redis as redis_py
 import resqued
 from resqued.store.connection import SingleLink
 from resqued.store.runs import FinishedRun, NoJob, Runs, SettleOutcome
-from resqued.wire import queue_list
-from resqued.wire.keys import Keys
 from resqued.wire.payload import Reservation
+from tests.support.runs import registered
 
 pytestmark = pytest.mark.server_semantics
 
@@ -51,15 +50,7 @@ def link(redis_url: str) -> Iterator[SingleLink]:
 
 @pytest.fixture
 def runs(link: SingleLink) -> Runs:
-    runs = Runs(
-        link,
-        Keys("resque"),
-        worker_id="host:1:mail,good",
-        identity="identity",
-        queues=queue_list.parse("mail,good"),
-    )
-    assert runs.register()
-    return runs
+    return registered(link, "mail,good")
 
 
 @pytest.mark.parametrize("kind", ["zset", "hash", "set", "string"])
@@ -128,14 +119,7 @@ def test_the_worker_s_own_keys_are_mended_and_its_run_is_recorded_once(
 def test_a_set_of_names_that_is_none_has_no_names(
     link: SingleLink, redis: redis_py.Redis, kind: str
 ) -> None:
-    runs = Runs(
-        link,
-        Keys("resque"),
-        worker_id="host:1:*",
-        identity="identity",
-        queues=queue_list.parse("*"),
-    )
-    assert runs.register()
+    runs = registered(link, "*")
     put(redis, "resque:queues", kind)
     assert runs.reserve()[1] is NoJob.EMPTY
     redis.delete("resque:queues")

@@ -9,10 +9,9 @@ import redis as redis_py
 
 from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
-from resqued.store.runs import FinishedRun, NoJob, Runs, SettleOutcome
-from resqued.wire import queue_list
-from resqued.wire.keys import Keys
+from resqued.store.runs import FinishedRun, NoJob, SettleOutcome
 from resqued.wire.payload import Reservation
+from tests.support.runs import registered
 
 pytestmark = pytest.mark.server_semantics
 
@@ -26,24 +25,12 @@ def link(redis_url: str) -> Iterator[SingleLink]:
     made.close()
 
 
-def make_runs(link: SingleLink, *, namespace: str, queue: str) -> Runs:
-    runs = Runs(
-        link,
-        Keys(namespace),
-        worker_id=f"host:1:{queue}",
-        identity=f"identity of {queue}",
-        queues=queue_list.parse(queue),
-    )
-    assert runs.register()
-    return runs
-
-
 @pytest.mark.parametrize("namespace", ["resque", "50%s"])
 @pytest.mark.parametrize("queue", NAMES)
 def test_a_job_is_reserved_and_settled_whatever_its_queue_is_called(
     link: SingleLink, redis: redis_py.Redis, namespace: str, queue: str
 ) -> None:
-    runs = make_runs(link, namespace=namespace, queue=queue)
+    runs = registered(link, queue, namespace=namespace)
     payload = b'{"class":"Print","args":["%d%%"]}'
     redis.rpush(f"{namespace}:queue:{queue}", payload)
     _, held = runs.reserve()
@@ -57,7 +44,7 @@ def test_a_job_is_reserved_and_settled_whatever_its_queue_is_called(
 def test_a_server_that_has_forgotten_the_script_is_told_it_again(
     link: SingleLink, redis: redis_py.Redis
 ) -> None:
-    runs = make_runs(link, namespace="resque", queue="100%")
+    runs = registered(link, "100%", namespace="resque")
     for _ in range(2):
         redis.script_flush()
         redis.rpush("resque:queue:100%", b'{"class":"Print","args":[]}')
@@ -71,7 +58,7 @@ def test_a_server_that_has_forgotten_the_script_is_told_it_again(
 def test_an_answer_of_the_server_that_is_an_error_is_none_of_the_job(
     link: SingleLink, redis: redis_py.Redis
 ) -> None:
-    runs = make_runs(link, namespace="resque", queue="q")
+    runs = registered(link, "q", namespace="resque")
     redis.delete("resque:resqued:workers")
     redis.set("resque:resqued:workers", "no hash")
     with pytest.raises(StoreError, match="WRONGTYPE"):
@@ -83,7 +70,7 @@ def test_an_answer_of_the_server_that_is_an_error_is_none_of_the_job(
 def test_a_connection_that_was_cut_is_made_anew(
     link: SingleLink, redis: redis_py.Redis
 ) -> None:
-    runs = make_runs(link, namespace="resque", queue="q")
+    runs = registered(link, "q", namespace="resque")
     redis.rpush("resque:queue:q", b'{"class":"Print","args":[]}')
     redis.client_kill_filter(_type="normal", skipme=True)
     with pytest.raises(StoreError):

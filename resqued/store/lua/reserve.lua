@@ -47,17 +47,18 @@ local function is_wrong_type(reply)
 end
 
 local settled = 0
+
+if redis.call('HGET', KEYS[7], ARGV[1]) ~= ARGV[2] then
+  if ARGV[3] ~= '' then settled = -1 end
+  return {settled, 'unregistered'}
+end
+
 local text, is_odd = get(KEYS[3])
 local run = tonumber(text or '0')
 if is_odd or (text and not (#text < 16 and string.match(text, '^%d+$'))) then
   -- The worker's own counter: it begins again, at the run that is to be settled.
   run = tonumber(ARGV[3]) or 0
   redis.call('SET', KEYS[3], string.format('%d', run))
-end
-
-if redis.call('HGET', KEYS[7], ARGV[1]) ~= ARGV[2] then
-  if ARGV[3] ~= '' then settled = -1 end
-  return {settled, 'unregistered'}
 end
 
 local held, is_overwritten = get(KEYS[1])

@@ -21,6 +21,7 @@ MALFORMED = [
     "redis:/:S3cret9@h",
     "redis://:S3cr[et9@h:6379/0",
     "redis://h:S3cret9@/x",
+    "unix://:S3cret9@[",
     "redis://:S3cret9@h:port/0",
     "redis://:S3cret9@h/0?pass=S3cret9&nope=1",
     "redis://h/prod?Password=S3cret9",
