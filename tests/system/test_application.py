@@ -23,15 +23,21 @@ PATCHES = {
     "default-timeout": "import socket; socket.setdefaulttimeout(0.2)",
     "poll": "import select; select.poll = select.select = select.epoll = None",
     "fork": "import os; os.fork = os.forkpty = None",
+    "os": "import os; os.close = os.waitpid = os.pipe = os.dup2 = None",
+    "json": "import json; json.loads = json.dumps = json.JSONDecoder = None",
+    "struct-mmap": "import struct, mmap; struct.pack = mmap.mmap = None",
+    "time": "import time; time.time = time.monotonic = lambda: 0.0",
+    "open": "import builtins; builtins.open = None",
+    "streams": "import sys; sys.stdout = sys.stderr = None",
 }
 
 APPLICATION = """
 {patch}
-import asyncio, os, resqued, signal, time
+import asyncio, os, pathlib, resqued, signal, time
 
 @resqued.job(name="Note")
 def note(text):
-    with open("notes", "a") as file:
+    with pathlib.Path("notes").open("a") as file:
         file.write(text + "\\n")
 
 @resqued.job(name="Sleeps")
