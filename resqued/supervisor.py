@@ -166,7 +166,7 @@ class Supervisor:
         return ExitCode.OK
 
     def _turn(self, now: float) -> None:
-        """Let each part do what is due, and wait for what comes."""
+        """Let each part do what is due, and wait for the next event."""
         self.pool.turn(now)
         if self.pool.generations.failure is not None:
             self.change_state(Event.TERMINATE, now)
@@ -183,7 +183,7 @@ class Supervisor:
     # Stopping
 
     def change_state(self, event: Event, now: float) -> None:
-        """Take note of an event; what follows is the table's to say."""
+        """Change the state after an event, as the table in core.lifecycle says."""
         before, self.state = self.state, lifecycle.step(self.state, event)
         if self.state is before:
             return
@@ -204,12 +204,12 @@ class Supervisor:
             self._stop(now)
 
     def _is_empty(self, now: float) -> bool:
-        """Return True if there is no process, and no dead worker, left to wait for."""
+        """Return True if no process and no dead worker is left to wait for."""
         is_hopeless = now >= self._reclaim_by
         return not self.pool.workers() and (not self._reclaimer.is_busy or is_hopeless)
 
     def _stop(self, now: float) -> None:
-        """Every worker has gone, or has had its time."""
+        """Finish the stop: every worker has exited or was killed."""
         workers = self.pool.workers()
         for worker in workers:
             if worker.pid is not None:

@@ -114,7 +114,7 @@ class WorkerProcess:
     # The running job
 
     def _advance(self, now: float) -> None:
-        """Do what is due about the running job, and see whether it is over."""
+        """Do what is due for the running job, and settle it if it is over."""
         if now >= self._orphan_at:
             self._orphan_at = inf
             self._runner.end("its master is gone", now)
@@ -127,12 +127,12 @@ class WorkerProcess:
             self._retire_if_due(now)
 
     def _conclude(self, held: Reservation, fault: FailureInfo | None) -> None:
-        """Record how a run ended, to be settled."""
+        """Note the outcome of a run; the next request to Redis settles it."""
         self._reporter.ended(held, fault)
         self._registration.record_end(held, fault)
 
     def _retire_if_due(self, now: float) -> None:
-        """Leave for a fresh worker, after so many jobs or so much time."""
+        """Leave, and be replaced, after `max_jobs` jobs or at `max_age`."""
         most = self._settings.max_jobs
         is_due = (most and self._reporter.done >= most) or now >= self._leave_at
         if is_due and self._stop is _NO:
@@ -158,7 +158,7 @@ class WorkerProcess:
                 self._redis.end()
 
     def _ready_at(self) -> float:
-        """Return when to try again what could not be had: Redis, or a process."""
+        """Return when to try again to reach Redis or to fork, after a failure."""
         return max(self._redis.ready_at, self._runner.ready_at)
 
     def _next_request(self) -> RedisRequest:
@@ -239,7 +239,7 @@ class WorkerProcess:
             self._give_up_at = min(self._give_up_at, give_up_at)
 
     def _give_up(self) -> None:
-        """Leave without Redis: the next to prune finds the job in our name."""
+        """Leave without unregistering; a master prunes the entry later."""
         if (finished := self._registration.finished) is not None:
             self._reporter.unsettled(finished.run)
         self._state = step(self._state, WorkerEvent.LEFT)
@@ -250,7 +250,7 @@ class WorkerProcess:
     # Waiting
 
     def _wait(self, now: float) -> None:
-        """The one wait point: signals, orders, the child, the next deadline."""
+        """Wait for signals, orders, the child or the next deadline."""
         signals, orders = self._fds
         has_signals = has_orders = has_report = False
         for fd, _ in self._poll.poll(self._timeout(now)):
@@ -304,7 +304,7 @@ class WorkerProcess:
             self._become_orphan(now, str(error))
 
     def _become_orphan(self, now: float, reason: str) -> None:
-        """The master is gone: take no new job, and end the running one soon."""
+        """Act on the exit of the master: take no new job, and end the running one."""
         self._poll.unregister(self._channel.fileno())
         self._is_orphan = True
         self._stop = max(self._stop, Stop.QUIT)

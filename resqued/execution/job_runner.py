@@ -64,7 +64,7 @@ class JobRunner:
         self.active: ActiveJob | None = None
 
     def start(self, held: Reservation, *, may_fork_ahead: bool) -> bool:
-        """Give the job to a child; return False if there is no process to be had."""
+        """Give the job to a child; return False if no child can be forked."""
         try:
             forked = self._children.take()
         except OSError as error:
@@ -104,7 +104,7 @@ class JobRunner:
             )
 
     def obey(self, order: EndJob, now: float) -> None:
-        """End the job that an order means, unless the child has another by now."""
+        """End the job that an order names, unless the child has another job by now."""
         job = order.job
         if job is None or self._scoreboard.read()[1:3] == (job.child, job.since):
             self.end(order.reason, now, order.cause)
@@ -153,7 +153,7 @@ class JobRunner:
                 self._children.lost(pid)
 
     def fork_ahead(self) -> None:
-        """Have a child stand by for the next job."""
+        """Fork a child for the next job."""
         self._children.fork_ahead()
 
     def reopen_log(self, path: str) -> None:
@@ -161,11 +161,11 @@ class JobRunner:
         self._children.reopen_log(path, self._log)
 
     def discard_standby(self) -> None:
-        """End the child that stands by: there will be no job for it."""
+        """End the waiting child; there will be no job for it."""
         self._children.discard()
 
     def _private_descriptors(self) -> list[int]:
-        """Return what a child must not hold: the worker's sockets, another's pipes."""
+        """Return the descriptors of the worker that a child must close."""
         fds = [*self._fds]
         if (redis := self._link.fileno()) is not None:
             fds.append(redis)

@@ -20,7 +20,7 @@ from resqued.system.process import Pid
 
 @dataclass(slots=True)
 class ChildHandle:
-    """A child that was forked ahead."""
+    """A child that was forked before its job was known."""
 
     pid: Pid
     pipe: WorkerEnd
@@ -51,17 +51,17 @@ class ChildPool:
         self._log = 0
 
     def standby(self) -> set[int]:
-        """Return the child that waits for a job, if there is one."""
+        """Return the child that waits for a job, or None."""
         return set() if self._standby is None else {self._standby.pid}
 
     def take(self) -> ChildHandle:
-        """Return a child for a job; raise OSError if there is none to be had."""
+        """Return a child for a job; raises OSError if none can be forked."""
         forked = self._standby or self._fork()
         self._standby = None
         return forked
 
     def fork_ahead(self) -> None:
-        """Have a child stand by; without one the next job waits for a fork."""
+        """Fork a child for the next job, if that is possible now."""
         if self._standby is None:
             try:
                 self._standby = self._fork()
@@ -69,7 +69,7 @@ class ChildPool:
                 return  # take tries again, and says why
 
     def put_back(self, forked: ChildHandle) -> None:
-        """Have a child that is done with its job stand by for another."""
+        """Keep a child that has finished its job for the next one."""
         if forked.log != self._log:
             forked.pipe.close()  # it leaves: there is nothing to hear any more
             return
@@ -78,7 +78,7 @@ class ChildPool:
         self._standby = forked
 
     def reopen_log(self, path: str, log: Logger) -> None:
-        """Reopen the log; have no child take a job that writes to the old one."""
+        """Reopen the log, and end the waiting child, which has the old one open."""
         logfile.follow(path, log)
         self._log += 1
         if self._standby is not None:
@@ -86,13 +86,13 @@ class ChildPool:
             self.fork_ahead()
 
     def lost(self, pid: Pid) -> None:
-        """Note that a child has died; its place stays empty until the next job."""
+        """Note the exit of a child; it is not replaced until the next job."""
         if self._standby is not None and pid == self._standby.pid:
             self._standby.pipe.close()
             self._standby = None
 
     def discard(self) -> None:
-        """End the child that stands by: there will be no job for it."""
+        """End the waiting child; there will be no job for it."""
         if self._standby is not None:
             self._standby.pipe.close()
             process.send(self._standby.pid, SIGKILL)

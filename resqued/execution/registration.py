@@ -1,4 +1,4 @@
-"""What Redis knows of a worker, and what it is still to be told.
+"""The entries of a worker in Redis, and the outcome that is not stored there yet.
 
 Runs in the worker. Whether there is something to ask, and when, is for the worker to
 say; a StoreError leaves everything here as it was, to be said again.
@@ -64,7 +64,7 @@ class WorkerRegistration:
         self._heartbeat = settings.heartbeat
 
     def register(self, now: float) -> bool:
-        """Enter the registry; answer False if the id is somebody else's."""
+        """Register the worker; return False if another worker has its id."""
         if not self.runs.register():
             return False
         self.is_registered = True
@@ -72,12 +72,12 @@ class WorkerRegistration:
         return True
 
     def beat(self, now: float) -> None:
-        """Show that the worker lives, and find out whether somebody buried it."""
+        """Store a heartbeat, and find out whether the worker is still registered."""
         self.next_heartbeat = now + self._heartbeat * random.uniform(0.9, 1)
         self.is_registered = self.runs.heartbeat()
 
     def record_end(self, held: Reservation, fault: FailureInfo | None) -> None:
-        """Note how a run ended, to be settled."""
+        """Keep the outcome of a run, which the next request settles."""
         if fault is None:
             self.finished = FinishedRun(held.run)
             return
@@ -91,7 +91,7 @@ class WorkerRegistration:
         self.finished = FinishedRun(held.run, entry)
 
     def ask(self, *, takes_job: bool) -> Reservation | NoJob:
-        """Settle what has ended and take the next job: one round trip."""
+        """Settle the last run and take the next job, in one round trip."""
         finished = self.finished
         if takes_job:
             self.reply_lost = True
@@ -112,14 +112,14 @@ class WorkerRegistration:
         return answer
 
     def _report_wrong_type(self, queue: str) -> None:
-        """Log once that a queue is passed over."""
+        """Log, once for each queue, that it is skipped because of its type."""
         self.runs.wrong_type = ""
         if queue not in self._wrong_types:
             self._wrong_types.add(queue)
             self.log.error("queue_wrong_type", queue=queue)
 
     def leave(self) -> bool:
-        """Leave the registry; answer False if a job is held that we do not know of."""
+        """Unregister; return False if Redis holds a job that this worker does not know."""
         if self.runs.unregister() or not self.runs.heartbeat():
             return True
         self.reply_lost = True

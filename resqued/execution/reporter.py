@@ -21,7 +21,7 @@ MOST_OF_ERROR = 500
 
 
 class WorkerReporter:
-    """What is to be seen of one worker."""
+    """Shows the state of one worker on its scoreboard, in its title and in the log."""
 
     def __init__(
         self,
@@ -43,31 +43,31 @@ class WorkerReporter:
         scoreboard.enable_stack_dump()
 
     def phase(self, phase: Phase, job: ActiveJob | None = None) -> None:
-        """Show a step that begins now."""
+        """Show that a step begins now."""
         pid, began = (job.pid, job.began) if job else (0, 0)
         self._phase, self._since = phase, time.monotonic()
         self._scoreboard.write(phase, pid, self._since, began)
 
     def progress(self) -> None:
-        """Show that the loop turns."""
+        """Show that the loop is alive."""
         self.phase(self._phase)
 
     def idle(self, queues: tuple[str, ...], *, is_paused: bool) -> None:
-        """Show that there is no job on these queues, or that none is wanted."""
+        """Show that the worker is idle, or paused."""
         self.phase(Phase.WAITING)
         title = titles.paused() if is_paused else titles.waiting(queues)
         process_title.set_title(title)
 
     def busy(self, job: ActiveJob) -> None:
-        """Show people that a child has a job."""
+        """Show the job that a child runs."""
         process_title.set_title(titles.forked(job.pid, time.time()))
 
     def quitting(self, job: ActiveJob) -> None:
-        """Show that this worker only waits for the job in hand."""
+        """Show that this worker leaves when its running job has ended."""
         process_title.set_title(titles.quitting(job.pid, self._generation))
 
     def ended(self, held: Reservation, fault: FailureInfo | None) -> None:
-        """Show how a job ended; a good end is no news to those who want none."""
+        """Log the outcome of a job."""
         self.done += 1
         if fault is not None:
             self._failed += 1
@@ -79,11 +79,11 @@ class WorkerReporter:
             self.log.info("job_performed", **self._told_of_last())
 
     def unsettled(self, run: int) -> None:
-        """Show that Redis never heard how the last job ended."""
+        """Log that the outcome of the last job could not be stored in Redis."""
         self.log.error("job_unsettled", run=run, **self._told_of_last())
 
     def _told_of_last(self) -> dict[str, object]:
-        """Return what is told of the last job: never what it was given."""
+        """Return the fields that describe the last job, without its arguments."""
         assert self._last is not None, "a job has ended"
         held, fault = self._last
         about: dict[str, object] = {

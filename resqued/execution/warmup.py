@@ -51,7 +51,7 @@ def warm_up(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
 
 
 def _live(life: child.ChildMain) -> None:
-    """Live once, as worker and child in turn."""
+    """Run the code of a child once, with this process as worker and child in turn."""
     down, up = os.pipe(), os.pipe()
     worker, end = WorkerEnd(down[1], up[0]), ChildEnd(down[0], up[1])
     worker.give(b"rehearsal", _PAYLOAD)

@@ -1,4 +1,4 @@
-"""What joins a worker to the other processes."""
+"""The connections of a worker to other processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resqued.store.connection import SingleLink
 
 
 class WorkerLinks(NamedTuple):
-    """What joins a worker to others: its master, readers of its scoreboard, Redis."""
+    """The connections of a worker: channel to the master, scoreboard, Redis."""
 
     channel: Channel[WorkerReport, WorkerOrder]
     scoreboard: Scoreboard

@@ -23,13 +23,13 @@ VERSION = 3
 
 
 class DescriptorList:
-    """The numbers of the descriptors that are to stay open."""
+    """The numbers of the descriptors that must stay open over execve(2)."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
 
     def keep(self, fd: int) -> int:
-        """Return a descriptor, and have it stay open."""
+        """Add a descriptor to the list, and return it."""
         self.numbers.append(fd)
         return fd
 
@@ -52,7 +52,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
 
 
 class SlotRecord(msgspec.Struct, frozen=True):
-    """One slot that is not moving."""
+    """One slot; only a pool without moving slots is handed over."""
 
     queues: str
     backoff: Backoff
@@ -61,7 +61,7 @@ class SlotRecord(msgspec.Struct, frozen=True):
 
 
 class GenerationRecord(msgspec.Struct, frozen=True):
-    """The generation that serves; `channel` is a descriptor."""
+    """The current generation; `channel` is a descriptor."""
 
     config: Config
     number: int
@@ -93,7 +93,7 @@ class PidFileRecord(msgspec.Struct, frozen=True):
 
 
 class HandoffState(msgspec.Struct, frozen=True):
-    """All of it; `control` listens, `asker` waits for the answer to a request."""
+    """The whole state. `control` listens; `asker` waits for the answer to a request."""
 
     pool: PoolRecord
     control: int | None
@@ -118,7 +118,7 @@ def write(state: HandoffState) -> int:
 
 
 def read(fd: int) -> HandoffState | int:
-    """Return the state that a descriptor holds; or its version, if that is another."""
+    """Return the state that a descriptor holds, or its version if that is unknown."""
     with os.fdopen(fd, "rb") as file:
         values = json.loads(file.read())
     version = msgspec.convert(values, _Version).version

@@ -36,7 +36,7 @@ from resqued.system.process_tree import JobProcesses
 
 
 class Pool:
-    """Every slot of a master. `poll_now` has the queues looked at: one is idle."""
+    """All slots of a master. `poll_now` is called when a worker becomes idle."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Pool:
     # From one program of the master to the next
 
     def record(self, descriptors: DescriptorList) -> PoolRecord:
-        """Return what the next program of this master needs; of a settled pool."""
+        """Return the record of a settled pool for the next program of the master."""
         generations = self.generations
         return PoolRecord(
             current=generations.current.record(descriptors),
@@ -106,16 +106,16 @@ class Pool:
         return are_known and is_steady and not any(s.successor for s in self.slots)
 
     def workers(self) -> list[WorkerHandle]:
-        """Return every worker, those included that only finish a job."""
+        """Return every worker, including those that only finish a job."""
         return [*(w for slot in self.slots for w in slot.workers()), *self.retiring]
 
     def serving(self) -> list[WorkerHandle]:
-        """Return the workers that take jobs, or would if there were any."""
+        """Return the workers that take jobs, busy or idle."""
         return [slot.worker for slot in self.slots if slot.worker is not None]
 
     @property
     def is_done(self) -> bool:
-        """Whether every slot has found its queues empty, in burst mode."""
+        """Whether, in burst mode, every slot has found its queues empty."""
         # A pool that was scaled to nothing waits for better days.
         return bool(self.slots) and all(slot.is_done for slot in self.slots)
 
@@ -131,12 +131,12 @@ class Pool:
         return self.generations.begin(config, now)
 
     def scale(self, name: str, workers: int) -> None:
-        """Want another number of workers on a queue list that the pool has."""
+        """Set the wanted number of workers of a queue list of this pool."""
         self.wanted.scale(name, workers)
         self._log.info("pool_scaled", queues=name, workers=workers)
 
     def pause(self, *, is_paused: bool) -> None:
-        """Have all workers take no jobs, or take them again."""
+        """Order all workers to take no jobs, or to take jobs again."""
         self.is_paused = is_paused
         held = {slot.successor for slot in self.slots}
         for worker in self.workers():
@@ -144,7 +144,7 @@ class Pool:
                 worker.send(messages.Pause() if is_paused else messages.Resume())
 
     def end_jobs(self, reason: str) -> None:
-        """Have every worker end its running job, and go on."""
+        """Order every worker to end its running job and take the next one."""
         for worker in self.workers():
             worker.send(EndJob(reason))
 
@@ -156,7 +156,7 @@ class Pool:
             generation.reopen_log(path)
 
     def stop(self, how: Stop) -> None:
-        """Have all workers leave; nobody takes their places."""
+        """Order all workers to leave; they are not replaced."""
         if not self.is_stopping:
             self.is_stopping = True
             self.generations.abandon()
@@ -168,7 +168,7 @@ class Pool:
     # A part of the master's loop: what runs is made equal to what is wanted
 
     def turn(self, now: float) -> None:
-        """Do the next steps."""
+        """Take the steps that are due."""
         self._drop_failed_spawns(now)
         if self.is_stopping:
             return
@@ -181,7 +181,7 @@ class Pool:
                 slot.worker = self._rollout.spawn(slot, now, is_paused=self.is_paused)
 
     def due(self, now: float) -> float:
-        """Return when turn has something to do, if nothing is heard."""
+        """Return when `turn` has something to do, if no message arrives."""
         if self.is_stopping:
             return NEVER
         vacant = [s.backoff.ready_at for s in self.slots if self._is_vacant(s)]
@@ -199,7 +199,7 @@ class Pool:
         return is_empty and self._rollout.target(slot).generation.is_ready
 
     def _resize(self, now: float) -> None:
-        """Have as many slots for each queue list as are wanted."""
+        """Add and remove slots until each queue list has the wanted number."""
         have = Counter(slot.queues for slot in self.slots)
         change = pool_diff.diff(self.wanted.counts, have)
         missing = [name for name, count in change.add.items() for _ in range(count)]
@@ -228,7 +228,7 @@ class Pool:
     # Zygotes and workers, as they report
 
     def _listen(self, worker: WorkerHandle) -> None:
-        """Wait for what a worker reports."""
+        """Register the channel of a worker with the poller."""
         worker.channel.before_close = self._poller.unregister
         self._poller.register(
             worker.channel.fileno(), lambda now: self._hear_worker(worker, now)
@@ -250,7 +250,7 @@ class Pool:
                 worker.closed_at = now
 
     def _react(self, worker: WorkerHandle, report: WorkerReport, now: float) -> None:
-        """See what a report means for the pool."""
+        """Act on a report of a worker."""
         if isinstance(report, messages.Hello):
             self._log.info(
                 "worker_spawned", worker=worker.worker_id, generation=worker.generation
@@ -269,7 +269,7 @@ class Pool:
             self._log.info("master_ready", workers=len(self.slots))
 
     def on_exit(self, pid: Pid, how: Exit, now: float) -> None:
-        """A child of the master has died: a zygote, a worker, or an unknown one."""
+        """Act on the exit of a child of the master: a zygote, a worker or another."""
         for generation in self.generations.all():
             if pid == generation.pid:
                 # Its last reports come before that it is gone.
@@ -286,7 +286,7 @@ class Pool:
                 return
 
     def _on_worker_exit(self, worker: WorkerHandle, how: Exit, now: float) -> None:
-        """A worker has died: reclaim what it held, and see when to replace it."""
+        """Act on the exit of a worker: reclaim its job, and plan its replacement."""
         if worker.worker_id:
             left = leftovers(worker.scoreboard.read(), self._excluded)
             dead = DeadWorker(worker.worker_id, worker.identity, how, left)
@@ -319,7 +319,7 @@ class Pool:
             self.generations.worker_start_failed(worker.generation, str(how))
 
     def _take_out(self, worker: WorkerHandle) -> Slot | None:
-        """Free the place of a worker; return the slot that wants another."""
+        """Remove a worker from its slot; return the slot if it needs another one."""
         if worker in self.retiring:
             self.retiring.remove(worker)
             return None
@@ -338,7 +338,7 @@ class Pool:
 
 
 def first_to_go(slots: Sequence[Slot], queues: str, count: int) -> list[Slot]:
-    """Return so many slots of a queue list, those first that are missed least."""
+    """Return `count` slots of a queue list, in the order in which to remove them."""
     candidates = [slot for slot in slots if slot.queues == queues]
     order = pool_diff.removal_order([slot.state() for slot in candidates])
     return [candidates[n] for n in order[:count]]

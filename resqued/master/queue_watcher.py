@@ -1,6 +1,6 @@
 """Looking out for new jobs, for all idle workers of this master at once.
 
-Runs in the master. Looks when Redis says that a queue has changed, when a worker
+Runs in the master. It looks when Redis says that a queue has changed, when a worker
 becomes idle, and at an interval, as a safety net and for servers without word. Whoever
 pushes to an empty queue has a worker woken before the look.
 """
@@ -50,11 +50,11 @@ class QueueWatcher:
         self._redis = RedisAvailability(log)
 
     def poll_now(self) -> None:
-        """A worker has become idle: the next turn looks."""
+        """Have the next turn look at the queues, because a worker became idle."""
         self._look_at = 0.0
 
     def hear(self, now: float) -> None:
-        """Take in what the server said."""
+        """Read the messages of the server."""
         try:
             self._pushed = self._tracking.drain()
         except StoreError as error:
@@ -91,7 +91,7 @@ class QueueWatcher:
     def _wake_at_once(
         self, now: float, idle: Sequence[WorkerHandle]
     ) -> list[WorkerHandle]:
-        """Wake one for each queue that was pushed to; return who is idle still."""
+        """Wake one worker for each queue with a push; return the workers still idle."""
         pushed = dict.fromkeys(self._pushed, 1)
         self._pushed = []
         woken = wakeups.workers_to_wake(

@@ -35,7 +35,7 @@ OUTPUT_TAIL = 64 * 1024
 
 
 class Handoff(NamedTuple):
-    """What a new program was handed, and whether it is only being tried."""
+    """The state that a new program receives, and whether it is a dry run."""
 
     state: HandoffState
     is_dry: bool
@@ -62,7 +62,7 @@ def load_handoff(environ: MutableMapping[str, str]) -> Handoff | None:
 
 @dataclass(slots=True)
 class _DryRun:
-    """The new program, tried: its process, and where its words go."""
+    """The dry run of the new program: its process, and the file with its output."""
 
     pid: Pid
     output: int
@@ -75,7 +75,7 @@ class _DryRun:
 
 
 class Reexec:
-    """The way from one program to the next; nothing is on it for most of the time."""
+    """Replaces the program of the master, when a request asks for it."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Reexec:
         self._is_due = False
 
     def begin(self, asker: Peer, environ: Mapping[str, str], now: float) -> None:
-        """Try the new program; raise ControlError if that is being done already."""
+        """Begin the dry run; raise ControlError if one is in progress."""
         if self._dry_run is not None or self._is_due:
             raise ControlError("this master is about to be replaced already")
         self._asker = asker
@@ -119,7 +119,7 @@ class Reexec:
         self._log.info("reexec_started", dry_run=pid)
 
     def on_exit(self, pid: Pid, how: Exit) -> None:
-        """A child of the master has died: see whether it was the dry run."""
+        """Note the exit of a child of the master, which may be the dry run."""
         tried = self._dry_run
         if tried is None or pid != tried.pid:
             return
@@ -132,7 +132,7 @@ class Reexec:
             self._fail(f"the new program, run dry, ended with {how}: {words}")
 
     def turn(self, now: float) -> None:
-        """Go over to the new program, when that disturbs nobody."""
+        """Execute the new program, when the pool is settled."""
         if self._dry_run is not None and now >= self._dry_run.give_up_at:
             process.send(self._dry_run.pid, SIGKILL)
         if self._is_due and self._may_go():
@@ -140,7 +140,7 @@ class Reexec:
             self._go()
 
     def due(self, now: float) -> float:
-        """Return when turn has something to do, if nothing is heard."""
+        """Return when `turn` has something to do, if no message arrives."""
         if self._is_due:
             return (
                 now + self._pool.timings.reply_interval
@@ -172,7 +172,7 @@ class Reexec:
         )
 
     def _go(self) -> None:
-        """Become the new program; come back only if the system refuses."""
+        """Call execve(2); returns only if that fails."""
         state = self._state()
         file = handoff.write(state)
         left_open = [file, *state.descriptors]

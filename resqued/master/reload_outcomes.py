@@ -1,4 +1,4 @@
-"""What reloads came to: the newest result, for those who wait for it."""
+"""The results of reloads, of which the newest is kept for requests that wait."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from resqued.log.logger import Logger
 
 
 class ReloadOutcome(NamedTuple):
-    """What a reload came to: an empty error is success."""
+    """The result of a reload; an empty error means success."""
 
     generation: int
     error: str = ""
 
 
 class ReloadOutcomes:
-    """Logs each result, and keeps that of the newest generation."""
+    """Logs each result, and keeps the one of the newest generation."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
         self.newest: ReloadOutcome | None = None
 
     def add(self, generation: int, error: str = "") -> None:
-        """Note what became of a generation."""
+        """Record the result of the reload that began a generation."""
         result = ReloadOutcome(generation, error)
         # Not so an older one that comes to its end after a newer one was refused.
         if self.newest is None or generation >= self.newest.generation:

@@ -26,13 +26,13 @@ from resqued.master.worker_handle import WorkerHandle
 
 
 class SlotTarget(NamedTuple):
-    """What the worker of a slot is to be."""
+    """The generation and queue list that the worker of a slot must have."""
 
     generation: Generation
     queues: str
 
     def is_met_by(self, worker: WorkerHandle) -> bool:
-        """Return True if a worker is just that."""
+        """Return True if a worker has this generation and queue list."""
         is_of_it = worker.generation == self.generation.number
         return is_of_it and worker.queues == self.queues
 
@@ -64,7 +64,7 @@ class Rollout:
         return self._generations.current.config.app.timings
 
     def turn(self, now: float, *, is_paused: bool) -> None:
-        """Take the next step, if there is one to take."""
+        """Take the next step of the move, if one is due."""
         if self._generations.current is not self._moving_to:
             self._begin()
         if self._generations.is_on_trial:
@@ -75,14 +75,14 @@ class Rollout:
             self._move_next(now)
 
     def _begin(self) -> None:
-        """Another generation is to have the slots: each may start afresh."""
+        """Begin the move to another generation: no slot backs off any longer."""
         self._moving_to = self._generations.current
         self._canary, self._tally = None, RunCounts()
         for slot in self._slots:
             slot.backoff = slot.backoff.succeeded()
 
     def target(self, slot: Slot) -> SlotTarget:
-        """Return what a slot is to have now."""
+        """Return the generation and queue list that a slot must have now."""
         current = self._generations.current
         if self._generations.is_on_trial and slot is self._canary:
             # A list that the new configuration has no more is not for the canary.
@@ -93,7 +93,7 @@ class Rollout:
         return SlotTarget(self._generations.incumbent, slot.queues)
 
     def spawn(self, slot: Slot, now: float, *, is_paused: bool) -> WorkerHandle | None:
-        """Have a worker forked for a slot; None: not now, the slot waits."""
+        """Have a worker forked for a slot; return None if the slot must wait."""
         generation, queues = self.target(slot)
         worker = generation.spawn(queues, is_paused=is_paused)
         if worker is None:
@@ -103,12 +103,12 @@ class Rollout:
         return worker
 
     def drop_slot(self, slot: Slot) -> None:
-        """A slot is taken away."""
+        """Forget a slot that was removed from the pool."""
         self._moving = None if slot is self._moving else self._moving
         self._canary = None if slot is self._canary else self._canary
 
     def due(self, now: float) -> float:
-        """Return when turn has something to do, if nothing is heard."""
+        """Return when `turn` has something to do, if no message arrives."""
         if self._moving is not None:
             old = self._moving.worker
             left_at = None if old is None else old.left_at
@@ -128,7 +128,7 @@ class Rollout:
         return worker is not None and not self.target(slot).is_met_by(worker)
 
     def _stale(self) -> list[Slot]:
-        """Return the slots that are to be moved: on trial, the canary alone."""
+        """Return the slots to move: during a trial the canary alone."""
         is_on_trial = self._generations.is_on_trial
         candidates = [self._canary] if is_on_trial and self._canary else self._slots
         return [slot for slot in candidates if self._is_stale(slot)]
@@ -171,7 +171,7 @@ class Rollout:
             successor.send(Resume())
 
     def _abort_move(self, slot: Slot, now: float) -> None:
-        """The slot was to go elsewhere: it keeps a worker that was not told to quit."""
+        """End the move of a slot: it keeps a worker that has no order to quit."""
         leaving = [slot.successor]
         slot.successor = self._moving = None
         if slot.worker is not None and slot.worker.left_at is not None:
@@ -199,7 +199,7 @@ class Rollout:
         self._slots.insert(0, self._canary)
 
     def _try_out(self, now: float) -> None:
-        """See how the canary does."""
+        """Judge the canary, and end the trial if there is a verdict."""
         canary, generations = self._canary, self._generations
         if canary is None or canary.worker is None or self._is_stale(canary):
             return
@@ -237,14 +237,14 @@ class Rollout:
         return NEVER if since is None else since + self._timings.start_window
 
     def _look_at(self, tried: WorkerHandle, now: float) -> float:
-        """Return when to look at the canary's worker again."""
+        """Return when to judge the worker of the canary again."""
         if self._generations.current.config.canary_jobs and not tried.is_idle:
             return now + self._timings.canary_interval
         until = self._watched_until()
         return until if until > now else NEVER
 
     def on_worker_exit(self, worker: WorkerHandle, *, is_good: bool) -> None:
-        """A worker is gone; its board can still be read."""
+        """Note the exit of a worker; its scoreboard can still be read."""
         if self._canary is not None and worker is self._canary.worker:
             # The job that it took with it has failed.
             lost = RunCounts() if is_good else RunCounts(1, 1)

@@ -1,4 +1,4 @@
-"""A slot of the pool: a place that a worker fills, and another may take over."""
+"""A slot of the pool: one place for a worker, which outlives its workers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Slot:
     is_done: bool = False
 
     def record(self, descriptors: DescriptorList) -> SlotRecord:
-        """Return what the next program of this master needs to know of it."""
+        """Return the record of this slot for the next program of the master."""
         # A dry run may come before a worker has said who it is; the real one waits.
         is_known = self.worker is not None and self.worker.pid is not None
         worker = self.worker.record(descriptors) if self.worker and is_known else None
@@ -45,11 +45,11 @@ class Slot:
         )
 
     def workers(self) -> list[WorkerHandle]:
-        """Return its worker and its successor, as far as they are there."""
+        """Return its worker and the successor of that, if they exist."""
         return [w for w in (self.worker, self.successor) if w is not None]
 
     def reassign(self, queues: str) -> None:
-        """Have it serve another list; its worker does so till the slot has moved."""
+        """Assign another queue list; its worker serves the old one until the move."""
         self.queues = queues
         self.is_done = False
 
@@ -58,7 +58,7 @@ class Slot:
         return self.worker is not None and self.worker.is_registered
 
     def state(self) -> SlotState:
-        """Return what matters for which slot is removed, or replaced, first."""
+        """Return what decides which slot is removed or replaced first."""
         if self.worker is None:
             return SlotState(is_vacant=True, is_busy=False, since=0.0)
         status = self.worker.scoreboard.read()

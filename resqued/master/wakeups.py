@@ -1,4 +1,4 @@
-"""Which workers to wake when there are jobs: one idle worker for each job."""
+"""Which workers to wake for new jobs: one idle worker for each job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many workers are wanted on each queue list: as configured, or as people ask."""
+"""How many workers each queue list should have, by configuration and by command."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class WantedWorkers:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """The wanted number of workers, by queue list."""
+        """The wanted number of workers by queue list."""
         return self._counts
 
     def follow(self, generation: int, configured: Mapping[str, int]) -> None:
-        """Want what a generation is configured for, and what people asked for since."""
+        """Take the numbers of a generation; numbers set by command since then stay."""
         if generation != self._generation:
             self._generation = generation
             self._counts = {
@@ -32,15 +32,15 @@ class WantedWorkers:
             }
 
     def resume(self, generation: int, counts: Mapping[str, int]) -> None:
-        """Want what the master's older program wanted."""
+        """Take the numbers from the record of the older program of this master."""
         self._generation, self._counts = generation, dict(counts)
 
     def forget_scaling(self) -> None:
-        """Let the next generation bring the numbers of its configuration."""
+        """Forget the numbers set by command: the next generation brings its own."""
         self._scaled.clear()
 
     def scale(self, name: str, workers: int) -> None:
-        """Want another number of workers on a queue list that there is."""
+        """Set the wanted number of workers of an existing queue list."""
         self._counts[name] = self._scaled[name] = workers
 
     def list_named(self, name: str | None) -> str:
