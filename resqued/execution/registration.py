@@ -119,7 +119,7 @@ class WorkerRegistration:
             self.log.error("queue_wrong_type", queue=queue)
 
     def leave(self) -> bool:
-        """Unregister; return False if Redis holds a job that this worker does not know."""
+        """Unregister; return False if Redis holds a job unknown to this worker."""
         if self.runs.unregister() or not self.runs.heartbeat():
             return True
         self.reply_lost = True
