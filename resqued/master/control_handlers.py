@@ -44,12 +44,13 @@ from resqued.core.lifecycle import Event, State
 from resqued.core.timings import NEVER
 from resqued.errors import ControlError
 from resqued.ipc.messages import EndJob, JobInChild
-from resqued.ipc.scoreboard import Phase
+from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.log.logger import Logger
 from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.pool import Pool
 from resqued.master.usage import of_process
 from resqued.master.worker_handle import WorkerHandle
+from resqued.store.connection import redact
 from resqued.system import process
 from resqued.system.signals import STACK_SIGNAL
 
@@ -178,6 +179,7 @@ class CommandHandlers:
             is_reloading=generations.is_moving or generations.pending is not None,
             last_reload=None if result is None else ReloadResult(**result._asdict()),
             since=round(now - self._master.began, 3),
+            redis=redact(generations.current.config.app.url),
             namespace=generations.current.config.app.namespace,
             modules=tuple(generations.current.config.app.modules),
             pools=dict(self._pool.wanted.counts),
@@ -194,6 +196,7 @@ class CommandHandlers:
         is_running = status.phase is Phase.RUNNING and bool(status.child)
         tally = worker.scoreboard.run_counts()
         cpu, memory = self._usage(worker, is_running) if with_usage else (None, None)
+        since = _since(worker, status)
         return PoolWorker(
             id=worker.worker_id,
             pid=worker.pid,
@@ -201,7 +204,7 @@ class CommandHandlers:
             generation=worker.generation,
             phase=status.phase.name.lower() if worker.is_registered else "starting",
             quits=worker.left_at is not None,
-            since=round(max(0.0, now - status.since), 3) if status.since else None,
+            since=round(max(0.0, now - since), 3) if since else None,
             done=tally.done,
             failed=tally.failed,
             child=status.child if is_running else None,
@@ -346,6 +349,12 @@ def _runs(worker: WorkerHandle, before: float = math.inf) -> bool:
     status = worker.scoreboard.read()
     is_running = status.phase is Phase.RUNNING and bool(status.child)
     return is_running and status.since < before
+
+
+def _since(worker: WorkerHandle, status: StepRecord) -> float:
+    """Return when the phase of a worker began; without a job, when the last ended."""
+    is_idle = status.phase in (Phase.WAITING, Phase.RESERVING)
+    return (is_idle and worker.scoreboard.idle_since()) or status.since
 
 
 def _holds(worker: WorkerHandle) -> bool:
