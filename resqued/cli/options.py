@@ -129,7 +129,6 @@ def json_option(function: F) -> F:
 def wide_option(function: F) -> F:
     """Add --wide, for tables."""
     return click.option(
-        "-w",
         "--wide",
         "is_wide",
         is_flag=True,

@@ -17,7 +17,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from resqued.cli.text import clean, wrapped
+from resqued.cli.text import clean
 from resqued.core.column_layout import GAP, ColumnNeed, fit_columns
 
 # Narrower, a cell that is cut says nothing.
@@ -174,3 +174,24 @@ def show_words(text: object, *, indent: int = 2) -> None:
 def show_json(value: object) -> None:
     """Print a value as JSON, in ASCII: it passes every terminal and locale."""
     click.echo(json.dumps(value, indent=2))
+
+
+def wrapped(text: str, room: int | None, indent: int = 0) -> list[str]:
+    """Return a text as lines of at most `room` cells, broken between words.
+
+    Lines after the first begin with `indent` blanks more than the text does. A word
+    that is longer than a line is not broken, so that it can be copied. With a room of
+    None there is one line.
+    """
+    if room is None or cell_len(text) <= room:
+        return [text]
+    margin = len(text) - len(text.lstrip(" "))
+    lines = [" " * margin]
+    for word in text.split():
+        is_first = not lines[-1].strip()
+        joined = f"{lines[-1]}{'' if is_first else ' '}{word}"
+        if is_first or cell_len(joined) <= room:
+            lines[-1] = joined
+        else:
+            lines.append(" " * (margin + indent) + word)
+    return lines

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-
-from rich.cells import cell_len
+from collections.abc import Iterable
+from typing import Any
 
 # Controls of both kinds, what turns the direction of text around, what ends a
 # line for some, and the surrogates that stand for bytes that were no UTF-8.
@@ -58,22 +58,6 @@ def duration(seconds: float | None) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
-def wrapped(text: str, room: int | None, indent: int = 0) -> list[str]:
-    """Return a text as lines of at most `room` cells, broken between words.
-
-    Lines after the first begin with `indent` blanks more than the text does. A word
-    that is longer than a line is not broken, so that it can be copied. With a room of
-    None there is one line.
-    """
-    if room is None or cell_len(text) <= room:
-        return [text]
-    margin = len(text) - len(text.lstrip(" "))
-    lines = [" " * margin]
-    for word in text.split():
-        is_first = not lines[-1].strip()
-        joined = f"{lines[-1]}{'' if is_first else ' '}{word}"
-        if is_first or cell_len(joined) <= room:
-            lines[-1] = joined
-        else:
-            lines.append(" " * (margin + indent) + word)
-    return lines
+def call(class_name: str, args: Iterable[Any]) -> str:
+    """Return a job as it would be called, cut to what a table has room for."""
+    return clip(f"{class_name}({', '.join(map(json_line, args))})", 100)

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from resqued.cli.masters import show_limits
 from resqued.cli.table import Column
-from resqued.cli.text import clip, duration, json_line
+from resqued.cli.text import call, duration
 from resqued.core.plural import pluralize
 from resqued.diagnostics.pool_view import PoolWorker, limits_of
 from resqued.diagnostics.worker_status import WorkerStatus
@@ -133,11 +132,6 @@ def abridge(rows: Sequence[WorkerRow]) -> tuple[Sequence[WorkerRow], str]:
     each = ", ".join(f"{count} {state}" for state, count in counts.items())
     line = f"{pluralize(len(rows), 'worker')}: {each}; `resqued workers` lists all"
     return [row for row in rows if row.state != "idle"][:_MOST_SHOWN], line
-
-
-def call(class_name: str, args: Iterable[Any]) -> str:
-    """Return a job as it would be called, cut to what a table has room for."""
-    return clip(f"{class_name}({', '.join(map(json_line, args))})", 100)
 
 
 def as_row(status: WorkerStatus) -> tuple[object, ...]:

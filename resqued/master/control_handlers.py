@@ -38,6 +38,7 @@ from resqued.control.protocol import (
     StatusReply,
     StatusRequest,
 )
+from resqued.control.requests import user
 from resqued.control.server import Peer
 from resqued.core.durations import show_seconds
 from resqued.core.lifecycle import Event, State
@@ -120,7 +121,7 @@ class CommandHandlers:
             case StackRequest():
                 return self._stack(request, now)
             case KillRequest():
-                return self._kill(request, peer.name, now)
+                return self._kill(request, user(peer.uid), now)
             case PauseRequest() | ResumeRequest():
                 self._pool.pause(is_paused=isinstance(request, PauseRequest))
                 return Reply()
@@ -224,20 +225,21 @@ class CommandHandlers:
 
     # Jobs
 
-    def _kill(self, request: KillRequest, sender: str, now: float) -> KillReply:
+    def _kill(self, request: KillRequest, ended_by: str, now: float) -> KillReply:
         """End the job of one worker or child, or all that run for so long."""
         if request.older is None:
             chosen = [self._busy(request.who)]
         else:
             since = now - request.older
             chosen = [w for w in self._pool.workers() if _runs(w, since)]
-        reason = f"it was ended by {sender}"
         ended = []
         for worker in chosen:
             status = worker.scoreboard.read()
             if request.children is None or status.child in request.children:
                 ended.append(self._worker(worker, now, with_usage=False))
                 job = JobInChild(status.child, status.since)
+                ran = show_seconds(max(0.0, now - status.since))
+                reason = f"it was ended after {ran} by `resqued kill` ({ended_by})"
                 worker.send(EndJob(reason, job=job))
         return KillReply(ended=tuple(ended))
 

@@ -175,10 +175,17 @@ def _how(status: int) -> Exit:
     return Exit(os.waitstatus_to_exitcode(status), os.WCOREDUMP(status))
 
 
-def describe(pid: int, uid: int) -> str:
-    """Return a process as text for a log: its pid, its name and the given uid."""
+def describe(pid: int, uid: int, signum: int = 0) -> str:
+    """Return a process as text for a log: its pid, its name and the given uid.
+
+    A pid of 0 is that of the kernel, which sends `signum` for a key of a terminal.
+    """
     if pid == 0:
-        return "the kernel"
+        keys = {signal.SIGINT: "Ctrl-C", signal.SIGQUIT: "Ctrl-\\"}
+        is_key = signum in keys
+        return (
+            f"the terminal ({keys[signal.Signals(signum)]})" if is_key else "the kernel"
+        )
     try:
         name = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
     except OSError:
