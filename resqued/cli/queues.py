@@ -31,7 +31,7 @@ Examples:
   resqued queues peek critical --start 100 --json
   resqued queues clear old_mail --yes
 """
-COLUMNS = (Column("QUEUE", rank=0), Column("WAITING", is_number=True))
+COLUMNS = (Column("QUEUE", rank=0), Column("WAITING", rank=0, is_number=True))
 JOB_COLUMNS = (
     Column("POSITION", rank=0, is_number=True),
     Column("CLASS", rank=0),

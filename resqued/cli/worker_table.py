@@ -128,7 +128,7 @@ def abridge(rows: Sequence[WorkerRow]) -> tuple[Sequence[WorkerRow], str]:
     """
     if len(rows) <= _MOST_SHOWN:
         return rows, ""
-    counts = Counter(row.state for row in rows)
+    counts = Counter(row.state.partition(",")[0] for row in rows)
     each = ", ".join(f"{count} {state}" for state, count in counts.items())
     line = f"{pluralize(len(rows), 'worker')}: {each}; `resqued workers` lists all"
     return [row for row in rows if row.state != "idle"][:_MOST_SHOWN], line
