@@ -67,4 +67,4 @@ def test_a_line_fits_whenever_the_ids_do(columns: list[ColumnNeed], room: int) -
     # One that is shown is of no higher rank than one that is not.
     hidden = [need.rank for i, need in enumerate(columns) if i not in widths]
     if hidden:
-        assert max(columns[i].rank for i in widths or [0]) <= min(hidden)
+        assert max((columns[i].rank for i in widths), default=0) <= min(hidden)
