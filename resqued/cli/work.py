@@ -59,7 +59,9 @@ _POOL_OPTIONS = (
         metavar="SECONDS",
         help="Time between two looks at the queues if Redis does not notify.",
     ),
-    click.option("--grace", metavar="SECONDS", help="Time from TERM to KILL for a job."),
+    click.option(
+        "--grace", metavar="SECONDS", help="Time from TERM to KILL for a job."
+    ),
     click.option(
         "--log-level", type=click.Choice(tuple(logger.LEVELS)), help="Lowest level."
     ),

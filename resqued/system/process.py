@@ -181,11 +181,8 @@ def describe(pid: int, uid: int, signum: int = 0) -> str:
     A pid of 0 is that of the kernel, which sends `signum` for a key of a terminal.
     """
     if pid == 0:
-        keys = {signal.SIGINT: "Ctrl-C", signal.SIGQUIT: "Ctrl-\\"}
-        is_key = signum in keys
-        return (
-            f"the terminal ({keys[signal.Signals(signum)]})" if is_key else "the kernel"
-        )
+        is_key = signum in (signal.SIGINT, signal.SIGQUIT)
+        return "the terminal" if is_key else "the kernel"
     try:
         name = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
     except OSError:
