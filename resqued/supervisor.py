@@ -283,7 +283,7 @@ class Supervisor:
 
     def _obey(self, received: signals.Received, now: float) -> None:
         signum = signal.Signals(received.signum)
-        sent_by = process.describe(received.sender, received.uid)
+        sent_by = process.describe(received.sender, received.uid, signum)
         self._log.info("signal_received", signal=signum.name, sent_by=sent_by)
         match signum:
             case signal.SIGTERM if self._config.app.graceful_term:

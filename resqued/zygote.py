@@ -38,7 +38,7 @@ from resqued.ipc.messages import (
     zygote_to_master,
 )
 from resqued.ipc.scoreboard import Scoreboard
-from resqued.jobs.declare import least_memory
+from resqued.jobs.declare import has_jobs, least_memory
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
 from resqued.system import (
@@ -234,6 +234,9 @@ def main(fd: int) -> int:
         capture.set_context(_about, settings)
         enter(settings.directory)
         load(settings.modules)
+        if not has_jobs(settings.modules):
+            log = logger.get(role="zygote", generation=settings.generation)
+            log.warning("application_has_no_jobs", modules=list(settings.modules))
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send(ImportFailed(str(error)))

@@ -50,6 +50,16 @@ COMMANDS = {
     "work": "resqued.cli.work",
     "workers": "resqued.cli.workers",
 }
+# As --help lists them, and in this order.
+SECTIONS = {
+    "Jobs": ("enqueue", "queues", "failed", "stats", "why"),
+    "Pool": ("work", "start", "stop", "restart", "status", "top", "workers"),
+    "Operate": (
+        *("pause", "resume", "drain", "scale", "reload"),
+        *("kill", "stack", "logs"),
+    ),
+    "Set up": ("config", "doctor", "service", "redis", "completion", "demo"),
+}
 # What a shell says of a command that SIGINT ended (128 + 2).
 INTERRUPTED = 130
 
@@ -63,6 +73,18 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the commands by what they are for."""
+        room = formatter.width - max(map(len, COMMANDS)) - 6
+        for title, names in SECTIONS.items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name, c.get_short_help_str(room)) for name, c in found if c]
+                )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:

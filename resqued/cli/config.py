@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from resqued.cli.options import json_option, redis_options
+from resqued.cli.options import config_option, json_option, redis_options
 from resqued.cli.table import show_json, show_line
 from resqued.config import loader as configuration
 from resqued.config.layers import read_layers
@@ -38,20 +38,39 @@ def example() -> None:
 
 @config.command(epilog=EXAMPLES)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-def check(file: Path | None) -> None:
+@config_option
+def check(file: Path | None, config_file: str | None) -> None:
     """Say what is wrong with FILE, a line for each problem.
 
-    Without FILE: RESQUED_CONFIG, or else /etc/resqued/resqued.toml.
+    Without FILE: that of -c, RESQUED_CONFIG, or else /etc/resqued/resqued.toml.
     """
-    path = file or configuration.file_in_use(None, os.environ)
+    if file and config_file:
+        raise click.UsageError("Name the file once: as FILE, or with -c.")
+    path = file or configuration.file_in_use(config_file, os.environ)
     if path is None:
         raise ConfigError(
             f"no configuration file: {configuration.DEFAULT_PATH} is not there or"
             " cannot be read; name one"
         )
     built = configuration.build(configuration.read_file(path))
+    if problems := _doubtful(built):
+        raise ConfigError(*problems)
     pools = pluralize(len(built.pools), "pool")
     show_line(f"{path} is in order: {pools}, {pluralize(built.workers, 'worker')}")
+
+
+def _doubtful(built: configuration.Config) -> list[str]:
+    """Return what has the right form but cannot work on this host."""
+    problems = []
+    directory = built.app.directory
+    if directory and not Path(directory).is_dir():
+        problems.append(f"[app] directory: there is no directory {directory!r}")
+    problems += [
+        f"[app] import: {module!r} is a file: write the module, {module[:-3]!r}"
+        for module in built.app.modules
+        if module.endswith(".py")
+    ]
+    return problems
 
 
 @config.command(epilog=EXAMPLES)

@@ -7,7 +7,9 @@ printed has happened. Every order is logged there, with who sent it.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -44,6 +46,7 @@ RELOAD_EXAMPLES = """
 Examples:
   resqued reload
   resqued reload --wait && echo the new code is on
+  resqued reload --no-wait
 """
 DRAIN_EXAMPLES = """
 \b
@@ -64,6 +67,12 @@ Examples:
   resqued stack 4711
   resqued stack web1:4711:critical,high
 """
+# What faulthandler writes for a frame, and for those below a job.
+_FRAME = '  File "'
+_OWN_FRAMES = (
+    f"{_FRAME}{Path(__file__).parents[1]}/",
+    f"{_FRAME}<frozen runpy>",
+)
 _COUNT = re.compile(r"[+-]?[0-9]{1,9}")
 # More than fits a question.
 _MOST_NAMED = 5
@@ -140,7 +149,12 @@ def drain(wait: bool, meant: LocalMasters) -> None:
 
 
 @click.command(epilog=RELOAD_EXAMPLES)
-@_wait_option("Return when every worker is of the new generation; 1 if that failed.")
+@click.option(
+    "--wait/--no-wait",
+    default=None,
+    show_default="--wait at a terminal",
+    help="Return when every worker is of the new generation; 1 if that failed.",
+)
 @click.option(
     "--master",
     "with_master",
@@ -148,23 +162,26 @@ def drain(wait: bool, meant: LocalMasters) -> None:
     help="Replace the master's own program first, in place; waits.",
 )
 @master_options
-def reload(wait: bool, with_master: bool, meant: LocalMasters) -> None:
+def reload(wait: bool | None, with_master: bool, meant: LocalMasters) -> None:
     """Read the configuration again, import the application, replace the workers.
 
     Running jobs finish in their old workers. If the new generation cannot start,
-    the old one goes on untouched. Without --wait the same as SIGHUP.
+    the old one goes on untouched. With --no-wait the same as SIGHUP.
 
     --master is for a new version of resqued, or of Python: after a dry run of it the
     master becomes that, with the same pid and the same workers. No job is disturbed.
     """
     master = meant.only()
-    if not (wait or with_master):
+    is_seen = sys.stdout.isatty()
+    if not (is_seen if wait is None else wait) and not with_master:
         number = master.reload()
         show_line(
             f"master {master.pid} starts generation {number};"
             " `resqued status` says what came of it"
         )
         return
+    if is_seen:
+        show_line(f"master {master.pid} reloads; Ctrl-C only ends the wait for that")
     # What is refused here is the reload itself: the old generation goes on.
     number = master.reload(wait=True, program=with_master)
     program = "runs its new program and " if with_master else ""
@@ -173,8 +190,9 @@ def reload(wait: bool, with_master: bool, meant: LocalMasters) -> None:
 
 @click.command(epilog=STACK_EXAMPLES)
 @click.argument("worker", metavar="WORKER|PID")
+@click.option("--all", "is_all", is_flag=True, help="Show the frames of resqued too.")
 @master_options
-def stack(worker: str, meant: LocalMasters) -> None:
+def stack(worker: str, is_all: bool, meant: LocalMasters) -> None:
     """Print the Python stacks of the job that a worker runs, of all its threads.
 
     WORKER is an id as `resqued status` shows it; or say the pid of the worker or
@@ -184,8 +202,31 @@ def stack(worker: str, meant: LocalMasters) -> None:
     master = meant.with_worker(worker)
     found = master.stack(worker)
     show_line(f"child {found.child} of worker {found.worker}:")
-    for line in found.stack:
+    lines = found.stack if is_all else without_own_frames(found.stack)
+    for line in lines:
         show_line(line)
+    if left_out := len(found.stack) - len(lines):
+        frames = pluralize(left_out, "frame")
+        show_line(f"({frames} of resqued below the job: --all shows them)")
+
+
+def without_own_frames(stack: Sequence[str]) -> list[str]:
+    """Return stacks without the frames of resqued below the job, in each thread.
+
+    The newest frame of a thread comes first; one that has only ours keeps them.
+    """
+    kept: list[str] = []
+    thread: list[str] = []
+    for line in [*stack, ""]:
+        if line.startswith(_FRAME):
+            thread.append(line)
+            continue
+        last = len(thread)
+        while last and thread[last - 1].startswith(_OWN_FRAMES):
+            last -= 1
+        kept += [*thread[: last or len(thread)], line]
+        thread = []
+    return kept[:-1]
 
 
 # Ending jobs

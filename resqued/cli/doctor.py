@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
+from rich.text import Text
 
 from resqued.cli.options import app_option, json_option, redis_options
-from resqued.cli.table import show_json, show_line
+from resqued.cli.table import room_of, show_json, show_lines, show_words, wrapped
+from resqued.cli.text import clean
 from resqued.config import loader
 from resqued.config.layers import Given, read_layers
+from resqued.core.plural import pluralize
 from resqued.diagnostics.checks import Finding, Verdict
 from resqued.diagnostics.checkup import Systemd, check_up
 from resqued.errors import ExitCode
@@ -26,6 +30,9 @@ Examples:
 \b
 Run it as the user, and with the environment, that the master has.
 """
+STYLES = {Verdict.PROBLEM: "bold red", Verdict.WARNING: "yellow", Verdict.OK: "green"}
+# Text begins below text: after the word for the verdict.
+_MARGIN = 13
 
 
 @click.command(epilog=EXAMPLES)
@@ -62,6 +69,8 @@ def doctor(
         findings.append(finding)
         if not as_json:
             _show(finding)
+    if not as_json and (line := _summary(findings)):
+        show_words(line)
     if as_json:
         show_json([{**asdict(f), "verdict": f.verdict.value} for f in findings])
     is_ill = any(finding.verdict is Verdict.PROBLEM for finding in findings)
@@ -71,4 +80,21 @@ def doctor(
 def _show(finding: Finding) -> None:
     remedy = f"; {finding.remedy}" if finding.remedy else ""
     word = finding.verdict.value
-    show_line(f"{word:<11}  {finding.check}: {finding.text}{remedy}")
+    style = STYLES.get(finding.verdict, "")
+    text = f"{word:<11}  {finding.check}: {finding.text}{remedy}"
+    room = room_of(is_wide=False)
+    first, *more = wrapped(clean(text), room, indent=_MARGIN)
+    lines = [Text(line) for line in (first, *more)]
+    lines[0].stylize(style, 0, len(word))
+    show_lines(lines)
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    """Return which checks found something, for the last line; "" if none did."""
+    parts = []
+    for verdict in (Verdict.PROBLEM, Verdict.WARNING):
+        checks = [f.check for f in findings if f.verdict is verdict]
+        if checks:
+            names = ", ".join(dict.fromkeys(checks))
+            parts.append(f"{pluralize(len(checks), verdict.value)} ({names})")
+    return "; ".join(parts)

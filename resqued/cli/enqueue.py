@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import click
 
 from resqued.cli.completion import queue_names
-from resqued.cli.options import with_client
+from resqued.cli.options import app_option, redis_options
+from resqued.cli.text import call, clean
 from resqued.client import Client
+from resqued.config.environment import read_environment
+from resqued.config.layers import Given, read_layers
+from resqued.config.loader import Config, build
+from resqued.errors import JobClassError, ResquedError
 from resqued.wire import ruby_json
 
 EXAMPLES = """
 \b
 Examples:
   resqued enqueue Archive 44 masterbrew -q file_serve
-  resqued enqueue myapp.jobs.Mail '{"to": "a@example.org"}' -q mail
+  resqued enqueue myapp.jobs.Mail '{"to": "a@example.org"}' -a myapp.jobs
   resqued enqueue Count '"44"' -q low        the text 44, not the number
   resqued enqueue -q low Fetch -- --fast     an argument that looks like an option
 """
@@ -31,18 +40,83 @@ Examples:
 @click.option(
     "-q",
     "--queue",
-    required=True,
-    help="The queue to put it on.",
+    help="The queue to put it on; by default the one that the job declares.",
     shell_complete=queue_names,
 )
-@with_client
-def enqueue(client: Client, class_name: str, args: tuple[str, ...], queue: str) -> None:
-    """Put a job of CLASS on a queue; ARGS are JSON, or text where they are not."""
-    client.enqueue_to(queue, class_name, *map(_value, args))
+@app_option
+@redis_options
+def enqueue(
+    class_name: str,
+    args: tuple[str, ...],
+    queue: str | None,
+    modules: tuple[str, ...],
+    url: str | None,
+    namespace: str | None,
+    config_file: str | None,
+) -> None:
+    """Put a job of CLASS on a queue; ARGS are JSON, or text where they are not.
+
+    Without --queue the application is imported, in a process of its own, to see which
+    queue the job declares: the modules of --app, or those of the configuration.
+    """
+    values = [value_of(number, text) for number, text in enumerate(args, start=1)]
+    given: Given = {
+        "redis": {"url": url, "namespace": namespace},
+        "app": {"import": list(modules) or None},
+    }
+    config = build(read_layers(config_file, given).merged())
+    app = config.app
+    place = queue or _declared_queue(class_name, config)
+    link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
+    with closing(link) as client:
+        client.enqueue_to(place, class_name, *values)
+        ahead = max(0, client.size(place) - 1)
+    job = call(class_name, values)
+    click.echo(f"enqueued {job} on {clean(place)}, {ahead} ahead")
 
 
-def _value(text: str) -> Any:
+def value_of(number: int, text: str) -> Any:
+    """Return an argument from JSON, or as the text that it is.
+
+    Raises UsageError for a text that begins as JSON does and is none; `number` is its
+    place among the arguments.
+    """
     try:
         return ruby_json.decode(text)
-    except ValueError:
-        return text
+    except ValueError as error:
+        if not text.lstrip().startswith(("{", "[", '"')):
+            return text
+        as_text = ruby_json.encode(text)
+        raise click.UsageError(
+            f"argument {number}, {text}, begins as JSON and is none ({error}); if it is"
+            f" meant as text, write it as a JSON string: '{as_text}'"
+        ) from None
+
+
+def _declared_queue(class_name: str, config: Config) -> str:
+    app = config.app
+    if not app.modules:
+        raise click.UsageError(
+            "name the queue with -q, or with -a the module in which the job declares it"
+        )
+    from resqued.diagnostics import app_import
+
+    found = app_import.attempt(
+        app,
+        environment={**os.environ, **read_environment(config.environment)},
+        class_name=class_name,
+        timeout=config.start_timeout,
+    )
+    if found.error:
+        raise ResquedError(f"the application cannot be imported: {found.error}")
+    if found.class_error:
+        raise JobClassError(_with_near(found.class_error, class_name, found.declared))
+    if not found.queue:
+        raise JobClassError(f"{class_name} declares no queue: name one with -q")
+    return found.queue
+
+
+def _with_near(error: str, name: str, declared: Sequence[str]) -> str:
+    """Return the error, with the name that may have been meant."""
+    near = difflib.get_close_matches(name, declared, n=1)
+    return f"{error}; did you mean {near[0]}?" if near else error

@@ -15,16 +15,18 @@ from typing import Any
 import click
 
 from resqued.cli.completion import queue_names
+from resqued.cli.failure_table import show_failures
 from resqued.cli.options import (
     ListingGroup,
     confirm,
     json_option,
     page_options,
+    wide_option,
     with_client,
     yes_option,
 )
-from resqued.cli.table import Column, show_json, show_line, show_table
-from resqued.cli.text import clip, json_line, one_line
+from resqued.cli.table import show_json, show_line
+from resqued.cli.text import json_line, one_line
 from resqued.client import Client
 from resqued.core.plural import pluralize
 from resqued.errors import PayloadError, ResquedError, StoreError
@@ -41,15 +43,6 @@ Examples:
   resqued failed remove --all --class myapp.jobs.Old --yes
   resqued failed clear --retried --yes
 """
-COLUMNS = (
-    Column("ID"),
-    Column("FAILED AT"),
-    Column("QUEUE"),
-    Column("CLASS"),
-    Column("EXCEPTION"),
-    Column("ERROR", may_be_cut=True),
-    Column("RETRIED AT"),
-)
 ID_DIGITS = 12
 # Fewer would sooner or later mean another failure than the one that was meant.
 FEWEST_DIGITS = 4
@@ -105,10 +98,16 @@ def failed() -> None:
 @failed.command(name="list", epilog=EXAMPLES)
 @page_options(count=20)
 @choice_options
+@wide_option
 @json_option
 @with_client
 def list_(
-    client: Client, start: int, count: int, choice: Choice, as_json: bool
+    client: Client,
+    start: int,
+    count: int,
+    choice: Choice,
+    is_wide: bool,
+    as_json: bool,
 ) -> None:
     """List failures, the newest first."""
     if choice.is_all:
@@ -119,20 +118,7 @@ def list_(
     if as_json:
         show_json([_as_dict(failure) for failure in found])
     else:
-        show_table(COLUMNS, [_row(failure) for failure in found], empty="no failures")
-
-
-def _row(failure: Failure) -> tuple[object, ...]:
-    fields = failure.fields
-    return (
-        failure.id,
-        clip(fields.get("failed_at") or "", 40),
-        clip(failure.queue, 60),
-        clip(failure.class_name, 100),
-        clip(fields.get("exception") or "", 60),
-        clip(fields.get("error") or "", 100) if fields else clip(_raw(failure), 100),
-        clip(fields.get("retried_at") or "", 40),
-    )
+        show_failures(found, client.registry.link.time(), is_wide=is_wide)
 
 
 def _as_dict(failure: Failure) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from resqued.cli.options import config_option, pid_file_option, usage_error
-from resqued.cli.table import Column, show_line, show_table
+from resqued.cli.options import pid_file_option, redis_options, usage_error
+from resqued.cli.table import show_words
 from resqued.cli.text import duration
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.plural import pluralize
@@ -22,43 +22,25 @@ from resqued.diagnostics.pool_view import (
     JobLimits,
     PoolView,
     PoolWorker,
-    limits_of,
     show_pools,
 )
-
-PHASES = {
-    "running": "green",
-    "waiting": "dim",
-    "starting": "yellow",
-    "settling": "yellow",
-    "stopping": "yellow",
-}
-COLUMNS = (
-    Column("WORKER"),
-    Column("GEN", is_number=True),
-    Column("PHASE", styles=PHASES),
-    Column("FOR", is_number=True),
-    Column("DONE", is_number=True),
-    Column("FAILED", is_number=True),
-    Column("QUEUE"),
-    Column("JOB", may_be_cut=True),
-    Column("LIMITS"),
-)
+from resqued.diagnostics.redis_target import redis_target
 
 
 def master_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --pid, --pidfile and --config, and pass the masters that they mean."""
+    """Add --pid, --pidfile and those of the Redis; pass the masters that they mean."""
 
     @wraps(function)
     def command(
         *args: Any,
         pid: int | None,
         pid_file: str | None,
+        url: str | None,
+        namespace: str | None,
         config_file: str | None,
         **given: Any,
     ) -> Any:
-        # Only an option counts: the environment is for the start of a master.
-        meant = LocalMasters(config_file, pid if pid else holder(pid_file))
+        meant = masters_meant(pid, pid_file, config_file, url, namespace)
         try:
             return function(*args, meant=meant, **given)
         except SeveralMastersError as error:
@@ -66,16 +48,30 @@ def master_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     for option in (
         pid_file_option,
-        config_option,
+        redis_options,
         click.option(
             "--pid",
             type=click.IntRange(min=1),
             metavar="PID",
-            help="The master that is meant, if several run here.",
+            help="The master that is meant, whatever it serves.",
         ),
     ):
         command = option(command)
     return command
+
+
+def masters_meant(
+    pid: int | None,
+    pid_file: str | None,
+    config_file: str | None,
+    url: str | None,
+    namespace: str | None,
+) -> LocalMasters:
+    """Return the masters that options mean: that of a pid, or those of a Redis."""
+    # Only an option counts: the pid file of the environment is for the start of one.
+    named = pid if pid else holder(pid_file)
+    target = None if named else redis_target(config_file, url, namespace)
+    return LocalMasters(config_file, named, target)
 
 
 # Showing
@@ -91,41 +87,22 @@ def headlines(pool: PoolView) -> list[str]:
         f"generation {pool.generation}",
         *(["reloading"] if pool.is_reloading else []),
         f"up {duration(pool.since)}",
-        f"{len(pool.workers)} of {pluralize(pool.wanted, 'worker')}, {pool.busy} busy",
-        show_pools(pool.pools),
+        f"{pool.ready} of {pluralize(pool.wanted, 'worker')}",
+        *([f"{pool.starting} starting"] if pool.starting else []),
+        *([f"{pool.leaving} leaving"] if pool.leaving else []),
+        f"{pool.busy} working",
     ]
-    lines = [", ".join(words[:-1]) + f" ({words[-1]})"]
+    lines = [", ".join(words), f"  {show_pools(pool.pools)}; {pool.serves}"]
     last = pool.failed_reload
     if last is not None:
         lines.append(f"reload to generation {last.generation} failed: {last.error}")
     return lines
 
 
-def show_master(pool: PoolView) -> None:
-    """Print a master with its workers."""
+def show_headlines(pool: PoolView) -> None:
+    """Print what there is to say of a master, broken at words."""
     for line in headlines(pool):
-        show_line(line)
-    if not pool.error:
-        show_table(COLUMNS, [_row(w) for w in pool.workers], empty="no workers")
-
-
-def _row(worker: PoolWorker) -> tuple[object, ...]:
-    return (
-        worker.id or "-",
-        worker.generation,
-        phase(worker),
-        duration(worker.since),
-        worker.done,
-        worker.failed,
-        worker.job.queue if worker.job else "",
-        worker.job.class_name if worker.job else "",
-        show_limits(limits_of(worker)),
-    )
-
-
-def phase(worker: PoolWorker) -> str:
-    """Return the step that a worker is at, and whether it is its last."""
-    return f"{worker.phase}{', quits' if worker.quits else ''}"
+        show_words(line)
 
 
 def show_limits(limits: JobLimits | None) -> str:

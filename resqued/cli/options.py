@@ -126,6 +126,16 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def wide_option(function: F) -> F:
+    """Add --wide, for tables."""
+    return click.option(
+        "--wide",
+        "is_wide",
+        is_flag=True,
+        help="Show all columns and rows in full, as where the output is no terminal.",
+    )(function)
+
+
 def yes_option(function: F) -> F:
     """Add --yes, for what asks first."""
     return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)

@@ -12,6 +12,7 @@ from resqued.cli.options import (
     confirm,
     json_option,
     page_options,
+    wide_option,
     with_client,
     yes_option,
 )
@@ -25,45 +26,63 @@ EXAMPLES = """
 \b
 Examples:
   resqued queues
+  resqued queues critical
   resqued queues peek critical --count 3
   resqued queues peek critical --start 100 --json
   resqued queues clear old_mail --yes
 """
-COLUMNS = (Column("QUEUE"), Column("JOBS", is_number=True))
+COLUMNS = (Column("QUEUE", rank=0), Column("WAITING", rank=0, is_number=True))
 JOB_COLUMNS = (
-    Column("POSITION", is_number=True),
-    Column("CLASS"),
-    Column("ARGUMENTS", may_be_cut=True),
+    Column("POSITION", rank=0, is_number=True),
+    Column("CLASS", rank=0),
+    Column("ARGUMENTS", least=20),
 )
 _name = click.argument("name", shell_complete=queue_names)
 
 
-@click.group(cls=ListingGroup, epilog=EXAMPLES)
+class QueueGroup(ListingGroup):
+    """Takes the name of a queue for `peek` and this name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Put `peek` in front of a name that is no command."""
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            args = ["peek", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=QueueGroup, epilog=EXAMPLES)
 def queues() -> None:
     """List the queues, look into one, or clear one.
 
-    Without a command: list.
+    Without a command: list. The name of a queue alone: peek.
     """
 
 
 @queues.command(name="list")
+@wide_option
 @json_option
 @with_client
-def list_(client: Client, as_json: bool) -> None:
+def list_(client: Client, is_wide: bool, as_json: bool) -> None:
     """List every queue with the number of jobs that wait in it."""
     sizes = client.queue_sizes()
     if as_json:
         show_json(sizes)
     else:
-        show_table(COLUMNS, list(sizes.items()), empty="no queues")
+        rows = list(sizes.items())
+        show_table(COLUMNS, rows, empty="no queues", is_wide=is_wide)
 
 
 @queues.command(epilog=EXAMPLES)
 @_name
 @page_options(count=20)
+@wide_option
 @json_option
 @with_client
-def peek(client: Client, name: str, start: int, count: int, as_json: bool) -> None:
+def peek(
+    client: Client, name: str, start: int, count: int, is_wide: bool, as_json: bool
+) -> None:
     """Show the jobs that wait in queue NAME.
 
     The next one comes first; none is taken.
@@ -75,7 +94,7 @@ def peek(client: Client, name: str, start: int, count: int, as_json: bool) -> No
         show_json([_jsonable(value) for value in found])
         return
     rows = [(n, *_job(value)) for n, value in enumerate(found, start=start)]
-    show_table(JOB_COLUMNS, rows, empty="no jobs there")
+    show_table(JOB_COLUMNS, rows, empty="no jobs there", is_wide=is_wide)
 
 
 def _job(value: Any) -> tuple[str, str]:

@@ -243,13 +243,13 @@ def status(target: Target, instances: tuple[str, ...], as_json: bool) -> None:
         return
     if not instances:
         show_table(
-            (Column("STATE", styles=STATES), Column("FILE")),
+            (Column("STATE", rank=0, styles=STATES), Column("FILE", rank=0)),
             [(state, path) for path, state in states.items()],
             empty="no files",
         )
         show_line("")
     show_table(
-        (Column("UNIT"), Column("AT BOOT"), Column("STATE")),
+        (Column("UNIT", rank=0), Column("AT BOOT"), Column("STATE")),
         rows,
         empty="no unit is enabled or runs",
     )

@@ -14,13 +14,18 @@ EXAMPLES = """
 Examples:
   resqued stats
   resqued stats --json | jq .pending
-
-\b
-processed, failed   jobs ever run, and how many of them failed
-failures            entries of the failed list: `resqued failed`
-pending             jobs that wait
 """
-COLUMNS = (Column("COUNTER"), Column("VALUE", is_number=True))
+COLUMNS = (
+    Column("COUNTER", rank=0),
+    Column("VALUE", rank=0, is_number=True),
+    Column("MEANING"),
+)
+MEANINGS = {
+    "pending": "jobs that wait in all queues",
+    "processed": "jobs that were ever run, the failed ones included",
+    "failed": "jobs of these that failed",
+    "failures": "entries in the list of `resqued failed`",
+}
 
 
 @click.command(epilog=EXAMPLES)
@@ -33,6 +38,7 @@ def stats(client: Client, as_json: bool) -> None:
     if as_json:
         show_json({**info, "queue_sizes": sizes})
         return
-    show_table(COLUMNS, list(info.items()), empty="")
+    rows = [(name, value, MEANINGS.get(name, "")) for name, value in info.items()]
+    show_table(COLUMNS, rows, empty="")
     click.echo()
     show_table(QUEUE_COLUMNS, list(sizes.items()), empty="no queues")

@@ -5,25 +5,36 @@ With --check or --alive it is a probe instead: a line and an exit code.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
 import click
 
 from resqued.cli import options
-from resqued.cli.masters import show_master
-from resqued.cli.options import Duration, json_option, pid_file_option, redis_options
+from resqued.cli.masters import masters_meant, show_headlines
+from resqued.cli.options import (
+    Duration,
+    json_option,
+    pid_file_option,
+    redis_options,
+    wide_option,
+)
 from resqued.cli.queues import COLUMNS as QUEUE_COLUMNS
-from resqued.cli.table import Column, show_json, show_line, show_table
-from resqued.cli.workers import COLUMNS as WORKER_COLUMNS
-from resqued.cli.workers import as_row
+from resqued.cli.table import room_of, show_json, show_line, show_table, show_words
+from resqued.cli.worker_table import (
+    LOCAL_COLUMNS,
+    WorkerRow,
+    abridge,
+    join_workers,
+)
 from resqued.client import Client
 from resqued.core.plural import pluralize
 from resqued.diagnostics import probes
-from resqued.diagnostics.local_masters import LocalMasters, fetch_pools, holder
-from resqued.diagnostics.overview import Overview, read_overview
-from resqued.diagnostics.pool_view import PoolView
+from resqued.diagnostics.local_masters import LocalMasters
+from resqued.diagnostics.overview import read_overview
 from resqued.diagnostics.probes import Probe
 from resqued.errors import StoreError
+from resqued.store.counters import Counters
 
 EXAMPLES = """
 \b
@@ -33,13 +44,15 @@ Examples:
   resqued status --check --wait 30s
 
 \b
-States: working, idle; dead: its process on this host is gone; silent: its last
-heartbeat is too old; unknown: it never had one.
+States: starting, working, idle, stopping; settling: it records the end of a job;
+dead: its process on this host is gone; silent: its last heartbeat is too old;
+unknown: it never had one.
 """
 
 
 @click.command(epilog=EXAMPLES)
 @json_option
+@wide_option
 @click.option(
     "--check",
     is_flag=True,
@@ -60,6 +73,7 @@ heartbeat is too old; unknown: it never had one.
 @redis_options
 def status(
     as_json: bool,
+    is_wide: bool,
     check: bool,
     alive: bool,
     wait: float | None,
@@ -70,7 +84,9 @@ def status(
 ) -> None:
     """Show the pools of this host; counters, queues and all workers in Redis.
 
-    The pools are shown even if Redis is away.
+    The pools are those of the masters of this host that serve the Redis and namespace
+    meant; others are counted in one line. They are shown even if Redis is away. On a
+    terminal, of more than ten workers only those are shown that are not idle.
 
     With --check all is well if a master answers, is not about to stop, has every
     worker that it wants registered, and Redis can be reached; a paused pool is well.
@@ -84,7 +100,7 @@ def status(
         raise click.UsageError("--check and --alive answer by their exit code.")
 
     def meant() -> LocalMasters:
-        return LocalMasters(config_file, holder(pid_file))
+        return masters_meant(None, pid_file, config_file, url, namespace)
 
     if alive:
         _show_probe(lambda: probes.alive(meant()), wait)
@@ -92,8 +108,10 @@ def status(
     with closing(options.client(url, namespace, config_file)) as client:
         if check:
             _show_probe(lambda: probes.ready(meant(), client), wait)
+        elif as_json:
+            _print_json(client, meant())
         else:
-            _show_all(client, meant(), as_json=as_json)
+            _show_all(client, meant(), is_wide=is_wide)
 
 
 def _show_probe(probe: Probe, wait: float | None) -> None:
@@ -104,44 +122,66 @@ def _show_probe(probe: Probe, wait: float | None) -> None:
         show_line(f"master {pool.pid} is {pool.state}{paused}, with {wanted}")
 
 
-def _show_all(client: Client, meant: LocalMasters, *, as_json: bool) -> None:
-    pools = fetch_pools(meant.find())
-    shown = [pool.as_dict() for pool in pools]
-    if not as_json:
-        _show_pools(pools, meant)
+def _print_json(client: Client, meant: LocalMasters) -> None:
+    pools = [pool.as_dict() for pool in meant.survey().meant]
     try:
         found = read_overview(client)
     except StoreError as error:
-        if as_json and pools:
-            show_json({"masters": shown, "error": str(error)})
+        if pools:
+            show_json({"masters": pools, "error": str(error)})
         raise
-    if as_json:
-        show_json(
-            {
-                "masters": shown,
-                **found.counters.as_dict(),
-                "queues": found.queues,
-                "workers": [status.as_dict() for status in found.workers],
-            }
-        )
-    else:
-        _show(found)
+    show_json(
+        {
+            "masters": pools,
+            **found.counters.as_dict(),
+            "queues": found.queues,
+            "workers": [status.as_dict() for status in found.workers],
+        }
+    )
 
 
-def _show_pools(pools: list[PoolView], meant: LocalMasters) -> None:
-    for pool in pools:
-        show_master(pool)
-        click.echo()
-    if not pools and meant.may_be_hidden():
+def _show_all(client: Client, meant: LocalMasters, *, is_wide: bool) -> None:
+    here = meant.survey()
+    for pool in here.meant:
+        show_headlines(pool)
+    if here.others:
+        show_words(here.others_in_words())
+    if not here.meant and meant.may_be_hidden():
         show_line(meant.missing())
+    if here.meant or here.others or meant.may_be_hidden():
         click.echo()
+    local = [worker for pool in here.meant for worker in pool.workers]
+    try:
+        found = read_overview(client)
+    except StoreError:
+        if local:
+            _show_workers(join_workers(local, ()), is_wide=is_wide)
+        raise
+    show_words(counters_in_words(found.counters))
+    click.echo()
+    rows = list(found.queues.items())
+    show_table(QUEUE_COLUMNS, rows, empty="no queues", is_wide=is_wide)
+    click.echo()
+    _show_workers(join_workers(local, found.workers), is_wide=is_wide)
 
 
-def _show(found: Overview) -> None:
-    counters = found.counters.as_dict()
-    titles = [Column(name.upper(), is_number=True) for name in counters]
-    show_table(titles, [list(counters.values())], empty="")
-    click.echo()
-    show_table(QUEUE_COLUMNS, list(found.queues.items()), empty="no queues")
-    click.echo()
-    show_table(WORKER_COLUMNS, [as_row(s) for s in found.workers], empty="no workers")
+def counters_in_words(counters: Counters) -> str:
+    """Return the counters as a sentence, each with what it counts."""
+    waiting = pluralize(counters.pending, "job")
+    entries = pluralize(counters.failures, "failure")
+    return (
+        f"{waiting} waiting; {counters.processed} processed, {counters.failed} of them"
+        f" failed; {entries} listed by `resqued failed`"
+    )
+
+
+def _show_workers(rows: Sequence[WorkerRow], *, is_wide: bool) -> None:
+    """Print the workers; on a terminal, of many only those that are worth a look."""
+    shown, line = rows, ""
+    if room_of(is_wide=is_wide) is not None:
+        shown, line = abridge(rows)
+    if shown or not rows:
+        cells = [row.cells() for row in shown]
+        show_table(LOCAL_COLUMNS, cells, empty="no workers", is_wide=is_wide)
+    if line:
+        show_words(line)

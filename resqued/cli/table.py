@@ -1,7 +1,8 @@
 """Tables for people and JSON for programs, on standard output.
 
-On a terminal rich lays a table out; elsewhere there are plain aligned columns,
-without colour or lines. Cells are cleaned here, so no command can forget to.
+On a terminal a table is as wide as that: columns are left out by their rank, and texts
+are cut with `…`. Elsewhere, and with --wide, every column is shown in full, without
+colour. Cells are cleaned here, so no command can forget to.
 """
 
 from __future__ import annotations
@@ -12,22 +13,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import click
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from resqued.cli.text import clean
+from resqued.core.column_layout import GAP, ColumnNeed, fit_columns
+
+# Narrower, a cell that is cut says nothing.
+_SHORTEST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its title, and how its cells are laid out."""
+    """A column: its title, and how its cells are laid out.
+
+    `rank` says how soon it is left out on a narrow terminal: the highest goes first,
+    and 0, an ID, never. An ID is not cut either: if it is wider than the terminal, it
+    goes on in the next line. `least`: to how many cells the others may be cut; None if
+    they may not.
+    """
 
     title: str
+    rank: int = 1
     is_number: bool = False
-    # May be cut short on a narrow terminal; others are folded, to be copied whole.
-    may_be_cut: bool = False
+    least: int | None = None
+    # Of a cell that is cut, the end is shown and not the beginning.
+    keeps_end: bool = False
     # What a cell looks like on a terminal, by its text.
     styles: Mapping[str, str] = field(default_factory=dict)
 
@@ -43,17 +55,32 @@ class Cell:
         return self.text
 
 
+Rows = Sequence[Sequence[object]]
+
+
+def room_of(*, is_wide: bool) -> int | None:
+    """Return how many cells a line has; None if a table is to be shown in full."""
+    return None if is_wide or not sys.stdout.isatty() else console().width
+
+
 def show_table(
-    columns: Sequence[Column], rows: Sequence[Sequence[object]], *, empty: str
+    columns: Sequence[Column], rows: Rows, *, empty: str, is_wide: bool = False
 ) -> None:
     """Print a table, or the line `empty` when there are no rows."""
     if not rows:
         click.echo(empty)
         return
+    show_lines(table_lines(columns, rows, room_of(is_wide=is_wide)))
+
+
+def show_lines(lines: Sequence[Text]) -> None:
+    """Print lines, with their colours if the output is a terminal."""
     if sys.stdout.isatty():
-        console().print(rich_table(columns, rows))
+        screen = console()
+        for line in lines:
+            screen.print(line, soft_wrap=True)
     else:
-        click.echo(_plain(columns, [[clean(cell) for cell in row] for row in rows]))
+        click.echo("\n".join(line.plain for line in lines))
 
 
 def console() -> Console:
@@ -61,22 +88,40 @@ def console() -> Console:
     return Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
 
 
-def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> Table:
-    """Return a table for a terminal."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.title,
-            justify="right" if column.is_number else "left",
-            overflow="ellipsis" if column.may_be_cut else "fold",
-            no_wrap=column.may_be_cut,
-        )
-    for row in rows:
-        # Text, not str: rich reads markup in a str.
-        table.add_row(
-            *(_text(cell, column) for column, cell in zip(columns, row, strict=True))
-        )
-    return table
+def table_lines(columns: Sequence[Column], rows: Rows, room: int | None) -> list[Text]:
+    """Return the lines of a table, the titles first, for so many cells in a line.
+
+    With a `room` of None all columns are shown in full, however long a line becomes.
+    Else a column without any text is left out as well.
+    """
+    cells = [
+        [_text(cell, c) for c, cell in zip(columns, row, strict=True)] for row in rows
+    ]
+    widest = [
+        max(cell_len(c.title), *(cell_len(row[i].plain) for row in cells))
+        for i, c in enumerate(columns)
+    ]
+    if room is None:
+        widths = dict(enumerate(widest))
+    else:
+        used = [
+            i
+            for i, column in enumerate(columns)
+            if not column.rank or any(row[i].plain for row in cells)
+        ]
+        needs = [_need(columns[i], widest[i]) for i in used]
+        widths = {used[n]: w for n, w in fit_columns(needs, room).items()}
+    titles = [Text(column.title, style="bold") for column in columns]
+    return [
+        line for row in (titles, *cells) for line in _lines_of(columns, row, widths)
+    ]
+
+
+def _need(column: Column, widest: int) -> ColumnNeed:
+    if column.least is None:
+        return ColumnNeed(widest, widest, column.rank)
+    least = max(column.least, _SHORTEST, cell_len(column.title))
+    return ColumnNeed(widest, min(widest, least), column.rank)
 
 
 def _text(cell: object, column: Column) -> Text:
@@ -85,21 +130,34 @@ def _text(cell: object, column: Column) -> Text:
     return Text(text, style=style)
 
 
-def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
-    lines = [[column.title for column in columns], *rows]
-    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            _pad(cell, width, to_the_right=column.is_number)
-            for cell, width, column in zip(line, widths, columns, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+def _lines_of(
+    columns: Sequence[Column], row: Sequence[Text], widths: Mapping[int, int]
+) -> list[Text]:
+    """Return a row as lines: one, unless an ID is wider than its column."""
+    parts = {i: _parts(row[i].plain, columns[i], width) for i, width in widths.items()}
+    lines = []
+    for number in range(max(map(len, parts.values()), default=0)):
+        line = Text(no_wrap=True)
+        for i, width in widths.items():
+            text = parts[i][number] if number < len(parts[i]) else ""
+            blank = " " * (width - cell_len(text))
+            styled = Text(text, style=row[i].style)
+            line.append_text(Text(blank) + styled if columns[i].is_number else styled)
+            line.append(" " * GAP if columns[i].is_number else blank + " " * GAP)
+        line.rstrip()
+        lines.append(line)
+    return lines
 
 
-def _pad(cell: str, width: int, *, to_the_right: bool) -> str:
-    blank = " " * (width - cell_len(cell))
-    return blank + cell if to_the_right else cell + blank
+def _parts(text: str, column: Column, width: int) -> list[str]:
+    """Return a cell as texts that are no wider than its column."""
+    if cell_len(text) <= width:
+        return [text]
+    if not column.rank:
+        return chop_cells(text, width)
+    if column.keeps_end:
+        return ["…" + set_cell_size(text[::-1], width - 1).rstrip()[::-1]]
+    return [set_cell_size(text, width - 1).rstrip() + "…"]
 
 
 def show_line(text: object) -> None:
@@ -107,6 +165,33 @@ def show_line(text: object) -> None:
     click.echo(clean(text))
 
 
+def show_words(text: object, *, indent: int = 2) -> None:
+    """Print a sentence; on a terminal it is broken between words."""
+    for line in wrapped(clean(text), room_of(is_wide=False), indent):
+        click.echo(line)
+
+
 def show_json(value: object) -> None:
     """Print a value as JSON, in ASCII: it passes every terminal and locale."""
     click.echo(json.dumps(value, indent=2))
+
+
+def wrapped(text: str, room: int | None, indent: int = 0) -> list[str]:
+    """Return a text as lines of at most `room` cells, broken between words.
+
+    Lines after the first begin with `indent` blanks more than the text does. A word
+    that is longer than a line is not broken, so that it can be copied. With a room of
+    None there is one line.
+    """
+    if room is None or cell_len(text) <= room:
+        return [text]
+    margin = len(text) - len(text.lstrip(" "))
+    lines = [" " * margin]
+    for word in text.split():
+        is_first = not lines[-1].strip()
+        joined = f"{lines[-1]}{'' if is_first else ' '}{word}"
+        if is_first or cell_len(joined) <= room:
+            lines[-1] = joined
+        else:
+            lines.append(" " * (margin + indent) + word)
+    return lines

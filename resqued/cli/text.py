@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from typing import Any
 
 # Controls of both kinds, what turns the direction of text around, what ends a
 # line for some, and the surrogates that stand for bytes that were no UTF-8.
@@ -54,3 +56,8 @@ def duration(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {name}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def call(class_name: str, args: Iterable[Any]) -> str:
+    """Return a job as it would be called, cut to what a table has room for."""
+    return clip(f"{class_name}({', '.join(map(json_line, args))})", 100)

@@ -17,20 +17,20 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from resqued.cli.masters import PHASES, headlines, master_options, phase
-from resqued.cli.options import Duration, json_option
+from resqued.cli.masters import headlines, master_options, show_headlines
+from resqued.cli.options import Duration, json_option, wide_option
 from resqued.cli.table import (
     Cell,
     Column,
     console,
-    rich_table,
     show_json,
-    show_line,
     show_table,
+    table_lines,
 )
 from resqued.cli.text import clean
+from resqued.cli.worker_table import STATES, state_of
 from resqued.core.durations import show_seconds, show_size
-from resqued.diagnostics.local_masters import LocalMasters, Master, fetch_pools
+from resqued.diagnostics.local_masters import LocalMasters
 from resqued.diagnostics.pool_view import PoolView, PoolWorker
 from resqued.diagnostics.worker_usage import (
     Samples,
@@ -48,16 +48,16 @@ Examples:
   resqued top --json
 """
 COLUMNS = (
-    Column("PID", is_number=True),
-    Column("GEN", is_number=True),
-    Column("PHASE", styles=PHASES),
-    Column("CPU %", is_number=True),
-    Column("MEMORY", is_number=True),
-    Column("OF", is_number=True),
-    Column("TIME", is_number=True),
-    Column("OF", is_number=True),
-    Column("QUEUE"),
-    Column("JOB", may_be_cut=True),
+    Column("PID", rank=0, is_number=True),
+    Column("GEN", rank=8, is_number=True),
+    Column("STATE", styles=STATES),
+    Column("CPU %", rank=3, is_number=True),
+    Column("MEMORY", rank=4, is_number=True),
+    Column("OF", rank=7, is_number=True),
+    Column("TIME", rank=2, is_number=True),
+    Column("OF", rank=6, is_number=True),
+    Column("QUEUE", rank=5, least=8),
+    Column("JOB", rank=2, least=16, keeps_end=True),
 )
 # To add up the pages of many processes takes a master its time.
 PATIENCE = 10.0
@@ -77,9 +77,10 @@ _QUIT = (b"q", b"Q")
     metavar="TIME",
     help="How often to look.",
 )
+@wide_option
 @json_option
 @master_options
-def top(interval: float, as_json: bool, meant: LocalMasters) -> None:
+def top(interval: float, is_wide: bool, as_json: bool, meant: LocalMasters) -> None:
     """Show every worker of this host, its job, and what that uses, live.
 
     CPU and memory are those of the job with all processes that came of it; the
@@ -87,23 +88,18 @@ def top(interval: float, as_json: bool, meant: LocalMasters) -> None:
     are yellow, beyond it red. q or Ctrl-C leaves. Where the output is no terminal
     there is one look, whose CPU is the average since the job began.
     """
-    found = meant.require()
+    found = meant.require(usage=True, patience=PATIENCE)
     if as_json:
-        show_json([pool.as_dict() for pool in _look(found)])
+        show_json([pool.as_dict() for pool in found])
     elif sys.stdout.isatty():
-        _watch(meant, interval)
+        _watch(meant, interval, is_wide=is_wide)
     else:
-        _print(_look(found))
-
-
-def _look(found: Sequence[Master]) -> list[PoolView]:
-    return fetch_pools(found, usage=True, patience=PATIENCE)
+        _print(found)
 
 
 def _print(pools: Sequence[PoolView]) -> None:
     for pool in pools:
-        for line in headlines(pool):
-            show_line(line)
+        show_headlines(pool)
         if not pool.error:
             show_table(COLUMNS, table_rows(pool.workers, {}), empty="no workers")
 
@@ -111,15 +107,16 @@ def _print(pools: Sequence[PoolView]) -> None:
 # Live
 
 
-def _watch(meant: LocalMasters, interval: float) -> None:
+def _watch(meant: LocalMasters, interval: float, *, is_wide: bool) -> None:
     """Show what there is until a person has seen enough."""
     samples: Samples = {}
     screen = console()
     try:
         with _keys(), Live(console=screen, screen=True, auto_refresh=False) as live:
             while True:
-                pools = _look(meant.find())
-                live.update(_frame(pools, samples, screen.height), refresh=True)
+                pools = meant.survey(usage=True, patience=PATIENCE).meant
+                room = None if is_wide else screen.width
+                live.update(_frame(pools, samples, screen.height, room), refresh=True)
                 samples = take_samples(pools, time.monotonic())
                 if _is_quit_within(interval):
                     return
@@ -156,8 +153,13 @@ def _is_quit_within(seconds: float) -> bool:
     return False
 
 
-def _frame(pools: Sequence[PoolView], samples: Samples, height: int) -> Group:
-    """Return what fits the terminal: who has run for longest comes first."""
+def _frame(
+    pools: Sequence[PoolView], samples: Samples, height: int, width: int | None
+) -> Group:
+    """Return what fits the terminal: the workers with the oldest jobs come first.
+
+    With a `width` of None the lines have all columns, and the terminal cuts them.
+    """
     parts: list[Any] = []
     for pool in pools:
         lines = headlines(pool)
@@ -166,7 +168,9 @@ def _frame(pools: Sequence[PoolView], samples: Samples, height: int) -> Group:
             continue
         rows = table_rows(pool.workers, samples)
         room = max(1, height // len(pools) - len(lines) - _FRAME)
-        parts.append(rich_table(COLUMNS, rows[:room]))
+        for line in table_lines(COLUMNS, rows[:room], width) if rows else ():
+            line.overflow = "crop"
+            parts.append(line)
         if len(rows) > room:
             parts.append(Text(f"and {len(rows) - room} more"))
         parts.append(Text())
@@ -190,7 +194,7 @@ def _row(usage: WorkerUsage) -> tuple[object, ...]:
     return (
         worker.pid or "-",
         worker.generation,
-        phase(worker),
+        state_of(worker),
         "-" if share is None else f"{100 * share:.0f}",
         "-" if used is None else _near(show_size(used), usage.memory_share),
         show_size(memory) if memory else "",

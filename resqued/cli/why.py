@@ -13,13 +13,13 @@ import click
 
 from resqued.cli.completion import queue_names
 from resqued.cli.options import app_option, json_option, redis_options
-from resqued.cli.table import show_json, show_line
+from resqued.cli.table import show_json, show_words
 from resqued.client import Client
 from resqued.config.layers import Given, read_layers
 from resqued.config.loader import build
 from resqued.core.plural import pluralize
 from resqued.diagnostics.explain import explain
-from resqued.diagnostics.facts import Facts
+from resqued.diagnostics.facts import Facts, Observation
 from resqued.diagnostics.queue_facts import FactGatherer, Query
 
 EXAMPLES = """
@@ -77,10 +77,17 @@ def why(
         show_json([_as_dict(facts) for facts in answers])
         return
     for facts in answers:
-        show_line(_heading(facts))
+        show_words(_heading(facts))
         for finding in explain(facts):
-            remedy = f"; {finding.remedy}" if finding.remedy else ""
-            show_line(f"  {finding.kind}: {finding.text}{remedy}")
+            _show(finding)
+
+
+def _show(finding: Observation) -> None:
+    """Print a finding, with what it names below it, a line each."""
+    remedy = f"; {finding.remedy}" if finding.remedy else ""
+    show_words(f"  {finding.kind}: {finding.text}{remedy}", indent=2)
+    for line in finding.details:
+        show_words(f"    {line}", indent=2)
 
 
 def _heading(facts: Facts) -> str:

@@ -41,7 +41,7 @@ _POOL_OPTIONS = (
     click.option(
         "--instance",
         metavar="NAME",
-        help="Queue list, as systemd writes it in resqued@NAME; all: every one.",
+        help="Queue list in the form of a unit resqued@NAME; all means *.",
     ),
     click.option(
         *("-n", "--workers"),
@@ -52,14 +52,18 @@ _POOL_OPTIONS = (
     click.option(
         "--burst",
         is_flag=True,
-        help="Exit when the queues are empty [INTERVAL=0].",
+        help="Exit when no job waits; INTERVAL=0 means the same.",
     ),
     click.option(
-        "--interval", metavar="SECONDS", help="How often to look without word."
+        "--interval",
+        metavar="SECONDS",
+        help="Time between two looks at the queues if Redis does not notify.",
     ),
-    click.option("--grace", metavar="SECONDS", help="Between TERM and KILL for a job."),
     click.option(
-        "--log-level", type=click.Choice(tuple(logger.LEVELS)), help="Least level."
+        "--grace", metavar="SECONDS", help="Time from TERM to KILL for a job."
+    ),
+    click.option(
+        "--log-level", type=click.Choice(tuple(logger.LEVELS)), help="Lowest level."
     ),
     click.option(
         "--log-format", type=click.Choice(logger.FORMATS), help="Form of the log."
@@ -108,7 +112,7 @@ def _instance(escaped: str | None, queues: str | None) -> Instance | None:
 @click.command(epilog=EXAMPLES)
 @pool_options
 def work(options: MasterOptions) -> int:
-    """Run a pool of workers on QUEUES until told to stop.
+    """Run a pool of workers on QUEUES until it is stopped.
 
     QUEUES is a list such as critical,high,*: its order is the priority. * and ?
     and [a-z] match known queues, !name leaves some out.

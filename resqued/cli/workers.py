@@ -8,19 +8,17 @@ never had one (unknown).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
 
 import click
 
-from resqued.cli.options import ListingGroup, json_option, with_client
-from resqued.cli.table import Column, show_json, show_line, show_table
-from resqued.cli.text import clip, duration, json_line
+from resqued.cli.options import ListingGroup, json_option, wide_option, with_client
+from resqued.cli.table import show_json, show_line, show_table
+from resqued.cli.worker_table import COLUMNS, as_row
 from resqued.client import Client
 from resqued.core.plural import pluralize
 from resqued.diagnostics import worker_removal
 from resqued.diagnostics.worker_removal import RemovedWorker
-from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
+from resqued.diagnostics.worker_status import worker_statuses
 from resqued.wire.worker_entry import Liveness
 
 EXAMPLES = """
@@ -31,43 +29,6 @@ Examples:
   resqued workers remove web1:4711:critical,high
   resqued workers prune --dry-run
 """
-STATES = {
-    "working": "green",
-    "idle": "dim",
-    "dead": "red",
-    "silent": "yellow",
-    "unknown": "yellow",
-}
-COLUMNS = (
-    Column("WORKER"),
-    Column("STATE", styles=STATES),
-    Column("HEARTBEAT", is_number=True),
-    Column("PROCESSED", is_number=True),
-    Column("FAILED", is_number=True),
-    Column("FOR", is_number=True),
-    Column("QUEUE"),
-    Column("JOB", may_be_cut=True),
-)
-
-
-def as_row(status: WorkerStatus) -> tuple[object, ...]:
-    """Return a worker as a row of COLUMNS."""
-    worker, job = status.worker, status.worker.job
-    return (
-        worker.id,
-        status.state,
-        duration(status.heartbeat_age),
-        worker.processed,
-        worker.failed,
-        "" if job is None else duration(status.job_age),
-        "" if job is None else job.queue,
-        "" if job is None else call(job.class_name, job.args),
-    )
-
-
-def call(class_name: str, args: Iterable[Any]) -> str:
-    """Return a job as it would be called, cut to what a table has room for."""
-    return clip(f"{class_name}({', '.join(map(json_line, args))})", 100)
 
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
@@ -79,15 +40,17 @@ def workers() -> None:
 
 
 @workers.command(name="list")
+@wide_option
 @json_option
 @with_client
-def list_(client: Client, as_json: bool) -> None:
+def list_(client: Client, is_wide: bool, as_json: bool) -> None:
     """List every worker in Redis, of any host and language."""
     found = worker_statuses(client)
     if as_json:
         show_json([status.as_dict() for status in found])
     else:
-        show_table(COLUMNS, [as_row(s) for s in found], empty="no workers")
+        rows = [as_row(status) for status in found]
+        show_table(COLUMNS, rows, empty="no workers", is_wide=is_wide)
 
 
 @workers.command(epilog=EXAMPLES)

@@ -82,7 +82,10 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StatusReply(Reply, frozen=True, kw_only=True):
-    """A master and its workers; `since`: how many seconds it has run."""
+    """A master and its workers; `since`: how many seconds it has run.
+
+    `redis` is the URL that it serves, without the password.
+    """
 
     pid: int
     state: str
@@ -91,6 +94,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     is_reloading: bool
     last_reload: ReloadResult | None
     since: float
+    redis: str = ""
     namespace: str
     modules: tuple[str, ...]
     # How many workers each queue list is to have.

@@ -22,7 +22,7 @@ from resqued import client, zygote
 from resqued.config.settings import AppSettings
 from resqued.diagnostics.import_result import Import
 from resqued.errors import JobClassError
-from resqued.jobs.declare import declared, resolve
+from resqued.jobs.declare import declared, declared_queue, resolve
 from resqued.system import process
 from resqued.system.lines import LineReader
 
@@ -122,6 +122,8 @@ def _try(settings: AppSettings, class_name: str) -> dict[str, Any]:
             _, found["limits"] = resolve(class_name, settings.modules)
         except JobClassError as error:
             found["class_error"] = str(error)
+        else:
+            found["queue"] = declared_queue(class_name, settings.modules)
     return found
 
 

@@ -107,6 +107,8 @@ def _elsewhere(facts: Facts) -> Iterator[Observation]:
 def _unserved(facts: Facts) -> Iterator[Observation]:
     if facts.serving:
         return
+    if not facts.size and any(w.queues.serves(facts.queue) for w in facts.workers):
+        return  # a wildcard, which serves the queue as soon as that exists
     lists = list(dict.fromkeys(_list_text(w.queues) for w in facts.workers))
     there = f"; their lists: {join_names(lists, NAMED)}" if lists else ""
     count = pluralize(len(facts.workers), "worker")
@@ -207,9 +209,9 @@ def _busy(facts: Facts) -> Iterator[Observation]:
     everyone = "the only worker" if len(busy) == 1 else f"all {len(busy)} workers"
     yield Observation(
         "all_busy",
-        f"{everyone} that {_serve(busy)} {facts.queue} {_is(busy)} busy:"
-        f" {join_names(told, NAMED)}",
+        f"{everyone} that {_serve(busy)} {facts.queue} {_is(busy)} working",
         "wait, add workers, or give the queue a pool of its own",
+        details=_first(told),
     )
 
 
@@ -256,8 +258,9 @@ def _running(facts: Facts) -> Iterator[Observation]:
         told = [f"{w.job_class} in {w.worker_id}{_for(w.busy_for)}" for w in oldest]
         yield Observation(
             "running",
-            f"now {_is(mine)} running: {join_names(told, NAMED)}",
+            f"{pluralize(len(mine), 'job')} of it {_is(mine)} running now",
             is_cause=False,
+            details=_first(told),
         )
 
 
@@ -322,6 +325,12 @@ def _should_run(facts: Facts) -> Observation:
 
 def _list_text(queues: QueueList) -> str:
     return ",".join([*queues.entries, *(f"!{name}" for name in queues.exclusions)])
+
+
+def _first(lines: list[str]) -> tuple[str, ...]:
+    """Return the first few lines, and how many more there are."""
+    more = len(lines) - NAMED
+    return (*lines[:NAMED], *([f"and {more} more"] if more > 0 else []))
 
 
 def _ids(workers: list[Candidate]) -> str:

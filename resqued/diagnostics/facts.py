@@ -17,12 +17,16 @@ LIVE = ("working", "idle")
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One line: what was seen, and the way out. A cause keeps the job from running."""
+    """What was seen, and the way out. A cause keeps the job from running.
+
+    `details` are lines below it, one for each thing that it counts.
+    """
 
     kind: str
     text: str
     remedy: str = ""
     is_cause: bool = True
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

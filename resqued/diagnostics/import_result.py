@@ -14,7 +14,8 @@ class Import:
 
     `error` says why it failed, nothing if it did not. `threads` and `sockets` are
     what it left behind, `declared` the names of its jobs. `class_error` says why
-    the class that was asked for is none of its jobs; `limits` are that class's own.
+    the class that was asked for is none of its jobs; `limits` are that class's own, and
+    `queue` is the one that it declares.
     """
 
     modules: tuple[str, ...]
@@ -25,6 +26,7 @@ class Import:
     declared: tuple[str, ...] = ()
     class_error: str = ""
     limits: Limits = UNSET
+    queue: str = ""
 
     @classmethod
     def from_dict(cls, modules: tuple[str, ...], values: dict[str, Any]) -> Import:

@@ -6,8 +6,8 @@ Finds them by their control sockets, and changes nothing by itself.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,9 @@ from resqued.control.protocol import (
     StatusRequest,
 )
 from resqued.control.requests import Address
+from resqued.core.plural import pluralize
 from resqued.diagnostics.pool_view import PoolView, PoolWorker, show_pools
+from resqued.diagnostics.redis_target import RedisTarget
 from resqued.errors import ConfigError, ControlError, NoMasterError
 from resqued.system import pidfile
 
@@ -103,17 +105,40 @@ class Master:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalMasters:
-    """The masters where a configuration has them, or the one of a pid among them.
+class Survey:
+    """What the masters of this host answer: those that are meant, and the others.
 
-    `config_file` is the file that an option names, None for the usual one.
+    One that does not answer, or that another user has, is among those that are meant.
+    """
+
+    meant: Sequence[PoolView]
+    others: Sequence[PoolView]
+
+    def others_in_words(self) -> str:
+        """Return how many others there are and what they serve; "" without any."""
+        counts = Counter(pool.serves for pool in self.others)
+        return "; ".join(
+            f"{pluralize(number, 'more master')} here"
+            f" {'serves' if number == 1 else 'serve'} {target}"
+            for target, number in counts.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMasters:
+    """The masters where a configuration has them: those that serve one Redis.
+
+    `config_file` is the file that an option names, None for the usual one. With `pid`
+    only the master of that pid is meant, whatever it serves. With a `target` of None
+    all are meant.
     """
 
     config_file: str | None
     pid: int | None = None
+    target: RedisTarget | None = None
 
     def find(self) -> list[Master]:
-        """Return them by pid.
+        """Return all that listen, or the one of the pid, by pid; none is asked.
 
         A configuration that cannot be read does not hide a master that is found where
         masters usually are. Raises ConfigError for it if none is found.
@@ -124,41 +149,105 @@ class LocalMasters:
             raise problem
         return [Master(a) for a in found if self.pid in (None, a.pid)]
 
-    def require(self) -> list[Master]:
-        """Return them by pid; raise NoMasterError if there is none."""
+    def survey(
+        self, *, usage: bool = False, patience: float = requests.PATIENCE
+    ) -> Survey:
+        """Ask all masters how they are, each for at most `patience` seconds.
+
+        `usage`: with what each worker uses.
+        """
+        addresses = [master.address for master in self.find()]
+        answers = requests.fetch_statuses(addresses, usage=usage, patience=patience)
+        pools = list(map(PoolView.of, answers))
+        return Survey(
+            [pool for pool in pools if self._means(pool)],
+            [pool for pool in pools if not self._means(pool)],
+        )
+
+    def require(
+        self, *, usage: bool = False, patience: float = requests.PATIENCE
+    ) -> list[PoolView]:
+        """Return what those that are meant answer; raise NoMasterError without any."""
+        found = self.survey(usage=usage, patience=patience)
+        if not found.meant:
+            raise self._unserved(found) if found.others else self.missing()
+        return list(found.meant)
+
+    def views(self) -> list[PoolView]:
+        """Return what those that are meant answer.
+
+        Raises NoMasterError without any, and ControlError for one that does not
+        answer. One of another user counts only if no other is meant.
+        """
+        found, foreign = [], []
+        for master in self.find():
+            try:
+                found.append(master.view())
+            except NoMasterError:
+                raise
+            except ControlError as error:
+                foreign.append(error)
+        meant = [pool for pool in found if self._means(pool)]
+        if meant:
+            return meant
+        if foreign:
+            raise foreign[0]
+        raise self._unserved(Survey((), found)) if found else self.missing()
+
+    def only(self) -> Master:
+        """Return the one that is meant.
+
+        If nothing names a Redis, the only master of the host is meant, whatever it
+        serves. Raises NoMasterError if there is none, SeveralMastersError naming them
+        if there are more.
+        """
         found = self.find()
         if not found:
             raise self.missing()
-        return found
-
-    def only(self) -> Master:
-        """Return the one that there is.
-
-        Raises NoMasterError if there is none, SeveralMastersError naming them if
-        there are more.
-        """
-        found = self.require()
-        if len(found) > 1:
+        if len(found) == 1 and not (self.target and self.target.is_named):
+            return found[0]
+        pools = self.require()
+        answering = [pool for pool in pools if not pool.error]
+        if len(answering or pools) > 1:
             raise SeveralMastersError(
-                f"several masters run here, so name one with --pid: {_listed(found)}"
+                "several masters run here, so name one with --pid:"
+                f" {_listed(answering or pools)}"
             )
-        return found[0]
+        (pid,) = (pool.pid for pool in answering or pools)
+        return next(master for master in found if master.pid == pid)
 
     def with_worker(self, who: str) -> Master:
         """Return the only one, or that of a worker: its id, its pid or its child's.
 
-        Raises what `only` raises, and ControlError if no master has such a worker.
+        Raises what `only` raises, and ControlError if no master that is meant has such
+        a worker.
         """
         found = self.find()
         if len(found) < 2:
             return self.only()
+        owners = {pool.pid for pool in self.require() if pool.has(who)}
         for master in found:
-            with suppress(ControlError):
-                if master.view().has(who):
-                    return master
+            if master.pid in owners:
+                return master
         raise ControlError(
-            f"{who} is no worker of any master here, and no child of one;"
-            " `resqued top` lists them"
+            f"{who} is no worker of any master here{self._of_target()}, and no child"
+            " of one; `resqued top` lists them"
+        )
+
+    def _means(self, pool: PoolView) -> bool:
+        if self.pid is not None or self.target is None or pool.error:
+            return True
+        return self.target.is_same(pool.redis, pool.namespace)
+
+    def _of_target(self) -> str:
+        return f" that serves {self.target}" if self.target else ""
+
+    def _unserved(self, found: Survey) -> NoMasterError:
+        """Return the error that all masters here serve something else."""
+        there = ", ".join(f"{pool.pid} ({pool.serves})" for pool in found.others)
+        return NoMasterError(
+            f"no master here serves {self.target}; those that run here: {there};"
+            " name one with --pid, or its Redis with -r, -N or -c"
         )
 
     def missing(self) -> NoMasterError:
@@ -167,7 +256,7 @@ class LocalMasters:
         if self.pid is not None and (others := requests.masters(places)):
             return NoMasterError(
                 f"no master has the pid {self.pid}; those that run here:"
-                f" {_listed(map(Master, others))}"
+                f" {_listed(_pools_at(others))}"
             )
         message = f"no master runs here: there is no socket of one in {places[0]}"
         for place in places[1:]:
@@ -183,21 +272,6 @@ class LocalMasters:
     def _places(self) -> list[Path]:
         configured, _ = _configured(self.config_file)
         return requests.places(configured, os.environ)
-
-
-def fetch_pools(
-    found: Sequence[Master],
-    *,
-    usage: bool = False,
-    patience: float = requests.PATIENCE,
-) -> list[PoolView]:
-    """Return the pool of each master, or the reason why it does not answer.
-
-    `usage`: with what each worker uses. `patience` are the seconds to wait for each.
-    """
-    addresses = [master.address for master in found]
-    answers = requests.fetch_statuses(addresses, usage=usage, patience=patience)
-    return list(map(PoolView.of, answers))
 
 
 def holder(pid_file: str | None) -> int | None:
@@ -227,14 +301,13 @@ def _configured(config_file: str | None) -> tuple[str, ConfigError | None]:
         return "", error
 
 
-def _listed(found: Iterable[Master]) -> str:
-    return ", ".join(f"{master.pid} ({_pools_of(master)})" for master in found)
+def _listed(pools: Iterable[PoolView]) -> str:
+    return ", ".join(f"{pool.pid} ({_in_words(pool)})" for pool in pools)
 
 
-def _pools_of(master: Master) -> str:
-    try:
-        return show_pools(master.view().pools)
-    except NoMasterError:
-        return "does not answer"
-    except ControlError:
-        return "is somebody else's"
+def _in_words(pool: PoolView) -> str:
+    return "gives no answer" if pool.error else show_pools(pool.pools)
+
+
+def _pools_at(addresses: Sequence[Address]) -> list[PoolView]:
+    return list(map(PoolView.of, requests.fetch_statuses(addresses)))

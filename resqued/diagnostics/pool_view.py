@@ -20,7 +20,9 @@ class PoolView:
     """A master and its workers. `error` says why it does not answer; else it is "".
 
     `pools` are the queue lists with how many workers each is to have. `since`: how
-    many seconds the master has run. `failed_reload` is the last reload, if it failed.
+    many seconds the master has run. `redis` is the URL that it serves, without the
+    password, and empty if the master is of a version that does not tell it.
+    `failed_reload` is the last reload, if it failed.
     `answer` is what all of it was taken from.
     """
 
@@ -33,6 +35,8 @@ class PoolView:
     is_reloading: bool = False
     failed_reload: ReloadResult | None = None
     since: float = 0.0
+    redis: str = ""
+    namespace: str = ""
     pools: Mapping[str, int] = field(default_factory=dict)
     workers: Sequence[PoolWorker] = ()
 
@@ -51,6 +55,8 @@ class PoolView:
             is_reloading=answer.is_reloading,
             failed_reload=last if last and last.error else None,
             since=answer.since,
+            redis=answer.redis,
+            namespace=answer.namespace,
             pools=answer.pools,
             workers=answer.workers,
         )
@@ -63,6 +69,27 @@ class PoolView:
     def wanted(self) -> int:
         """How many workers all of its pools are to have."""
         return sum(self.pools.values())
+
+    @property
+    def serves(self) -> str:
+        """What it serves, in words: the Redis and the namespace."""
+        place = f"{self.redis}, " if self.redis else ""
+        return f"{place}namespace {self.namespace}"
+
+    @property
+    def ready(self) -> int:
+        """How many workers are registered and are to stay."""
+        return sum(w.phase != "starting" and not w.quits for w in self.workers)
+
+    @property
+    def starting(self) -> int:
+        """How many workers are not registered yet."""
+        return sum(worker.phase == "starting" for worker in self.workers)
+
+    @property
+    def leaving(self) -> int:
+        """How many registered workers finish their job and then leave."""
+        return sum(w.phase != "starting" and w.quits for w in self.workers)
 
     @property
     def busy(self) -> int:

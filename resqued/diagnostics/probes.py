@@ -31,7 +31,7 @@ def alive(meant: LocalMasters) -> list[PoolView]:
     Raises NoMasterError if there is no master. Asks nothing else: a master lives, no
     matter what its workers and Redis do.
     """
-    return [master.view() for master in meant.require()]
+    return meant.views()
 
 
 def ready(meant: LocalMasters, client: Client) -> list[PoolView]:

@@ -39,6 +39,8 @@ class WorkerReporter:
         self._since = 0.0
         # How many runs have ended, and how many of them had failed.
         self.done = self._failed = 0
+        # How many there were when it last ran out of jobs.
+        self._done_when_idle = -1
         self._last: tuple[Reservation, FailureInfo | None] | None = None
         scoreboard.enable_stack_dump()
 
@@ -55,6 +57,10 @@ class WorkerReporter:
     def idle(self, queues: tuple[str, ...], *, is_paused: bool) -> None:
         """Show that the worker is idle, or paused."""
         self.phase(Phase.WAITING)
+        if self._done_when_idle != self.done:
+            # Looks that find nothing, and heartbeats, do not begin it again.
+            self._done_when_idle = self.done
+            self._scoreboard.set_idle_since(self._since)
         title = titles.paused() if is_paused else titles.waiting(queues)
         process_title.set_title(title)
 

@@ -31,7 +31,8 @@ def signal_orders(
     """
     orders = SIGNAL_ORDERS.get(received.signum, ())
     if orders:
-        sent_by = process.describe(received.sender, received.uid)
+        sender = received.sender, received.uid, received.signum
+        sent_by = process.describe(*sender)
         name = signal.Signals(received.signum).name
         log.info("signal_received", signal=name, sent_by=sent_by)
     if is_graceful and received.signum == signal.SIGTERM:

@@ -26,7 +26,8 @@ _STATUS = struct.Struct("=IIdq")
 _LIMITS = struct.Struct("=qdqd")
 _TALLY = struct.Struct("=QQ")
 _CAUSE = struct.Struct("=q")
-_STATUS_AT, _LIMITS_AT, _TALLY_AT, _CAUSE_AT = 0, 256, 512, 768
+_IDLE = struct.Struct("=d")
+_STATUS_AT, _LIMITS_AT, _TALLY_AT, _CAUSE_AT, _IDLE_AT = 0, 256, 512, 768, 1024
 _SIZE = 4096
 _READ_TRIES = 100
 # What a limit of memory is at most: nobody has as much.
@@ -92,6 +93,14 @@ class Scoreboard:
         """Return the last status; one that is just being written is read again."""
         phase, *rest = self._unpack(_STATUS, _STATUS_AT)
         return StepRecord(Phase(phase), *rest)
+
+    def set_idle_since(self, since: float) -> None:
+        """Tell since when there has been no job, in monotonic seconds."""
+        _IDLE.pack_into(self._page, _IDLE_AT, since)
+
+    def idle_since(self) -> float:
+        """Return since when an idle worker has had no job; 0.0: never idle yet."""
+        return float(_IDLE.unpack_from(self._page, _IDLE_AT)[0])
 
     def count(self, done: int, failed: int) -> None:
         """Tell how many runs there have been, and how many of them had failed."""

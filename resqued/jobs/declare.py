@@ -257,6 +257,27 @@ def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Li
     return target_of(found), limits_of(found)
 
 
+def declared_queue(name: str, modules: Collection[str]) -> str:
+    """Return the queue that a job of the application declares; "" without one."""
+    found = _declared.get(name) or _look_up(name, modules)
+    queue = getattr(found, "queue", None)
+    return queue if isinstance(queue, str) else ""
+
+
+def has_jobs(modules: Collection[str]) -> bool:
+    """Return True if the imported application has a job: declared, or with perform."""
+    if _declared:
+        return True
+    return any(
+        isinstance(member, type)
+        and hasattr(member, "perform")
+        and _is_within(member.__module__, modules)
+        for name, module in list(sys.modules.items())
+        if _is_within(name, modules)
+        for member in list(vars(module).values())
+    )
+
+
 def parameters(target: Callable[..., Any]) -> list[str]:
     """Return the names of the arguments of what resolve answers, if they have any."""
     try:

@@ -38,18 +38,20 @@ from resqued.control.protocol import (
     StatusReply,
     StatusRequest,
 )
+from resqued.control.requests import user
 from resqued.control.server import Peer
 from resqued.core.durations import show_seconds
 from resqued.core.lifecycle import Event, State
 from resqued.core.timings import NEVER
 from resqued.errors import ControlError
 from resqued.ipc.messages import EndJob, JobInChild
-from resqued.ipc.scoreboard import Phase
+from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.log.logger import Logger
 from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.pool import Pool
 from resqued.master.usage import of_process
 from resqued.master.worker_handle import WorkerHandle
+from resqued.store.connection import redact
 from resqued.system import process
 from resqued.system.signals import STACK_SIGNAL
 
@@ -119,7 +121,7 @@ class CommandHandlers:
             case StackRequest():
                 return self._stack(request, now)
             case KillRequest():
-                return self._kill(request, peer.name, now)
+                return self._kill(request, user(peer.uid), now)
             case PauseRequest() | ResumeRequest():
                 self._pool.pause(is_paused=isinstance(request, PauseRequest))
                 return Reply()
@@ -178,6 +180,7 @@ class CommandHandlers:
             is_reloading=generations.is_moving or generations.pending is not None,
             last_reload=None if result is None else ReloadResult(**result._asdict()),
             since=round(now - self._master.began, 3),
+            redis=redact(generations.current.config.app.url),
             namespace=generations.current.config.app.namespace,
             modules=tuple(generations.current.config.app.modules),
             pools=dict(self._pool.wanted.counts),
@@ -194,6 +197,7 @@ class CommandHandlers:
         is_running = status.phase is Phase.RUNNING and bool(status.child)
         tally = worker.scoreboard.run_counts()
         cpu, memory = self._usage(worker, is_running) if with_usage else (None, None)
+        since = _since(worker, status)
         return PoolWorker(
             id=worker.worker_id,
             pid=worker.pid,
@@ -201,7 +205,7 @@ class CommandHandlers:
             generation=worker.generation,
             phase=status.phase.name.lower() if worker.is_registered else "starting",
             quits=worker.left_at is not None,
-            since=round(max(0.0, now - status.since), 3) if status.since else None,
+            since=round(max(0.0, now - since), 3) if since else None,
             done=tally.done,
             failed=tally.failed,
             child=status.child if is_running else None,
@@ -221,20 +225,21 @@ class CommandHandlers:
 
     # Jobs
 
-    def _kill(self, request: KillRequest, sender: str, now: float) -> KillReply:
+    def _kill(self, request: KillRequest, ended_by: str, now: float) -> KillReply:
         """End the job of one worker or child, or all that run for so long."""
         if request.older is None:
             chosen = [self._busy(request.who)]
         else:
             since = now - request.older
             chosen = [w for w in self._pool.workers() if _runs(w, since)]
-        reason = f"it was ended by {sender}"
         ended = []
         for worker in chosen:
             status = worker.scoreboard.read()
             if request.children is None or status.child in request.children:
                 ended.append(self._worker(worker, now, with_usage=False))
                 job = JobInChild(status.child, status.since)
+                ran = show_seconds(max(0.0, now - status.since))
+                reason = f"it was ended after {ran} by `resqued kill` ({ended_by})"
                 worker.send(EndJob(reason, job=job))
         return KillReply(ended=tuple(ended))
 
@@ -346,6 +351,12 @@ def _runs(worker: WorkerHandle, before: float = math.inf) -> bool:
     status = worker.scoreboard.read()
     is_running = status.phase is Phase.RUNNING and bool(status.child)
     return is_running and status.since < before
+
+
+def _since(worker: WorkerHandle, status: StepRecord) -> float:
+    """Return when the phase of a worker began; without a job, when the last ended."""
+    is_idle = status.phase in (Phase.WAITING, Phase.RESERVING)
+    return (is_idle and worker.scoreboard.idle_since()) or status.since
 
 
 def _holds(worker: WorkerHandle) -> bool:

@@ -175,10 +175,14 @@ def _how(status: int) -> Exit:
     return Exit(os.waitstatus_to_exitcode(status), os.WCOREDUMP(status))
 
 
-def describe(pid: int, uid: int) -> str:
-    """Return a process as text for a log: its pid, its name and the given uid."""
+def describe(pid: int, uid: int, signum: int = 0) -> str:
+    """Return a process as text for a log: its pid, its name and the given uid.
+
+    A pid of 0 is that of the kernel, which sends `signum` for a key of a terminal.
+    """
     if pid == 0:
-        return "the kernel"
+        is_key = signum in (signal.SIGINT, signal.SIGQUIT)
+        return "the terminal" if is_key else "the kernel"
     try:
         name = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
     except OSError:

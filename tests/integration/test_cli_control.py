@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -18,10 +19,12 @@ import pytest
 import redis as redis_py
 
 import resqued
+from resqued.embedded import EmbeddedServer
 from resqued.errors import ConfigError, ControlError, ExitCode
 from tests.support.cli import HOST, Run, rows
 from tests.support.daemon import Daemon, clean_environment
 from tests.support.pool import failures, pool
+from tests.support.proxy import Proxy
 from tests.support.wait import scaled, wait_until
 
 # Everything that needs a master, with what it needs to be complete.
@@ -247,7 +250,11 @@ def test_a_job_is_ended_by_the_worker_or_by_the_child(
     )
     (failure,) = wait_until(lambda: failures(redis))
     assert failure["worker"] == worker["id"]
-    assert f"it was ended by {os.getpid()} (" in failure["error"]
+    who = pwd.getpwuid(os.geteuid()).pw_name
+    assert re.fullmatch(
+        rf"SIGTERM: it was ended after [\d.hms]+ by `resqued kill` \({who}\)",
+        failure["error"],
+    )
     # The worker goes on.
     assert worker["pid"] in {w["pid"] for w in status_of(run)["workers"]}
 
@@ -328,6 +335,12 @@ def test_stack_shows_the_line_that_the_job_is_at(
     first, *lines = run("stack", worker["id"]).stdout.splitlines()
     assert first == f"child {child} of worker {worker['id']}:"
     assert any(re.search(r'jobs\.py", line \d+ in nap', line) for line in lines)
+    # The frames below those of the job are ours.
+    assert not any("resqued/" in line for line in lines)
+    assert re.fullmatch(r"\(\d+ frames of resqued below .*--all.*\)", lines[-1])
+    everything = run("stack", worker["id"], "--all").stdout
+    assert "resqued/child.py" in everything
+    assert "--all" not in everything
     assert by_child(run, child)["child"] == child
 
 
@@ -465,6 +478,41 @@ def test_of_several_masters_one_is_named(
         assert all(f"master {pid} running" in top for pid, _ in named)
 
 
+def test_the_masters_that_are_meant_serve_the_same_redis_and_namespace(
+    run: Run, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        ready(pool(redis_url, tmp_path)) as ours,
+        ready(pool(redis_url, tmp_path, "-N", "elsewhere")) as theirs,
+    ):
+        shown = run("status").stdout
+        assert f"master {ours.pid} running" in shown
+        assert str(theirs.pid) not in shown
+        there = f"{redis_url}, namespace elsewhere"
+        assert f"\n1 more master here serves {there}\n" in shown
+        run("pause")
+        assert run("kill", "--older-than", "1s", "--yes").exit_code == 0
+        assert (
+            "no worker of any master here that serves"
+            in (failed_with(run, "kill", str(theirs.workers().pop()))[0])
+        )
+        for options in (("-N", "elsewhere"), ("--pid", str(theirs.pid))):
+            (found,) = json.loads(run("top", "--json", *options).stdout)
+            assert (found["pid"], found["is_paused"]) == (theirs.pid, False)
+            assert (found["redis"], found["namespace"]) == (redis_url, "elsewhere")
+        message, status = failed_with(run, "reload", "-N", "nobody")
+        assert message.startswith(
+            f"no master here serves {redis_url}, namespace nobody;"
+        )
+        assert f"{theirs.pid} ({there})" in message
+        assert status == ExitCode.UNAVAILABLE
+    # The only master of the host is meant if nothing names a Redis.
+    with ready(pool(redis_url, tmp_path, "-N", "elsewhere")) as theirs:
+        failed_with(run, "pause")
+        monkeypatch.delenv("REDIS_URL")
+        assert run("pause").stdout.startswith(f"master {theirs.pid} is paused")
+
+
 def test_the_directory_is_the_one_of_the_configuration(
     run: Run, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -573,14 +621,19 @@ def test_status_shows_the_pool_of_this_host(
         wait_until(lambda: by_child(run, child)["limits"])
         shown = rows(run("status"))
         assert shown[0][0].startswith(f"master {daemon.pid} running, generation 1, up ")
-        assert shown[0][0].endswith(", 2 of 2 workers, 1 busy (default: 2)")
-        assert shown[1] == [
-            *("WORKER", "GEN", "PHASE", "FOR", "DONE", "FAILED", "QUEUE", "JOB"),
-            "LIMITS",
+        assert shown[0][0].endswith(", 2 of 2 workers, 1 working")
+        assert shown[1] == [f"default: 2; {redis_url}, namespace resque"]
+        titles, busy, idle = shown[-3:]
+        assert titles == [
+            *("WORKER", "STATE", "FOR", "QUEUE", "JOB", "LIMITS", "PROCESSED"),
+            *("FAILED", "HEARTBEAT", "GEN"),
         ]
-        (busy,) = [row for row in shown[2:4] if row[2] == "running"]
-        assert busy[:2] == [worker["id"], "1"]
-        assert busy[4:] == ["0", "0", "default", "Nap", "1h00m, 512 MB"]
+        assert busy[:2] == [worker["id"], "working"]
+        assert busy[3:8] == ["default", "Nap(300)", "1h00m, 512 MB", "0", "0"]
+        assert busy[9] == "1"
+        assert idle[1] == "idle"
+        # Each worker stands there once.
+        assert run("status").stdout.count(worker["id"]) == 1
         found = by_child(run, child)
         assert found["job"] == {"queue": "default", "class": "Nap"}
         assert found["limits"] == {"runtime": 3600, "memory": 512 << 20}
@@ -588,14 +641,24 @@ def test_status_shows_the_pool_of_this_host(
 
 
 def test_status_shows_the_pool_even_if_redis_is_away(
-    run: Run, daemon: Daemon, closed_port: int
+    run: Run, server: EmbeddedServer, tmp_path: Path, redis_url: str
 ) -> None:
-    away = ("-r", f"redis://127.0.0.1:{closed_port}")
+    with Proxy(server.port) as proxy:
+        url = f"{proxy.url[:-1]}{redis_url.rpartition('/')[2]}"
+        with ready(pool(url, tmp_path, direct_url=redis_url)) as daemon:
+            proxy.refuse()
+            check_that_the_pool_is_shown(run, daemon, url)
+            proxy.forward()
+
+
+def check_that_the_pool_is_shown(run: Run, daemon: Daemon, url: str) -> None:
+    away = ("-r", url)
     result = run("status", *away, fails=resqued.StoreError)
     assert isinstance(result.exception, resqued.StoreError)
     assert result.exception.exit_code == ExitCode.UNAVAILABLE
     assert result.stdout.startswith(f"master {daemon.pid} running, generation 1,")
-    assert "PENDING" not in result.stdout
+    assert "waiting" not in result.stdout
+    assert f"{HOST}:" in result.stdout
     told = run("status", "--json", *away, fails=resqued.StoreError)
     shown = json.loads(told.stdout)
     assert [master["pid"] for master in shown["masters"]] == [daemon.pid]

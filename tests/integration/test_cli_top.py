@@ -44,20 +44,21 @@ def busy(daemon: Daemon, client: resqued.Client, redis: redis_py.Redis) -> Daemo
 
 def test_one_look_where_there_is_no_terminal(run: Run, busy: Daemon) -> None:
     wait_until(
-        lambda: {"Nap", "waiting"} <= set(run("top").stdout.split()),
+        lambda: {"Nap", "idle"} <= set(run("top").stdout.split()),
         what="a worker with the job, and one without",
     )
-    head, titles, runs, idle = rows(run("top"))
+    head, serves, titles, runs, idle = rows(run("top"))
     assert head[0].startswith(f"master {busy.pid} running, generation 1, up ")
+    assert serves[0].startswith("default: 2; redis://")
     assert titles == [
-        *("PID", "GEN", "PHASE", "CPU %", "MEMORY", "OF", "TIME", "OF"),
+        *("PID", "GEN", "STATE", "CPU %", "MEMORY", "OF", "TIME", "OF"),
         *("QUEUE", "JOB"),
     ]
     pids = {int(runs[0]), int(idle[0])}
     assert pids == set(busy.workers())
-    assert runs[1:3] == ["1", "running"]
+    assert runs[1:3] == ["1", "working"]
     assert runs[5:] == ["1 GB", runs[6], "2h00m", "default", "Nap"]
-    assert idle[2] == "waiting"
+    assert idle[2] == "idle"
 
 
 def test_json_has_all_of_it(run: Run, busy: Daemon) -> None:

@@ -50,6 +50,7 @@ COMMON = {
     "--config",
     "--pidfile",
     "--json",
+    "--wide",
     "-y",
     "--yes",
 }

@@ -1,0 +1,212 @@
+"""The tables at 80 and 120 columns, beside the files in snapshots/.
+
+RESQUED_WRITE_SNAPSHOTS=1 writes the files anew; read the difference before you commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.cells import cell_len
+from rich.text import Text
+
+from resqued.cli import failure_table, queues, top, worker_table
+from resqued.cli.masters import headlines
+from resqued.cli.table import Column, Rows, table_lines, wrapped
+from resqued.control.protocol import PoolWorker, StatusReply
+from resqued.diagnostics.pool_view import PoolView
+from resqued.diagnostics.worker_status import WorkerStatus
+from resqued.store.failures import Failure
+from resqued.store.reports import RunningJob, Worker
+from resqued.wire import payload
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+WIDTHS = (60, 80, 120)
+NOW = 1_700_010_000.0
+DIED = (
+    "Worker web1.example.org:4711:critical,high did not gracefully exit while"
+    " processing shop.jobs.orders.Receipt"
+)
+JOBS = (
+    ("photos", "shop.jobs.images.thumbnails.ResizeEverythingOfAnAlbum", ["ab", 640]),
+    ("mail", "Mail", [{"to": "a@example.org", "subject": "x" * 90}]),
+    ("画像", "画像.サムネイルを作る", ["海辺の写真.jpg"]),
+)
+
+
+def failures() -> list[Failure]:
+    found = []
+    texts = ("division by zero", DIED, "読めない: 海辺の写真 " * 5)
+    for number, (queue, name, args) in enumerate(JOBS):
+        entry: dict[str, Any] = {
+            "failed_at": payload.failed_at(NOW - 10 ** (number + 1)),
+            "payload": {"class": name, "args": args},
+            "exception": ("ZeroDivisionError", "Resque::DirtyExit", "Kaputt")[number],
+            "error": texts[number],
+            "worker": "h:1:q",
+            "queue": queue,
+        }
+        if number == 1:
+            entry["retried_at"] = payload.failed_at(NOW - 5)
+        found.append(Failure(json.dumps(entry).encode()))
+    return [*found, Failure(b"not a failure \xff")]
+
+
+def local_worker(number: int, **values: Any) -> PoolWorker:
+    queue, name, _ = JOBS[number % 3]
+    runs = number < 8
+    answer = {
+        "id": f"web1.example.org:{4711 + number}:critical,high",
+        "pid": 4711 + number,
+        "queues": "critical,high",
+        "generation": 3,
+        "phase": "running" if runs else "waiting",
+        "quits": number == 1,
+        "since": 100.0 * number + 7,
+        "done": 120_000 + number,
+        "failed": number,
+        "child": 9000 + number if runs else None,
+        "job": {"queue": queue, "class": name} if runs else None,
+        "cpu": 5.0,
+        "memory": (number + 1) << 25,
+        **values,
+    }
+    if runs:
+        answer["limits"] = {"runtime": 900.0, "memory": 512 << 20}
+    return msgspec.convert(answer, PoolWorker)
+
+
+def pool(count: int) -> PoolView:
+    workers = [local_worker(n) for n in range(count)]
+    workers[-1] = local_worker(
+        count - 1, id="", pid=None, phase="starting", since=None, job=None, child=None
+    )
+    return PoolView.of(
+        StatusReply(
+            pid=4700,
+            state="running",
+            is_paused=False,
+            generation=3,
+            is_reloading=False,
+            last_reload=None,
+            since=7400.0,
+            redis="redis://:***@redis.example.org:6379/12",
+            namespace="shop",
+            modules=("shop.jobs",),
+            pools={"critical,high": count, "*,!critical,!high": 0},
+            workers=tuple(workers),
+        )
+    )
+
+
+def registered(worker_id: str, state: str, job: int | None = None) -> WorkerStatus:
+    found = RunningJob(*JOBS[job][:2], tuple(JOBS[job][2]), "") if job else None
+    worker = Worker(
+        *(worker_id, "h", 1, ("q",), "working" if job else "idle", found),
+        *("", "", 12, 3),
+    )
+    return WorkerStatus(
+        worker, state, heartbeat_age=400.0, job_age=70.0 if job else None
+    )
+
+
+def everywhere() -> list[WorkerStatus]:
+    return [
+        registered("db7.example.org:31:mail", "silent"),
+        registered("db7.example.org:32:mail,画像", "working", job=2),
+        registered("old:5:*", "unknown"),
+    ]
+
+
+def shown(columns: Sequence[Column], rows: Rows, width: int | None) -> list[str]:
+    return [line.plain for line in table_lines(columns, rows, width)]
+
+
+def status(width: int, count: int) -> list[str]:
+    here = pool(count)
+    rows, line = worker_table.abridge(
+        worker_table.join_workers(here.workers, everywhere())
+    )
+    head = [part for text in headlines(here) for part in wrapped(text, width, 2)]
+    table = shown(worker_table.LOCAL_COLUMNS, [row.cells() for row in rows], width)
+    return [*head, *table, *(wrapped(line, width, 2) if line else [])]
+
+
+def look(name: str, width: int) -> list[str]:
+    match name:
+        case "failed":
+            rows = [failure_table.row_of(failure, NOW) for failure in failures()]
+            return shown(failure_table.COLUMNS, rows, width)
+        case "workers":
+            found = [worker_table.as_row(each) for each in everywhere()]
+            return shown(worker_table.COLUMNS, found, width)
+        case "queues":
+            sizes = {"critical": 0, "画像" * 8: 1_000_000, "x" * 90: 3}
+            return shown(queues.COLUMNS, list(sizes.items()), width)
+        case "top":
+            return shown(top.COLUMNS, top.table_rows(pool(5).workers, {}), width)
+        case _:
+            return status(width, 40 if name == "status of 40" else 4)
+
+
+TABLES = ("failed", "workers", "queues", "top", "status", "status of 40")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_looks_as_its_snapshot_does(name: str, width: int) -> None:
+    lines = look(name, width)
+    file = SNAPSHOTS / f"{name.replace(' ', '_')}.{width}.txt"
+    text = "\n".join(lines) + "\n"
+    if os.environ.get("RESQUED_WRITE_SNAPSHOTS"):
+        file.write_text(text, "utf-8")
+    assert text == file.read_text("utf-8")
+    assert all(cell_len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("width", range(10, 200, 10))
+def test_no_heading_is_broken_and_no_id_is_lost(width: int) -> None:
+    for failure in failures():
+        row = failure_table.row_of(failure, NOW)
+        title, *lines = shown(failure_table.COLUMNS, [row], width)
+        known = {column.title for column in failure_table.COLUMNS}
+        assert set(title.split()) <= known
+        id_in_pieces = "".join(line[:12].split()[0] for line in lines)
+        assert id_in_pieces == failure.id
+
+
+def test_in_full_nothing_is_cut() -> None:
+    rows = [failure_table.row_of(failure, None) for failure in failures()]
+    lines = shown(failure_table.COLUMNS, rows, None)
+    assert "ID            FAILED" in lines[0]
+    assert DIED[:99] in lines[2]
+    assert "2023/11/15 00:59:50 UTC" in lines[1]
+
+
+def test_a_cell_has_the_colour_of_its_text() -> None:
+    columns = (Column("STATE", rank=0, styles={"dead": "red"}),)
+    _, line = table_lines(columns, [("dead",)], 80)
+    assert line == Text.assemble(("dead", "red"))
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "indent", "lines"),
+    [
+        ("one two", None, 0, ["one two"]),
+        ("one two", 7, 0, ["one two"]),
+        ("one two", 6, 2, ["one", "  two"]),
+        ("  one two three", 9, 2, ["  one two", "    three"]),
+        # A name is copied whole, however long it is.
+        ("one " + "x" * 20, 10, 2, ["one", "  " + "x" * 20]),
+    ],
+)
+def test_sentences_are_broken_between_words(
+    text: str, room: int | None, indent: int, lines: list[str]
+) -> None:
+    assert wrapped(text, room, indent) == lines
