@@ -211,6 +211,10 @@ def test_a_password_that_is_wrong_or_missing(
         ),
         ("import nope_nope\n", "No module named 'nope_nope'"),
         ("raise SystemExit(3)\n", "cannot import app: SystemExit at {app}:1: 3"),
+        (
+            "import json\n\njson.loads('')\n",
+            "cannot import app: JSONDecodeError at {app}:3 (in json/decoder.py:",
+        ),
     ],
 )
 def test_an_application_that_cannot_be_imported(
