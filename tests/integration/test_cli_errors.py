@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+import resqued
 from resqued.system.redis_server import EmbeddedServer
 from tests.support.cli import fail
 
@@ -169,6 +173,51 @@ def test_a_redis_that_cannot_be_reached(
     assert line.startswith(f"redis at redis://:***@127.0.0.1:{closed_port}: ")
     assert "Connection refused" in line
     assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("scheme", "greeting", "said"),
+    [
+        (
+            "redis",
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "what listens there is not Redis",
+        ),
+        ("redis", b"<html>\r\n", "what listens there is not Redis"),
+        ("redis", b"SSH-2.0-OpenSSH_9.2\r\n", "what listens there is not Redis"),
+        (
+            "rediss",
+            b"-ERR unknown\r\n",
+            "speaks no TLS; without it the url is redis://",
+        ),
+    ],
+)
+def test_a_server_of_another_kind(scheme: str, greeting: bytes, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            # What the client closes first is reset.
+            with connection, suppress(ConnectionResetError):
+                connection.recv(4096)
+                connection.sendall(greeting)
+                connection.recv(4096)
+
+        server = threading.Thread(target=greet)
+        server.start()
+        client = resqued.Client(f"{scheme}://127.0.0.1:{port}")
+        with pytest.raises(resqued.StoreError, match=said):
+            client.ping()
+        client.close()
+        server.join()
+
+
+def test_a_server_that_is_not_there_is_started_by_a_command(closed_port: int) -> None:
+    for host, is_here in (("127.0.0.1", True), ("127.0.0.2", False)):
+        with pytest.raises(resqued.StoreError, match="no server listens") as caught:
+            resqued.Client(f"redis://{host}:{closed_port}").ping()
+        assert ("`resqued redis start` starts one" in str(caught.value)) == is_here
 
 
 def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
