@@ -110,7 +110,7 @@ def enqueue_to(queue: str, job: Any, /, *args: Any, **kwargs: Any) -> bool:
 
     The job may be the name of a class, in any language: its arguments are not
     checked and cannot be given by keyword. Raises what enqueue raises, and
-    QueueNameError if the queue is empty or not a str.
+    QueueNameError if the queue is empty, not a str, or no plain name (`a,b`, `*`).
     """
     return default_client().enqueue_to(queue, job, *args, **kwargs)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeAlias, overload
+from collections.abc import Iterable, Mapping
+from typing import Any, ParamSpec, Self, TypeAlias, overload
 
 from resqued.errors import (
     ArgumentError,
@@ -25,13 +25,13 @@ from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, Status, Worker
-from resqued.wire import arguments, payload, ruby_json
+from resqued.wire import calls, payload, ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.naming import (
     ClassJob,
     FunctionJob,
     JobLike,
-    function_of,
+    check_queue,
     payload_limits,
     queue_of,
     target_of,
@@ -54,7 +54,10 @@ class Client:
     `timeout` is how many seconds connecting to Redis, and each of its replies, may
     take. Nothing is connected before the first call. `failures` is the failed list.
 
-    Raises ConfigError if the URL is not one. Methods that ask Redis raise StoreError
+    In a `with` statement its connections are closed at the end.
+
+    Raises ConfigError if the URL is not one, or another argument cannot be used.
+    Methods that ask Redis raise StoreError
     if it does not answer or refuses. Methods that take the name of a queue raise
     QueueNameError if the name is empty or not a str.
     """
@@ -68,15 +71,29 @@ class Client:
         timeout: float = TIMEOUT,
     ) -> None:
         self.url = url or os.environ.get("REDIS_URL") or DEFAULT_URL
-        if not isinstance(self.url, str):
-            raise ConfigError(f"redis url must be a str, not {type(url).__name__}")
+        _check_settings(self.url, namespace, timeout)
         self.namespace = namespace
         self.inline = inline
+        # The client to go back to, if there was one; empty if there is no going back.
+        self._former: tuple[Client | None, ...] = ()
         self._link = Link(self.url, timeout=timeout)
         self._keys = Keys(namespace)
         self._queues = Queues(self._link, self._keys)
         self.registry = Registry(self._link, self._keys)
         self.failures = Failures(self._link, self._keys)
+
+    def __enter__(self) -> Self:
+        if self in _replaced:
+            self._former = (_replaced.pop(self),)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections, and undo the `configure` that made the client."""
+        self.close()
+        if self._former and _default.get("client") is self:
+            del _default["client"]
+            if former := self._former[0]:
+                _default["client"] = former
 
     def __repr__(self) -> str:
         return f"<resqued client of namespace {self.namespace}>"
@@ -112,7 +129,7 @@ class Client:
 
         The job may be the name of a class, in any language: its arguments are not
         checked and cannot be given by keyword. Raises what enqueue raises, and
-        QueueNameError if the queue is empty or not a str.
+        QueueNameError if the queue is empty, not a str, or no plain name (`a,b`, `*`).
         """
         return self._put(queue, job, args, kwargs)
 
@@ -123,8 +140,8 @@ class Client:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> bool:
-        text = _encode(job, args, kwargs)
-        _check_queue(queue)
+        text = calls.encode(job, args, kwargs)
+        check_queue(queue)
         if self.inline:
             _perform(job, text)
         else:
@@ -146,11 +163,11 @@ class Client:
         fine. Raises what enqueue raises; the batches before the error are on their
         queues then.
         """
-        items = (_item(item, job) for item in jobs)
+        items = (calls.job_of(item, job) for item in jobs)
         if self.inline:
             put = (self._put(queue or queue_of(j), j, args, {}) for j, args in items)
             return sum(put)
-        return self._queues.push_many(_encode_item(*item, queue) for item in items)
+        return self._queues.push_many(calls.encode_item(*item, queue) for item in items)
 
     def dequeue(self, job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
         """Remove jobs from a queue; return how many were removed.
@@ -273,45 +290,25 @@ class Client:
         self._link.close()
 
 
+def _check_settings(url: object, namespace: object, timeout: object) -> None:
+    if not isinstance(url, str):
+        raise ConfigError(
+            f"redis url must be a str such as {DEFAULT_URL!r}, not"
+            f" {type(url).__name__}: a client opens connections of its own"
+        )
+    if not isinstance(namespace, str) or not namespace:
+        raise ConfigError(f"namespace {namespace!r} is not a str such as 'resque'")
+    if not isinstance(timeout, int | float) or not timeout > 0:
+        raise ConfigError(f"timeout {timeout!r} is not a number of seconds above 0")
+
+
 def _check_queue(queue: str) -> str:
+    """Return the name of a queue, which other libraries may have named oddly."""
     if not isinstance(queue, str):
         raise QueueNameError(f"queue {queue!r} is not a str")
     if not queue:
         raise QueueNameError("a job must be placed onto a queue, and its name is empty")
     return queue
-
-
-def _encode(job: JobLike, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """Return the payload of a call of the job."""
-    name = wire_name(job)
-    function = function_of(job)
-    if function is not None:
-        args = arguments.by_position(name, function, args, kwargs)
-    elif kwargs:
-        raise ArgumentError(
-            f"{name} is known by its name alone: give its arguments by position"
-        )
-    return payload.encode_job(name, args, payload_limits(job))
-
-
-def _item(item: Arguments, job: Any) -> tuple[JobLike, tuple[Any, ...]]:
-    """Return job and arguments of an item of enqueue_many."""
-    if isinstance(item, str | bytes) or not isinstance(item, Sequence):
-        raise ArgumentError(
-            f"enqueue_many takes tuples and lists, not a {type(item).__name__}"
-        )
-    if job is not None:
-        return job, tuple(item)
-    if not item:
-        raise ArgumentError("enqueue_many takes (job, *args), not an empty item")
-    return item[0], tuple(item[1:])
-
-
-def _encode_item(
-    job: JobLike, args: tuple[Any, ...], queue: str | None
-) -> tuple[str, str]:
-    text = _encode(job, args, {})
-    return queue_of(job) if queue is None else _check_queue(queue), text
 
 
 def _perform(job: JobLike, text: str) -> None:
@@ -335,6 +332,10 @@ def _value_or_bytes(raw: bytes) -> Any:
 # two win that were made at once.
 _default: dict[str, Client] = {}
 
+# The client of the last `configure`, with the one that it replaced: only until it is
+# used, so that no more than one former client is kept.
+_replaced: dict[Client, Client | None] = {}
+
 
 def configure(
     url: str | None = None,
@@ -345,10 +346,13 @@ def configure(
 ) -> Client:
     """Make the client that the functions of the package use, and return it.
 
-    The arguments are those of Client; `timeout` is in seconds. Raises ConfigError if
-    the URL is not one.
+    The arguments are those of Client; `timeout` is in seconds. `with configure(…):`
+    has the functions use the client that they used before, once the block is left.
+    Raises ConfigError if the URL is not one, or another argument cannot be used.
     """
     client = Client(url, namespace=namespace, inline=inline, timeout=timeout)
+    _replaced.clear()
+    _replaced[client] = _default.get("client")
     _default["client"] = client
     return client
 
@@ -360,4 +364,5 @@ def default_client() -> Client:
     for REDIS_URL of the environment or localhost; raises ConfigError if REDIS_URL is
     not a URL of Redis. In a job it is a client of the Redis that the worker uses.
     """
+    _replaced.clear()
     return _default.get("client") or _default.setdefault("client", Client())

@@ -87,7 +87,7 @@ class JobClassError(ResquedError, ValueError):
 
 
 class QueueNameError(JobClassError):
-    """The name of a queue is empty, or is not a str."""
+    """The name of a queue is empty, not a str, or one that no queue list can name."""
 
 
 class QueueListError(ConfigError):

@@ -12,7 +12,6 @@ import gc
 import importlib
 import os
 import sys
-import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from resqued.ipc.messages import (
 )
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import has_jobs, least_memory
+from resqued.jobs.import_failure import explain, stack
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
 from resqued.system import (
@@ -168,23 +168,7 @@ def load(modules: tuple[str, ...]) -> None:
         try:
             importlib.import_module(module)
         except BaseException as error:  # the application's code
-            raise ApplicationError(_why(module, error)) from error
-
-
-def _why(module: str, error: BaseException) -> str:
-    kind = type(error).__name__
-    if isinstance(error, SyntaxError):
-        place = f"{error.filename}:{error.lineno}"
-        return f"cannot import {module}: {kind} at {place}: {error.msg}"
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen")
-        and frame.filename != __file__
-        and "importlib" not in frame.filename
-    ]
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"cannot import {module}: {kind}{place}: {error}"
+            raise ApplicationError(explain(module, error, modules, here)) from error
 
 
 def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object]:
@@ -239,7 +223,7 @@ def main(fd: int) -> int:
             log.warning("application_has_no_jobs", modules=list(settings.modules))
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
-            channel.send(ImportFailed(str(error)))
+            channel.send(ImportFailed(str(error), stack(error.__cause__)))
         return 78
     signals.block()
     # Made before the first fork, which spares each worker the memory of the making;

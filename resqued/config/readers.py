@@ -50,6 +50,9 @@ def modules(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValueError(f"{value!r} must be a list of names, as in ['myapp.jobs']")
     for name in value:
+        if name.endswith(".py"):
+            module = name.removesuffix(".py").strip("./").replace("/", ".")
+            raise ValueError(f"{name!r} is a file: name its module, {module}")
         if not all(part.isidentifier() for part in name.split(".")):
             raise ValueError(
                 f"{name!r} is not the name of a module, such as myapp.jobs"

@@ -153,9 +153,13 @@ class AppImported(Message, frozen=True):
 
 
 class ImportFailed(Message, frozen=True):
-    """The application cannot be imported; the zygote exits."""
+    """The application cannot be imported; the zygote exits.
+
+    `stack` is the traceback in the application, for a person who debugs it.
+    """
 
     error: str
+    stack: str = ""
 
 
 ZygoteReport = AppImported | ImportFailed

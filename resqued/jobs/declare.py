@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from resqued.client import default_client
 from resqued.core import durations
 from resqued.core.durations import Duration, Size
 from resqued.core.limits import UNSET, Limits
-from resqued.errors import JobClassError
+from resqued.errors import JobClassError, QueueNameError
+from resqued.jobs import refusals
 from resqued.jobs.coroutines import refuse_generators
 from resqued.wire import arguments
 from resqued.wire.naming import (
@@ -25,6 +26,7 @@ from resqued.wire.naming import (
     NAME_ATTRIBUTE,
     QUEUE_ATTRIBUTE,
     DeclaredJob,
+    check_queue,
     dotted_path,
     limits_of,
     target_of,
@@ -72,9 +74,21 @@ class Job(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<resqued job {self.name}>"
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         """Let pickle find the job by its name, as it finds a function."""
-        return self.__qualname__
+        if self.asked == UNSET:
+            return self.__qualname__
+        return Job._asking, (_declared.get(self.name), self.asked)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Job[P, R]:
+        """Stay a job as an attribute of a class. With this, help() has a signature."""
+        return self
+
+    if not TYPE_CHECKING:  # a type checker would take it for every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            # Without a name it is only half made, by copy or pickle.
+            raise refusals.attribute(self.__dict__.get("name", "?"), name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now, as if it were no job."""
@@ -98,10 +112,27 @@ class Job(Generic[P, R]):
     def enqueue_to(self, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Put the job on the queue that is named; return True.
 
-        Raises what enqueue raises, and QueueNameError if the queue is empty or not a
-        str.
+        Raises what enqueue raises, and QueueNameError if the queue is empty, not a str,
+        or no plain name (`a,b`, `*`).
         """
         return default_client().enqueue_to(queue, self, *args, **kwargs)
+
+    @overload
+    def dequeue(self, /) -> int: ...
+    @overload
+    def dequeue(self, /, *args: P.args, **kwargs: P.kwargs) -> int: ...
+    def dequeue(self, /, *args: Any, **kwargs: Any) -> int:
+        """Remove the job from its queue; return how many were removed.
+
+        Removes those with exactly these arguments, as they stand in the payload:
+        `dequeue(44, "master")` does not remove what `enqueue(44)` put there.
+        Without arguments all jobs of this name are removed. Raises ArgumentError if
+        keyword arguments do not fit the function, JobClassError if the job has no
+        queue, and StoreError.
+        """
+        if kwargs:
+            args = arguments.by_position(self.name, self.function, args, kwargs)
+        return default_client().dequeue(self, *args)
 
     def limited(
         self, *, timeout: Duration | None = None, memory: Size | None = None
@@ -113,13 +144,15 @@ class Job(Generic[P, R]):
         "512M". 0 is without limit; what is left out stays as it is in this job.
         Raises JobClassError if a limit is negative or cannot be read.
         """
-        asked = _limits(self.name, timeout, memory).with_fallback(self.asked)
+        return self._asking(_limits(self.name, timeout, memory))
+
+    def _asking(self, asked: Limits) -> Job[P, R]:
         return Job(
             self.function,
             queue=self.queue,
             name=self.name,
             limits=self.limits,
-            asked=asked,
+            asked=asked.with_fallback(self.asked),
         )
 
 
@@ -133,7 +166,12 @@ class Decorator:
         timeout: Duration | None,
         memory: Size | None,
     ) -> None:
-        self._queue = queue
+        if name is not None and not (isinstance(name, str) and name):
+            raise JobClassError(f"job name {name!r} is not a text such as 'Archive'")
+        try:
+            self._queue = queue if queue is None else check_queue(queue)
+        except QueueNameError as error:
+            raise QueueNameError(f"{name or 'job'}: {error}") from None
         self._name = name
         self._limits = _limits(name or "job", timeout, memory)
 
@@ -143,8 +181,13 @@ class Decorator:
     def __call__(self, target: Callable[P, R]) -> Job[P, R]: ...
     def __call__(self, target: Any) -> Any:
         """Declare target, and return the job: the class itself, or a Job."""
-        name = self._name or dotted_path(target)
+        if isinstance(target, Job):
+            raise JobClassError(
+                f"{target.name} is a job already: for another name or queue decorate"
+                " its attribute function"
+            )
         if isinstance(target, type):
+            name = self._name or dotted_path(target)
             setattr(target, NAME_ATTRIBUTE, name)
             if self._queue:
                 setattr(target, QUEUE_ATTRIBUTE, self._queue)
@@ -152,21 +195,38 @@ class Decorator:
             _check_function(name, target_of(target))
             _declare(name, target)
             return target
-        _check_function(name, target)
+        function = refusals.function_in(target)
+        name = self._name or dotted_path(function)
+        _check_function(name, function)
         made: Job[..., Any] = Job(
-            target, queue=self._queue, name=name, limits=self._limits
+            function, queue=self._queue, name=name, limits=self._limits
         )
         _declare(name, made)
         return made
 
 
+@overload
+def job(target: C, /) -> C: ...  # type: ignore[overload-overlap]
+@overload
+def job(target: Callable[P, R], /) -> Job[P, R]: ...
+@overload
 def job(
     *,
     queue: str | None = None,
     name: str | None = None,
     timeout: Duration | None = None,
     memory: Size | None = None,
-) -> Decorator:
+) -> Decorator: ...
+def job(
+    target: Any = None,
+    /,
+    *,
+    queue: str | None = None,
+    name: str | None = None,
+    timeout: Duration | None = None,
+    memory: Size | None = None,
+    **others: object,
+) -> Any:
     """Declare a job: a function, or a class with a static or class method `perform`.
 
     A function becomes a Job; a class stays as it is. `queue` is where enqueue puts
@@ -174,12 +234,17 @@ def job(
     find too; by default it is the dotted path. `timeout` is how long the job may run,
     in seconds or as "15m"; `memory` what its processes may use, in bytes or as
     "512M". 0 is without limit; what is left out comes from the configuration of the
-    worker.
+    worker. `@resqued.job` without parentheses declares a job without a queue, for
+    enqueue_to.
 
     Raises JobClassError if another job has the name, if no worker could import the
-    function or call it by position, or if a limit is negative or cannot be read.
+    function or call it by position, or if a limit is negative or cannot be read; and
+    QueueNameError if the queue is empty, or is a queue list and not a name.
     """
-    return Decorator(queue, name, timeout, memory)
+    if others:
+        raise refusals.keywords(others)
+    decorator = Decorator(queue, name, timeout, memory)
+    return decorator if target is None else decorator(target)
 
 
 def _check_function(name: str, function: Callable[..., Any]) -> None:
@@ -211,7 +276,8 @@ def _limit(name: str, what: str, value: object, read: Callable[[object], N]) -> 
     try:
         return read(value)
     except ValueError as error:
-        raise JobClassError(f"{name}: {what} {value!r}: {error}") from None
+        way_out = ", and 0 is without limit" if str(error) == "negative" else ""
+        raise JobClassError(f"{name}: {what} {value!r}: {error}{way_out}") from None
 
 
 @contextmanager

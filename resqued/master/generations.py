@@ -252,8 +252,8 @@ class GenerationManager:
                 match report:
                     case AppImported():
                         self._on_imported(generation, report)
-                    case ImportFailed(error):
-                        self._on_import_failed(generation, ConfigError(error), now)
+                    case ImportFailed():
+                        self._on_import_failed(generation, _import_error(report), now)
                         return
                     case _:
                         assert_never(report)
@@ -341,3 +341,11 @@ class GenerationManager:
         """End every zygote."""
         for generation in self.all():
             generation.close()
+
+
+def _import_error(report: ImportFailed) -> ConfigError:
+    """Return the error of a zygote; `resqued --debug` prints the stack below it."""
+    error = ConfigError(report.error)
+    if report.stack:
+        error.add_note(report.stack)
+    return error

@@ -56,6 +56,8 @@ _OPTIONS_OF_OURS = {
     "parser_class",
 }
 
+_HOST_HERE = {"localhost", "127.0.0.1"}
+
 DEFAULT_URL = "redis://localhost:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 
@@ -153,7 +155,21 @@ def translate(error: Exception, url: str) -> StoreError:
         return ScriptUnknownError(str(error))
     if isinstance(error, redis.AuthenticationError):
         return StoreError(f"{place} refused the login: {_reason(error)}")
-    return StoreError(f"{place}: {_reason(error)}")
+    return StoreError(f"{place}: {_reason(error)}{_hint(error, url)}")
+
+
+def _hint(error: Exception, url: str) -> str:
+    """Return what to look at, for the mistakes that a URL of a server is made with."""
+    text = str(error)
+    if isinstance(error, redis.exceptions.InvalidResponse):
+        return ": what listens there is not Redis"
+    if "WRONG_VERSION_NUMBER" in text:
+        return ": what listens there speaks no TLS; without it the url is redis://"
+    if "Connection refused" in text or "No such file or directory" in text:
+        is_here = not _HOST_HERE.isdisjoint(re.split(r"[/:@\[\]]", url))
+        way_out = "; `resqued redis start` starts one" if is_here else ""
+        return f": no server listens there{way_out}"
+    return ""
 
 
 # Everything that can go wrong between us and the server.

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol
 
 from resqued.core.limits import UNSET, Limits
-from resqued.errors import JobClassError
+from resqued.errors import JobClassError, QueueNameError
+from resqued.wire import queue_list
 
 P = ParamSpec("P")
 
@@ -64,8 +65,25 @@ def wire_name(job: JobLike) -> str:
     # isinstance of a protocol takes fifty microseconds in Python 3.11.
     if isinstance(getattr(job, "asked", None), Limits):
         return job.name
-    raise JobClassError(
-        f"{job!r} is not a job: give it perform, or decorate it with resqued.job"
+    raise JobClassError(_what_it_is(job))
+
+
+def _what_it_is(job: object) -> str:
+    """Return why something is not a job, and the way out."""
+    if job is None:
+        return (
+            "None is not a job: pass the job and then its arguments, as in"
+            " enqueue(archive, 44), and not what a call of it returned"
+        )
+    if inspect.isroutine(job):
+        place = f"{job.__module__}.{job.__qualname__}"
+        return f"function {place} is not a job: decorate it with @resqued.job(queue=…)"
+    if hasattr(job, "perform"):
+        kind = type(job).__name__
+        return f"an instance of {kind} is not a job: pass the class {kind} itself"
+    return (
+        f"{job!r} is not a job: a job is a function decorated with resqued.job, a class"
+        " with perform, or a name"
     )
 
 
@@ -94,12 +112,33 @@ def queue_of(job: JobLike) -> str:
         queue = vars(job).get(QUEUE_ATTRIBUTE) or getattr(job, "queue", None)
     else:
         queue = getattr(job, "queue", None)
-    if not queue:
+    if isinstance(queue, str) and queue:
+        return queue
+    name = wire_name(job)
+    if isinstance(job, str):
         raise JobClassError(
-            f"{wire_name(job)} has no queue: give it one, or use enqueue_to"
+            f"{name!r} is a name alone and has no queue: use enqueue_to, with the queue"
+            " before the name"
         )
+    if not queue:
+        raise JobClassError(f"{name} has no queue: give it one, or use enqueue_to")
+    raise JobClassError(f"{name} has queue {queue!r}, which is not a str")
+
+
+def check_queue(queue: object) -> str:
+    """Return the name of a queue that jobs may be put on.
+
+    Raises QueueNameError for a name that no queue list can name by itself.
+    """
     if not isinstance(queue, str):
-        raise JobClassError(f"{wire_name(job)} has queue {queue!r}, which is not a str")
+        raise QueueNameError(f"queue {queue!r} is not a str: name one, such as 'low'")
+    if not queue:
+        raise QueueNameError("a job must be placed onto a queue, and its name is empty")
+    if not queue_list.is_plain(queue):
+        raise QueueNameError(
+            f"queue {queue!r} cannot be named in `resqued work`: a name has no comma,"
+            " none of * ? [ ] { }, no ! in front, and no blanks at its ends"
+        )
     return queue
 
 
@@ -112,22 +151,26 @@ def target_of(job: DeclaredJob | type) -> Callable[..., Any]:
         target: Callable[..., Any] = job.perform  # type: ignore[attr-defined]
         return target
     if perform is None:
-        raise JobClassError(f"{wire_name(job)} has no perform")
+        name = wire_name(job)
+        raise JobClassError(
+            f"{name} has no perform: give it a static or class method perform, or"
+            f" enqueue it by its name, as in enqueue_to('low', '{name}', 44)"
+        )
     raise JobClassError(
-        f"{wire_name(job)}.perform must be a staticmethod or a classmethod"
+        f"{wire_name(job)}.perform must be a staticmethod or a classmethod: a job has"
+        " no self"
     )
 
 
 def function_of(job: JobLike) -> Callable[..., Any] | None:
-    """Return the function whose parameters a job has; None if it is not known here.
+    """Return the function whose parameters a job has; None for a name alone.
 
-    That is a job by name alone, or a class without `perform` that stands for a job
-    of another language.
+    Raises JobClassError for a class without a static or class method `perform`.
     """
     if isinstance(job, str):
         return None
     if isinstance(job, type):
-        return target_of(job) if hasattr(job, "perform") else None
+        return target_of(job)
     return getattr(job, "function", job.perform)
 
 

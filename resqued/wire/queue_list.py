@@ -104,6 +104,21 @@ def parse(text: str) -> QueueList:
     return QueueList(tuple(entries), tuple(exclusions))
 
 
+# An application has few queues. The bound is for one that makes names as it goes.
+@lru_cache(maxsize=1024)
+def is_plain(name: str) -> bool:
+    """Return True if the queue list `name` means the queue of that name, and no other.
+
+    False for what a queue list reads as several names, a pattern or an exclusion, and
+    for blanks at the ends, which it drops.
+    """
+    try:
+        found = parse(name)
+    except QueueListError:
+        return False
+    return found == QueueList((name,)) and not found.is_dynamic
+
+
 def _utf8(name: str) -> bytes:
     # The store turns bytes that are not UTF-8 into lone surrogates, which sort
     # differently as characters.

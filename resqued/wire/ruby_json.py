@@ -8,6 +8,7 @@ refused with an error that names its place.
 from __future__ import annotations
 
 import json
+from dataclasses import is_dataclass
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
@@ -99,7 +100,8 @@ def _write(value: object, place: str, depth: int, out: list[str]) -> None:
                 )
             _write_container(value, place, depth + 1, out)
         case _:
-            raise Unencodable(place, f"is {_describe(value)}, which JSON cannot hold")
+            said = f"is {_describe(value)}, which JSON cannot hold{_way_out(value)}"
+            raise Unencodable(place, said)
 
 
 def _write_container(
@@ -160,5 +162,33 @@ def _float(value: float, place: str) -> str:
 
 def _describe(value: object) -> str:
     name = type(value).__name__
-    article = "an" if name[:1].lower() in "aeiou" else "a"
+    is_vowel = name[:1].lower() in "aeiou" and not name.startswith("UUID")
+    article = "an" if is_vowel else "a"
     return f"{article} {name}"
+
+
+# By the name of the class or of one that it derives from: most of the modules that
+# define them are not imported here.
+_WAYS_OUT = {
+    "datetime": "its isoformat()",
+    "date": "its isoformat()",
+    "time": "its isoformat()",
+    "timedelta": "its total_seconds()",
+    "UUID": "its str()",
+    "Decimal": "its str()",
+    "PurePath": "its str()",
+    "Enum": "its value",
+    "set": "a sorted list of it",
+    "frozenset": "a sorted list of it",
+    "bytes": "its decode(), or base64 of it",
+    "BaseModel": "its model_dump(mode='json')",
+    "Model": "its pk",
+}
+
+
+def _way_out(value: object) -> str:
+    names = [cls.__name__ for cls in type(value).__mro__]
+    found = next((_WAYS_OUT[name] for name in names if name in _WAYS_OUT), None)
+    if found is None and is_dataclass(value):
+        found = "its dataclasses.asdict()"
+    return f": pass {found}" if found else ""

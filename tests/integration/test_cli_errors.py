@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+import resqued
 from resqued.system.redis_server import EmbeddedServer
 from tests.support.cli import fail
 
@@ -171,6 +175,51 @@ def test_a_redis_that_cannot_be_reached(
     assert "secret" not in line
 
 
+@pytest.mark.parametrize(
+    ("scheme", "greeting", "said"),
+    [
+        (
+            "redis",
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "what listens there is not Redis",
+        ),
+        ("redis", b"<html>\r\n", "what listens there is not Redis"),
+        ("redis", b"SSH-2.0-OpenSSH_9.2\r\n", "what listens there is not Redis"),
+        (
+            "rediss",
+            b"-ERR unknown\r\n",
+            "speaks no TLS; without it the url is redis://",
+        ),
+    ],
+)
+def test_a_server_of_another_kind(scheme: str, greeting: bytes, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            # What the client closes first is reset.
+            with connection, suppress(ConnectionResetError):
+                connection.recv(4096)
+                connection.sendall(greeting)
+                connection.recv(4096)
+
+        server = threading.Thread(target=greet)
+        server.start()
+        client = resqued.Client(f"{scheme}://127.0.0.1:{port}")
+        with pytest.raises(resqued.StoreError, match=said):
+            client.ping()
+        client.close()
+        server.join()
+
+
+def test_a_server_that_is_not_there_is_started_by_a_command(closed_port: int) -> None:
+    for host, is_here in (("127.0.0.1", True), ("127.0.0.2", False)):
+        with pytest.raises(resqued.StoreError, match="no server listens") as caught:
+            resqued.Client(f"redis://{host}:{closed_port}").ping()
+        assert ("`resqued redis start` starts one" in str(caught.value)) == is_here
+
+
 def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
     (line,) = fail("status", "-r", f"unix://{tmp_path}/no", cwd=tmp_path, status=69)
     assert "No such file or directory" in line
@@ -211,6 +260,10 @@ def test_a_password_that_is_wrong_or_missing(
         ),
         ("import nope_nope\n", "No module named 'nope_nope'"),
         ("raise SystemExit(3)\n", "cannot import app: SystemExit at {app}:1: 3"),
+        (
+            "import json\n\njson.loads('')\n",
+            "cannot import app: JSONDecodeError at {app}:3 (in json/decoder.py:",
+        ),
     ],
 )
 def test_an_application_that_cannot_be_imported(

@@ -41,6 +41,23 @@ def notify(*names: str) -> None: ...
 def bare() -> None: ...
 
 
+@resqued.job
+def unplaced(number: int) -> None: ...
+
+
+@resqued.job
+class Unplaced:
+    @staticmethod
+    def perform(number: int) -> None: ...
+
+
+class Place:
+    @staticmethod
+    @resqued.job(queue="low")
+    def inside(number: int) -> str:
+        return f"{number}"
+
+
 @resqued.job(queue="mail")
 class Send:
     @staticmethod
@@ -81,6 +98,15 @@ notify.enqueue("a", "b")
 notify.enqueue("a", 2)  # wrong
 bare.enqueue()
 bare.enqueue(1)  # wrong
+unplaced.enqueue_to("low", 7)
+unplaced.enqueue_to("low", "7")  # wrong
+resqued.enqueue_to("low", Unplaced, 7)
+resqued.enqueue_to("low", Unplaced, "7")  # wrong
+assert_type(Place.inside(7), str)
+Place.inside.enqueue(7)
+Place().inside.enqueue("7")  # wrong
+archive.delay(44)  # wrong
+archive.name.upper()
 
 # Limits
 archive.limited(timeout="2h").enqueue(44)
@@ -94,6 +120,7 @@ resqued.job(queue=3)  # wrong
 resqued.job(timeout=b"2h")  # wrong
 resqued.job(memory=[])  # wrong
 resqued.job("low")  # wrong
+resqued.job(queue="low", retries=3)  # wrong
 
 # Functions of the package: functions and classes as jobs
 resqued.enqueue(archive, 44, branch="main")
@@ -136,6 +163,9 @@ resqued.dequeue(Mail)
 resqued.dequeue("SendMail", 7, queue="mailers")
 resqued.dequeue(archive, 44, queue=3)  # wrong
 resqued.dequeue(len, 44)  # wrong
+assert_type(archive.dequeue(44, branch="main"), int)
+archive.dequeue()
+archive.dequeue("44")  # wrong
 
 # Records
 assert_type(resqued.info().pending, int)
@@ -163,6 +193,8 @@ if (found := failures.find("0123")) is not None:
 client = resqued.configure("redis://localhost", namespace="a", timeout=2.5)
 assert_type(client, resqued.Client)
 resqued.configure(timeout="2s")  # wrong
+with resqued.configure(inline=True) as inline:
+    assert_type(inline, resqued.Client)
 client.enqueue(archive, 44, branch="main")
 client.enqueue(archive, "44")  # wrong
 if (job := client.reserve("low")) is not None:

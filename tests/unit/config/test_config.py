@@ -185,6 +185,13 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
             ["a", "b-c"],
             "'b-c' is not the name of a module, such as myapp.jobs",
         ),
+        (
+            "app",
+            "import",
+            "photos.py",
+            "'photos.py' is a file: name its module, photos",
+        ),
+        ("app", "import", ["./a/b.py"], "'./a/b.py' is a file: name its module, a.b"),
         ("worker", "graceful_term", "yes", "'yes' must be true or false"),
         (
             "log",

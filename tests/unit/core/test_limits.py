@@ -406,12 +406,12 @@ def test_limits_may_be_given_one_after_the_other_and_the_last_word_counts():
             {"timeout": 5, "memory": "lots"},
             "A: memory 'lots': not a size such as 512M or 2G",
         ),
-        ({"timeout": -1}, "A: timeout -1: negative"),
+        ({"timeout": -1}, "A: timeout -1: negative, and 0 is without limit"),
         (
             {"timeout": timedelta(-1)},
-            "A: timeout datetime.timedelta(days=-1): negative",
+            "A: timeout datetime.timedelta(days=-1): negative, and 0 is without limit",
         ),
-        ({"memory": -1}, "A: memory -1: negative"),
+        ({"memory": -1}, "A: memory -1: negative, and 0 is without limit"),
         (
             {"timeout": True},
             "A: timeout True: not a duration such as 90, 4s, 15m or 2h",

@@ -57,7 +57,7 @@ EXAMPLES: dict[Any, list[Any]] = {
     ],
     messages.ZygoteReport: [
         messages.AppImported(["pool-1"], 1 << 33),
-        messages.ImportFailed("cannot import myapp: ImportError"),
+        messages.ImportFailed("cannot import myapp: ImportError", "Traceback …"),
     ],
 }
 PAIRS = [(union, message) for union, found in EXAMPLES.items() for message in found]

@@ -38,6 +38,13 @@ class Plain:
         return number + 1
 
 
+class NoName:
+    queue: Any
+
+    @staticmethod
+    def perform() -> None: ...
+
+
 class Instance:
     queue = "low"
 
@@ -70,11 +77,10 @@ def test_a_job_without_a_queue_says_so(job):
 
 
 def test_what_is_no_queue_says_so():
-    @resqued.job(queue=["q"], name="Lists")  # type: ignore[arg-type]
-    def lists() -> None: ...
-
-    with pytest.raises(resqued.JobClassError, match=r"queue \['q'\].*is not a str"):
-        queue_of(lists)
+    for queue in (["q"], 5):
+        NoName.queue = queue
+        with pytest.raises(resqued.JobClassError, match=r"queue .*which is not a str"):
+            queue_of(NoName)
 
 
 def test_an_empty_name_is_refused():
@@ -268,22 +274,6 @@ def test_parameters_that_python_does_not_know_are_not_checked(put):
     job.enqueue(1)
     with pytest.raises(resqued.ArgumentError, match="not known here"):
         job.enqueue(number=3)
-
-
-def test_a_class_without_perform_stands_for_a_job_of_another_language(put):
-    class SendMail:
-        queue = "mailers"
-
-    SendMail.__qualname__ = "SendMail"
-    resqued.enqueue(SendMail, 7)  # type: ignore[arg-type]
-    assert put == [("mailers", f'{{"class":"{__name__}.SendMail","args":[7]}}')]
-
-
-def test_a_perform_that_no_worker_can_call_is_refused_when_it_is_enqueued(put):
-    with pytest.raises(resqued.JobClassError, match="staticmethod or a classmethod"):
-        resqued.enqueue(Instance)  # type: ignore[arg-type]
-    with pytest.raises(resqued.JobClassError, match="has no perform"):
-        target_of(object)
 
 
 @pytest.mark.parametrize("items", [["abc"], [b"abc"], [44], [{1: 2}]], ids=repr)

@@ -6,7 +6,9 @@ import datetime as dt
 import decimal
 import enum
 import json
+import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +41,10 @@ class Colour(enum.StrEnum):
 
 class Level(enum.IntEnum):
     HIGH = 3
+
+
+class Plain(enum.Enum):
+    ONE = 1
 
 
 class Metres(float):
@@ -95,12 +101,25 @@ def test_values_are_spelled_as_ruby_spells_them(value: object, text: str) -> Non
 
 
 REFUSED: list[tuple[object, str]] = [
-    ({1, 2}, "v is a set, which JSON cannot hold"),
-    (b"x", "v is a bytes, which JSON cannot hold"),
+    ({1, 2}, "v is a set, which JSON cannot hold: pass a sorted list of it"),
+    (b"x", "v is a bytes, which JSON cannot hold: pass its decode(), or base64 of it"),
     (object(), "v is an object, which JSON cannot hold"),
-    (Point(1), "v is a Point, which JSON cannot hold"),
-    (dt.date(2026, 11, 23), "v is a date, which JSON cannot hold"),
-    (decimal.Decimal(1), "v is a Decimal, which JSON cannot hold"),
+    (Point(1), "v is a Point, which JSON cannot hold: pass its dataclasses.asdict()"),
+    (
+        dt.date(2026, 11, 23),
+        "v is a date, which JSON cannot hold: pass its isoformat()",
+    ),
+    (decimal.Decimal(1), "v is a Decimal, which JSON cannot hold: pass its str()"),
+    (
+        uuid.UUID(int=1),
+        "v is a UUID, which JSON cannot hold: pass its str()",
+    ),
+    (Path("/"), "v is a PosixPath, which JSON cannot hold: pass its str()"),
+    (
+        dt.timedelta(1),
+        "v is a timedelta, which JSON cannot hold: pass its total_seconds()",
+    ),
+    (Plain.ONE, "v is a Plain, which JSON cannot hold: pass its value"),
     (float("nan"), "v is nan, which JSON cannot hold"),
     (float("inf"), "v is inf, which JSON cannot hold"),
     (-float("inf"), "v is -inf, which JSON cannot hold"),
@@ -109,7 +128,10 @@ REFUSED: list[tuple[object, str]] = [
     ({None: 2}, "v has the key None, and JSON keys are strings"),
     ({b"k": 2}, "v has the key b'k', and JSON keys are strings"),
     (10**5000, "v is an integer too long to write"),
-    ([0, {"a": [b""]}], "v[1]['a'][0] is a bytes, which JSON cannot hold"),
+    (
+        [0, {"a": [{1}]}],
+        "v[1]['a'][0] is a set, which JSON cannot hold: pass a sorted list of it",
+    ),
     ({"a": {2: 3}}, "v['a'] has the key 2, and JSON keys are strings"),
     (["x", "\udc00"], "v[1] has a lone surrogate, which UTF-8 cannot hold"),
 ]

@@ -64,7 +64,8 @@ def test_an_argument_that_json_cannot_hold_is_named() -> None:
     with pytest.raises(ArgumentError) as caught:
         payload.encode_job("Ok", (1, {"when": {3}}))
     assert str(caught.value) == (
-        "Ok: argument 2['when'] is a set, which JSON cannot hold"
+        "Ok: argument 2['when'] is a set, which JSON cannot hold:"
+        " pass a sorted list of it"
     )
 
 
