@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -29,8 +28,8 @@ STEP = Script("bulk_step")
 RESTORE = Script("bulk_restore")
 
 # Elements and bytes of a chunk: few enough for a step of some milliseconds.
-CHUNK = 1_000
-CHUNK_BYTES = 256 << 10
+CHUNK = 500
+CHUNK_BYTES = 128 << 10
 # The first chunk is small, because the size of its elements is not known.
 FIRST_CHUNK = 100
 # After so long without a step, in seconds, an operation counts as left by its caller.
@@ -47,7 +46,7 @@ Side = Literal["head", "tail"]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """What becomes of one element: it stays, is removed, or is retried.
 
     A retry puts `entry` in its place and `job` on `queue`. `problem` says why an
@@ -61,10 +60,10 @@ class Verdict:
     problem: str = ""
 
 
-KEEP = Verdict("k")
-REMOVE = Verdict("d")
+KEEP = Decision("k")
+REMOVE = Decision("d")
 
-Judge = Callable[[bytes], Verdict]
+Judge = Callable[[bytes], Decision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,8 @@ class BulkProgress:
 def last_of(steps: Iterator[BulkProgress]) -> BulkProgress:
     """Go through all steps of an operation; return the last progress."""
     progress = BulkProgress()
-    for progress in steps:
-        pass
+    for each in steps:
+        progress = each
     return progress
 
 
@@ -116,7 +115,7 @@ class BulkOperation:
         self._give_up_at = time.monotonic() + PATIENCE
         self._progress = BulkProgress()
 
-    def run(self, judge: Judge) -> Iterator[BulkProgress]:
+    def run(self, judge: Judge) -> Generator[BulkProgress]:
         """Judge each element, and yield the progress after each chunk.
 
         Elements that are added after the start stay. If the iterator is closed, or the
@@ -133,8 +132,8 @@ class BulkOperation:
     def _steps(self, judge: Judge) -> Iterator[BulkProgress]:
         chunk = self._begin()
         while True:
-            verdicts = [judge(element) for element in chunk]
-            state, *rest = self._step(chunk, verdicts)
+            decisions = [judge(element) for element in chunk]
+            state, *rest = self._step(chunk, decisions)
             if state == b"busy":
                 self._wait()
             if state in (b"left", b"lost", b"astray"):
@@ -142,7 +141,7 @@ class BulkOperation:
             if state not in (b"more", b"done"):
                 chunk = self._begin()
                 continue
-            self._account(chunk, verdicts, is_applied=bool(rest[0]), refused=rest[1])
+            self._account(chunk, decisions, is_applied=bool(rest[0]), refused=rest[1])
             yield self._progress
             if state == b"done":
                 return
@@ -169,13 +168,13 @@ class BulkOperation:
     def _left(self) -> int:
         return max(0, self._progress.total - self._progress.judged)
 
-    def _step(self, chunk: list[bytes], verdicts: list[Verdict]) -> list[Any]:
+    def _step(self, chunk: list[bytes], decisions: list[Decision]) -> list[Any]:
         queues: dict[str, int] = {}
         retries: list[bytes | str] = []
-        for verdict in verdicts:
-            if verdict.code == "r":
-                number = queues.setdefault(verdict.queue, 6 + len(queues))
-                retries += (verdict.entry, str(number), verdict.queue, verdict.job)
+        for decision in decisions:
+            if decision.code == "r":
+                number = queues.setdefault(decision.queue, 6 + len(queues))
+                retries += (decision.entry, str(number), decision.queue, decision.job)
         digest = hashlib.sha1(b"\0".join(chunk), usedforsecurity=False).hexdigest()
         most = self._size
         if self._side == "head":
@@ -185,7 +184,7 @@ class BulkOperation:
             "1" if self._has_begun else "0",
             str(len(chunk)),
             digest,
-            "".join(verdict.code for verdict in verdicts),
+            "".join(decision.code for decision in decisions),
             str(most),
         ]
         keys = [*self._keys, self._queues, *map(self._queue_key, queues)]
@@ -199,7 +198,7 @@ class BulkOperation:
     def _account(
         self,
         chunk: list[bytes],
-        verdicts: list[Verdict],
+        decisions: list[Decision],
         *,
         is_applied: bool,
         refused: int,
@@ -212,8 +211,8 @@ class BulkOperation:
         self._give_up_at = time.monotonic() + PATIENCE
         fits = CHUNK_BYTES * len(chunk) // (sum(map(len, chunk)) + 1)
         self._size = max(1, min(CHUNK, fits, 2 * self._size))
-        changed = sum(verdict.code != "k" for verdict in verdicts) - refused
-        problems = [verdict.problem for verdict in verdicts if verdict.problem]
+        changed = sum(decision.code != "k" for decision in decisions) - refused
+        problems = [decision.problem for decision in decisions if decision.problem]
         if refused:
             problems.append("the key of its queue is no list")
         done = self._progress

@@ -19,7 +19,7 @@ FEWEST_DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class FailureFilter:
-    """The failures for which every condition holds; without conditions, all failures."""
+    """The failures for which every condition holds; without one, all failures."""
 
     class_name: str | None = None
     """The class that the payload names."""

@@ -7,7 +7,7 @@ index then means another failure.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from resqued.errors import PayloadError
 from resqued.store.bulk import (
@@ -15,7 +15,7 @@ from resqued.store.bulk import (
     REMOVE,
     BulkOperation,
     BulkProgress,
-    Verdict,
+    Decision,
     last_of,
 )
 from resqued.store.connection import Link
@@ -122,7 +122,7 @@ class Failures:
         """Yield the failures that a filter has, the newest first; changes nothing."""
         return filter(which.has, self.newest_first())
 
-    def retry_steps(self, which: FailureFilter) -> Iterator[BulkProgress]:
+    def retry_steps(self, which: FailureFilter) -> Generator[BulkProgress]:
         """Retry the failures that a filter has, and yield the progress in steps.
 
         The oldest come first. Each is enqueued and marked in one step on the server.
@@ -131,24 +131,31 @@ class Failures:
         that were not looked at stay as they are.
         """
         now = time.time()
-
-        def judge(entry: bytes) -> Verdict:
-            failure = Failure(entry)
-            if not which.has(failure):
-                return KEEP
-            if failure.is_retried and not which.is_retried:
-                return KEEP
-            try:
-                queue, job = payload.retry_job(entry)
-                return Verdict("r", payload.retried(entry, now), queue, job)
-            except PayloadError as error:
-                return Verdict("k", problem=f"failure {failure.id}: {error}")
-
-        return BulkOperation(self._link, self._keys, self._keys.failed, "head").run(
-            judge
+        operation = BulkOperation(self._link, self._keys, self._keys.failed, "head")
+        return operation.run(
+            lambda entry: _retry_decision(Failure(entry), which, now, is_all=True)
         )
 
-    def remove_steps(self, which: FailureFilter) -> Iterator[BulkProgress]:
+    def rehearse_retry(
+        self, which: FailureFilter, failures: Iterable[Failure] | None = None
+    ) -> BulkProgress:
+        """Return how many failures a retry would enqueue; changes nothing.
+
+        Looks at all failures, or at those that are given by themselves: then those
+        that were retried before count too.
+        """
+        is_all = failures is None
+        judged = changed = left_out = 0
+        problem = ""
+        for failure in self.oldest_first() if failures is None else failures:
+            decision = _retry_decision(failure, which, 0.0, is_all=is_all)
+            judged += 1
+            changed += decision.code == "r"
+            left_out += bool(decision.problem)
+            problem = problem or decision.problem
+        return BulkProgress(judged, judged, changed, left_out, problem)
+
+    def remove_steps(self, which: FailureFilter) -> Generator[BulkProgress]:
         """Remove the failures that a filter has, and yield the progress in steps.
 
         The newest come first. Failures that are added meanwhile stay. If the iterator
@@ -168,3 +175,17 @@ class Failures:
     def clear_retried(self) -> int:
         """Remove the failures that were retried; return how many there were."""
         return last_of(self.remove_steps(FailureFilter(is_retried=True))).changed
+
+
+def _retry_decision(
+    failure: Failure, which: FailureFilter, now: float, *, is_all: bool
+) -> Decision:
+    """Judge whether a failure is retried; `now` is in seconds since the epoch."""
+    is_left_out = is_all and failure.is_retried and not which.is_retried
+    if is_left_out or not which.has(failure):
+        return KEEP
+    try:
+        queue, job = payload.retry_job(failure.entry)
+        return Decision("r", payload.retried(failure.entry, now), queue, job)
+    except PayloadError as error:
+        return Decision("k", problem=f"failure {failure.id}: {error}")

@@ -5,7 +5,7 @@ Used by the client library and by commands. Workers take jobs in store/runs.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import groupby, islice
 from operator import itemgetter
 
@@ -132,7 +132,7 @@ class Queues:
         """Remove the jobs of a class with any arguments; return how many."""
         return last_of(self.dequeue_steps(queue, class_name)).changed
 
-    def dequeue_steps(self, queue: str, class_name: str) -> Iterator[BulkProgress]:
+    def dequeue_steps(self, queue: str, class_name: str) -> Generator[BulkProgress]:
         """Remove the jobs of a class, and yield the progress after each chunk.
 
         Jobs that are pushed meanwhile stay. If the iterator is closed, the jobs that

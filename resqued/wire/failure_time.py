@@ -11,7 +11,7 @@ _OURS = re.compile(r"(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d)(?: (\S+))?")
 _NODE = re.compile(
     r"\w{3} (\w{3}) (\d\d) (\d{4}) (\d\d):(\d\d):(\d\d) GMT([+-]\d{4})(?: \(.*\))?"
 )
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 
 
@@ -27,7 +27,12 @@ def seconds_of(text: str) -> float | None:
             found = datetime(*map(int, parts), tzinfo=_zone(zone or ""))  # type: ignore[arg-type,misc] # six numbers
         elif match := _NODE.fullmatch(text.strip()):
             month, day, year, *clock, zone = match.groups()
-            numbers = [int(year), _MONTHS.index(month) + 1, int(day), *map(int, clock)]
+            numbers = [
+                int(year),
+                _MONTHS.index(month) // 3 + 1,
+                int(day),
+                *map(int, clock),
+            ]
             found = datetime(*numbers, tzinfo=_zone(zone))  # type: ignore[arg-type,misc] # six numbers
         else:
             return None

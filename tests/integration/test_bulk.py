@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-import redis as redis_py
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import resqued
 from resqued.store import bulk
-from resqued.store.bulk import KEEP, REMOVE, BulkOperation, Verdict, last_of
+from resqued.store.bulk import KEEP, REMOVE, BulkOperation, Decision, last_of
 from resqued.store.connection import Link
 from resqued.store.failure_filter import FailureFilter
 from resqued.wire import payload
@@ -42,7 +42,7 @@ class WatchedLink(Link):
         self.calls_left = -1
         self.dies_after_it = False
 
-    def call(self, *command: bulk.Any) -> bulk.Any:
+    def call(self, *command: Any) -> Any:
         if self.calls_left == 0:
             raise Death
         self.before()
@@ -61,11 +61,11 @@ def is_old(raw: bytes) -> bool:
     return b'"Old"' in raw
 
 
-def judge(raw: bytes) -> Verdict:
+def judge(raw: bytes) -> Decision:
     return REMOVE if is_old(raw) else KEEP
 
 
-def logical(redis: redis_py.Redis) -> tuple[list[bytes], int]:
+def logical(redis: Any) -> tuple[list[bytes], int]:
     """Return the elements of the queue in their order, wherever they are.
 
     And the place of the one that the next worker takes.
@@ -106,7 +106,7 @@ class Site:
     """A queue with others at work on it, and the model of what must be in it."""
 
     def __init__(
-        self, redis: redis_py.Redis, others: list[tuple[list[tuple[str, int]], int]]
+        self, redis: Any, others: list[tuple[list[tuple[str, int]], int]]
     ) -> None:
         self.redis = redis
         self.model: list[bytes] = []
@@ -161,7 +161,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_no_job_is_lost_or_overtaken_when_the_caller_dies_at_any_step(
     small_chunks: None,
-    redis: redis_py.Redis,
+    redis: Any,
     redis_url: str,
     *,
     jobs: list[tuple[str, int]],
@@ -211,7 +211,7 @@ def test_no_job_is_lost_or_overtaken_when_the_caller_dies_at_any_step(
 )
 def test_each_failure_is_retried_once_when_the_caller_dies_at_any_step(
     small_chunks: None,
-    redis: redis_py.Redis,
+    redis: Any,
     redis_url: str,
     *,
     retried: list[bool],
@@ -254,7 +254,7 @@ def test_each_failure_is_retried_once_when_the_caller_dies_at_any_step(
 
 
 def test_no_command_of_a_bulk_operation_reads_or_moves_more_than_a_chunk(
-    redis: redis_py.Redis, client: resqued.Client
+    redis: Any, client: resqued.Client
 ) -> None:
     fill(redis, 20_000)
     redis.config_set("slowlog-log-slower-than", 0)
@@ -274,7 +274,7 @@ def test_no_command_of_a_bulk_operation_reads_or_moves_more_than_a_chunk(
     assert client.size("mail") == 10_000
 
 
-def fill(redis: redis_py.Redis, count: int) -> None:
+def fill(redis: Any, count: int) -> None:
     pipe = redis.pipeline(transaction=False)
     for first in range(0, count, 1_000):
         names = ("Old", "New")
@@ -283,7 +283,7 @@ def fill(redis: redis_py.Redis, count: int) -> None:
 
 
 def test_an_operation_that_is_stopped_in_the_middle_leaves_the_rest(
-    redis: redis_py.Redis, redis_url: str
+    redis: Any, redis_url: str
 ) -> None:
     fill(redis, 6_000)
     steps = BulkOperation(Link(redis_url), KEYS, QUEUE).run(judge)
@@ -302,9 +302,7 @@ def test_an_operation_that_is_stopped_in_the_middle_leaves_the_rest(
     assert progress.changed == progress.judged // 2
 
 
-def test_of_two_operations_on_a_list_one_waits(
-    redis: redis_py.Redis, redis_url: str
-) -> None:
+def test_of_two_operations_on_a_list_one_waits(redis: Any, redis_url: str) -> None:
     fill(redis, 3_000)
     steps = BulkOperation(Link(redis_url), KEYS, QUEUE).run(judge)
     next(steps)
@@ -316,7 +314,7 @@ def test_of_two_operations_on_a_list_one_waits(
 
 
 def test_an_operation_that_was_taken_for_dead_starts_over(
-    redis: redis_py.Redis, redis_url: str
+    redis: Any, redis_url: str
 ) -> None:
     fill(redis, 3_000)
     steps = BulkOperation(Link(redis_url), KEYS, QUEUE).run(judge)
@@ -328,7 +326,7 @@ def test_an_operation_that_was_taken_for_dead_starts_over(
 
 
 def test_a_queue_that_is_removed_meanwhile_stays_removed(
-    redis: redis_py.Redis, client: resqued.Client
+    redis: Any, client: resqued.Client
 ) -> None:
     fill(redis, 3_000)
     steps: Iterator[bulk.BulkProgress] = client._queues.dequeue_steps("mail", "Old")
@@ -339,7 +337,7 @@ def test_a_queue_that_is_removed_meanwhile_stays_removed(
 
 
 def test_a_retry_onto_a_key_that_is_no_list_leaves_the_failure(
-    redis: redis_py.Redis, client: resqued.Client
+    redis: Any, client: resqued.Client
 ) -> None:
     add_failure(redis, 1, queue="odd")
     add_failure(redis, 2)
@@ -352,7 +350,7 @@ def test_a_retry_onto_a_key_that_is_no_list_leaves_the_failure(
 
 
 def test_failures_are_removed_from_a_server_that_is_full(
-    redis: redis_py.Redis, client: resqued.Client
+    redis: Any, client: resqued.Client
 ) -> None:
     for number in range(500):
         add_failure(redis, number, class_name="AB"[number % 2])

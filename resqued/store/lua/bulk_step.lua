@@ -17,10 +17,10 @@
 --       6… the queues of the jobs to enqueue
 -- ARGV  1 list name  2 token  3 lease in ms  4 head or tail  5 mark
 --       6 '1' if the caller has begun  7 size of the chunk  8 its digest
---       9 verdicts  10 how many to read
---       then, for each verdict r: entry, number of its queue key, queue name, job
+--       9 decisions  10 how many to read
+--       then, for each decision r: entry, number of its queue key, queue name, job
 --
--- verdicts: one letter for each element: k stays, d is removed, r is retried.
+-- decisions: one letter for each element: k stays, d is removed, r is retried.
 --
 -- Returns {'busy'} another caller works | {'left'} one left it unfinished |
 -- {'lost'} another has put all back | {'astray'} the mark is gone |
@@ -85,8 +85,8 @@ end
 local kept, refused, next_retry = {}, 0, 11
 if applied == 1 then
   for i = 1, size do
-    local verdict = string.sub(ARGV[9], i, i)
-    if verdict == 'r' then
+    local decision = string.sub(ARGV[9], i, i)
+    if decision == 'r' then
       local entry, key = ARGV[next_retry], KEYS[tonumber(ARGV[next_retry + 1])]
       local pushed = redis.pcall('RPUSH', key, ARGV[next_retry + 3])
       if type(pushed) == 'table' then
@@ -101,7 +101,7 @@ if applied == 1 then
       end
       next_retry = next_retry + 4
       kept[#kept + 1] = entry
-    elseif verdict == 'k' then
+    elseif decision == 'k' then
       kept[#kept + 1] = chunk[i]
     end
   end
