@@ -26,17 +26,22 @@ from resqued.errors import (
     StoreError,
 )
 from resqued.jobs.declare import Job, job
-from resqued.store.failures import Failure, Failures
+from resqued.store.bulk import BulkProgress
+from resqued.store.failure_entry import Failure
+from resqued.store.failure_filter import FailureFilter
+from resqued.store.failures import Failures
 from resqued.store.reports import Info, RunningJob, Status, Worker
 from resqued.wire.naming import ClassJob, FunctionJob
 from resqued.wire.payload import Payload
 
 __all__ = [
     "ArgumentError",
+    "BulkProgress",
     "Client",
     "ConfigError",
     "Duration",
     "Failure",
+    "FailureFilter",
     "Failures",
     "Info",
     "Job",

@@ -6,8 +6,8 @@ list, which changes while a person looks at it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from functools import wraps
 from itertools import islice
 from typing import Any
@@ -18,6 +18,7 @@ from resqued.cli.completion import queue_names
 from resqued.cli.failure_table import show_failures
 from resqued.cli.options import (
     ListingGroup,
+    Moment,
     confirm,
     json_option,
     page_options,
@@ -30,7 +31,9 @@ from resqued.cli.text import json_line, one_line
 from resqued.client import Client
 from resqued.core.plural import pluralize
 from resqued.errors import PayloadError, ResquedError, StoreError
-from resqued.store.failures import Failure, Failures
+from resqued.store.bulk import BulkProgress
+from resqued.store.failure_entry import Failure
+from resqued.store.failure_filter import FailureFilter, pick
 
 EXAMPLES = """
 \b
@@ -40,50 +43,51 @@ Examples:
   resqued failed show 3f2a91c04d7e
   resqued failed retry 3f2a 77b0
   resqued failed retry --all --queue mail
+  resqued failed retry --all --exception Resque::DirtyExit --since 1h --dry-run
   resqued failed remove --all --class myapp.jobs.Old --yes
   resqued failed clear --retried --yes
 """
-ID_DIGITS = 12
-# Fewer would sooner or later mean another failure than the one that was meant.
-FEWEST_DIGITS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The failures of a class, of a queue, or all."""
-
-    class_name: str | None
-    queue: str | None
-
-    def has(self, failure: Failure) -> bool:
-        """Return True if a failure is one of them."""
-        return (self.class_name in (None, failure.class_name)) and (
-            self.queue in (None, failure.queue)
-        )
-
-    @property
-    def is_all(self) -> bool:
-        """Whether no failure is left out."""
-        return self.class_name is None and self.queue is None
-
-
-def choice_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --class and --queue, and pass them as one `choice`."""
+def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose failures, and pass them as one `which`."""
 
     @wraps(function)
     def command(
-        *args: Any, class_name: str | None, queue: str | None, **values: Any
+        *args: Any,
+        class_name: str | None,
+        queue: str | None,
+        exception: str | None,
+        since: float | None,
+        until: float | None,
+        **values: Any,
     ) -> Any:
-        return function(*args, choice=Choice(class_name, queue), **values)
+        which = FailureFilter(class_name, queue, exception, since, until)
+        return function(*args, which=which, **values)
 
-    with_queue = click.option(
-        "--queue", help="Only of this queue.", shell_complete=queue_names
-    )(command)
-    return click.option("--class", "class_name", help="Only of this class.")(with_queue)
+    for option in (
+        click.option(
+            "--until", type=Moment(), metavar="TIME", help="Only those before TIME."
+        ),
+        click.option(
+            "--since",
+            type=Moment(),
+            metavar="TIME",
+            help="Only those from TIME on: 1h, or 2026-11-27 22:58.",
+        ),
+        click.option("--exception", metavar="NAME", help="Only of this exception."),
+        click.option("--queue", help="Only of this queue.", shell_complete=queue_names),
+        click.option("--class", "class_name", help="Only of this class."),
+    ):
+        command = option(command)
+    return command
 
 
 _ids = click.argument("ids", metavar="[ID]...", nargs=-1)
 _all = click.option("--all", "is_all", is_flag=True, help="All, or all that match.")
+_dry_run = click.option(
+    "--dry-run", is_flag=True, help="Say how many, and change nothing."
+)
 
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
@@ -97,7 +101,7 @@ def failed() -> None:
 
 @failed.command(name="list", epilog=EXAMPLES)
 @page_options(count=20)
-@choice_options
+@filter_options
 @wide_option
 @json_option
 @with_client
@@ -105,16 +109,15 @@ def list_(
     client: Client,
     start: int,
     count: int,
-    choice: Choice,
+    which: FailureFilter,
     is_wide: bool,
     as_json: bool,
 ) -> None:
     """List failures, the newest first."""
-    if choice.is_all:
+    if which.is_all:
         found = client.failures.page(start, count)
     else:
-        matching = filter(choice.has, client.failures.newest_first())
-        found = list(islice(matching, start, start + count))
+        found = list(islice(client.failures.matching(which), start, start + count))
     if as_json:
         show_json([_as_dict(failure) for failure in found])
     else:
@@ -137,7 +140,7 @@ def _raw(failure: Failure) -> str:
 @with_client
 def show(client: Client, failure_id: str, as_json: bool) -> None:
     """Show all of a failure: payload, exception, error and backtrace."""
-    (failure,) = _find(client.failures, (failure_id,))
+    (failure,) = pick((failure_id,), client.failures.newest_first())
     values = _as_dict(failure)
     if as_json:
         show_json(values)
@@ -159,46 +162,63 @@ def show(client: Client, failure_id: str, as_json: bool) -> None:
 @failed.command(epilog=EXAMPLES)
 @_ids
 @_all
-@choice_options
+@filter_options
+@_dry_run
 @with_client
-def retry(client: Client, ids: tuple[str, ...], is_all: bool, choice: Choice) -> None:
+def retry(
+    client: Client,
+    ids: tuple[str, ...],
+    is_all: bool,
+    which: FailureFilter,
+    dry_run: bool,
+) -> None:
     """Enqueue the jobs of failures again; the failures stay, marked as retried.
 
     --all leaves out those that were retried before; name them by ID to retry
     them once more. The ID of a failure that was retried is another one.
     """
     failures = client.failures
-    _check_choice(ids, choice, is_all=is_all)
-    if not is_all:
-        _act("retried", failures.retry, _find(failures, ids), is_strict=True)
-        return
-    wanted = (
-        failure
-        for failure in failures.oldest_first()
-        if choice.has(failure) and not failure.is_retried
-    )
-    _act("retried", failures.retry, wanted)
+    _check_choice(ids, which, is_all=is_all)
+    if is_all and dry_run:
+        _report("would retry", failures.rehearse_retry(which))
+    elif is_all:
+        _go_through("retried", failures.retry_steps(which))
+    else:
+        found = pick(ids, failures.newest_first())
+        if dry_run:
+            _report("would retry", failures.rehearse_retry(FailureFilter(), found))
+        else:
+            _act("retried", failures.retry, found)
 
 
 @failed.command(epilog=EXAMPLES)
 @_ids
 @_all
-@choice_options
+@filter_options
+@_dry_run
 @yes_option
 @with_client
 def remove(
-    client: Client, ids: tuple[str, ...], is_all: bool, choice: Choice, yes: bool
+    client: Client,
+    ids: tuple[str, ...],
+    is_all: bool,
+    which: FailureFilter,
+    dry_run: bool,
+    yes: bool,
 ) -> None:
     """Remove failures; their jobs are gone then."""
     failures = client.failures
-    _check_choice(ids, choice, is_all=is_all)
-    if not is_all:
-        found = _find(failures, ids)
+    _check_choice(ids, which, is_all=is_all)
+    found = [] if is_all else pick(ids, failures.newest_first())
+    if dry_run:
+        count = sum(1 for _ in failures.matching(which)) if is_all else len(found)
+        click.echo(f"would remove {pluralize(count, 'failure')}")
+    elif is_all:
+        confirm("Remove all failures that match?", yes=yes)
+        _go_through("removed", failures.remove_steps(which))
+    else:
         confirm(f"Remove {pluralize(len(found), 'failure')}?", yes=yes)
-        _act("removed", failures.remove, found, is_strict=True)
-        return
-    confirm("Remove all failures that match?", yes=yes)
-    _act("removed", failures.remove, filter(choice.has, failures.newest_first()))
+        _act("removed", failures.remove, found)
 
 
 @failed.command(epilog=EXAMPLES)
@@ -210,92 +230,66 @@ def clear(client: Client, retried: bool, yes: bool) -> None:
     failures = client.failures
     if retried:
         confirm("Remove all failures that were retried?", yes=yes)
-        removed = failures.clear_retried()
-    else:
-        confirm(f"Remove {pluralize(failures.count(), 'failure')}?", yes=yes)
-        removed = failures.clear()
-    click.echo(f"removed {pluralize(removed, 'failure')}")
+        retried_ones = FailureFilter(is_retried=True)
+        _go_through("removed", failures.remove_steps(retried_ones))
+        return
+    confirm(f"Remove {pluralize(failures.count(), 'failure')}?", yes=yes)
+    click.echo(f"removed {pluralize(failures.clear(), 'failure')}")
 
 
-def _check_choice(ids: tuple[str, ...], choice: Choice, *, is_all: bool) -> None:
+def _check_choice(ids: tuple[str, ...], which: FailureFilter, *, is_all: bool) -> None:
     if ids and is_all:
         raise click.UsageError("give IDs or --all, not both")
-    if not is_all and not choice.is_all:
-        raise click.UsageError("add --all: --class and --queue say of what")
+    if not is_all and not which.is_all:
+        raise click.UsageError(
+            "add --all: --class, --queue, --exception, --since and --until say of what"
+        )
     if not ids and not is_all:
         raise click.UsageError("name failures by ID, or add --all")
 
 
-def _find(failures: Failures, ids: tuple[str, ...]) -> list[Failure]:
-    """Return the failures that ids mean; raise for one that means none, or several."""
-    wanted = dict.fromkeys(_checked(failure_id) for failure_id in ids)
-    found: dict[str, dict[str, Failure]] = {prefix: {} for prefix in wanted}
-    missing = set(wanted)
-    for failure in failures.newest_first():
-        for prefix in wanted:
-            if failure.id.startswith(prefix):
-                found[prefix][failure.id] = failure
-                missing.discard(prefix)
-        if not missing and all(len(prefix) == ID_DIGITS for prefix in wanted):
-            break
-    if missing:
-        names = ", ".join(prefix for prefix in wanted if prefix in missing)
-        raise ResquedError(f"there is no failure {names}; `resqued failed` lists them")
-    for prefix, matching in found.items():
-        if len(matching) > 1:
-            some = ", ".join(sorted(matching)[:5])
-            raise ResquedError(f"id {prefix} means {len(matching)} failures: {some}")
-    # Two ids may mean the same failure.
-    each = {f.id: f for matching in found.values() for f in matching.values()}
-    return list(each.values())
+def _go_through(done: str, steps: Generator[BulkProgress]) -> None:
+    """Go through all steps of an operation and say to how many it was done."""
+    progress = BulkProgress()
+    try:
+        # Ctrl-C closes it, and what was staged is put back.
+        with closing(steps):
+            for step in steps:
+                progress = step
+    except StoreError as error:
+        message = f"{error}; {done} before that: {progress.changed}"
+        raise StoreError(message) from error
+    _report(done, progress)
 
 
-def _checked(failure_id: str) -> str:
-    text = failure_id.strip().lower()
-    if not set(text) <= set("0123456789abcdef") or len(text) > ID_DIGITS:
-        raise ResquedError(
-            f"there is no failure {failure_id!r}: an id is {ID_DIGITS} hex digits,"
-            " as `resqued failed` shows"
-        )
-    if len(text) < FEWEST_DIGITS:
-        raise ResquedError(
-            f"id {failure_id!r} is too short: give {FEWEST_DIGITS} digits or more"
-        )
-    return text
+def _report(done: str, progress: BulkProgress) -> None:
+    click.echo(f"{done} {pluralize(progress.changed, 'failure')}")
+    if progress.left_out:
+        message = f"left out: {progress.left_out}, such as {progress.problem}"
+        click.echo(one_line(message), err=True)
 
 
 def _act(
-    done: str,
-    action: Callable[[Failure], bool],
-    failures: Iterable[Failure],
-    *,
-    is_strict: bool = False,
+    done: str, action: Callable[[Failure], bool], failures: Iterable[Failure]
 ) -> None:
     """Do something to each failure and say to how many it was done.
 
-    One that is gone meanwhile, or that holds no job, is left out; if `is_strict`,
-    the command fails for it, after the others.
+    One that is gone meanwhile, or that holds no job, makes the command fail, after the
+    others.
     """
-    count = left_out = 0
+    count = 0
     problems: list[str] = []
     try:
         for failure in failures:
-            problem = _problem(action, failure)
-            if not problem:
-                count += 1
-                continue
-            left_out += 1
-            # All of those that were named, one of those that were not.
-            if is_strict or not problems:
+            if problem := _problem(action, failure):
                 problems.append(problem)
+            else:
+                count += 1
     except StoreError as error:
         raise StoreError(f"{error}; {done} before that: {count}") from error
     click.echo(f"{done} {pluralize(count, 'failure')}")
-    if problems and is_strict:
-        raise ResquedError("; ".join(problems))
     if problems:
-        message = f"left out: {left_out}, such as {problems[0]}"
-        click.echo(one_line(message), err=True)
+        raise ResquedError("; ".join(problems))
 
 
 def _problem(action: Callable[[Failure], bool], failure: Failure) -> str:

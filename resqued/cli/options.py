@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import wraps
@@ -42,6 +43,23 @@ class Duration(click.ParamType):  # type: ignore[type-arg] # click < 8.5 has non
             )
             self.fail(f"{value!r} is not from {between}", param, ctx)
         return found
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg] # click < 8.5 has none
+    """A time, or how long ago it was, in seconds since the epoch."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the time, or end the command with what is wrong."""
+        if isinstance(value, float):
+            return value
+        try:
+            return durations.moment(value, time.time())
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}", param, ctx)
 
 
 class ListingGroup(click.Group):

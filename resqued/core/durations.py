@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 Duration: TypeAlias = float | str | timedelta
@@ -23,6 +23,7 @@ of a byte counts as a whole one.
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+_NO_MOMENT = "not a time such as 1h (ago), 2026-11-27 or '2026-11-27 22:58'"
 _NO_DURATION = "not a duration such as 90, 4s, 15m or 2h"
 
 
@@ -40,6 +41,22 @@ def seconds(value: object) -> float:
     if match is None or match[2] not in _UNITS:
         raise ValueError(_NO_DURATION)
     return _number(float(match[1]) * _UNITS[match[2]], _NO_DURATION)
+
+
+def moment(text: str, now: float) -> float:
+    """Return a time in seconds since the epoch, from how long ago it was, or itself.
+
+    `text` is a duration before `now`, such as 1h, or a local time such as 2026-11-27,
+    2026-11-27 22:58 or 2026-11-27T22:58:27Z. Raises ValueError if it is neither.
+    """
+    try:
+        return now - seconds(text.strip().removeprefix("-"))
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(_NO_MOMENT) from None
 
 
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}

@@ -23,7 +23,8 @@ from resqued.diagnostics.facts import Candidate, Facts, Search
 from resqued.diagnostics.import_result import Import
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.errors import ConfigError, PayloadError, ResquedError
-from resqued.store.failures import PAGE, Failure
+from resqued.store.failure_entry import Failure
+from resqued.store.failures import PAGE
 from resqued.store.job_queues import Queues
 from resqued.store.namespaces import look_elsewhere
 from resqued.system import process

@@ -16,7 +16,7 @@ from resqued.core.exit_status import Exit
 from resqued.core.timings import DEFAULT_TIMINGS, Timings
 from resqued.errors import StoreError
 from resqued.log.logger import Logger
-from resqued.store import pruning
+from resqued.store import bulk, pruning
 from resqued.store.availability import RedisAvailability
 from resqued.store.pruning import job_of
 from resqued.store.registry import ReclaimResult, Registry
@@ -134,6 +134,13 @@ class Reclaimer:
                     worker=judged.entry.worker_id,
                     error=pruning.fault_of(judged).error,
                 )
+            yield
+        yield from self._restore_lists()
+
+    def _restore_lists(self) -> Iterator[None]:
+        """Put back what bulk operations have staged whose callers have died."""
+        for name in bulk.recover(self._registry.link, self._registry.keys):
+            self._log.warning("bulk_restored", list=name)
             yield
 
     def _is_ours(self, worker_id: str) -> bool:

@@ -6,14 +6,21 @@ index then means another failure.
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator
 
 from resqued.errors import PayloadError
+from resqued.store.bulk import (
+    KEEP,
+    REMOVE,
+    BulkOperation,
+    BulkProgress,
+    Decision,
+    last_of,
+)
 from resqued.store.connection import Link
+from resqued.store.failure_entry import Failure
+from resqued.store.failure_filter import FailureFilter
 from resqued.store.script import Script
 from resqued.wire import payload
 from resqued.wire.keys import Keys
@@ -21,113 +28,6 @@ from resqued.wire.keys import Keys
 RETRY = Script("retry")
 CLEAR = Script("clear")
 PAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One entry of the failed list.
-
-    Two failures are equal if their bytes are. An entry that another program wrote may
-    lack any field: the text is then empty, `class_name` is `<Unknown Job>`.
-    """
-
-    entry: bytes
-    """The bytes of the entry in Redis, by which it is retried or removed."""
-    # Where it stood when it was read: saves a search, decides nothing.
-    position: int = field(default=-1, compare=False, repr=False)
-    # The decoded entry, when it has been asked for. No cached_property: a thread could
-    # hold its lock while another one forks.
-    _decoded: dict[str, Any] | None = field(
-        default=None, init=False, compare=False, repr=False
-    )
-
-    @property
-    def id(self) -> str:
-        """The id that commands show and take: 12 hex digits, made of the bytes."""
-        return hashlib.sha256(self.entry).hexdigest()[:12]
-
-    @property
-    def fields(self) -> Mapping[str, Any]:
-        """All fields of the entry, decoded from JSON; empty if it is no failure.
-
-        resqued and Resque write `failed_at`, `payload` (`class` and `args`),
-        `exception`, `error`, `backtrace`, `worker`, `queue` and, after a retry,
-        `retried_at`.
-        """
-        if self._decoded is None:
-            object.__setattr__(self, "_decoded", _fields(self.entry))
-        return self._decoded or {}
-
-    def _text(self, name: str) -> str:
-        value = self.fields.get(name)
-        return "" if value is None else str(value)
-
-    @property
-    def queue(self) -> str:
-        """The queue that the job was taken from."""
-        return str(self.fields.get("queue") or "")
-
-    @property
-    def class_name(self) -> str:
-        """The class that the payload names; `<Unknown Job>` if it is no job."""
-        job = self.fields.get("payload")
-        name = job.get("class") if isinstance(job, dict) else None
-        return name if isinstance(name, str) else payload.UNKNOWN_JOB
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """The arguments of the job, decoded from JSON; empty if it is no job."""
-        job = self.fields.get("payload")
-        return payload.arguments(job.get("args")) if isinstance(job, dict) else ()
-
-    @property
-    def exception(self) -> str:
-        """The class of the exception by its full name, such as `ValueError`."""
-        return self._text("exception")
-
-    @property
-    def error(self) -> str:
-        """The message of the exception."""
-        return self._text("error")
-
-    @property
-    def backtrace(self) -> tuple[str, ...]:
-        """The lines of the traceback, as the language of the worker prints them."""
-        lines = self.fields.get("backtrace")
-        return tuple(map(str, lines)) if isinstance(lines, list) else ()
-
-    @property
-    def worker(self) -> str:
-        """The id of the worker that ran the job."""
-        return self._text("worker")
-
-    @property
-    def failed_at(self) -> str:
-        """When the job failed: the local time of its host with the name of its zone,
-        such as 2026/11/27 22:58:27 UTC.
-        """
-        return self._text("failed_at")
-
-    @property
-    def retried_at(self) -> str:
-        """When the job was last retried, in the form of `failed_at`; empty if never."""
-        return self._text("retried_at")
-
-    @property
-    def is_retried(self) -> bool:
-        """Whether the job was enqueued again."""
-        return bool(self.fields.get("retried_at"))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all fields of the entry, and its `id`."""
-        return {**self.fields, "id": self.id}
-
-
-def _fields(entry: bytes) -> dict[str, Any]:
-    try:
-        return payload.decode_failure(entry)
-    except PayloadError:
-        return {}
 
 
 class Failures:
@@ -218,10 +118,74 @@ class Failures:
         """
         return bool(self._link.call("LREM", self._keys.failed, -1, failure.entry))
 
+    def matching(self, which: FailureFilter) -> Iterator[Failure]:
+        """Yield the failures that a filter has, the newest first; changes nothing."""
+        return filter(which.has, self.newest_first())
+
+    def retry_steps(self, which: FailureFilter) -> Generator[BulkProgress]:
+        """Retry the failures that a filter has, and yield the progress in steps.
+
+        The oldest come first. Each is enqueued and marked in one step on the server.
+        Those that were retried before are left out, if the filter does not ask for
+        them, and so are those without a job. If the iterator is closed, the failures
+        that were not looked at stay as they are.
+        """
+        now = time.time()
+        operation = BulkOperation(self._link, self._keys, self._keys.failed, "head")
+        return operation.run(
+            lambda entry: _retry_decision(Failure(entry), which, now, is_all=True)
+        )
+
+    def rehearse_retry(
+        self, which: FailureFilter, failures: Iterable[Failure] | None = None
+    ) -> BulkProgress:
+        """Return how many failures a retry would enqueue; changes nothing.
+
+        Looks at all failures, or at those that are given by themselves: then those
+        that were retried before count too.
+        """
+        is_all = failures is None
+        judged = changed = left_out = 0
+        problem = ""
+        for failure in self.oldest_first() if failures is None else failures:
+            decision = _retry_decision(failure, which, 0.0, is_all=is_all)
+            judged += 1
+            changed += decision.code == "r"
+            left_out += bool(decision.problem)
+            problem = problem or decision.problem
+        return BulkProgress(judged, judged, changed, left_out, problem)
+
+    def remove_steps(self, which: FailureFilter) -> Generator[BulkProgress]:
+        """Remove the failures that a filter has, and yield the progress in steps.
+
+        The newest come first. Failures that are added meanwhile stay. If the iterator
+        is closed, the failures that were not looked at stay as they are.
+        """
+        operation = BulkOperation(self._link, self._keys, self._keys.failed)
+        return operation.run(
+            lambda entry: REMOVE if which.has(Failure(entry)) else KEEP
+        )
+
     def clear(self) -> int:
         """Remove all failures; return how many there were."""
-        return int(CLEAR(self._link, (self._keys.failed,), ()))
+        keys = self._keys
+        names = (keys.failed, keys.bulk, keys.bulk_staged("failed"))
+        return int(CLEAR(self._link, names, ("failed",)))
 
     def clear_retried(self) -> int:
         """Remove the failures that were retried; return how many there were."""
-        return sum(self.remove(f) for f in self.newest_first() if f.is_retried)
+        return last_of(self.remove_steps(FailureFilter(is_retried=True))).changed
+
+
+def _retry_decision(
+    failure: Failure, which: FailureFilter, now: float, *, is_all: bool
+) -> Decision:
+    """Judge whether a failure is retried; `now` is in seconds since the epoch."""
+    is_left_out = is_all and failure.is_retried and not which.is_retried
+    if is_left_out or not which.has(failure):
+        return KEEP
+    try:
+        queue, job = payload.retry_job(failure.entry)
+        return Decision("r", payload.retried(failure.entry, now), queue, job)
+    except PayloadError as error:
+        return Decision("k", problem=f"failure {failure.id}: {error}")

@@ -5,18 +5,18 @@ Used by the client library and by commands. Workers take jobs in store/runs.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import groupby, islice
 from operator import itemgetter
 
 from resqued.errors import PayloadError
+from resqued.store.bulk import KEEP, REMOVE, BulkOperation, BulkProgress, last_of
 from resqued.store.connection import Link, Word
 from resqued.store.script import Script
 from resqued.wire import payload
 from resqued.wire.keys import Keys
 
 REMOVE_QUEUE = Script("remove_queue")
-DEQUEUE = Script("dequeue")
 
 # Payloads in one round trip: enough to make them cheap, few enough for memory.
 BATCH = 1_000
@@ -120,33 +120,41 @@ class Queues:
 
     def remove(self, queue: str) -> int:
         """Remove a queue with its jobs; return how many jobs there were."""
-        keys = self._keys
-        return int(REMOVE_QUEUE(self._link, (keys.queues, keys.queue(queue)), (queue,)))
+        keys, name = self._keys, f"queue:{queue}"
+        names = (keys.queues, keys.queue(queue), keys.bulk, keys.bulk_staged(name))
+        return int(REMOVE_QUEUE(self._link, names, (queue, name)))
 
     def dequeue(self, queue: str, text: str) -> int:
         """Remove the jobs whose payload is exactly this text; return how many."""
         return int(self._link.call("LREM", self._keys.queue(queue), 0, text))
 
     def dequeue_class(self, queue: str, class_name: str) -> int:
-        """Remove the jobs of a class with any arguments; return how many.
+        """Remove the jobs of a class with any arguments; return how many."""
+        return last_of(self.dequeue_steps(queue, class_name)).changed
 
-        Reads the queue in batches from the tail, so that jobs pushed or popped
-        meanwhile do not shift those that were not read yet.
+    def dequeue_steps(self, queue: str, class_name: str) -> Generator[BulkProgress]:
+        """Remove the jobs of a class, and yield the progress after each chunk.
+
+        Jobs that are pushed meanwhile stay. If the iterator is closed, the jobs that
+        were not looked at stay too.
         """
-        removed = 0
-        for batch in self._from_tail(queue):
-            matches = [raw for raw in set(batch) if _is_of(raw, class_name)]
-            if matches:
-                removed += int(DEQUEUE(self._link, (self._keys.queue(queue),), matches))
-        return removed
+        is_of = _of_class(class_name)
+        operation = BulkOperation(self._link, self._keys, self._keys.queue(queue))
+        return operation.run(lambda raw: REMOVE if is_of(raw) else KEEP)
 
-    def _from_tail(self, queue: str) -> Iterator[list[bytes]]:
-        """Yield the payloads of a queue in batches, the newest batch first."""
-        end = self.size(queue)
-        while end > 0:
-            start = max(0, end - BATCH)
-            yield self.peek(queue, start, end - start)
-            end = start
+
+def _of_class(class_name: str) -> Callable[[bytes], bool]:
+    """Return a function that tells whether a payload is of a class."""
+    # Without an escape in it, a payload of the class has the name in it as it is. That
+    # spares most payloads of other classes the decoding.
+    name = class_name.encode("utf-8", "surrogateescape")
+
+    def is_of(raw: bytes) -> bool:
+        if name not in raw and b"\\" not in raw:
+            return False
+        return _is_of(raw, class_name)
+
+    return is_of
 
 
 def _is_of(raw: bytes, class_name: str) -> bool:

@@ -43,11 +43,11 @@ class Registry:
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self.link = link
-        self._keys = keys
+        self.keys = keys
 
     def ids(self) -> set[str]:
         """Return the ids of the registered workers."""
-        members = self.link.call("SMEMBERS", self._keys.workers)
+        members = self.link.call("SMEMBERS", self.keys.workers)
         return {_text(member) for member in members}
 
     def entries(self, *, with_remains: bool = False) -> Iterator[WorkerEntry]:
@@ -59,7 +59,7 @@ class Registry:
         registered = self.ids()
         ids = set(registered)
         if with_remains:
-            for key in (self._keys.heartbeats, self._keys.identities):
+            for key in (self.keys.heartbeats, self.keys.identities):
                 ids |= {_text(field) for field in self.link.call("HKEYS", key)}
         stream = iter(sorted(ids))
         while page := list(islice(stream, PAGE)):
@@ -72,7 +72,7 @@ class Registry:
 
         `registered` are the ids that are registered; by default all of `ids`.
         """
-        keys = self._keys
+        keys = self.keys
         known = set(ids if registered is None else registered)
         bare = [WorkerEntry(worker_id) for worker_id in ids]
         identities, heartbeats, records, pings, started = self.link.pipeline(
@@ -120,7 +120,7 @@ class Registry:
         self, entry: WorkerEntry, fault: FailureInfo
     ) -> tuple[tuple[str, ...], tuple[str | bytes, ...]]:
         """Return the keys and the arguments of reclaim.lua for one worker."""
-        keys = self._keys
+        keys = self.keys
         return (
             (
                 *registry_keys(keys, entry.worker_id),
@@ -142,7 +142,7 @@ class Registry:
 
     def _forget_node_workers(self, names: Iterable[str]) -> None:
         """Delete the keys that node-resque has for its workers outside the registry."""
-        keys = self._keys
+        keys = self.keys
         self.link.pipeline(
             [
                 (
@@ -160,7 +160,7 @@ class Registry:
 
         It expires after PRUNE_LOCK_SECONDS.
         """
-        key = self._keys.prune_lock
+        key = self.keys.prune_lock
         return bool(self.link.call("SET", key, owner, "EX", PRUNE_LOCK_SECONDS, "NX"))
 
     def counts(self, entries: Sequence[WorkerEntry]) -> list[tuple[int, int]]:
@@ -173,7 +173,7 @@ class Registry:
         names = [e.node_name if e.ping else e.worker_id for e in entries]
         done, failed = self.link.pipeline(
             [
-                ("MGET", *(self._keys.stat(stat, name) for name in names))
+                ("MGET", *(self.keys.stat(stat, name) for name in names))
                 for stat in ("processed", "failed")
             ]
         )
@@ -182,7 +182,7 @@ class Registry:
     def totals(self) -> tuple[int, int]:
         """Return how many jobs all workers ever processed, and how many failed."""
         done, failed = self.link.call(
-            "MGET", self._keys.stat("processed"), self._keys.stat("failed")
+            "MGET", self.keys.stat("processed"), self.keys.stat("failed")
         )
         return _count(done), _count(failed)
 

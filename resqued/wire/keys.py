@@ -34,6 +34,19 @@ class Keys:
         return self._key("resqued:failed")
 
     @property
+    def bulk(self) -> str:
+        """The hash of lists on which a bulk operation works, to its state."""
+        return self._key("resqued:bulk")
+
+    def bulk_owner(self, list_name: str) -> str:
+        """The lease of the process that works on a list; it expires."""
+        return self._key(f"resqued:bulk:owner:{list_name}")
+
+    def bulk_staged(self, list_name: str) -> str:
+        """The elements of a list that a bulk operation has seen and that stay."""
+        return self._key(f"resqued:bulk:staged:{list_name}")
+
+    @property
     def workers(self) -> str:
         """The set of registered worker ids."""
         return self._key("workers")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import datetime
 
+import click
 import pytest
 import redis as redis_py
 
@@ -42,6 +44,45 @@ def test_failures_are_picked_by_class_and_queue(
     assert ids("--queue", "slow") == [slow]
     assert ids("--queue", "mail", "--class", "Other") == [other]
     assert ids("--class", "Nobody") == []
+
+
+def test_failures_are_picked_by_exception_and_time(
+    run: Run, redis: redis_py.Redis
+) -> None:
+    early, late = add_failure(redis, 1), add_failure(redis, 3_600)
+    at = datetime.fromtimestamp(1_700_003_600).isoformat()
+
+    def ids(*args: str) -> list[str]:
+        return [f["id"] for f in json.loads(run("failed", *args, "--json").stdout)]
+
+    assert ids("--exception", "ValueError") == [late, early]
+    assert ids("--exception", "Resque::DirtyExit") == []
+    assert ids("--since", at) == [late]
+    assert ids("--until", at) == [early]
+    assert ids("--since", "1h") == []
+    result = run("failed", "--since", "soon", fails=click.UsageError)
+    assert "'soon' is not a time such as 1h (ago)" in str(result.exception)
+
+
+def test_a_dry_run_says_how_many_and_changes_nothing(
+    run: Run, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    first, _ = add_failure(redis, 1), add_failure(redis, 2, class_name="Other")
+    redis.rpush(f"{NS}failed", "garbage")
+    before = redis.lrange(f"{NS}failed", 0, -1)
+    result = run("failed", "retry", "--all", "--dry-run")
+    assert result.stdout == "would retry 2 failures\n"
+    assert result.stderr.startswith("left out: 1, such as failure ")
+    for args, said in (
+        (("retry", "--all", "--class", "Other"), "would retry 1 failure\n"),
+        (("retry", first), "would retry 1 failure\n"),
+        (("remove", "--all"), "would remove 3 failures\n"),
+        (("remove", "--all", "--since", "1h"), "would remove 0 failures\n"),
+        (("remove", first), "would remove 1 failure\n"),
+    ):
+        assert run("failed", *args, "--dry-run").stdout == said
+    assert redis.lrange(f"{NS}failed", 0, -1) == before
+    assert client.queues() == []
 
 
 def test_show_tells_everything_about_a_failure(run: Run, redis: redis_py.Redis) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resqued.core.durations import seconds, show_seconds, show_size, size
+from resqued.core.durations import moment, seconds, show_seconds, show_size, size
 
 KB, MB, GB, TB = (1 << shift for shift in (10, 20, 30, 40))
 
@@ -257,3 +258,30 @@ def test_a_duration_that_was_shown_tells_the_time_to_its_last_place(duration):
         assert abs(told - duration) <= precision
     else:
         assert told <= duration < told + precision
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1h", 1_795_430_316.0),
+        ("-90", 1_795_433_826.0),
+        ("2026-11-23T11:38:36Z", 1_795_433_916.0),
+        ("2026-11-23 12:38:36+01:00", 1_795_433_916.0),
+    ],
+)
+def test_a_moment_is_a_time_or_how_long_ago(text, expected):
+    assert moment(text, 1_795_433_916.0) == expected
+
+
+def test_a_moment_without_a_zone_is_local():
+    local = datetime(2026, 11, 23, 11, 38).astimezone()
+    assert moment("2026-11-23 11:38", 0.0) == local.timestamp()
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "5 weeks"])
+def test_what_is_no_moment(text):
+    with pytest.raises(ValueError, match="not a time such as"):
+        moment(text, 0.0)

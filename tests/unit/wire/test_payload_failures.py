@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resqued.errors import PayloadError
-from resqued.store.failures import Failure
+from resqued.store.failure_entry import Failure
 from resqued.wire import payload
 from resqued.wire.payload import FailureInfo
 

@@ -1,0 +1,195 @@
+"""Bulk operations on long lists: seconds, the longest command, memory, linearity.
+
+    .venv/bin/python bench/bulk.py [--redis URL] [--scale 0.1]
+
+It fills an empty database, the one of the embedded Valkey by default, and prints a
+table in Markdown. Each operation runs in a process of its own, whose memory is that of
+its peak. The longest command is by SLOWLOG: the time that other clients wait, with the
+time that other processes of the machine took from the server meanwhile.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+from errors import BenchError
+from server import Server, open_server
+
+import resqued
+from resqued.store.bulk import last_of
+from resqued.store.failure_filter import FailureFilter
+from resqued.wire import payload
+from resqued.wire.payload import FailureInfo
+
+QUEUE = "resque:queue:bulk"
+FAILED = "resque:failed"
+JOBS = (100_000, 1_000_000)
+FAILURES = (50_000, 500_000)
+BATCH = 5_000
+BACKTRACE = tuple(f"  File app/{n}.py, line {n}, in method_{n}" for n in range(8))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation, what it works on, and how many elements it must change."""
+
+    name: str
+    sizes: tuple[int, ...]
+    fill: Callable[[redis.Redis, int], None]
+    act: Callable[[resqued.Client], int]
+    share: float
+
+
+def jobs(of_class: int) -> Callable[[redis.Redis, int], None]:
+    """Return what fills a queue, in which each n-th job is of the class Old."""
+
+    def text(n: int) -> str:
+        name = "app.jobs.Old" if n % of_class == 0 else "app.jobs.New"
+        return json.dumps({"class": name, "args": [n, "some text"]})
+
+    return lambda client, count: _push(client, QUEUE, map(text, range(count)))
+
+
+def failures(client: redis.Redis, count: int) -> None:
+    """Fill the list of failures: half of them of the class Old."""
+
+    def entry(n: int) -> bytes:
+        name = "app.jobs.Old" if n % 2 == 0 else "app.jobs.New"
+        return payload.failure(
+            FailureInfo("ValueError", f"bad thing {n}", BACKTRACE),
+            payload=payload.encode_job(name, (n, "some text")).encode(),
+            worker="host1:27668:bulk",
+            queue="bulk",
+            now=1_795_433_916 + n,
+        )
+
+    _push(client, FAILED, map(entry, range(count)))
+
+
+def _push(client: redis.Redis, key: str, texts: Iterator[str | bytes]) -> None:
+    batch: list[str | bytes] = []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == BATCH:
+            client.rpush(key, *batch)
+            batch.clear()
+    if batch:
+        client.rpush(key, *batch)
+
+
+def dequeue(client: resqued.Client) -> int:
+    """Remove the jobs of the class Old."""
+    return client.dequeue("app.jobs.Old", queue="bulk")
+
+
+def remove(client: resqued.Client) -> int:
+    """Remove the failures of the class Old."""
+    which = FailureFilter(class_name="app.jobs.Old")
+    return last_of(client.failures.remove_steps(which)).changed
+
+
+def retry(client: resqued.Client) -> int:
+    """Retry all failures."""
+    return last_of(client.failures.retry_steps(FailureFilter())).changed
+
+
+CASES = (
+    Case("dequeue, every job is of the class", JOBS, jobs(1), dequeue, 1.0),
+    Case("dequeue, every tenth job is", JOBS, jobs(10), dequeue, 0.1),
+    Case("failed remove, every second", FAILURES, failures, remove, 0.5),
+    Case("failed retry --all", FAILURES, failures, retry, 1.0),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one operation took."""
+
+    seconds: float
+    server_seconds: float
+    calls: int
+    longest_ms: float
+    longest: str
+    memory: int
+
+
+def measure(server: Server, case: Case, count: int) -> Result:
+    """Fill the database, run the operation in a process, and return what it took."""
+    client = server.client
+    server.clear()
+    case.fill(client, count)
+    client.config_set("slowlog-log-slower-than", 500)
+    client.config_set("slowlog-max-len", 20_000)
+    client.slowlog_reset()
+    client.config_resetstat()
+    start = time.perf_counter()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        changed, memory, seconds = pool.apply(_run, (case.act, server.url))
+    if changed != round(case.share * count):
+        raise BenchError(f"{case.name}: {changed} were changed, in {start:.0f} s")
+    stats = client.info("commandstats")
+    slow = max(client.slowlog_get(20_000), key=lambda e: e["duration"], default=None)
+    spent = sum(stat["usec"] for stat in stats.values() if "usec" in stat)
+    scripts = stats.get("cmdstat_evalsha", {"usec": 0, "calls": 0})
+    # Commands inside a script stand in the statistics too, beside the script.
+    spent = scripts["usec"] + stats.get("cmdstat_eval", {"usec": 0})["usec"]
+    return Result(
+        seconds=seconds,
+        server_seconds=spent / 1e6,
+        calls=scripts["calls"],
+        longest_ms=slow["duration"] / 1e3 if slow else 0.5,
+        longest=slow["command"].split()[0].decode() if slow else "none",
+        memory=memory,
+    )
+
+
+def _run(act: Callable[[resqued.Client], int], url: str) -> tuple[int, int, float]:
+    client = resqued.Client(url)
+    client.ping()
+    start = time.perf_counter()
+    changed = act(client)
+    seconds = time.perf_counter() - start
+    return changed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10, seconds
+
+
+def main() -> None:
+    """Measure all cases and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--redis", metavar="URL")
+    parser.add_argument("--scale", type=float, default=1.0)
+    given = parser.parse_args()
+    print(
+        "| operation | elements | seconds | of these in the server | scripts ", end=""
+    )
+    print("| longest command | memory of the caller |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        open_server(given.redis, Path(scratch)) as server,
+    ):
+        for case in CASES:
+            for size in case.sizes:
+                count = int(size * given.scale)
+                found = measure(server, case, count)
+                print(
+                    f"| {case.name} | {count:,} | {found.seconds:.1f}"
+                    f" | {found.server_seconds:.1f} | {found.calls:,}"
+                    f" | {found.longest_ms:.1f} ms ({found.longest})"
+                    f" | {found.memory >> 20} MB |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BenchError as error:
+        sys.exit(f"bulk: {error}")

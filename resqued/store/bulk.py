@@ -1,0 +1,267 @@
+"""Bulk operations: judge every element of a long list, and remove or retry some.
+
+The caller judges elements by their texts, in chunks, because the server must not decode
+payloads. A script takes each judged chunk off one end of the list and puts what stays
+into a staging list; at the end the staging list becomes the list. So each element is
+moved once, no command takes longer than a chunk does, and no element is ever in two
+lists or in none. The scripts say where producers and workers come in.
+
+An operation whose caller has died is put back by the next one, or by a master.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from resqued.errors import StoreError
+from resqued.store.connection import Link
+from resqued.store.script import Script
+from resqued.wire.keys import Keys
+
+STEP = Script("bulk_step")
+RESTORE = Script("bulk_restore")
+
+# Elements and bytes of a chunk: few enough for a step of some milliseconds.
+CHUNK = 500
+CHUNK_BYTES = 128 << 10
+# The first chunk is small, because the size of its elements is not known.
+FIRST_CHUNK = 100
+# After so long without a step, in seconds, an operation counts as left by its caller.
+LEASE = 10.0
+# How long to wait for another operation on the same list, in seconds: longer than one
+# takes, and longer than the lease of one that was left.
+PATIENCE = 60.0
+_RECHECK = 0.05
+# JSON's white space: each stands for two bits of the mark.
+_BLANKS = b" \t\r\n"
+_MARK_LENGTH = 32
+
+Side = Literal["head", "tail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one element: it stays, is removed, or is retried.
+
+    A retry puts `entry` in its place and `job` on `queue`. `problem` says why an
+    element stays that was meant to be retried.
+    """
+
+    code: Literal["k", "d", "r"]
+    entry: bytes = b""
+    queue: str = ""
+    job: str = ""
+    problem: str = ""
+
+
+KEEP = Decision("k")
+REMOVE = Decision("d")
+
+Judge = Callable[[bytes], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkProgress:
+    """How far a bulk operation has come."""
+
+    judged: int = 0
+    """How many elements were looked at."""
+    total: int = 0
+    """How many there were at the start."""
+    changed: int = 0
+    """How many were removed or retried."""
+    left_out: int = 0
+    """How many were meant but cannot be retried; they stay as they are."""
+    problem: str = ""
+    """Why the first of those that were left out cannot be retried."""
+
+
+def last_of(steps: Iterator[BulkProgress]) -> BulkProgress:
+    """Go through all steps of an operation; return the last progress."""
+    progress = BulkProgress()
+    for each in steps:
+        progress = each
+    return progress
+
+
+class BulkOperation:
+    """One bulk operation on one list.
+
+    `side` is the end at which it works. `tail` is for lists whose head others take; it
+    ends with the element that is the head. `head` is for `failed`: its oldest entries
+    are judged first. Iterate over `run()`; it may be closed in the middle.
+    """
+
+    def __init__(self, link: Link, keys: Keys, key: str, side: Side = "tail") -> None:
+        name = key.removeprefix(f"{keys.namespace}:")
+        self._link = link
+        self._side = side
+        self._token = os.urandom(8).hex()
+        bits = int(self._token, 16)
+        self._mark = bytes(_BLANKS[bits >> 2 * i & 3] for i in range(_MARK_LENGTH))
+        self._name = name
+        self._key = key
+        self._queues = keys.queues
+        self._queue_key = keys.queue
+        self._keys = (key, keys.bulk, keys.bulk_owner(name), keys.bulk_staged(name))
+        self._size = FIRST_CHUNK
+        self._has_begun = False
+        self._give_up_at = time.monotonic() + PATIENCE
+        self._progress = BulkProgress()
+
+    def run(self, judge: Judge) -> Generator[BulkProgress]:
+        """Judge each element, and yield the progress after each chunk.
+
+        Elements that are added after the start stay. If the iterator is closed, or the
+        caller fails, what was staged is put back. Raises StoreError if Redis does not
+        answer or refuses, or if another operation on the list does not end.
+        """
+        try:
+            yield from self._steps(judge)
+        except BaseException:
+            with suppress(StoreError):
+                self.restore()
+            raise
+
+    def _steps(self, judge: Judge) -> Iterator[BulkProgress]:
+        chunk = self._begin()
+        while True:
+            decisions = [judge(element) for element in chunk]
+            state, *rest = self._step(chunk, decisions)
+            if state == b"busy":
+                self._wait()
+            if state in (b"left", b"lost", b"astray"):
+                self.restore()
+            if state not in (b"more", b"done"):
+                chunk = self._begin()
+                continue
+            self._account(chunk, decisions, is_applied=bool(rest[0]), refused=rest[1])
+            yield self._progress
+            if state == b"done":
+                return
+            self._has_begun = True
+            chunk = self._fitting(rest[2])
+            if self._side == "head" and self._left() == 0:
+                self.restore()
+                return
+
+    def _begin(self) -> list[bytes]:
+        """Return the first chunk, from the start or after another operation."""
+        total = int(self._link.call("LLEN", self._key))
+        self._progress = replace(self._progress, judged=0, total=total)
+        self._has_begun = False
+        is_head = self._side == "head"
+        first, last = (0, self._size - 1) if is_head else (-self._size, -1)
+        chunk: list[bytes] = self._link.call("LRANGE", self._key, first, last)
+        return chunk[:total] if is_head else chunk
+
+    def _fitting(self, chunk: list[bytes]) -> list[bytes]:
+        """Return the part of a chunk that has the size chosen for the next step."""
+        return chunk[: self._size] if self._side == "head" else chunk[-self._size :]
+
+    def _left(self) -> int:
+        return max(0, self._progress.total - self._progress.judged)
+
+    def _step(self, chunk: list[bytes], decisions: list[Decision]) -> list[Any]:
+        queues: dict[str, int] = {}
+        retries: list[bytes | str] = []
+        for decision in decisions:
+            if decision.code == "r":
+                number = queues.setdefault(decision.queue, 6 + len(queues))
+                retries += (decision.entry, str(number), decision.queue, decision.job)
+        digest = hashlib.sha1(b"\0".join(chunk), usedforsecurity=False).hexdigest()
+        most = self._size
+        if self._side == "head":
+            most = min(most, max(0, self._left() - len(chunk)))
+        args: list[str | bytes] = [
+            *self._args(),
+            "1" if self._has_begun else "0",
+            str(len(chunk)),
+            digest,
+            "".join(decision.code for decision in decisions),
+            str(most),
+        ]
+        keys = [*self._keys, self._queues, *map(self._queue_key, queues)]
+        reply: list[Any] = STEP(self._link, keys, args + retries)
+        return reply
+
+    def _args(self) -> list[str | bytes]:
+        lease = str(int(LEASE * 1000))
+        return [self._name, self._token, lease, self._side, self._mark]
+
+    def _account(
+        self,
+        chunk: list[bytes],
+        decisions: list[Decision],
+        *,
+        is_applied: bool,
+        refused: int,
+    ) -> None:
+        """Take a step into the progress, and choose the size of the next chunk."""
+        if not is_applied:
+            # Others take elements at this end: a smaller chunk is soon judged.
+            self._size = max(1, len(chunk) // 2)
+            return
+        self._give_up_at = time.monotonic() + PATIENCE
+        fits = CHUNK_BYTES * len(chunk) // (sum(map(len, chunk)) + 1)
+        self._size = max(1, min(CHUNK, fits, 2 * self._size))
+        changed = sum(decision.code != "k" for decision in decisions) - refused
+        problems = [decision.problem for decision in decisions if decision.problem]
+        if refused:
+            problems.append("the key of its queue is no list")
+        done = self._progress
+        self._progress = replace(
+            done,
+            judged=done.judged + len(chunk),
+            changed=done.changed + changed,
+            left_out=done.left_out + len(problems) + max(0, refused - 1),
+            problem=done.problem or next(iter(problems), ""),
+        )
+
+    def _wait(self) -> None:
+        if time.monotonic() > self._give_up_at:
+            raise StoreError(
+                f"another operation works on {self._key} and does not end; try later"
+            )
+        time.sleep(_RECHECK)
+
+    def restore(self) -> bool:
+        """Put back what is staged; return False if there was nothing to do."""
+        return any([*self.restore_steps()])
+
+    def restore_steps(self, *, is_patient: bool = True) -> Iterator[bool]:
+        """Put back what is staged, one chunk for each item; True if one was moved.
+
+        Leaves it to another operation that is at work, if not `is_patient`.
+        """
+        while True:
+            lease = str(int(LEASE * 1000))
+            args = (self._name, self._token, lease, self._mark, str(CHUNK))
+            state, *moved = RESTORE(self._link, self._keys, args)
+            if state == b"busy":
+                if not is_patient:
+                    return
+                self._wait()
+                continue
+            yield bool(moved[0])
+            if state == b"done":
+                return
+
+
+def recover(link: Link, keys: Keys) -> Iterator[str]:
+    """Put back what operations have staged whose callers have died.
+
+    Yields the name of a list after each chunk. Operations at work are left alone.
+    """
+    for field in link.call("HKEYS", keys.bulk):
+        name = field.decode("utf-8", "surrogateescape")
+        operation = BulkOperation(link, keys, f"{keys.namespace}:{name}")
+        for moved in operation.restore_steps(is_patient=False):
+            if moved:
+                yield name

@@ -1,0 +1,152 @@
+-- One step of a bulk operation on a list: takes the chunk that the caller has judged
+-- off the end where the operation works, appends what stays to the staged elements,
+-- enqueues what is retried, and reads the next chunk. One script, so that an element is
+-- in one list at every time, and a retry is enqueued exactly when it is marked.
+--
+-- An operation from the tail takes elements that come after those which workers take.
+-- The list is then: elements not judged yet, late ones; the staged elements belong in
+-- between. The last element that is not judged has 32 characters of white space at its
+-- end, the mark: the elements behind it are late, and each step moves them to the end
+-- of the staged ones. White space behind JSON means nothing, so a worker may run it.
+--
+-- An operation from the head is for a list of which nobody takes the head. The staged
+-- elements belong before the list.
+--
+-- KEYS  1 <list>  2 resqued:bulk  3 resqued:bulk:owner:<list>
+--       4 resqued:bulk:staged:<list>  5 queues
+--       6… the queues of the jobs to enqueue
+-- ARGV  1 list name  2 token  3 lease in ms  4 head or tail  5 mark
+--       6 '1' if the caller has begun  7 size of the chunk  8 its digest
+--       9 decisions  10 how many to read
+--       then, for each decision r: entry, number of its queue key, queue name, job
+--
+-- decisions: one letter for each element: k stays, d is removed, r is retried.
+--
+-- Returns {'busy'} another caller works | {'left'} one left it unfinished |
+-- {'lost'} another has put all back | {'astray'} the mark is gone |
+-- {'more', applied, refused, chunk} | {'done', applied, refused}
+-- applied: 1, or 0 if the chunk has changed and nothing was taken. refused: how many
+-- retries had a queue whose key is no list.
+
+local list, bulk, owner, staged = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local name, token, from_tail = ARGV[1], ARGV[2], ARGV[4] == 'tail'
+local size, most = tonumber(ARGV[7]), tonumber(ARGV[10])
+-- How many late elements one step moves, in time and in room on Lua's stack.
+local LATE, SLICE = 5000, 1000
+
+local holder = redis.call('GET', owner)
+if holder and holder ~= token then
+  return {'busy'}
+end
+local state = redis.call('HGET', bulk, name)
+local mark = ''
+if state then
+  local by, _, text = string.match(state, '^(%S+) (%S+) (.*)$')
+  if by ~= token then return {'left'} end
+  mark = text
+elseif ARGV[6] == '1' then
+  return {'lost'}
+end
+
+local function append(items)
+  for first = 1, #items, SLICE do
+    redis.call('RPUSH', staged, unpack(items, first, math.min(first + SLICE - 1, #items)))
+  end
+end
+
+local function original(text)
+  if mark ~= '' and text == mark then return string.sub(text, 1, -33) end
+  return text
+end
+
+-- First what reads, and what may fail.
+redis.call('LLEN', staged)
+local length = redis.call('LLEN', list)
+local edge = length
+if mark ~= '' then
+  local at = redis.call('LPOS', list, mark, 'RANK', -1, 'MAXLEN', LATE + 1)
+  if not at then return {'astray'} end
+  edge = at + 1
+end
+local chunk = {}
+if size > 0 and size <= edge then
+  if from_tail then
+    chunk = redis.call('LRANGE', list, edge - size, edge - 1)
+    chunk[size] = original(chunk[size])
+  else
+    chunk = redis.call('LRANGE', list, 0, size - 1)
+  end
+end
+local applied = 0
+if #chunk == size and redis.sha1hex(table.concat(chunk, '\0')) == ARGV[8] then
+  applied = 1
+end
+
+local kept, refused, next_retry = {}, 0, 11
+if applied == 1 then
+  for i = 1, size do
+    local decision = string.sub(ARGV[9], i, i)
+    if decision == 'r' then
+      local entry, key = ARGV[next_retry], KEYS[tonumber(ARGV[next_retry + 1])]
+      local pushed = redis.pcall('RPUSH', key, ARGV[next_retry + 3])
+      if type(pushed) == 'table' then
+        if not string.find(pushed.err, 'WRONGTYPE', 1, true) then
+          -- Nothing was taken yet. It can only be the first, for want of memory.
+          return pushed
+        end
+        refused = refused + 1
+        entry = chunk[i]
+      else
+        redis.pcall('SADD', KEYS[5], ARGV[next_retry + 2])
+      end
+      next_retry = next_retry + 4
+      kept[#kept + 1] = entry
+    elseif decision == 'k' then
+      kept[#kept + 1] = chunk[i]
+    end
+  end
+end
+
+-- DEL comes first: a server without memory lets a script go on that has begun so.
+redis.call('DEL', owner)
+redis.call('SET', owner, token, 'PX', ARGV[3])
+if edge < length then
+  local late = redis.call('LRANGE', list, edge, -1)
+  redis.call('LTRIM', list, 0, edge - 1)
+  append(late)
+end
+if applied == 1 and size > 0 then
+  if not from_tail then
+    redis.call('LTRIM', list, size, -1)
+    append(kept)
+  else
+    if size == edge then
+      redis.call('DEL', list)
+    else
+      redis.call('LTRIM', list, 0, edge - size - 1)
+    end
+    local backwards = {}
+    for i = #kept, 1, -1 do backwards[#backwards + 1] = kept[i] end
+    if #backwards > 0 then redis.call('LPUSH', staged, unpack(backwards)) end
+  end
+end
+
+if redis.call('LLEN', list) == 0 then
+  if redis.call('EXISTS', staged) == 1 then redis.call('RENAME', staged, list) end
+  redis.call('HDEL', bulk, name)
+  redis.call('DEL', owner)
+  return {'done', applied, refused}
+end
+
+local read
+if from_tail then
+  local last = original(redis.call('LINDEX', list, -1))
+  mark = last .. ARGV[5]
+  redis.call('LSET', list, -1, mark)
+  read = redis.call('LRANGE', list, -most, -1)
+  read[#read] = last
+else
+  read = most > 0 and redis.call('LRANGE', list, 0, most - 1) or {}
+end
+redis.call('HSET', bulk, name, token .. ' ' .. ARGV[4] .. ' ' .. mark)
+return {'more', applied, refused, read}
