@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from resqued.cli.table import Column, room_of, show_table
 from resqued.cli.text import clip, duration
-from resqued.store.failures import Failure
+from resqued.store.failure_entry import Failure
 
 COLUMNS = (
     Column("ID", rank=0),

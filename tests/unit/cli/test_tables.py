@@ -22,7 +22,7 @@ from resqued.cli.table import Column, Rows, table_lines, wrapped
 from resqued.control.protocol import PoolWorker, StatusReply
 from resqued.diagnostics.pool_view import PoolView
 from resqued.diagnostics.worker_status import WorkerStatus
-from resqued.store.failures import Failure
+from resqued.store.failure_entry import Failure
 from resqued.store.reports import RunningJob, Worker
 from resqued.wire import payload
 
