@@ -288,7 +288,7 @@ class Pool:
     def _on_worker_exit(self, worker: WorkerHandle, how: Exit, now: float) -> None:
         """A worker has died: reclaim what it held, and see when to replace it."""
         if worker.worker_id:
-            left = leftovers(worker.scoreboard.read(), self._excluded)
+            left = leftovers(worker.status(), self._excluded)
             dead = DeadWorker(worker.worker_id, worker.identity, how, left)
             self._reclaimer.receive(dead)
         is_good = is_good_exit(worker.state, how, is_stopping=self.is_stopping)

@@ -123,6 +123,10 @@ class ProcessTree:
                 self._members[pid] = known.get(pid) or psutil.Process(pid)
         return list(self._members.values())
 
+    def exists(self) -> bool:
+        """Return True if the child has not ended; a later one of its pid is another."""
+        return bool(self._root.is_running())
+
     def memory(self, limit: int) -> Memory:
         """Return the private bytes of all, or, if that is within limit, a bound."""
         bound, seen = 0, []
