@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,38 +30,27 @@ from resqued.ipc.job_pipe import ChildEnd
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs import coroutines
 from resqued.jobs.declare import parameters, resolve
+from resqued.jobs.exceptions import describe
 from resqued.log import capture, logger
 from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload, titles
 from resqued.wire.payload import (
     DIRTY_EXIT,
-    JOB_TIMEOUT,
-    MAX_BACKTRACE,
     MAX_ERROR,
-    MEMORY_LIMIT,
-    TERM_EXCEPTION,
     FailureInfo,
 )
-
-# Of a line in a backtrace that is too long to be told whole.
-_MAX_LINE = 4_000
 
 # A child that has kept so much of its job's memory limit takes no other job.
 _GROWTH = 1 / 8
 
-# What SIGTERM raises inside a job, and what that is called in a failure.
+# What SIGTERM raises inside a job.
 _RAISED: dict[Cause, type[JobTerminated]] = {
     Cause.ORDER: JobTerminated,
     Cause.RUNTIME: JobTimeout,
     Cause.MEMORY: MemoryLimitExceeded,
 }
 _ORDER = Cause.ORDER
-_TERMINATED: dict[type, str] = {
-    JobTimeout: JOB_TIMEOUT,
-    MemoryLimitExceeded: MEMORY_LIMIT,
-}
-
 _OWN_FILES = (__file__, resolve.__code__.co_filename, signals.__file__)
 
 
@@ -223,7 +211,7 @@ def _fail(
     reaction.stage = "over"
     if os.getpid() != reaction.pid:
         return int(ExitCode.INTERNAL)  # a process that the job forked
-    found = _describe(error)
+    found = describe(error, _OWN_FILES)
     text = f"the child failed outside the code of its job: {found.exception}"
     if found.error:
         text = f"{text}: {found.error}"
@@ -301,7 +289,7 @@ def _attempt(
         return FailureInfo(payload.PAYLOAD_ERROR, str(error))
     except BaseException as error:
         reaction.stage = "over"
-        return _describe(error)
+        return describe(error, _OWN_FILES)
     return None
 
 
@@ -346,56 +334,6 @@ def _tell_arguments(
     shown = arguments(parameters(target), job.args, terms.settings.redact)
     about = _about(queue, job.class_name, terms)
     logger.get(**about).debug("job_begins", args=shown)
-
-
-def _describe(error: BaseException) -> FailureInfo:
-    """Return what people read of an exception, whatever its class does."""
-    try:
-        return _describe_all(error)
-    except BaseException as trouble:
-        return FailureInfo(
-            type(error).__name__, f"(no text: {type(trouble).__name__} was raised)"
-        )
-
-
-def _describe_all(error: BaseException) -> FailureInfo:
-    kind = type(error)
-    if isinstance(error, JobTerminated):
-        name, text = _TERMINATED.get(kind, TERM_EXCEPTION), "SIGTERM"
-    else:
-        home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-        name, text = f"{home}{kind.__qualname__}", _text(error)
-    # A message of megabytes has no business in a pipe (payload.failure cuts
-    # again, and says so).
-    return FailureInfo(name, text[: 2 * MAX_ERROR], tuple(_backtrace(error)))
-
-
-def _text(error: BaseException) -> str:
-    try:
-        # Not a subclass, whose methods are the application's.
-        text = str.__str__(str(error))
-    except BaseException as trouble:
-        return f"({type(error).__name__}.__str__ raised {type(trouble).__name__})"
-    if isinstance(error, SystemExit):
-        return f"sys.exit({error.code!r})"
-    return text or type(error).__name__
-
-
-def _backtrace(error: BaseException) -> list[str]:
-    """Return Python's traceback in lines, without our own frames."""
-    try:
-        told = traceback.TracebackException.from_exception(error)
-        told.stack = traceback.StackSummary.from_list(
-            frame for frame in told.stack if frame.filename not in _OWN_FILES
-        )
-        text = "".join(told.format())
-    except BaseException as trouble:
-        return [f"(no traceback: {type(trouble).__name__})"]
-    lines = text.splitlines()
-    if len(text) <= 4 * MAX_BACKTRACE:
-        return lines
-    # The last line is the message, of any length.
-    return [line[:_MAX_LINE] for line in (*lines[:500], *lines[-500:])]
 
 
 def _flush() -> None:

@@ -1,8 +1,9 @@
 """The pipes between a worker and a child: a job goes down, an outcome comes up.
 
 Lengths stand in front, an outcome's with flags in its highest bits. An outcome begins
-with bytes that the worker has chosen: what a job writes there by chance is none. The worker's ends never block; the child's do, for waiting is what a child that was forked ahead
-does. The ends are bare descriptors of pipes, not socket objects.
+with bytes that the worker has chosen: what a job writes there by chance is none. The
+worker's ends never block; the child's do, for waiting is what a child that was forked
+ahead does. The ends are bare descriptors of pipes, not socket objects.
 
 hot path: bare-pipes
 """

@@ -273,9 +273,10 @@ class Pool:
         for generation in self.generations.all():
             if pid == generation.pid:
                 # Its last reports come before that it is gone.
-                self.generations.hear_number(generation.number, now)
+                self.generations.hear_number(generation.number, now, how)
                 if pid == generation.pid:
-                    self.generations.on_zygote_exit(generation, now)
+                    end = generation.describe_end(how)
+                    self.generations.on_zygote_exit(generation, now, end)
                 return
         for worker in [worker for worker in self.workers() if worker.pid is None]:
             # It may have said who it is, and died before that was heard.

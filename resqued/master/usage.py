@@ -31,6 +31,14 @@ _SMALL = 50
 _WALK_IS_GOOD = 5.0
 
 
+def parent(pid: int) -> int | None:
+    """Return the pid of a process's parent; None if the process is gone."""
+    try:
+        return int(psutil.Process(pid).ppid())
+    except psutil.Error:
+        return None
+
+
 class Memory(NamedTuple):
     """Private bytes; or, if not exact, as many as there can be at the most."""
 

@@ -24,7 +24,7 @@ from resqued.ipc.channel import ChannelClosed, inherited_socket
 from resqued.ipc.messages import WorkerChannel, WorkerOrder, WorkerReport
 from resqued.ipc.scoreboard import SPOILT, Phase, Scoreboard, StepRecord
 from resqued.master.handoff import DescriptorList, WorkerRecord
-from resqued.system import process
+from resqued.master.usage import parent
 from resqued.system.process import Pid
 from resqued.wire import queue_list
 from resqued.wire.queue_list import QueueList
@@ -126,7 +126,7 @@ class WorkerHandle:
         """
         status = self.scoreboard.read()
         parents = (None, self.pid, os.getpid())
-        if status.child and process.parent(status.child) not in parents:
+        if status.child and parent(status.child) not in parents:
             return SPOILT
         return status
 

@@ -274,12 +274,6 @@ def start_time(pid: int) -> int | None:
     return None if fields is None or fields[0] in "ZX" else int(fields[19])
 
 
-def parent(pid: int) -> int | None:
-    """Return the pid of a process's parent; None if the process is gone."""
-    fields = _stat(pid)
-    return None if fields is None else int(fields[1])
-
-
 def children(pid: int) -> list[int] | None:
     """Return the pids of the children of a process; none if it is gone.
 
