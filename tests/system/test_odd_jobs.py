@@ -286,9 +286,11 @@ def test_an_import_that_ends_its_process_is_told_of_with_the_way_out(
         assert daemon.wait() == 70
         last = daemon.log().splitlines()[-1]
         assert {e["error"] for e in daemon.events("zygote_died")} == {
-            "the zygote exited with status 3 while it imported odd; resqued 9.9.9 is"
-            f" installed, and this master runs {resqued.__version__}:"
-            " `resqued reload --master` replaces it"
+            (
+                "the zygote exited with status 3 while it imported odd; resqued 9.9.9"
+                f" is installed, and this master runs {resqued.__version__}:"
+                " `resqued reload --master` replaces it"
+            )
         }
     assert last.startswith("resqued: the zygote exited with status 3 while it imported")
 
