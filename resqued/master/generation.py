@@ -192,6 +192,16 @@ class Generation:
             limits=limits.get(queues, UNSET),
         )
 
+    @property
+    def start_by(self) -> float:
+        """When the application must be imported, on the monotonic clock."""
+        return self.started_at + self.config.start_timeout
+
+    def is_late(self, now: float) -> bool:
+        """Return True if the import of the application takes too long."""
+        is_starting = self.pid is not None and not self.is_ready
+        return is_starting and now >= self.start_by
+
     def peek_exit(self) -> Exit | None:
         """Return how the zygote ended, without reaping it; None if it has not.
 

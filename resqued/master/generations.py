@@ -112,9 +112,9 @@ class GenerationManager:
         current = self.current
         if current.pid is None and now >= current.backoff.ready_at:
             self._start_current(now)
-        if self.pending is not None and self._is_late(self.pending, now):
+        if self.pending is not None and self.pending.is_late(now):
             self.refuse(_late(self.pending))
-        if self._is_late(self.current, now):
+        if current.is_late(now):
             if self.is_proven:
                 self._log.error("zygote_failed", error=_late(current))
             else:
@@ -143,17 +143,10 @@ class GenerationManager:
                 channel.fileno(), lambda now: self.hear_number(number, now)
             )
 
-    def _is_late(self, generation: Generation, now: float) -> bool:
-        is_starting = generation.pid is not None and not generation.is_ready
-        return is_starting and now >= self._start_by(generation)
-
-    def _start_by(self, generation: Generation) -> float:
-        return generation.started_at + generation.config.start_timeout
-
     def due(self, _now: float) -> float:
         """Return when turn has something to do."""
         due = [
-            self._start_by(generation)
+            generation.start_by
             for generation in (self.pending, self.current)
             if generation and generation.pid is not None and not generation.is_ready
         ]
@@ -292,8 +285,11 @@ class GenerationManager:
         self._log.error("zygote_failed", error=str(error))
         self.on_zygote_exit(self.current, now, str(error))
 
-    def on_zygote_exit(self, generation: Generation, now: float, end: str) -> None:
-        """A zygote is gone: `end` tells why. Its workers live on; it forks no more."""
+    def on_zygote_exit(
+        self, generation: Generation, now: float, how: Exit | str
+    ) -> None:
+        """A zygote is gone, or is given up. Its workers live on; it forks no more."""
+        end = how if isinstance(how, str) else generation.describe_end(how)
         if generation is self.current and self.failure is None:
             self._log.error("zygote_died", pid=generation.pid, error=end)
         generation.close()

@@ -275,8 +275,7 @@ class Pool:
                 # Its last reports come before that it is gone.
                 self.generations.hear_number(generation.number, now, how)
                 if pid == generation.pid:
-                    end = generation.describe_end(how)
-                    self.generations.on_zygote_exit(generation, now, end)
+                    self.generations.on_zygote_exit(generation, now, how)
                 return
         for worker in [worker for worker in self.workers() if worker.pid is None]:
             # It may have said who it is, and died before that was heard.
