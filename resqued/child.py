@@ -11,49 +11,46 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from resqued.config.settings import AppSettings
-from resqued.core.limits import Cause
+from resqued.core.limits import UNSET, Cause
 from resqued.core.redaction import arguments
-from resqued.errors import JobTerminated, JobTimeout, MemoryLimitExceeded, PayloadError
+from resqued.errors import (
+    ExitCode,
+    JobTerminated,
+    JobTimeout,
+    MemoryLimitExceeded,
+    PayloadError,
+)
 from resqued.ipc.job_pipe import ChildEnd
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs import coroutines
 from resqued.jobs.declare import parameters, resolve
+from resqued.jobs.exceptions import describe
 from resqued.log import capture, logger
 from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload, titles
 from resqued.wire.payload import (
-    JOB_TIMEOUT,
-    MAX_BACKTRACE,
+    DIRTY_EXIT,
     MAX_ERROR,
-    MEMORY_LIMIT,
-    TERM_EXCEPTION,
     FailureInfo,
 )
-
-# Of a line in a backtrace that is too long to be told whole.
-_MAX_LINE = 4_000
 
 # A child that has kept so much of its job's memory limit takes no other job.
 _GROWTH = 1 / 8
 
-# What SIGTERM raises inside a job, and what that is called in a failure.
+# What SIGTERM raises inside a job.
 _RAISED: dict[Cause, type[JobTerminated]] = {
     Cause.ORDER: JobTerminated,
     Cause.RUNTIME: JobTimeout,
     Cause.MEMORY: MemoryLimitExceeded,
 }
-_TERMINATED: dict[type, str] = {
-    JobTimeout: JOB_TIMEOUT,
-    MemoryLimitExceeded: MEMORY_LIMIT,
-}
-
+_ORDER = Cause.ORDER
 _OWN_FILES = (__file__, resolve.__code__.co_filename, signals.__file__)
 
 
@@ -94,7 +91,8 @@ class SignalReaction:
             # A second one must not hit the job's cleaning up.
             self.stage = "over"
             self.was_told = True
-            reason = _RAISED[self._scoreboard.cause()]("SIGTERM")
+            cause, text = self._scoreboard.cause()
+            reason = _RAISED[cause](text if text and cause is not _ORDER else "SIGTERM")
             if self.cancel is None:
                 raise reason
             self.cancelled_for = reason
@@ -158,14 +156,17 @@ class ChildMain:
 
         Returns the exit status.
         """
-        # hot path: close-by-number
-        for fd in foreign:
-            os.close(fd)
-        self._inbox.react(self._reaction)
         self._reaction.pid = os.getpid()
-        _settle_in(self._terms)
-        signals.unblock()
-        return _serve(end, self._reaction, self._terms)
+        try:
+            # hot path: close-by-number
+            for fd in foreign:
+                os.close(fd)
+            self._inbox.react(self._reaction)
+            _settle_in(self._terms)
+            signals.unblock()
+            return _serve(end, self._reaction, self._terms)
+        except BaseException as error:
+            return _fail(end, error, self._reaction, self._terms)
 
 
 def _settle_in(terms: ChildContext) -> None:
@@ -186,7 +187,7 @@ def _serve(end: ChildEnd, reaction: SignalReaction, terms: ChildContext) -> int:
     """Run jobs, one after the other, until there are none or it has had enough."""
     for left in range(terms.settings.jobs_per_child - 1, -1, -1):
         try:
-            job = end.wait_for_job()
+            job = end.wait_for_job(is_last=left == 0)
         except OSError:
             return 1
         if job is None:
@@ -198,6 +199,29 @@ def _serve(end: ChildEnd, reaction: SignalReaction, terms: ChildContext) -> int:
         process_title.set_title(titles.STANDBY)
     _flush()
     return 0
+
+
+def _fail(
+    end: ChildEnd, error: BaseException, reaction: SignalReaction, terms: ChildContext
+) -> int:
+    """Say what failed in the child beside its job; return the exit status.
+
+    So does a tracer that the job has set, or a signal handler of its own.
+    """
+    reaction.stage = "over"
+    if os.getpid() != reaction.pid:
+        return int(ExitCode.INTERNAL)  # a process that the job forked
+    found = describe(error, _OWN_FILES)
+    text = f"the child failed outside the code of its job: {found.exception}"
+    if found.error:
+        text = f"{text}: {found.error}"
+    with suppress(BaseException):
+        logger.get(role="child", pid=os.getpid(), worker=terms.worker).error(
+            "child_failed", error=text[:MAX_ERROR], exc_info=error
+        )
+    with suppress(OSError):  # the exit status is what is left to say
+        end.tell(FailureInfo(DIRTY_EXIT, text, found.backtrace))
+    return int(ExitCode.INTERNAL)
 
 
 def _perform(
@@ -218,11 +242,12 @@ def _perform(
         os._exit(0)
     has_left = terms.sweeps and process.has_children()
     stays = may_stay and not has_left and not reaction.was_told
-    if stays and _has_grown(before, terms.scoreboard):
-        # What one job keeps must not count for the next.
-        stays = False
+    # What one job keeps must not count for the next.
+    stays = stays and end.is_whole() and not _has_grown(before, terms.scoreboard)
     if stays:
         _flush()
+        # Nor do its limits hold for the next, before that has said its own.
+        terms.scoreboard.limit(0, UNSET)
     end.tell(fault, has_left=has_left, stays=stays)
     return stays
 
@@ -264,7 +289,7 @@ def _attempt(
         return FailureInfo(payload.PAYLOAD_ERROR, str(error))
     except BaseException as error:
         reaction.stage = "over"
-        return _describe(error)
+        return describe(error, _OWN_FILES)
     return None
 
 
@@ -309,46 +334,6 @@ def _tell_arguments(
     shown = arguments(parameters(target), job.args, terms.settings.redact)
     about = _about(queue, job.class_name, terms)
     logger.get(**about).debug("job_begins", args=shown)
-
-
-def _describe(error: BaseException) -> FailureInfo:
-    """Return what people read of an exception, even if its methods raise."""
-    kind = type(error)
-    if isinstance(error, JobTerminated):
-        name, text = _TERMINATED.get(kind, TERM_EXCEPTION), "SIGTERM"
-    else:
-        home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-        name, text = f"{home}{kind.__qualname__}", _text(error)
-    # A message of megabytes has no business in a pipe (payload.failure cuts
-    # again, and says so).
-    return FailureInfo(name, text[: 2 * MAX_ERROR], tuple(_backtrace(error)))
-
-
-def _text(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception as trouble:
-        return f"({type(error).__name__}.__str__ raised {type(trouble).__name__})"
-    if isinstance(error, SystemExit):
-        return f"sys.exit({error.code!r})"
-    return text or type(error).__name__
-
-
-def _backtrace(error: BaseException) -> list[str]:
-    """Return Python's traceback in lines, without our own frames."""
-    try:
-        told = traceback.TracebackException.from_exception(error)
-        told.stack = traceback.StackSummary.from_list(
-            frame for frame in told.stack if frame.filename not in _OWN_FILES
-        )
-        text = "".join(told.format())
-    except Exception as trouble:
-        return [f"(no traceback: {type(trouble).__name__})"]
-    lines = text.splitlines()
-    if len(text) <= 4 * MAX_BACKTRACE:
-        return lines
-    # The last line is the message, of any length.
-    return [line[:_MAX_LINE] for line in (*lines[:500], *lines[-500:])]
 
 
 def _flush() -> None:

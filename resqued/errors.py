@@ -137,10 +137,12 @@ class EmbeddedServerError(ResquedError):
     """The embedded server is not installed or did not start."""
 
 
-class JobTerminated(BaseException):
+class JobTerminated(SystemExit):
     """Raised in a running job by SIGTERM: the job has the grace to clean up.
 
-    No Exception and so no ResquedError: `except Exception` in a job lets it pass.
+    No Exception and so no ResquedError: `except Exception` in a job lets it pass. It is
+    a SystemExit because an event loop such as that of asyncio swallows every other
+    exception that is raised in one of its callbacks.
     """
 
 

@@ -82,6 +82,10 @@ def load(path: Path) -> dict[str, Any]:
         ) from None
     try:
         return tomllib.loads(content)
+    except RecursionError:
+        raise ConfigError(
+            f"configuration file {path}: arrays and tables are nested too deeply"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         # At an unexpected end of the file the parser gives no line number.
         end = f"at line {max(1, len(content.splitlines()))}, the end of the file"

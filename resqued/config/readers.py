@@ -18,9 +18,11 @@ LONGEST = 7 * 86_400.0
 
 
 def text(value: object) -> str:
-    """Read a string."""
+    """Read a string. Nearly all of them name files, which no NUL can be part of."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} must be a string, in quotes")
+    if "\0" in value:
+        raise ValueError(f"{value!r} must not contain a NUL character")
     return value
 
 

@@ -47,6 +47,14 @@ class Limits(NamedTuple):
             wider.memory if self.memory is None else self.memory,
         )
 
+    def tightened(self, other: Limits) -> Limits:
+        """Return the narrower limit of each kind; neither None nor 0 is one."""
+        runtimes = [limits.runtime for limits in (self, other) if limits.runtime]
+        memories = [limits.memory for limits in (self, other) if limits.memory]
+        return Limits(
+            min(runtimes, default=self.runtime), min(memories, default=self.memory)
+        )
+
 
 # UNSET: inherit from a wider rule. NO_LIMITS: explicitly unlimited.
 UNSET = Limits()

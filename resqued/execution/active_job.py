@@ -110,10 +110,13 @@ class ActiveJob:
 
         Returns whether there is more to be heard.
         """
-        self._told = self._told or self.pipe.receive()
+        self._told = self._told or self._receive()
         if self._told is not None and self._exit_by == inf and not self.stays():
             self._exit_by = now + exit_grace
         return self._told is None and not self.pipe.is_closed
+
+    def _receive(self) -> ChildReport | None:
+        return self.pipe.receive(may_stay=self.forked.jobs > 1)
 
     @property
     def has_reported(self) -> bool:
@@ -133,7 +136,7 @@ class ActiveJob:
         With `sweep` processes that its job has left behind are killed. A child that did
         not say how its job went did not say what it left either.
         """
-        self._told = self._told or self.pipe.receive()
+        self._told = self._told or self._receive()
         self._exit = how
         may_have_left = self._told is None or self._told.has_left
         if sweep and may_have_left and self._escalation is None:
@@ -197,10 +200,11 @@ class ActiveJob:
         # What stands there is of an earlier job.
         self._scoreboard.clear_stack()
         if is_there:
-            self._scoreboard.set_cause(self._cause)
+            reason = self._escalation.reason if self._escalation else ""
+            self._scoreboard.set_cause(self._cause, reason)
             process.send(self.pid, SIGSTOP)
         processes.send(SIGTERM)
-        if is_there:
+        if is_there and self._scoreboard.is_open_in(self.pid):
             process.send_main_thread(self.pid, STACK_SIGNAL)
         # One that somebody else has stopped goes on too.
         processes.send(SIGCONT)

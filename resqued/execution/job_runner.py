@@ -17,8 +17,8 @@ from resqued.execution.active_job import ActiveJob, PipePoller
 from resqued.execution.prefork import ChildPool
 from resqued.execution.reporter import WorkerReporter
 from resqued.execution.worker_links import WorkerLinks
-from resqued.ipc.messages import EndJob
-from resqued.ipc.scoreboard import Phase
+from resqued.ipc.messages import SPOILER, EndJob, JobInChild
+from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.system import process
 from resqued.system.memory import OomKills
 from resqued.system.signals import SignalInbox
@@ -105,8 +105,23 @@ class JobRunner:
 
     def obey(self, order: EndJob, now: float) -> None:
         """End the job that an order names, unless the child has another job by now."""
-        job = order.job
-        if job is None or self._scoreboard.read()[1:3] == (job.child, job.since):
+        job, active = order.job, self.active
+        if job == SPOILER:
+            self._end_spoiler(order, now)
+        elif job is None or (
+            active is not None and job == JobInChild(active.pid, self._reporter.since)
+        ):
+            self.end(order.reason, now, order.cause)
+
+    def _end_spoiler(self, order: EndJob, now: float) -> None:
+        """End the job that has written on the scoreboard, and put that right."""
+        job = self.active
+        if job is None:
+            self._reporter.progress()
+            return
+        shown = StepRecord(_RUNNING, job.pid, self._reporter.since, job.began)
+        if self._scoreboard.read() != shown:
+            self._scoreboard.write(*shown)
             self.end(order.reason, now, order.cause)
 
     def advance(self, now: float, *, keeps_child: bool) -> ActiveJob | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from signal import SIGKILL
 
-from resqued.ipc.job_pipe import ChildEnd, WorkerEnd
+from resqued.ipc.job_pipe import SECRET_SIZE, ChildEnd, WorkerEnd
 from resqued.log import logfile
 from resqued.log.logger import Logger
 from resqued.system import process
@@ -49,6 +49,8 @@ class ChildPool:
         self._jobs = jobs
         self._standby: ChildHandle | None = None
         self._log = 0
+        # Not to be written by chance, by a job that writes to descriptors at random.
+        self._secret = os.urandom(SECRET_SIZE)
 
     def standby(self) -> set[int]:
         """Return the child that waits for a job, or None."""
@@ -102,7 +104,7 @@ class ChildPool:
         down_read, down_write = os.pipe()
         up_read, up_write = os.pipe()
         ours, theirs = (down_write, up_read), (down_read, up_write)
-        end = ChildEnd(*theirs)
+        end = ChildEnd(*theirs, secret=self._secret, read_end=up_read)
         foreign = [*ours, *self._private()]
         try:
             pid = process.fork_child(self._live, end, foreign)
@@ -111,7 +113,9 @@ class ChildPool:
             raise
         finally:
             _close(theirs)
-        return ChildHandle(pid, WorkerEnd(*ours), self._jobs, self._log)
+        return ChildHandle(
+            pid, WorkerEnd(*ours, secret=self._secret), self._jobs, self._log
+        )
 
 
 def _close(fds: Iterable[int]) -> None:

@@ -44,6 +44,11 @@ class WorkerReporter:
         self._last: tuple[Reservation, FailureInfo | None] | None = None
         scoreboard.enable_stack_dump()
 
+    @property
+    def since(self) -> float:
+        """When the current step began, on the monotonic clock."""
+        return self._since
+
     def phase(self, phase: Phase, job: ActiveJob | None = None) -> None:
         """Show that a step begins now."""
         pid, began = (job.pid, job.began) if job else (0, 0)

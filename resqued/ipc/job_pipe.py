@@ -1,8 +1,9 @@
 """The pipes between a worker and a child: a job goes down, an outcome comes up.
 
-Lengths stand in front, an outcome's with flags in its highest bits. The worker's
-ends never block; the child's do, for waiting is what a child that was forked ahead
-does. The ends are bare descriptors of pipes, not socket objects.
+Lengths stand in front, an outcome's with flags in its highest bits. An outcome begins
+with bytes that the worker has chosen: what a job writes there by chance is none. The
+worker's ends never block; the child's do, for waiting is what a child that was forked
+ahead does. The ends are bare descriptors of pipes, not socket objects.
 
 hot path: bare-pipes
 """
@@ -17,12 +18,12 @@ from resqued.wire.outcome import SUCCEEDED, ChildReport
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 
 _JOB = struct.Struct("!II")
-_OUTCOME = struct.Struct("!I")
+# How many bytes of an outcome show that its child wrote it.
+SECRET_SIZE = 8
+_OUTCOME = struct.Struct(f"!{SECRET_SIZE}sI")
 _JOB_SIZE, _OUTCOME_SIZE = _JOB.size, _OUTCOME.size
 # The job has left processes behind; the child stays for another job.
 _LEFT, _STAYS = 1 << 31, 1 << 30
-# A job that went well, left nothing, and is its child's last. hot path: made-once
-_FINE = _OUTCOME.pack(0)
 # One read takes a short job, or its outcome.
 _CHUNK = 4096
 # What a pipe holds: a long outcome comes in such pieces.
@@ -30,19 +31,22 @@ _PIECE = 1 << 16
 # No outcome is longer: the child cuts what it tells.
 _LONGEST = 1 << 25
 # A job may write to any descriptor of its process.
-_RUBBISH = FailureInfo(DIRTY_EXIT, "the job wrote into the pipe that tells how it went")
+_SPOILT = ChildReport(
+    FailureInfo(DIRTY_EXIT, "the job wrote into the pipe that tells how it went")
+)
 
 
 class WorkerEnd:
     """What the worker holds of one child."""
 
-    def __init__(self, down: int, up: int) -> None:
+    def __init__(self, down: int, up: int, *, secret: bytes) -> None:
         os.set_blocking(down, False)
         os.set_blocking(up, False)
         self.down = down
         self.up = up
-        self._out = b""
-        self._in = b""
+        self._secret = secret
+        self._out = memoryview(b"")
+        self._in = bytearray()
         self.is_closed = False
 
     @property
@@ -52,7 +56,8 @@ class WorkerEnd:
 
     def give(self, queue: bytes, payload: bytes) -> bool:
         """Hand the job over; return whether all of it fitted: the rest is for pump."""
-        self._out = _JOB.pack(len(queue), len(payload)) + queue + payload
+        # What is cut off a view is not copied.
+        self._out = memoryview(_JOB.pack(len(queue), len(payload)) + queue + payload)
         self.pump()
         return not self._out
 
@@ -65,12 +70,15 @@ class WorkerEnd:
             return
         except OSError:
             # The child is dead; its exit status will tell how.
-            self._out = b""
+            self._out = memoryview(b"")
 
-    def receive(self) -> ChildReport | None:
-        """Return the outcome if all of it has arrived; it is told once."""
+    def receive(self, *, may_stay: bool) -> ChildReport | None:
+        """Return the outcome if all of it has arrived; it is told once.
+
+        `may_stay` is False if this was the child's last job, whatever that says.
+        """
         try:
-            while (told := _decode(self._in)) is None:
+            while (told := self._decode()) is None:
                 chunk = os.read(self.up, _PIECE if self._in else _CHUNK)
                 if not chunk:
                     self.is_closed = True
@@ -78,8 +86,26 @@ class WorkerEnd:
                 self._in += chunk
         except BlockingIOError:
             return None
-        self._in = b""
-        return told
+        self._in.clear()
+        return _SPOILT if told.stays and not may_stay else told
+
+    def _decode(self) -> ChildReport | None:
+        data = self._in
+        if len(data) < _OUTCOME_SIZE:
+            return None
+        secret, head = _OUTCOME.unpack_from(data)
+        length = head & ~(_LEFT | _STAYS)
+        if secret != self._secret or length > _LONGEST:
+            return _SPOILT
+        if head == 0:
+            return SUCCEEDED
+        left, stays = bool(head & _LEFT), bool(head & _STAYS)
+        if _OUTCOME_SIZE + length > len(data):
+            return None
+        if length == 0:
+            return ChildReport(None, left, stays)
+        fault = _read_fault(bytes(data[_OUTCOME_SIZE : _OUTCOME_SIZE + length]))
+        return _SPOILT if fault is None else ChildReport(fault, left, stays)
 
     def close(self) -> None:
         """Give the child up: one that waits for a job leaves."""
@@ -87,31 +113,14 @@ class WorkerEnd:
         os.close(self.up)
 
 
-def _encode(fault: FailureInfo | None, *, has_left: bool, stays: bool) -> bytes:
+def _encode(
+    secret: bytes, fault: FailureInfo | None, *, has_left: bool, stays: bool
+) -> bytes:
     head = _LEFT * has_left | _STAYS * stays
     if fault is None:
-        return _OUTCOME.pack(head)
+        return _OUTCOME.pack(secret, head)
     body = json.dumps([fault.exception, fault.error, fault.backtrace]).encode()
-    return _OUTCOME.pack(head | len(body)) + body
-
-
-def _decode(data: bytes) -> ChildReport | None:
-    if len(data) < _OUTCOME_SIZE:
-        return None
-    (head,) = _OUTCOME.unpack_from(data)
-    if head == 0:
-        return SUCCEEDED
-    length, left, stays = head & ~(_LEFT | _STAYS), bool(head & _LEFT), head & _STAYS
-    if _OUTCOME_SIZE + length > len(data) and length <= _LONGEST:
-        return None
-    if length == 0:
-        return ChildReport(None, left, bool(stays))
-    fault = _read_fault(data[_OUTCOME_SIZE : _OUTCOME_SIZE + length])
-    return (
-        ChildReport(_RUBBISH)
-        if fault is None
-        else ChildReport(fault, left, bool(stays))
-    )
+    return _OUTCOME.pack(secret, head | len(body)) + body
 
 
 def _read_fault(body: bytes) -> FailureInfo | None:
@@ -127,33 +136,94 @@ def _read_fault(body: bytes) -> FailureInfo | None:
 
 
 class ChildEnd:
-    """What the child holds."""
+    """What the child holds; `read_end` is the worker's number of where outcomes go.
 
-    def __init__(self, down: int, up: int) -> None:
+    A job may close the descriptors. Their numbers are then those of its own files.
+    """
+
+    def __init__(self, down: int, up: int, *, secret: bytes, read_end: int) -> None:
         self._down = down
         self._up = up
+        self._secret = secret
+        self._read_end = read_end
+        # Device and inode of both, as far as they are asked for.
+        self._up_is: tuple[int, int] | None = None
+        self._down_is: tuple[int, int] | None = None
 
-    def wait_for_job(self) -> tuple[bytes, bytes] | None:
-        """Block until there is a job: queue and payload; None if none will come."""
+    def wait_for_job(self, *, is_last: bool = True) -> tuple[bytes, bytes] | None:
+        """Block until there is a job: queue and payload; None if none will come.
+
+        With `is_last` no other is waited for after it.
+        """
+        if self._up_is is None:
+            self._up_is = _identity(self._up)
+        if not is_last and self._down_is is None:
+            self._down_is = _identity(self._down)
         data = b""
-        length = _JOB_SIZE
-        while len(data) < length:
-            chunk = os.read(self._down, max(_CHUNK, length - len(data)))
+        while len(data) < _JOB_SIZE:
+            chunk = os.read(self._down, _CHUNK)
             if not chunk:
                 return None
             data += chunk
-            if len(data) >= _JOB_SIZE:
-                queue, payload = _JOB.unpack_from(data)
-                length = _JOB_SIZE + queue + payload
-        start = _JOB_SIZE + queue
+        queue, payload = _JOB.unpack_from(data)
+        start, length = _JOB_SIZE + queue, _JOB_SIZE + queue + payload
+        if len(data) < length:
+            whole = self._read_rest(data, length)
+            if whole is None:
+                return None
+            data = whole
         return data[_JOB_SIZE:start], data[start:]
+
+    def _read_rest(self, begun: bytes, length: int) -> bytes | None:
+        """Return what has begun with some bytes; None if the rest will not come."""
+        data = bytearray(length)
+        done = len(begun)
+        data[:done] = begun
+        with memoryview(data) as view:
+            while done < length:
+                count = os.readv(self._down, [view[done:]])
+                if not count:
+                    return None
+                done += count
+        return bytes(data)
+
+    def is_whole(self) -> bool:
+        """Return True if a child of several jobs still has both of its pipes."""
+        try:
+            ends = (_identity(self._up), _identity(self._down))
+        except OSError:
+            return False
+        return ends == (self._up_is, self._down_is)
 
     def tell(
         self, fault: FailureInfo | None, *, has_left: bool = False, stays: bool = False
     ) -> None:
-        """Say how the job went, what it has left, and whether another may come."""
-        message = _FINE
-        if fault is not None or has_left or stays:
-            message = _encode(fault, has_left=has_left, stays=stays)
+        """Say how the job went, what it has left, and whether another may come.
+
+        Raises OSError if there is no way to.
+        """
+        message = _encode(self._secret, fault, has_left=has_left, stays=stays)
+        fd = self._opened()
         while message:
-            message = message[os.write(self._up, message) :]
+            message = message[os.write(fd, message) :]
+
+    def _opened(self) -> int:
+        """Return the descriptor for outcomes; if the job has closed it, a new one."""
+        try:
+            if _identity(self._up) == self._up_is:
+                return self._up
+        except OSError:
+            pass  # closed: its number is free
+        path = f"/proc/{os.getppid()}/fd/{self._read_end}"
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if _identity(fd) != self._up_is:
+            os.close(fd)
+            raise OSError(f"{path} is another file")
+        os.set_blocking(fd, True)
+        return fd
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    """Return device and inode of a file."""
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino

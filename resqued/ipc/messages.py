@@ -45,6 +45,11 @@ class JobInChild(msgspec.Struct, frozen=True):
     since: float
 
 
+# The job that has written on the scoreboard of its worker, which no longer shows who
+# it is; no job if the worker finds there what it has written itself.
+SPOILER = JobInChild(0, 0.0)
+
+
 class EndJob(Message, frozen=True):
     """End the running job: terminate, wait the grace, kill; the worker goes on.
 

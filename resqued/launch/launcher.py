@@ -61,12 +61,25 @@ def file_paths(config: Config) -> MasterFilePaths:
 # In this process
 
 
+def _check_working_directory() -> None:
+    """Raise ConfigError if the current directory was removed, as old releases are."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        name = os.environ.get("PWD", "")
+        raise ConfigError(
+            f"the current directory {name} cannot be used: {error.strerror};"
+            " change to another one"
+        ) from None
+
+
 def run_here(options: MasterOptions) -> int:
     """Run a master in this process until it stops; return the exit code.
 
     Raises ConfigError, OptionsError, AlreadyRunningError if a master holds the pid
     file, and what Supervisor.run raises.
     """
+    _check_working_directory()
     read = partial(read_config, options)
     config = read()
     paths = file_paths(config)
@@ -134,6 +147,7 @@ def prepare(options: MasterOptions) -> DaemonPlan:
     ConfigError if the configuration is wrong, the user or group is not known, or a
     file cannot be made.
     """
+    _check_working_directory()
     read = partial(read_config, options)
     config = read()
     account = privileges.account(config.daemon.user, config.daemon.group)

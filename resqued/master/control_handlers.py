@@ -247,7 +247,7 @@ class CommandHandlers:
         """Return the worker that is named, by its id, its pid or its child's."""
         name = str(who)
         for worker in self._pool.workers():
-            child = worker.scoreboard.read().child
+            child = worker.status().child
             if name in (worker.worker_id, str(worker.pid), str(child or "")):
                 if not _runs(worker):
                     raise ControlError(f"worker {worker.name} runs no job")
@@ -260,7 +260,7 @@ class CommandHandlers:
     def _stack(self, request: StackRequest, now: float) -> Poll:
         """Have a child write its stacks, and answer them."""
         worker = self._busy(request.who)
-        child = worker.scoreboard.read().child
+        child = worker.status().child
         worker.scoreboard.clear_stack()
         process.send(child, STACK_SIGNAL)
         before: tuple[str, ...] = ()

@@ -11,13 +11,16 @@ import sys
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from signal import SIGKILL
 
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.core.backoff import Backoff
+from resqued.core.exit_status import Exit
 from resqued.core.limits import UNSET
+from resqued.core.version import VERSION
 from resqued.errors import StartError
 from resqued.ipc.channel import ChannelClosed, inherited_socket, socket_pair
 from resqued.ipc.messages import (
@@ -40,6 +43,22 @@ from resqued.wire import queue_list
 
 # Characters for the titles of the zygote, the workers and the children.
 TITLE_ROOM = 400
+# For a zygote to be dead once its channel is closed, in seconds.
+_EXIT_PATIENCE = 0.2
+
+
+def _version_hint() -> str:
+    """Return what to do if the package has been replaced since the master started."""
+    try:
+        installed = metadata.version("resqued")
+    except metadata.PackageNotFoundError:
+        return ""
+    if installed == VERSION:
+        return ""
+    return (
+        f"; resqued {installed} is installed, and this master runs {VERSION}:"
+        " `resqued reload --master` replaces it"
+    )
 
 
 class Generation:
@@ -172,6 +191,56 @@ class Generation:
             served=queue_list.parse(queues),
             limits=limits.get(queues, UNSET),
         )
+
+    @property
+    def start_by(self) -> float:
+        """When the application must be imported, on the monotonic clock."""
+        return self.started_at + self.config.start_timeout
+
+    def is_late(self, now: float) -> bool:
+        """Return True if the import of the application takes too long."""
+        is_starting = self.pid is not None and not self.is_ready
+        return is_starting and now >= self.start_by
+
+    def peek_exit(self) -> Exit | None:
+        """Return how the zygote ended, without reaping it; None if it has not.
+
+        A process that ends closes its channel a moment before it is dead: that is
+        waited for.
+        """
+        handle = None if self.pid is None else process.open_pidfd(self.pid)
+        if self.pid is None or handle is None:
+            return None
+        try:
+            process.has_ended(handle, _EXIT_PATIENCE)
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            found = os.waitid(os.P_PID, self.pid, flags)
+        except ChildProcessError:
+            return None
+        finally:
+            os.close(handle)
+        if found is None:
+            return None
+        is_exit = found.si_code == os.CLD_EXITED
+        code = found.si_status if is_exit else -found.si_status
+        return Exit(code, found.si_code == os.CLD_DUMPED)
+
+    def describe_end(self, how: Exit | None, reason: str = "") -> str:
+        """Return how the zygote ended, and while it did what.
+
+        `reason` is why it is given up if it has not ended.
+        """
+        modules = ", ".join(self.config.app.modules)
+        doing = f" while it imported {modules or 'the application'}"
+        if self.is_ready:
+            doing = ""
+        if how is None:
+            return f"the zygote is not understood{doing}: {reason}{_version_hint()}"
+        if how.code >= 0:
+            return f"the zygote exited with {how}{doing}{_version_hint()}"
+        is_killed = how.code == -SIGKILL
+        hint = "; the kernel does that where memory runs out" if is_killed else ""
+        return f"the zygote died of {how}{doing}{hint}{_version_hint()}"
 
     def close(self) -> None:
         """End the zygote; the workers that it forked live on."""

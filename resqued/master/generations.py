@@ -14,6 +14,7 @@ from typing import assert_never
 
 from resqued.config.loader import Config
 from resqued.core import generation_lifecycle
+from resqued.core.exit_status import Exit
 from resqued.core.generation_lifecycle import (
     GenerationEvent,
     GenerationState,
@@ -111,14 +112,14 @@ class GenerationManager:
         current = self.current
         if current.pid is None and now >= current.backoff.ready_at:
             self._start_current(now)
-        if self.pending is not None and self._is_late(self.pending, now):
+        if self.pending is not None and self.pending.is_late(now):
             self.refuse(_late(self.pending))
-        if self._is_late(self.current, now):
+        if current.is_late(now):
             if self.is_proven:
                 self._log.error("zygote_failed", error=_late(current))
             else:
                 self._give_up(StartError(_late(current)))
-            self.on_zygote_exit(current, now)
+            self.on_zygote_exit(current, now, _late(current))
 
     def _start_current(self, now: float) -> None:
         current = self.current
@@ -128,7 +129,7 @@ class GenerationManager:
             self._fail_current(error, now)
         except StartError as error:
             self._log.error("zygote_failed", error=str(error))
-            self.on_zygote_exit(current, now)
+            self.on_zygote_exit(current, now, str(error))
         else:
             self._listen(current)
 
@@ -142,17 +143,10 @@ class GenerationManager:
                 channel.fileno(), lambda now: self.hear_number(number, now)
             )
 
-    def _is_late(self, generation: Generation, now: float) -> bool:
-        is_starting = generation.pid is not None and not generation.is_ready
-        return is_starting and now >= self._start_by(generation)
-
-    def _start_by(self, generation: Generation) -> float:
-        return generation.started_at + generation.config.start_timeout
-
     def due(self, _now: float) -> float:
         """Return when turn has something to do."""
         due = [
-            self._start_by(generation)
+            generation.start_by
             for generation in (self.pending, self.current)
             if generation and generation.pid is not None and not generation.is_ready
         ]
@@ -239,13 +233,16 @@ class GenerationManager:
 
     # What zygotes and workers do
 
-    def hear_number(self, number: int, now: float) -> None:
-        """Take in what a zygote reports, if its generation is still one of ours."""
+    def hear_number(self, number: int, now: float, how: Exit | None = None) -> None:
+        """Take in what a zygote reports, if its generation is still one of ours.
+
+        `how` is how it ended, if it has been reaped.
+        """
         for generation in self.all():
             if generation.number == number and generation.channel is not None:
-                self._hear(generation, now)
+                self._hear(generation, now, how)
 
-    def _hear(self, generation: Generation, now: float) -> None:
+    def _hear(self, generation: Generation, now: float, how: Exit | None) -> None:
         assert generation.channel is not None, "its descriptor was waited on"
         try:
             for report in generation.channel.messages():
@@ -257,8 +254,9 @@ class GenerationManager:
                         return
                     case _:
                         assert_never(report)
-        except ChannelClosed:
-            self.on_zygote_exit(generation, now)
+        except ChannelClosed as error:
+            end = generation.describe_end(how or generation.peek_exit(), str(error))
+            self.on_zygote_exit(generation, now, end)
 
     def _on_imported(self, generation: Generation, report: AppImported) -> None:
         generation.is_ready = True
@@ -285,21 +283,24 @@ class GenerationManager:
             self._give_up(error)
             return
         self._log.error("zygote_failed", error=str(error))
-        self.on_zygote_exit(self.current, now)
+        self.on_zygote_exit(self.current, now, str(error))
 
-    def on_zygote_exit(self, generation: Generation, now: float) -> None:
-        """A zygote is gone. Its workers live on; without it none can be forked."""
+    def on_zygote_exit(
+        self, generation: Generation, now: float, how: Exit | str
+    ) -> None:
+        """A zygote is gone, or is given up. Its workers live on; it forks no more."""
+        end = how if isinstance(how, str) else generation.describe_end(how)
         if generation is self.current and self.failure is None:
-            self._log.error("zygote_died", pid=generation.pid)
+            self._log.error("zygote_died", pid=generation.pid, error=end)
         generation.close()
         if generation is self.pending:
-            self.refuse("the zygote died while it imported the application")
+            self.refuse(end)
             return
         generation.backoff = generation.backoff.failed(now, random.random())
         failures = generation.backoff.failures
         is_hopeless = is_zygote_hopeless(failures, is_proven=self.is_proven)
         if generation is self.current and is_hopeless:
-            self._give_up(StartError("the zygote dies whenever it is started"))
+            self._give_up(StartError(f"{end} ({failures} times in a row)"))
 
     def worker_ready(self, generation: int, now: float) -> None:
         """A worker got ready: its generation is good for something."""

@@ -24,14 +24,16 @@ from resqued.core.limits import (
 )
 from resqued.core.supervised_worker import step_limit
 from resqued.core.timings import NEVER, Timings
-from resqued.ipc.messages import EndJob, JobInChild
-from resqued.ipc.scoreboard import Phase, StepRecord
+from resqued.ipc.messages import SPOILER, EndJob, JobInChild
+from resqued.ipc.scoreboard import SPOILT, Phase, StepRecord
 from resqued.log.logger import Logger
 from resqued.master.generations import GenerationManager
 from resqued.master.usage import ProcessTable, ProcessTree
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
 from resqued.system.signals import STACK_SIGNAL
+
+_SPOILT = "the job wrote on the scoreboard of its worker, which is shared memory"
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class MonitoredJob:
     status: StepRecord
     tree: ProcessTree
     limits: Limits = UNSET
+    # Whether the limits are those that the child has said; else they may change.
+    are_known: bool = False
     look_at: float = 0.0
     memory: int = 0
     peak: int = 0
@@ -110,12 +114,7 @@ class LimitEnforcer:
         for worker in workers:
             if worker.pid is None or worker.is_idle:
                 continue
-            status = worker.scoreboard.read()
-            if status.phase is not Phase.RUNNING or not status.child:
-                continue
-            job = self._jobs.get(worker.pid)
-            if job is None or job.status != status:
-                job = self._begin(worker, status)
+            job = self._job_of(worker, self._jobs.get(worker.pid), now)
             if job is not None:
                 jobs[worker.pid] = job
         self._jobs = jobs
@@ -136,20 +135,42 @@ class LimitEnforcer:
             every += self._settings_of(worker).rules.memory
         return min((memory for memory in every if memory), default=0)
 
+    def _job_of(
+        self, worker: WorkerHandle, last: MonitoredJob | None, now: float
+    ) -> MonitoredJob | None:
+        """Return the job that a worker runs; `last` is the one that it ran before."""
+        status = worker.scoreboard.read()
+        if status.phase is not Phase.RUNNING:
+            return None
+        if last is not None and last.status == status:
+            return last
+        status = worker.status()
+        is_new = last is None or (
+            status.child != last.status.child
+            or self._settings_of(worker).jobs_per_child > 1
+        )
+        if status != SPOILT and is_new:
+            return self._begin(worker, status)
+        self._end_spoiler(worker, now)
+        # What was read first is what counts, while that job is there.
+        return last if last is not None and last.tree.exists() else None
+
+    def _end_spoiler(self, worker: WorkerHandle, now: float) -> None:
+        """Have the worker end the job that has written on its scoreboard.
+
+        It knows which job that is, and whether there is one.
+        """
+        if now - worker.spoiler_at >= self._timings.sample_interval:
+            worker.spoiler_at = now
+            worker.send(EndJob(_SPOILT, job=SPOILER))
+
     def _begin(self, worker: WorkerHandle, status: StepRecord) -> MonitoredJob | None:
         tree = ProcessTree.of(status.child, self._process_table)
         return None if tree is None else MonitoredJob(worker, status, tree)
 
     def _sample(self, job: MonitoredJob, now: float) -> None:
         """See how near a job is to its limits; act if it is beyond one."""
-        limits = job.worker.scoreboard.limits_of(job.status.child)
-        if limits is None:
-            # The child has not come to know its job yet; the pool's are certain.
-            rules = self._settings_of(job.worker).rules
-            limits = job.worker.limits.with_fallback(rules.default)
-        elif limits.memory:
-            self._least_asked = min(self._least_asked or limits.memory, limits.memory)
-        job.limits = limits
+        limits = job.limits = self._limits_of(job)
         elapsed = max(0.0, now - job.status.since)
         if limits.memory:
             job.memory, is_exact = job.tree.memory(limits.memory)
@@ -165,6 +186,21 @@ class LimitEnforcer:
         else:
             job.is_suspected = False
             job.look_at = now + look_again(limits, elapsed=elapsed, memory=job.memory)
+
+    def _limits_of(self, job: MonitoredJob) -> Limits:
+        """Return what a job is limited to; once that is known it is never widened."""
+        said = job.worker.scoreboard.limits_of(job.status.child)
+        if said is None:
+            if job.are_known:
+                return job.limits
+            # The child has not come to know its job yet; the pool's are certain.
+            rules = self._settings_of(job.worker).rules
+            return job.worker.limits.with_fallback(rules.default)
+        if said.memory:
+            self._least_asked = min(self._least_asked or said.memory, said.memory)
+        limits = job.limits.tightened(said) if job.are_known else said
+        job.are_known = True
+        return limits
 
     def _is_to_be_confirmed(self, job: MonitoredJob) -> bool:
         return job.tree.size > 1 and not job.is_suspected
@@ -221,6 +257,8 @@ class LimitEnforcer:
                 now, heartbeat=heartbeat, redis_timeout=timeout, timings=self._timings
             )
             status = worker.scoreboard.read()
+            if status == SPOILT:
+                self._end_spoiler(worker, now)
             if status.phase is Phase.RUNNING and not process.start_time(status.child):
                 # There is no job any more, and nobody who says so.
                 since = bereft.get((worker, status), now)

@@ -273,9 +273,9 @@ class Pool:
         for generation in self.generations.all():
             if pid == generation.pid:
                 # Its last reports come before that it is gone.
-                self.generations.hear_number(generation.number, now)
+                self.generations.hear_number(generation.number, now, how)
                 if pid == generation.pid:
-                    self.generations.on_zygote_exit(generation, now)
+                    self.generations.on_zygote_exit(generation, now, how)
                 return
         for worker in [worker for worker in self.workers() if worker.pid is None]:
             # It may have said who it is, and died before that was heard.
@@ -288,7 +288,7 @@ class Pool:
     def _on_worker_exit(self, worker: WorkerHandle, how: Exit, now: float) -> None:
         """Act on the exit of a worker: reclaim its job, and plan its replacement."""
         if worker.worker_id:
-            left = leftovers(worker.scoreboard.read(), self._excluded)
+            left = leftovers(worker.status(), self._excluded)
             dead = DeadWorker(worker.worker_id, worker.identity, how, left)
             self._reclaimer.receive(dead)
         is_good = is_good_exit(worker.state, how, is_stopping=self.is_stopping)

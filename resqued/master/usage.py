@@ -31,6 +31,14 @@ _SMALL = 50
 _WALK_IS_GOOD = 5.0
 
 
+def parent(pid: int) -> int | None:
+    """Return the pid of a process's parent; None if the process is gone."""
+    try:
+        return int(psutil.Process(pid).ppid())
+    except psutil.Error:
+        return None
+
+
 class Memory(NamedTuple):
     """Private bytes; or, if not exact, as many as there can be at the most."""
 
@@ -122,6 +130,10 @@ class ProcessTree:
             with suppress(psutil.Error):
                 self._members[pid] = known.get(pid) or psutil.Process(pid)
         return list(self._members.values())
+
+    def exists(self) -> bool:
+        """Return True if the child has not ended; a later one of its pid is another."""
+        return bool(self._root.is_running())
 
     def memory(self, limit: int) -> Memory:
         """Return the private bytes of all, or, if that is within limit, a bound."""

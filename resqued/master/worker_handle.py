@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import assert_never
@@ -21,8 +22,9 @@ from resqued.core.timings import Timings
 from resqued.ipc import messages
 from resqued.ipc.channel import ChannelClosed, inherited_socket
 from resqued.ipc.messages import WorkerChannel, WorkerOrder, WorkerReport
-from resqued.ipc.scoreboard import Phase, Scoreboard, StepRecord
+from resqued.ipc.scoreboard import SPOILT, Phase, Scoreboard, StepRecord
 from resqued.master.handoff import DescriptorList, WorkerRecord
+from resqued.master.usage import parent
 from resqued.system.process import Pid
 from resqued.wire import queue_list
 from resqued.wire.queue_list import QueueList
@@ -55,6 +57,8 @@ class WorkerHandle:
     # When it was ordered to leave, and when its channel was closed.
     left_at: float | None = None
     closed_at: float | None = None
+    # When it was last ordered to end a job that has spoilt its scoreboard.
+    spoiler_at: float = -math.inf
 
     @property
     def name(self) -> str:
@@ -114,6 +118,17 @@ class WorkerHandle:
             self.left_at = now
             self.change_state(SupervisedEvent.ORDERED_TO_LEAVE)
             self.send(messages.Leave())
+
+    def status(self) -> StepRecord:
+        """Return what its scoreboard shows, if the child there is a child of its own.
+
+        Else it is SPOILT: a job has named a process that is not for us to end.
+        """
+        status = self.scoreboard.read()
+        parents = (None, self.pid, os.getpid())
+        if status.child and parent(status.child) not in parents:
+            return SPOILT
+        return status
 
     def is_stuck(
         self, now: float, *, heartbeat: float, redis_timeout: float, timings: Timings

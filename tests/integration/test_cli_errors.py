@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +18,7 @@ import resqued
 from resqued.system.redis_server import EmbeddedServer
 from tests.support.cli import fail
 
+ROOT = Path(__file__).parents[2]
 LISTINGS = ("status", "queues", "workers", "failed", "stats")
 
 
@@ -278,3 +282,25 @@ def test_an_application_that_cannot_be_imported(
         status=78,
     )
     assert said.format(app=app) in line
+
+
+@pytest.mark.parametrize("command", [["work", "a", "--burst"], ["start", "a"]])
+def test_a_directory_that_was_removed_is_named(
+    tmp_path: Path, command: list[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f'cd {gone}; rmdir {gone}; exec "$@"'
+    ended = subprocess.run(
+        ["sh", "-c", script, "sh", sys.executable, "-P", "-m", "resqued", *command],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 78
+    assert ended.stderr == (
+        f"resqued: the current directory {gone} cannot be used: No such file or"
+        " directory; change to another one\n"
+    )

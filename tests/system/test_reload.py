@@ -124,11 +124,20 @@ def test_a_reload_under_load_loses_nothing_and_no_worker_too_many_takes_jobs(
             "died",
         ),
         (DIE_WHEN_READY, "3 workers in a row died at start, the last of SIGKILL"),
-        ("os.kill(os.getpid(), 9)", "the zygote died"),
+        ("os.kill(os.getpid(), 9)", "the zygote died of SIGKILL (signal 9) while it"),
+        ("os.kill(os.getpid(), 11)", "the zygote died of SIGSEGV (signal 11)"),
+        ("os._exit(3)", "the zygote exited with status 3 while it imported"),
     ],
     ids=[
         *("syntax", "import", "exit", "hang", "hang-in-another"),
-        *("exit-at-fork", "exit-at-start", "die-when-ready", "killed"),
+        *(
+            "exit-at-fork",
+            "exit-at-start",
+            "die-when-ready",
+            "killed",
+            "crash",
+            "exit-at-once",
+        ),
     ],
 )
 def test_new_code_that_is_no_good_leaves_the_old_at_work(

@@ -468,3 +468,19 @@ def test_an_environment_file_may_have_comments_and_quotes(tmp_path):
     path = tmp_path / "environment"
     path.write_text("; comment\n\nA='1 2'\nB=x=y\n")
     assert read_environment(str(path)) == {"A": "1 2", "B": "x=y"}
+
+
+def test_a_file_that_is_nested_too_deeply_is_one_clear_line(tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text(f"[app]\nimport = {'[' * 5000}{']' * 5000}\n")
+    with pytest.raises(ConfigError, match=r"deep\.toml: arrays and tables are nested"):
+        loader.load(path)
+
+
+@pytest.mark.parametrize("key", ["control.directory", "log.file", "app.directory"])
+def test_a_path_contains_no_nul(key, tmp_path):
+    table, _, name = key.partition(".")
+    path = tmp_path / "nul.toml"
+    path.write_text(f'[{table}]\n{name} = "/run/a\\u0000b"\n')
+    with pytest.raises(ConfigError, match="must not contain a NUL character"):
+        loader.read_file(path)
