@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from signal import SIGKILL
 
 from resqued.config.loader import Config
 from resqued.core import pool_diff
@@ -288,7 +287,7 @@ class Pool:
     def _on_worker_exit(self, worker: WorkerHandle, how: Exit, now: float) -> None:
         """A worker has died: reclaim what it held, and see when to replace it."""
         if worker.worker_id:
-            left = leftovers(worker.scoreboard.read(), self._excluded)
+            left = leftovers(worker.scoreboard.read(), self._excluded, self.timings)
             dead = DeadWorker(worker.worker_id, worker.identity, how, left)
             self._reclaimer.receive(dead)
         is_good = is_good_exit(worker.state, how, is_stopping=self.is_stopping)
@@ -350,11 +349,16 @@ def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
 
 
 def leftovers(
-    status: StepRecord, excluded: Callable[[], set[int] | None]
+    status: StepRecord, excluded: Callable[[], set[int] | None], timings: Timings
 ) -> JobProcesses | None:
     """Kill and return what is left of a dead worker's job: the child, its children."""
     if not status.child:
         return None
-    processes = JobProcesses(status.child, excluded=excluded, since=status.began)
-    processes.send(SIGKILL)
+    processes = JobProcesses(
+        status.child,
+        excluded=excluded,
+        since=status.began,
+        tracker_patience=timings.tracker_patience,
+    )
+    processes.kill()
     return processes

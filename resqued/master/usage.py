@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from resqued.system import process
+from resqued.system import process, procfs
 
 # A look at all processes of the host may take so much of the master's time.
 SHARE = 1 / 100
@@ -66,18 +66,23 @@ class ProcessTable:
         self.at = time.monotonic()
         found = _small_tree(pid)
         if found is None:
-            found = process.descendants([pid], self._everybody())
+            found = procfs.descendants([pid], self._everybody())
             self.at = self._taken_at
         return sorted(found - {pid})
 
     def _everybody(self) -> Mapping[int, list[int]]:
         now = time.monotonic()
         if now >= self._good_until:
-            self._children = process.by_parent(process.all_processes())
+            self._children = procfs.by_parent(_living())
             taken = time.monotonic() - now
             self._taken_at = now
             self._good_until = now + max(_FRESH, taken / SHARE)
         return self._children
+
+
+def _living() -> dict[int, procfs.ProcessEntry]:
+    entries = procfs.all_processes()
+    return {pid: entry for pid, entry in entries.items() if not entry.is_zombie}
 
 
 def _small_tree(root: int) -> set[int] | None:
@@ -86,7 +91,7 @@ def _small_tree(root: int) -> set[int] | None:
     todo = [root]
     while todo:
         pid = todo.pop()
-        children = process.children(pid)
+        children = procfs.children(pid)
         if children is None or len(found) + len(todo) + len(children) > _SMALL:
             return None
         found.add(pid)
