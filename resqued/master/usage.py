@@ -25,7 +25,7 @@ SHARE = 1 / 100
 # Nor is it done more often than this: a tree that grows faster is caught later.
 _FRESH = 0.25
 # So many processes are asked for their children one by one.
-_SMALL = 50
+SMALL = 50
 # What was shared becomes a process's own, too, when the others that had it are gone:
 # a walk is good for so many seconds.
 _WALK_IS_GOOD = 5.0
@@ -92,7 +92,7 @@ def _small_tree(root: int) -> set[int] | None:
     while todo:
         pid = todo.pop()
         children = procfs.children(pid)
-        if children is None or len(found) + len(todo) + len(children) > _SMALL:
+        if children is None or len(found) + len(todo) + len(children) > SMALL:
             return None
         found.add(pid)
         todo += [child for child in children if child not in found]
@@ -173,6 +173,10 @@ class ProcessTree:
                 total += max(0, process.peak_resident(member.pid) - resident)
         return total
 
+    def is_small(self) -> bool:
+        """Return True if there are few processes, so that measuring takes no time."""
+        return _small_tree(self._root.pid) is not None
+
     @property
     def size(self) -> int:
         """How many processes there were at the last look."""
@@ -189,12 +193,10 @@ class ProcessTree:
         return sum(self._cpu.values())
 
     def kill(self) -> None:
-        """Kill all of them, and those that were forked meanwhile."""
-        with suppress(psutil.Error):
-            processes = [self._root, *self._root.children(recursive=True)]
-            for member in processes:
-                with suppress(psutil.Error):
-                    member.kill()
+        """Kill all of them; those that are forked meanwhile need another call."""
+        for member in self.members():
+            with suppress(psutil.Error):
+                member.kill()
 
 
 def _private(member: psutil.Process, otherwise: int) -> int:
