@@ -59,6 +59,11 @@ _POOL_OPTIONS = (
     ),
     click.option("--grace", metavar="SECONDS", help="Between TERM and KILL for a job."),
     click.option(
+        "--stop-timeout",
+        metavar="SECONDS",
+        help="QUIT ends running jobs after this time [RESQUED_STOP_TIMEOUT].",
+    ),
+    click.option(
         "--log-level", type=click.Choice(tuple(logger.LEVELS)), help="Least level."
     ),
     click.option(

@@ -33,6 +33,9 @@ from resqued.system.poller import Poller
 from resqued.system.process import Pid
 from resqued.system.process_tree import JobProcesses
 
+# Why a job was ended when the pool had to terminate.
+TERMINATED = "its worker was told to terminate"
+
 
 class Pool:
     """Every slot of a master. `poll_now` has the queues looked at: one is idle."""
@@ -154,15 +157,15 @@ class Pool:
         for generation in self.generations.all():
             generation.reopen_log(path)
 
-    def stop(self, how: Stop) -> None:
-        """Have all workers leave; nobody takes their places."""
+    def stop(self, how: Stop, reason: str = TERMINATED) -> None:
+        """Have all workers leave; jobs that are ended fail with `reason`."""
         if not self.is_stopping:
             self.is_stopping = True
             self.generations.abandon()
         for worker in self.workers():
             worker.send(Leave(how))
         if how is Stop.TERMINATE:
-            self.end_jobs("its worker was told to terminate")
+            self.end_jobs(reason)
 
     # A part of the master's loop: what runs is made equal to what is wanted
 

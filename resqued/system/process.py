@@ -122,15 +122,12 @@ def has_children() -> bool:
     return bool(pid == 0)
 
 
-def apply_rlimits(nice: int, open_files: int, core_size: int) -> None:
-    """Lower the priority and set the resource limits of this process.
+def apply_rlimits(open_files: int, core_size: int) -> None:
+    """Set the resource limits of this process.
 
-    `nice` is the increment (0: none), `open_files` a number of descriptors and
-    `core_size` a number of bytes; -1 leaves a limit as it is. Hard limits are never
-    raised: a larger value means the hard limit.
+    `open_files` is a number of descriptors and `core_size` a number of bytes; -1 leaves
+    a limit as it is. Hard limits are never raised: a larger value means the hard limit.
     """
-    if nice > 0:
-        os.nice(nice)
     wanted = ((resource.RLIMIT_NOFILE, open_files), (resource.RLIMIT_CORE, core_size))
     for which, value in wanted:
         if value < 0:

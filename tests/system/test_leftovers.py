@@ -209,18 +209,32 @@ def test_limits_are_those_of_the_job_and_not_of_its_child(
     assert count(redis, "processed") == 5
 
 
+RESTRAINTS = "[worker]\nnice = 7\nopen_files = 123\ncore_size = 4096\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "nice", "limits"), [(RESTRAINTS, 7, "123 4096"), ("", 5, None)]
+)
 def test_jobs_are_restrained_and_their_worker_is_not(
-    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+    config: str,
+    nice: int,
+    limits: str | None,
+    *,
+    redis_url: str,
+    redis: redis_py.Redis,
+    tmp_path: Path,
 ) -> None:
-    config = "[worker]\nnice = 7\nopen_files = 123\ncore_size = 4096\n"
     here = os.nice(0)
     with stuck_pool(redis_url, tmp_path, config=config) as running:
         resqued.Client(redis_url).enqueue_to("default", "Restraints")
         wait_until(lambda: redis.llen("restraints") == 1, what="the job")
         (worker,) = running.workers()
         assert psutil.Process(worker).nice() == here
-    told = redis.lrange("restraints", 0, -1)
-    assert told == [f"{min(19, here + 7)} 123 4096".encode()]
+        assert psutil.Process(running.pid).nice() == here
+    (told,) = redis.lrange("restraints", 0, -1)
+    number, _, rest = told.decode().partition(" ")
+    assert int(number) == min(19, here + nice)
+    assert limits is None or rest == limits
 
 
 # An age that a worker has not at its birth, be the machine ever so slow.

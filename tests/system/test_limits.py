@@ -231,7 +231,10 @@ def test_a_limit_that_only_the_code_or_the_payload_names_is_kept_as_well(
 def test_the_end_of_a_job_with_many_processes_does_not_wait_for_measuring_them(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    with stuck_pool(redis_url, tmp_path, config=SHORT):
+    config = "[limits]\nruntime = '5s'\ngrace = '300ms'\n"
+    # The processes that the job forks have its handler, and say so.
+    options = {"config": config, "may_log_tracebacks": True}
+    with stuck_pool(redis_url, tmp_path, **options):
         resqued.Client(redis_url).enqueue_to("default", "Bomb", 120, 600)
         entry = failure(redis)
     assert entry["exception"] == "JobTimeout"
