@@ -35,7 +35,7 @@ from resqued.master.reexec import Reexec
 from resqued.store.connection import SingleLink
 from resqued.store.queue_tracking import QueueTracking
 from resqued.store.registry import Registry
-from resqued.system import prctl, process, signals
+from resqued.system import prctl, process, signals, system_calls
 from resqued.system.pidfile import PidFile
 from resqued.system.poller import Poller
 from resqued.system.signals import SignalInbox
@@ -142,8 +142,10 @@ class Supervisor:
         """Keep the pool until told to stop.
 
         Raises StoreError if Redis cannot be reached at the start, ConfigError if
-        the application cannot be imported, StartError if no worker ever starts.
+        the application cannot be imported or the kernel refuses a system call,
+        StartError if no worker ever starts.
         """
+        system_calls.require()
         self._inbox = SignalInbox()
         self._poller.register(self._inbox.fileno(), self._take_signals)
         process.reserve_title_space()

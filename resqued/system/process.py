@@ -6,7 +6,6 @@ import ctypes
 import mmap
 import os
 import resource
-import select
 import signal
 import socket
 import threading
@@ -193,27 +192,6 @@ def send(pid: int, signum: int) -> None:
     """Send a signal to one process, unless it is gone; may raise PermissionError."""
     with suppress(ProcessLookupError):
         os.kill(pid, signum)
-
-
-def open_pidfd(pid: int) -> int | None:
-    """Return a descriptor of a process (pidfd_open(2)); None if it is gone.
-
-    The descriptor stays that of this process even if its pid is used again.
-    """
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
-def has_ended(handle: int, timeout: float | None) -> bool:
-    """Wait until a process ends; return False if it has not after `timeout` seconds.
-
-    `handle` is a descriptor from open_pidfd. A timeout of None means no limit.
-    """
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else timeout * 1000))
 
 
 def send_main_thread(pid: int, signum: int) -> None:
