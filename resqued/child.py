@@ -115,6 +115,7 @@ class ChildContext:
     # What jobs leave behind is killed; they have fewer resources than their worker;
     # their arguments are logged.
     sweeps: bool
+    nice: int
     is_restrained: bool
     is_debugging: bool
     # numpy.random is there, whose numbers a fork would repeat; Python sees to its
@@ -132,6 +133,7 @@ class ChildContext:
             settings,
             scoreboard,
             sweeps=settings.sweeps,
+            nice=settings.nice,
             is_restrained=settings.is_restrained,
             is_debugging=logger.is_debugging(),
             has_numpy=sys.modules.get("numpy.random") is not None,
@@ -176,9 +178,13 @@ def _settle_in(terms: ChildContext) -> None:
         # What the job starts stays below this process, so that it can see
         # cheaply whether anything is left.
         prctl.become_subreaper()
+    if terms.nice:
+        # However many processes a job starts, master and worker run before them. From
+        # the child: its worker could not take a lower priority back.
+        os.nice(terms.nice)
     if terms.is_restrained:
         settings = terms.settings
-        process.apply_rlimits(settings.nice, settings.open_files, settings.core_size)
+        process.apply_rlimits(settings.open_files, settings.core_size)
     if terms.has_numpy:
         sys.modules["numpy.random"].seed()
 

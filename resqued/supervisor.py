@@ -27,7 +27,7 @@ from resqued.master.generations import GenerationManager
 from resqued.master.handoff import HandoffState
 from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.part import Part
-from resqued.master.pool import Pool
+from resqued.master.pool import TERMINATED, Pool
 from resqued.master.pool_status import StatusPublisher
 from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
@@ -35,7 +35,7 @@ from resqued.master.reexec import Reexec
 from resqued.store.connection import SingleLink
 from resqued.store.queue_tracking import QueueTracking
 from resqued.store.registry import Registry
-from resqued.system import prctl, process, signals
+from resqued.system import prctl, process, signals, system_calls
 from resqued.system.pidfile import PidFile
 from resqued.system.poller import Poller
 from resqued.system.signals import SignalInbox
@@ -48,6 +48,8 @@ EVENTS = {
     signal.SIGTERM: Event.TERMINATE,
     signal.SIGINT: Event.TERMINATE,
 }
+# Why a job was ended when a graceful stop took too long.
+LATE = "its worker was told to finish, and stop_timeout has passed"
 
 
 class MasterFiles(NamedTuple):
@@ -80,7 +82,7 @@ class Supervisor:
         self._poller = Poller()
         self.state = State.RUNNING
         self.began = time.monotonic()
-        self._kill_at = self._reclaim_by = NEVER
+        self._terminate_at = self._kill_at = self._reclaim_by = NEVER
         self._link = SingleLink(config.app.url, timeout=patience(config))
         registry = Registry(self._link, Keys(config.app.namespace))
         timings = config.app.timings
@@ -140,8 +142,10 @@ class Supervisor:
         """Keep the pool until told to stop.
 
         Raises StoreError if Redis cannot be reached at the start, ConfigError if
-        the application cannot be imported, StartError if no worker ever starts.
+        the application cannot be imported or the kernel refuses a system call,
+        StartError if no worker ever starts.
         """
+        system_calls.require()
         self._inbox = SignalInbox()
         self._poller.register(self._inbox.fileno(), self._take_signals)
         process.reserve_title_space()
@@ -188,14 +192,22 @@ class Supervisor:
         if self.state is before:
             return
         self._log.info("state_changed", state=self.state.value)
-        is_urgent = self.state is State.TERMINATING
-        if is_urgent:
-            app = self._config.app
+        app = self._config.app
+        if self.state is State.QUITTING:
+            self._terminate_at = now + app.stop_timeout if app.stop_timeout else NEVER
+            self.pool.stop(Stop.QUIT)
+        elif self.state is State.TERMINATING:
+            is_late = now >= self._terminate_at
+            self._terminate_at = NEVER
             slack = app.timings.stop_slack
             self._kill_at = now + app.grace + app.settle_grace + slack
-        self.pool.stop(Stop.TERMINATE if is_urgent else Stop.QUIT)
+            self.pool.stop(Stop.TERMINATE, LATE if is_late else TERMINATED)
 
     def _stop_if_over(self, now: float) -> None:
+        if now >= self._terminate_at:
+            seconds = self._config.app.stop_timeout
+            self._log.warning("stop_timeout_exceeded", seconds=seconds)
+            self.change_state(Event.TERMINATE, now)
         if self.state is not State.RUNNING and not self.pool.workers():
             # What is to be reclaimed waits for a Redis that is away, but not for ever.
             grace = self._config.app.settle_grace
@@ -318,7 +330,7 @@ class Supervisor:
         if self.state is not State.RUNNING and self._is_empty(now):
             return 0.0
         due = min(part.due(now) for part in (self.pool, *self._parts))
-        due = min(due, self._kill_at, self._reclaim_by)
+        due = min(due, self._terminate_at, self._kill_at, self._reclaim_by)
         return max(0.0, due - now) * 1000 + 0.5
 
     def _end(self) -> None:

@@ -63,6 +63,11 @@ _POOL_OPTIONS = (
         "--grace", metavar="SECONDS", help="Time from TERM to KILL for a job."
     ),
     click.option(
+        "--stop-timeout",
+        metavar="SECONDS",
+        help="QUIT ends running jobs after this time [RESQUED_STOP_TIMEOUT].",
+    ),
+    click.option(
         "--log-level", type=click.Choice(tuple(logger.LEVELS)), help="Lowest level."
     ),
     click.option(

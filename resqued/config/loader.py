@@ -374,6 +374,7 @@ _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] =
     ("redis", "namespace", ("RESQUED_NAMESPACE",), str),
     ("app", "import", ("RESQUED_APP",), str),
     ("worker", "graceful_term", ("RESQUED_GRACEFUL_TERM", "GRACEFUL_TERM"), _truth),
+    ("worker", "stop_timeout", ("RESQUED_STOP_TIMEOUT",), str),
     ("limits", "grace", ("RESQUED_GRACE", "RESQUE_TERM_TIMEOUT"), str),
     ("log", "level", ("RESQUED_LOG_LEVEL",), str),
     # Variables of Resque; there, too, the more verbose one applies (wire format 5.1).

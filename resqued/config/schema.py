@@ -120,6 +120,14 @@ FIELDS = (
     ),
     Field(
         "worker",
+        "stop_timeout",
+        readers.long_duration,
+        0.0,
+        "time after which QUIT acts like TERM; 0: jobs take as long as they take",
+        '"10m"',
+    ),
+    Field(
+        "worker",
         "graceful_term",
         readers.flag,
         False,
@@ -163,7 +171,11 @@ FIELDS = (
         "processes that a job leaves behind: kill or leave",
     ),
     Field(
-        "worker", "nice", readers.whole(0, 19), 0, "nice value of the children, 0 to 19"
+        "worker",
+        "nice",
+        readers.whole(0, 19),
+        5,
+        "added to the nice value for children and their jobs, 0 to 19",
     ),
     Field(
         "worker",

@@ -38,10 +38,13 @@ class AppSettings:
     Durations are in seconds. `grace`: between SIGTERM and SIGKILL for a job.
     `exit_grace`: how long a child may take to flush and exit after its job.
     `orphan_grace`: how long a job may run after the master has died. `settle_grace`:
-    how long a terminating worker waits for Redis to return. `max_jobs`, `max_age`:
-    after this many jobs, or this time, a worker is replaced; 0 means never.
-    `leftovers`: "kill" or "leave" the processes that a job leaves behind. `nice`,
-    `open_files` and `core_size` (bytes) limit the children; -1 changes nothing.
+    how long a terminating worker waits for Redis to return. `stop_timeout`: how long
+    the master waits for running jobs before it ends them; 0 means for ever.
+    `max_jobs`, `max_age`: after this many jobs, or this time, a worker is replaced; 0
+    means never.
+    `leftovers`: "kill" or "leave" the processes that a job leaves behind. `nice`
+    lowers the priority of the children, and `open_files` and `core_size` (bytes) limit
+    them; -1 changes nothing.
     `redact`: names of arguments that no log shows.
     """
 
@@ -57,13 +60,14 @@ class AppSettings:
     exit_grace: float = 5.0
     orphan_grace: float = 3.0
     settle_grace: float = 5.0
+    stop_timeout: float = 0.0
     redis_timeout: float = 3.0
     hostname: str = ""
     jobs_per_child: int = 1
     max_jobs: int = 0
     max_age: float = 0.0
     leftovers: str = "kill"
-    nice: int = 0
+    nice: int = 5
     open_files: int = -1
     core_size: int = -1
     redact: tuple[str, ...] = ()
@@ -77,8 +81,8 @@ class AppSettings:
 
     @property
     def is_restrained(self) -> bool:
-        """True if a nice value or a resource limit is set for the children."""
-        return self.nice > 0 or self.open_files >= 0 or self.core_size >= 0
+        """True if a resource limit is set for the children."""
+        return self.open_files >= 0 or self.core_size >= 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as a dictionary for a message."""

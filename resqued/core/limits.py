@@ -114,9 +114,12 @@ def judge(limits: Limits, *, elapsed: float, memory: int) -> Cause | None:
     """
     if limits.memory and memory > limits.memory:
         return Cause.MEMORY
-    if limits.runtime and elapsed >= limits.runtime:
-        return Cause.RUNTIME
-    return None
+    return Cause.RUNTIME if exceeds_runtime(limits, elapsed) else None
+
+
+def exceeds_runtime(limits: Limits, elapsed: float) -> bool:
+    """Return True if a job that has run for `elapsed` seconds exceeds its limit."""
+    return bool(limits.runtime) and elapsed >= (limits.runtime or 0.0)
 
 
 def is_excessive(limits: Limits, memory: int) -> bool:

@@ -57,6 +57,9 @@ class Timings:
     """How often to look whether processes that were killed are gone."""
     job_stack_time: float = 0.1
     """For a child to write its stacks, even if the grace is shorter."""
+    tracker_patience: float = 3.0
+    """For a resource tracker of multiprocessing to remove shared memory, when the other
+    processes of its job are dead. Less than unkillable_patience, which it counts to."""
     unkillable_patience: float = 5.0
     """A process in an uninterruptible wait outlives SIGKILL: when none has died for so
     long, the job is over."""

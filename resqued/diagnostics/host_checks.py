@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.plural import pluralize
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
+from resqued.system import system_calls
 
 # What the master holds open for a worker (channel, scoreboard, word of its death), and
 # what it and a worker hold besides.
@@ -28,7 +29,8 @@ class HostLimits:
     `processes` are the ways in which their number is bounded: name, how many more
     there may be. `memory` is that of the host, or of the cgroup if that is less.
     `has_cgroup_memory` tells of version 2's memory controller for us; None without
-    version 2. `has_collapse` says whether MADV_COLLAPSE works.
+    version 2. `has_collapse` says whether MADV_COLLAPSE works. `refused`
+    names the system calls that the kernel refuses, each with its reason.
     """
 
     open_files: int | None
@@ -38,6 +40,7 @@ class HostLimits:
     has_cgroup_memory: bool | None
     kernel: str
     has_collapse: bool
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ def judge(machine: HostLimits, plan: Plan) -> Iterator[Finding]:
     yield _overcommit(machine)
     yield _cgroup(machine)
     yield _kernel(machine)
+    yield from _system_calls(machine)
 
 
 def _open_files(machine: HostLimits, plan: Plan) -> Finding:
@@ -126,6 +130,17 @@ def _cgroup(machine: HostLimits) -> Finding:
         case False:
             return ok(check, f"no memory controller delegated; {measured}")
     return ok(check, f"memory controller delegated, but not needed: {measured}")
+
+
+def _system_calls(machine: HostLimits) -> Iterator[Finding]:
+    for name, reason in machine.refused.items():
+        check, text = "system calls", system_calls.lacks(name, reason)
+        if name in system_calls.REQUIRED:
+            text += "; no master starts without it"
+            yield problem(check, text, system_calls.REMEDY)
+        else:
+            text += "; `resqued stop` looks at the master ten times a second instead"
+            yield warning(check, text, f"{system_calls.REMEDY}; Linux has it from 5.3")
 
 
 def _kernel(machine: HostLimits) -> Finding:

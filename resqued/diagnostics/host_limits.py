@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from resqued.diagnostics.host_checks import HostLimits
+from resqued.system import system_calls
 
 # From madvise(2); Python has no name for it yet.
 _MADV_COLLAPSE = 25
@@ -33,6 +34,7 @@ def examine() -> HostLimits:
         has_cgroup_memory=None if group is None else _has_memory(group),
         kernel=os.uname().release,
         has_collapse=_has_collapse(),
+        refused=system_calls.refused(),
     )
 
 

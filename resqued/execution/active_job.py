@@ -101,8 +101,8 @@ class ActiveJob:
         self._cause = _ORDER
         self._processes: JobProcesses | None = None
         self._excluded: Callable[[], Collection[int]] = tuple
-        # Of the family, since it was sent SIGKILL; and when it is given up.
-        self._fewest = inf
+        # The processes at the last SIGKILL; and when those that are left are given up.
+        self._left: frozenset[tuple[int, int]] | None = None
         self._give_up_at = inf
 
     def listen(self, now: float, exit_grace: float) -> bool:
@@ -163,9 +163,10 @@ class ActiveJob:
     def step(self, now: float) -> None:
         """Do what is due."""
         if now >= self._exit_by and self._exit is None:
-            # It hangs while it flushes; its job is over, and was told to be.
+            # It hangs while it flushes; its job is over, and was told to be. What else
+            # the job has started is seen to when the child is dead.
             self._exit_by = inf
-            process.send_group(self.pid, SIGKILL)
+            process.send(self.pid, SIGKILL)
         asked = self._escalation
         if asked is not None and (asked.sent is Step.NOTHING or not self._is_gone()):
             self._escalate(asked, now)
@@ -174,19 +175,26 @@ class ActiveJob:
         due = escalation.due(now)
         if self._processes is None:
             self._processes = JobProcesses(
-                self.pid, excluded=self._excluded, since=self.began
+                self.pid,
+                excluded=self._excluded,
+                since=self.began,
+                tracker_patience=self._timings.tracker_patience,
             )
         if due is Step.TERMINATE:
             self._terminate(self._processes)
         elif due is Step.KILL or escalation.sent is Step.KILL:
-            # Again and again: a family may grow while it is being killed.
-            self._processes.send(SIGKILL)
-            if len(self._processes) < self._fewest:
-                # They die, if slowly: thousands take the kernel seconds.
-                self._fewest = len(self._processes)
-                self._give_up_at = now + self._timings.unkillable_patience
+            # Repeated: the processes may fork while they are being killed.
+            self._kill(self._processes, now)
         if due is not Step.NOTHING:
             self._escalation = replace(escalation, sent=due)
+
+    def _kill(self, processes: JobProcesses, now: float) -> None:
+        """Kill what is left of the job, and see whether any of it has died since."""
+        processes.kill()
+        before, self._left = self._left, frozenset(processes.members())
+        if before is None or not before <= self._left:
+            # They die, if slowly: thousands take the kernel seconds.
+            self._give_up_at = now + self._timings.unkillable_patience
 
     def _terminate(self, processes: JobProcesses) -> None:
         """Have the child write down where it is, and leave.

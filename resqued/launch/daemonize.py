@@ -22,6 +22,7 @@ from resqued.errors import ConfigError, ExitCode, LaunchError, ResquedError
 from resqued.log import logger
 from resqued.system import process, signals
 from resqued.system.lines import LineReader
+from resqued.system.process_handle import ProcessHandle
 
 # What is told to terminate has its own graces; this is for what does not obey.
 _END_SLACK = 60.0
@@ -163,16 +164,16 @@ class _Launched:
 
     def end(self) -> None:
         """Have the daemon terminate, and see that it has gone."""
-        handle = process.open_pidfd(self._pid) if self._learn_pid() else None
+        handle = ProcessHandle.open(self._pid) if self._learn_pid() else None
         if handle is None:
             return
         # Not SIGTERM, which can be configured to wait for running jobs.
         for signum in (signal.SIGINT, signal.SIGKILL):
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(handle, signum)
-            if process.has_ended(handle, _END_SLACK):
+                handle.send(signum)
+            if handle.has_ended(_END_SLACK):
                 break
-        os.close(handle)
+        handle.close()
 
     def _learn_pid(self) -> bool:
         """Return True if the pid is known; it is the first thing that is told."""

@@ -41,6 +41,7 @@ class MasterOptions:
     burst: bool = False
     interval: str | None = None
     grace: str | None = None
+    stop_timeout: str | None = None
     log_level: str | None = None
     log_format: str | None = None
     log_file: str | None = None
@@ -59,7 +60,10 @@ class MasterOptions:
         return {
             "redis": {"url": self.url, "namespace": self.namespace},
             "app": {"import": list(self.modules) or None, "directory": self.directory},
-            "worker": {"interval": self.interval},
+            "worker": {
+                "interval": self.interval,
+                "stop_timeout": self.stop_timeout,
+            },
             "limits": {"grace": self.grace},
             "daemon": {
                 "pid_file": self.pid_file,

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from resqued.config import layers, loader
 from resqued.control import sockets
 from resqued.errors import ControlError
-from resqued.system import pidfile, process
+from resqued.system import pidfile
+from resqued.system.process_handle import ProcessHandle
 
 
 class StopResult(NamedTuple):
@@ -60,7 +61,7 @@ def stop(pid_file: Path, *, now: bool, timeout: float | None) -> StopResult:
     pid = pidfile.holder(pid_file)
     if pid is None:
         return StopResult(None, has_ended=True)
-    handle = process.open_pidfd(pid) if pid else None
+    handle = ProcessHandle.open(pid) if pid else None
     try:
         # Read again with the process in hand: now it is certain that it is the holder.
         if handle is None or pidfile.holder(pid_file) != pid:
@@ -70,16 +71,16 @@ def stop(pid_file: Path, *, now: bool, timeout: float | None) -> StopResult:
             )
         # Not SIGTERM, which can be configured to mean the same as SIGQUIT.
         has_ended = _signal(handle, pid, signal.SIGINT if now else signal.SIGQUIT)
-        return StopResult(pid, has_ended or process.has_ended(handle, timeout))
+        return StopResult(pid, has_ended or handle.has_ended(timeout))
     finally:
         if handle is not None:
-            os.close(handle)
+            handle.close()
 
 
-def _signal(handle: int, pid: int, signum: signal.Signals) -> bool:
+def _signal(handle: ProcessHandle, pid: int, signum: signal.Signals) -> bool:
     """Send a signal to a master; say whether it has ended already."""
     try:
-        signal.pidfd_send_signal(handle, signum)
+        handle.send(signum)
     except ProcessLookupError:
         return True
     except PermissionError:

@@ -38,6 +38,7 @@ from resqued.master.handoff import DescriptorList, GenerationRecord
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
 from resqued.system.process import Pid
+from resqued.system.process_handle import ProcessHandle
 from resqued.systemd.notify import without_private
 from resqued.wire import queue_list
 
@@ -208,17 +209,16 @@ class Generation:
         A process that ends closes its channel a moment before it is dead: that is
         waited for.
         """
-        handle = None if self.pid is None else process.open_pidfd(self.pid)
-        if self.pid is None or handle is None:
+        if self.pid is None:
             return None
+        if (handle := ProcessHandle.open(self.pid)) is not None:  # no zombie yet
+            with closing(handle):
+                handle.has_ended(_EXIT_PATIENCE)
         try:
-            process.has_ended(handle, _EXIT_PATIENCE)
             flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
             found = os.waitid(os.P_PID, self.pid, flags)
         except ChildProcessError:
             return None
-        finally:
-            os.close(handle)
         if found is None:
             return None
         is_exit = found.si_code == os.CLD_EXITED

@@ -8,6 +8,7 @@ the worker does not. What a limit means is decided in core.limits.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from signal import SIGKILL
@@ -18,6 +19,7 @@ from resqued.core.limits import (
     UNSET,
     Cause,
     Limits,
+    exceeds_runtime,
     is_excessive,
     judge,
     look_again,
@@ -28,12 +30,14 @@ from resqued.ipc.messages import SPOILER, EndJob, JobInChild
 from resqued.ipc.scoreboard import SPOILT, Phase, StepRecord
 from resqued.log.logger import Logger
 from resqued.master.generations import GenerationManager
-from resqued.master.usage import ProcessTable, ProcessTree
+from resqued.master.usage import SMALL, ProcessTable, ProcessTree
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
 from resqued.system.signals import STACK_SIGNAL
 
 _SPOILT = "the job wrote on the scoreboard of its worker, which is shared memory"
+# What part of the master's time may go into measuring a job that is being ended.
+GRACE_SHARE = 1 / 4
 
 
 @dataclass(slots=True)
@@ -118,9 +122,12 @@ class LimitEnforcer:
             if job is not None:
                 jobs[worker.pid] = job
         self._jobs = jobs
-        for job in jobs.values():
-            if now >= job.look_at:
-                self._sample(job, now)
+        due = [job for job in jobs.values() if now >= job.look_at]
+        # Run times are known at no cost. To measure memory takes time, and the more
+        # the more processes a job has: no order waits for that of another job.
+        in_time = [job for job in due if not self._is_overdue(job, now)]
+        for job in in_time:
+            self._sample(job, now)
         least = Limits(None, self._least_memory(workers))
         first = look_again(least, elapsed=0, memory=0)
         interval = self._timings.sample_interval
@@ -168,16 +175,28 @@ class LimitEnforcer:
         tree = ProcessTree.of(status.child, self._process_table)
         return None if tree is None else MonitoredJob(worker, status, tree)
 
-    def _sample(self, job: MonitoredJob, now: float) -> None:
-        """See how near a job is to its limits; act if it is beyond one."""
-        limits = job.limits = self._limits_of(job)
+    def _is_overdue(self, job: MonitoredJob, now: float) -> bool:
+        """Have a job ended, and return True, if it exceeds its run time just now."""
+        job.limits = self._limits_of(job)
         elapsed = max(0.0, now - job.status.since)
+        if job.ended_at is not None or not exceeds_runtime(job.limits, elapsed):
+            return False
+        self._end(job, Cause.RUNTIME, elapsed, now)
+        return True
+
+    def _sample(self, job: MonitoredJob, now: float) -> None:
+        """See how much memory a job has; act if it is beyond a limit."""
+        limits, elapsed = job.limits, max(0.0, now - job.status.since)
+        began = time.monotonic()
         if limits.memory:
             job.memory, is_exact = job.tree.memory(limits.memory)
             job.peak = max(job.peak, job.memory if is_exact else 0)
+        took = time.monotonic() - began
         cause = judge(limits, elapsed=elapsed, memory=job.memory)
         if job.ended_at is not None:
             self._see_to_the_end(job, now)
+            # The more processes it has, the less time there is for other jobs.
+            job.look_at = max(job.look_at, now + took / GRACE_SHARE)
         elif cause is Cause.MEMORY and self._is_to_be_confirmed(job):
             job.is_suspected = True
             job.look_at = now + self._timings.confirm_delay
@@ -209,8 +228,10 @@ class LimitEnforcer:
         """Have the worker end a job, in words that stand in the failure."""
         job.ended_at = now
         job.look_at = now + self._timings.grace_sample_interval
-        job.peak = max(job.peak, job.tree.peak())
-        text = describe(cause, job, elapsed)
+        is_small = job.tree.is_small()
+        if is_small:
+            job.peak = max(job.peak, job.tree.peak())
+        text = describe(cause, job, elapsed, is_small=is_small)
         self._log.warning("limit_exceeded", worker=job.worker.name, error=text)
         status = job.status
         running = JobInChild(status.child, status.since)
@@ -306,10 +327,15 @@ class LimitEnforcer:
         return tree.cpu() - worker.scoreboard.used_before(child), memory
 
 
-def describe(cause: Cause, job: MonitoredJob, elapsed: float) -> str:
-    """Return what was exceeded, by how much, and what the job had used."""
-    cpu = job.tree.cpu() - job.worker.scoreboard.used_before(job.status.child)
-    used = f"CPU {show_seconds(cpu)}, peak memory {show_size(job.peak)}"
+def describe(cause: Cause, job: MonitoredJob, elapsed: float, *, is_small: bool) -> str:
+    """Return what was exceeded, by how much, and what the job had used.
+
+    What a job with many processes has used is not measured: the order would wait.
+    """
+    used = f"not measured: it had more than {SMALL} processes"
+    if is_small:
+        cpu = job.tree.cpu() - job.worker.scoreboard.used_before(job.status.child)
+        used = f"CPU {show_seconds(cpu)}, peak memory {show_size(job.peak)}"
     if cause is Cause.RUNTIME:
         limit = show_seconds(job.limits.runtime or 0)
         return (

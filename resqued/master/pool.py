@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from signal import SIGKILL
 
 from resqued.config.loader import Config
 from resqued.core import pool_diff
@@ -33,6 +32,9 @@ from resqued.master.worker_handle import WorkerHandle
 from resqued.system.poller import Poller
 from resqued.system.process import Pid
 from resqued.system.process_tree import JobProcesses
+
+# Why a job was ended when the pool had to terminate.
+TERMINATED = "its worker was told to terminate"
 
 
 class Pool:
@@ -155,15 +157,15 @@ class Pool:
         for generation in self.generations.all():
             generation.reopen_log(path)
 
-    def stop(self, how: Stop) -> None:
-        """Order all workers to leave; they are not replaced."""
+    def stop(self, how: Stop, reason: str = TERMINATED) -> None:
+        """Order all workers to leave; jobs that are ended fail with `reason`."""
         if not self.is_stopping:
             self.is_stopping = True
             self.generations.abandon()
         for worker in self.workers():
             worker.send(Leave(how))
         if how is Stop.TERMINATE:
-            self.end_jobs("its worker was told to terminate")
+            self.end_jobs(reason)
 
     # A part of the master's loop: what runs is made equal to what is wanted
 
@@ -288,7 +290,7 @@ class Pool:
     def _on_worker_exit(self, worker: WorkerHandle, how: Exit, now: float) -> None:
         """Act on the exit of a worker: reclaim its job, and plan its replacement."""
         if worker.worker_id:
-            left = leftovers(worker.status(), self._excluded)
+            left = leftovers(worker.status(), self._excluded, self.timings)
             dead = DeadWorker(worker.worker_id, worker.identity, how, left)
             self._reclaimer.receive(dead)
         is_good = is_good_exit(worker.state, how, is_stopping=self.is_stopping)
@@ -350,11 +352,16 @@ def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
 
 
 def leftovers(
-    status: StepRecord, excluded: Callable[[], set[int] | None]
+    status: StepRecord, excluded: Callable[[], set[int] | None], timings: Timings
 ) -> JobProcesses | None:
     """Kill and return what is left of a dead worker's job: the child, its children."""
     if not status.child:
         return None
-    processes = JobProcesses(status.child, excluded=excluded, since=status.began)
-    processes.send(SIGKILL)
+    processes = JobProcesses(
+        status.child,
+        excluded=excluded,
+        since=status.began,
+        tracker_patience=timings.tracker_patience,
+    )
+    processes.kill()
     return processes

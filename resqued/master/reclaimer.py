@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from signal import SIGKILL
 
 from resqued.core.exit_status import Exit
 from resqued.core.timings import DEFAULT_TIMINGS, Timings
@@ -98,7 +97,7 @@ class Reclaimer:
     def _reclaim_dead(self) -> None:
         for dead in list(self._dead):
             if dead.processes is not None and dead.processes.has_members():
-                dead.processes.send(SIGKILL)
+                dead.processes.kill()
                 continue
             if self._reclaim(dead):
                 self._dead.remove(dead)

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from resqued.system import process
+from resqued.system import process, procfs
 
 # A look at all processes of the host may take so much of the master's time.
 SHARE = 1 / 100
 # Nor is it done more often than this: a tree that grows faster is caught later.
 _FRESH = 0.25
 # So many processes are asked for their children one by one.
-_SMALL = 50
+SMALL = 50
 # What was shared becomes a process's own, too, when the others that had it are gone:
 # a walk is good for so many seconds.
 _WALK_IS_GOOD = 5.0
@@ -74,18 +74,23 @@ class ProcessTable:
         self.at = time.monotonic()
         found = _small_tree(pid)
         if found is None:
-            found = process.descendants([pid], self._everybody())
+            found = procfs.descendants([pid], self._everybody())
             self.at = self._taken_at
         return sorted(found - {pid})
 
     def _everybody(self) -> Mapping[int, list[int]]:
         now = time.monotonic()
         if now >= self._good_until:
-            self._children = process.by_parent(process.all_processes())
+            self._children = procfs.by_parent(_living())
             taken = time.monotonic() - now
             self._taken_at = now
             self._good_until = now + max(_FRESH, taken / SHARE)
         return self._children
+
+
+def _living() -> dict[int, procfs.ProcessEntry]:
+    entries = procfs.all_processes()
+    return {pid: entry for pid, entry in entries.items() if not entry.is_zombie}
 
 
 def _small_tree(root: int) -> set[int] | None:
@@ -94,8 +99,8 @@ def _small_tree(root: int) -> set[int] | None:
     todo = [root]
     while todo:
         pid = todo.pop()
-        children = process.children(pid)
-        if children is None or len(found) + len(todo) + len(children) > _SMALL:
+        children = procfs.children(pid)
+        if children is None or len(found) + len(todo) + len(children) > SMALL:
             return None
         found.add(pid)
         todo += [child for child in children if child not in found]
@@ -180,6 +185,10 @@ class ProcessTree:
                 total += max(0, process.peak_resident(member.pid) - resident)
         return total
 
+    def is_small(self) -> bool:
+        """Return True if there are few processes, so that measuring takes no time."""
+        return _small_tree(self._root.pid) is not None
+
     @property
     def size(self) -> int:
         """How many processes there were at the last look."""
@@ -196,12 +205,10 @@ class ProcessTree:
         return sum(self._cpu.values())
 
     def kill(self) -> None:
-        """Kill all of them, and those that were forked meanwhile."""
-        with suppress(psutil.Error):
-            processes = [self._root, *self._root.children(recursive=True)]
-            for member in processes:
-                with suppress(psutil.Error):
-                    member.kill()
+        """Kill all of them; those that are forked meanwhile need another call."""
+        for member in self.members():
+            with suppress(psutil.Error):
+                member.kill()
 
 
 def _private(member: psutil.Process, otherwise: int) -> int:

@@ -6,23 +6,22 @@ import ctypes
 import mmap
 import os
 import resource
-import select
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, NewType, NoReturn
+from typing import NewType, NoReturn
 
 # Before the import: else setproctitle clears /proc/<pid>/environ, which people read.
 os.environ.setdefault("SPT_NOENV", "1")
 
 
 from resqued.core.exit_status import LEFT_WELL, Exit
-from resqued.system import signals
+from resqued.system import procfs, signals
 
 Pid = NewType("Pid", int)
 
@@ -42,10 +41,6 @@ def reserve_title_space() -> None:
     called before the first title is set.
     """
     os.environ.pop("SPT_NOENV", None)
-
-
-# A module keeps os for itself (system.standard_library), but not the builtins.
-_open = open
 
 
 def fork_child(main: Callable[..., int], *args: object) -> Pid:
@@ -122,15 +117,12 @@ def has_children() -> bool:
     return bool(pid == 0)
 
 
-def apply_rlimits(nice: int, open_files: int, core_size: int) -> None:
-    """Lower the priority and set the resource limits of this process.
+def apply_rlimits(open_files: int, core_size: int) -> None:
+    """Set the resource limits of this process.
 
-    `nice` is the increment (0: none), `open_files` a number of descriptors and
-    `core_size` a number of bytes; -1 leaves a limit as it is. Hard limits are never
-    raised: a larger value means the hard limit.
+    `open_files` is a number of descriptors and `core_size` a number of bytes; -1 leaves
+    a limit as it is. Hard limits are never raised: a larger value means the hard limit.
     """
-    if nice > 0:
-        os.nice(nice)
     wanted = ((resource.RLIMIT_NOFILE, open_files), (resource.RLIMIT_CORE, core_size))
     for which, value in wanted:
         if value < 0:
@@ -192,10 +184,7 @@ def describe(pid: int, uid: int, signum: int = 0) -> str:
 
 def title(pid: int) -> str:
     """Return the command line that `ps` shows for a process; "" if it is gone."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return ""
+    words = procfs.command_line(pid).split(b"\0")
     return b" ".join(words).decode("utf-8", "replace").strip()
 
 
@@ -203,27 +192,6 @@ def send(pid: int, signum: int) -> None:
     """Send a signal to one process, unless it is gone; may raise PermissionError."""
     with suppress(ProcessLookupError):
         os.kill(pid, signum)
-
-
-def open_pidfd(pid: int) -> int | None:
-    """Return a descriptor of a process (pidfd_open(2)); None if it is gone.
-
-    The descriptor stays that of this process even if its pid is used again.
-    """
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
-def has_ended(handle: int, timeout: float | None) -> bool:
-    """Wait until a process ends; return False if it has not after `timeout` seconds.
-
-    `handle` is a descriptor from open_pidfd. A timeout of None means no limit.
-    """
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else timeout * 1000))
 
 
 def send_main_thread(pid: int, signum: int) -> None:
@@ -274,52 +242,13 @@ def start_time(pid: int) -> int | None:
     Together with the boot id it distinguishes a process from a later one with the
     same pid, and does not depend on a clock (proc(5), /proc/pid/stat, field 22).
     """
-    fields = _stat(pid)
+    fields = procfs.stat_fields(pid)
     return None if fields is None or fields[0] in "ZX" else int(fields[19])
-
-
-def children(pid: int) -> list[int] | None:
-    """Return the pids of the children of a process; none if it is gone.
-
-    Returns None if the kernel does not list them (proc(5), children). A child may be
-    missing from the list while others end.
-    """
-    pids: list[int] = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names alone
-            path = f"/proc/{pid}/task/{task}"
-            try:
-                with _open(f"{path}/children", "rb") as file:
-                    pids += map(int, file.read().split())
-            except FileNotFoundError:
-                if os.path.exists(path):  # noqa: PTH110 - as above
-                    return None
-    except (FileNotFoundError, ProcessLookupError):
-        return pids
-    return pids
-
-
-def descendants(
-    roots: Iterable[int], children: Mapping[int, Sequence[int]]
-) -> set[int]:
-    """Return the pids of these processes and of all their descendants.
-
-    `children` maps a pid to those of its children. It is no atomic snapshot: if a pid
-    is used again while it is read, a process can appear as its own ancestor.
-    """
-    family: set[int] = set()
-    todo = list(roots)
-    while todo:
-        pid = todo.pop()
-        if pid not in family:
-            family.add(pid)
-            todo += children.get(pid, ())
-    return family
 
 
 def faults(pid: int) -> int:
     """Return the minor page faults of a process so far (proc(5), minflt); 0 if gone."""
-    fields = _stat(pid)
+    fields = procfs.stat_fields(pid)
     return 0 if fields is None else int(fields[7])
 
 
@@ -340,47 +269,6 @@ def peak_resident(pid: int) -> int:
         return 0
     sizes = (line.split() for line in text.splitlines() if line.startswith("VmHWM:"))
     return next((int(size) << 10 for _, size, _ in sizes), 0)
-
-
-def _stat(pid: int) -> list[str] | None:
-    try:
-        with _open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read().decode("utf-8", "replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name may hold spaces and parentheses; the state follows the last one.
-    return text.rpartition(")")[2].split()
-
-
-class ProcessEntry(NamedTuple):
-    """A process in the table: its parent's pid, its start in ticks since boot."""
-
-    parent: int
-    start: int
-
-
-def all_processes() -> dict[int, ProcessEntry]:
-    """Return every process of this host that is not a zombie, by pid (proc(5), stat).
-
-    Processes of other users are missing where /proc hides them (hidepid).
-    """
-    table = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names alone, and fast
-        if not name.isdigit():
-            continue
-        with suppress(PermissionError):
-            fields = _stat(int(name))
-            if fields is not None and fields[0] not in "ZX":
-                table[int(name)] = ProcessEntry(int(fields[1]), int(fields[19]))
-    return table
-
-
-def by_parent(entries: Mapping[int, ProcessEntry]) -> dict[int, list[int]]:
-    """Return the pids of the children, by the pid of their parent."""
-    children: dict[int, list[int]] = {}
-    for pid, entry in entries.items():
-        children.setdefault(entry.parent, []).append(pid)
-    return children
 
 
 def ticks() -> int:

@@ -1,94 +1,155 @@
 """The processes of a job, found and signalled together.
 
-Used by workers, which are subreapers, and never by the master.
+Used by a worker, and by the master for a worker that has died. Both are subreapers:
+whatever a job starts stays below its child, or else becomes a child of theirs. So they
+look downwards from themselves, and the cost is that of the job's own processes.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
-from resqued.system import process
+from resqued.system import process, procfs
 
-# Processes may be forked while others are killed: how often to look for new ones.
+# Processes may be forked while others are stopped: how often to look for new ones.
 ROUNDS = 10
+# Processes that remove what a job has left in /dev/shm, when its other processes are
+# gone: those of multiprocessing and of joblib. Part of their command lines.
+_TRACKER = b"resource_tracker import main"
 
 
 class JobProcesses:
     """The processes of one job, including those whose parents have died.
 
-    This process must be a subreaper, so that orphans become its children. `root` is
-    the pid of the child that runs the job. Processes that started before `since`
-    (ticks since boot) do not belong to the job, nor do those in `excluded`, nor
-    descendants of either. While `excluded` returns None, a child to be excluded is
-    not known yet, and no process is added. Processes are identified by pid and start
-    time, so that a process that reuses a pid is not signalled.
+    This process must be a subreaper, so that orphans become its children, and must not
+    reap them while a method of this class runs. `root` is the pid of the child that
+    runs the job. Processes that started before `since` (ticks since boot) do not belong
+    to the job, nor do those in `excluded`, nor descendants of either. While `excluded`
+    returns None, a child to be excluded is not known yet, and no process is added.
+    Processes are identified by pid and start time, so that a process that reuses a pid
+    is not signalled. `tracker_patience` is for how many seconds after the first kill a
+    resource tracker is spared: it ends by itself when it has removed what is left.
     """
 
     def __init__(
-        self, root: int, *, excluded: Callable[[], Collection[int] | None], since: int
+        self,
+        root: int,
+        *,
+        excluded: Callable[[], Collection[int] | None],
+        since: int,
+        tracker_patience: float,
     ) -> None:
         self._root = root
         self._excluded = excluded
         # One tick less: the caller's clock is not read at the time of the fork.
         self._since = since - 1
         self._members: dict[int, int] = {}
-        self._is_complete = False
+        self._is_over = False
+        self._tracker_patience = tracker_patience
+        self._spare_until: float | None = None
 
     def refresh(self) -> None:
         """Add the processes that have appeared, and remove the dead ones."""
         excluded = self._excluded()
-        self._is_complete = excluded is not None
-        all_processes = process.all_processes()
-        self._members = {
-            pid: start
-            for pid, start in self._members.items()
-            if pid in all_processes and all_processes[pid].start == start
-        }
         if excluded is None:
+            self._is_over = False
+            self._members = {
+                pid: start
+                for pid, start in self._members.items()
+                if (entry := procfs.entry_of(pid)) is not None and entry.start == start
+            }
             return
-        children = process.by_parent(all_processes)
-        roots = (
-            pid
-            for pid in children.get(os.getpid(), ())
-            if pid not in excluded and self._is_ours(pid, all_processes[pid].start)
-        )
-        members = process.descendants(roots, children)
-        self._members |= {pid: all_processes[pid].start for pid in members}
+        ours = procfs.children(os.getpid())
+        if ours is None:
+            table = procfs.all_processes()
+            children = procfs.by_parent(table)
+            ours = children.get(os.getpid(), [])
+            self._follow(ours, excluded, lambda pid: children.get(pid, ()), table.get)
+        else:
+            self._follow(
+                ours, excluded, lambda pid: procfs.children(pid) or (), procfs.entry_of
+            )
 
-    def _is_ours(self, pid: int, start: int) -> bool:
-        return pid == self._root or start >= self._since
+    def _follow(
+        self,
+        ours: Sequence[int],
+        excluded: Collection[int],
+        children_of: Callable[[int], Sequence[int]],
+        entry_of: Callable[[int], procfs.ProcessEntry | None],
+    ) -> None:
+        """Go down from the children of this process that belong to the job."""
+        members: dict[int, int] = {}
+        todo: list[int] = []
+        for pid in ours:
+            if pid in excluded or (entry := entry_of(pid)) is None:
+                continue
+            if pid == self._root or entry.start >= self._since:
+                members[pid] = entry.start
+                todo += children_of(pid)
+        # The last process of a job is a child of this one, at the latest when its
+        # parent has died, and stays one until it is reaped here. So nothing is left if
+        # there is no such child, be it a zombie. A search that finds only zombies says
+        # nothing: what they forked may have come after it.
+        self._is_over = not members
+        while todo:
+            pid = todo.pop()
+            if pid not in members and (entry := entry_of(pid)) is not None:
+                if not entry.is_zombie:
+                    members[pid] = entry.start
+                todo += children_of(pid)
+        self._members = members
 
-    def __len__(self) -> int:
-        """Return how many processes there were at the last refresh."""
-        return len(self._members)
+    def members(self) -> Collection[tuple[int, int]]:
+        """Return the processes of the last refresh, each as its pid and start."""
+        return self._members.items()
 
     def has_members(self) -> bool:
-        """Return True if any of them still runs, or if that cannot be known yet."""
+        """Return True if any of them may run: some are not reaped, or not known yet."""
         self.refresh()
-        return bool(self._members) or not self._is_complete
+        return not self._is_over
 
     def send(self, signum: signal.Signals) -> None:
-        """Send a signal to each of them once.
+        """Send a signal to each of them once."""
+        self.refresh()
+        for pid, start in self._members.items():
+            self._send(pid, start, signum)
 
-        With SIGKILL, processes that are forked meanwhile get it too.
+    def kill(self) -> None:
+        """Send SIGKILL to each of them, those included that are forked meanwhile.
+
+        All are stopped before the first is killed, or those that fork would have the
+        room of the killed. A resource tracker is spared for its time. Processes that
+        fork and exit at once may evade this: call it again while has_members.
         """
-        signalled: dict[int, int] = {}
+        now = time.monotonic()
+        if self._spare_until is None:
+            self._spare_until = now + self._tracker_patience
+        stopped: dict[int, int] = {}
+        spared: set[tuple[int, int]] = set()
         for _ in range(ROUNDS):
             self.refresh()
-            if signum == signal.SIGKILL:
-                process.send_group(self._root, signum)
-            for pid, start in self._members.items() - signalled.items():
-                self._send(pid, start, signum)
-            is_complete = self._members.items() <= signalled.items()
-            signalled |= self._members
-            if is_complete or signum != signal.SIGKILL:
-                return
+            new = self._members.items() - stopped.items() - spared
+            if now < self._spare_until:
+                trackers = {(pid, start) for pid, start in new if _is_tracker(pid)}
+                spared |= trackers
+                new -= trackers
+            if not new:
+                break
+            for pid, start in new:
+                self._send(pid, start, signal.SIGSTOP)
+            stopped |= new
+        if not spared:
+            process.send_group(self._root, signal.SIGKILL)
+        for pid, start in stopped.items():
+            self._send(pid, start, signal.SIGKILL)
 
     def _send(self, pid: int, start: int, signum: signal.Signals) -> None:
-        if process.start_time(pid) != start:
+        entry = procfs.entry_of(pid)
+        if entry is None or entry.start != start:
             return
         if pid == self._root:
             # Python runs handlers in the main thread, so that must be interrupted.
@@ -97,3 +158,7 @@ class JobProcesses:
         # A process of another user (sudo) cannot be signalled.
         with suppress(PermissionError):
             process.send(pid, signum)
+
+
+def _is_tracker(pid: int) -> bool:
+    return _TRACKER in procfs.command_line(pid)

@@ -15,6 +15,7 @@ import pytest
 from resqued.errors import AlreadyRunningError, ConfigError, ExitCode
 from resqued.system import pidfile, process
 from resqued.system.pidfile import PidFile
+from resqued.system.process_handle import ProcessHandle
 from tests.support.daemon import clean_environment
 
 HOLD = """
@@ -22,6 +23,7 @@ import sys
 from pathlib import Path
 from resqued.errors import AlreadyRunningError
 from resqued.system.pidfile import PidFile
+from resqued.system.process_handle import ProcessHandle
 sys.stdin.readline()
 try:
     file = PidFile.take(Path(sys.argv[1]))
@@ -36,7 +38,7 @@ else:
 WATCH = """
 import sys
 from pathlib import Path
-from resqued.system import pidfile
+from resqued.system import pidfile, process
 while True:
     pidfile.holder(Path(sys.argv[1]))
 """
@@ -234,13 +236,13 @@ def test_a_place_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 
 def test_signals_of_a_process_that_has_gone_reach_nobody_else(path: Path) -> None:
     with held_elsewhere(path) as other:
-        handle = process.open_pidfd(other.pid)
+        handle = ProcessHandle.open(other.pid)
         assert handle is not None
-        assert not process.has_ended(handle, 0)
+        assert not handle.has_ended(0)
         other.kill()
-        assert process.has_ended(handle, 30)
+        assert handle.has_ended(30)
         other.wait()
         with pytest.raises(ProcessLookupError):
-            signal.pidfd_send_signal(handle, signal.SIGQUIT)
-        os.close(handle)
-    assert process.open_pidfd(other.pid) is None
+            handle.send(signal.SIGQUIT)
+        handle.close()
+    assert ProcessHandle.open(other.pid) is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import fcntl
 import gc
 import itertools
 import mmap
@@ -20,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import shared_memory
 from typing import Any
 
 import resqued
@@ -347,6 +349,51 @@ def bomb(number: int, seconds: float) -> None:
             time.sleep(600)
     os.waitpid(code, 0)
     time.sleep(seconds)
+
+
+def _fork_on(path: str) -> None:
+    """Start a process that forks and exits at once, as does what it forks.
+
+    None of them can be named by its pid, but each holds the lock of a file.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            if os.fork():
+                os._exit(0)
+            os.setsid()
+    os.close(fd)
+
+
+@job("ForkOn")
+def fork_on(path: str, seconds: float) -> None:
+    """Leave a chain of processes behind, at the end or when it is told to end."""
+    begin()
+    try:
+        time.sleep(seconds)
+    finally:
+        _fork_on(path)
+
+
+@job("Share")
+def share(name: str, seconds: float) -> None:
+    """Fail, or be killed, while there is shared memory of that name."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    memory = shared_memory.SharedMemory(name=name, create=True, size=1 << 16)
+    begin()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(1)
+    raise ValueError(f"{memory.name} is there")
+
+
+@job("Pretend")
+def pretend() -> None:
+    """Leave a process that is taken for a resource tracker, and never ends."""
+    script = "sleep 600; : from multiprocessing.resource_tracker import main"
+    begin(subprocess.Popen(["sh", "-c", script]).pid)
 
 
 # Several jobs to a child, and its restraints

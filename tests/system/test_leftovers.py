@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -66,6 +68,52 @@ def test_what_a_job_leaves_behind_after_a_good_end(
                 os.kill(pid, signal.SIGKILL)
     assert failures(redis) == []
     assert (count(redis, "processed"), count(redis, "failed")) == (2, 0)
+
+
+@pytest.mark.parametrize("seconds", [0, 600], ids=["good-end", "limit"])
+def test_a_chain_of_forks_has_ended_when_the_job_is_recorded(
+    seconds: int, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    """Each process of it forks the next and exits, so that no list has it for long."""
+    lock = tmp_path / "lock"
+    with stuck_pool(redis_url, tmp_path, config=SHORT):
+        client = resqued.Client(redis_url)
+        for number in (1, 2):
+            client.enqueue_to("default", "ForkOn", str(lock), seconds)
+            wait_until(
+                lambda number=number: count(redis, "processed") == number,
+                what=f"{number} jobs",
+            )
+            with lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert len(failures(redis)) == (2 if seconds else 0)
+
+
+@pytest.mark.parametrize("seconds", [0, 600], ids=["bad-end", "limit"])
+def test_shared_memory_is_removed_when_its_job_is_over(
+    seconds: int, redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    """The resource tracker of multiprocessing outlives the other processes."""
+    name = f"resqued-test-{uuid.uuid4().hex}"
+    with stuck_pool(redis_url, tmp_path, config=SHORT):
+        resqued.Client(redis_url).enqueue_to("default", "Share", name, seconds)
+        beginning(redis)
+        entry = failure(redis)
+        assert not Path("/dev/shm", name).exists()
+    assert entry["exception"] == ("JobTimeout" if seconds else "ValueError")
+
+
+def test_a_resource_tracker_that_does_not_end_is_killed(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    env = {"RESQUED_TIMINGS": "tracker_patience=0.2"}
+    with stuck_pool(redis_url, tmp_path, env=env):
+        client = resqued.Client(redis_url)
+        client.enqueue_to("default", "Pretend")
+        client.enqueue_to("default", "Run", 1)
+        _, pids = beginning(redis)
+        wait_until(lambda: runs(redis)["1"] == 1, what="the next job")
+        assert [pid for pid in pids if is_alive(pid)] == []
 
 
 @pytest.mark.alone("two thousand processes leave nothing to others")
@@ -161,18 +209,32 @@ def test_limits_are_those_of_the_job_and_not_of_its_child(
     assert count(redis, "processed") == 5
 
 
+RESTRAINTS = "[worker]\nnice = 7\nopen_files = 123\ncore_size = 4096\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "nice", "limits"), [(RESTRAINTS, 7, "123 4096"), ("", 5, None)]
+)
 def test_jobs_are_restrained_and_their_worker_is_not(
-    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+    config: str,
+    nice: int,
+    limits: str | None,
+    *,
+    redis_url: str,
+    redis: redis_py.Redis,
+    tmp_path: Path,
 ) -> None:
-    config = "[worker]\nnice = 7\nopen_files = 123\ncore_size = 4096\n"
     here = os.nice(0)
     with stuck_pool(redis_url, tmp_path, config=config) as running:
         resqued.Client(redis_url).enqueue_to("default", "Restraints")
         wait_until(lambda: redis.llen("restraints") == 1, what="the job")
         (worker,) = running.workers()
         assert psutil.Process(worker).nice() == here
-    told = redis.lrange("restraints", 0, -1)
-    assert told == [f"{min(19, here + 7)} 123 4096".encode()]
+        assert psutil.Process(running.pid).nice() == here
+    (told,) = redis.lrange("restraints", 0, -1)
+    number, _, rest = told.decode().partition(" ")
+    assert int(number) == min(19, here + nice)
+    assert limits is None or rest == limits
 
 
 # An age that a worker has not at its birth, be the machine ever so slow.

@@ -228,6 +228,19 @@ def test_a_limit_that_only_the_code_or_the_payload_names_is_kept_as_well(
         assert "memory limit of 100 MB" in failure(redis, number=2)["error"]
 
 
+def test_the_end_of_a_job_with_many_processes_does_not_wait_for_measuring_them(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    config = "[limits]\nruntime = '5s'\ngrace = '300ms'\n"
+    # The processes that the job forks have its handler, and say so.
+    options = {"config": config, "may_log_tracebacks": True}
+    with stuck_pool(redis_url, tmp_path, **options):
+        resqued.Client(redis_url).enqueue_to("default", "Bomb", 120, 600)
+        entry = failure(redis)
+    assert entry["exception"] == "JobTimeout"
+    assert "not measured: it had more than 50 processes" in entry["error"]
+
+
 @pytest.mark.alone("it takes a gigabyte of memory")
 def test_what_the_application_has_loaded_is_no_job_s_own(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path

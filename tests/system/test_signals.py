@@ -48,6 +48,22 @@ def test_quit_waits_for_the_job_in_hand(
     assert left_over(redis) == {b"resque:queue:default"}
 
 
+def test_quit_ends_the_job_in_hand_after_the_stop_timeout(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with pool(redis_url, tmp_path, "--stop-timeout", "1s") as running:
+        resqued.Client(redis_url).enqueue_to("default", "Sleep", SECONDS)
+        busy_child(redis)
+        running.signal(signal.SIGQUIT)
+        assert running.wait() == 0
+        (event,) = running.events("stop_timeout_exceeded")
+        assert event["seconds"] == 1
+    (entry,) = failures(redis)
+    assert entry["exception"] == "Resque::TermException"
+    assert "told to finish, and stop_timeout has passed" in entry["error"]
+    assert left_over(redis) == set()
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("times", [1, 5])
 def test_term_ends_the_running_job_and_records_it(

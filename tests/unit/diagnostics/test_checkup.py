@@ -244,6 +244,16 @@ def test_a_machine_that_suffices_is_not_doubted() -> None:
         (replace(HOST, has_cgroup_memory=None), PLAN, "cgroup", OK, "no cgroup v2"),
         (replace(HOST, has_cgroup_memory=False), PLAN, "cgroup", OK, "measuring"),
         (replace(HOST, has_collapse=False), PLAN, "kernel", OK, "no MADV_COLLAPSE"),
+        (
+            replace(HOST, refused={"memfd_create": "Operation not permitted"}),
+            *(PLAN, "system calls", PROBLEM),
+            "memfd_create(2): Operation not permitted",
+        ),
+        (
+            replace(HOST, refused={"pidfd_open": "Function not implemented"}),
+            *(PLAN, "system calls", WARNING),
+            "pidfd_open(2): Function not implemented",
+        ),
     ],
 )
 def test_each_fault_of_a_machine_is_found(

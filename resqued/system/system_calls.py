@@ -1,0 +1,60 @@
+"""System calls that an old kernel does not have, or that a sandbox refuses.
+
+A container may refuse any call with any error (seccomp(2)), most often EPERM. That
+error alone would be taken for a missing permission.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+
+from resqued.errors import ConfigError
+
+_SIGSET_SIZE = 128
+# What no master runs without, and what it can do without.
+REQUIRED = ("memfd_create", "signalfd")
+OPTIONAL = ("pidfd_open",)
+REMEDY = "allow it in the seccomp profile of the container or service"
+
+
+def refused() -> dict[str, str]:
+    """Return the reason of the kernel for each call of both lists that it refuses."""
+    tries: dict[str, Callable[[], int]] = {
+        "memfd_create": lambda: os.memfd_create("resqued-try"),
+        "signalfd": _signalfd,
+        "pidfd_open": lambda: os.pidfd_open(os.getpid()),
+    }
+    reasons: dict[str, str] = {}
+    for name, call in tries.items():
+        try:
+            os.close(call())
+        except OSError as error:
+            reasons[name] = error.strerror or str(error)
+    return reasons
+
+
+def require() -> None:
+    """Raise ConfigError if the kernel refuses a call that no master runs without."""
+    reasons = refused()
+    problems = [
+        f"{lacks(name, reasons[name])}; {REMEDY}"
+        for name in REQUIRED
+        if name in reasons
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def lacks(name: str, reason: str) -> str:
+    """Return what to say of a system call that is refused."""
+    return f"the kernel refuses {name}(2): {reason}"
+
+
+def _signalfd() -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = int(libc.signalfd(-1, bytes(_SIGSET_SIZE), os.O_CLOEXEC))
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return fd
