@@ -171,6 +171,19 @@ def load(modules: tuple[str, ...]) -> None:
             raise ApplicationError(explain(module, error, modules, here)) from error
 
 
+def _show_title(settings: AppSettings) -> str:
+    title = titles.zygote(generation=settings.generation, modules=settings.modules)
+    process_title.set_title(title)
+    return title
+
+
+def _warn_without_jobs(settings: AppSettings) -> None:
+    if not has_jobs(settings.modules):
+        logger.get(role="zygote", generation=settings.generation).warning(
+            "application_has_no_jobs", modules=list(settings.modules)
+        )
+
+
 def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object]:
     """Make the heap cheap to fork; return what must be kept for that.
 
@@ -205,8 +218,7 @@ def main(fd: int) -> int:
         return 0
     assert start is not None, "select found a message"
     channel, settings = zygote_to_master(sock), start.settings
-    title = titles.zygote(generation=settings.generation, modules=settings.modules)
-    process_title.set_title(title)
+    title = _show_title(settings)
     # Jobs that enqueue jobs use the same Redis, unless the application says else.
     client.configure(settings.url, namespace=settings.namespace)
     standard_library.keep_own_copies()
@@ -218,9 +230,7 @@ def main(fd: int) -> int:
         capture.set_context(_about, settings)
         enter(settings.directory)
         load(settings.modules)
-        if not has_jobs(settings.modules):
-            log = logger.get(role="zygote", generation=settings.generation)
-            log.warning("application_has_no_jobs", modules=list(settings.modules))
+        _warn_without_jobs(settings)
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send(ImportFailed(str(error), stack(error.__cause__)))
