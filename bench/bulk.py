@@ -1,6 +1,6 @@
 """Bulk operations on long lists: seconds, the longest command, memory, linearity.
 
-    .venv/bin/python bench/bulk.py [--redis URL] [--scale 0.1]
+    .venv/bin/python bench/bulk.py [--redis URL] [--scale 0.1] [--realtime]
 
 It fills an empty database, the one of the embedded Valkey by default, and prints a
 table in Markdown. Each operation runs in a process of its own, whose memory is that of
@@ -11,6 +11,7 @@ time that other processes of the machine took from the server meanwhile.
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import sys
 import tempfile
@@ -114,8 +115,11 @@ class Result:
     """What one operation took."""
 
     seconds: float
+    processor: float
     server_seconds: float
     calls: int
+    median_ms: float
+    most_ms: float
     longest_ms: float
     longest: str
     memory: int
@@ -132,32 +136,39 @@ def measure(server: Server, case: Case, count: int) -> Result:
     client.config_resetstat()
     start = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        changed, memory, seconds = pool.apply(_run, (case.act, server.url))
+        changed, memory, seconds, processor = pool.apply(_run, (case.act, server.url))
     if changed != round(case.share * count):
         raise BenchError(f"{case.name}: {changed} were changed, in {start:.0f} s")
     stats = client.info("commandstats")
-    slow = max(client.slowlog_get(20_000), key=lambda e: e["duration"], default=None)
-    spent = sum(stat["usec"] for stat in stats.values() if "usec" in stat)
+    latencies = client.info("latencystats").get("latency_percentiles_usec_evalsha", {})
+    entries = [e for e in client.slowlog_get(20_000) if b"SLOWLOG" not in e["command"]]
+    slow = max(entries, key=lambda e: e["duration"], default=None)
     scripts = stats.get("cmdstat_evalsha", {"usec": 0, "calls": 0})
     # Commands inside a script stand in the statistics too, beside the script.
     spent = scripts["usec"] + stats.get("cmdstat_eval", {"usec": 0})["usec"]
     return Result(
         seconds=seconds,
+        processor=processor,
         server_seconds=spent / 1e6,
         calls=scripts["calls"],
+        median_ms=latencies.get("p50", 0.0) / 1e3,
+        most_ms=latencies.get("p99", 0.0) / 1e3,
         longest_ms=slow["duration"] / 1e3 if slow else 0.5,
         longest=slow["command"].split()[0].decode() if slow else "none",
         memory=memory,
     )
 
 
-def _run(act: Callable[[resqued.Client], int], url: str) -> tuple[int, int, float]:
+def _run(
+    act: Callable[[resqued.Client], int], url: str
+) -> tuple[int, int, float, float]:
     client = resqued.Client(url)
     client.ping()
-    start = time.perf_counter()
+    start, began = time.perf_counter(), time.process_time()
     changed = act(client)
-    seconds = time.perf_counter() - start
-    return changed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10, seconds
+    seconds, processor = time.perf_counter() - start, time.process_time() - began
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    return changed, memory, seconds, processor
 
 
 def main() -> None:
@@ -165,23 +176,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--redis", metavar="URL")
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument(
+        "--realtime",
+        action="store_true",
+        help="as root: no other process takes time from the server",
+    )
     given = parser.parse_args()
     print(
-        "| operation | elements | seconds | of these in the server | scripts ", end=""
+        "| operation | elements | seconds | CPU of the caller | scripts, together"
+        " | scripts ",
+        end="",
     )
-    print("| longest command | memory of the caller |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
+    print("| script, median | 99 % | longest command | memory of the caller |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     with (
         tempfile.TemporaryDirectory() as scratch,
         open_server(given.redis, Path(scratch)) as server,
     ):
+        if given.realtime:
+            pid = server.client.info("server")["process_id"]
+            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
         for case in CASES:
             for size in case.sizes:
                 count = int(size * given.scale)
                 found = measure(server, case, count)
                 print(
                     f"| {case.name} | {count:,} | {found.seconds:.1f}"
-                    f" | {found.server_seconds:.1f} | {found.calls:,}"
+                    f" | {found.processor:.1f} s | {found.server_seconds:.1f} s"
+                    f" | {found.calls:,}"
+                    f" | {found.median_ms:.1f} ms | {found.most_ms:.1f} ms"
                     f" | {found.longest_ms:.1f} ms ({found.longest})"
                     f" | {found.memory >> 20} MB |",
                     flush=True,

@@ -122,6 +122,7 @@ class BulkOperation:
         caller fails, what was staged is put back. Raises StoreError if Redis does not
         answer or refuses, or if another operation on the list does not end.
         """
+        self._give_up_at = time.monotonic() + PATIENCE
         try:
             yield from self._steps(judge)
         except BaseException:

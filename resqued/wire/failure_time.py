@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta, timezone
 _OURS = re.compile(r"(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d)(?: (\S+))?")
 # Mon Nov 23 2026 12:01:44 GMT+0000 (Coordinated Universal Time)
 _NODE = re.compile(
-    r"\w{3} (\w{3}) (\d\d) (\d{4}) (\d\d):(\d\d):(\d\d) GMT([+-]\d{4})(?: \(.*\))?"
+    r"\w{3} ([A-Z][a-z]{2}) (\d\d) (\d{4}) (\d\d):(\d\d):(\d\d)"
+    r" GMT([+-]\d{4})(?: \(.*\))?"
 )
-_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_MONTHS = "Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec,"
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 
 
@@ -29,7 +30,7 @@ def seconds_of(text: str) -> float | None:
             month, day, year, *clock, zone = match.groups()
             numbers = [
                 int(year),
-                _MONTHS.index(month) // 3 + 1,
+                _MONTHS.index(f"{month},") // 4 + 1,
                 int(day),
                 *map(int, clock),
             ]

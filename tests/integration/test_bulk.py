@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -302,12 +301,14 @@ def test_an_operation_that_is_stopped_in_the_middle_leaves_the_rest(
     assert progress.changed == progress.judged // 2
 
 
-def test_of_two_operations_on_a_list_one_waits(redis: Any, redis_url: str) -> None:
+def test_of_two_operations_on_a_list_one_waits(
+    redis: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(redis, 3_000)
     steps = BulkOperation(Link(redis_url), KEYS, QUEUE).run(judge)
     next(steps)
     other = BulkOperation(Link(redis_url), KEYS, QUEUE)
-    other._give_up_at = time.monotonic() + 0.2
+    monkeypatch.setattr(bulk, "PATIENCE", 0.2)
     with pytest.raises(resqued.StoreError, match="another operation works on"):
         last_of(other.run(judge))
     assert last_of(steps).changed == 1_500

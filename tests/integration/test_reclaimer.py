@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import redis as redis_py
 
+import resqued
 from resqued.log import logger
 from resqued.master.reclaimer import Reclaimer
 from resqued.store.connection import SingleLink
@@ -52,4 +53,28 @@ def test_a_dead_worker_of_the_master_itself_is_not_pruned(
         reclaimer.turn(float(turn))
     assert bool(redis.sismember("resque:workers", worker)) is is_own
     assert redis.llen("resque:failed") == (0 if is_own else 1)
+    link.close()
+
+
+def test_what_a_dead_caller_has_staged_is_put_back(
+    redis_url: str, redis: redis_py.Redis
+) -> None:
+    numbers = [str(number).encode() for number in range(1_500)]
+    redis.rpush("resque:queue:q", *numbers)
+    steps = resqued.Client(redis_url)._queues.dequeue_steps("q", "None")
+    while next(steps).judged < 700:
+        pass
+    assert redis.exists("resque:resqued:bulk:staged:queue:q")
+    link = SingleLink(redis_url)
+    reclaimer = Reclaimer(Registry(link, Keys("resque")), "test", logger.get())
+    for turn in range(4):
+        reclaimer.turn(float(turn))
+    # It may be at work still.
+    assert redis.exists("resque:resqued:bulk:staged:queue:q")
+    redis.delete("resque:resqued:bulk:owner:queue:q")  # as its TTL does
+    reclaimer.prune_soon()
+    for turn in range(9):
+        reclaimer.turn(float(turn))
+    assert redis.lrange("resque:queue:q", 0, -1) == numbers
+    assert redis.keys("resque:resqued:bulk*") == []
     link.close()

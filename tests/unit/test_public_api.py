@@ -50,7 +50,8 @@ BESIDE_THEIR_RAISER = {
 }
 
 RECORDS = [resqued.Info, resqued.Payload, resqued.RunningJob, resqued.Status]
-RECORDS += [resqued.Worker, resqued.Failure]
+RECORDS += [resqued.Worker, resqued.Failure, resqued.FailureFilter]
+RECORDS += [resqued.BulkProgress]
 
 # Words for which there is a plainer one.
 UNPLAIN = re.compile(r"\b(whoever|whatever|whenever|anew|told|heed|till|mend)\b", re.I)
