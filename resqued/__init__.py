@@ -27,7 +27,7 @@ from resqued.errors import (
 )
 from resqued.jobs.declare import Job, job
 from resqued.store.failures import Failure, Failures
-from resqued.store.reports import Info, RunningJob, Status, Worker
+from resqued.store.reports import Info, QueuedJob, RunningJob, Status, Worker
 from resqued.wire.naming import ClassJob, FunctionJob
 from resqued.wire.payload import Payload
 
@@ -47,6 +47,7 @@ __all__ = [
     "Payload",
     "PayloadError",
     "QueueNameError",
+    "QueuedJob",
     "ResquedError",
     "RunningJob",
     "Size",
@@ -159,11 +160,11 @@ def pop(queue: str) -> Any:
     return default_client().pop(queue)
 
 
-def peek(queue: str, start: int = 0, count: int = 1) -> list[Any]:
+def peek(queue: str, start: int = 0, count: int = 1) -> list[QueuedJob | Any]:
     """Return the values of up to `count` elements of a queue, taking none.
 
     `start` is the position of the first one; position 0 is the next to be taken.
-    A job is a dict with `class` and `args`. An element that is not JSON is
+    A job is a QueuedJob. An element that is not JSON is
     returned as bytes.
     """
     return default_client().peek(queue, start, count)

@@ -24,7 +24,7 @@ from resqued.store.counters import count_jobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
-from resqued.store.reports import Info, Status, Worker
+from resqued.store.reports import Info, QueuedJob, Status, Worker
 from resqued.wire import calls, payload, ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.naming import (
@@ -209,11 +209,11 @@ class Client:
                 f"element of queue {queue} is not JSON: {error}"
             ) from None
 
-    def peek(self, queue: str, start: int = 0, count: int = 1) -> list[Any]:
+    def peek(self, queue: str, start: int = 0, count: int = 1) -> list[QueuedJob | Any]:
         """Return the values of up to `count` elements of a queue, taking none.
 
         `start` is the position of the first one; position 0 is the next to be taken.
-        A job is a dict with `class` and `args`. An element that is not JSON is
+        A job is a QueuedJob. An element that is not JSON is
         returned as bytes.
         """
         _check_queue(queue)
