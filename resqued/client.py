@@ -101,7 +101,7 @@ class Client:
     def enqueue(
         self, job: FunctionJob[P] | ClassJob[P], /, *args: P.args, **kwargs: P.kwargs
     ) -> bool:
-        """Put a job on its own queue; return True.
+        """Put a job on its own queue; return True when Redis has it.
 
         Keyword arguments are put at their position, because a payload has positions
         alone; a parameter left out before one of them gets its default. Raises
@@ -125,7 +125,7 @@ class Client:
     @overload
     def enqueue_to(self, queue: str, job: str, /, *args: Any) -> bool: ...
     def enqueue_to(self, queue: str, job: Any, /, *args: Any, **kwargs: Any) -> bool:
-        """Put a job on the queue that is named; return True.
+        """Put a job on the queue that is named; return True when Redis has it.
 
         The job may be the name of a class, in any language: its arguments are not
         checked and cannot be given by keyword. Raises what enqueue raises, and
