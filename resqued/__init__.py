@@ -30,7 +30,7 @@ from resqued.store.bulk import BulkProgress
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.store.failures import Failures
-from resqued.store.reports import Info, RunningJob, Status, Worker
+from resqued.store.reports import Info, QueuedJob, RunningJob, Status, Worker
 from resqued.wire.naming import ClassJob, FunctionJob
 from resqued.wire.payload import Payload
 
@@ -52,6 +52,7 @@ __all__ = [
     "Payload",
     "PayloadError",
     "QueueNameError",
+    "QueuedJob",
     "ResquedError",
     "RunningJob",
     "Size",
@@ -88,7 +89,7 @@ P = ParamSpec("P")
 def enqueue(
     job: FunctionJob[P] | ClassJob[P], /, *args: P.args, **kwargs: P.kwargs
 ) -> bool:
-    """Put a job on its own queue; return True.
+    """Put a job on its own queue; return True when Redis has it.
 
     Keyword arguments are put at their position, because a payload has positions
     alone; a parameter left out before one of them gets its default. Raises
@@ -111,7 +112,7 @@ def enqueue_to(
 @overload
 def enqueue_to(queue: str, job: str, /, *args: Any) -> bool: ...
 def enqueue_to(queue: str, job: Any, /, *args: Any, **kwargs: Any) -> bool:
-    """Put a job on the queue that is named; return True.
+    """Put a job on the queue that is named; return True when Redis has it.
 
     The job may be the name of a class, in any language: its arguments are not
     checked and cannot be given by keyword. Raises what enqueue raises, and
@@ -164,11 +165,11 @@ def pop(queue: str) -> Any:
     return default_client().pop(queue)
 
 
-def peek(queue: str, start: int = 0, count: int = 1) -> list[Any]:
+def peek(queue: str, start: int = 0, count: int = 1) -> list[QueuedJob | Any]:
     """Return the values of up to `count` elements of a queue, taking none.
 
     `start` is the position of the first one; position 0 is the next to be taken.
-    A job is a dict with `class` and `args`. An element that is not JSON is
+    A job is a QueuedJob. An element that is not JSON is
     returned as bytes.
     """
     return default_client().peek(queue, start, count)

@@ -24,7 +24,7 @@ from resqued.store.counters import count_jobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
-from resqued.store.reports import Info, Status, Worker
+from resqued.store.reports import Info, QueuedJob, Status, Worker
 from resqued.wire import calls, payload, ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.naming import (
@@ -101,7 +101,7 @@ class Client:
     def enqueue(
         self, job: FunctionJob[P] | ClassJob[P], /, *args: P.args, **kwargs: P.kwargs
     ) -> bool:
-        """Put a job on its own queue; return True.
+        """Put a job on its own queue; return True when Redis has it.
 
         Keyword arguments are put at their position, because a payload has positions
         alone; a parameter left out before one of them gets its default. Raises
@@ -125,7 +125,7 @@ class Client:
     @overload
     def enqueue_to(self, queue: str, job: str, /, *args: Any) -> bool: ...
     def enqueue_to(self, queue: str, job: Any, /, *args: Any, **kwargs: Any) -> bool:
-        """Put a job on the queue that is named; return True.
+        """Put a job on the queue that is named; return True when Redis has it.
 
         The job may be the name of a class, in any language: its arguments are not
         checked and cannot be given by keyword. Raises what enqueue raises, and
@@ -209,11 +209,11 @@ class Client:
                 f"element of queue {queue} is not JSON: {error}"
             ) from None
 
-    def peek(self, queue: str, start: int = 0, count: int = 1) -> list[Any]:
+    def peek(self, queue: str, start: int = 0, count: int = 1) -> list[QueuedJob | Any]:
         """Return the values of up to `count` elements of a queue, taking none.
 
         `start` is the position of the first one; position 0 is the next to be taken.
-        A job is a dict with `class` and `args`. An element that is not JSON is
+        A job is a QueuedJob. An element that is not JSON is
         returned as bytes.
         """
         _check_queue(queue)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections.abc import Sequence
 
 from resqued.cli.table import Column, room_of, show_table
 from resqued.cli.text import clip, duration
 from resqued.store.failure_entry import Failure
+from resqued.wire import times
 
 COLUMNS = (
     Column("ID", rank=0),
@@ -33,23 +32,19 @@ def row_of(failure: Failure, now: float | None) -> tuple[object, ...]:
     raw = failure.entry.decode("utf-8", "backslashreplace")
     return (
         failure.id,
-        clip(_when(failure.failed_at, now), 40),
+        clip(_when(failure, "failed_at", now), 40),
         clip(failure.queue, 60),
         clip(failure.class_name, 100),
         clip(failure.exception, 60),
         clip(failure.error if failure.fields else raw, 100),
-        clip(_when(failure.retried_at, now), 40),
+        clip(_when(failure, "retried_at", now), 40),
     )
 
 
-def _when(text: str, now: float | None) -> str:
+def _when(failure: Failure, name: str, now: float | None) -> str:
     """Return how long ago a time is; or the text, if its zone is not known here."""
-    if now is None or not text:
-        return text
-    try:
-        then = time.strptime(text, "%Y/%m/%d %H:%M:%S %Z")
-    except ValueError:
-        return text
-    is_utc = text.endswith((" UTC", " GMT"))
-    seconds = calendar.timegm(then) if is_utc else time.mktime(then)
-    return f"{duration(now - seconds)} ago"
+    text = str(failure.fields.get(name) or "")
+    at = times.read(text)
+    return (
+        text if now is None or at is None else f"{duration(now - at.timestamp())} ago"
+    )

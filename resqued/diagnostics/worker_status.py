@@ -41,13 +41,12 @@ def status_of(worker: Worker, entry: WorkerEntry, now: float) -> WorkerStatus:
     age = worker_entry.heartbeat_age(entry.heartbeat, now)
     if age is None:
         age = worker_entry.ping_age(entry.ping, now)
-    # Ours are UTC with a Z, in whole seconds; what node-resque writes is no ISO.
-    job_age = worker_entry.heartbeat_age(worker.job.run_at, now) if worker.job else None
+    run_at = worker.job.run_at if worker.job else None
     return WorkerStatus(
         worker,
         state=_state(entry, now) or worker.state,
         heartbeat_age=None if age is None else max(0.0, age),
-        job_age=job_age,
+        job_age=None if run_at is None else now - run_at.timestamp(),
     )
 
 

@@ -99,7 +99,7 @@ class Job(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Put the job on its queue, through the default client; return True.
+        """Put the job on its queue, by the default client; True when Redis has it.
 
         Keyword arguments are put at their position, because a payload has positions
         alone; a parameter left out before one of them gets its default. Raises
@@ -110,7 +110,7 @@ class Job(Generic[P, R]):
         return default_client().enqueue(self, *args, **kwargs)
 
     def enqueue_to(self, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Put the job on the queue that is named; return True.
+        """Put the job on the queue that is named; return True when Redis has it.
 
         Raises what enqueue raises, and QueueNameError if the queue is empty, not a str,
         or no plain name (`a,b`, `*`).

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from resqued.errors import PayloadError
-from resqued.wire import payload
+from resqued.wire import payload, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Failure:
     """One entry of the failed list.
 
     Two failures are equal if their bytes are. An entry that another program wrote may
-    lack any field: the text is then empty, `class_name` is `<Unknown Job>`.
+    lack any field: a text is then empty, a time None, `class_name` is `<Unknown Job>`.
     """
 
     entry: bytes
@@ -90,16 +91,18 @@ class Failure:
         return self._text("worker")
 
     @property
-    def failed_at(self) -> str:
-        """When the job failed: the local time of its host with the name of its zone,
-        such as 2026/11/27 22:58:27 UTC.
+    def failed_at(self) -> datetime | None:
+        """When the job failed, in whole seconds.
+
+        None if the entry has no time, or one of a zone that is unknown here: the text
+        is that of the host of the worker. `fields` has it.
         """
-        return self._text("failed_at")
+        return times.read(self._text("failed_at"))
 
     @property
-    def retried_at(self) -> str:
-        """When the job was last retried, in the form of `failed_at`; empty if never."""
-        return self._text("retried_at")
+    def retried_at(self) -> datetime | None:
+        """When the job was last retried, read as `failed_at` is; None if never."""
+        return times.read(self._text("retried_at"))
 
     @property
     def is_retried(self) -> bool:

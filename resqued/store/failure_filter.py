@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from resqued.errors import ResquedError
 from resqued.store.failure_entry import Failure
-from resqued.wire.failure_time import seconds_of
 
 ID_DIGITS = 12
 # Fewer would sooner or later mean another failure than the one that was meant.
@@ -51,9 +50,10 @@ class FailureFilter:
     def _has_time_of(self, failure: Failure) -> bool:
         if self.since is None and self.until is None:
             return True
-        at = seconds_of(failure.failed_at)
-        if at is None:
+        failed_at = failure.failed_at
+        if failed_at is None:
             return False
+        at = failed_at.timestamp()
         return (self.since is None or self.since <= at) and (
             self.until is None or at < self.until
         )

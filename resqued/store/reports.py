@@ -1,18 +1,26 @@
 """What the library tells of workers, jobs and counters: records, made for reading.
 
-The texts of Redis are passed on as they are, so that nothing is lost of what another
-language wrote.
+Times are datetimes with a zone; `as_dict` has the texts of Redis as they are, so that
+nothing is lost of what another language wrote.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any, Literal, TypedDict
 
 from resqued.errors import PayloadError
-from resqued.wire import payload
+from resqued.wire import payload, times
 from resqued.wire.worker_entry import WorkerEntry
+
+# Not written as a class, because `class` is a keyword.
+QueuedJob = TypedDict("QueuedJob", {"class": str, "args": list[Any]})
+QueuedJob.__doc__ = """A job as it stands in a queue: the keys `class` and `args`.
+
+Further keys, such as `limits`, stand in some payloads.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +37,21 @@ class RunningJob:
     """The class that the payload names; `<Unknown Job>` if the payload is no job."""
     args: tuple[Any, ...]
     """The arguments, decoded from JSON; empty if the payload is no job."""
-    run_at: str
-    """When the job began. resqued and Resque write UTC, such as 2026-11-27T22:58:27Z;
-    node-resque writes a form of its own. Empty if the record has no time."""
+    run_at: datetime | None
+    """When the job began, in whole seconds; None if the record has no time."""
+    # The text of Redis, in the form of the library that wrote it.
+    _run_at: str = field(default="", repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the job under the names that `resqued workers --json` has."""
+        """Return the job as `resqued workers --json` shows it.
+
+        The time is the text of Redis.
+        """
         return {
             "queue": self.queue,
             "class": self.class_name,
             "args": list(self.args),
-            "run_at": self.run_at,
+            "run_at": self._run_at,
         }
 
 
@@ -60,20 +72,27 @@ class Worker:
     unregistering keeps its state until it is pruned."""
     job: RunningJob | None
     """The job that the worker runs; None if it is idle."""
-    started: str
-    """When the worker started, with the offset of its host from UTC, such as
-    2026-11-27 22:58:27 +0000. Empty if it is not known."""
-    heartbeat: str
-    """The last heartbeat, with an offset, such as 2026-11-27T22:58:27+00:00. Empty if
-    there was none; node-resque has pings instead."""
+    started: datetime | None
+    """When the worker started, in whole seconds; None if it is not known."""
+    heartbeat: datetime | None
+    """The last heartbeat, in whole seconds; None if there was none. node-resque has
+    pings instead."""
     processed: int
     """How many jobs the worker has finished, the failed ones included."""
     failed: int
     """How many of them failed."""
+    # The texts of Redis, in the form of the library that wrote them.
+    _started: str = field(default="", repr=False, compare=False)
+    _heartbeat: str = field(default="", repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields in their order, the job as its own `as_dict` has it."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the worker as `resqued workers --json` shows it.
+
+        The job is as its own `as_dict` has it, and times are the texts of Redis.
+        """
+        names = [one.name for one in fields(self) if not one.name.startswith("_")]
+        values = {name: getattr(self, name) for name in names}
+        values.update(started=self._started, heartbeat=self._heartbeat)
         return {**values, "job": self.job and self.job.as_dict()}
 
     @classmethod
@@ -87,10 +106,12 @@ class Worker:
             queues=entry.queues,
             state="idle" if job is None else "working",
             job=job,
-            started=entry.started,
-            heartbeat=entry.heartbeat,
+            started=times.read(entry.started),
+            heartbeat=times.read(entry.heartbeat),
             processed=processed,
             failed=failed,
+            _started=entry.started,
+            _heartbeat=entry.heartbeat,
         )
 
 
@@ -101,12 +122,13 @@ def _running_job(record: bytes) -> RunningJob | None:
     try:
         held = payload.decode_held(record)
     except PayloadError:
-        return RunningJob("", payload.UNKNOWN_JOB, (), "")
+        return RunningJob("", payload.UNKNOWN_JOB, (), None)
+    began = times.read(held.run_at), held.run_at
     try:
         job = payload.decode_job(held.payload)
     except PayloadError:
-        return RunningJob(held.queue, payload.UNKNOWN_JOB, (), held.run_at)
-    return RunningJob(held.queue, job.class_name, job.args, held.run_at)
+        return RunningJob(held.queue, payload.UNKNOWN_JOB, (), *began)
+    return RunningJob(held.queue, job.class_name, job.args, *began)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,24 +64,24 @@ def by_position(
         return args
     if not kwargs and shape.least <= len(args) <= shape.most:
         return args
-    _check_names(name, shape, kwargs)
     try:
         bound = shape.signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise ArgumentError(f"{name} takes {shape}: {error}") from None
+        unknown = _unknown(shape, kwargs)
+        reason = unknown and f"got an unexpected keyword argument {unknown!r}"
+        raise ArgumentError(f"{name} takes {shape}: {reason or error}") from None
     return _in_order(name, shape.signature, bound.arguments)
 
 
-def _check_names(name: str, shape: _Shape, kwargs: Mapping[str, Any]) -> None:
-    """Refuse keywords that the function does not have, before what it lacks."""
+def _unknown(shape: _Shape, kwargs: Mapping[str, Any]) -> str | None:
+    """Return the first keyword that the function does not have, if there is one.
+
+    `Signature.bind` names what is missing before it.
+    """
     parameters = shape.signature.parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return
-    for keyword in kwargs:
-        if keyword not in parameters:
-            raise ArgumentError(
-                f"{name} takes {shape}: got an unexpected keyword argument {keyword!r}"
-            )
+        return None
+    return next((keyword for keyword in kwargs if keyword not in parameters), None)
 
 
 def _in_order(

@@ -348,7 +348,8 @@ def test_we_list_an_idle_worker_of_node(
         assert (listed.host, listed.pid) == (host, int(pid))
         assert list(listed.queues) == queues.split(",")
         assert (listed.state, listed.job) == ("idle", None)
-        assert before <= int(listed.started) <= time.time() + 1
+        assert listed.started
+        assert before <= listed.started.timestamp() <= time.time() + 1
         assert client.working() == []
         assert (client.info().workers, client.info().working) == (1, 0)
     assert client.workers() == []
@@ -368,6 +369,7 @@ def test_we_list_a_busy_worker_of_node_with_its_job(
         assert list(busy.job.args) == args
         assert (busy.job.queue, busy.job.class_name) == ("mixed", "Hold")
         assert busy.job.run_at
+        assert abs(busy.job.run_at.timestamp() - time.time()) < 600
         assert (client.info().workers, client.info().working) == (1, 1)
         release(redis)
         wait_until_idle(client)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resqued import ArgumentError, Client, JobClassError, PayloadError
+from resqued import ArgumentError, Client, JobClassError, PayloadError, QueueNameError
 from tests.compat import jobs
 from tests.compat.dump import holds
 from tests.compat.wire import OK_1, Case, deviates
@@ -164,6 +164,34 @@ def test_what_ruby_could_not_read_is_never_written(case: Case, value: object) ->
     with pytest.raises(ArgumentError, match="Ok: argument 2"):
         case.client.enqueue(jobs.Ok, 1, value)
     assert case.dump() == {}
+
+
+@deviates("queue-names")
+@pytest.mark.parametrize("queue", ["a,b", "a*", "!a"])
+def test_a_queue_that_no_list_can_name_is_read_and_not_written(
+    case: Case, queue: str
+) -> None:
+    with pytest.raises(QueueNameError, match="cannot be named"):
+        case.client.enqueue_to(queue, jobs.Ok, 1)
+    assert case.dump() == {}
+    case.push(queue, OK_1, OK_1, OK_1)
+    assert (case.client.size(queue), len(case.client.peek(queue))) == (3, 1)
+    assert case.client.reserve(queue)
+    assert case.client.dequeue(jobs.Ok, 1, queue=queue) == 2
+    assert case.client.remove_queue(queue) == 0
+
+
+class NoPerform:
+    queue = "default"
+
+
+@deviates("no-perform")
+def test_a_class_without_perform_is_enqueued_by_its_name(case: Case) -> None:
+    with pytest.raises(JobClassError, match="has no perform"):
+        case.client.enqueue(NoPerform, 1)  # type: ignore[arg-type]
+    assert case.dump() == {}
+    assert case.client.enqueue_to("default", "NoPerform", 1)
+    assert case.client.size("default") == 1
 
 
 @deviates("argument-count")

@@ -16,7 +16,7 @@ import pytest
 
 import resqued
 from resqued.system.redis_server import EmbeddedServer
-from tests.support.cli import fail
+from tests.support.cli import fail, run_command
 
 ROOT = Path(__file__).parents[2]
 LISTINGS = ("status", "queues", "workers", "failed", "stats")
@@ -251,6 +251,22 @@ def test_a_password_that_is_wrong_or_missing(
             shown = f"redis://{':***@' if login else ''}{address}"
             assert line.startswith(f"redis at {shown}")
             assert re.search("refused the login|NOAUTH|WRONGPASS|[Aa]uthenticat", line)
+
+
+def test_debug_shows_the_stack_of_an_application_that_cannot_be_imported(
+    redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text("import conf\n")
+    (tmp_path / "conf.py").write_text("import json\njson.loads('{')\n")
+    done = run_command(
+        "--debug", "work", "q", "-a", "app", "-r", redis_url, cwd=tmp_path
+    )
+    assert done.returncode == 78
+    said = done.stderr
+    for file, line in (("app", 1), ("conf", 2)):
+        assert f'File "{tmp_path}/{file}.py", line {line}' in said
+    place = f"JSONDecodeError at {tmp_path}/conf.py:2 (in json/decoder.py:"
+    assert place in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

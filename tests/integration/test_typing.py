@@ -22,7 +22,7 @@ PROGRAM = """
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_type
 
 import resqued
@@ -174,15 +174,22 @@ assert_type(resqued.default_client().status().queues["low"], int)
 resqued.info().pending = 3  # wrong
 for worker in resqued.working():
     assert_type(worker.pid, int)
+    assert_type(worker.started, datetime | None)
+    assert_type(worker.heartbeat, datetime | None)
     worker.job.args  # wrong
     if worker.job:
         assert_type(worker.job.class_name, str)
+        assert_type(worker.job.run_at, datetime | None)
         worker.job["class"]  # wrong
     if worker.state == "working":
         pass
+for queued in resqued.peek("low", 0, 20):
+    queued["class"].upper()
 failures = resqued.failures()
 for failure in failures.page(0, 20):
     assert_type(failure.error, str)
+    assert_type(failure.failed_at, datetime | None)
+    failure.failed_at.timestamp()  # wrong
     assert_type(failures.retry(failure), bool)
     failure.message  # wrong
 failures.find(7)  # wrong

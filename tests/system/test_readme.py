@@ -123,5 +123,5 @@ def test_ten_minutes(tmp_path: Path) -> None:
 
 def runs_for(client: resqued.Client) -> float:
     """Return for how long the only job has run, in seconds; 0 without one."""
-    began = [datetime.fromisoformat(w.job.run_at) for w in client.working() if w.job]
+    began = [w.job.run_at for w in client.working() if w.job and w.job.run_at]
     return (datetime.now(UTC) - began[0]).total_seconds() if began else 0.0

@@ -12,6 +12,7 @@ import dataclasses
 import inspect
 import re
 import typing
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -175,17 +176,22 @@ def test_records_do_not_change(record: type) -> None:
 
 
 def test_records_of_commands_have_the_names_of_their_json() -> None:
-    job = resqued.RunningJob("low", "Archive", (44, {"a": [1]}), "2026-11-27T22:58:27Z")
+    then = datetime(2026, 11, 27, 22, 58, 27, tzinfo=UTC)
+    text = "2026-11-27T22:58:27Z"
+    job = resqued.RunningJob("low", "Archive", (44, {"a": [1]}), then, text)
     assert job.as_dict() == {
         "queue": "low",
         "class": "Archive",
         "args": [44, {"a": [1]}],
         "run_at": "2026-11-27T22:58:27Z",
     }
+    texts = ("2026-11-27 23:58:27 +0100", "2026-11-27T22:58:27+00:00")
     worker = resqued.Worker(
-        "host:7:low", "host", 7, ("low",), "working", job, "then", "now", 2, 1
+        "host:7:low", "host", 7, ("low",), "working", job, then, then, 2, 1, *texts
     )
-    assert list(worker.as_dict()) == [f.name for f in dataclasses.fields(worker)]
+    names = [field.name for field in dataclasses.fields(worker)]
+    assert list(worker.as_dict()) == [name for name in names if name[0] != "_"]
+    assert (worker.as_dict()["started"], worker.as_dict()["heartbeat"]) == texts
     assert worker.as_dict()["job"] == job.as_dict()
     info = resqued.Info(1, 2, 3, 4, 5, 6, 7)
     assert list(info.as_dict().items()) == [

@@ -33,8 +33,8 @@ def worker(state: str = "idle") -> Worker:
         queues=("q",),
         state=state,
         job=None,
-        started="",
-        heartbeat="",
+        started=None,
+        heartbeat=None,
         processed=0,
         failed=0,
     )

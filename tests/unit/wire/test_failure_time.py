@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from resqued.wire import payload
-from resqued.wire.failure_time import seconds_of
+from resqued.wire import payload, times
 
 THEN = 1_795_433_916.0
 
@@ -25,7 +24,9 @@ def zone(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.parametrize("at", [THEN, THEN + 86_400 * 183])
 @pytest.mark.usefixtures("zone")
 def test_what_is_written_here_is_read_in_every_zone(at: float) -> None:
-    assert seconds_of(payload.failed_at(at)) == at
+    found = times.read(payload.failed_at(at))
+    assert found is not None
+    assert found.timestamp() == at
 
 
 @pytest.mark.parametrize(
@@ -45,4 +46,5 @@ def test_what_is_written_here_is_read_in_every_zone(at: float) -> None:
     ],
 )
 def test_times_of_every_program(text: str, at: float | None) -> None:
-    assert seconds_of(text) == at
+    found = times.read(text)
+    assert (found and found.timestamp()) == at
