@@ -71,6 +71,7 @@ class Zygote:
         wait = poll()
         wait.register(self._inbox.fileno(), POLLIN)
         wait.register(self._channel.fileno(), POLLIN)
+        _look_for_jobs(self._settings)
         try:
             # The master may have died while the application was imported.
             self._channel.send(AppImported(process.threads(), least_memory()))
@@ -152,6 +153,14 @@ def enter(directory: str) -> None:
             ) from error
 
 
+def _look_for_jobs(settings: AppSettings) -> None:
+    """Log it if there is no job, for every job that comes will fail."""
+    if not has_jobs(settings.modules):
+        logger.get(**_about(settings)).warning(
+            "application_has_no_jobs", modules=list(settings.modules)
+        )
+
+
 def load(modules: tuple[str, ...]) -> None:
     """Import the application; raise ApplicationError with one line that says why."""
     here = str(Path.cwd())
@@ -227,9 +236,6 @@ def main(fd: int) -> int:
         capture.set_context(_about, settings)
         enter(settings.directory)
         load(settings.modules)
-        if not has_jobs(settings.modules):
-            log = logger.get(role="zygote", generation=settings.generation)
-            log.warning("application_has_no_jobs", modules=list(settings.modules))
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send(ImportFailed(str(error)))

@@ -84,7 +84,7 @@ def test_status_shows_counters_queues_and_workers(
     }
     last = rows(run("status"))[-1]
     assert last[0:2] == [worker_id, "working"]
-    assert last[3:] == ["5", "1", "1 min", "mail", "Slow(7)"]
+    assert last[2:7] == ["1 min", "mail", "Slow(7)", "5", "1"]
 
 
 def test_a_worker_that_gives_no_sign_of_life_is_shown_so(
@@ -166,7 +166,9 @@ def test_queues_are_listed_by_name(run: Run, client: resqued.Client) -> None:
     client.enqueue_to("mail", "Mail")
     client.enqueue_to("critical", "Pay")
     client.enqueue_to("critical", "Pay")
-    assert run("queues").stdout == "QUEUE     JOBS\ncritical     2\nmail         1\n"
+    assert run("queues").stdout == (
+        "QUEUE     WAITING\ncritical        2\nmail            1\n"
+    )
     assert run("queues", "list").stdout == run("queues").stdout
     assert json.loads(run("queues", "--json").stdout) == {"critical": 2, "mail": 1}
 
@@ -235,7 +237,7 @@ def test_stats_are_the_counters_and_the_queues(
         **client.info().as_dict(),
         "queue_sizes": {"mail": 1},
     }
-    assert ["processed", "7"] in rows(run("stats"))
+    assert ["processed", "7"] in [row[:2] for row in rows(run("stats"))]
     assert ["mail", "1"] in rows(run("stats"))
 
 
