@@ -186,6 +186,8 @@ def _why(module: str, error: BaseException) -> str:
         and "importlib" not in frame.filename
     ]
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    if isinstance(error, ModuleNotFoundError) and module.endswith(".py"):
+        return f"cannot import {module}: name the module, {module[:-3]}, not its file"
     return f"cannot import {module}: {kind}{place}: {error}"
 
 
