@@ -6,6 +6,7 @@ list, which changes while a person looks at it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
@@ -25,7 +26,7 @@ from resqued.cli.options import (
     with_client,
     yes_option,
 )
-from resqued.cli.table import show_json, show_line
+from resqued.cli.table import show_json, show_line, show_words
 from resqued.cli.text import json_line, one_line
 from resqued.client import Client
 from resqued.core.plural import pluralize
@@ -171,6 +172,7 @@ def retry(client: Client, ids: tuple[str, ...], is_all: bool, choice: Choice) ->
     _check_choice(ids, choice, is_all=is_all)
     if not is_all:
         _act("retried", failures.retry, _find(failures, ids), is_strict=True)
+        _explain_marks()
         return
     wanted = (
         failure
@@ -178,6 +180,13 @@ def retry(client: Client, ids: tuple[str, ...], is_all: bool, choice: Choice) ->
         if choice.has(failure) and not failure.is_retried
     )
     _act("retried", failures.retry, wanted)
+    _explain_marks()
+
+
+def _explain_marks() -> None:
+    """Tell a person why the list is no shorter now."""
+    if sys.stdout.isatty():
+        show_words("they stay listed as retried until `resqued failed clear --retried`")
 
 
 @failed.command(epilog=EXAMPLES)
