@@ -78,6 +78,7 @@ class Zygote:
         wait = poll()
         wait.register(self._inbox.fileno(), POLLIN)
         wait.register(self._channel.fileno(), POLLIN)
+        _look_for_jobs(self._settings)
         try:
             # The master may have died while the application was imported.
             self._channel.send(AppImported(process.threads(), least_memory()))
@@ -157,6 +158,14 @@ def enter(directory: str) -> None:
             raise ApplicationError(
                 f"cannot enter directory {directory}: {error.strerror}"
             ) from error
+
+
+def _look_for_jobs(settings: AppSettings) -> None:
+    """Log it if there is no job, for every job that comes will fail."""
+    if not has_jobs(settings.modules):
+        logger.get(**_about(settings)).warning(
+            "application_has_no_jobs", modules=list(settings.modules)
+        )
 
 
 def load(modules: tuple[str, ...]) -> None:

@@ -16,7 +16,13 @@ import click
 
 from resqued.cli.text import one_line
 from resqued.core.version import VERSION
-from resqued.errors import ConfigError, ExitCode, LaunchError, ResquedError
+from resqued.errors import (
+    ConfigError,
+    ExitCode,
+    LaunchError,
+    ResquedError,
+    StoreError,
+)
 from resqued.log import journal
 from resqued.system import standard_streams
 
@@ -170,6 +176,9 @@ def _explain(error: Exception) -> tuple[Sequence[str], int]:
             messages, status = ("interrupted",), INTERRUPTED
         case ConfigError() | LaunchError():
             messages, status = error.problems, error.exit_code
+        case StoreError() if "Connection refused" in str(error):
+            hint = "`resqued redis start` starts one; -r or REDIS_URL names another"
+            messages, status = (f"{error} ({hint})",), error.exit_code
         case ResquedError():
             status = error.exit_code
         case OSError():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -69,7 +70,7 @@ def doctor(
         findings.append(finding)
         if not as_json:
             _show(finding)
-    if not as_json and (line := _summary(findings)):
+    if not as_json and sys.stdout.isatty() and (line := _summary(findings)):
         show_words(line)
     if as_json:
         show_json([{**asdict(f), "verdict": f.verdict.value} for f in findings])

@@ -66,7 +66,7 @@ def enqueue(
     }
     config = build(read_layers(config_file, given).merged())
     app = config.app
-    place = queue or _declared_queue(class_name, config)
+    place = _declared_queue(class_name, config) if queue is None else queue
     link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
     with closing(link) as client:
         client.enqueue_to(place, class_name, *values)

@@ -6,6 +6,7 @@ list, which changes while a person looks at it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from functools import wraps
@@ -26,7 +27,7 @@ from resqued.cli.options import (
     with_client,
     yes_option,
 )
-from resqued.cli.table import show_json, show_line
+from resqued.cli.table import show_json, show_line, show_words
 from resqued.cli.text import json_line, one_line
 from resqued.client import Client
 from resqued.core.plural import pluralize
@@ -189,6 +190,14 @@ def retry(
             _report("would retry", failures.rehearse_retry(FailureFilter(), found))
         else:
             _act("retried", failures.retry, found)
+    if not dry_run:
+        _explain_marks()
+
+
+def _explain_marks() -> None:
+    """Tell a person why the list is no shorter now."""
+    if sys.stdout.isatty():
+        show_words("they stay listed as retried until `resqued failed clear --retried`")
 
 
 @failed.command(epilog=EXAMPLES)

@@ -34,8 +34,8 @@ Examples:
 COLUMNS = (Column("QUEUE", rank=0), Column("WAITING", rank=0, is_number=True))
 JOB_COLUMNS = (
     Column("POSITION", rank=0, is_number=True),
-    Column("CLASS", rank=0),
-    Column("ARGUMENTS", least=20),
+    Column("CLASS", least=16, keeps_end=True),
+    Column("ARGUMENTS", rank=2, least=20),
 )
 _name = click.argument("name", shell_complete=queue_names)
 

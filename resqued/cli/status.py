@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 
 import click
 
@@ -91,17 +92,13 @@ def status(
     With --check all is well if a master answers, is not about to stop, has every
     worker that it wants registered, and Redis can be reached; a paused pool is well.
     """
-    is_probe = check or alive
     if check and alive:
         raise click.UsageError("--check says what --alive does: give one of them.")
-    if wait is not None and not is_probe:
+    if wait is not None and not (check or alive):
         raise click.UsageError("--wait needs --check or --alive.")
-    if as_json and is_probe:
+    if as_json and (check or alive):
         raise click.UsageError("--check and --alive answer by their exit code.")
-
-    def meant() -> LocalMasters:
-        return masters_meant(None, pid_file, config_file, url, namespace)
-
+    meant = partial(masters_meant, None, pid_file, config_file, url, namespace)
     if alive:
         _show_probe(lambda: probes.alive(meant()), wait)
         return

@@ -8,6 +8,7 @@ colour. Cells are cleaned here, so no command can forget to.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -186,11 +187,10 @@ def wrapped(text: str, room: int | None, indent: int = 0) -> list[str]:
     if room is None or cell_len(text) <= room:
         return [text]
     margin = len(text) - len(text.lstrip(" "))
-    lines = [" " * margin]
-    for word in text.split():
-        is_first = not lines[-1].strip()
-        joined = f"{lines[-1]}{'' if is_first else ' '}{word}"
-        if is_first or cell_len(joined) <= room:
+    lines = [""]
+    for blank, word in re.findall(r"( *)([^ ]+)", text):
+        joined = f"{lines[-1]}{blank}{word}"
+        if not lines[-1] or cell_len(joined) <= room:
             lines[-1] = joined
         else:
             lines.append(" " * (margin + indent) + word)

@@ -129,8 +129,8 @@ class LocalMasters:
     """The masters where a configuration has them: those that serve one Redis.
 
     `config_file` is the file that an option names, None for the usual one. With `pid`
-    only the master of that pid is meant, whatever it serves. With a `target` of None
-    all are meant.
+    only the master of that pid is meant, whatever it serves. All are meant if `target`
+    is None, and if nothing names a Redis and none serves the default one.
     """
 
     config_file: str | None
@@ -159,10 +159,9 @@ class LocalMasters:
         addresses = [master.address for master in self.find()]
         answers = requests.fetch_statuses(addresses, usage=usage, patience=patience)
         pools = list(map(PoolView.of, answers))
-        return Survey(
-            [pool for pool in pools if self._means(pool)],
-            [pool for pool in pools if not self._means(pool)],
-        )
+        meant = self._meant(pools)
+        pids = {pool.pid for pool in meant}
+        return Survey(meant, [pool for pool in pools if pool.pid not in pids])
 
     def require(
         self, *, usage: bool = False, patience: float = requests.PATIENCE
@@ -187,8 +186,7 @@ class LocalMasters:
                 raise
             except ControlError as error:
                 foreign.append(error)
-        meant = [pool for pool in found if self._means(pool)]
-        if meant:
+        if meant := self._meant(found):
             return meant
         if foreign:
             raise foreign[0]
@@ -197,8 +195,7 @@ class LocalMasters:
     def only(self) -> Master:
         """Return the one that is meant.
 
-        If nothing names a Redis, the only master of the host is meant, whatever it
-        serves. Raises NoMasterError if there is none, SeveralMastersError naming them
+        Raises NoMasterError if there is none, SeveralMastersError naming them
         if there are more.
         """
         found = self.find()
@@ -234,10 +231,16 @@ class LocalMasters:
             " of one; `resqued top` lists them"
         )
 
-    def _means(self, pool: PoolView) -> bool:
-        if self.pid is not None or self.target is None or pool.error:
-            return True
-        return self.target.is_same(pool.redis, pool.namespace)
+    def _meant(self, pools: Sequence[PoolView]) -> list[PoolView]:
+        target = self.target
+        if self.pid is not None or target is None:
+            return list(pools)
+        serving = [
+            pool
+            for pool in pools
+            if pool.error or target.is_same(pool.redis, pool.namespace)
+        ]
+        return serving if serving or target.is_named else list(pools)
 
     def _of_target(self) -> str:
         return f" that serves {self.target}" if self.target else ""

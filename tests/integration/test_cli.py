@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import redis as redis_py
@@ -84,7 +85,7 @@ def test_status_shows_counters_queues_and_workers(
     }
     last = rows(run("status"))[-1]
     assert last[0:2] == [worker_id, "working"]
-    assert last[3:] == ["5", "1", "1 min", "mail", "Slow(7)"]
+    assert last[2:7] == ["1 min", "mail", "Slow(7)", "5", "1"]
 
 
 def test_a_worker_that_gives_no_sign_of_life_is_shown_so(
@@ -166,7 +167,9 @@ def test_queues_are_listed_by_name(run: Run, client: resqued.Client) -> None:
     client.enqueue_to("mail", "Mail")
     client.enqueue_to("critical", "Pay")
     client.enqueue_to("critical", "Pay")
-    assert run("queues").stdout == "QUEUE     JOBS\ncritical     2\nmail         1\n"
+    assert run("queues").stdout == (
+        "QUEUE     WAITING\ncritical        2\nmail            1\n"
+    )
     assert run("queues", "list").stdout == run("queues").stdout
     assert json.loads(run("queues", "--json").stdout) == {"critical": 2, "mail": 1}
 
@@ -235,7 +238,7 @@ def test_stats_are_the_counters_and_the_queues(
         **client.info().as_dict(),
         "queue_sizes": {"mail": 1},
     }
-    assert ["processed", "7"] in rows(run("stats"))
+    assert ["processed", "7"] in [row[:2] for row in rows(run("stats"))]
     assert ["mail", "1"] in rows(run("stats"))
 
 
@@ -246,6 +249,57 @@ def test_namespace_and_redis_come_from_the_options(
     assert client.queue_sizes() == {}
     shown = run("queues", "-r", redis_url, "-N", "other", "--json").stdout
     assert json.loads(shown) == {"mail": 1}
+
+
+def test_enqueue_says_what_it_did(
+    run: Run, client: resqued.Client, redis: redis_py.Redis
+) -> None:
+    assert run("enqueue", "Mail", '"a"', "7", "-q", "mail").stdout == (
+        'enqueued Mail("a", 7) on mail, 0 ahead\n'
+    )
+    assert run("enqueue", "Mail", "-q", "mail").stdout == (
+        "enqueued Mail() on mail, 1 ahead\n"
+    )
+
+
+def test_enqueue_finds_the_queue_that_the_job_declares(
+    run: Run,
+    client: resqued.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "photos.py").write_text(
+        'import resqued\n@resqued.job(queue="resize")\ndef resize(name): ...\n'
+        "class Bare:\n    perform = staticmethod(print)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    shown = run("enqueue", "photos.resize", "beach.jpg", "-a", "photos").stdout
+    assert shown == 'enqueued photos.resize("beach.jpg") on resize, 0 ahead\n'
+    for name, message in (
+        ("photos.resise", "did you mean photos.resize?"),
+        ("photos.Bare", "photos.Bare declares no queue: name one with -q"),
+    ):
+        error = run("enqueue", name, "-a", "photos", fails=resqued.JobClassError)
+        assert message in str(error.exception)
+    assert client.queue_sizes() == {"resize": 1}
+
+
+@pytest.mark.parametrize("text", ['{"a": 1', "[1,", '"a'])
+def test_enqueue_refuses_half_json(run: Run, client: resqued.Client, text: str) -> None:
+    result = run("enqueue", "Mail", text, "-q", "mail", fails=SystemExit)
+    assert "begins as JSON and is none" in result.output
+    as_text = result.output.rpartition("a JSON string: '")[2].rstrip("'\n")
+    assert json.loads(as_text) == text
+    assert client.queue_sizes() == {}
+
+
+def test_the_name_of_a_queue_alone_looks_into_it(
+    run: Run, client: resqued.Client
+) -> None:
+    client.enqueue_to("mail", "Mail", 7)
+    assert run("queues", "mail").stdout == run("queues", "peek", "mail").stdout
+    error = run("queues", "nope", fails=resqued.ResquedError).exception
+    assert "there is no queue 'nope'" in str(error)
 
 
 def test_enqueue_reads_json_where_it_is_json(run: Run, redis: redis_py.Redis) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import resqued
+from resqued.errors import ConfigError
 from tests.support.cli import Run
 from tests.support.daemon import Daemon
 
@@ -115,7 +116,7 @@ def test_the_file_of_an_instance_goes_before_the_common_one(
 @pytest.mark.parametrize(
     ("env", "levels"),
     [
-        ({}, {"info"}),
+        ({}, {"info", "warning"}),
         ({"VVERBOSE": "1", "RESQUED_LOG_LEVEL": "error"}, set()),
     ],
 )
@@ -126,6 +127,9 @@ def test_resques_verbosity_is_a_log_level(
     with Daemon(cwd=tmp_path, env=env) as daemon:
         assert daemon.wait() == 0
         assert {event["level"] for event in daemon.events()} == levels
+        warnings = [e["event"] for e in daemon.events() if e["level"] == "warning"]
+        # No module was named: every job would fail.
+        assert warnings == ["application_has_no_jobs"] * ("warning" in levels)
 
 
 def test_the_example_passes_the_check(run: Run, tmp_path: Path) -> None:
@@ -163,3 +167,23 @@ def test_show_prints_what_holds_as_toml_and_hides_passwords(
     again = tmp_path / "again.toml"
     again.write_text(shown)
     run("config", "check", str(again))
+
+
+def test_check_takes_the_file_as_other_commands_do(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text('[[pool]]\nqueues = "a"\n')
+    shown = f"{file} is in order: 1 pool, 1 worker\n"
+    assert run("config", "check", str(file)).stdout == shown
+    assert run("config", "check", "-c", str(file)).stdout == shown
+    run("config", "check", str(file), "-c", str(file), fails=SystemExit)
+
+
+def test_check_refuses_what_cannot_work_here(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(f'[app]\ndirectory = "{tmp_path}/no"\nimport = ["photos.py"]\n')
+    error = run("config", "check", str(file), fails=ConfigError).exception
+    assert isinstance(error, ConfigError)
+    assert list(error.problems) == [
+        f"[app] directory: there is no directory '{tmp_path}/no'",
+        "[app] import: 'photos.py' is a file: write the module, 'photos'",
+    ]

@@ -21,6 +21,7 @@ import redis as redis_py
 import resqued
 from resqued.embedded import EmbeddedServer
 from resqued.errors import ConfigError, ControlError, ExitCode
+from resqued.system import process
 from tests.support.cli import HOST, Run, rows
 from tests.support.daemon import Daemon, clean_environment
 from tests.support.pool import failures, pool
@@ -638,6 +639,24 @@ def test_status_shows_the_pool_of_this_host(
         assert found["job"] == {"queue": "default", "class": "Nap"}
         assert found["limits"] == {"runtime": 3600, "memory": 512 << 20}
         assert found["id"] == f"{HOST}:{found['pid']}:default"
+
+
+def test_an_idle_worker_is_idle_since_its_last_job(
+    run: Run, daemon: Daemon, client: resqued.Client, redis: redis_py.Redis
+) -> None:
+    def ages() -> list[float]:
+        return [worker["since"] for worker in status_of(run)["workers"]]
+
+    wait_until(lambda: min(ages()) > 1, what="workers that are idle for a while")
+    before = ages()
+    # A look that finds no job does not begin it again, nor does a pause.
+    run("pause")
+    wait_until(
+        lambda: all("Paused" in process.title(pid) for pid in daemon.workers()),
+        what="the workers to know of the pause",
+    )
+    assert all(now >= then for now, then in zip(ages(), before, strict=True))
+    run("resume")
 
 
 def test_status_shows_the_pool_even_if_redis_is_away(

@@ -10,10 +10,12 @@ import pytest
 import redis as redis_py
 
 import resqued
+from resqued.embedded import EmbeddedServer
 from resqued.errors import ControlError, ExitCode
 from tests.support.cli import Run, fail
 from tests.support.daemon import Daemon
 from tests.support.pool import pool
+from tests.support.proxy import Proxy
 from tests.support.wait import scaled, wait_until
 
 # No worker is registered as long as this application is not imported.
@@ -96,13 +98,28 @@ def test_a_master_that_is_about_to_stop_is_alive_and_not_well(
 
 
 def test_without_redis_a_pool_is_alive_and_not_well(
-    run: Run, daemon: Daemon, closed_port: int
+    run: Run, server: EmbeddedServer, redis_url: str, tmp_path: Path
 ) -> None:
-    away = ("-r", f"redis://127.0.0.1:{closed_port}")
-    message, status = refused(run, "--check", *away)
-    assert str(closed_port) in message
+    with Proxy(server.port) as proxy:
+        url = f"{proxy.url[:-1]}{redis_url.rpartition('/')[2]}"
+        with pool(url, tmp_path, direct_url=redis_url) as daemon:
+            daemon.wait_for_event("master_ready")
+            proxy.refuse()
+            message, status = refused(run, "--check", "-r", url)
+            assert str(proxy.port) in message
+            assert status == ExitCode.UNAVAILABLE
+            run("status", "--alive", "-r", url)
+            proxy.forward()
+
+
+@pytest.mark.parametrize("probe", ["--check", "--alive"])
+def test_a_pool_of_another_redis_is_not_the_one_that_is_meant(
+    run: Run, daemon: Daemon, closed_port: int, probe: str
+) -> None:
+    away = f"redis://127.0.0.1:{closed_port}"
+    message, status = refused(run, probe, "-r", away)
+    assert message.startswith(f"no master here serves {away}, namespace resque;")
     assert status == ExitCode.UNAVAILABLE
-    run("status", "--alive", *away)
 
 
 @pytest.mark.parametrize("probe", ["--check", "--alive"])

@@ -7,15 +7,24 @@ import os
 import pty
 import re
 import subprocess
+import termios
 
 import pytest
 import redis as redis_py
+from rich.cells import cell_len
 
 import resqued
 from resqued.cli.text import clean, clip, duration, one_line
 from resqued.core.plural import pluralize
-from tests.support.cli import RESQUED, Run, add_failure, add_worker, server_time
-from tests.support.daemon import clean_environment
+from tests.support.cli import (
+    RESQUED,
+    Run,
+    add_failure,
+    add_worker,
+    give_job,
+    server_time,
+)
+from tests.support.daemon import Daemon, clean_environment
 from tests.support.wait import scaled
 
 # Names that would do something, if a terminal or rich were to read them.
@@ -72,10 +81,13 @@ def test_small_words() -> None:
     assert [pluralize(n, "job") for n in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
 
 
-def at_terminal(url: str, *args: str, answer: str = "") -> tuple[int, str]:
+def at_terminal(
+    url: str, *args: str, answer: str = "", columns: int = 120, **env: str
+) -> tuple[int, str]:
     """Run a command on a terminal; return its status and what the terminal got."""
     ours, theirs = pty.openpty()
-    env = {**clean_environment(), "REDIS_URL": url, "TERM": "xterm", "COLUMNS": "120"}
+    env = {**clean_environment(), "REDIS_URL": url, "TERM": "xterm", **env}
+    termios.tcsetwinsize(theirs, (24, columns))
     process = subprocess.Popen(
         [*RESQUED, *args], stdin=theirs, stdout=theirs, stderr=theirs, env=env
     )
@@ -109,6 +121,43 @@ def test_a_terminal_gets_colours_but_no_sequence_of_anybody_else(
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", plain)
     for text in ("[red]x[/red]", r"\x1b[2Jevil", ":smile:", "[blink]b:1:q", "unknown"):
         assert text in plain
+
+
+def test_tables_are_no_wider_than_the_terminal(
+    redis_url: str, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    name = "shop.jobs.images.thumbnails.ResizeEverythingOfAnAlbum"
+    client.enqueue_to("q" * 40, name, "x" * 90)
+    failure_id = add_failure(redis, class_name=name, error="没有这样的照片 " * 12)
+    worker_id = "web1.example.org:4711:critical,high"
+    add_worker(redis, worker_id, server_time(redis))
+    give_job(redis, worker_id, server_time(redis, ago=90))
+    for command, seen in (
+        (["failed"], failure_id),
+        (["status"], worker_id),
+        (["workers"], worker_id),
+        (["queues"], "q" * 40),
+        (["queues", "q" * 40], "ARGUMENTS"),
+    ):
+        status, shown = at_terminal(redis_url, *command, columns=80)
+        plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+        assert status == 0
+        assert seen in plain
+        assert max(map(cell_len, plain.splitlines())) <= 80, command
+    _, shown = at_terminal(redis_url, "failed", columns=80)
+    assert " ago" in shown
+    _, shown = at_terminal(redis_url, "failed", "--wide", columns=80)
+    assert "2023/11/14 22:13:21 UTC" in shown
+    assert "ValueError" in shown
+
+
+def test_reload_waits_at_a_terminal(redis_url: str, daemon: Daemon) -> None:
+    place = {"RUNTIME_DIRECTORY": str(daemon.runtime_directory)}
+    status, shown = at_terminal(redis_url, "reload", **place)
+    assert status == 0
+    assert f"master {daemon.pid} has moved to generation" in shown
+    status, shown = at_terminal(redis_url, "reload", "--no-wait", **place)
+    assert f"master {daemon.pid} starts generation" in shown
 
 
 def test_no_colour_where_none_is_wanted(redis_url: str, client: resqued.Client) -> None:

@@ -20,7 +20,7 @@ from tests.support.daemon import clean_environment
             ["qeues"],
             "no such command 'qeues'. Did you mean 'queues'? (see 'resqued --help')",
         ),
-        (["queues", "nope"], "no such command 'nope' (see 'resqued queues --help')"),
+        (["workers", "nope"], "no such command 'nope' (see 'resqued workers --help')"),
         (["--nope"], "no such option '--nope' (see 'resqued --help')"),
         (
             ["work", "q", "--nope"],

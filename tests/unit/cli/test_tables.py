@@ -202,6 +202,7 @@ def test_a_cell_has_the_colour_of_its_text() -> None:
         ("one two", 7, 0, ["one two"]),
         ("one two", 6, 2, ["one", "  two"]),
         ("  one two three", 9, 2, ["  one two", "    three"]),
+        ("ok    one two", 12, 6, ["ok    one", "      two"]),
         # A name is copied whole, however long it is.
         ("one " + "x" * 20, 10, 2, ["one", "  " + "x" * 20]),
     ],

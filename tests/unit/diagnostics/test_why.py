@@ -36,12 +36,21 @@ def text(facts: Facts, kind: str) -> str:
     return f"{found.text}; {found.remedy}"
 
 
+def details(facts: Facts, kind: str) -> tuple[str, ...]:
+    (found,) = [f for f in explain(facts) if f.kind == kind]
+    return found.details
+
+
 CAUSES: dict[str, tuple[Facts, list[str]]] = {
     "all is well": (WELL, []),
     "nothing waits": (replace(WELL, size=0), ["empty"]),
     "no such queue": (
         Facts("resque", "mial", 0, {"mail": 3}, is_known=False, workers=(worker(),)),
         ["no_such_queue", "no_worker"],
+    ),
+    "a wildcard will serve it when it is there": (
+        Facts("resque", "mial", 0, {"mail": 3}, is_known=False, workers=(worker("*"),)),
+        ["no_such_queue"],
     ),
     "another namespace has it": (
         replace(WELL, size=0, is_known=False, elsewhere={"app:queue:mail": 7}),
@@ -202,19 +211,24 @@ def test_names_that_are_near_are_suggested() -> None:
 
 def test_the_busy_are_told_oldest_first() -> None:
     workers = tuple(busy(pid=n, busy_for=10.0 * n) for n in range(1, 6))
-    told = text(replace(WELL, workers=workers), "all_busy")
-    assert told.startswith(
-        "all 5 workers that serve mail are busy: web:5:mail with Slow of mail for 50s,"
-        " web:4:mail with"
+    facts = replace(WELL, workers=workers)
+    assert text(facts, "all_busy").startswith(
+        "all 5 workers that serve mail are working;"
     )
-    assert "and 2 more" in told
+    assert details(facts, "all_busy") == (
+        "web:5:mail with Slow of mail for 50s",
+        "web:4:mail with Slow of mail for 40s",
+        "web:3:mail with Slow of mail for 30s",
+        "and 2 more",
+    )
 
 
 def test_a_job_whose_age_is_not_known_is_told_without() -> None:
-    told = text(replace(WELL, workers=(busy(busy_for=None),)), "all_busy")
-    assert told.startswith(
-        "the only worker that serves mail is busy: web:1:mail with Slow of mail;"
+    facts = replace(WELL, workers=(busy(busy_for=None),))
+    assert text(facts, "all_busy").startswith(
+        "the only worker that serves mail is working;"
     )
+    assert details(facts, "all_busy") == ("web:1:mail with Slow of mail",)
 
 
 def test_earlier_queues_are_told_largest_first_with_their_sizes() -> None:
@@ -250,7 +264,8 @@ def test_limits_and_those_they_ended_are_told_and_are_no_causes() -> None:
 
 def test_a_job_that_runs_already_is_told() -> None:
     facts = replace(WELL, workers=(busy(), worker(pid=2)))
-    assert "Slow in web:1:mail for 1m30s" in text(facts, "running")
+    assert text(facts, "running").startswith("1 job of it is running now")
+    assert details(facts, "running") == ("Slow in web:1:mail for 1m30s",)
     other = replace(facts, search=Search("Mail", 0, 0))
     assert "running" not in kinds(other)
 
