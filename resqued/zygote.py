@@ -218,7 +218,9 @@ def main(fd: int) -> int:
     title = titles.zygote(generation=settings.generation, modules=settings.modules)
     process_title.set_title(title)
     # Jobs that enqueue jobs use the same Redis, unless the application says else.
-    client.configure(settings.url, namespace=settings.namespace)
+    client.configure(
+        settings.url, namespace=settings.namespace, max_payload=settings.max_payload
+    )
     # What the application starts meanwhile must not inherit them held back.
     signals.unblock()
     try:

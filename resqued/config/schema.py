@@ -12,6 +12,7 @@ from typing import Any
 from resqued.config import readers
 from resqued.log import logger
 from resqued.store.connection import DEFAULT_URL
+from resqued.wire.payload import MAX_PAYLOAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,14 @@ FIELDS = (
         0.0,
         "replace a worker after this time; 0: never",
         '"12h"',
+    ),
+    Field(
+        "worker",
+        "max_payload",
+        readers.payload_size,
+        MAX_PAYLOAD,
+        "maximum size of a payload; a longer one is refused, or fails",
+        '"16M"',
     ),
     Field(
         "worker",

@@ -45,6 +45,8 @@ class WorkerRegistration:
             worker_id=f"{host}:{pid}:{queues.name}",
             identity=identity.encode(),
             queues=queues,
+            max_payload=settings.max_payload,
+            is_burst=settings.burst,
         )
         # The worker's: each line says whose it is.
         self.log = logger.get(

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # The most bytes that are read at a time.
 _CHUNK = 8192
 
+# About how many members of a set are read at a time.
+_PAGE = 5_000
+
 # A part of a command.
 Word = str | bytes | int | float
 
@@ -251,6 +254,16 @@ class Link:
             pipe.execute_command(*map(encoded, command))
         replies: list[Any] = pipe.execute(raise_on_error=False)
         return replies
+
+    def members(self, key: str) -> set[bytes]:
+        """Return the members of a set, read in pages: a large one stops nobody."""
+        found: set[bytes] = set()
+        cursor: int | bytes = 0
+        while True:
+            cursor, page = self.call("SSCAN", key, cursor, "COUNT", _PAGE)
+            found.update(page)
+            if int(cursor) == 0:
+                return found
 
     def ping(self) -> None:
         """Raise StoreError unless the server answers."""

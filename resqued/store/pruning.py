@@ -16,7 +16,7 @@ from typing import NamedTuple
 from resqued.errors import PayloadError
 from resqued.store.registry import PAGE, ReclaimResult, Registry
 from resqued.system import process
-from resqued.wire import payload, worker_entry
+from resqued.wire import payload, worker_entry, worker_record
 from resqued.wire.payload import DIRTY_EXIT, PRUNE_DIRTY_EXIT, FailureInfo
 from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEntry
 
@@ -102,6 +102,6 @@ def job_of(entry: WorkerEntry) -> str:
     if not entry.record:
         return "no job"
     try:
-        return payload.class_of(payload.decode_held(entry.record).payload)
+        return payload.class_of(worker_record.decode_held(entry.record).payload)
     except PayloadError:
         return payload.UNKNOWN_JOB

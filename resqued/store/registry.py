@@ -15,7 +15,7 @@ from resqued.errors import PayloadError
 from resqued.store.connection import Link
 from resqued.store.runs import registry_keys
 from resqued.store.script import Script
-from resqued.wire import payload
+from resqued.wire import payload, worker_record
 from resqued.wire.keys import Keys
 from resqued.wire.payload import FailureInfo
 from resqued.wire.worker_entry import WorkerEntry
@@ -47,8 +47,7 @@ class Registry:
 
     def ids(self) -> set[str]:
         """Return the ids of the registered workers."""
-        members = self.link.call("SMEMBERS", self._keys.workers)
-        return {_text(member) for member in members}
+        return {_text(member) for member in self.link.members(self._keys.workers)}
 
     def entries(self, *, with_remains: bool = False) -> Iterator[WorkerEntry]:
         """Yield the entries of all registered workers, sorted by id.
@@ -189,7 +188,7 @@ class Registry:
 
 def _failure_of(entry: WorkerEntry, fault: FailureInfo) -> bytes:
     try:
-        held = payload.decode_held(entry.record)
+        held = worker_record.decode_held(entry.record)
         queue, raw = held.queue, held.payload
     except PayloadError:
         # A record that cannot be read is kept as it is, as the payload.

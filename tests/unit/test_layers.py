@@ -58,6 +58,7 @@ PURE = {
 IMPURE = {
     ("wire.payload", "time"): "formats the times that it is given",
     ("wire.outcome", "signal"): "knows SIGKILL by its number",
+    ("wire.json_scan", "msgspec"): "reads JSON without making values of it",
     ("core.exit_status", "signal"): "knows the names of signals by their numbers",
 }
 
@@ -73,7 +74,13 @@ OUTSIDE = {
     "click": {"cli"},
     "click.shell_completion": {"cli"},
     "rich": {"cli", "demo"},
-    "msgspec": {"control.protocol", "ipc.channel", "ipc.messages", "master.handoff"},
+    "msgspec": {
+        "control.protocol",
+        "ipc.channel",
+        "ipc.messages",
+        "master.handoff",
+        "wire.json_scan",
+    },
 }
 
 # Imports inside functions hide cycles and late errors; these have a reason.

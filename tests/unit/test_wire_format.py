@@ -27,7 +27,7 @@ from resqued.errors import PayloadError
 from resqued.store import pruning
 from resqued.store.job_queues import means_pause
 from resqued.store.registry import PRUNE_LOCK_SECONDS
-from resqued.wire import payload, queue_list, titles, worker_entry
+from resqued.wire import payload, queue_list, titles, worker_entry, worker_record
 from resqued.wire.keys import Keys
 from resqued.wire.outcome import judge
 from resqued.wire.payload import FailureInfo
@@ -387,7 +387,7 @@ def record(queue: str, run_at: str, element: str) -> bytes:
 
 def test_the_example_of_a_record_is_what_is_written_and_read() -> None:
     text = examples("2.2")[0]
-    held = payload.decode_held(text.encode())
+    held = worker_record.decode_held(text.encode())
     assert record(held.queue, held.run_at, held.payload.decode()) == text.encode()
     assert list(json.loads(text)) == fields("2.2", "a worker record")
     payload.decode_job(held.payload)
@@ -399,12 +399,12 @@ def test_the_example_of_a_record_is_what_is_written_and_read() -> None:
 def test_a_record_gives_back_the_element(row: list[str]) -> None:
     element, kept = map(code, row)
     text = record("default", payload.run_at(THEN), kept)
-    assert payload.decode_held(text).payload == element.encode()
+    assert worker_record.decode_held(text).payload == element.encode()
     json.loads(text)
 
 
 def test_the_record_of_node_resque_is_read() -> None:
-    held = payload.decode_held(examples("2.2")[1].encode())
+    held = worker_record.decode_held(examples("2.2")[1].encode())
     assert held.queue == "default"
     assert payload.decode_job(held.payload).args == ()
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resqued.errors import ArgumentError, PayloadError
-from resqued.wire import payload, ruby_json
+from resqued.wire import payload, ruby_json, worker_record
 from resqued.wire.payload import FailureInfo, Reservation
 
 RUN_AT = "2026-11-23T11:42:35Z"
@@ -229,13 +229,13 @@ def record(raw: bytes, *, wrap: bool, queue: str = "default") -> bytes:
 @example(b"\xed\xa0\x80\xed\xb0\x80", "a")
 def test_a_record_gives_the_payloads_very_bytes(raw: bytes, queue: str) -> None:
     # The script wraps what is not JSON, and every text that begins as a string.
-    assert payload.decode_held(record(raw, wrap=True, queue=queue)) == Reservation(
-        queue, RUN_AT, raw
-    )
+    assert worker_record.decode_held(
+        record(raw, wrap=True, queue=queue)
+    ) == Reservation(queue, RUN_AT, raw)
     if not raw.lstrip().startswith(b'"'):
-        assert payload.decode_held(record(raw, wrap=False, queue=queue)) == Reservation(
-            queue, RUN_AT, raw
-        )
+        assert worker_record.decode_held(
+            record(raw, wrap=False, queue=queue)
+        ) == Reservation(queue, RUN_AT, raw)
 
 
 NODE_RUN_AT = "Mon Nov 23 2026 12:01:44 GMT+0000 (Coordinated Universal Time)"
@@ -274,7 +274,7 @@ NODE_RECORD_2 = '{"queue":"mail","run_at":"%s","payload":%s,"worker":"h:1"}'
     ],
 )
 def test_records_of_other_writers_are_read(text: str, held: Reservation) -> None:
-    assert payload.decode_held(text.encode()) == held
+    assert worker_record.decode_held(text.encode()) == held
 
 
 @pytest.mark.parametrize(
@@ -292,13 +292,13 @@ def test_records_of_other_writers_are_read(text: str, held: Reservation) -> None
 )
 def test_a_record_without_a_payload_is_told(text: bytes) -> None:
     with pytest.raises(PayloadError, match="worker record"):
-        payload.decode_held(text)
+        worker_record.decode_held(text)
 
 
 @given(raw_bytes | damaged.map(lambda raw: b'{"queue":"q","payload":' + raw + b"}"))
 def test_any_record_is_read_or_told_to_be_none(text: bytes) -> None:
     try:
-        held = payload.decode_held(text)
+        held = worker_record.decode_held(text)
     except PayloadError:
         return
     json.loads(payload.readable(held.payload), parse_constant=refuse)
