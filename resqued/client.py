@@ -52,8 +52,9 @@ class Client:
     environment counts, or else localhost. `namespace` is the part of all keys before
     the first colon. With `inline`, enqueue runs the job in this process, at once.
     `timeout` is how many seconds connecting to Redis, and each of its replies, may
-    take. `max_payload` is how many bytes a payload may have; it is `max_payload` of
-    [worker] in the configuration, by which workers judge. Nothing is connected before the first call. `failures` is the failed list.
+    take. `max_payload` is how many bytes a payload may have; workers judge by
+    `max_payload` in their configuration. Nothing is connected before the first call.
+    `failures` is the failed list.
 
     Raises ConfigError if the URL is not one. Methods that ask Redis raise StoreError
     if it does not answer or refuses. Methods that take the name of a queue raise
@@ -92,9 +93,9 @@ class Client:
         Keyword arguments are put at their position, because a payload has positions
         alone; a parameter left out before one of them gets its default. Raises
         ArgumentError if the arguments do not fit the job, JSON cannot hold one, or the
-        payload is longer than `max_payload`, JobClassError if the job has no name or no queue, and StoreError if Redis did
-        not confirm the job: it may be on the queue all the same. With `inline`, what
-        the job raises comes out too.
+        payload is longer than `max_payload`, JobClassError if the job has no name or no
+        queue, and StoreError if Redis did not confirm the job: it may be on the queue
+        all the same. With `inline`, what the job raises comes out too.
         """
         target: Any = job
         return self._put(queue_of(target), target, args, kwargs)

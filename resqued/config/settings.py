@@ -41,8 +41,9 @@ class AppSettings:
     `orphan_grace`: how long a job may run after the master has died. `settle_grace`:
     how long a terminating worker waits for Redis to return. `max_jobs`, `max_age`:
     after this many jobs, or this time, a worker is replaced; 0 means never.
-    `max_payload`: the bytes that a payload may have. `leftovers`: "kill" or "leave" the processes that a job leaves behind. `nice`,
-    `open_files` and `core_size` (bytes) limit the children; -1 changes nothing.
+    `max_payload`: the bytes that a payload may have. `leftovers`: "kill" or "leave" the
+    processes that a job leaves behind. `nice`, `open_files` and `core_size` (bytes)
+    limit the children; -1 changes nothing.
     `redact`: names of arguments that no log shows.
     """
 

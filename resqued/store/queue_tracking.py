@@ -104,6 +104,7 @@ class QueueTracking:
         """
         if not self.is_tracking:
             self._forget()
+        self._link.drain()
         self._take_changes()
         self._serve(set(lists), now)
         unknown = [key for key in self._served if key not in self._lengths]

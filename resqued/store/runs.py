@@ -14,7 +14,7 @@ from enum import Enum
 from resqued.store.connection import SingleLink
 from resqued.store.queue_choice import QueueChoice
 from resqued.store.script import Script
-from resqued.wire import payload, worker_record
+from resqued.wire import payload, timestamps, worker_record
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 from resqued.wire.ruby_json import quote
@@ -70,6 +70,19 @@ class FinishedRun:
     failure: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class JobIntake:
+    """Which jobs a worker takes.
+
+    `max_payload` is how many bytes a payload may have; with `is_burst` the worker
+    leaves when its queues are empty.
+    """
+
+    queues: QueueList
+    max_payload: int = payload.MAX_PAYLOAD
+    is_burst: bool = False
+
+
 class Runs:
     """One worker's registration and runs in Redis.
 
@@ -83,19 +96,17 @@ class Runs:
         *,
         worker_id: str,
         identity: str,
-        queues: QueueList,
-        max_payload: int = payload.MAX_PAYLOAD,
-        is_burst: bool = False,
+        intake: JobIntake,
     ) -> None:
         self.link = link
         self.worker_id = worker_id
         self.identity = identity
-        self._started = payload.started(time.time())
+        self._started = timestamps.started(time.time())
         # A queue whose key is no list, which the last request has passed over.
         self.wrong_type = ""
         self._second = 0
         self._second_text = ""
-        self._max_payload = str(max_payload)
+        self._max_payload = str(intake.max_payload)
         self._keys = keys
         self._registry = registry_keys(keys, worker_id)
         self._fixed = (
@@ -110,7 +121,7 @@ class Runs:
             keys.queues,
             keys.failed_aside,
         )
-        self._choice = QueueChoice(link, keys, queues, looks=is_burst)
+        self._choice = QueueChoice(link, keys, intake.queues, looks=intake.is_burst)
         self._prepare()
 
     @property
@@ -167,7 +178,7 @@ class Runs:
     def _beat(self) -> str:
         # The server's clock: clocks of hosts differ, and a heartbeat from the future
         # or the past would get its worker pruned.
-        return payload.heartbeat(self.link.time())
+        return timestamps.heartbeat(self.link.time())
 
     def reserve(self, ending: FinishedRun | None = None) -> ReserveReply:
         """Settle the run `ending`, if any, and take the next job, in one round trip.
@@ -214,7 +225,7 @@ class Runs:
             return settled, payload.Reservation(queue, run_at, reply[2], reply[3])
         if state == b"held":
             return settled, replace(worker_record.decode_held(reply[2]), run=reply[3])
-        if state == b"stale" or state == b"many":
+        if state in {b"stale", b"many"}:
             self._learn(reply[2:])
             return settled, NoJob.AGAIN
         if state == b"empty" and reply[2]:
@@ -235,7 +246,7 @@ class Runs:
         # hot path: second-text
         second = int(time.time())
         if second != self._second:
-            self._second, self._second_text = second, payload.run_at(second)
+            self._second, self._second_text = second, timestamps.run_at(second)
         return self._second_text
 
 

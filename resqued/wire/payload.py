@@ -8,14 +8,13 @@ languages read, such as Resque::DirtyExit, are defined only here.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import ArgumentError, PayloadError
-from resqued.wire import json_scan, ruby_json
+from resqued.wire import json_scan, ruby_json, timestamps
 
 DIRTY_EXIT = "Resque::DirtyExit"
 PRUNE_DIRTY_EXIT = "Resque::PruneDeadWorkerDirtyExit"
@@ -282,7 +281,7 @@ def failure(
     """
     backtrace = ",".join(ruby_json.quote(line) for line in _clip(fault.backtrace))
     return (
-        f'{{"failed_at":{ruby_json.quote(failed_at(now))}'
+        f'{{"failed_at":{ruby_json.quote(timestamps.failed_at(now))}'
         f',"payload":{readable(payload)}'
         f',"exception":{ruby_json.quote(fault.exception)}'
         f',"error":{ruby_json.quote(_cut(fault.error, MAX_ERROR))}'
@@ -299,7 +298,7 @@ def retried(entry: bytes, now: float) -> bytes:
     JSON object.
     """
     value = decode_failure(entry)
-    value["retried_at"] = failed_at(now)
+    value["retried_at"] = timestamps.failed_at(now)
     return _rewrite(value, "the failure", depth=0).encode()
 
 
@@ -376,27 +375,3 @@ def _cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]} … ({len(text)} characters)"
-
-
-def failed_at(now: float) -> str:
-    """Return the time of a failure as Ruby writes it: local, with zone (2.3).
-
-    `now` is in seconds since the epoch, as in the functions below.
-    """
-    return time.strftime("%Y/%m/%d %H:%M:%S %Z", time.localtime(now))
-
-
-def run_at(now: float) -> str:
-    """Return the time at which a run began: ISO 8601 in UTC (2.3)."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-
-
-def started(now: float) -> str:
-    """Return the time at which a worker started: local, with offset (2.3)."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now))
-
-
-def heartbeat(now: float) -> str:
-    """Return a heartbeat: ISO 8601 with a numeric offset, never Z (2.3)."""
-    text = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
-    return f"{text[:-2]}:{text[-2:]}"

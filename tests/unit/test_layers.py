@@ -56,7 +56,7 @@ PURE = {
     "typing",
 }
 IMPURE = {
-    ("wire.payload", "time"): "formats the times that it is given",
+    ("wire.timestamps", "time"): "formats the times that it is given",
     ("wire.outcome", "signal"): "knows SIGKILL by its number",
     ("wire.json_scan", "msgspec"): "reads JSON without making values of it",
     ("core.exit_status", "signal"): "knows the names of signals by their numbers",

@@ -170,8 +170,9 @@ for i = 1, queues do
     if odd == 0 then odd = i end
   elseif raw then
     raw = bounded(raw)
-    redis.call('SET', KEYS[1], '{"queue":' .. ARGV[8 + i] .. ',"run_at":"' .. ARGV[5]
-      .. '","payload":' .. in_record(raw) .. '}')
+    local record = '{"queue":' .. ARGV[8 + i] .. ',"run_at":"' .. ARGV[5]
+      .. '","payload":' .. in_record(raw) .. '}'
+    redis.call('SET', KEYS[1], record)
     return {settled, 'job', raw, run, i, odd}
   end
 end
