@@ -200,6 +200,13 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     return memory.fill_pools()
 
 
+def _configure_client(settings: AppSettings) -> None:
+    """Have jobs that enqueue jobs use this Redis, unless the application says else."""
+    client.configure(
+        settings.url, namespace=settings.namespace, max_payload=settings.max_payload
+    )
+
+
 def main(fd: int) -> int:
     """Run as `python -m resqued.zygote FD`: what the master starts."""
     # The same signals as a worker's, and but for SIGCHLD without effect: one that
@@ -217,10 +224,7 @@ def main(fd: int) -> int:
     settings = start.settings
     title = titles.zygote(generation=settings.generation, modules=settings.modules)
     process_title.set_title(title)
-    # Jobs that enqueue jobs use the same Redis, unless the application says else.
-    client.configure(
-        settings.url, namespace=settings.namespace, max_payload=settings.max_payload
-    )
+    _configure_client(settings)
     # What the application starts meanwhile must not inherit them held back.
     signals.unblock()
     try:

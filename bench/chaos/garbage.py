@@ -11,7 +11,7 @@ from itertools import product
 from bench.chaos.site import Site
 from bench.chaos.truth import NS
 from resqued.system import process
-from resqued.wire import payload, timestamps
+from resqued.wire import timestamps
 from resqued.wire.worker_entry import Identity
 
 RUBBISH = (

@@ -29,6 +29,7 @@ from resqued.wire.naming import (
     limits_of,
     target_of,
 )
+from resqued.wire.payload import shown_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -250,7 +251,8 @@ def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Li
     if found is None:
         known = ", ".join(modules) or "none"
         raise JobClassError(
-            f"{name} is not a job of this application (its modules: {known})"
+            f"{shown_name(name)} is not a job of this application"
+            f" (its modules: {known})"
         )
     if isinstance(found, Job):
         return found.function, found.limits

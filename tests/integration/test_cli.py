@@ -8,7 +8,7 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.wire import payload, timestamps
+from resqued.wire import timestamps
 from tests.support.cli import (
     NS,
     Run,

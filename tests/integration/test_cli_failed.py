@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.wire import payload, timestamps
+from resqued.wire import timestamps
 from tests.support.cli import NS, RESQUED, Run, add_failure, rows
 from tests.support.daemon import clean_environment
 
