@@ -19,12 +19,13 @@ from resqued.errors import (
     PayloadError,
     QueueNameError,
 )
-from resqued.store.connection import DEFAULT_URL, TIMEOUT, Link
+from resqued.store.connection import TIMEOUT, Link
 from resqued.store.counters import count_jobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, Status, Worker
+from resqued.store.server_url import DEFAULT_URL
 from resqued.wire import arguments, payload, ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.naming import (

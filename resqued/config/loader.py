@@ -20,7 +20,7 @@ from resqued.config.schema import example as example  # noqa: PLC0414 - passed o
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
 from resqued.core.limits import UNSET, Limits, Rules
 from resqued.errors import ConfigError, QueueListError
-from resqued.store.connection import redact
+from resqued.store.server_url import redact
 from resqued.wire import queue_list
 
 DEFAULT_PATH = Path("/etc/resqued/resqued.toml")

@@ -11,7 +11,7 @@ from typing import Any
 
 from resqued.config import readers
 from resqued.log import logger
-from resqued.store.connection import DEFAULT_URL
+from resqued.store.server_url import DEFAULT_URL
 from resqued.wire.payload import MAX_PAYLOAD
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 from resqued.errors import PayloadError
 from resqued.store.connection import Link
-from resqued.store.runs import registry_keys
+from resqued.store.runs import HEARTBEAT, registry_keys
 from resqued.store.script import Script
 from resqued.wire import payload, worker_record
 from resqued.wire.keys import Keys
@@ -49,6 +49,18 @@ class Registry:
     def __init__(self, link: Link, keys: Keys) -> None:
         self.link = link
         self._keys = keys
+
+    def check_server(self) -> None:
+        """Run a script over several keys, which changes nothing.
+
+        Raises UnusableServerError if the server can never run ours, else StoreError.
+        """
+        keys = self._keys
+        HEARTBEAT(
+            self.link,
+            (keys.workers, keys.started(""), keys.heartbeats, keys.identities),
+            ("", "nobody", "", ""),
+        )
 
     def ids(self) -> set[str]:
         """Return the ids of the registered workers."""

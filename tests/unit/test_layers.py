@@ -64,7 +64,7 @@ IMPURE = {
 
 # Third-party packages, and who alone may use them.
 OUTSIDE = {
-    "redis": {"store.connection", "system.redis_server"},
+    "redis": {"store.connection", "store.redis_internals", "system.redis_server"},
     "psutil": {"master.usage", "demo.offspring"},
     "setproctitle": {"system.process_title"},
     "daemon": {"launch.daemonize"},
