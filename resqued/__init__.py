@@ -211,7 +211,7 @@ def working() -> list[Worker]:
 
 
 def info() -> Info:
-    """Return the counters of the namespace, as `Resque.info` has them."""
+    """Return the counters of the namespace; see Info for each of them."""
     return default_client().info()
 
 

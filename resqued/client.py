@@ -265,7 +265,7 @@ class Client:
         return [worker for worker in self.workers() if worker.job is not None]
 
     def info(self) -> Info:
-        """Return the counters of the namespace, as `Resque.info` has them."""
+        """Return the counters of the namespace; see Info for each of them."""
         status = self.status()
         return Info(
             pending=status.pending,

@@ -111,7 +111,10 @@ def _running_job(record: bytes) -> RunningJob | None:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The counters of one namespace, as `Resque.info` has them."""
+    """The counters of one namespace.
+
+    Those of `Resque.info`, of which `failed` is called `failures` here.
+    """
 
     pending: int
     """How many jobs wait, in all queues together."""

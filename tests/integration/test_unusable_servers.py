@@ -102,7 +102,7 @@ def test_the_first_word_of_an_error_is_shown(
 def test_another_program_at_the_port_is_no_protocol_error(kind: type[Link]) -> None:
     page = b"HTTP/1.1 400 Bad Request\r\n\r\n"
     with (
-        replying(dict.fromkeys((b"HELLO", b"CLIENT", b"LLEN"), page)) as url,
+        replying(dict.fromkeys((b"HELLO", b"PING", b"LLEN"), page)) as url,
         closing(kind(url)) as link,
         pytest.raises(UnusableServerError, match="no Redis answers there"),
     ):
