@@ -19,7 +19,7 @@ from pathlib import Path
 
 # Taken before the application is imported, which may patch the module (gevent).
 from select import POLLIN, poll, select
-from typing import assert_never
+from typing import Any, assert_never
 
 from resqued import client
 from resqued.config.settings import AppSettings
@@ -203,13 +203,13 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
 
 def _warn_of_absentees(modules: Sequence[str]) -> None:
     """Log what the application expects of Resque and does not get here."""
-    log = logger.get(role="zygote", pid=os.getpid())
+    about: dict[str, Any] = {"role": "zygote", "pid": os.getpid()}
     if classes := classes_with_hooks(modules):
         told = [f"{name}: {', '.join(hooks)}" for name, hooks in classes.items()]
-        log.warning("hooks_ignored", classes=told)
+        logger.get(**about).warning("hooks_ignored", classes=told)
     backend = os.environ.get("FAILURE_BACKEND", "")
     if backend not in ("", "redis"):
-        log.warning("failure_backend_ignored", backend=backend)
+        logger.get(**about).warning("failure_backend_ignored", backend=backend)
 
 
 def _configure_client(settings: AppSettings) -> None:

@@ -27,7 +27,7 @@ def test_a_payload_that_is_too_long_is_refused_or_fails(case: Case) -> None:
     case.work(*case.configure('[worker]\nmax_payload = "4K"\n'))
     (failure,) = case.client.failures.oldest_first()
     assert failure.exception == failure.class_name == "Resqued::PayloadError"
-    assert failure.error.startswith("payload of 5025 bytes is longer than max_payload")
+    assert failure.error.startswith("payload of 5026 bytes is longer than max_payload")
     assert failure.args[0].startswith('{"class":"Ok","args":["xxx')
 
 

@@ -15,7 +15,7 @@ import pytest
 import redis as redis_py
 
 import resqued
-from tests.support.daemon import RESQUED, clean_environment
+from tests.support.daemon import RESQUED, Daemon, clean_environment
 from tests.support.pool import count, failures, pool
 from tests.support.wait import wait_until
 
