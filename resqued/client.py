@@ -19,12 +19,13 @@ from resqued.errors import (
     PayloadError,
     QueueNameError,
 )
-from resqued.store.connection import DEFAULT_URL, TIMEOUT, Link
+from resqued.store.connection import TIMEOUT, Link
 from resqued.store.counters import count_jobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, QueuedJob, Status, Worker
+from resqued.store.server_url import DEFAULT_URL
 from resqued.wire import calls, payload, ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.naming import (
@@ -52,7 +53,9 @@ class Client:
     environment counts, or else localhost. `namespace` is the part of all keys before
     the first colon. With `inline`, enqueue runs the job in this process, at once.
     `timeout` is how many seconds connecting to Redis, and each of its replies, may
-    take. Nothing is connected before the first call. `failures` is the failed list.
+    take. `max_payload` is how many bytes a payload may have; workers judge by
+    `max_payload` in their configuration. Nothing is connected before the first call.
+    `failures` is the failed list.
 
     In a `with` statement its connections are closed at the end.
 
@@ -69,6 +72,7 @@ class Client:
         namespace: str = "resque",
         inline: bool = False,
         timeout: float = TIMEOUT,
+        max_payload: int = payload.MAX_PAYLOAD,
     ) -> None:
         self.url = url or os.environ.get("REDIS_URL") or DEFAULT_URL
         _check_settings(self.url, namespace, timeout)
@@ -76,6 +80,7 @@ class Client:
         self.inline = inline
         # The client to go back to, if there was one; empty if there is no going back.
         self._former: tuple[Client | None, ...] = ()
+        self._max_payload = max_payload
         self._link = Link(self.url, timeout=timeout)
         self._keys = Keys(namespace)
         self._queues = Queues(self._link, self._keys)
@@ -105,10 +110,10 @@ class Client:
 
         Keyword arguments are put at their position, because a payload has positions
         alone; a parameter left out before one of them gets its default. Raises
-        ArgumentError if the arguments do not fit the job or JSON cannot hold one,
-        JobClassError if the job has no name or no queue, and StoreError if Redis did
-        not confirm the job: it may be on the queue all the same. With `inline`, what
-        the job raises comes out too.
+        ArgumentError if the arguments do not fit the job, JSON cannot hold one, or the
+        payload is longer than `max_payload`, JobClassError if the job has no name or no
+        queue, and StoreError if Redis did not confirm the job: it may be on the queue
+        all the same. With `inline`, what the job raises comes out too.
         """
         target: Any = job
         return self._put(queue_of(target), target, args, kwargs)
@@ -140,7 +145,7 @@ class Client:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> bool:
-        text = calls.encode(job, args, kwargs)
+        text = calls.encode(job, args, kwargs, self._max_payload)
         check_queue(queue)
         if self.inline:
             _perform(job, text)
@@ -167,7 +172,9 @@ class Client:
         if self.inline:
             put = (self._put(queue or queue_of(j), j, args, {}) for j, args in items)
             return sum(put)
-        return self._queues.push_many(calls.encode_item(*item, queue) for item in items)
+        return self._queues.push_many(
+            calls.encode_item(*item, queue, self._max_payload) for item in items
+        )
 
     def dequeue(self, job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
         """Remove jobs from a queue; return how many were removed.
@@ -186,13 +193,15 @@ class Client:
     def push(self, queue: str, item: object) -> None:
         """Put a JSON value on a queue, as it is.
 
-        Raises ArgumentError if JSON cannot hold the value.
+        Raises ArgumentError if JSON cannot hold the value, or if its text is longer
+        than `max_payload`.
         """
         _check_queue(queue)
         try:
             text = ruby_json.encode(item, "item")
         except ruby_json.Unencodable as error:
             raise ArgumentError(str(error)) from None
+        payload.check_size(text, self._max_payload, "item")
         self._queues.push(queue, text)
 
     def pop(self, queue: str) -> Any:
@@ -262,7 +271,7 @@ class Client:
         return [worker for worker in self.workers() if worker.job is not None]
 
     def info(self) -> Info:
-        """Return the counters of the namespace, as `Resque.info` has them."""
+        """Return the counters of the namespace; see Info for each of them."""
         status = self.status()
         return Info(
             pending=status.pending,
@@ -343,14 +352,22 @@ def configure(
     namespace: str = "resque",
     inline: bool = False,
     timeout: float = TIMEOUT,
+    max_payload: int = payload.MAX_PAYLOAD,
 ) -> Client:
     """Make the client that the functions of the package use, and return it.
 
-    The arguments are those of Client; `timeout` is in seconds. `with configure(…):`
-    has the functions use the client that they used before, once the block is left.
+    The arguments are those of Client: `timeout` is in seconds, `max_payload` in bytes.
+    `with configure(…):` has the functions use the client that they used before, once
+    the block is left.
     Raises ConfigError if the URL is not one, or another argument cannot be used.
     """
-    client = Client(url, namespace=namespace, inline=inline, timeout=timeout)
+    client = Client(
+        url,
+        namespace=namespace,
+        inline=inline,
+        timeout=timeout,
+        max_payload=max_payload,
+    )
     _replaced.clear()
     _replaced[client] = _default.get("client")
     _default["client"] = client

@@ -12,12 +12,13 @@ import gc
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 # Taken before the application is imported, which may patch the module (gevent).
 from select import POLLIN, poll, select
-from typing import assert_never
+from typing import Any, assert_never
 
 from resqued import client
 from resqued.config.settings import AppSettings
@@ -37,7 +38,7 @@ from resqued.ipc.messages import (
     zygote_to_master,
 )
 from resqued.ipc.scoreboard import Scoreboard
-from resqued.jobs.declare import has_jobs, least_memory
+from resqued.jobs.declare import classes_with_hooks, has_jobs, least_memory
 from resqued.jobs.import_failure import explain, stack
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
@@ -186,13 +187,6 @@ def _show_title(settings: AppSettings) -> str:
     return title
 
 
-def _warn_without_jobs(settings: AppSettings) -> None:
-    if not has_jobs(settings.modules):
-        logger.get(role="zygote", generation=settings.generation).warning(
-            "application_has_no_jobs", modules=list(settings.modules)
-        )
-
-
 def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object]:
     """Make the heap cheap to fork; return what must be kept for that.
 
@@ -213,6 +207,24 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     return memory.fill_pools()
 
 
+def _warn_of_absentees(modules: Sequence[str]) -> None:
+    """Log what the application expects of Resque and does not get here."""
+    about: dict[str, Any] = {"role": "zygote", "pid": os.getpid()}
+    if classes := classes_with_hooks(modules):
+        told = [f"{name}: {', '.join(hooks)}" for name, hooks in classes.items()]
+        logger.get(**about).warning("hooks_ignored", classes=told)
+    backend = os.environ.get("FAILURE_BACKEND", "")
+    if backend not in ("", "redis"):
+        logger.get(**about).warning("failure_backend_ignored", backend=backend)
+
+
+def _configure_client(settings: AppSettings) -> None:
+    """Have jobs that enqueue jobs use this Redis, unless the application says else."""
+    client.configure(
+        settings.url, namespace=settings.namespace, max_payload=settings.max_payload
+    )
+
+
 def main(fd: int) -> int:
     """Run as `python -m resqued.zygote FD`: what the master starts."""
     # The same signals as a worker's, and but for SIGCHLD without effect: one that
@@ -228,8 +240,7 @@ def main(fd: int) -> int:
     assert start is not None, "select found a message"
     channel, settings = zygote_to_master(sock), start.settings
     title = _show_title(settings)
-    # Jobs that enqueue jobs use the same Redis, unless the application says else.
-    client.configure(settings.url, namespace=settings.namespace)
+    _configure_client(settings)
     standard_library.keep_own_copies()
     # What the application starts meanwhile must not inherit them held back.
     signals.unblock()
@@ -239,7 +250,8 @@ def main(fd: int) -> int:
         capture.set_context(_about, settings)
         enter(settings.directory)
         load(settings.modules)
-        _warn_without_jobs(settings)
+        _look_for_jobs(settings)
+        _warn_of_absentees(settings.modules)
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send(ImportFailed(str(error), stack(error.__cause__)))

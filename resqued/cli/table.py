@@ -8,6 +8,7 @@ colour. Cells are cleaned here, so no command can forget to.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -174,7 +175,11 @@ def show_words(text: object, *, indent: int = 2) -> None:
 
 def show_json(value: object) -> None:
     """Print a value as JSON, in ASCII: it passes every terminal and locale."""
-    click.echo(json.dumps(value, indent=2))
+    try:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=2, allow_nan=False)
+    click.echo(text)
 
 
 def wrapped(text: str, room: int | None, indent: int = 0) -> list[str]:
@@ -195,3 +200,16 @@ def wrapped(text: str, room: int | None, indent: int = 0) -> list[str]:
         else:
             lines.append(" " * (margin + indent) + word)
     return lines
+
+
+def _finite(value: object) -> object:
+    """Return a value with `1e999` of a payload, which JSON has not, as text."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else repr(value)
+        case dict():
+            return {key: _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case _:
+            return value

@@ -11,6 +11,7 @@ from typing import Any
 from resqued.core.limits import Rules
 from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
 from resqued.errors import ConfigError
+from resqued.wire.payload import MAX_PAYLOAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class AppSettings:
     how long a terminating worker waits for Redis to return. `stop_timeout`: how long
     the master waits for running jobs before it ends them; 0 means for ever.
     `max_jobs`, `max_age`: after this many jobs, or this time, a worker is replaced; 0
-    means never.
+    means never. `max_payload`: the bytes that a payload may have.
     `leftovers`: "kill" or "leave" the processes that a job leaves behind. `nice`
     lowers the priority of the children, and `open_files` and `core_size` (bytes) limit
     them; -1 changes nothing.
@@ -66,6 +67,7 @@ class AppSettings:
     jobs_per_child: int = 1
     max_jobs: int = 0
     max_age: float = 0.0
+    max_payload: int = MAX_PAYLOAD
     leftovers: str = "kill"
     nice: int = 5
     open_files: int = -1

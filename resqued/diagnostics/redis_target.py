@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from resqued.config import loader
 from resqued.config.layers import read_layers
 from resqued.errors import ConfigError
-from resqued.store.connection import redact
+from resqued.store.server_url import redact
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 

@@ -51,7 +51,7 @@ from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.pool import Pool
 from resqued.master.usage import of_process
 from resqued.master.worker_handle import WorkerHandle
-from resqued.store.connection import redact
+from resqued.store.server_url import redact
 from resqued.system import process
 from resqued.system.signals import STACK_SIGNAL
 

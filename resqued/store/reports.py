@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict
 
 from resqued.errors import PayloadError
-from resqued.wire import payload, times
+from resqued.wire import payload, times, worker_record
 from resqued.wire.worker_entry import WorkerEntry
 
 # Not written as a class, because `class` is a keyword.
@@ -120,7 +120,7 @@ def _running_job(record: bytes) -> RunningJob | None:
     if not record:
         return None
     try:
-        held = payload.decode_held(record)
+        held = worker_record.decode_held(record)
     except PayloadError:
         return RunningJob("", payload.UNKNOWN_JOB, (), None)
     began = times.read(held.run_at), held.run_at
@@ -133,7 +133,10 @@ def _running_job(record: bytes) -> RunningJob | None:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The counters of one namespace, as `Resque.info` has them."""
+    """The counters of one namespace.
+
+    Those of `Resque.info`, of which `failed` is called `failures` here.
+    """
 
     pending: int
     """How many jobs wait, in all queues together."""

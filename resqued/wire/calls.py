@@ -17,11 +17,13 @@ from resqued.wire.naming import (
 )
 
 
-def encode(job: JobLike, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+def encode(
+    job: JobLike, args: tuple[Any, ...], kwargs: Mapping[str, Any], max_payload: int
+) -> str:
     """Return the payload of a call of the job.
 
-    Raises ArgumentError if the arguments do not fit the job or JSON cannot hold one,
-    JobClassError if it is not a job.
+    Raises ArgumentError if the arguments do not fit the job, if JSON cannot hold one,
+    or if the payload has more than `max_payload` bytes; JobClassError if it is no job.
     """
     name = wire_name(job)
     function = function_of(job)
@@ -31,7 +33,9 @@ def encode(job: JobLike, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> st
         raise ArgumentError(
             f"{name} is known by its name alone: give its arguments by position"
         )
-    return payload.encode_job(name, args, payload_limits(job))
+    text = payload.encode_job(name, args, payload_limits(job))
+    payload.check_size(text, max_payload, name)
+    return text
 
 
 def job_of(item: object, job: Any) -> tuple[JobLike, tuple[Any, ...]]:
@@ -51,8 +55,8 @@ def job_of(item: object, job: Any) -> tuple[JobLike, tuple[Any, ...]]:
 
 
 def encode_item(
-    job: JobLike, args: tuple[Any, ...], queue: str | None
+    job: JobLike, args: tuple[Any, ...], queue: str | None, max_payload: int
 ) -> tuple[str, str]:
     """Return the queue and the payload of a call; `queue` goes before the job's own."""
-    text = encode(job, args, {})
+    text = encode(job, args, {}, max_payload)
     return check_queue(queue_of(job) if queue is None else queue), text
