@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,9 @@ from resqued.store.connection import Link
 from resqued.store.failure_filter import FailureFilter
 from resqued.wire import payload
 from resqued.wire.keys import Keys
-from tests.support.cli import add_failure
+from tests.support.cli import RESQUED, add_failure
+from tests.support.daemon import clean_environment
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.server_semantics
 
@@ -362,3 +365,57 @@ def test_failures_are_removed_from_a_server_that_is_full(
         redis.config_set("maxmemory", 0)
     assert done.changed == 250
     assert [f.args[0] for f in client.failures.oldest_first()] == [*range(1, 500, 2)]
+
+
+def test_a_worker_can_run_the_job_with_the_mark(
+    redis: Any, client: resqued.Client
+) -> None:
+    fill(redis, 1_000)
+    steps = client._queues.dequeue_steps("mail", "Old")
+    next(steps)
+    marked = redis.lindex(QUEUE, -1)
+    assert marked != marked.strip()
+    while redis.lindex(QUEUE, 0) != marked:
+        redis.lpop(QUEUE)
+    taken = client.reserve("mail")
+    assert taken is not None
+    assert (taken.class_name, taken.args) == ("New", (899,))
+    # Those that were looked at come next, whatever was pushed behind the mark.
+    redis.rpush(QUEUE, job("New", 1_000))
+    last_of(steps)
+    numbers = [json.loads(raw)["args"][0] for raw in redis.lrange(QUEUE, 0, -1)]
+    assert numbers == [*range(901, 1_000, 2), 1_000]
+
+
+def test_nothing_is_lost_when_more_is_pushed_between_two_steps_than_one_can_move(
+    redis: Any, client: resqued.Client
+) -> None:
+    fill(redis, 3_000)
+    steps = client._queues.dequeue_steps("mail", "Old")
+    removed = next(steps).changed + next(steps).changed - 50
+    redis.rpush(QUEUE, *(job("New", n) for n in range(3_000, 9_000)))
+    assert last_of(steps).changed == 1_500
+    assert removed < 1_500
+    numbers = [json.loads(raw)["args"][0] for raw in redis.lrange(QUEUE, 0, -1)]
+    assert sorted(numbers) == [*range(1, 3_000, 2), *range(3_000, 9_000)]
+
+
+def test_a_retry_that_is_killed_is_finished_by_the_next(
+    redis: Any, redis_url: str, client: resqued.Client
+) -> None:
+    for number in range(4_000):
+        add_failure(redis, number)
+    staged, owner = KEYS.bulk_staged("failed"), KEYS.bulk_owner("failed")
+    command = [*RESQUED, "failed", "retry", "--all"]
+    env = {**clean_environment(), "REDIS_URL": redis_url}
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as retry:
+        wait_until(lambda: redis.llen(staged) > 0, what="the first failures be retried")
+        retry.kill()
+    assert redis.exists(KEYS.bulk), "it had finished before it was killed"
+    redis.delete(owner)  # as its TTL does
+    last_of(client.failures.retry_steps(FailureFilter()))
+    assert not redis.exists(staged, owner, KEYS.bulk)
+    jobs = [value["args"][0] for value in client.peek("mail", 0, 9_000)]
+    assert jobs == list(range(4_000))
+    assert [f.args[0] for f in client.failures.oldest_first()] == jobs
+    assert all(failure.is_retried for failure in client.failures.oldest_first())
