@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from signal import SIGKILL
 
-from resqued.ipc.job_pipe import SECRET_SIZE, ChildEnd, WorkerEnd
+from resqued.ipc.job_pipe import ChildEnd, PipeSecret, WorkerEnd
 from resqued.log import logfile
 from resqued.log.logger import Logger
 from resqued.system import process
@@ -49,8 +49,7 @@ class ChildPool:
         self._jobs = jobs
         self._standby: ChildHandle | None = None
         self._log = 0
-        # Not to be written by chance, by a job that writes to descriptors at random.
-        self._secret = os.urandom(SECRET_SIZE)
+        self._secret = PipeSecret()
 
     def standby(self) -> set[int]:
         """Return the child that waits for a job, or None."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from resqued import child
 from resqued.config.settings import AppSettings
-from resqued.ipc.job_pipe import SECRET_SIZE, ChildEnd, WorkerEnd
+from resqued.ipc.job_pipe import ChildEnd, PipeSecret, WorkerEnd
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import temporary_job
 from resqued.system import prctl, process_title, signals
@@ -53,7 +53,7 @@ def warm_up(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
 def _live(life: child.ChildMain) -> None:
     """Run the code of a child once, with this process as worker and child in turn."""
     down, up = os.pipe(), os.pipe()
-    secret = bytes(SECRET_SIZE)
+    secret = PipeSecret()
     worker = WorkerEnd(down[1], up[0], secret=secret)
     end = ChildEnd(down[0], up[1], secret=secret, read_end=up[0])
     worker.give(b"rehearsal", _PAYLOAD)

@@ -30,23 +30,35 @@ _CHUNK = 4096
 _PIECE = 1 << 16
 # No outcome is longer: the child cuts what it tells.
 _LONGEST = 1 << 25
+# Of an outcome without anything to tell: a job that went well, left nothing, and is its
+# child's last.
+_NOTHING = bytes(4)
 # A job may write to any descriptor of its process.
 _SPOILT = ChildReport(
     FailureInfo(DIRTY_EXIT, "the job wrote into the pipe that tells how it went")
 )
 
 
+class PipeSecret:
+    """What shows that a child of this worker has written an outcome; made at random."""
+
+    def __init__(self) -> None:
+        self.prefix = os.urandom(SECRET_SIZE)
+        # The outcome of nearly all jobs. hot path: made-once
+        self.fine = self.prefix + _NOTHING
+
+
 class WorkerEnd:
     """What the worker holds of one child."""
 
-    def __init__(self, down: int, up: int, *, secret: bytes) -> None:
+    def __init__(self, down: int, up: int, *, secret: PipeSecret) -> None:
         os.set_blocking(down, False)
         os.set_blocking(up, False)
         self.down = down
         self.up = up
         self._secret = secret
-        self._out = memoryview(b"")
-        self._in = bytearray()
+        self._out: bytes | memoryview = b""
+        self._in: bytes | bytearray = b""
         self.is_closed = False
 
     @property
@@ -56,8 +68,7 @@ class WorkerEnd:
 
     def give(self, queue: bytes, payload: bytes) -> bool:
         """Hand the job over; return whether all of it fitted: the rest is for pump."""
-        # What is cut off a view is not copied.
-        self._out = memoryview(_JOB.pack(len(queue), len(payload)) + queue + payload)
+        self._out = _JOB.pack(len(queue), len(payload)) + queue + payload
         self.pump()
         return not self._out
 
@@ -65,12 +76,17 @@ class WorkerEnd:
         """Send what is left, as far as the child has read."""
         try:
             while self._out:
-                self._out = self._out[os.write(self.down, self._out) :]
+                count = os.write(self.down, self._out)
+                if count == len(self._out):
+                    self._out = b""
+                else:
+                    # What is cut off a view is not copied.
+                    self._out = memoryview(self._out)[count:]
         except BlockingIOError:
             return
         except OSError:
             # The child is dead; its exit status will tell how.
-            self._out = memoryview(b"")
+            self._out = b""
 
     def receive(self, *, may_stay: bool) -> ChildReport | None:
         """Return the outcome if all of it has arrived; it is told once.
@@ -83,22 +99,22 @@ class WorkerEnd:
                 if not chunk:
                     self.is_closed = True
                     return None
-                self._in += chunk
+                self._in = _extended(self._in, chunk)
         except BlockingIOError:
             return None
-        self._in.clear()
+        self._in = b""
         return _SPOILT if told.stays and not may_stay else told
 
     def _decode(self) -> ChildReport | None:
         data = self._in
+        if data == self._secret.fine:
+            return SUCCEEDED
         if len(data) < _OUTCOME_SIZE:
             return None
-        secret, head = _OUTCOME.unpack_from(data)
+        prefix, head = _OUTCOME.unpack_from(data)
         length = head & ~(_LEFT | _STAYS)
-        if secret != self._secret or length > _LONGEST:
+        if prefix != self._secret.prefix or length > _LONGEST:
             return _SPOILT
-        if head == 0:
-            return SUCCEEDED
         left, stays = bool(head & _LEFT), bool(head & _STAYS)
         if _OUTCOME_SIZE + length > len(data):
             return None
@@ -111,6 +127,16 @@ class WorkerEnd:
         """Give the child up: one that waits for a job leaves."""
         os.close(self.down)
         os.close(self.up)
+
+
+def _extended(begun: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
+    """Return both, without copying what has begun again and again."""
+    if not begun:
+        return chunk
+    if isinstance(begun, bytes):
+        begun = bytearray(begun)
+    begun += chunk
+    return begun
 
 
 def _encode(
@@ -141,24 +167,25 @@ class ChildEnd:
     A job may close the descriptors. Their numbers are then those of its own files.
     """
 
-    def __init__(self, down: int, up: int, *, secret: bytes, read_end: int) -> None:
+    def __init__(
+        self, down: int, up: int, *, secret: PipeSecret, read_end: int
+    ) -> None:
         self._down = down
         self._up = up
         self._secret = secret
         self._read_end = read_end
-        # Device and inode of both, as far as they are asked for.
-        self._up_is: tuple[int, int] | None = None
-        self._down_is: tuple[int, int] | None = None
+        # What `up` was before the job.
+        found = os.fstat(up)
+        self._device, self._inode = found.st_dev, found.st_ino
+        self._down_inode = 0
 
     def wait_for_job(self, *, is_last: bool = True) -> tuple[bytes, bytes] | None:
         """Block until there is a job: queue and payload; None if none will come.
 
         With `is_last` no other is waited for after it.
         """
-        if self._up_is is None:
-            self._up_is = _identity(self._up)
-        if not is_last and self._down_is is None:
-            self._down_is = _identity(self._down)
+        if not is_last and not self._down_inode:
+            self._down_inode = os.fstat(self._down).st_ino
         data = b""
         while len(data) < _JOB_SIZE:
             chunk = os.read(self._down, _CHUNK)
@@ -190,10 +217,10 @@ class ChildEnd:
     def is_whole(self) -> bool:
         """Return True if a child of several jobs still has both of its pipes."""
         try:
-            ends = (_identity(self._up), _identity(self._down))
+            inodes = [os.fstat(fd).st_ino for fd in (self._up, self._down)]
         except OSError:
             return False
-        return ends == (self._up_is, self._down_is)
+        return inodes == [self._inode, self._down_inode]
 
     def tell(
         self, fault: FailureInfo | None, *, has_left: bool = False, stays: bool = False
@@ -202,7 +229,10 @@ class ChildEnd:
 
         Raises OSError if there is no way to.
         """
-        message = _encode(self._secret, fault, has_left=has_left, stays=stays)
+        message = self._secret.fine
+        if fault is not None or has_left or stays:
+            prefix = self._secret.prefix
+            message = _encode(prefix, fault, has_left=has_left, stays=stays)
         fd = self._opened()
         while message:
             message = message[os.write(fd, message) :]
@@ -210,20 +240,15 @@ class ChildEnd:
     def _opened(self) -> int:
         """Return the descriptor for outcomes; if the job has closed it, a new one."""
         try:
-            if _identity(self._up) == self._up_is:
+            found = os.fstat(self._up)
+            if found.st_ino == self._inode and found.st_dev == self._device:
                 return self._up
         except OSError:
             pass  # closed: its number is free
         path = f"/proc/{os.getppid()}/fd/{self._read_end}"
         fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        if _identity(fd) != self._up_is:
+        if os.fstat(fd).st_ino != self._inode:
             os.close(fd)
             raise OSError(f"{path} is another file")
         os.set_blocking(fd, True)
         return fd
-
-
-def _identity(fd: int) -> tuple[int, int]:
-    """Return device and inode of a file."""
-    found = os.fstat(fd)
-    return found.st_dev, found.st_ino

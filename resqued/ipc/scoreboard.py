@@ -187,8 +187,9 @@ class Scoreboard:
         Who is killed, or waits, in the middle of it leaves the last one whole.
         """
         first = place + _NUMBER_SIZE
-        # A job may have written the highest number there is.
-        turn = (_NUMBER.unpack(self._page[place:first])[0] + 1) % _TURNS
+        turn = _NUMBER.unpack(self._page[place:first])[0] + 1
+        if turn == _TURNS:  # a job has written there
+            turn = 0
         begin = first + turn % 2 * record.size
         # Slices are copied as they are; pack_into would write zeroes before.
         self._page[begin : begin + record.size] = record.pack(*values)

@@ -11,12 +11,12 @@ from typing import NoReturn
 
 import pytest
 
-from resqued.ipc.job_pipe import SECRET_SIZE, ChildEnd, WorkerEnd
+from resqued.ipc.job_pipe import ChildEnd, PipeSecret, WorkerEnd
 from resqued.wire.outcome import ChildReport
 from resqued.wire.payload import FailureInfo
 from tests.support.forking import run_in_child
 
-SECRET = bytes(range(SECRET_SIZE))
+SECRET = PipeSecret()
 FAULT = FailureInfo("ValueError", "the reason", ("line 1", "line 2"))
 
 
@@ -64,11 +64,12 @@ def failed_for_writing(report: ChildReport | None) -> bool:
     [
         bytes(12),
         b"anything at all",
-        SECRET + b"\x3f\xff\xff\xff",
-        SECRET + b"\0\0\0\2[]",
-        SECRET + b"\0\0\0\4null",
-        SECRET + b"\0\0\0\4\xff\xff\xff\xff",
+        SECRET.prefix + b"\x3f\xff\xff\xff",
+        SECRET.prefix + b"\0\0\0\2[]",
+        SECRET.prefix + b"\0\0\0\4null",
+        SECRET.prefix + b"\0\0\0\4\xff\xff\xff\xff",
     ],
+    ids=["zeros", "text", "too long", "a list", "null", "no text"],
 )
 def test_what_is_no_outcome_is_a_failure(ends, rubbish):
     os.write(ends.up[1], rubbish)
