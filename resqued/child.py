@@ -29,8 +29,8 @@ from resqued.errors import (
 from resqued.ipc.job_pipe import ChildEnd
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs import coroutines
-from resqued.jobs.declare import parameters, resolve
 from resqued.jobs.exceptions import describe
+from resqued.jobs.lookup import parameters, resolve
 from resqued.log import capture, logger
 from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox

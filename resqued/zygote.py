@@ -38,8 +38,9 @@ from resqued.ipc.messages import (
     zygote_to_master,
 )
 from resqued.ipc.scoreboard import Scoreboard
-from resqued.jobs.declare import classes_with_hooks, has_jobs, least_memory
+from resqued.jobs.declare import least_memory
 from resqued.jobs.import_failure import explain, stack
+from resqued.jobs.lookup import classes_with_hooks, has_jobs
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
 from resqued.system import (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from resqued.cli.table import Column, room_of, show_table
 from resqued.cli.text import clip, duration
 from resqued.store.failure_entry import Failure
-from resqued.wire import times
+from resqued.wire import timestamps
 
 COLUMNS = (
     Column("ID", rank=0),
@@ -44,7 +44,7 @@ def row_of(failure: Failure, now: float | None) -> tuple[object, ...]:
 def _when(failure: Failure, name: str, now: float | None) -> str:
     """Return how long ago a time is; or the text, if its zone is not known here."""
     text = str(failure.fields.get(name) or "")
-    at = times.read(text)
+    at = timestamps.read(text)
     return (
         text if now is None or at is None else f"{duration(now - at.timestamp())} ago"
     )

@@ -22,7 +22,8 @@ from resqued import client, zygote
 from resqued.config.settings import AppSettings
 from resqued.diagnostics.import_result import Import
 from resqued.errors import JobClassError
-from resqued.jobs.declare import declared, declared_queue, resolve
+from resqued.jobs.declare import declared
+from resqued.jobs.lookup import declared_queue, resolve
 from resqued.system import process
 from resqued.system.lines import LineReader
 

@@ -1,14 +1,9 @@
-"""Jobs that an application declares, and finding the one that a payload names.
-
-Only what was declared is ever run: a job registered under its name, or a class
-with `perform` in a module of the application. A payload never causes an import.
-"""
+"""Jobs that an application declares: the decorator, and what it makes of a function."""
 
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
@@ -31,21 +26,14 @@ from resqued.wire.naming import (
     limits_of,
     target_of,
 )
-from resqued.wire.payload import shown_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
 N = TypeVar("N", int, float)
 
-# Methods of a job class that Ruby Resque calls, also with a name after them.
-_HOOKS = (
-    *("before_enqueue", "after_enqueue", "before_dequeue", "after_dequeue"),
-    *("before_perform", "after_perform", "around_perform", "on_failure"),
-)
-
 # Filled when modules are imported, as decorators must; only read afterwards.
-_declared: dict[str, DeclaredJob | type] = {}
+DECLARED: dict[str, DeclaredJob | type] = {}
 
 
 class Job(Generic[P, R]):
@@ -85,7 +73,7 @@ class Job(Generic[P, R]):
         """Let pickle find the job by its name, as it finds a function."""
         if self.asked == UNSET:
             return self.__qualname__
-        return Job._asking, (_declared.get(self.name), self.asked)
+        return Job._asking, (DECLARED.get(self.name), self.asked)
 
     def __get__(self, instance: object, owner: type | None = None) -> Job[P, R]:
         """Stay a job as an attribute of a class. With this, help() has a signature."""
@@ -291,21 +279,21 @@ def _limit(name: str, what: str, value: object, read: Callable[[object], N]) -> 
 def temporary_job(name: str) -> Iterator[None]:
     """Have a job of this name that does nothing, for as long as the block lasts."""
     nothing: Job[[], None] = Job(lambda: None, queue=None, name=name)
-    _declared[name] = nothing
+    DECLARED[name] = nothing
     try:
         yield
     finally:
-        del _declared[name]
+        del DECLARED[name]
 
 
 def _declare(name: str, target: DeclaredJob | type) -> None:
-    taken = _declared.get(name)
+    taken = DECLARED.get(name)
     # The same place again is a module that was reloaded.
     if taken is not None and _place(taken) != _place(target):
         raise JobClassError(
             f"job name {name!r} of {_place(target)} is taken by {_place(taken)}"
         )
-    _declared[name] = target
+    DECLARED[name] = target
 
 
 def _place(target: DeclaredJob | type) -> str:
@@ -313,116 +301,12 @@ def _place(target: DeclaredJob | type) -> str:
     return f"{getattr(target, '__module__', '?')}.{qualname}"
 
 
-def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Limits]:
-    """Return what runs the job that a payload names, and the limits it declares.
-
-    `modules` are those of the application; nothing is imported. Raises
-    JobClassError for anything that was not declared.
-    """
-    found = _declared.get(name) or _look_up(name, modules)
-    if found is None:
-        known = ", ".join(modules) or "none"
-        raise JobClassError(
-            f"{shown_name(name)} is not a job of this application"
-            f" (its modules: {known})"
-        )
-    if isinstance(found, Job):
-        return found.function, found.limits
-    return target_of(found), limits_of(found)
-
-
-def declared_queue(name: str, modules: Collection[str]) -> str:
-    """Return the queue that a job of the application declares; "" without one."""
-    found = _declared.get(name) or _look_up(name, modules)
-    queue = getattr(found, "queue", None)
-    return queue if isinstance(queue, str) else ""
-
-
-def has_jobs(modules: Collection[str]) -> bool:
-    """Return True if the imported application has a job: declared, or with perform."""
-    if _declared:
-        return True
-    return any(
-        isinstance(member, type)
-        and hasattr(member, "perform")
-        and _is_within(member.__module__, modules)
-        for name, module in list(sys.modules.items())
-        if _is_within(name, modules)
-        for member in list(vars(module).values())
-    )
-
-
-def parameters(target: Callable[..., Any]) -> list[str]:
-    """Return the names of the arguments of what resolve answers, if they have any."""
-    try:
-        return list(inspect.signature(target).parameters)
-    except (TypeError, ValueError):
-        return []  # not written in Python
-
-
-def _look_up(name: str, modules: Collection[str]) -> DeclaredJob | type | None:
-    """Walk from an imported module of the application to a class with perform."""
-    parts = name.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        module = ".".join(parts[:length])
-        if module in sys.modules and _is_within(module, modules):
-            return _member(sys.modules[module], parts[length:], modules)
-    return None
-
-
-def _member(
-    place: object, names: list[str], modules: Collection[str]
-) -> DeclaredJob | type | None:
-    for name in names:
-        # Only what is written in the namespace: no properties, no __class__.
-        place = vars(place).get(name) if hasattr(place, "__dict__") else None
-        if name.startswith("__") or place is None:
-            return None
-    if isinstance(place, Job):
-        return place
-    if isinstance(place, type) and hasattr(place, "perform"):
-        # A class that the module merely imported is not the application's.
-        return place if _is_within(place.__module__, modules) else None
-    return None
-
-
-def classes_with_hooks(modules: Collection[str]) -> dict[str, list[str]]:
-    """Return the job classes with methods that Ruby Resque would call, by name.
-
-    Looks at declared classes, and at those with `perform` in the modules of the
-    application that are imported. The values are the names of the methods.
-    """
-    found = [job for job in _declared.values() if isinstance(job, type)]
-    for name, module in sorted(sys.modules.items()):
-        if _is_within(name, modules):
-            members = [v for v in vars(module).values() if isinstance(v, type)]
-            found += [v for v in members if v.__module__ == name]
-    return {
-        f"{job.__module__}.{job.__qualname__}": hooks
-        for job in found
-        if callable(getattr(job, "perform", None)) and (hooks := _hooks(job))
-    }
-
-
-def _hooks(job: type) -> list[str]:
-    return [
-        name
-        for name in sorted(dir(job))
-        if any(name == hook or name.startswith(f"{hook}_") for hook in _HOOKS)
-        and callable(getattr(job, name, None))
-    ]
-
-
-def _is_within(module: str, modules: Collection[str]) -> bool:
-    return any(module == m or module.startswith(f"{m}.") for m in modules)
-
-
 def least_memory() -> int:
     """Return the least memory, in bytes, that any declared job is limited to; or 0."""
-    every = (limits_of(found).memory for found in _declared.values())
+    every = (limits_of(found).memory for found in DECLARED.values())
     return min((memory for memory in every if memory), default=0)
 
 
 def declared() -> list[str]:
     """Return the names of all declared jobs, sorted."""
-    return sorted(_declared)
+    return sorted(DECLARED)

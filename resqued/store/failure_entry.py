@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from resqued.errors import PayloadError
-from resqued.wire import payload, times
+from resqued.wire import payload, timestamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +97,12 @@ class Failure:
         None if the entry has no time, or one of a zone that is unknown here: the text
         is that of the host of the worker. `fields` has it.
         """
-        return times.read(self._text("failed_at"))
+        return timestamps.read(self._text("failed_at"))
 
     @property
     def retried_at(self) -> datetime | None:
         """When the job was last retried, read as `failed_at` is; None if never."""
-        return times.read(self._text("retried_at"))
+        return timestamps.read(self._text("retried_at"))
 
     @property
     def is_retried(self) -> bool:

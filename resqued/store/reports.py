@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict
 
 from resqued.errors import PayloadError
-from resqued.wire import payload, times, worker_record
+from resqued.wire import payload, timestamps, worker_record
 from resqued.wire.worker_entry import WorkerEntry
 
 # Not written as a class, because `class` is a keyword.
@@ -106,8 +106,8 @@ class Worker:
             queues=entry.queues,
             state="idle" if job is None else "working",
             job=job,
-            started=times.read(entry.started),
-            heartbeat=times.read(entry.heartbeat),
+            started=timestamps.read(entry.started),
+            heartbeat=timestamps.read(entry.heartbeat),
             processed=processed,
             failed=failed,
             _started=entry.started,
@@ -123,7 +123,7 @@ def _running_job(record: bytes) -> RunningJob | None:
         held = worker_record.decode_held(record)
     except PayloadError:
         return RunningJob("", payload.UNKNOWN_JOB, (), None)
-    began = times.read(held.run_at), held.run_at
+    began = timestamps.read(held.run_at), held.run_at
     try:
         job = payload.decode_job(held.payload)
     except PayloadError:

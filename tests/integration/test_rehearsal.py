@@ -13,7 +13,7 @@ import pytest
 from resqued.config.settings import AppSettings
 from resqued.errors import JobClassError
 from resqued.execution.warmup import NAME, warm_up
-from resqued.jobs.declare import resolve
+from resqued.jobs.lookup import resolve
 from resqued.system import process
 from resqued.system.signals import HANDLED, SignalInbox
 from tests.support.forking import run_in_child

@@ -24,7 +24,6 @@ from resqued.diagnostics.pool_view import PoolView
 from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.store.failure_entry import Failure
 from resqued.store.reports import RunningJob, Worker
-from resqued.wire import payload
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 WIDTHS = (60, 80, 120)
@@ -45,7 +44,7 @@ def failures() -> list[Failure]:
     texts = ("division by zero", DIED, "読めない: 海辺の写真 " * 5)
     for number, (queue, name, args) in enumerate(JOBS):
         entry: dict[str, Any] = {
-            "failed_at": payload.failed_at(NOW - 10 ** (number + 1)),
+            "failed_at": timestamps.failed_at(NOW - 10 ** (number + 1)),
             "payload": {"class": name, "args": args},
             "exception": ("ZeroDivisionError", "Resque::DirtyExit", "Kaputt")[number],
             "error": texts[number],
@@ -53,7 +52,7 @@ def failures() -> list[Failure]:
             "queue": queue,
         }
         if number == 1:
-            entry["retried_at"] = payload.failed_at(NOW - 5)
+            entry["retried_at"] = timestamps.failed_at(NOW - 5)
         found.append(Failure(json.dumps(entry).encode()))
     return [*found, Failure(b"not a failure \xff")]
 

@@ -27,7 +27,8 @@ from resqued.core.limits import (
     judge,
     look_again,
 )
-from resqued.jobs.declare import Job, least_memory, resolve
+from resqued.jobs.declare import Job, least_memory
+from resqued.jobs.lookup import resolve
 from resqued.wire import payload
 from resqued.wire.naming import limits_of, payload_limits
 

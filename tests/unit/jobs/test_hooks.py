@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from resqued.jobs import declare
+from resqued.jobs import lookup
 
 
 class Hooked:
@@ -34,8 +34,8 @@ class NoJob:
 def test_a_class_with_hooks_is_named_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"{__name__}.Hooked"
     expected = {name: ["before_perform_check", "on_failure"]}
-    assert declare.classes_with_hooks([__name__]) == expected
-    assert declare.classes_with_hooks(["elsewhere"]) == {}
-    monkeypatch.setattr(declare, "_declared", {"Hooked": Hooked})
+    assert lookup.classes_with_hooks([__name__]) == expected
+    assert lookup.classes_with_hooks(["elsewhere"]) == {}
+    monkeypatch.setattr(lookup, "DECLARED", {"Hooked": Hooked})
     monkeypatch.delitem(sys.modules, __name__)
-    assert declare.classes_with_hooks([]) == expected
+    assert lookup.classes_with_hooks([]) == expected

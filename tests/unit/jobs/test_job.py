@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import resqued
-from resqued.jobs.declare import resolve
+from resqued.jobs.lookup import resolve
 from resqued.wire.naming import queue_of, target_of, wire_name
 
 

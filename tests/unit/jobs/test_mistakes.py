@@ -18,7 +18,7 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.jobs.declare import resolve
+from resqued.jobs.lookup import resolve
 from resqued.wire.queue_list import is_plain, parse
 
 

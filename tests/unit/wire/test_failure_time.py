@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from resqued.wire import payload, times
+from resqued.wire import timestamps
 
 THEN = 1_795_433_916.0
 
@@ -24,7 +24,7 @@ def zone(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.parametrize("at", [THEN, THEN + 86_400 * 183])
 @pytest.mark.usefixtures("zone")
 def test_what_is_written_here_is_read_in_every_zone(at: float) -> None:
-    found = times.read(payload.failed_at(at))
+    found = timestamps.read(timestamps.failed_at(at))
     assert found is not None
     assert found.timestamp() == at
 
@@ -46,5 +46,5 @@ def test_what_is_written_here_is_read_in_every_zone(at: float) -> None:
     ],
 )
 def test_times_of_every_program(text: str, at: float | None) -> None:
-    found = times.read(text)
+    found = timestamps.read(text)
     assert (found and found.timestamp()) == at

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from resqued.wire import payload
-from resqued.wire.times import read
+from resqued.wire.timestamps import read
 
 THEN = datetime(2026, 11, 27, 22, 58, 27, tzinfo=UTC)
 
@@ -66,7 +65,8 @@ def test_the_name_of_the_zone_decides_in_the_hour_that_comes_twice(
 
 
 @pytest.mark.parametrize(
-    "write", [payload.failed_at, payload.started, payload.heartbeat, payload.run_at]
+    "write",
+    [timestamps.failed_at, timestamps.started, timestamps.heartbeat, timestamps.run_at],
 )
 @pytest.mark.parametrize("now", [THEN.timestamp(), THEN.timestamp() - 180 * 86_400])
 def test_what_we_write_is_read(vienna: None, write, now: float) -> None:

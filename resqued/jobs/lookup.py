@@ -1,0 +1,128 @@
+"""Finding the job that a payload names, and other questions about declared jobs.
+
+Only what was declared is ever run: a job registered under its name, or a class
+with `perform` in a module of the application. A payload never causes an import.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Collection
+from typing import Any
+
+from resqued.core.limits import Limits
+from resqued.errors import JobClassError
+from resqued.jobs.declare import DECLARED, Job
+from resqued.wire.naming import DeclaredJob, limits_of, target_of
+from resqued.wire.payload import shown_name
+
+# Methods of a job class that Ruby Resque calls, also with a name after them.
+_HOOKS = (
+    *("before_enqueue", "after_enqueue", "before_dequeue", "after_dequeue"),
+    *("before_perform", "after_perform", "around_perform", "on_failure"),
+)
+
+
+def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Limits]:
+    """Return what runs the job that a payload names, and the limits it declares.
+
+    `modules` are those of the application; nothing is imported. Raises
+    JobClassError for anything that was not declared.
+    """
+    found = DECLARED.get(name) or _look_up(name, modules)
+    if found is None:
+        known = ", ".join(modules) or "none"
+        raise JobClassError(
+            f"{shown_name(name)} is not a job of this application"
+            f" (its modules: {known})"
+        )
+    if isinstance(found, Job):
+        return found.function, found.limits
+    return target_of(found), limits_of(found)
+
+
+def declared_queue(name: str, modules: Collection[str]) -> str:
+    """Return the queue that a job of the application declares; "" without one."""
+    found = DECLARED.get(name) or _look_up(name, modules)
+    queue = getattr(found, "queue", None)
+    return queue if isinstance(queue, str) else ""
+
+
+def has_jobs(modules: Collection[str]) -> bool:
+    """Return True if the imported application has a job: declared, or with perform."""
+    if DECLARED:
+        return True
+    return any(
+        isinstance(member, type)
+        and hasattr(member, "perform")
+        and _is_within(member.__module__, modules)
+        for name, module in list(sys.modules.items())
+        if _is_within(name, modules)
+        for member in list(vars(module).values())
+    )
+
+
+def parameters(target: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments of what resolve answers, if they have any."""
+    try:
+        return list(inspect.signature(target).parameters)
+    except (TypeError, ValueError):
+        return []  # not written in Python
+
+
+def _look_up(name: str, modules: Collection[str]) -> DeclaredJob | type | None:
+    """Walk from an imported module of the application to a class with perform."""
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:length])
+        if module in sys.modules and _is_within(module, modules):
+            return _member(sys.modules[module], parts[length:], modules)
+    return None
+
+
+def _member(
+    place: object, names: list[str], modules: Collection[str]
+) -> DeclaredJob | type | None:
+    for name in names:
+        # Only what is written in the namespace: no properties, no __class__.
+        place = vars(place).get(name) if hasattr(place, "__dict__") else None
+        if name.startswith("__") or place is None:
+            return None
+    if isinstance(place, Job):
+        return place
+    if isinstance(place, type) and hasattr(place, "perform"):
+        # A class that the module merely imported is not the application's.
+        return place if _is_within(place.__module__, modules) else None
+    return None
+
+
+def classes_with_hooks(modules: Collection[str]) -> dict[str, list[str]]:
+    """Return the job classes with methods that Ruby Resque would call, by name.
+
+    Looks at declared classes, and at those with `perform` in the modules of the
+    application that are imported. The values are the names of the methods.
+    """
+    found = [job for job in DECLARED.values() if isinstance(job, type)]
+    for name, module in sorted(sys.modules.items()):
+        if _is_within(name, modules):
+            members = [v for v in vars(module).values() if isinstance(v, type)]
+            found += [v for v in members if v.__module__ == name]
+    return {
+        f"{job.__module__}.{job.__qualname__}": hooks
+        for job in found
+        if callable(getattr(job, "perform", None)) and (hooks := _hooks(job))
+    }
+
+
+def _hooks(job: type) -> list[str]:
+    return [
+        name
+        for name in sorted(dir(job))
+        if any(name == hook or name.startswith(f"{hook}_") for hook in _HOOKS)
+        and callable(getattr(job, name, None))
+    ]
+
+
+def _is_within(module: str, modules: Collection[str]) -> bool:
+    return any(module == m or module.startswith(f"{m}.") for m in modules)
