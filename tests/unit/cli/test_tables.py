@@ -24,6 +24,7 @@ from resqued.diagnostics.pool_view import PoolView
 from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.store.failure_entry import Failure
 from resqued.store.reports import RunningJob, Worker
+from resqued.wire import timestamps
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 WIDTHS = (60, 80, 120)

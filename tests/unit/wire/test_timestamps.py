@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from resqued.wire import timestamps
 from resqued.wire.timestamps import read
 
 THEN = datetime(2026, 11, 27, 22, 58, 27, tzinfo=UTC)
