@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import asdict
 from datetime import timedelta
 from itertools import pairwise, product
@@ -27,6 +26,7 @@ from resqued.core.limits import (
     judge,
     look_again,
 )
+from resqued.jobs import declare, lookup
 from resqued.jobs.declare import Job, least_memory
 from resqued.jobs.lookup import resolve
 from resqued.wire import payload
@@ -342,7 +342,9 @@ def test_a_retry_has_no_limits_of_its_own_as_with_ruby():
 @pytest.fixture(autouse=True)
 def _no_jobs(monkeypatch):
     """Jobs that are declared here are no more there afterwards."""
-    monkeypatch.setattr(sys.modules[resolve.__module__], "_declared", {})
+    declared: dict[str, Any] = {}
+    for module in (declare, lookup):
+        monkeypatch.setattr(module, "DECLARED", declared)
 
 
 def archive(repo_id: int = 0) -> int:
@@ -460,3 +462,23 @@ def test_jobs_that_are_enqueued_with_less_memory_are_not_declared_with_it():
     assert isinstance(job, Job)
     job.limited(memory="1M")
     assert least_memory() == 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("asked", "most", "found"),
+    [
+        (UNSET, Limits(10.0, 100), Limits(60.0, 1000)),
+        (Limits(5.0, 50), Limits(10.0, 100), Limits(5.0, 50)),
+        (Limits(20.0, 200), Limits(10.0, 100), Limits(10.0, 100)),
+        (Limits(0.0, 0), Limits(10.0, 100), Limits(10.0, 100)),
+        (Limits(0.0, None), Limits(10.0, 100), Limits(10.0, 1000)),
+        (Limits(0.0, 5000), Limits(0.0, 0), Limits(0.0, 5000)),
+    ],
+)
+def test_a_payload_cannot_ask_for_more_than_the_configuration_allows(
+    asked, most, found
+):
+    rules = Rules(Limits(60.0, 1000), most=most)
+    assert rules.of("q", "A", asked=asked) == found
+    assert rules.for_pool(UNSET).of("q", "A", asked=asked) == found
+    assert Rules.from_dict(json.loads(json.dumps(asdict(rules)))) == rules
