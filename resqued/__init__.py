@@ -87,10 +87,10 @@ def enqueue(
 
     Keyword arguments are put at their position, because a payload has positions
     alone; a parameter left out before one of them gets its default. Raises
-    ArgumentError if the arguments do not fit the job or JSON cannot hold one,
-    JobClassError if the job has no name or no queue, and StoreError if Redis did
-    not confirm the job: it may be on the queue all the same. With `inline`, what
-    the job raises comes out too.
+    ArgumentError if the arguments do not fit the job, JSON cannot hold one, or the
+    payload is longer than `max_payload`, JobClassError if the job has no name or no
+    queue, and StoreError if Redis did not confirm the job: it may be on the queue
+    all the same. With `inline`, what the job raises comes out too.
     """
     return default_client().enqueue(job, *args, **kwargs)
 
@@ -145,7 +145,8 @@ def dequeue(job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
 def push(queue: str, item: object) -> None:
     """Put a JSON value on a queue, as it is.
 
-    Raises ArgumentError if JSON cannot hold the value.
+    Raises ArgumentError if JSON cannot hold the value, or if its text is longer
+    than `max_payload`.
     """
     default_client().push(queue, item)
 
@@ -210,7 +211,7 @@ def working() -> list[Worker]:
 
 
 def info() -> Info:
-    """Return the counters of the namespace, as `Resque.info` has them."""
+    """Return the counters of the namespace; see Info for each of them."""
     return default_client().info()
 
 

@@ -286,6 +286,8 @@ def _finish(result: object, reaction: SignalReaction) -> None:
 def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str, str]:
     """Return the job, its queue, and the title of the process that runs it."""
     job = payload.decode_job(raw)
+    if reason := payload.refusal(job):
+        raise PayloadError(reason)
     name = queue.decode("utf-8", "replace")
     return job, name, titles.processing(name, job.class_name, time.time())
 
@@ -298,7 +300,7 @@ def _about(queue: str, class_name: str, terms: ChildContext) -> dict[str, object
         "worker": terms.worker,
         "generation": terms.settings.generation,
         "queue": queue,
-        "job_class": class_name,
+        "job_class": payload.shown_name(class_name),
     }
 
 

@@ -19,12 +19,13 @@ from resqued.errors import (
     PayloadError,
     QueueNameError,
 )
-from resqued.store.connection import DEFAULT_URL, TIMEOUT, Link
+from resqued.store.connection import TIMEOUT, Link
 from resqued.store.counters import count_jobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, Status, Worker
+from resqued.store.server_url import DEFAULT_URL
 from resqued.wire import arguments, payload, ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.naming import (
@@ -52,7 +53,9 @@ class Client:
     environment counts, or else localhost. `namespace` is the part of all keys before
     the first colon. With `inline`, enqueue runs the job in this process, at once.
     `timeout` is how many seconds connecting to Redis, and each of its replies, may
-    take. Nothing is connected before the first call. `failures` is the failed list.
+    take. `max_payload` is how many bytes a payload may have; workers judge by
+    `max_payload` in their configuration. Nothing is connected before the first call.
+    `failures` is the failed list.
 
     Raises ConfigError if the URL is not one. Methods that ask Redis raise StoreError
     if it does not answer or refuses. Methods that take the name of a queue raise
@@ -66,12 +69,14 @@ class Client:
         namespace: str = "resque",
         inline: bool = False,
         timeout: float = TIMEOUT,
+        max_payload: int = payload.MAX_PAYLOAD,
     ) -> None:
         self.url = url or os.environ.get("REDIS_URL") or DEFAULT_URL
         if not isinstance(self.url, str):
             raise ConfigError(f"redis url must be a str, not {type(url).__name__}")
         self.namespace = namespace
         self.inline = inline
+        self._max_payload = max_payload
         self._link = Link(self.url, timeout=timeout)
         self._keys = Keys(namespace)
         self._queues = Queues(self._link, self._keys)
@@ -88,10 +93,10 @@ class Client:
 
         Keyword arguments are put at their position, because a payload has positions
         alone; a parameter left out before one of them gets its default. Raises
-        ArgumentError if the arguments do not fit the job or JSON cannot hold one,
-        JobClassError if the job has no name or no queue, and StoreError if Redis did
-        not confirm the job: it may be on the queue all the same. With `inline`, what
-        the job raises comes out too.
+        ArgumentError if the arguments do not fit the job, JSON cannot hold one, or the
+        payload is longer than `max_payload`, JobClassError if the job has no name or no
+        queue, and StoreError if Redis did not confirm the job: it may be on the queue
+        all the same. With `inline`, what the job raises comes out too.
         """
         target: Any = job
         return self._put(queue_of(target), target, args, kwargs)
@@ -123,7 +128,7 @@ class Client:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> bool:
-        text = _encode(job, args, kwargs)
+        text = self._encode(job, args, kwargs)
         _check_queue(queue)
         if self.inline:
             _perform(job, text)
@@ -150,7 +155,20 @@ class Client:
         if self.inline:
             put = (self._put(queue or queue_of(j), j, args, {}) for j, args in items)
             return sum(put)
-        return self._queues.push_many(_encode_item(*item, queue) for item in items)
+        return self._queues.push_many(
+            (
+                queue_of(j) if queue is None else _check_queue(queue),
+                self._encode(j, args, {}),
+            )
+            for j, args in items
+        )
+
+    def _encode(
+        self, job: JobLike, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> str:
+        text = _encode(job, args, kwargs)
+        payload.check_size(text, self._max_payload, wire_name(job))
+        return text
 
     def dequeue(self, job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
         """Remove jobs from a queue; return how many were removed.
@@ -169,13 +187,15 @@ class Client:
     def push(self, queue: str, item: object) -> None:
         """Put a JSON value on a queue, as it is.
 
-        Raises ArgumentError if JSON cannot hold the value.
+        Raises ArgumentError if JSON cannot hold the value, or if its text is longer
+        than `max_payload`.
         """
         _check_queue(queue)
         try:
             text = ruby_json.encode(item, "item")
         except ruby_json.Unencodable as error:
             raise ArgumentError(str(error)) from None
+        payload.check_size(text, self._max_payload, "item")
         self._queues.push(queue, text)
 
     def pop(self, queue: str) -> Any:
@@ -245,7 +265,7 @@ class Client:
         return [worker for worker in self.workers() if worker.job is not None]
 
     def info(self) -> Info:
-        """Return the counters of the namespace, as `Resque.info` has them."""
+        """Return the counters of the namespace; see Info for each of them."""
         status = self.status()
         return Info(
             pending=status.pending,
@@ -307,13 +327,6 @@ def _item(item: Arguments, job: Any) -> tuple[JobLike, tuple[Any, ...]]:
     return item[0], tuple(item[1:])
 
 
-def _encode_item(
-    job: JobLike, args: tuple[Any, ...], queue: str | None
-) -> tuple[str, str]:
-    text = _encode(job, args, {})
-    return queue_of(job) if queue is None else _check_queue(queue), text
-
-
 def _perform(job: JobLike, text: str) -> None:
     """Run a job here and now, with what a worker would have read."""
     if isinstance(job, str):
@@ -342,13 +355,20 @@ def configure(
     namespace: str = "resque",
     inline: bool = False,
     timeout: float = TIMEOUT,
+    max_payload: int = payload.MAX_PAYLOAD,
 ) -> Client:
     """Make the client that the functions of the package use, and return it.
 
-    The arguments are those of Client; `timeout` is in seconds. Raises ConfigError if
-    the URL is not one.
+    The arguments are those of Client: `timeout` is in seconds, `max_payload` in bytes.
+    Raises ConfigError if the URL is not one.
     """
-    client = Client(url, namespace=namespace, inline=inline, timeout=timeout)
+    client = Client(
+        url,
+        namespace=namespace,
+        inline=inline,
+        timeout=timeout,
+        max_payload=max_payload,
+    )
     _default["client"] = client
     return client
 

@@ -28,6 +28,7 @@ __all__ = [
     "ResquedError",
     "StartError",
     "StoreError",
+    "UnusableServerError",
 ]
 
 
@@ -69,6 +70,12 @@ class StoreError(ResquedError):
     """Redis cannot be reached or refused the command; trying again may help."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+class UnusableServerError(ConfigError, StoreError):
+    """What answers at the URL can never do what is needed: it is no Redis, or another
+    kind of Redis, such as a node of a cluster; trying again does not help.
+    """
 
 
 class PayloadError(ResquedError, ValueError):

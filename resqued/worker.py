@@ -180,7 +180,10 @@ class WorkerProcess:
                 is_idle = registration.finished is None
                 self._reporter.phase(_RESERVING if is_idle else _SETTLING)
                 takes_job = request is _RESERVE
-                self._take_in(registration.ask(takes_job=takes_job))
+                answer = registration.ask(takes_job=takes_job)
+                if answer is NoJob.AGAIN:
+                    return
+                self._take_in(answer)
             elif request is RedisRequest.REGISTER:
                 self._register(now)
             elif request is RedisRequest.LEAVE:
@@ -314,7 +317,8 @@ class WorkerProcess:
     def _obey(self, order: WorkerOrder, now: float) -> None:
         """Carry out an order of the master or of a signal."""
         match order:
-            case messages.Wake():
+            case messages.Wake(queues):
+                self._registration.runs.hint(queues)
                 self._state = step(self._state, WorkerEvent.WOKEN)
             case Leave(stop):
                 self._leave(stop)

@@ -13,12 +13,13 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 # Taken before the application is imported, which may patch the module (gevent).
 from select import POLLIN, poll, select
-from typing import assert_never
+from typing import Any, assert_never
 
 from resqued import client
 from resqued.config.settings import AppSettings
@@ -38,7 +39,7 @@ from resqued.ipc.messages import (
     zygote_to_master,
 )
 from resqued.ipc.scoreboard import Scoreboard
-from resqued.jobs.declare import least_memory
+from resqued.jobs.declare import classes_with_hooks, least_memory
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
 from resqued.system import memory, prctl, process, process_title, signals
@@ -200,6 +201,24 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     return memory.fill_pools()
 
 
+def _warn_of_absentees(modules: Sequence[str]) -> None:
+    """Log what the application expects of Resque and does not get here."""
+    about: dict[str, Any] = {"role": "zygote", "pid": os.getpid()}
+    if classes := classes_with_hooks(modules):
+        told = [f"{name}: {', '.join(hooks)}" for name, hooks in classes.items()]
+        logger.get(**about).warning("hooks_ignored", classes=told)
+    backend = os.environ.get("FAILURE_BACKEND", "")
+    if backend not in ("", "redis"):
+        logger.get(**about).warning("failure_backend_ignored", backend=backend)
+
+
+def _configure_client(settings: AppSettings) -> None:
+    """Have jobs that enqueue jobs use this Redis, unless the application says else."""
+    client.configure(
+        settings.url, namespace=settings.namespace, max_payload=settings.max_payload
+    )
+
+
 def main(fd: int) -> int:
     """Run as `python -m resqued.zygote FD`: what the master starts."""
     # The same signals as a worker's, and but for SIGCHLD without effect: one that
@@ -217,8 +236,7 @@ def main(fd: int) -> int:
     settings = start.settings
     title = titles.zygote(generation=settings.generation, modules=settings.modules)
     process_title.set_title(title)
-    # Jobs that enqueue jobs use the same Redis, unless the application says else.
-    client.configure(settings.url, namespace=settings.namespace)
+    _configure_client(settings)
     # What the application starts meanwhile must not inherit them held back.
     signals.unblock()
     try:
@@ -227,6 +245,7 @@ def main(fd: int) -> int:
         capture.set_context(_about, settings)
         enter(settings.directory)
         load(settings.modules)
+        _warn_of_absentees(settings.modules)
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send(ImportFailed(str(error)))

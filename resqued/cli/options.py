@@ -183,4 +183,9 @@ def client(
     given = {"redis": {"url": url, "namespace": namespace}}
     app = loader.build(read_layers(config_file, given).merged()).app
     timeout = min(app.redis_timeout, patience)
-    return Client(app.url, namespace=app.namespace, timeout=timeout)
+    return Client(
+        app.url,
+        namespace=app.namespace,
+        timeout=timeout,
+        max_payload=app.max_payload,
+    )

@@ -20,7 +20,7 @@ from resqued.config.schema import example as example  # noqa: PLC0414 - passed o
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
 from resqued.core.limits import UNSET, Limits, Rules
 from resqued.errors import ConfigError, QueueListError
-from resqued.store.connection import redact
+from resqued.store.server_url import redact
 from resqued.wire import queue_list
 
 DEFAULT_PATH = Path("/etc/resqued/resqued.toml")
@@ -156,15 +156,16 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
 
 def _rules(tables: Mapping[str, Any], values: _Values) -> Rules:
     """Return the limits in tables that are already checked."""
-    narrower = [
+    queues, classes = (
         {
             name: _read_limits(table, "", [])
             for name, table in tables.get("limits", {}).get(kind, {}).items()
         }
         for kind in _NARROWER
-    ]
+    )
     default = Limits(values["limits", "runtime"], values["limits", "memory"])
-    return Rules(default, *narrower)
+    most = Limits(values["limits", "max_runtime"], values["limits", "max_memory"])
+    return Rules(default, queues, classes, most)
 
 
 def _read_limits(table: Mapping[str, Any], place: str, problems: list[str]) -> Limits:

@@ -16,6 +16,8 @@ from resqued.store.connection import connect
 # Seconds. poll(2) takes milliseconds as an int, which overflows after 24 days.
 LONGEST = 7 * 86_400.0
 
+_LARGEST_PAYLOAD = 256 << 20
+
 
 def text(value: object) -> str:
     """Read a string."""
@@ -101,6 +103,14 @@ def size(value: object) -> int:
         return durations.size(value)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{value!r} is {error}") from None
+
+
+def payload_size(value: object) -> int:
+    """Read a number of bytes from 1 to 256M: Redis holds no text of 512M."""
+    found = size(value)
+    if not 1 <= found <= _LARGEST_PAYLOAD:
+        raise ValueError(f"{value!r} must be from 1 byte to 256M")
+    return found
 
 
 def whole(least: int, most: int) -> Callable[[object], int]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from resqued.config import readers
+from resqued.core.limits import Limits
 from resqued.log import logger
-from resqued.store.connection import DEFAULT_URL
+from resqued.store.server_url import DEFAULT_URL
+from resqued.wire.payload import MAX_PAYLOAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,14 @@ FIELDS = (
     ),
     Field(
         "worker",
+        "max_payload",
+        readers.payload_size,
+        MAX_PAYLOAD,
+        "maximum size of a payload; a longer one is refused, or fails",
+        '"16M"',
+    ),
+    Field(
+        "worker",
         "leftovers",
         readers.choice(("kill", "leave")),
         "kill",
@@ -194,6 +204,22 @@ FIELDS = (
         0,
         "maximum private memory of a job; 0: unlimited",
         '"512M"',
+    ),
+    Field(
+        "limits",
+        "max_runtime",
+        readers.long_duration,
+        0.0,
+        "maximum run time that a payload may ask for; 0: any",
+        '"4h"',
+    ),
+    Field(
+        "limits",
+        "max_memory",
+        readers.size,
+        0,
+        "maximum memory that a payload may ask for; 0: any",
+        '"4G"',
     ),
     Field(
         "limits",
@@ -289,9 +315,9 @@ FIELDS = (
         '["password", "passwd", "secret", "token", "api_key", "authorization"]',
     ),
 )
-# The keys that may also be set for a class of jobs, a queue and a pool.
-LIMITS = {f.key: f for f in FIELDS if f.section == "limits" and f.key != "grace"}
 BY_NAME = {(field.section, field.key): field for field in FIELDS}
+# The keys that may also be set for a class of jobs, a queue and a pool.
+LIMITS = {key: BY_NAME["limits", key] for key in Limits._fields}
 SECTIONS = tuple(dict.fromkeys(field.section for field in FIELDS))
 
 

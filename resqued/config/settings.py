@@ -11,6 +11,7 @@ from typing import Any
 from resqued.core.limits import Rules
 from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
 from resqued.errors import ConfigError
+from resqued.wire.payload import MAX_PAYLOAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ class AppSettings:
     `orphan_grace`: how long a job may run after the master has died. `settle_grace`:
     how long a terminating worker waits for Redis to return. `max_jobs`, `max_age`:
     after this many jobs, or this time, a worker is replaced; 0 means never.
-    `leftovers`: "kill" or "leave" the processes that a job leaves behind. `nice`,
-    `open_files` and `core_size` (bytes) limit the children; -1 changes nothing.
+    `max_payload`: the bytes that a payload may have. `leftovers`: "kill" or "leave" the
+    processes that a job leaves behind. `nice`, `open_files` and `core_size` (bytes)
+    limit the children; -1 changes nothing.
     `redact`: names of arguments that no log shows.
     """
 
@@ -62,6 +64,7 @@ class AppSettings:
     jobs_per_child: int = 1
     max_jobs: int = 0
     max_age: float = 0.0
+    max_payload: int = MAX_PAYLOAD
     leftovers: str = "kill"
     nice: int = 0
     open_files: int = -1

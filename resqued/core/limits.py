@@ -7,9 +7,11 @@ that the one of a wider rule applies; 0 means explicitly unlimited.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+N = TypeVar("N", int, float)
 
 # A job whose memory grows further during its grace period is killed at once when it
 # exceeds its limit by this factor.
@@ -47,6 +49,20 @@ class Limits(NamedTuple):
             wider.memory if self.memory is None else self.memory,
         )
 
+    def within(self, most: Limits) -> Limits:
+        """Return these limits, none of them wider than in `most`; None stays None."""
+        if self.runtime is None and self.memory is None:
+            return self  # the usual case, and called for each job
+        return Limits(
+            _narrower(self.runtime, most.runtime), _narrower(self.memory, most.memory)
+        )
+
+
+def _narrower(asked: N | None, most: N | None) -> N | None:
+    if asked is None or not most:
+        return asked
+    return min(asked, most) if asked else most
+
 
 # UNSET: inherit from a wider rule. NO_LIMITS: explicitly unlimited.
 UNSET = Limits()
@@ -55,15 +71,19 @@ NO_LIMITS = Limits(0.0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The limits of a configuration: the default, by queue, and by class of job."""
+    """The limits of a configuration: the default, by queue, and by class of job.
+
+    `most` is what a payload may ask for at most.
+    """
 
     default: Limits = NO_LIMITS
     queues: Mapping[str, Limits] = field(default_factory=dict)
     classes: Mapping[str, Limits] = field(default_factory=dict)
+    most: Limits = NO_LIMITS
 
     def for_pool(self, pool: Limits) -> Rules:
         """Return the rules of one pool, whose own limits go before the default."""
-        return Rules(pool.with_fallback(self.default), self.queues, self.classes)
+        return replace(self, default=pool.with_fallback(self.default))
 
     def of(
         self,
@@ -75,10 +95,13 @@ class Rules:
     ) -> Limits:
         """Return the limits of one job; the most specific rule wins.
 
-        The order is: the payload (`asked`), the configuration of the class, the code
-        (`declared`), the configuration of the queue, the pool, the default.
+        The order is: the payload (`asked`) up to `most`, the configuration of the
+        class, the code (`declared`), the configuration of the queue, the pool, the
+        default.
         """
-        limits = asked.with_fallback(self.classes.get(class_name, UNSET))
+        limits = asked.within(self.most).with_fallback(
+            self.classes.get(class_name, UNSET)
+        )
         limits = limits.with_fallback(declared)
         limits = limits.with_fallback(self.queues.get(queue, UNSET))
         return limits.with_fallback(self.default)
@@ -96,6 +119,7 @@ class Rules:
             Limits(*values["default"]),
             {name: Limits(*pair) for name, pair in values["queues"].items()},
             {name: Limits(*pair) for name, pair in values["classes"].items()},
+            Limits(*values["most"]),
         )
 
 

@@ -13,7 +13,7 @@ import time
 from resqued.config.settings import AppSettings
 from resqued.log import logger
 from resqued.store.connection import SingleLink
-from resqued.store.runs import FinishedRun, NoJob, Runs, SettleOutcome
+from resqued.store.runs import FinishedRun, JobIntake, NoJob, Runs, SettleOutcome
 from resqued.system import process
 from resqued.wire import payload
 from resqued.wire.keys import Keys
@@ -44,7 +44,7 @@ class WorkerRegistration:
             Keys(settings.namespace),
             worker_id=f"{host}:{pid}:{queues.name}",
             identity=identity.encode(),
-            queues=queues,
+            intake=JobIntake(queues, settings.max_payload, settings.burst),
         )
         # The worker's: each line says whose it is.
         self.log = logger.get(

@@ -24,7 +24,13 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class Wake(Message, frozen=True):
-    """Ask Redis for a job: a queue has changed."""
+    """Ask Redis for a job.
+
+    `queues` have jobs, some of all that have, in the order of the worker's list; empty:
+    the worker looks for itself.
+    """
+
+    queues: tuple[str, ...] = ()
 
 
 class Pause(Message, frozen=True):

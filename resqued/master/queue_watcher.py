@@ -8,7 +8,7 @@ pushes to an empty queue has a worker woken before the look.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from resqued.core.timings import NEVER
 from resqued.errors import StoreError
@@ -81,9 +81,10 @@ class QueueWatcher:
             if self._pushed:
                 idle = self._wake_at_once(now, idle)
             if idle and now >= self._look_at:
-                look = self._tracking.look(worker.served for worker in idle)
+                look = self._tracking.look((worker.served for worker in idle), now)
+                again_at = self._tracking.again_at(now)
                 wait = self._interval() * random.uniform(0.9, 1.1)
-                self._look_at = 0.0 if self._tracking.has_changed else now + wait
+                self._look_at = now + wait if again_at is None else again_at
                 self._act_on(look, idle)
         except StoreError as error:
             self._lose(error, now)
@@ -113,12 +114,15 @@ class QueueWatcher:
             self._log.warning("redis_without_tracking", interval=self._interval())
         if self._redis.end():
             # A server that lost its data has forgotten the workers: let all see.
-            _wake(idle)
+            _wake((worker, ()) for worker in idle)
 
     def _act_on(self, look: QueueSnapshot, idle: Sequence[WorkerHandle]) -> None:
         if look.is_paused != self._was_paused:
             self._was_paused = look.is_paused
-            _wake(idle)
+            _wake(
+                (worker, wakeups.first_choices(look.lengths, worker.served))
+                for worker in idle
+            )
         elif not look.is_paused:
             _wake(
                 wakeups.workers_to_wake(
@@ -140,7 +144,7 @@ class QueueWatcher:
         self._tracking.close()
 
 
-def _wake(workers: Sequence[WorkerHandle]) -> None:
-    for worker in workers:
+def _wake(workers: Iterable[tuple[WorkerHandle, tuple[str, ...]]]) -> None:
+    for worker, queues in workers:
         worker.is_idle = False
-        worker.send(Wake())
+        worker.send(Wake(queues))

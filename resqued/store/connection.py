@@ -9,17 +9,15 @@ from __future__ import annotations
 
 # socket.getaddrinfo loads it at the first host name. hot path: preloaded-idna
 import encodings.idna  # noqa: F401
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-from resqued.errors import ConfigError, StoreError
+from resqued.errors import ConfigError, StoreError, UnusableServerError
 from resqued.store.redis_internals import (
     INCOMPLETE,
     fileno_of,
@@ -28,6 +26,7 @@ from resqued.store.redis_internals import (
     own_connection,
     read_push,
 )
+from resqued.store.server_url import check_url, redact
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -35,29 +34,11 @@ if TYPE_CHECKING:
 # The most bytes that are read at a time.
 _CHUNK = 8192
 
+# About how many members of a set are read at a time.
+_PAGE = 5_000
+
 # A part of a command.
 Word = str | bytes | int | float
-
-# What a URL may hide from people who read a message.
-_SECRET = re.compile(r"(?i)([?&][^=&]*(?:pass|pwd|secret|token|auth)[^=&]*=)[^&]*")
-
-_PLAIN_ADDRESS = re.compile(r"[\w.-]+:[0-9]+(?:/[0-9]*)?")
-
-# A path that names a database, in URLs other than unix://.
-_DATABASE = re.compile(r"(?:/[0-9]*)?")
-
-# Options that change what replies are, or how many connections there may be.
-_OPTIONS_OF_OURS = {
-    "decode_responses",
-    "encoding_errors",
-    "max_connections",
-    "single_connection_client",
-    "connection_class",
-    "parser_class",
-}
-
-DEFAULT_URL = "redis://localhost:6379/0"
-SCHEMES = ("redis", "rediss", "unix")
 
 # Longer than any command of ours takes on a healthy server, short enough that a
 # person at a terminal waits for the answer.
@@ -94,54 +75,6 @@ def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
     return client
 
 
-def check_url(url: str) -> str:
-    """Return the scheme of url; raise ConfigError, naming the way out, if unknown."""
-    shown = repr(redact(url))
-    if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
-        raise ConfigError(
-            f"redis url {shown} must begin with redis://, rediss:// or unix://"
-        )
-    unreadable = ConfigError(
-        f"redis url {shown} cannot be read: in a password write / as %2F, # as %23,"
-        " ? as %3F, @ as %40, : as %3A, [ as %5B; a port is a number"
-    )
-    try:
-        parts = urlsplit(url)
-        is_socket = parts.scheme == "unix"
-        _ = None if is_socket else parts.port
-    except ValueError:
-        raise unreadable from None
-    if not is_socket and "@" in url.partition("?")[0] and "@" not in parts.netloc:
-        raise unreadable
-    if not is_socket and not _DATABASE.fullmatch(parts.path):
-        raise ConfigError(
-            f"redis url {shown}: the path is not the number of a database, as in"
-            " redis://localhost:6379/0; a namespace is an option of its own"
-        )
-    for name, _ in parse_qsl(parts.query):
-        if name in _OPTIONS_OF_OURS:
-            raise ConfigError(
-                f"redis url {shown}: the option {name} cannot be set; leave it out"
-            )
-    return parts.scheme
-
-
-def redact(url: str) -> str:
-    """Return url without its password, for messages.
-
-    It need not be a url that can be read: all between `://` and the last `@` counts as
-    user and password, and a text without `://` as a password, unless it is host:port.
-    """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url if _PLAIN_ADDRESS.fullmatch(url) else "***"
-    login, has_login, place = rest.rpartition("@")
-    if has_login:
-        user, has_password, _ = login.partition(":")
-        rest = f"{user}:***@{place}" if has_password else f"***@{place}"
-    return _SECRET.sub(r"\1***", f"{scheme}://{rest}")
-
-
 class ScriptUnknownError(StoreError):
     """The server does not know the script of this digest."""
 
@@ -153,7 +86,44 @@ def translate(error: Exception, url: str) -> StoreError:
         return ScriptUnknownError(str(error))
     if isinstance(error, redis.AuthenticationError):
         return StoreError(f"{place} refused the login: {_reason(error)}")
-    return StoreError(f"{place}: {_reason(error)}")
+    if isinstance(error, redis.InvalidResponse):
+        return UnusableServerError(
+            f"{place}: no Redis answers there, but another program: check the address"
+            " and the port; a server with TLS needs rediss://"
+        )
+    reason = _reason(error)
+    if isinstance(error, _CLUSTER):
+        return UnusableServerError(
+            f"{place}: {reason}: this is a node of a cluster; resqued needs a server"
+            " without cluster mode"
+        )
+    if reason.lower().startswith(("unknown command", "err unknown command")):
+        return UnusableServerError(
+            f"{place}: {reason[:_SHOWN]}: check the port: a Sentinel or a proxy has not"
+            " all the commands that resqued needs"
+        )
+    return StoreError(f"{place}: {reason}")
+
+
+# How much is shown of a reply that repeats the command.
+_SHOWN = 60
+
+# Errors of a server in cluster mode about the place of a key.
+_CLUSTER = (redis.exceptions.AskError, redis.exceptions.ClusterCrossSlotError)
+
+# The first words of error replies, which redis-py cuts off.
+_WORDS = {
+    redis.exceptions.AskError: "ASK",
+    redis.exceptions.BusyLoadingError: "LOADING",
+    redis.exceptions.ClusterCrossSlotError: "CROSSSLOT",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+    redis.exceptions.MovedError: "MOVED",
+    redis.exceptions.NoPermissionError: "NOPERM",
+    redis.exceptions.OutOfMemoryError: "OOM",
+    redis.exceptions.ReadOnlyError: "READONLY",
+    redis.exceptions.TryAgainError: "TRYAGAIN",
+}
 
 
 # Everything that can go wrong between us and the server.
@@ -169,6 +139,9 @@ def encoded(word: Word) -> Word:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()).rstrip(".")
+    word = _WORDS.get(type(error), "")
+    if word and not text.startswith(word):
+        text = f"{word} {text}".rstrip()
     return text or type(error).__name__
 
 
@@ -251,6 +224,16 @@ class Link:
             pipe.execute_command(*map(encoded, command))
         replies: list[Any] = pipe.execute(raise_on_error=False)
         return replies
+
+    def members(self, key: str) -> set[bytes]:
+        """Return the members of a set, read in pages: a large one stops nobody."""
+        found: set[bytes] = set()
+        cursor: int | bytes = 0
+        while True:
+            cursor, page = self.call("SSCAN", key, cursor, "COUNT", _PAGE)
+            found.update(page)
+            if int(cursor) == 0:
+                return found
 
     def ping(self) -> None:
         """Raise StoreError unless the server answers."""

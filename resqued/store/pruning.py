@@ -9,14 +9,15 @@ Ruby Resque takes too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
 from resqued.errors import PayloadError
-from resqued.store.registry import PAGE, ReclaimResult, Registry
+from resqued.store.registry import PAGE, RECORDS, ReclaimResult, Registry
 from resqued.system import process
-from resqued.wire import payload, worker_entry
+from resqued.wire import payload, worker_entry, worker_record
 from resqued.wire.payload import DIRTY_EXIT, PRUNE_DIRTY_EXIT, FailureInfo
 from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEntry
 
@@ -50,10 +51,11 @@ def survey(
     """Yield every worker of the registry with its verdict, in pages.
 
     Workers for which `is_spared` returns True, by id, are not judged: they count as
-    alive, because another part of the master takes care of them. Raises StoreError.
+    alive, because another part of the master takes care of them. The entries have no
+    records. Raises StoreError.
     """
     server_now = store.link.time()
-    entries = store.entries(with_remains=True)
+    entries = store.entries(with_remains=True, with_records=False)
     while page := list(islice(entries, PAGE)):
         verdicts = [
             Liveness.ALIVE if is_spared(entry.worker_id) else judge(entry, server_now)
@@ -62,23 +64,68 @@ def survey(
         yield list(map(JudgedWorker, page, verdicts))
 
 
-def to_prune(page: Sequence[JudgedWorker], *, has_lock: bool) -> list[JudgedWorker]:
+class PruneLock:
+    """The lock for one round of pruning, taken when the first silent worker is found.
+
+    It keeps Ruby's workers from pruning, so it is held no longer than that takes.
+    """
+
+    def __init__(self, store: Registry, owner: str) -> None:
+        self._store = store
+        self._owner = owner
+        self._is_held: bool | None = None
+
+    def take(self) -> bool:
+        """Return True if the lock is held; it is asked for once. Raises StoreError."""
+        if self._is_held is None:
+            self._is_held = self._store.take_prune_lock(self._owner)
+        return self._is_held
+
+    def release(self) -> None:
+        """Release the lock if it is held; raise StoreError."""
+        if self._is_held:
+            self._store.release_prune_lock(self._owner)
+
+
+def to_prune(
+    page: Sequence[JudgedWorker], take_lock: Callable[[], bool]
+) -> list[JudgedWorker]:
     """Return the workers to reclaim: dead ones, and silent ones with the lock."""
-    fatal = {Liveness.DEAD, Liveness.SILENT} if has_lock else {Liveness.DEAD}
+    fatal = {Liveness.DEAD}
+    if any(judged.verdict is Liveness.SILENT for judged in page) and take_lock():
+        fatal.add(Liveness.SILENT)
     return [judged for judged in page if judged.verdict in fatal]
 
 
 def reclaim(store: Registry, dead: Sequence[JudgedWorker]) -> list[JudgedWorker]:
     """Remove dead workers from Redis and record their jobs as failed.
 
-    Returns those that were reclaimed: workers that have changed since they were
-    judged are left alone. Raises StoreError.
+    Reads their records, a few at a time. Returns those that were reclaimed: workers
+    that have changed since they were judged are left alone. Raises StoreError.
     """
-    if not dead:
-        return []
-    results = store.reclaim([(judged.entry, fault_of(judged)) for judged in dead])
-    pairs = zip(dead, results, strict=True)
-    return [judged for judged, result in pairs if result is ReclaimResult.DONE]
+    reclaimed: list[JudgedWorker] = []
+    for some in _batches(dead):
+        held = with_records(store, some)
+        results = store.reclaim([(judged.entry, fault_of(judged)) for judged in held])
+        pairs = zip(held, results, strict=True)
+        reclaimed += [judged for judged, r in pairs if r is ReclaimResult.DONE]
+    return reclaimed
+
+
+def with_records(store: Registry, judged: Sequence[JudgedWorker]) -> list[JudgedWorker]:
+    """Return the workers with their records, without those that have changed."""
+    found = []
+    fresh = store.read([each.entry.worker_id for each in judged])
+    for (entry, verdict), now in zip(judged, fresh, strict=True):
+        same = replace(now, record=entry.record, is_registered=entry.is_registered)
+        if same == entry:
+            found.append(JudgedWorker(replace(same, record=now.record), verdict))
+    return found
+
+
+def _batches(dead: Sequence[JudgedWorker]) -> Iterator[Sequence[JudgedWorker]]:
+    for start in range(0, len(dead), RECORDS):
+        yield dead[start : start + RECORDS]
 
 
 def fault_of(judged: JudgedWorker) -> FailureInfo:
@@ -102,6 +149,6 @@ def job_of(entry: WorkerEntry) -> str:
     if not entry.record:
         return "no job"
     try:
-        return payload.class_of(payload.decode_held(entry.record).payload)
+        return payload.class_of(worker_record.decode_held(entry.record).payload)
     except PayloadError:
         return payload.UNKNOWN_JOB

@@ -16,6 +16,11 @@ from resqued.store.job_queues import means_pause
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 
+# From so many names on, the set of queues is read no more often than this many seconds
+# for each name: a new queue for each customer must not fill the time of the master.
+_FEW = 1_000
+_NAME_COST = 20e-6
+
 
 @dataclass(frozen=True, slots=True)
 class QueueSnapshot:
@@ -28,27 +33,40 @@ class QueueSnapshot:
 class QueueTracking:
     """The master's connection for reading and tracking queues.
 
-    `is_tracking` is True if the server sends messages. `timeout` is in seconds.
+    `is_tracking` is True if the server sends messages. What was read is then kept until
+    a message says that it has changed, so that 10,000 quiet queues cost nothing.
+    `timeout` is in seconds.
     """
 
     def __init__(self, url: str, keys: Keys, *, timeout: float) -> None:
         self._link = SingleLink(url, timeout=timeout)
         self._keys = keys
+        self._set_key = keys.queues.encode("utf-8", "surrogateescape")
         self.is_tracking = False
-        self._has_changed = False
-        # The keys that the last messages named, and the queues that were empty when
-        # they were last read, by their keys.
-        self._changed: list[bytes] = []
-        self._empty: dict[bytes, str] = {}
+        self._changed: list[bytes | None] = []
+        self._is_paused = False
+        self._forget()
+
+    def _forget(self) -> None:
+        # The names in the set of queues, whether they still hold, and when they may be
+        # read again, on the clock of the caller; and the lists they are matched with.
+        self._known: set[str] = set()
+        self._is_current = False
+        self._read_names_at = 0.0
+        self._lists: set[QueueList] = set()
+        # The queues that any list serves, by their keys; the lengths that hold.
+        self._served: dict[bytes, str] = {}
+        self._lengths: dict[bytes, int] = {}
 
     def open(self) -> None:
         """Connect, and turn tracking on if the server has it; raise StoreError."""
+        self._changed.clear()
+        self._forget()
         self.is_tracking = self._link.listen(self._on_message)
 
     def _on_message(self, message: Any) -> object:
-        self._has_changed = True
         # A message without keys means that the whole database was emptied.
-        self._changed += message[1] or ()
+        self._changed += message[1] or (None,)
         return message
 
     def fileno(self) -> int | None:
@@ -61,48 +79,91 @@ class QueueTracking:
         The list has only queues that were empty: they can change in no other way.
         Raises StoreError at end of file.
         """
-        self._changed.clear()
         self._link.drain()
-        return [self._empty[key] for key in self._changed if key in self._empty]
+        return self._take_changes()
 
-    def look(self, lists: Iterable[QueueList]) -> QueueSnapshot:
-        """Read the lengths of all queues that the lists match, and the pause key.
+    def _take_changes(self) -> list[str]:
+        """Forget what has changed; return the queues among it that were empty."""
+        changed, self._changed = self._changed, []
+        pushed = []
+        for key in changed:
+            if key is None:
+                self._forget()
+            elif key == self._set_key:
+                self._is_current = False
+            elif self._lengths.pop(key, None) == 0 and not self._is_paused:
+                pushed += [self._served[key]] if key in self._served else []
+        return pushed
 
-        Reading a key on this connection makes the server report its next change. If
-        such a message arrives among the replies, has_changed is True afterwards, and
-        the caller must read again. Raises StoreError.
+    def look(self, lists: Iterable[QueueList], now: float) -> QueueSnapshot:
+        """Return the lengths of all queues that the lists match, and the pause key.
+
+        Reads what is not known, or has changed. Reading a key on this connection makes
+        the server report its next change; `again_at` says when to look again for what
+        has changed meanwhile. `now` is in seconds of any clock. Raises StoreError.
         """
-        self._has_changed = False
-        lists = tuple(lists)
-        known: list[str] = []
-        if any(item.is_dynamic for item in lists):
-            members = self._link.call("SMEMBERS", self._keys.queues)
-            known = [name.decode("utf-8", "surrogateescape") for name in members]
-        names = list(dict.fromkeys(n for item in lists for n in item.match(known)))
+        if not self.is_tracking:
+            self._forget()
+        self._link.drain()
+        self._take_changes()
+        self._serve(set(lists), now)
+        unknown = [key for key in self._served if key not in self._lengths]
         paused, *lengths = self._link.read_each(
-            [("GET", self._keys.paused)]
-            + [("LLEN", self._keys.queue(name)) for name in names]
+            [("GET", self._keys.paused), *(("LLEN", key) for key in unknown)]
         )
+        # None: a key of another type, which has no jobs.
+        self._lengths.update(zip(unknown, (n or 0 for n in lengths), strict=True))
+        self._is_paused = means_pause(paused)
+        full = {self._served[key]: n for key, n in self._lengths.items() if n}
         # A message directly after the last reply may be in the buffer already.
         self._link.drain()
-        sizes = dict(zip(names, lengths, strict=True))
-        snapshot = QueueSnapshot(
-            {n: size for n, size in sizes.items() if size}, means_pause(paused)
-        )
-        empty = () if snapshot.is_paused else sizes.keys() - snapshot.lengths
-        self._empty = self._by_key(empty)
-        return snapshot
+        return QueueSnapshot(full, self._is_paused)
 
-    def _by_key(self, names: Iterable[str]) -> dict[bytes, str]:
-        return {
-            self._keys.queue(name).encode("utf-8", "surrogateescape"): name
-            for name in names
-        }
+    def again_at(self, now: float) -> float | None:
+        """Return when to look again because something has changed; None if nothing.
+
+        `now` is on the clock of `look`.
+        """
+        if self._changed:
+            return now
+        is_stale = self.is_tracking and not self._is_current and self._has_patterns
+        return self._read_names_at if is_stale else None
 
     @property
-    def has_changed(self) -> bool:
-        """True if a key has changed since the last call of `look` began."""
-        return self._has_changed
+    def _has_patterns(self) -> bool:
+        return any(item.is_dynamic for item in self._lists)
+
+    def _serve(self, lists: set[QueueList], now: float) -> None:
+        """Bring the queues up to date that any list serves."""
+        added, self._lists = lists - self._lists, self._lists | lists
+        for item in added:
+            self._add(item.match(self._known))
+        is_due = not self._is_current and now >= self._read_names_at
+        if is_due and self._has_patterns:
+            self._read_names(now)
+
+    def _read_names(self, now: float) -> None:
+        """Read the set of queues; of a large one no more than half of the time."""
+        self._is_current = True
+        found = self._link.members(self._keys.queues)
+        names = {name.decode("utf-8", "surrogateescape") for name in found}
+        if len(names) > _FEW:
+            self._read_names_at = now + len(names) * _NAME_COST
+        new, gone = names - self._known, self._known - names
+        self._known = names
+        self._add(n for n in new if any(item.serves(n) for item in self._lists))
+        static = [item for item in self._lists if not item.is_dynamic]
+        for name in gone:
+            if not any(item.serves(name) for item in static):
+                key = self._key(name)
+                self._served.pop(key, None)
+                self._lengths.pop(key, None)
+
+    def _add(self, names: Iterable[str]) -> None:
+        self._served.update((self._key(name), name) for name in names)
+
+    def _key(self, name: str) -> bytes:
+        return self._keys.queue(name).encode("utf-8", "surrogateescape")
 
     def close(self) -> None:
         """Close the connection; `open` makes a new one."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hiredis
+from redis.exceptions import InvalidResponse
 
 # What a reader returns until it has been fed the whole of a reply.
 INCOMPLETE = object()
@@ -45,7 +46,9 @@ def open_raw(connection: Any) -> tuple[Any, Any]:
     if connection._sock is None:
         connection.connect()
     reader = hiredis.Reader(
-        replyError=connection._parser.parse_error, notEnoughData=INCOMPLETE
+        protocolError=InvalidResponse,
+        replyError=connection._parser.parse_error,
+        notEnoughData=INCOMPLETE,
     )
     return connection._sock, reader
 

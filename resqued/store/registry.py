@@ -7,24 +7,29 @@ which does nothing if the worker's keys have changed since it was judged.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import islice
 
 from resqued.errors import PayloadError
 from resqued.store.connection import Link
-from resqued.store.runs import registry_keys
+from resqued.store.runs import HEARTBEAT, registry_keys
 from resqued.store.script import Script
-from resqued.wire import payload
+from resqued.wire import payload, worker_record
 from resqued.wire.keys import Keys
 from resqued.wire.payload import FailureInfo
 from resqued.wire.worker_entry import WorkerEntry
 
 RECLAIM = Script("reclaim")
+RELEASE = Script("release")
 PAGE = 500
+# Records of dead workers are read so many at a time: each may have megabytes.
+RECORDS = 20
 
 # As in Ruby Resque: how long the lock keeps other pruners away.
 PRUNE_LOCK_SECONDS = 60
+# How long Ruby takes to prune after it took the lock, in seconds.
+_RUBY_PRUNES = 2
 
 
 class ReclaimResult(Enum):
@@ -45,16 +50,30 @@ class Registry:
         self.link = link
         self._keys = keys
 
+    def check_server(self) -> None:
+        """Run a script over several keys, which changes nothing.
+
+        Raises UnusableServerError if the server can never run ours, else StoreError.
+        """
+        keys = self._keys
+        HEARTBEAT(
+            self.link,
+            (keys.workers, keys.started(""), keys.heartbeats, keys.identities),
+            ("", "nobody", "", ""),
+        )
+
     def ids(self) -> set[str]:
         """Return the ids of the registered workers."""
-        members = self.link.call("SMEMBERS", self._keys.workers)
-        return {_text(member) for member in members}
+        return {_text(member) for member in self.link.members(self._keys.workers)}
 
-    def entries(self, *, with_remains: bool = False) -> Iterator[WorkerEntry]:
+    def entries(
+        self, *, with_remains: bool = False, with_records: bool = True
+    ) -> Iterator[WorkerEntry]:
         """Yield the entries of all registered workers, sorted by id.
 
         With `with_remains` also those of ids that are not registered and still have a
-        heartbeat or an identity.
+        heartbeat or an identity. Records may be large: without `with_records` those of
+        registered workers are left out.
         """
         registered = self.ids()
         ids = set(registered)
@@ -63,33 +82,40 @@ class Registry:
                 ids |= {_text(field) for field in self.link.call("HKEYS", key)}
         stream = iter(sorted(ids))
         while page := list(islice(stream, PAGE)):
-            yield from self.read(page, registered)
+            yield from self.read(page, registered, with_records=with_records)
 
     def read(
-        self, ids: Sequence[str], registered: Iterable[str] | None = None
+        self,
+        ids: Sequence[str],
+        registered: Collection[str] | None = None,
+        *,
+        with_records: bool = True,
     ) -> list[WorkerEntry]:
         """Return the entries of these workers, in one round trip.
 
-        `registered` are the ids that are registered; by default all of `ids`.
+        `registered` are the ids that are registered; by default all of `ids`. Without
+        `with_records` their records are left out.
         """
         keys = self._keys
-        known = set(ids if registered is None else registered)
+        known = set(ids) if registered is None else registered
+        read = [i for i in ids if with_records or i not in known]
         bare = [WorkerEntry(worker_id) for worker_id in ids]
         identities, heartbeats, records, pings, started = self.link.pipeline(
             [
                 ("HMGET", keys.identities, *ids),
                 ("HMGET", keys.heartbeats, *ids),
-                ("MGET", *(keys.worker(worker_id) for worker_id in ids)),
+                ("MGET", *(keys.worker(worker_id) for worker_id in read or ids[:1])),
                 ("MGET", *(keys.ping(entry.node_name) for entry in bare)),
                 ("MGET", *(keys.started(worker_id) for worker_id in ids)),
             ]
         )
+        held = dict(zip(read, records, strict=False))
         return [
             WorkerEntry(
                 worker_id,
                 identity=_text(identities[i]),
                 heartbeat=_text(heartbeats[i]),
-                record=records[i] or b"",
+                record=held.get(worker_id) or b"",
                 ping=_text(pings[i]),
                 started=_text(started[i]),
                 is_registered=worker_id in known,
@@ -163,6 +189,20 @@ class Registry:
         key = self._keys.prune_lock
         return bool(self.link.call("SET", key, owner, "EX", PRUNE_LOCK_SECONDS, "NX"))
 
+    def release_prune_lock(self, owner: str) -> None:
+        """Release the lock that `owner` took, unless it has expired."""
+        RELEASE(self.link, (self._keys.prune_lock,), (owner,))
+
+    def is_being_pruned(self, owner: str) -> bool:
+        """Return True if another than `owner` took the lock a moment ago.
+
+        Ruby reads a worker, records its job and removes it, in three steps.
+        """
+        key = self._keys.prune_lock
+        holder, left = self.link.pipeline([("GET", key), ("PTTL", key)])
+        age = PRUNE_LOCK_SECONDS * 1000 - int(left)
+        return holder not in (None, owner.encode()) and age < _RUBY_PRUNES * 1000
+
     def counts(self, entries: Sequence[WorkerEntry]) -> list[tuple[int, int]]:
         """Return how many jobs each worker has processed, and how many have failed.
 
@@ -189,7 +229,7 @@ class Registry:
 
 def _failure_of(entry: WorkerEntry, fault: FailureInfo) -> bytes:
     try:
-        held = payload.decode_held(entry.record)
+        held = worker_record.decode_held(entry.record)
         queue, raw = held.queue, held.payload
     except PayloadError:
         # A record that cannot be read is kept as it is, as the payload.

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from resqued.errors import PayloadError
-from resqued.wire import payload
+from resqued.wire import payload, worker_record
 from resqued.wire.worker_entry import WorkerEntry
 
 
@@ -99,7 +99,7 @@ def _running_job(record: bytes) -> RunningJob | None:
     if not record:
         return None
     try:
-        held = payload.decode_held(record)
+        held = worker_record.decode_held(record)
     except PayloadError:
         return RunningJob("", payload.UNKNOWN_JOB, (), "")
     try:
@@ -111,7 +111,10 @@ def _running_job(record: bytes) -> RunningJob | None:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """The counters of one namespace, as `Resque.info` has them."""
+    """The counters of one namespace.
+
+    Those of `Resque.info`, of which `failed` is called `failures` here.
+    """
 
     pending: int
     """How many jobs wait, in all queues together."""

@@ -7,13 +7,14 @@ safe to repeat: after a StoreError the caller repeats the step later.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from resqued.store.connection import SingleLink
+from resqued.store.queue_choice import QueueChoice
 from resqued.store.script import Script
-from resqued.wire import payload
+from resqued.wire import payload, timestamps, worker_record
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 from resqued.wire.ruby_json import quote
@@ -27,13 +28,15 @@ UNREGISTER = Script("unregister")
 class NoJob(Enum):
     """Why a worker that asked got no job.
 
-    SETTLED: it asked for no job, and holds none.
+    SETTLED: it asked for no job, and holds none. AGAIN: the queues were not all tried;
+    it asks again when it has looked at its signals.
     """
 
     EMPTY = "empty"
     PAUSED = "paused"
     UNREGISTERED = "unregistered"
     SETTLED = "settled"
+    AGAIN = "again"
 
 
 class SettleOutcome(Enum):
@@ -52,6 +55,7 @@ class SettleOutcome(Enum):
 
 # hot path: enum-members
 _SETTLED = {settled.value: settled for settled in SettleOutcome}
+_NOTHING = SettleOutcome.NOTHING
 
 # A reply of reserve.lua: the result of settling, and the answer about a job.
 ReserveReply = tuple[SettleOutcome, payload.Reservation | NoJob]
@@ -64,6 +68,19 @@ class FinishedRun:
 
     run: int
     failure: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class JobIntake:
+    """Which jobs a worker takes.
+
+    `max_payload` is how many bytes a payload may have; with `is_burst` the worker
+    leaves when its queues are empty.
+    """
+
+    queues: QueueList
+    max_payload: int = payload.MAX_PAYLOAD
+    is_burst: bool = False
 
 
 class Runs:
@@ -79,17 +96,17 @@ class Runs:
         *,
         worker_id: str,
         identity: str,
-        queues: QueueList,
+        intake: JobIntake,
     ) -> None:
         self.link = link
         self.worker_id = worker_id
         self.identity = identity
-        self._started = payload.started(time.time())
+        self._started = timestamps.started(time.time())
         # A queue whose key is no list, which the last request has passed over.
         self.wrong_type = ""
         self._second = 0
         self._second_text = ""
-        self._list = queues
+        self._max_payload = str(intake.max_payload)
         self._keys = keys
         self._registry = registry_keys(keys, worker_id)
         self._fixed = (
@@ -104,22 +121,27 @@ class Runs:
             keys.queues,
             keys.failed_aside,
         )
-        self._expand(())
+        self._choice = QueueChoice(link, keys, intake.queues, looks=intake.is_burst)
+        self._prepare()
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The queues that the list matches now, in order."""
-        return self._names
+        """The queues that the list matches now, in order; its entries if too many."""
+        return self._choice.shown
 
-    def _expand(self, known: Collection[str]) -> None:
-        """Compute the queues to try, when the set of known queues has changed."""
-        self._names = self._list.match(known)
+    def hint(self, names: Sequence[str]) -> None:
+        """Take in which queues have jobs, as the master has read them."""
+        if self._choice.hint(names):
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Pack the request for the queues to try, when these have changed."""
+        self._names = self._choice.names
         names = [quote(name) for name in self._names]
-        knowledge = ["1", *known] if self._list.is_dynamic else ["0"]
         self._reserve = RESERVE.prepare(
             (*self._fixed, *map(self._keys.queue, self._names)),
             (self.worker_id, self.identity),
-            (str(len(names)), *names, *knowledge),
+            (self._max_payload, str(len(names)), *names, *self._choice.knowledge),
             room=4,
         )
 
@@ -156,17 +178,26 @@ class Runs:
     def _beat(self) -> str:
         # The server's clock: clocks of hosts differ, and a heartbeat from the future
         # or the past would get its worker pruned.
-        return payload.heartbeat(self.link.time())
+        return timestamps.heartbeat(self.link.time())
 
     def reserve(self, ending: FinishedRun | None = None) -> ReserveReply:
         """Settle the run `ending`, if any, and take the next job, in one round trip.
 
-        A change of the set of queues takes a second round trip.
+        A change of the set of queues takes a second round trip. A set that changes all
+        the time, or is too large to be read at once, gets the answer AGAIN.
         """
-        reply = self._ask(ending, reserve=True)
-        while reply is None:
-            reply = self._ask(ending, reserve=True)
-        return reply
+        if self._choice.expire():
+            self._prepare()
+        settled, answer = self._ask(ending, reserve=True)
+        if answer is NoJob.AGAIN:
+            first, (settled, answer) = settled, self._ask(ending, reserve=True)
+            settled = first if settled is _NOTHING else settled
+        if answer is NoJob.EMPTY:
+            found = self._choice.look_further()
+            if found:
+                self._prepare()
+            answer = NoJob.EMPTY if found is None else NoJob.AGAIN
+        return settled, answer
 
     def settle(self, ending: FinishedRun | None) -> ReserveReply:
         """Settle the run `ending`, if any, and take no new job.
@@ -174,12 +205,10 @@ class Runs:
         The reply has the job that this worker holds already, if the reply that
         reserved it was lost.
         """
-        reply = self._ask(ending, reserve=False)
-        assert reply is not None, "only a reservation can be stale"
-        return reply
+        return self._ask(ending, reserve=False)
 
-    def _ask(self, ending: FinishedRun | None, *, reserve: bool) -> ReserveReply | None:
-        """Run reserve.lua; return None if it must run again with the current queues."""
+    def _ask(self, ending: FinishedRun | None, *, reserve: bool) -> ReserveReply:
+        """Run reserve.lua; AGAIN if it must run again with other queues."""
         run_at = self._run_at()
         reply = self._reserve(
             self.link,
@@ -195,20 +224,29 @@ class Runs:
                 self.wrong_type = self._names[reply[5] - 1]
             return settled, payload.Reservation(queue, run_at, reply[2], reply[3])
         if state == b"held":
-            return settled, replace(payload.decode_held(reply[2]), run=reply[3])
-        if state == b"stale":
-            self._expand([name.decode("utf-8", "surrogateescape") for name in reply[2]])
-            return None
+            return settled, replace(worker_record.decode_held(reply[2]), run=reply[3])
+        if state in {b"stale", b"many"}:
+            self._learn(reply[2:])
+            return settled, NoJob.AGAIN
         if state == b"empty" and reply[2]:
             self.wrong_type = self._names[reply[2] - 1]
         return settled, NoJob(state.decode())
+
+    def _learn(self, names: list[list[bytes]]) -> None:
+        """Take in the names of all queues, or that there are many."""
+        if names:
+            known = [name.decode("utf-8", "surrogateescape") for name in names[0]]
+            self._choice.know(known)
+        else:
+            self._choice.know_many()
+        self._prepare()
 
     def _run_at(self) -> str:
         """Return the time for a record, in whole seconds."""
         # hot path: second-text
         second = int(time.time())
         if second != self._second:
-            self._second, self._second_text = second, payload.run_at(second)
+            self._second, self._second_text = second, timestamps.run_at(second)
         return self._second_text
 
 

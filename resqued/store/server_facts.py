@@ -12,7 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from resqued.errors import StoreError
-from resqued.store.connection import SingleLink, redact
+from resqued.store.connection import SingleLink
+from resqued.store.server_url import redact
 
 # What a reply can raise that is valid in the protocol, but not of the expected form.
 _NO_SENSE = (AttributeError, LookupError, TypeError, ValueError)

@@ -1,22 +1,20 @@
 """Readers and writers for the JSON texts that Resque keeps in Redis.
 
-A payload is an element of a queue (wire format 2.1), a worker record is the value of
-`worker:<id>`, a failure entry is an element of `failed` (2.2). Names that other
+A payload is an element of a queue (wire format 2.1), a failure entry is an element of
+`failed` (2.2). Names that other
 languages read, such as Resque::DirtyExit, are defined only here.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import ArgumentError, PayloadError
-from resqued.wire import ruby_json
+from resqued.wire import json_scan, ruby_json, timestamps
 
 DIRTY_EXIT = "Resque::DirtyExit"
 PRUNE_DIRTY_EXIT = "Resque::PruneDeadWorkerDirtyExit"
@@ -36,6 +34,19 @@ MAX_BACKTRACE = 48_000
 _MAX_LINE = 2_000
 # Quotes and a comma, which each line takes even if it is empty.
 _LINE_EXTRA = 3
+
+# How many bytes a payload may have by default. Nobody needs to set it: images and
+# documents in arguments have some megabytes. A child decodes it in about a second, and
+# a failure with it, whose text may grow sixfold, is far from the 512 MB of Redis.
+MAX_PAYLOAD = 16 << 20
+
+# Longer texts are not decoded outside of children: a value may take 40 times the memory
+# of its text, and a second for each megabyte to be written again.
+_MAX_DECODED = 64 << 10
+# How much is kept of an element that is no job, in characters.
+_MAX_KEPT = 1 << 20
+# How much of a class name a title, a message or a line of the log has.
+_MAX_NAME = 200
 
 # Limits of a payload from here on are ignored: no job has so many seconds or bytes.
 _LARGEST = 1e15
@@ -88,6 +99,17 @@ class FailureInfo:
     backtrace: tuple[str, ...] = ()
 
 
+def check_size(text: str, most: int, what: str) -> None:
+    """Raise ArgumentError if a payload has more than `most` bytes; `what` names it."""
+    # No character has more than four bytes.
+    if len(text) * 4 > most and (size := len(text.encode())) > most:
+        raise ArgumentError(
+            f"{what}: payload of {size} bytes is longer than max_payload, {most} bytes;"
+            " store the data and pass where it is, or raise max_payload here and in"
+            " [worker] of the workers"
+        )
+
+
 def encode_job(class_name: str, args: Sequence[object], limits: Limits = UNSET) -> str:
     """Return the payload of a job, byte for byte as Ruby writes it (2.1).
 
@@ -135,9 +157,9 @@ def decode_job(raw: bytes) -> Payload:
         raise PayloadError(f"payload is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise PayloadError(f"payload is not an object but {_kind(value)}")
-    name = value.get("class")
-    if not isinstance(name, str) or not name:
+    if not _names_class(value):
         raise PayloadError("payload names no class")
+    name = value["class"]
     limits = _limits(value["limits"]) if "limits" in value else UNSET
     return Payload(name, arguments(value.get("args")), raw, limits)
 
@@ -179,77 +201,69 @@ def arguments(args: object) -> tuple[Any, ...]:
 
 
 def class_of(raw: bytes) -> str:
-    """Return the class name of a payload, or UNKNOWN_JOB; for titles and messages."""
-    try:
-        return decode_job(raw).class_name
-    except PayloadError:
-        return UNKNOWN_JOB
+    """Return the class name of a payload, or UNKNOWN_JOB; for titles and messages.
+
+    A long name is cut. The payload is not decoded.
+    """
+    name = json_scan.class_name(raw)
+    return shown_name(name) if name else UNKNOWN_JOB
+
+
+def shown_name(class_name: str) -> str:
+    """Return a class name as titles, messages and lines of the log have it: cut."""
+    return class_name if len(class_name) <= _MAX_NAME else class_name[:_MAX_NAME] + "…"
+
+
+def refusal(job: Payload) -> str | None:
+    """Return why a payload that stands for an element that was no job fails.
+
+    None for a job. reserve.lua writes such a payload for an element that is too long,
+    and `readable` for all others; it comes back to a queue if Ruby retries it.
+    """
+    if job.class_name != PAYLOAD_ERROR:
+        return None
+    # The text and the reason, or the text alone.
+    if len(job.args) == 2:
+        return str(job.args[1])
+    text = str(job.args[0]) if job.args else ""
+    return f"payload was no job when it was first taken: {text[:_MAX_NAME]!r}"
 
 
 def readable(raw: bytes) -> str:
-    """Return a payload as JSON text that every reader accepts.
+    """Return a payload as a JSON object that every reader of failures accepts.
 
-    JSON is decoded and encoded again, as Ruby does on the way to `failed` (2.1): the
-    order of keys stays, spaces and escapes go. Other UTF-8 text becomes a JSON string.
-    Bytes that are not UTF-8 are read as Latin-1 and become a JSON string.
+    A job is decoded and encoded again, as Ruby does on the way to `failed` (2.1): the
+    order of keys stays, spaces and escapes go. One of more than 64 kB is checked, and
+    stays as it is. What is no job becomes the argument of a job that no application
+    has, so that web front ends can show it and a retry fails with its text kept. Bytes
+    that are not UTF-8 are read as Latin-1, and the end of a text of more than a
+    million characters is left out.
     """
+    if len(raw) > _MAX_DECODED:
+        if json_scan.is_job(raw, depth=ruby_json.MAX_DEPTH - _PAYLOAD_DEPTH):
+            return raw.decode("utf-8").strip()
+        return _refused(raw)
     try:
-        return ruby_json.encode(ruby_json.decode(raw), depth=_PAYLOAD_DEPTH)
-    except UnicodeDecodeError:
-        return ruby_json.quote(raw.decode("latin-1"))
+        value = ruby_json.decode(raw)
+        if isinstance(value, dict) and _names_class(value):
+            return ruby_json.encode(value, depth=_PAYLOAD_DEPTH)
     except ValueError:
-        return ruby_json.quote(raw.decode("utf-8"))
+        pass  # not UTF-8, not JSON, or deeper than Ruby's parser goes
+    return _refused(raw)
 
 
-# What reserve.lua writes before the payload, as Ruby does. The form of the time
-# distinguishes it from node-resque's records, in which keys may follow the payload.
-_PAYLOAD_KEY = b',"payload":'
-_OUR_HEAD = re.compile(
-    rb'\{"queue":"(?:[^"\\]|\\.)*","run_at":"[\d-]{10}T[\d:]{8}Z"', re.DOTALL
-)
+def _names_class(value: dict[str, Any]) -> bool:
+    name = value.get("class")
+    return isinstance(name, str) and bool(name)
 
 
-def decode_held(record: bytes) -> Reservation:
-    """Return the contents of a `worker:<id>` record of any implementation.
-
-    Records that resqued or Ruby wrote are cut by position, so that the bytes of the
-    payload stay the same; others are decoded. Raises PayloadError if the record is
-    not JSON or holds no payload.
-    """
-    head, separator, tail = record.partition(_PAYLOAD_KEY)
-    if separator and _OUR_HEAD.fullmatch(head) and tail.endswith(b"}"):
-        try:
-            value = ruby_json.decode(head + b"}")
-            return Reservation(value["queue"], value["run_at"], _bytes(tail[:-1]))
-        except ValueError:
-            pass  # written by another implementation: decode it below
+def _refused(raw: bytes) -> str:
     try:
-        value = ruby_json.decode(record)
-    except ValueError as error:
-        raise PayloadError(f"worker record is not JSON: {error}") from None
-    if not isinstance(value, dict) or "payload" not in value:
-        raise PayloadError("worker record holds no payload")
-    try:
-        payload = ruby_json.encode(value["payload"], "payload").encode()
-    except ruby_json.Unencodable as error:
-        raise PayloadError(f"worker record: {error}") from None
-    return Reservation(_text(value.get("queue")), _text(value.get("run_at")), payload)
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def _bytes(text: bytes) -> bytes:
-    """Return the payload's bytes, which reserve.lua wrote as a string if not JSON."""
-    if not text.startswith(b'"'):
-        return text
-    try:
-        # surrogateescape carries bytes that are not UTF-8 through the decoder.
-        value = json.loads(text.decode("utf-8", "surrogateescape"))
-        return str(value).encode("utf-8", "surrogateescape")
-    except (ValueError, UnicodeEncodeError):
-        return text
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    kept = ruby_json.quote(_cut(text, _MAX_KEPT))
+    return f'{{"class":"{PAYLOAD_ERROR}","args":[{kept}]}}'
 
 
 def failure(
@@ -267,7 +281,7 @@ def failure(
     """
     backtrace = ",".join(ruby_json.quote(line) for line in _clip(fault.backtrace))
     return (
-        f'{{"failed_at":{ruby_json.quote(failed_at(now))}'
+        f'{{"failed_at":{ruby_json.quote(timestamps.failed_at(now))}'
         f',"payload":{readable(payload)}'
         f',"exception":{ruby_json.quote(fault.exception)}'
         f',"error":{ruby_json.quote(_cut(fault.error, MAX_ERROR))}'
@@ -284,7 +298,7 @@ def retried(entry: bytes, now: float) -> bytes:
     JSON object.
     """
     value = decode_failure(entry)
-    value["retried_at"] = failed_at(now)
+    value["retried_at"] = timestamps.failed_at(now)
     return _rewrite(value, "the failure", depth=0).encode()
 
 
@@ -323,9 +337,11 @@ def retry_job(entry: bytes) -> tuple[str, str]:
     value = decode_failure(entry)
     job = value.get("payload")
     queue = value.get("queue")
-    name = job.get("class") if isinstance(job, dict) else None
-    if not isinstance(job, dict) or not isinstance(name, str) or not name:
+    if not isinstance(job, dict) or not _names_class(job):
         raise PayloadError("nothing to retry: the payload is not a job")
+    name = job["class"]
+    if name == PAYLOAD_ERROR:
+        raise PayloadError("nothing to retry: the element of the queue was no job")
     if not isinstance(queue, str) or not queue:
         raise PayloadError("nothing to retry: the failure names no queue")
     args = arguments(job.get("args"))
@@ -359,27 +375,3 @@ def _cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]} … ({len(text)} characters)"
-
-
-def failed_at(now: float) -> str:
-    """Return the time of a failure as Ruby writes it: local, with zone (2.3).
-
-    `now` is in seconds since the epoch, as in the functions below.
-    """
-    return time.strftime("%Y/%m/%d %H:%M:%S %Z", time.localtime(now))
-
-
-def run_at(now: float) -> str:
-    """Return the time at which a run began: ISO 8601 in UTC (2.3)."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-
-
-def started(now: float) -> str:
-    """Return the time at which a worker started: local, with offset (2.3)."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now))
-
-
-def heartbeat(now: float) -> str:
-    """Return a heartbeat: ISO 8601 with a numeric offset, never Z (2.3)."""
-    text = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now))
-    return f"{text[:-2]}:{text[-2:]}"

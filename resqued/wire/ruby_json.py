@@ -44,8 +44,10 @@ def quote(text: str) -> str:
 def decode(raw: bytes | str) -> Any:
     """Return the value of strict JSON text in UTF-8.
 
-    Raises ValueError for what Ruby's parser rejects too: NaN, lone surrogates,
-    invalid UTF-8 (UnicodeDecodeError), nesting that is too deep.
+    Raises ValueError for what Ruby's parser rejects too: NaN, lone surrogates, invalid
+    UTF-8 (UnicodeDecodeError). Nesting has no limit but that of Python's parser, some
+    hundred levels; `encode` refuses what is deeper than Ruby reads. A number such as
+    1e999 is infinity, as in Ruby.
     """
     text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
     try:

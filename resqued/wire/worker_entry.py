@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import NoReturn
 
 # How many heartbeats a worker of resqued may miss, and for how many seconds one of
 # Ruby may be silent (Resque.prune_interval).
@@ -24,6 +25,11 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 # What reading a value that is not of the expected form can raise.
 _NO_SENSE = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
+
+
+def _refuse(name: str) -> NoReturn:
+    """A silence of NaN seconds is never too long: such a worker would live for ever."""
+    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Identity:
     def decode(cls, text: str) -> Identity | None:
         """Return the identity that `encode` wrote, or None if the text is none."""
         try:
-            value = json.loads(text)
+            value = json.loads(text, parse_constant=_refuse)
             return cls(
                 boot=str(value["boot"]),
                 pids=str(value["pids"]),
@@ -180,6 +186,6 @@ def ping_age(text: str, now: float) -> float | None:
     `now` is in seconds since the epoch. Returns None if the text is not a ping.
     """
     try:
-        return now - float(json.loads(text)["time"])
+        return now - float(json.loads(text, parse_constant=_refuse)["time"])
     except _NO_SENSE:
         return None

@@ -56,14 +56,15 @@ PURE = {
     "typing",
 }
 IMPURE = {
-    ("wire.payload", "time"): "formats the times that it is given",
+    ("wire.timestamps", "time"): "formats the times that it is given",
     ("wire.outcome", "signal"): "knows SIGKILL by its number",
+    ("wire.json_scan", "msgspec"): "reads JSON without making values of it",
     ("core.exit_status", "signal"): "knows the names of signals by their numbers",
 }
 
 # Third-party packages, and who alone may use them.
 OUTSIDE = {
-    "redis": {"store.connection", "system.redis_server"},
+    "redis": {"store.connection", "store.redis_internals", "system.redis_server"},
     "psutil": {"master.usage", "demo.offspring"},
     "setproctitle": {"system.process_title"},
     "daemon": {"launch.daemonize"},
@@ -73,7 +74,13 @@ OUTSIDE = {
     "click": {"cli"},
     "click.shell_completion": {"cli"},
     "rich": {"cli", "demo"},
-    "msgspec": {"control.protocol", "ipc.channel", "ipc.messages", "master.handoff"},
+    "msgspec": {
+        "control.protocol",
+        "ipc.channel",
+        "ipc.messages",
+        "master.handoff",
+        "wire.json_scan",
+    },
 }
 
 # Imports inside functions hide cycles and late errors; these have a reason.

@@ -12,12 +12,15 @@
 
 local identity = redis.call('HGET', KEYS[5], ARGV[1]) or ''
 local heartbeat = redis.call('HGET', KEYS[4], ARGV[1]) or ''
-local record = redis.call('GET', KEYS[2]) or ''
+local record = redis.pcall('GET', KEYS[2]) or ''
+-- A key of another type holds no job: it goes with the worker.
+if type(record) == 'table' then record = '' end
 if identity == '' and heartbeat == '' and record == ''
   and redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then
   return 2
 end
-local ping = redis.call('GET', KEYS[11]) or ''
+local ping = redis.pcall('GET', KEYS[11]) or ''
+if type(ping) == 'table' then ping = '' end
 if identity ~= ARGV[2] or heartbeat ~= ARGV[3] or record ~= ARGV[4]
   or ping ~= ARGV[6] then
   return 0

@@ -14,16 +14,29 @@
 --       3 run to settle, or '' 4 its failure entry, or ''
 --       5 run_at               6 '1' to reserve, '0' to take no new job; a job that
 --                                the worker holds already is returned in both cases
---       7 how many queue names follow, as JSON text, one per queue key
---       then, for a list with wildcards, '1' and every queue name known to the
---       worker; for a static list '0'
+--       7 bytes that a payload may have
+--       8 how many queue names follow, as JSON text, one per queue key
+--       then '0': try these queues and no others (a static list);
+--            '1' and every queue name known to the worker: these are what its
+--                wildcards match, if the names are still the same;
+--            '2': there were more than MANY names; try these queues, which somebody
+--                has found to have jobs
 --
 -- Returns {settled, state, …}; settled: 1 recorded, 2 recorded with the failure entry
 -- beside `failed`, 0 nothing to record, -1 the run is not this worker's any more (it was
 -- reclaimed).
 -- State: 'unregistered' | 'settled' | 'paused' | 'empty', odd | 'stale', names… |
---        'held', record, run | 'job', payload, run, number of its queue in the list, odd
+--        'many' | 'held', record, run |
+--        'job', payload, run, number of its queue in the list, odd
 -- odd: the number of the first queue whose key is no list, 0 for none.
+-- many: there are more than MANY names, too many to compare at each job.
+--
+-- No payload is decoded here: one of a few megabytes can be such that its value fills
+-- the memory of the server.
+
+local MANY = 100
+-- Of a payload that is too long to be kept, in bytes.
+local HEAD = 1000
 
 -- A key of another type than ours is somebody else's mistake and stops nothing; each
 -- place says what happens instead. What may fail comes before what is written, so that
@@ -98,29 +111,55 @@ if pause and #pause < 64
   return {settled, 'paused'}
 end
 
-local queues = tonumber(ARGV[7])
-local known = 7 + queues + 1
-if ARGV[known] == '1' then
-  -- The worker expanded its wildcards from these names. If the set has changed since,
-  -- it must expand them again: the order of queues is guaranteed.
+-- Returns the payload to run: one that is too long is replaced by one that says so. It
+-- fails as what it is, in the child, as every element does that is no job.
+local function bounded(raw)
+  if #raw <= tonumber(ARGV[7]) then return raw end
+  local head = string.gsub(string.sub(raw, 1, HEAD), '[^\32-\126]', '?')
+  local reason = string.format(
+    'payload of %d bytes is longer than max_payload, %s bytes; SHA-1 %s',
+    #raw, ARGV[7], redis.sha1hex(raw))
+  return '{"class":"Resqued::PayloadError","args":['
+    .. cjson.encode(head) .. ',' .. cjson.encode(reason) .. ']}'
+end
+
+-- Returns a payload as it stands in the record: its bytes, if they look like an object;
+-- else a JSON string of them, so that readers of worker records can parse the record.
+-- Only the two ends are looked at.
+local function in_record(raw)
+  if string.find(raw, '^[ \t\r\n]*{[ \t\r\n]*"')
+    and string.find(raw, '}[ \t\r\n]*$', -64) then
+    return raw
+  end
+  return cjson.encode(raw)
+end
+
+local queues = tonumber(ARGV[8])
+local known = 8 + queues + 1
+if ARGV[known] ~= '0' then
   local expected = #ARGV - known
   local members = redis.pcall('SCARD', KEYS[9])
   if type(members) == 'table' then
     if not is_wrong_type(members) then return members end
     -- No set of names is no names.
-    if expected == 0 then return {settled, 'empty', 0} end
-    return {settled, 'stale', {}}
+    members = 0
+    if ARGV[known] == '2' or expected > 0 then return {settled, 'stale', {}} end
   end
-  local same = members == expected
-  local first = known + 1
-  while same and first <= #ARGV do
-    local last = math.min(first + 999, #ARGV)
-    for _, member in ipairs(redis.call('SMISMEMBER', KEYS[9], unpack(ARGV, first, last))) do
-      if member == 0 then same = false end
+  if ARGV[known] == '1' then
+    if members > MANY then return {settled, 'many'} end
+    -- The worker expanded its wildcards from these names. If the set has changed since,
+    -- it must expand them again: the order of queues is guaranteed.
+    local same = members == expected
+    if same and expected > 0 then
+      local found = redis.call('SMISMEMBER', KEYS[9], unpack(ARGV, known + 1))
+      for _, member in ipairs(found) do
+        if member == 0 then same = false end
+      end
     end
-    first = last + 1
+    if not same then return {settled, 'stale', redis.call('SMEMBERS', KEYS[9])} end
+  elseif members <= MANY then
+    return {settled, 'stale', redis.call('SMEMBERS', KEYS[9])}
   end
-  if not same then return {settled, 'stale', redis.call('SMEMBERS', KEYS[9])} end
 end
 
 local odd = 0
@@ -130,15 +169,9 @@ for i = 1, queues do
     if not is_wrong_type(raw) then return raw end
     if odd == 0 then odd = i end
   elseif raw then
-    -- The payload's bytes, if they are JSON; else a JSON string of them, so that every
-    -- reader of worker records can parse the record. A payload that is a JSON string
-    -- is wrapped too, so that there is one rule for unwrapping.
-    local payload = raw
-    if not pcall(cjson.decode, raw) or string.find(raw, '^%s*"') then
-      payload = cjson.encode(raw)
-    end
-    local record = '{"queue":' .. ARGV[7 + i] .. ',"run_at":"' .. ARGV[5]
-      .. '","payload":' .. payload .. '}'
+    raw = bounded(raw)
+    local record = '{"queue":' .. ARGV[8 + i] .. ',"run_at":"' .. ARGV[5]
+      .. '","payload":' .. in_record(raw) .. '}'
     redis.call('SET', KEYS[1], record)
     return {settled, 'job', raw, run, i, odd}
   end

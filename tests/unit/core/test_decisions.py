@@ -216,7 +216,12 @@ def test_a_failure_says_if_there_is_no_stack() -> None:
 )
 def test_one_idle_worker_is_woken_for_each_job_and_no_more(lengths, lists):
     idle = [(number, parse(text)) for number, text in enumerate(lists)]
-    woken = wakeups.workers_to_wake(lengths, idle)
+    named = wakeups.workers_to_wake(lengths, idle)
+    woken = [number for number, _ in named]
+    for number, names in named:
+        assert names
+        full = [name for name, size in lengths.items() if size]
+        assert names == idle[number][1].match(full)[: len(names)]
     assert len(woken) == len(set(woken)) <= sum(lengths.values())
     asleep = [queues for number, queues in idle if number not in woken]
     left = sum(lengths.values()) - len(woken)

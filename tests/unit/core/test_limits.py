@@ -459,3 +459,23 @@ def test_jobs_that_are_enqueued_with_less_memory_are_not_declared_with_it():
     assert isinstance(job, Job)
     job.limited(memory="1M")
     assert least_memory() == 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("asked", "most", "found"),
+    [
+        (UNSET, Limits(10.0, 100), Limits(60.0, 1000)),
+        (Limits(5.0, 50), Limits(10.0, 100), Limits(5.0, 50)),
+        (Limits(20.0, 200), Limits(10.0, 100), Limits(10.0, 100)),
+        (Limits(0.0, 0), Limits(10.0, 100), Limits(10.0, 100)),
+        (Limits(0.0, None), Limits(10.0, 100), Limits(10.0, 1000)),
+        (Limits(0.0, 5000), Limits(0.0, 0), Limits(0.0, 5000)),
+    ],
+)
+def test_a_payload_cannot_ask_for_more_than_the_configuration_allows(
+    asked, most, found
+):
+    rules = Rules(Limits(60.0, 1000), most=most)
+    assert rules.of("q", "A", asked=asked) == found
+    assert rules.for_pool(UNSET).of("q", "A", asked=asked) == found
+    assert Rules.from_dict(json.loads(json.dumps(asdict(rules)))) == rules

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resqued.errors import ArgumentError, PayloadError
-from resqued.wire import payload, ruby_json
+from resqued.wire import payload, ruby_json, worker_record
 from resqued.wire.payload import FailureInfo, Reservation
 
 RUN_AT = "2026-11-23T11:42:35Z"
@@ -151,30 +151,112 @@ def test_any_bytes_are_a_job_or_told_to_be_none(raw: bytes) -> None:
     try:
         assert payload.decode_job(raw).class_name == payload.class_of(raw)
     except PayloadError:
-        assert payload.class_of(raw) == payload.UNKNOWN_JOB
+        # It is not decoded, so what is wrong with the rest does not matter.
+        assert payload.class_of(raw)
+
+
+def test_a_long_class_name_is_cut_for_titles_and_messages() -> None:
+    raw = payload.encode_job("é" * 5000, ()).encode()
+    assert payload.class_of(raw) == "é" * 200 + "…"
 
 
 # What stands in other texts
 
 
+def refused(text: str) -> str:
+    """What a failure holds of an element that is no job."""
+    return f'{{"class":"Resqued::PayloadError","args":[{text}]}}'
+
+
 @pytest.mark.parametrize(
     ("raw", "text"),
     [
-        (b'{ "b": 1e3, "a": [1.10, "\\u00e9\\/"] }', '{"b":1000.0,"a":[1.1,"é/"]}'),
-        (b"12345678901234567890", "12345678901234567890"),
-        (b'{"a":1,"b":2,"a":3}', '{"a":3,"b":2}'),
-        (b'"text"', '"text"'),
-        (b"{nope", '"{nope"'),
-        (b"", '""'),
-        (b"[NaN]", '"[NaN]"'),
-        (b"[1e999]", '"[1e999]"'),
-        (b'["\\ud83d"]', '"[\\"\\\\ud83d\\"]"'),
-        (b'{"caf\xe9":1}', '"{\\"caf\xe9\\":1}"'),
-        (b"[" * 100 + b"]" * 100, f'"{"[" * 100}{"]" * 100}"'),
+        (
+            b'{ "class":"A", "a": [1e3, 1.10, "\\u00e9\\/"] }',
+            '{"class":"A","a":[1000.0,1.1,"é/"]}',
+        ),
+        (b'{"class":"A","b":2,"class":"C"}', '{"class":"C","b":2}'),
+        (b"12345678901234567890", refused('"12345678901234567890"')),
+        (b'"text"', refused('"\\"text\\""')),
+        (b"null", refused('"null"')),
+        (b"true", refused('"true"')),
+        (b'[{"class":"A"}]', refused('"[{\\"class\\":\\"A\\"}]"')),
+        (b"{}", refused('"{}"')),
+        (b'{"class":5}', refused('"{\\"class\\":5}"')),
+        (b"{nope", refused('"{nope"')),
+        (b"", refused('""')),
+        (b"[1e999]", refused('"[1e999]"')),
+        (b'["\\ud83d"]', refused('"[\\"\\\\ud83d\\"]"')),
+        (b'{"caf\xe9":1}', refused('"{\\"caf\xe9\\":1}"')),
+        (b"[" * 100 + b"]" * 100, refused(f'"{"[" * 100}{"]" * 100}"')),
     ],
 )
 def test_a_payload_is_made_readable(raw: bytes, text: str) -> None:
     assert payload.readable(raw) == text
+
+
+def large(args: bytes) -> bytes:
+    """A payload that is too long to be decoded outside of a child."""
+    return b' {"args":[%s,"%s"],"class":"A"}\n' % (args, b"x" * 70_000)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        b"[[],1e3]",
+        b'"\\ud83d\\ude00"',
+        b"[" * 97 + b"]" * 97,
+        # Brackets in a text are no nesting.
+        b'"' + b"[" * 200 + b'\\""',
+    ],
+)
+def test_a_large_job_stays_as_it_is(args: bytes) -> None:
+    raw = large(args)
+    assert payload.class_of(raw) == "A"
+    assert payload.readable(raw) == raw.decode().strip()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [b"NaN", b"[1,]", b'"\xff"', b'"\\ud83d"', b'"\\ude00"', b"[" * 98 + b"]" * 98],
+)
+def test_a_large_text_that_is_no_job_is_kept_as_text(args: bytes) -> None:
+    kept = json.loads(payload.readable(large(args)))
+    assert kept["class"] == payload.PAYLOAD_ERROR
+    assert kept["args"][0].encode("latin-1" if b"\xff" in args else "utf-8") == large(
+        args
+    )
+
+
+def test_no_failure_grows_beyond_what_redis_holds() -> None:
+    text = payload.readable(b"\x01" * 5_000_000)
+    assert len(text) < 7_000_000
+    assert text.endswith('… (5000000 characters)"]}')
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ([], "payload was no job when it was first taken: ''"),
+        (["{nope"], "payload was no job when it was first taken: '{nope'"),
+        (["head", "payload of 9 bytes is longer"], "payload of 9 bytes is longer"),
+    ],
+)
+def test_a_payload_that_stands_for_none_is_refused(
+    args: list[str], reason: str
+) -> None:
+    text = payload.encode_job(payload.PAYLOAD_ERROR, args).encode()
+    assert payload.refusal(payload.decode_job(text)) == reason
+    assert payload.refusal(payload.decode_job(b'{"class":"A"}')) is None
+    entry = b'{"queue":"q","payload":' + text + b"}"
+    with pytest.raises(PayloadError, match="was no job"):
+        payload.retry_job(entry)
+
+
+def test_the_size_of_a_payload_is_that_of_its_bytes() -> None:
+    payload.check_size("é" * 50, 100, "A")
+    with pytest.raises(ArgumentError, match=r"A: payload of 102 bytes .* 100 bytes"):
+        payload.check_size("é" * 51, 100, "A")
 
 
 @given(raw_bytes)
@@ -188,12 +270,14 @@ def test_whatever_is_made_readable_is_strict_json_in_utf8(raw: bytes) -> None:
 @given(st.binary(max_size=60))
 def test_readable_text_tells_the_bytes(raw: bytes) -> None:
     value = ruby_json.decode(payload.readable(raw))
-    try:
+    if value["class"] != payload.PAYLOAD_ERROR:
         assert value == ruby_json.decode(raw)
+        return
+    (kept,) = value["args"]
+    try:
+        assert kept == raw.decode("utf-8")
     except UnicodeDecodeError:
-        assert value.encode("latin-1") == raw
-    except ValueError:
-        assert value.encode("utf-8") == raw
+        assert kept.encode("latin-1") == raw
 
 
 def refuse(name: str) -> None:
@@ -229,13 +313,13 @@ def record(raw: bytes, *, wrap: bool, queue: str = "default") -> bytes:
 @example(b"\xed\xa0\x80\xed\xb0\x80", "a")
 def test_a_record_gives_the_payloads_very_bytes(raw: bytes, queue: str) -> None:
     # The script wraps what is not JSON, and every text that begins as a string.
-    assert payload.decode_held(record(raw, wrap=True, queue=queue)) == Reservation(
-        queue, RUN_AT, raw
-    )
+    assert worker_record.decode_held(
+        record(raw, wrap=True, queue=queue)
+    ) == Reservation(queue, RUN_AT, raw)
     if not raw.lstrip().startswith(b'"'):
-        assert payload.decode_held(record(raw, wrap=False, queue=queue)) == Reservation(
-            queue, RUN_AT, raw
-        )
+        assert worker_record.decode_held(
+            record(raw, wrap=False, queue=queue)
+        ) == Reservation(queue, RUN_AT, raw)
 
 
 NODE_RUN_AT = "Mon Nov 23 2026 12:01:44 GMT+0000 (Coordinated Universal Time)"
@@ -274,7 +358,7 @@ NODE_RECORD_2 = '{"queue":"mail","run_at":"%s","payload":%s,"worker":"h:1"}'
     ],
 )
 def test_records_of_other_writers_are_read(text: str, held: Reservation) -> None:
-    assert payload.decode_held(text.encode()) == held
+    assert worker_record.decode_held(text.encode()) == held
 
 
 @pytest.mark.parametrize(
@@ -292,13 +376,13 @@ def test_records_of_other_writers_are_read(text: str, held: Reservation) -> None
 )
 def test_a_record_without_a_payload_is_told(text: bytes) -> None:
     with pytest.raises(PayloadError, match="worker record"):
-        payload.decode_held(text)
+        worker_record.decode_held(text)
 
 
 @given(raw_bytes | damaged.map(lambda raw: b'{"queue":"q","payload":' + raw + b"}"))
 def test_any_record_is_read_or_told_to_be_none(text: bytes) -> None:
     try:
-        held = payload.decode_held(text)
+        held = worker_record.decode_held(text)
     except PayloadError:
         return
     json.loads(payload.readable(held.payload), parse_constant=refuse)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from resqued.errors import PayloadError
 from resqued.store.failures import Failure
-from resqued.wire import payload
+from resqued.wire import payload, timestamps
 from resqued.wire.payload import FailureInfo
 
 if TYPE_CHECKING:
@@ -236,10 +236,10 @@ def test_times_are_written_in_the_zone_of_the_process(
     heartbeat: str,
 ) -> None:
     zone(name)
-    assert payload.failed_at(NOW) == failed_at
-    assert payload.started(NOW) == started
-    assert payload.heartbeat(NOW) == heartbeat
-    assert payload.run_at(NOW) == "2026-11-23T11:42:35Z"
+    assert timestamps.failed_at(NOW) == failed_at
+    assert timestamps.started(NOW) == started
+    assert timestamps.heartbeat(NOW) == heartbeat
+    assert timestamps.run_at(NOW) == "2026-11-23T11:42:35Z"
 
 
 # As a Failure, which is what the library returns

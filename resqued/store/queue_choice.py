@@ -1,0 +1,124 @@
+"""Which queues a worker tries for its next job, and in what order.
+
+Used by a worker over its one connection. With up to MANY known queues the worker knows
+all names and tries all that its list matches, at each job. With more it tries those of
+which the master says that they have jobs; where nobody says so, it reads the lengths of
+all queues itself, one page at each call, so that its signals need not wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+
+from resqued.store.connection import SingleLink
+from resqued.wire.keys import Keys
+from resqued.wire.queue_list import QueueList
+
+# As in reserve.lua: with more names than this they are not compared at each job.
+MANY = 100
+# How long the names of queues that have jobs are tried, in seconds: a job on a queue
+# that goes before them waits no longer than this and the job that is running.
+FRESH = 1.0
+# How many names are read, and how many lengths, at one call.
+_PAGE = 500
+
+# The argument of reserve.lua that says what the queues are.
+_ALL, _SAME_NAMES, _FOUND = "0", "1", "2"
+
+
+class QueueChoice:
+    """The queues that one worker tries.
+
+    `names` are those to try now, in order. `looks` is True for a worker that must know
+    that all queues are empty before it leaves (burst).
+    """
+
+    def __init__(
+        self, link: SingleLink, keys: Keys, queues: QueueList, *, looks: bool = False
+    ) -> None:
+        self._link = link
+        self._keys = keys
+        self._list = queues
+        self._looks = looks
+        self._is_many = False
+        self._fresh_until = 0.0
+        self._search: Iterator[tuple[str, ...] | None] | None = None
+        self.names: tuple[str, ...] = ()
+        self.knowledge: tuple[str, ...] = ()
+        self.know(())
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The queues for people: all that the list matches, or the list itself."""
+        return self._list.entries if self._is_many else self.names
+
+    def know(self, known: Collection[str]) -> None:
+        """Take in the names of all known queues, which are no more than MANY."""
+        self._is_many, self._search = False, None
+        self.names = self._list.match(known)
+        self.knowledge = (_SAME_NAMES, *known) if self._list.is_dynamic else (_ALL,)
+
+    def know_many(self) -> None:
+        """Take in that there are more than MANY known queues."""
+        self._is_many, self.knowledge = True, (_FOUND,)
+        self._try((), 0.0)
+
+    def hint(self, names: Sequence[str]) -> bool:
+        """Take in what queues have jobs; return True if the names to try are others.
+
+        Without names the worker looks for itself.
+        """
+        if not self._is_many:
+            return False
+        if not names:
+            self._search = self._search or self._look()
+            return False
+        return self._try(self._list.match(names), time.monotonic())
+
+    def _try(self, names: tuple[str, ...], now: float) -> bool:
+        self._fresh_until, self._search = now + FRESH, None
+        before, self.names = self.names, names[:MANY]
+        return self.names != before
+
+    def expire(self) -> bool:
+        """Forget names that are too old; return True if there were any."""
+        is_old = self._is_many and bool(self.names)
+        return is_old and time.monotonic() >= self._fresh_until and self._try((), 0.0)
+
+    def look_further(self) -> bool | None:
+        """Read a page of names and lengths, if this worker looks for jobs itself.
+
+        Returns None if it does not look: a queue without a job is news to nobody.
+        True: jobs were found, and the names to try are others; False: call again.
+        After a whole round without a job the answer is None. Raises StoreError.
+        """
+        if self._search is None:
+            if not (self._is_many and self._looks):
+                return None
+            self._search = self._look()
+        search, self._search = self._search, None
+        found = next(search, ())
+        if found is None:
+            self._search = search
+            return False
+        return True if found and self.hint(found) else None
+
+    def _look(self) -> Iterator[tuple[str, ...] | None]:
+        """Yield None after each page, and at last the queues that have jobs."""
+        cursor: bytes | int = 0
+        full: set[str] = set()
+        while True:
+            cursor, page = self._link.call(
+                "SSCAN", self._keys.queues, cursor, "COUNT", _PAGE
+            )
+            decoded = (name.decode("utf-8", "surrogateescape") for name in page)
+            names = [name for name in decoded if self._list.serves(name)]
+            lengths = self._link.read_each(
+                [("LLEN", self._keys.queue(name)) for name in names]
+            )
+            full |= {n for n, length in zip(names, lengths, strict=True) if length}
+            if int(cursor) == 0:
+                yield self._list.match(full)
+                return
+            yield None
