@@ -82,9 +82,9 @@ class Supervisor:
         self.began = time.monotonic()
         self._kill_at = self._reclaim_by = NEVER
         self._link = SingleLink(config.app.url, timeout=patience(config))
-        registry = Registry(self._link, Keys(config.app.namespace))
+        self._registry = Registry(self._link, Keys(config.app.namespace))
         timings = config.app.timings
-        self._reclaimer = Reclaimer(registry, id_of(config), log, timings=timings)
+        self._reclaimer = Reclaimer(self._registry, id_of(config), log, timings=timings)
         self.pool = self._make_pool(config)
         self._handlers = CommandHandlers(self, self._log)
         place = sockets.directory(config.control, os.environ)
@@ -147,7 +147,7 @@ class Supervisor:
         process.reserve_title_space()
         prctl.become_subreaper()
         if self._resumes is None:
-            self._link.ping()
+            self._registry.check_server()
             self._control.open()
             self._log.info("master_started", workers=self._config.workers)
         else:

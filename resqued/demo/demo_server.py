@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resqued.demo import NAMESPACE, DemoError
-from resqued.store.connection import Link, redact
+from resqued.store.connection import Link
+from resqued.store.server_url import redact
 from resqued.system.redis_server import EmbeddedServer
 
 # The key by which one demo reserves the namespace.

@@ -24,8 +24,8 @@ from resqued.diagnostics import app_import, host_checks, host_limits, server_che
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked
 from resqued.diagnostics.worker_status import worker_statuses
 from resqued.errors import ConfigError, ControlError, ResquedError
-from resqued.store.connection import redact
 from resqued.store.server_facts import examine
+from resqued.store.server_url import redact
 from resqued.wire import worker_entry
 
 # Seconds that no part takes on a host that is well.

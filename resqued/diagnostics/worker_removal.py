@@ -80,14 +80,19 @@ def prune(client: Client, *, is_dry: bool) -> Iterator[PrunedPage]:
     life is left.
     """
     owner = f"{process.hostname()}:{os.getpid()}:prune"
-    has_lock = is_dry or client.registry.take_prune_lock(owner)
+    lock = pruning.PruneLock(client.registry, owner)
     for page in pruning.survey(client.registry):
-        dead = pruning.to_prune(page, has_lock=has_lock)
-        reclaimed = dead if is_dry else pruning.reclaim(client.registry, dead)
+        dead = pruning.to_prune(page, (lambda: True) if is_dry else lock.take)
+        reclaimed = (
+            pruning.with_records(client.registry, dead)
+            if is_dry
+            else pruning.reclaim(client.registry, dead)
+        )
         yield PrunedPage(
             removed=tuple(map(_removed, reclaimed)),
             left=Counter(judged.verdict for judged in page if judged not in dead),
         )
+    lock.release()
 
 
 def _removed(judged: JudgedWorker) -> RemovedWorker:

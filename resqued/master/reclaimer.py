@@ -23,6 +23,9 @@ from resqued.store.registry import ReclaimResult, Registry
 from resqued.system.process_tree import JobProcesses
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 
+# When to prune if a worker of Ruby does so just now, in seconds.
+OTHER_PRUNES = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class DeadWorker:
@@ -119,15 +122,19 @@ class Reclaimer:
         if self._round is None and now >= self._prune_at:
             wait = self._timings.prune_interval * random.uniform(0.9, 1.1)
             self._prune_at = now + wait
+            if self._registry.is_being_pruned(self._owner):
+                # Two would record one job: Ruby writes in steps.
+                self._prune_at = now + OTHER_PRUNES
+                return
             self._round = self._prune()
         if self._round is not None and next(self._round, self) is self:
             self._round = None
 
     def _prune(self) -> Iterator[None]:
         """Bury the dead of the whole registry, a page at each step."""
-        has_lock = self._registry.take_prune_lock(self._owner)
+        lock = pruning.PruneLock(self._registry, self._owner)
         for page in pruning.survey(self._registry, self._is_ours):
-            dead = pruning.to_prune(page, has_lock=has_lock)
+            dead = pruning.to_prune(page, lock.take)
             for judged in pruning.reclaim(self._registry, dead):
                 self._log.warning(
                     "worker_pruned",
@@ -135,6 +142,7 @@ class Reclaimer:
                     error=pruning.fault_of(judged).error,
                 )
             yield
+        lock.release()
 
     def _is_ours(self, worker_id: str) -> bool:
         """Return True for a worker that is reclaimed as ours, not pruned."""

@@ -17,12 +17,12 @@ from tests.compat.wire import (
     FAILED_ONCE,
     HOLD,
     LIVING,
-    LOCK,
     OK_1,
     Case,
     deviates,
     entry,
     failed,
+    no_job,
 )
 
 if TYPE_CHECKING:
@@ -43,23 +43,19 @@ def case(redis: redis_py.Redis, redis_url: str, tmp_path: Path) -> Case:
     return Case(redis, redis_url, tmp_path)
 
 
-def lock(queues: str) -> dict[str, str]:
-    return {key: text.replace("default", queues) for key, text in LOCK.items()}
-
-
 # Ruby registers first and beats when its thread comes to it; here it is one step.
 @deviates("prune-lock", "identity")
 def test_a_worker_registers_and_writes_a_heartbeat(case: Case) -> None:
     with case.daemon() as daemon:
         daemon.wait_for_event("master_ready")
         case.know(daemon)
-        assert case.dump() == LOCK | holds("""
+        assert case.dump() == holds("""
             resque:worker:<me>:default:started = string <S>
             resque:workers = set {<me>:default}
             resque:workers:heartbeat = hash {<me>:default => <H>}
             resque:resqued:workers = hash {<me>:default => <identity>}
         """)
-    assert case.dump() == LOCK
+    assert case.dump() == {}
 
 
 @deviates("prune-lock", "identity")
@@ -68,7 +64,7 @@ def test_a_job_that_is_done_is_counted_and_its_record_is_gone(case: Case) -> Non
     with case.daemon() as daemon:
         case.wait_for("resque:stat:processed", b"1")
         case.know(daemon)
-        assert case.dump() == LIVING | QUEUES | LOCK | holds("""
+        assert case.dump() == LIVING | QUEUES | holds("""
             resque:stat:processed = string 1
             resque:stat:processed:<me>:default = string 1
         """)
@@ -87,7 +83,7 @@ def test_a_failure_is_counted_as_processed_and_as_failed(case: Case) -> None:
             resque:stat:processed:<me>:default = string 1
         """)
         failures = failed(entry('{"class":"Boom","args":[1]}', *BAD_THING))
-        assert case.dump() == LIVING | QUEUES | LOCK | counters | failures
+        assert case.dump() == LIVING | QUEUES | counters | failures
 
 
 @deviates("prune-lock", "identity", "record-bytes")
@@ -96,7 +92,7 @@ def test_the_record_holds_the_payload_while_a_job_runs(case: Case) -> None:
     with case.daemon() as daemon:
         case.wait_for_job()
         case.know(daemon)
-        assert case.dump() == LIVING | QUEUES | LOCK | {
+        assert case.dump() == LIVING | QUEUES | {
             "resque:worker:<me>:default": (
                 'string {"queue":"default","run_at":"<Z>"'
                 ',"payload":{ "args" : [1e3], "class" : "Hold" }}'
@@ -117,14 +113,14 @@ def test_a_worker_that_dies_with_a_job_leaves_a_failure(case: Case) -> None:
         case.wait_for("resque:stat:failed", b"1")
     error = "Worker <me>:default died of SIGKILL (signal 9) while processing Hold"
     failures = failed(entry(HOLD.decode(), "Resque::DirtyExit", error))
-    assert case.dump() == QUEUES | LOCK | FAILED_ONCE | failures
+    assert case.dump() == QUEUES | FAILED_ONCE | failures
 
 
 @deviates("prune-lock")
 def test_a_successful_job_leaves_its_count_and_no_more(case: Case) -> None:
     case.push("default", OK_1)
     case.work()
-    assert case.dump() == LOCK | holds("""
+    assert case.dump() == holds("""
         resque:queues = set {default}
         resque:stat:processed = string 1
     """)
@@ -137,8 +133,8 @@ def test_null_is_a_failure_and_the_next_queue_is_served(case: Case) -> None:
     case.work("default,low")
     error = "payload is not an object but null"
     worker = "<me>:default,low"
-    failures = failed(entry("null", PAYLOAD_ERROR, error, worker=worker))
-    assert case.dump() == lock("default,low") | failures | holds("""
+    failures = failed(entry(no_job("null"), PAYLOAD_ERROR, error, worker=worker))
+    assert case.dump() == failures | holds("""
         resque:queues = set {default | low}
         resque:stat:failed = string 1
         resque:stat:processed = string 2
@@ -161,7 +157,7 @@ def test_a_star_serves_queues_in_byte_order(case: Case) -> None:
             for queue in "Bab"
         )
     )
-    assert case.dump() == lock("*") | failures | holds("""
+    assert case.dump() == failures | holds("""
         resque:queues = set {B | a | b}
         resque:stat:failed = string 3
         resque:stat:processed = string 3
@@ -182,7 +178,7 @@ def test_excluded_queues_are_not_served_and_not_in_the_id(case: Case) -> None:
     case.push("b", BOOM_1)
     case.work("*,!a*")
     boom = entry(BOOM_1.decode(), *BAD_THING, worker="<me>:*", queue="b")
-    assert case.dump() == lock("*") | failed(boom) | FAILED_ONCE | holds("""
+    assert case.dump() == failed(boom) | FAILED_ONCE | holds("""
         resque:queue:a1 = list:
           [0] {"class":"Ok","args":[1]}
         resque:queues = set {a1 | b}
@@ -193,7 +189,7 @@ def test_excluded_queues_are_not_served_and_not_in_the_id(case: Case) -> None:
 def test_a_queue_that_is_not_in_the_set_is_served_by_its_name(case: Case) -> None:
     case.redis.rpush("resque:queue:lit", OK_1)
     case.work("lit")
-    assert case.dump() == lock("lit") | {"resque:stat:processed": "string 1"}
+    assert case.dump() == {"resque:stat:processed": "string 1"}
 
 
 @deviates("prune-lock")
@@ -202,7 +198,7 @@ def test_pause_all_workers_holds_every_job(case: Case) -> None:
     case.redis.set("resque:pause-all-workers", " TRUE ")
     case.work()
     pause = {"resque:pause-all-workers": "string  TRUE "}
-    assert case.dump() == QUEUES | LOCK | pause | holds("""
+    assert case.dump() == QUEUES | pause | holds("""
         resque:queue:default = list:
           [0] {"class":"Ok","args":[1]}
     """)
@@ -228,30 +224,24 @@ def test_a_colon_in_a_host_name_is_a_dash_in_the_id(case: Case) -> None:
 
 # Jobs that one worker runs, each case on a queue of its own
 
-# An element, and what the failure says and keeps of it.
+# An element, and what the failure says of it.
 NO_JOBS = [
-    (b"[1]", "payload is not an object but a list", "[1]"),
-    (b"5", "payload is not an object but a number", "5"),
-    (b'"text"', "payload is not an object but a string", '"text"'),
-    (b"{}", "payload names no class", "{}"),
-    (b'{"class":"","args":[]}', "payload names no class", '{"class":"","args":[]}'),
+    (b"[1]", "payload is not an object but a list"),
+    (b"5", "payload is not an object but a number"),
+    (b'"text"', "payload is not an object but a string"),
+    (b"{}", "payload names no class"),
+    (b'{"class":"","args":[]}', "payload names no class"),
     (
         b'{"class":"Ok","args":["caf\xe9"]}',
         (
             "payload is not UTF-8: invalid continuation byte at byte 26"
             " (its bytes are kept as Latin-1)"
         ),
-        r'"{\"class\":\"Ok\",\"args\":[\"café\"]}"',
     ),
-    (
-        b'{"class":"Ok","args":[NaN]}',
-        "payload is not JSON: NaN is not JSON",
-        r'"{\"class\":\"Ok\",\"args\":[NaN]}"',
-    ),
+    (b'{"class":"Ok","args":[NaN]}', "payload is not JSON: NaN is not JSON"),
     (
         b'{"class":"Ok"} // a comment',
         "payload is not JSON: more than one value: the second at character 14",
-        r'"{\"class\":\"Ok\"} // a comment"',
     ),
 ]
 
@@ -269,7 +259,7 @@ CASES: dict[str, list[bytes]] = {
         )
     ],
     "no-json": [b"{nope", OK_1],
-    "no-jobs": [*(raw for raw, _, _ in NO_JOBS), OK_1],
+    "no-jobs": [*(raw for raw, _ in NO_JOBS), OK_1],
     "numbers": [
         b'{"class":"Boom","args":[1.0,1e3,1.10,12345678901234567890,1e20,"\\u00e9\\/"]}'
     ],
@@ -330,7 +320,7 @@ def failure(payload: str, *how: str, queue: str) -> str:
 @deviates("prune-lock", "counts")
 def test_every_job_is_counted_and_nothing_else_is_left(burst: Burst) -> None:
     rest = {key: text for key, text in burst.dump.items() if key != "resque:failed"}
-    assert rest == lock("*") | {
+    assert rest == {
         "resque:queues": f"set {{{' | '.join(sorted(CASES))}}}",
         "resque:stat:processed": f"string {sum(map(len, CASES.values()))}",
         "resque:stat:failed": f"string {FAILED}",
@@ -391,14 +381,14 @@ def test_a_class_is_found_by_its_exact_name_only(burst: Burst) -> None:
 def test_what_is_not_json_is_kept_and_the_worker_goes_on(burst: Burst) -> None:
     error = "payload is not JSON: Expecting property name enclosed in double quotes"
     how = (PAYLOAD_ERROR, f"{error}: line 1 column 2 (char 1)")
-    assert burst.entries("no-json") == [failure('"{nope"', *how, queue="no-json")]
+    assert burst.entries("no-json") == [failure(no_job("{nope"), *how, queue="no-json")]
 
 
 @deviates("malformed")
 def test_every_element_that_is_no_job_becomes_one_failure(burst: Burst) -> None:
     assert burst.entries("no-jobs") == [
-        failure(kept, PAYLOAD_ERROR, error, queue="no-jobs")
-        for _, error, kept in NO_JOBS
+        failure(no_job(raw.decode("latin-1")), PAYLOAD_ERROR, error, queue="no-jobs")
+        for raw, error in NO_JOBS
     ]
 
 

@@ -13,7 +13,6 @@ from tests.compat.dump import holds
 from tests.compat.wire import (
     FAILED_ONCE,
     HOLD,
-    LOCK,
     OK_1,
     Case,
     deviates,
@@ -64,7 +63,7 @@ def test_an_idle_worker_leaves_at_once(case: Case, signum: signal.Signals) -> No
         case.know(daemon)
         daemon.signal(signum)
         assert daemon.wait() == 0
-    assert case.dump() == QUEUES | LOCK | DONE
+    assert case.dump() == QUEUES | DONE
 
 
 @deviates("term-first", "reasons", "prune-lock")
@@ -79,7 +78,7 @@ def test_term_ends_the_job_as_under_term_child(
         daemon.signal(signum)
         assert daemon.wait() == 0
     ended = entry(HOLD.decode(), TERM, f"SIGTERM: {TOLD}", "<BT>")
-    assert case.dump() == QUEUES | LOCK | FAILED_ONCE | failed(ended)
+    assert case.dump() == QUEUES | FAILED_ONCE | failed(ended)
 
 
 @deviates("term-first", "prune-lock")
@@ -91,7 +90,7 @@ def test_a_job_that_cleans_up_after_term_and_returns_is_a_success(case: Case) ->
         daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0
     assert (case.folder / "cleaned").exists()
-    assert case.dump() == QUEUES | LOCK | DONE
+    assert case.dump() == QUEUES | DONE
 
 
 @deviates("reasons", "counts", "prune-lock")
@@ -108,7 +107,7 @@ def test_a_job_that_ignores_term_is_killed_after_the_grace(case: Case) -> None:
         f"Child process received unhandled signal pid <P> SIGKILL (signal 9): {TOLD}"
     )
     killed = entry('{"class":"Stubborn","args":[]}', "Resque::DirtyExit", error, "<BT>")
-    assert case.dump() == QUEUES | LOCK | FAILED_ONCE | failed(killed)
+    assert case.dump() == QUEUES | FAILED_ONCE | failed(killed)
 
 
 # Ruby: TERM with a job that ends within RESQUE_PRE_SHUTDOWN_TIMEOUT.
@@ -124,7 +123,7 @@ def test_quit_waits_for_the_job(case: Case) -> None:
         daemon.wait_for_event("state_changed")
         case.release()
         assert daemon.wait() == 0
-    assert case.dump() == QUEUES | LOCK | DONE | holds("""
+    assert case.dump() == QUEUES | DONE | holds("""
         resque:queue:default = list:
           [0] {"class":"Ok","args":[1]}
     """)
@@ -139,7 +138,7 @@ def test_usr1_drops_the_job_and_the_next_one_runs(case: Case) -> None:
         daemon.signal(signal.SIGUSR1)
         case.wait_for("resque:stat:processed", b"2")
     dropped = entry(HOLD.decode(), TERM, "SIGTERM: it was dropped (SIGUSR1)", "<BT>")
-    assert case.dump() == QUEUES | LOCK | failed(dropped) | holds("""
+    assert case.dump() == QUEUES | failed(dropped) | holds("""
         resque:stat:failed = string 1
         resque:stat:processed = string 2
     """)
@@ -168,7 +167,7 @@ def test_usr2_pauses_after_the_job_in_hand_until_cont(case: Case) -> None:
         assert case.redis.lrange("resque:queue:default", 0, -1) == [OK_1]
         os.kill(worker, signal.SIGCONT)
         case.wait_for("resque:stat:processed", b"2")
-    assert case.dump() == QUEUES | LOCK | {"resque:stat:processed": "string 2"}
+    assert case.dump() == QUEUES | {"resque:stat:processed": "string 2"}
 
 
 @deviates("hup", "prune-lock")
@@ -181,7 +180,7 @@ def test_hup_leaves_the_job_alone(case: Case) -> None:
         daemon.wait_for_event("reload_done")
         case.release()
         case.wait_for("resque:stat:processed", b"1")
-    assert case.dump() == QUEUES | LOCK | DONE
+    assert case.dump() == QUEUES | DONE
 
 
 @deviates("flag-values", "reasons")

@@ -7,6 +7,7 @@ by the name that it has in docs/compatibility.md.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -27,13 +28,6 @@ T = TypeVar("T")
 OK_1 = b'{"class":"Ok","args":[1]}'
 BOOM_1 = b'{"class":"Boom","args":[1]}'
 HOLD = b'{"class":"Hold","args":[]}'
-
-# The lock that every master leaves for a minute; Ruby's names the worker.
-LOCK = {
-    "resque:pruning_dead_workers_in_progress": (
-        "string <master>:default (TTL about 60)"
-    )
-}
 
 # A worker on `default`, as long as it lives.
 LIVING = {
@@ -77,6 +71,12 @@ def entry(
         f',"error":"{error}","backtrace":{backtrace},"worker":"{worker}"'
         f',"queue":"{queue}"}}'
     )
+
+
+def no_job(text: str) -> str:
+    """Return the payload of a failure whose element was no job."""
+    kept = json.dumps(text, ensure_ascii=False)
+    return f'{{"class":"Resqued::PayloadError","args":[{kept}]}}'
 
 
 class Case:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 import redis as redis_py
 
 from resqued.log import logger
-from resqued.master.reclaimer import Reclaimer
+from resqued.master.reclaimer import OTHER_PRUNES, Reclaimer
 from resqued.store.connection import SingleLink
 from resqued.store.registry import Registry
 from resqued.system import process
@@ -53,3 +54,77 @@ def test_a_dead_worker_of_the_master_itself_is_not_pruned(
     assert bool(redis.sismember("resque:workers", worker)) is is_own
     assert redis.llen("resque:failed") == (0 if is_own else 1)
     link.close()
+
+
+LOCK = "resque:pruning_dead_workers_in_progress"
+
+
+@pytest.fixture
+def reclaimer(redis_url: str) -> Iterator[Reclaimer]:
+    link = SingleLink(redis_url)
+    yield Reclaimer(Registry(link, Keys("resque")), "test", logger.get())
+    link.close()
+
+
+def add_silent_worker(redis: redis_py.Redis, name: str) -> None:
+    redis.sadd("resque:workers", name)
+    redis.hset("resque:workers:heartbeat", name, "2026-01-01T00:00:00+00:00")
+
+
+def test_the_lock_is_taken_for_silent_workers_alone_and_released(
+    reclaimer: Reclaimer, redis: redis_py.Redis
+) -> None:
+    """A lock that is held keeps the workers of Ruby from pruning."""
+    dead = add_dead_worker(redis)
+    redis.config_resetstat()
+    for turn in range(4):
+        reclaimer.turn(float(turn))
+    assert not redis.sismember("resque:workers", dead)
+    assert "cmdstat_set" not in redis.info("commandstats")
+    add_silent_worker(redis, "far:1:q")
+    reclaimer.prune_soon()
+    for turn in range(4):
+        reclaimer.turn(4.0 + turn)
+    assert redis.scard("resque:workers") == 0
+    assert redis.info("commandstats")["cmdstat_set"]["calls"] == 1
+    assert redis.exists(LOCK) == 0
+
+
+def test_silent_workers_stay_while_another_has_the_lock(
+    reclaimer: Reclaimer, redis: redis_py.Redis
+) -> None:
+    add_silent_worker(redis, "far:1:q")
+    redis.set(LOCK, "another", ex=50)
+    for turn in range(4):
+        reclaimer.turn(float(turn))
+    assert redis.scard("resque:workers") == 1
+    assert redis.get(LOCK) == b"another"
+
+
+def test_nobody_is_pruned_while_ruby_does_so_just_now(
+    reclaimer: Reclaimer, redis: redis_py.Redis
+) -> None:
+    """Ruby records a job and removes its worker in steps: two would record it."""
+    worker = add_dead_worker(redis)
+    redis.set(LOCK, "ruby", ex=60)
+    reclaimer.turn(0.0)
+    reclaimer.turn(0.1)
+    assert redis.sismember("resque:workers", worker)
+    redis.expire(LOCK, 55)
+    reclaimer.turn(0.2)
+    assert redis.sismember("resque:workers", worker), "it looks again in a moment"
+    for turn in range(4):
+        reclaimer.turn(OTHER_PRUNES + turn)
+    assert not redis.sismember("resque:workers", worker)
+
+
+def test_one_odd_record_keeps_nobody_else_registered(
+    reclaimer: Reclaimer, redis: redis_py.Redis
+) -> None:
+    workers = [add_dead_worker(redis) for _ in range(5)]
+    redis.delete(f"resque:worker:{workers[2]}")
+    redis.rpush(f"resque:worker:{workers[2]}", "a list")
+    for turn in range(4):
+        reclaimer.turn(float(turn))
+    assert redis.scard("resque:workers") == 0
+    assert redis.llen("resque:failed") == 4

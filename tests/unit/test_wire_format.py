@@ -27,7 +27,14 @@ from resqued.errors import PayloadError
 from resqued.store import pruning
 from resqued.store.job_queues import means_pause
 from resqued.store.registry import PRUNE_LOCK_SECONDS
-from resqued.wire import payload, queue_list, titles, worker_entry
+from resqued.wire import (
+    payload,
+    queue_list,
+    timestamps,
+    titles,
+    worker_entry,
+    worker_record,
+)
 from resqued.wire.keys import Keys
 from resqued.wire.outcome import judge
 from resqued.wire.payload import FailureInfo
@@ -387,7 +394,7 @@ def record(queue: str, run_at: str, element: str) -> bytes:
 
 def test_the_example_of_a_record_is_what_is_written_and_read() -> None:
     text = examples("2.2")[0]
-    held = payload.decode_held(text.encode())
+    held = worker_record.decode_held(text.encode())
     assert record(held.queue, held.run_at, held.payload.decode()) == text.encode()
     assert list(json.loads(text)) == fields("2.2", "a worker record")
     payload.decode_job(held.payload)
@@ -398,13 +405,13 @@ def test_the_example_of_a_record_is_what_is_written_and_read() -> None:
 )
 def test_a_record_gives_back_the_element(row: list[str]) -> None:
     element, kept = map(code, row)
-    text = record("default", payload.run_at(THEN), kept)
-    assert payload.decode_held(text).payload == element.encode()
+    text = record("default", timestamps.run_at(THEN), kept)
+    assert worker_record.decode_held(text).payload == element.encode()
     json.loads(text)
 
 
 def test_the_record_of_node_resque_is_read() -> None:
-    held = payload.decode_held(examples("2.2")[1].encode())
+    held = worker_record.decode_held(examples("2.2")[1].encode())
     assert held.queue == "default"
     assert payload.decode_job(held.payload).args == ()
 
@@ -448,7 +455,7 @@ SAID = {
 
 
 def pruned(verdict: Liveness) -> FailureInfo:
-    held = record("high", payload.run_at(THEN), payload.encode_job("Ok", ()))
+    held = record("high", timestamps.run_at(THEN), payload.encode_job("Ok", ()))
     entry = WorkerEntry("host1:11:high", record=held)
     return pruning.fault_of(pruning.JudgedWorker(entry, verdict))
 
@@ -497,10 +504,10 @@ def utc(zone: Callable[[str], None]) -> None:
 
 
 TIMES = {
-    "`failed_at`, `retried_at`": payload.failed_at,
-    "`run_at`": payload.run_at,
-    "`worker:<id>:started`": payload.started,
-    "`workers:heartbeat`": payload.heartbeat,
+    "`failed_at`, `retried_at`": timestamps.failed_at,
+    "`run_at`": timestamps.run_at,
+    "`worker:<id>:started`": timestamps.started,
+    "`workers:heartbeat`": timestamps.heartbeat,
 }
 
 

@@ -1,0 +1,125 @@
+"""What answers at the URL is no Redis that can be used: one line, and exit code 78."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+import resqued
+from resqued.errors import StoreError, UnusableServerError
+from resqued.store.connection import Link, SingleLink
+from tests.support.daemon import Daemon
+
+CLUSTER = "MOVED 2409 127.0.0.1:17001"
+CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
+UNKNOWN = "ERR unknown command 'EVALSHA', with args beginning with: 'x' '5'"
+
+
+def serve(connection: socket.socket, replies: dict[bytes, bytes]) -> None:
+    with connection:
+        while data := connection.recv(65536):
+            for word in data.split(b"\r\n"):
+                if word in replies:
+                    connection.sendall(replies[word])
+
+
+@contextmanager
+def replying(replies: dict[bytes, bytes]) -> Iterator[str]:
+    """A server that gives its replies to words, and none to others; yields its URL."""
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                args = (connection, replies)
+                threading.Thread(target=serve, args=args, daemon=True).start()
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def answering(error: str) -> AbstractContextManager[str]:
+    """A server that answers with an error what needs a key."""
+    reply = f"-{error}\r\n".encode()
+    return replying(
+        {
+            b"HELLO": b"-ERR unknown command 'HELLO'\r\n",
+            b"CLIENT": b"+OK\r\n",
+            b"PING": b"+PONG\r\n",
+            **dict.fromkeys((b"EVALSHA", b"EVAL", b"LLEN"), reply),
+        }
+    )
+
+
+HOPELESS = [
+    (CLUSTER, "MOVED 2409 .* a node of a cluster"),
+    (CROSSSLOT, "CROSSSLOT .* a node of a cluster"),
+    (UNKNOWN, "unknown command 'EVALSHA'.*: check the port"),
+]
+
+
+@pytest.mark.parametrize(("reply", "words"), HOPELESS)
+@pytest.mark.parametrize("kind", [Link, SingleLink])
+def test_a_server_that_can_never_do_it_is_named(
+    reply: str, words: str, kind: type[Link]
+) -> None:
+    with (
+        answering(reply) as url,
+        closing(kind(url)) as link,
+        pytest.raises(UnusableServerError, match=words),
+    ):
+        link.call("LLEN", "resque:queue:q")
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        ("READONLY You can't write against a read only replica.", ": READONLY You"),
+        ("LOADING Redis is loading", ": LOADING Redis"),
+        ("CLUSTERDOWN The cluster is down", ": CLUSTERDOWN The"),
+        ("NOPERM this user has no permissions", ": NOPERM this"),
+        ("MISCONF Redis is configured", ": MISCONF Redis"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Link, SingleLink])
+def test_the_first_word_of_an_error_is_shown(
+    reply: str, words: str, kind: type[Link]
+) -> None:
+    with answering(reply) as url, closing(kind(url)) as link:
+        with pytest.raises(StoreError, match=words) as caught:
+            link.call("LLEN", "resque:queue:q")
+        assert not isinstance(caught.value, UnusableServerError)
+
+
+@pytest.mark.parametrize("kind", [Link, SingleLink])
+def test_another_program_at_the_port_is_no_protocol_error(kind: type[Link]) -> None:
+    page = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    with (
+        replying(dict.fromkeys((b"HELLO", b"PING", b"LLEN"), page)) as url,
+        closing(kind(url)) as link,
+        pytest.raises(UnusableServerError, match="no Redis answers there"),
+    ):
+        link.call("LLEN", "resque:queue:q")
+
+
+def test_the_library_says_so_too() -> None:
+    with (
+        answering(CLUSTER) as url,
+        closing(resqued.Client(url)) as client,
+        pytest.raises(resqued.ConfigError, match="a node of a cluster"),
+    ):
+        client.size("q")
+
+
+@pytest.mark.parametrize("reply", [CLUSTER, CROSSSLOT, UNKNOWN])
+def test_a_master_does_not_start(reply: str, tmp_path: Path) -> None:
+    with answering(reply) as url, Daemon("q", "-r", url, cwd=tmp_path) as daemon:
+        assert daemon.wait() == 78
+        assert "resqued: redis at" in daemon.log()
