@@ -11,7 +11,7 @@ from itertools import product
 from bench.chaos.site import Site
 from bench.chaos.truth import NS
 from resqued.system import process
-from resqued.wire import payload
+from resqued.wire import timestamps
 from resqued.wire.worker_entry import Identity
 
 RUBBISH = (
@@ -104,7 +104,7 @@ def _put_foreign(site: Site) -> list[str]:
         site.redis.sadd(f"{NS}workers", worker)
         if n % 2:
             site.redis.hset(
-                f"{NS}workers:heartbeat", worker, payload.heartbeat(seconds - 10)
+                f"{NS}workers:heartbeat", worker, timestamps.heartbeat(seconds - 10)
             )
     return workers
 

@@ -7,6 +7,7 @@ without colour or lines. Cells are cleaned here, so no command can forget to.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,4 +110,21 @@ def show_line(text: object) -> None:
 
 def show_json(value: object) -> None:
     """Print a value as JSON, in ASCII: it passes every terminal and locale."""
-    click.echo(json.dumps(value, indent=2))
+    try:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=2, allow_nan=False)
+    click.echo(text)
+
+
+def _finite(value: object) -> object:
+    """Return a value with `1e999` of a payload, which JSON has not, as text."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else repr(value)
+        case dict():
+            return {key: _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case _:
+            return value

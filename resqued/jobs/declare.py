@@ -29,11 +29,18 @@ from resqued.wire.naming import (
     limits_of,
     target_of,
 )
+from resqued.wire.payload import shown_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
 N = TypeVar("N", int, float)
+
+# Methods of a job class that Ruby Resque calls, also with a name after them.
+_HOOKS = (
+    *("before_enqueue", "after_enqueue", "before_dequeue", "after_dequeue"),
+    *("before_perform", "after_perform", "around_perform", "on_failure"),
+)
 
 # Filled when modules are imported, as decorators must; only read afterwards.
 _declared: dict[str, DeclaredJob | type] = {}
@@ -250,7 +257,8 @@ def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Li
     if found is None:
         known = ", ".join(modules) or "none"
         raise JobClassError(
-            f"{name} is not a job of this application (its modules: {known})"
+            f"{shown_name(name)} is not a job of this application"
+            f" (its modules: {known})"
         )
     if isinstance(found, Job):
         return found.function, found.limits
@@ -289,6 +297,33 @@ def _member(
         # A class that the module merely imported is not the application's.
         return place if _is_within(place.__module__, modules) else None
     return None
+
+
+def classes_with_hooks(modules: Collection[str]) -> dict[str, list[str]]:
+    """Return the job classes with methods that Ruby Resque would call, by name.
+
+    Looks at declared classes, and at those with `perform` in the modules of the
+    application that are imported. The values are the names of the methods.
+    """
+    found = [job for job in _declared.values() if isinstance(job, type)]
+    for name, module in sorted(sys.modules.items()):
+        if _is_within(name, modules):
+            members = [v for v in vars(module).values() if isinstance(v, type)]
+            found += [v for v in members if v.__module__ == name]
+    return {
+        f"{job.__module__}.{job.__qualname__}": hooks
+        for job in found
+        if callable(getattr(job, "perform", None)) and (hooks := _hooks(job))
+    }
+
+
+def _hooks(job: type) -> list[str]:
+    return [
+        name
+        for name in sorted(dir(job))
+        if any(name == hook or name.startswith(f"{hook}_") for hook in _HOOKS)
+        and callable(getattr(job, name, None))
+    ]
 
 
 def _is_within(module: str, modules: Collection[str]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.wire import payload
+from resqued.wire import timestamps
 from tests.support.cli import (
     NS,
     Run,
@@ -48,7 +48,7 @@ def test_status_shows_counters_queues_and_workers(
     add_failure(redis)
     worker_id = "web1:42:critical,mail"
     add_worker(redis, worker_id, server_time(redis, ago=3))
-    run_at = payload.run_at(redis.time()[0] - 90)
+    run_at = timestamps.run_at(redis.time()[0] - 90)
     give_job(redis, worker_id, run_at)
     redis.set(f"{NS}worker:{worker_id}:started", "2026-11-23 11:38:35 +0000")
     redis.mset(

@@ -9,7 +9,7 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.wire import payload
+from resqued.wire import timestamps
 from tests.support.cli import NS, RESQUED, Run, add_failure, rows
 from tests.support.daemon import clean_environment
 
@@ -49,7 +49,7 @@ def test_show_tells_everything_about_a_failure(run: Run, redis: redis_py.Redis) 
     shown = run("failed", "show", failure_id[:4].upper()).stdout
     assert shown.splitlines() == [
         f"id          {failure_id}",
-        f"failed_at   {payload.failed_at(1_700_000_001)}",
+        f"failed_at   {timestamps.failed_at(1_700_000_001)}",
         'payload     {"class": "Boom", "args": [1]}',
         "exception   ValueError",
         "error       two",

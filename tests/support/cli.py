@@ -15,7 +15,7 @@ import redis as redis_py
 from click.testing import Result
 
 import resqued
-from resqued.wire import payload
+from resqued.wire import payload, timestamps
 from resqued.wire.payload import FailureInfo
 from tests.support.daemon import clean_environment
 from tests.support.wait import scaled
@@ -57,7 +57,7 @@ def give_job(redis: redis_py.Redis, worker_id: str, run_at: str) -> None:
 
 
 def server_time(redis: redis_py.Redis, ago: float = 0) -> str:
-    return payload.heartbeat(redis.time()[0] - ago)
+    return timestamps.heartbeat(redis.time()[0] - ago)
 
 
 def rows(result: Result) -> list[list[str]]:

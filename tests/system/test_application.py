@@ -15,7 +15,7 @@ import pytest
 import redis as redis_py
 
 import resqued
-from tests.support.daemon import RESQUED, clean_environment
+from tests.support.daemon import RESQUED, Daemon, clean_environment
 from tests.support.pool import count, failures, pool
 from tests.support.wait import wait_until
 
@@ -166,3 +166,23 @@ def test_a_reader_of_the_log_that_stands_still_stops_no_job_and_no_signal(
             thread.join(60)
     events = [json.loads(line)["event"] for line in lines]
     assert "log_lines_dropped" in events
+
+
+def test_what_is_ignored_of_resque_is_said_when_the_application_starts(
+    redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hooked.py").write_text(
+        "class Job:\n"
+        "    queue = 'default'\n"
+        "    def before_perform_check(*_): ...\n"
+        "    @staticmethod\n"
+        "    def perform(): ...\n"
+    )
+    env = {"FAILURE_BACKEND": "redis_multi_queue"}
+    options = ("-a", "hooked", "-r", redis_url, "--burst")
+    with Daemon("default", *options, cwd=tmp_path, env=env) as daemon:
+        assert daemon.wait() == 0
+        (ignored,) = daemon.events("hooks_ignored")
+        assert ignored["classes"] == ["hooked.Job: before_perform_check"]
+        (backend,) = daemon.events("failure_backend_ignored")
+        assert backend["backend"] == "redis_multi_queue"
