@@ -119,7 +119,7 @@ class Rules:
             Limits(*values["default"]),
             {name: Limits(*pair) for name, pair in values["queues"].items()},
             {name: Limits(*pair) for name, pair in values["classes"].items()},
-            Limits(*values["most"]),
+            Limits(*values.get("most", NO_LIMITS)),
         )
 
 
