@@ -26,7 +26,8 @@ from resqued.core.limits import (
     judge,
     look_again,
 )
-from resqued.jobs import declare, lookup
+from resqued.jobs import declare as jobs_declare
+from resqued.jobs import lookup
 from resqued.jobs.declare import Job, least_memory
 from resqued.jobs.lookup import resolve
 from resqued.wire import payload
@@ -342,9 +343,9 @@ def test_a_retry_has_no_limits_of_its_own_as_with_ruby():
 @pytest.fixture(autouse=True)
 def _no_jobs(monkeypatch):
     """Jobs that are declared here are no more there afterwards."""
-    declared: dict[str, Any] = {}
-    for module in (declare, lookup):
-        monkeypatch.setattr(module, "DECLARED", declared)
+    jobs = {}
+    for module in (jobs_declare, lookup):
+        monkeypatch.setattr(module, "DECLARED", jobs)
 
 
 def archive(repo_id: int = 0) -> int:
