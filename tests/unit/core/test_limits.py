@@ -459,3 +459,18 @@ def test_jobs_that_are_enqueued_with_less_memory_are_not_declared_with_it():
     assert isinstance(job, Job)
     job.limited(memory="1M")
     assert least_memory() == 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "narrower"),
+    [
+        (Limits(5.0, 100), Limits(9.0, 50), Limits(5.0, 50)),
+        (Limits(5.0, 100), NO_LIMITS, Limits(5.0, 100)),
+        (Limits(5.0, 100), UNSET, Limits(5.0, 100)),
+        (NO_LIMITS, Limits(5.0, 100), Limits(5.0, 100)),
+        (UNSET, Limits(5.0, None), Limits(5.0, None)),
+        (NO_LIMITS, UNSET, NO_LIMITS),
+    ],
+)
+def test_limits_that_are_known_can_only_become_narrower(known, said, narrower):
+    assert known.tightened(said) == narrower
