@@ -215,8 +215,11 @@ def _fail(
     So does a tracer that the job has set, or a signal handler of its own.
     """
     reaction.stage = "over"
-    if os.getpid() != reaction.pid:
-        return int(ExitCode.INTERNAL)  # a process that the job forked
+    is_forked_by_job = os.getpid() != reaction.pid
+    # A worker that dies closes its pipes a moment before its children are killed.
+    is_orphan = isinstance(error, BrokenPipeError) or os.getppid() != terms.parent
+    if is_forked_by_job or is_orphan:
+        return int(ExitCode.INTERNAL)
     found = describe(error, _OWN_FILES)
     text = f"the child failed outside the code of its job: {found.exception}"
     if found.error:

@@ -483,3 +483,18 @@ def test_a_payload_cannot_ask_for_more_than_the_configuration_allows(
     assert rules.of("q", "A", asked=asked) == found
     assert rules.for_pool(UNSET).of("q", "A", asked=asked) == found
     assert Rules.from_dict(json.loads(json.dumps(asdict(rules)))) == rules
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "narrower"),
+    [
+        (Limits(5.0, 100), Limits(9.0, 50), Limits(5.0, 50)),
+        (Limits(5.0, 100), NO_LIMITS, Limits(5.0, 100)),
+        (Limits(5.0, 100), UNSET, Limits(5.0, 100)),
+        (NO_LIMITS, Limits(5.0, 100), Limits(5.0, 100)),
+        (UNSET, Limits(5.0, None), Limits(5.0, None)),
+        (NO_LIMITS, UNSET, NO_LIMITS),
+    ],
+)
+def test_limits_that_are_known_can_only_become_narrower(known, said, narrower):
+    assert known.tightened(said) == narrower
