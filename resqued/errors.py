@@ -16,6 +16,7 @@ __all__ = [
     "ControlError",
     "EmbeddedServerError",
     "ExitCode",
+    "FileCreationError",
     "JobClassError",
     "JobTerminated",
     "JobTimeout",
@@ -39,6 +40,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     UNAVAILABLE = 69
     INTERNAL = 70
+    CANNOT_CREATE = 73
     ALREADY_RUNNING = 75
     CONFIG = 78
 
@@ -98,6 +100,12 @@ class StartError(ResquedError):
     """The pool cannot start: every attempt failed in the same way."""
 
     exit_code = ExitCode.INTERNAL
+
+
+class FileCreationError(ResquedError):
+    """A file cannot be created or written now; trying again may help."""
+
+    exit_code = ExitCode.CANNOT_CREATE
 
 
 class AlreadyRunningError(ResquedError):

@@ -28,7 +28,7 @@ from resqued.control.protocol import (
 from resqued.control.requests import Address
 from resqued.diagnostics.pool_view import PoolView, PoolWorker, show_pools
 from resqued.errors import ConfigError, ControlError, NoMasterError
-from resqued.system import pidfile
+from resqued.system import ownership, pidfile
 
 
 class SeveralMastersError(ControlError):
@@ -161,6 +161,20 @@ class LocalMasters:
             " `resqued top` lists them"
         )
 
+    def of_unit(self, name: str) -> Master:
+        """Return the master that systemd runs as a unit; raise NoMasterError."""
+        for master in self.find():
+            if ownership.is_of_unit(master.pid, name):
+                return master
+        raise NoMasterError(f"no master runs as {name}: `systemctl status {name}`")
+
+    def summary(self) -> str:
+        """Return the masters that run here, with their pools, as text; "" if none."""
+        try:
+            return _listed(self.find())
+        except ConfigError:
+            return ""
+
     def missing(self) -> NoMasterError:
         """Return the error that says where no master was found."""
         places = self._places()
@@ -174,6 +188,8 @@ class LocalMasters:
             message += f" or {place}"
         for place, owner in requests.inaccessible_dirs(places).items():
             message += f"; {place} {requests.owner_hint(owner)}"
+        for place, reason in requests.untrusted_dirs(places).items():
+            message += f"; {place} {reason}, so what answers there is not trusted"
         return NoMasterError(message)
 
     def may_be_hidden(self) -> bool:
