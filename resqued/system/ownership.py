@@ -69,3 +69,23 @@ def foreign_writer(place: Path, *, uid: int) -> str:
         if status.st_mode & OTHERS_WRITE and not is_sticky:
             return f"{path} can be written by others (mode {status.st_mode & 0o7777:o})"
     return ""
+
+
+def distrust_of_code(place: Path, *, is_named: bool) -> str:
+    """Return why this process should import nothing from a directory; "" if it may.
+
+    Root imports only what root alone can change. Another user imports from any
+    directory that the configuration names (`is_named`), and from the working directory
+    unless every user can write there, as in /tmp. Raises OSError.
+    """
+    uid = os.geteuid()
+    if uid == 0:
+        reason = foreign_writer(place, uid=0)
+        remedy = "run it as the user of the application, or have root own the directory"
+    else:
+        is_open = not is_named and place.stat().st_mode & stat.S_IWOTH
+        reason = f"{place} can be written by every user" if is_open else ""
+        remedy = "go to the directory of the application, or name it in [app] directory"
+    if not reason:
+        return ""
+    return f"{reason}, and this process runs as {user_name(uid)}: {remedy}"

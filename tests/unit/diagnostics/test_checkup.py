@@ -264,7 +264,6 @@ UNIT = {
     "KillMode": "mixed",
     "TimeoutStopUSec": "1min 30s",
     "OOMPolicy": "continue",
-    "Delegate": "yes",
 }
 
 
