@@ -108,6 +108,21 @@ class FileCreationError(ResquedError):
     exit_code = ExitCode.CANNOT_CREATE
 
 
+# EIO, ENOSPC, EROFS, EDQUOT of Linux: the disk is broken, full or read-only.
+_DISK_FAULTS = {5, 28, 30, 122}
+
+
+def unwritable(what: str, error: OSError) -> ResquedError:
+    """Return the error for a file that cannot be written; `what` names the file.
+
+    That is FileCreationError for a fault of the disk, or else ConfigError.
+    """
+    text = f"{what} cannot be written: {error.strerror}"
+    if error.errno in _DISK_FAULTS:
+        return FileCreationError(text)
+    return ConfigError(text)
+
+
 class AlreadyRunningError(ResquedError):
     """Another master holds the pid file."""
 

@@ -11,7 +11,6 @@ belongs to root, or to the user that this process runs as.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import stat
@@ -22,8 +21,8 @@ from pathlib import Path
 from resqued.errors import (
     AlreadyRunningError,
     ConfigError,
-    FileCreationError,
     ResquedError,
+    unwritable,
 )
 from resqued.system import ownership
 
@@ -40,8 +39,6 @@ _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _ROOM = 32
 # No pid is larger (proc(5), pid_max).
 _LARGEST_PID = 1 << 22
-# The disk is full or broken, or has become read-only: the configuration is right.
-_TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 class PidFile:
@@ -230,8 +227,7 @@ def _open(path: Path) -> int:
 
 
 def _unwritable(path: Path, error: OSError) -> ResquedError:
-    text = f"pid file {path} cannot be written: {error.strerror}"
-    return FileCreationError(text) if error.errno in _TRANSIENT else ConfigError(text)
+    return unwritable(f"pid file {path}", error)
 
 
 def _lock(fd: int, kind: int) -> bool:

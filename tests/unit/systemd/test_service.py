@@ -46,7 +46,7 @@ def test_the_services_differ_in_their_instance_alone(folder: str) -> None:
 def test_a_users_services_are_those_of_the_system_without_its_rights(name: str) -> None:
     system, user = set(settings(name)), set(settings(f"user/{name}"))
     added = {line.partition("=")[0] for line in user - system}
-    assert added <= {"Environment", "EnvironmentFile", "WantedBy"}
+    assert added <= {"Environment", "EnvironmentFile", "RuntimeDirectory", "WantedBy"}
     gone = {line.partition("=")[0] for line in system - user}
     assert {"User", "Group", "Slice", "ProtectSystem"} <= gone
 
