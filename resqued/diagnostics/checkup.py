@@ -140,6 +140,7 @@ def _redis(config: Config) -> Iterator[Finding]:
         yield unchecked("registry", "redis does not answer as it should")
         return
     yield ok("redis", f"{place} answers in {server.round_trip * 1000:.1f} ms")
+    yield from server_checks.judge_url(app.url)
     yield from server_checks.judge(server)
     try:
         registered = _registered(config)
