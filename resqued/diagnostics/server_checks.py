@@ -81,7 +81,8 @@ def _version(server: ServerFacts) -> Finding:
             check,
             f"{name} {text} has a known fault (CVE-2022-24834): who may enqueue jobs"
             " can run code in the server",
-            f"upgrade it to {found[1]}.{found[2]}.{patched} or later",
+            f"upgrade it to {found[1]}.{found[2]}.{patched} or later, or see whether"
+            " your distribution has mended it",
         )
     if server.info.get("redis_mode", server.info.get("server_mode")) == "cluster":
         return problem(

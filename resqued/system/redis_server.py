@@ -124,26 +124,21 @@ class EmbeddedServer:
         directory = directory.absolute()
         with redis_directory.locked(directory) as record:
             cls._refuse_if_running(directory)
-            if "requirepass" not in options:
-                options = {
-                    **options,
-                    "requirepass": redis_directory.password(directory),
-                }
+            given = options.get("requirepass")
+            password = redis_directory.password(directory) if given is None else given
             settings = redis_program.configuration(
                 directory,
                 append_only=append_only,
                 unix_socket=unix_socket,
-                options=options,
+                options={**options, "requirepass": password},
             )
             file = directory / redis_directory.CONFIGURATION
             redis_directory.write(file, settings)
-            command = [str(program), str(file)]
-            make_url = redis_program.url_maker(unix_socket, options["requirepass"])
             server = cls._start_on_some_port(
                 directory / redis_program.LOG,
-                command,
+                [str(program), str(file)],
                 port,
-                make_url,
+                redis_program.url_maker(unix_socket, password),
                 tcp=not unix_socket,
             )
             server._write_record(record)
