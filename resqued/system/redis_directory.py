@@ -62,6 +62,13 @@ def check(directory: Path) -> None:
     )
 
 
+def configure(directory: Path, settings: str) -> str:
+    """Write the configuration file of the server; return its path."""
+    path = directory / CONFIGURATION
+    write(path, settings)
+    return str(path)
+
+
 def password(directory: Path) -> str:
     """Return the password of the servers in a directory; make one if there is none."""
     path = directory / PASSWORD

@@ -114,29 +114,25 @@ class EmbeddedServer:
     ) -> Self:
         """Start a server in *directory*; raise EmbeddedServerError if that fails.
 
-        Without a port it takes a free one, or none if there is a Unix socket. The
-        password is random, and the same at each start in the directory. `options` are
-        the server's own, and override ours: an empty requirepass means no password.
-        Unless detached, it ends with this process and all children forked from it that
-        have not called exec.
+        Without a port it takes a free one, or none if there is a Unix socket. A random
+        password stays that of the directory. `options` are the server's, and win: an
+        empty requirepass means no password. Unless detached, it ends with this process
+        and all children forked from it that have not called exec.
         """
         program = redis_program.executable(binary or redis_program.bundled_binary())
         directory = directory.absolute()
         with redis_directory.locked(directory) as record:
             cls._refuse_if_running(directory)
-            given = options.get("requirepass")
-            password = redis_directory.password(directory) if given is None else given
+            password = options.get("requirepass", redis_directory.password(directory))
             settings = redis_program.configuration(
                 directory,
                 append_only=append_only,
                 unix_socket=unix_socket,
                 options={**options, "requirepass": password},
             )
-            file = directory / redis_directory.CONFIGURATION
-            redis_directory.write(file, settings)
             server = cls._start_on_some_port(
                 directory / redis_program.LOG,
-                [str(program), str(file)],
+                [str(program), redis_directory.configure(directory, settings)],
                 port,
                 redis_program.url_maker(unix_socket, password),
                 tcp=not unix_socket,
