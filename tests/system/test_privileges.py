@@ -113,9 +113,11 @@ def test_work_becomes_the_user_of_the_configuration_as_well(
         stderr=subprocess.PIPE,
         text=True,
     ) as master:
-        told = who_runs_jobs(redis_url, redis)
-        master.send_signal(signal.SIGINT)
-        _, said = master.communicate(timeout=60)
+        try:
+            told = who_runs_jobs(redis_url, redis)
+        finally:
+            master.send_signal(signal.SIGINT)
+            _, said = master.communicate(timeout=60)
     user = pwd.getpwnam(USER)
     assert (master.returncode, said) == (0, "")
     assert told["uids"] == [user.pw_uid] * 3
