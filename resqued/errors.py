@@ -16,6 +16,7 @@ __all__ = [
     "ControlError",
     "EmbeddedServerError",
     "ExitCode",
+    "FileCreationError",
     "JobClassError",
     "JobTerminated",
     "JobTimeout",
@@ -40,6 +41,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     UNAVAILABLE = 69
     INTERNAL = 70
+    CANNOT_CREATE = 73
     ALREADY_RUNNING = 75
     CONFIG = 78
 
@@ -105,6 +107,27 @@ class StartError(ResquedError):
     """The pool cannot start: every attempt failed in the same way."""
 
     exit_code = ExitCode.INTERNAL
+
+
+class FileCreationError(ResquedError):
+    """A file cannot be created or written now; trying again may help."""
+
+    exit_code = ExitCode.CANNOT_CREATE
+
+
+# EIO, ENOSPC, EROFS, EDQUOT of Linux: the disk is broken, full or read-only.
+_DISK_FAULTS = {5, 28, 30, 122}
+
+
+def unwritable(what: str, error: OSError) -> ResquedError:
+    """Return the error for a file that cannot be written; `what` names the file.
+
+    That is FileCreationError for a fault of the disk, or else ConfigError.
+    """
+    text = f"{what} cannot be written: {error.strerror}"
+    if error.errno in _DISK_FAULTS:
+        return FileCreationError(text)
+    return ConfigError(text)
 
 
 class AlreadyRunningError(ResquedError):

@@ -45,6 +45,7 @@ from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
 from resqued.system import (
     memory,
+    ownership,
     prctl,
     process,
     process_title,
@@ -170,9 +171,20 @@ def _look_for_jobs(settings: AppSettings) -> None:
         )
 
 
-def load(modules: tuple[str, ...]) -> None:
-    """Import the application; raise ApplicationError with one line that says why."""
+def load(modules: tuple[str, ...], *, directory: str) -> None:
+    """Import the application; raise ApplicationError with one line that says why.
+
+    The working directory is the first place to look for it, and `directory` its name in
+    the configuration, or "". Nothing is imported where another user decides what.
+    """
+    if not modules:
+        return
     here = str(Path.cwd())
+    with contextlib.suppress(OSError):  # it is deleted: then nothing is found there
+        reason = ownership.distrust_of_code(Path(here), is_named=bool(directory))
+        if reason:
+            names = ", ".join(modules)
+            raise ApplicationError(f"cannot import {names}: {reason}")
     if here not in sys.path:
         sys.path.insert(0, here)
     for module in modules:
@@ -250,7 +262,7 @@ def main(fd: int) -> int:
         capture.install()
         capture.set_context(_about, settings)
         enter(settings.directory)
-        load(settings.modules)
+        load(settings.modules, directory=settings.directory)
         _look_for_jobs(settings)
         _warn_of_absentees(settings.modules)
     except (ApplicationError, ConfigError) as error:

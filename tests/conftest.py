@@ -147,7 +147,12 @@ def server_of(
         if kind not in running:
             place = tmp_path_factory.mktemp(kind)
             try:
-                started = EmbeddedServer.start(place, binary=binary_of(kind))
+                started = EmbeddedServer.start(
+                    place,
+                    binary=binary_of(kind),
+                    # Proxies of the tests have URLs of their own.
+                    options={"requirepass": ""},
+                )
             except EmbeddedServerError as error:
                 missing(str(error))
             running[kind] = stack.enter_context(started)

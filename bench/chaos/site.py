@@ -139,7 +139,11 @@ class Site:
             binary=self.binary,
             append_only=durable,
             # Every reply is on disk: otherwise the server itself would lose jobs.
-            options={"appendfsync": "always"} if durable else {},
+            # The proxy has a URL of its own.
+            options={
+                "requirepass": "",
+                **({"appendfsync": "always"} if durable else {}),
+            },
         )
 
     # The master

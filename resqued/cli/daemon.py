@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,10 +12,13 @@ from resqued.cli.table import show_line
 from resqued.cli.work import pool_options
 from resqued.core.durations import show_seconds
 from resqued.core.plural import pluralize
-from resqued.errors import ControlError
+from resqued.diagnostics.local_masters import LocalMasters
+from resqued.errors import ControlError, NoMasterError
 from resqued.launch import launcher, stopping
 from resqued.launch.launcher import DaemonPlan
 from resqued.launch.master_options import MasterOptions
+from resqued.launch.stopping import StopResult
+from resqued.systemd.instance import unit
 
 START_EXAMPLES = """
 \b
@@ -30,6 +32,8 @@ Examples:
   resqued stop
   resqued stop --timeout 2m || resqued stop --now
   resqued stop --pidfile /run/resqued/mail.pid
+  resqued stop --pid 4711
+  resqued stop --instance critical,high
 """
 RESTART_EXAMPLES = """
 \b
@@ -91,7 +95,11 @@ def restart(options: MasterOptions, timeout: float, now: bool) -> int:
     code = launcher.resume_master(options)
     if code is None:
         plan = launcher.prepare(options)
-        _stop(plan.pid_file, now=now, timeout=None)
+        stopped = stopping.stop(plan.pid_file, now=now, timeout=None)
+        if stopped.pid is None:
+            show_line(f"no master runs: nobody holds pid file {plan.pid_file}")
+        else:
+            _report(stopped, now=now, timeout=None)
         _start(plan, timeout)
     return code or 0
 
@@ -104,18 +112,54 @@ def restart(options: MasterOptions, timeout: float, now: bool) -> int:
     type=Duration(),
     help="How long to wait; without it, as long as it takes.",
 )
+@click.option(
+    "--pid",
+    type=click.IntRange(min=1),
+    metavar="PID",
+    help="The master that is meant, found by its control socket.",
+)
+@click.option(
+    "--instance",
+    metavar="NAME",
+    help="The master that systemd runs as resqued@NAME.",
+)
 @pid_file_option
 @config_option
 def stop(
-    now: bool, timeout: float | None, pid_file: str | None, config_file: str | None
+    now: bool,
+    timeout: float | None,
+    pid: int | None,
+    instance: str | None,
+    pid_file: str | None,
+    config_file: str | None,
 ) -> None:
     """Stop the daemon of the pid file, and return when it has gone.
 
     Running jobs finish first, as with SIGQUIT; with --now they are ended, as with
-    SIGTERM. If none runs, there is nothing to do, and that is no error.
+    SIGTERM. If no master runs, there is nothing to do, and that is no error.
+
+    --pid and --instance stop a master without a pid file, such as one that systemd
+    runs.
     """
-    place = stopping.find_pid_file(pid_file, config_file)
-    _stop(place, now=now, timeout=timeout)
+    if sum(option is not None for option in (pid, instance, pid_file)) > 1:
+        raise click.UsageError("Give one of --pid, --instance and --pidfile.")
+    if pid is not None or instance is not None:
+        meant = LocalMasters(config_file, pid)
+        master = meant.only() if instance is None else meant.of_unit(unit(instance))
+        stopped = stopping.stop_listening(master.address, now=now, timeout=timeout)
+    else:
+        place = stopping.find_pid_file(pid_file, config_file)
+        stopped = stopping.stop(place, now=now, timeout=timeout)
+        if stopped.pid is None:
+            others = "" if pid_file else LocalMasters(config_file).summary()
+            if others:
+                raise NoMasterError(
+                    f"nobody holds pid file {place}, but masters run here: name one"
+                    f" with --pid: {others}"
+                )
+            show_line(f"no master runs: nobody holds pid file {place}")
+            return
+    _report(stopped, now=now, timeout=timeout)
 
 
 def _start(plan: DaemonPlan, timeout: float) -> None:
@@ -125,11 +169,7 @@ def _start(plan: DaemonPlan, timeout: float) -> None:
     show_line(f"master {pid} runs, with {workers}{silence}")
 
 
-def _stop(place: Path, *, now: bool, timeout: float | None) -> None:
-    stopped = stopping.stop(place, now=now, timeout=timeout)
-    if stopped.pid is None:
-        show_line(f"no master runs: nobody holds pid file {place}")
-        return
+def _report(stopped: StopResult, *, now: bool, timeout: float | None) -> None:
     if not stopped.has_ended:
         assert timeout is not None, "without one there is no end of waiting"
         remedy = "" if now else "; `resqued stop --now` ends its jobs"

@@ -46,7 +46,11 @@ def redis() -> None:
 )
 @_directory
 def start(port: int, directory: Path) -> None:
-    """Start the server, print its URL, and leave it running."""
+    """Start the server, print its URL, and leave it running.
+
+    If it runs already, print its URL. It contains a random password, so other commands
+    need it: export REDIS_URL=$(resqued redis start)
+    """
     server = EmbeddedServer.find(directory)
     if server:
         click.echo(f"already running (pid {server.pid})", err=True)

@@ -8,7 +8,6 @@ about may take as long as that does; the master is asked for its status meanwhil
 from __future__ import annotations
 
 import os
-import pwd
 import socket
 import stat
 import time
@@ -28,11 +27,15 @@ from resqued.control.protocol import (
     StatusRequest,
 )
 from resqued.errors import ControlError, NoMasterError
+from resqued.system import ownership
 from resqued.system.lines import LineReader, LineTooLongError
+from resqued.system.process_handle import ProcessHandle
 
 # A master answers within milliseconds, unless it is stopped, or its host is on its
 # last legs.
 PATIENCE = 5.0
+# Longer than any reply, in bytes: one with a thousand workers has less than 1 MB.
+_LONGEST = 16 << 20
 
 
 class Address(NamedTuple):
@@ -77,6 +80,7 @@ def masters(among: Iterable[Path]) -> list[Address]:
     found = {
         Address(int(path.stem), path)
         for place in among
+        if not sockets.distrust(place)
         for path in sockets.find(place)
         if path.stem.isdecimal() and sockets.is_answered(path)
     }
@@ -103,16 +107,13 @@ def inaccessible_dirs(among: Iterable[Path]) -> dict[Path, str]:
         with suppress(OSError):
             status = place.stat()
             if stat.S_ISDIR(status.st_mode) and not os.access(place, os.R_OK | os.X_OK):
-                found[place] = user(status.st_uid)
+                found[place] = ownership.user_name(status.st_uid)
     return found
 
 
-def user(uid: int) -> str:
-    """Return the name of a user, or the number of one without a name."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+def untrusted_dirs(among: Iterable[Path]) -> dict[Path, str]:
+    """Return those directories whose sockets are not asked, and why."""
+    return {place: why for place in among if (why := sockets.distrust(place))}
 
 
 def owner_hint(owner: str) -> str:
@@ -134,9 +135,10 @@ def ask(
         sock.settimeout(patience)
         try:
             sock.connect(str(address.path))
+            sockets.check_peer(sock, address.path)
             sock.sendall(protocol.encode_request(request))
         except PermissionError:
-            owner = owner_hint(user(address.path.stat().st_uid))
+            owner = owner_hint(ownership.user_name(address.path.stat().st_uid))
             raise ControlError(f"master {address.pid} {owner}") from None
         except (TimeoutError, BlockingIOError):
             raise _silent(address, patience) from None
@@ -156,7 +158,7 @@ def _read(
     sock: socket.socket, address: Address, request: Request[R_co], patience: float
 ) -> bytes:
     """Return the line of the reply."""
-    lines = LineReader(sock.fileno())
+    lines = LineReader(sock.fileno(), longest=_LONGEST)
     while True:
         try:
             line = lines.read(time.monotonic() + patience)
@@ -172,6 +174,34 @@ def _read(
             if line is None:
                 raise _gone(address)
             return line
+
+
+def open_process(address: Address) -> ProcessHandle:
+    """Return a handle of the master that listens at an address.
+
+    Raises NoMasterError if it has gone, and ControlError if another process answers.
+    """
+    handle = ProcessHandle.open(address.pid)
+    if handle is None:
+        raise _gone(address)
+    try:
+        # The process still runs, so the peer that has its pid is this process.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(str(address.path))
+            peer = sockets.check_peer(sock, address.path)
+        if peer.pid != address.pid:
+            raise ControlError(
+                f"process {peer.pid} answers at {address.path}, not {address.pid}:"
+                " stop it in its own container"
+            )
+    except OSError:
+        handle.close()
+        raise _gone(address) from None
+    except ControlError:
+        handle.close()
+        raise
+    return handle
 
 
 def _strange(address: Address, error: Exception) -> ControlError:

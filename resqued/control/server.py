@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import select
 import socket
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +22,6 @@ from resqued.system import process
 from resqued.system.lines import LineReader, LineTooLongError
 from resqued.system.poller import Poller
 
-_CREDENTIALS = struct.Struct("=iII")
 # Longer than any request, in bytes.
 _LONGEST = 64 << 10
 
@@ -40,9 +38,7 @@ class Peer:
         self._has_asked = has_asked
         self._out = b""
         sock.setblocking(False)
-        pid, self.uid, _ = _CREDENTIALS.unpack(
-            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
+        pid, self.uid = sockets.credentials(sock)
         self.name = process.describe(pid, self.uid)
         self.is_closed = False
         self._is_answered = False
@@ -59,25 +55,25 @@ class Peer:
     @property
     def events(self) -> int:
         """What to wait for, as poll(2) has it; that it has gone is always told."""
-        # A peer that has no more to say may still wait for its answer.
-        reading = 0 if self._lines.has_ended else select.POLLIN
+        # A connection has one request: what is sent after it is never read, however
+        # much it is. A peer that has no more to say may still wait for its answer.
+        is_over = self._has_asked or self._lines.has_ended
+        reading = 0 if is_over else select.POLLIN
         return reading | (select.POLLOUT if self._out else 0)
 
     def line(self) -> bytes | None:
         """Return the line of the request once it is whole; None before and after."""
-        if self.is_closed:
+        if self.is_closed or self._has_asked:
             return None
         try:
             self._lines.receive()
             line = self._lines.take()
-            while self._has_asked and line is not None:
-                line = self._lines.take()  # one request to a connection
         except BlockingIOError:
             return None
         except (OSError, LineTooLongError):
             self.close()
             return None
-        self._has_asked = self._has_asked or line is not None
+        self._has_asked = line is not None
         if self._lines.has_ended and not self._has_asked:
             self.close()
         return line
@@ -230,4 +226,6 @@ class ControlServer:
             self._poller.unregister(self._socket.fileno())
             self._socket.close()
             self._socket = None
-            self.path.unlink(missing_ok=True)
+            # The directory may belong to another user by now.
+            with suppress(OSError):
+                self.path.unlink()

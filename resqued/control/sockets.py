@@ -6,17 +6,35 @@ import os
 import re
 import socket
 import stat
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from resqued.errors import ControlError
-from resqued.system import process
+from resqued.system import ownership, process
 
 SUFFIX = ".sock"
 _PID = re.compile("[0-9]+")
 # Where masters of root are, and those that systemd starts, if nothing else is said.
 SYSTEM = Path("/run/resqued")
+_CREDENTIALS = struct.Struct("=iII")
+
+
+class Credentials(NamedTuple):
+    """Who is at the other end of a connection, as the kernel says (SO_PEERCRED)."""
+
+    pid: int
+    uid: int
+
+
+def credentials(sock: socket.socket) -> Credentials:
+    """Return who is at the other end of a connected Unix socket."""
+    pid, uid, _ = _CREDENTIALS.unpack(
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    return Credentials(pid, uid)
 
 
 def directory(configured: str, environ: Mapping[str, str]) -> Path:
@@ -51,10 +69,52 @@ def is_prepared(place: Path) -> bool:
         found = place.lstat()
     except FileNotFoundError:
         return False
-    is_ours = found.st_uid in (0, os.geteuid()) and stat.S_ISDIR(found.st_mode)
-    if not is_ours or found.st_mode & 0o022:
+    if stat.S_ISDIR(found.st_mode) and found.st_uid not in (0, os.geteuid()):
+        owner = ownership.user_name(found.st_uid)
+        raise ControlError(
+            f"{place} belongs to {owner}, so only {owner} can run masters there;"
+            " choose another one"
+        )
+    if not stat.S_ISDIR(found.st_mode) or found.st_mode & ownership.OTHERS_WRITE:
         raise ControlError(f"{place} can be written by others; choose another one")
     return True
+
+
+def distrust(place: Path) -> str:
+    """Return why no socket in a directory is trusted; "" if they are, or none is there.
+
+    Any user can listen at a socket in a directory where that user can write. Root asks
+    the masters of each user in a directory of that user.
+    """
+    try:
+        found = place.lstat()
+    except OSError:
+        return ""
+    if not stat.S_ISDIR(found.st_mode):
+        return "is no directory"
+    if found.st_mode & ownership.OTHERS_WRITE:
+        return "can be written by others"
+    if os.geteuid() != 0 and found.st_uid not in (0, os.geteuid()):
+        return f"belongs to {ownership.user_name(found.st_uid)}"
+    return ""
+
+
+def check_peer(sock: socket.socket, path: Path) -> Credentials:
+    """Return who answers at a socket; raise ControlError if that user is not trusted.
+
+    Trusted are root, and the user of this process. Root trusts the owner of the
+    directory as well.
+    """
+    peer = credentials(sock)
+    trusted = {0, os.geteuid()}
+    if os.geteuid() == 0:
+        trusted.add(path.parent.stat().st_uid)
+    if peer.uid not in trusted:
+        raise ControlError(
+            f"process {peer.pid} of {ownership.user_name(peer.uid)} answers at {path},"
+            " so the answer is not trusted"
+        )
+    return peer
 
 
 def remove_stale(place: Path) -> None:

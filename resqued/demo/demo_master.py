@@ -48,10 +48,11 @@ class DemoMaster:
         self.log = workspace.log
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                _command(url, workers),
+                _command(workers),
                 # Not the current directory, so that no module is imported from it.
                 cwd=workspace.path,
-                env=_environment(),
+                # The URL has a password, and arguments are for all to see.
+                env={**_environment(), "RESQUED_REDIS_URL": url},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -145,11 +146,11 @@ def _event(line: str | bytes) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _command(url: str, workers: int) -> list[str]:
+def _command(workers: int) -> list[str]:
     return [
         *(sys.executable, "-P", "-m", "resqued", "work", QUEUES),
         *("-n", str(workers), "-a", "resqued.demo.demo_jobs"),
-        *("-r", url, "-N", NAMESPACE),
+        *("-N", NAMESPACE),
         # No configuration file of this host.
         *("-c", os.devnull),
         *("--grace", _GRACE, "--log-level", "info", "--log-format", "json"),

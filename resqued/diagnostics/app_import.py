@@ -109,7 +109,7 @@ def _try(settings: AppSettings, class_name: str) -> dict[str, Any]:
     began = time.monotonic()
     try:
         zygote.enter(settings.directory)
-        zygote.load(settings.modules)
+        zygote.load(settings.modules, directory=settings.directory)
     except zygote.ApplicationError as error:
         return {"error": str(error), "seconds": time.monotonic() - began}
     found: dict[str, Any] = {

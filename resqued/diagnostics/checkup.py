@@ -23,7 +23,7 @@ from resqued.diagnostics import app_checks as application
 from resqued.diagnostics import app_import, host_checks, host_limits, server_checks
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked
 from resqued.diagnostics.worker_status import worker_statuses
-from resqued.errors import ConfigError, ControlError, ResquedError
+from resqued.errors import ConfigError, ResquedError
 from resqued.store.server_facts import examine
 from resqued.store.server_url import redact
 from resqued.wire import worker_entry
@@ -140,6 +140,7 @@ def _redis(config: Config) -> Iterator[Finding]:
         yield unchecked("registry", "redis does not answer as it should")
         return
     yield ok("redis", f"{place} answers in {server.round_trip * 1000:.1f} ms")
+    yield from server_checks.judge_url(app.url)
     yield from server_checks.judge(server)
     try:
         registered = _registered(config)
@@ -191,10 +192,8 @@ def _application(config: Config, *, may_import: bool) -> Iterable[Finding]:
 
 def _control(config: Config) -> Finding:
     place = sockets.directory(config.control, os.environ)
-    try:
-        exists, fault = sockets.is_prepared(place), ""
-    except ControlError as error:
-        exists, fault = True, str(error)
+    reason = sockets.distrust(place)
+    fault = f"{place} {reason}; choose another one" if reason else ""
     found = requests.masters([place])
     answers = requests.fetch_statuses(found)
     silent = {a.pid for a in answers if isinstance(a, SilentMaster)}
@@ -203,7 +202,7 @@ def _control(config: Config) -> Finding:
     return application.judge_control(
         application.ControlDirectory(
             str(place),
-            exists,
+            place.exists(),
             fault,
             masters=tuple(a.pid for a in found if a.pid not in silent),
             unanswered=tuple(sorted(map(str, unanswered))),

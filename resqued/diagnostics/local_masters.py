@@ -30,7 +30,7 @@ from resqued.core.plural import pluralize
 from resqued.diagnostics.pool_view import PoolView, PoolWorker, show_pools
 from resqued.diagnostics.redis_target import RedisTarget
 from resqued.errors import ConfigError, ControlError, NoMasterError
-from resqued.system import pidfile
+from resqued.system import ownership, pidfile
 
 
 class SeveralMastersError(ControlError):
@@ -253,6 +253,20 @@ class LocalMasters:
             " name one with --pid, or its Redis with -r, -N or -c"
         )
 
+    def of_unit(self, name: str) -> Master:
+        """Return the master that systemd runs as a unit; raise NoMasterError."""
+        for master in self.find():
+            if ownership.is_of_unit(master.pid, name):
+                return master
+        raise NoMasterError(f"no master runs as {name}: `systemctl status {name}`")
+
+    def summary(self) -> str:
+        """Return the masters that run here, with their pools, as text; "" if none."""
+        try:
+            return _listed([master.view() for master in self.find()])
+        except ConfigError:
+            return ""
+
     def missing(self) -> NoMasterError:
         """Return the error that says where no master was found."""
         places = self._places()
@@ -266,6 +280,8 @@ class LocalMasters:
             message += f" or {place}"
         for place, owner in requests.inaccessible_dirs(places).items():
             message += f"; {place} {requests.owner_hint(owner)}"
+        for place, reason in requests.untrusted_dirs(places).items():
+            message += f"; {place} {reason}, so what answers there is not trusted"
         return NoMasterError(message)
 
     def may_be_hidden(self) -> bool:

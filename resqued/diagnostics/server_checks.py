@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.plural import join_names, pluralize
@@ -12,12 +13,37 @@ from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
 from resqued.store.server_facts import ServerFacts
 
 LEAST = {"Redis": (6, 2), "Valkey": (7, 2)}
+# A producer can make older servers of these series run code of its choice, by a large
+# payload (CVE-2022-24834). Others are too old, or were mended before they appeared.
+PATCHED = {("Redis", 6, 2): 13, ("Redis", 7, 0): 12}
 # Above so much of what there is: time to act, while there still is time.
 CLOSE = 0.9
 # More than clocks that are kept by anything differ, in seconds.
 SKEW = 1.0
 # Heartbeats are whole seconds.
 FUTURE = 2.0
+
+
+def judge_url(url: str) -> Iterator[Finding]:
+    """Yield a warning if the URL turns off the checks of the server's certificate."""
+    if not url.startswith("rediss:"):
+        return
+    options = parse_qs(urlsplit(url).query)
+    off = [
+        f"{name}={value}"
+        for name, values in (
+            ("ssl_cert_reqs", ("none", "optional")),
+            ("ssl_check_hostname", ("false", "no", "0")),
+        )
+        for value in options.get(name, [])[-1:]
+        if value.lower() in values
+    ]
+    if off:
+        yield warning(
+            "redis tls",
+            f"{' and '.join(off)} in the URL: another server can pose as yours",
+            "leave it out, and name the authority with ssl_ca_certs",
+        )
 
 
 def judge(server: ServerFacts) -> Iterator[Finding]:
@@ -40,7 +66,7 @@ def _version(server: ServerFacts) -> Finding:
     check = "redis version"
     name = "Valkey" if "valkey_version" in server.info else "Redis"
     text = server.info.get(f"{name.lower()}_version", "")
-    found = re.match(r"(\d+)\.(\d+)", text)
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
     if found is None:
         return unchecked(check, f"the server tells no version that we know: {text!r}")
     wanted = LEAST[name]
@@ -48,6 +74,15 @@ def _version(server: ServerFacts) -> Finding:
         least = ".".join(map(str, wanted))
         return problem(
             check, f"{name} {text} is too old", f"upgrade it to {least} or later"
+        )
+    patched = PATCHED.get((name, int(found[1]), int(found[2])), 0)
+    if int(found[3] or 0) < patched:
+        return warning(
+            check,
+            f"{name} {text} has a known fault (CVE-2022-24834): who may enqueue jobs"
+            " can run code in the server",
+            f"upgrade it to {found[1]}.{found[2]}.{patched} or later, or see whether"
+            " your distribution has mended it",
         )
     if server.info.get("redis_mode", server.info.get("server_mode")) == "cluster":
         return problem(

@@ -83,10 +83,18 @@ def run_here(options: MasterOptions) -> int:
     read = partial(read_config, options)
     config = read()
     paths = file_paths(config)
+    # Another user than root can only keep its user: under systemd it has the right one.
+    daemon = config.daemon
+    account = privileges.account(daemon.user, daemon.group) if _is_root() else None
     pid_file = PidFile.take(paths.pid_file) if paths.pid_file else None
     try:
         if pid_file is not None:
             pid_file.write()
+        if account is not None:
+            if paths.log_file is not None:
+                logfile.prepare(paths.log_file, owner=account.owner)
+            _make_room(config.control, account)
+            privileges.become(account, os.environ)
         with logfile.redirected(paths.log_file):
             return _run(config, read, files=MasterFiles(pid_file, paths.log_file))
     finally:
@@ -123,6 +131,10 @@ def resume_master(options: MasterOptions) -> int | None:
             pid_file.release()
 
 
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
 def _run(
     config: Config,
     read: Read,
@@ -133,6 +145,10 @@ def _run(
 ) -> int:
     """Run a master in this process, whose standard output and error are set up."""
     logger.configure(level=config.log_level, style=config.log_format)
+    if resumes is None and _is_root():
+        logger.get(role="master", pid=os.getpid()).warning(
+            "running_as_root", remedy="set [daemon] user, or start it as another user"
+        )
     master = Supervisor(config, read, resumes, on_ready=on_ready, files=files)
     return int(master.run())
 
@@ -171,7 +187,7 @@ def start(plan: DaemonPlan, timeout: float) -> int:
     """
     pid_file = PidFile.take(plan.pid_file)
     try:
-        if plan.account is not None and os.geteuid() == 0:
+        if plan.account is not None and _is_root():
             _make_room(plan.config.control, plan.account)
         return daemonize.launch(
             lambda report: _run_daemon(plan, pid_file, report), timeout

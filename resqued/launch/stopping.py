@@ -1,4 +1,4 @@
-"""Stopping a master by its pid file, wherever that is. Runs in a command."""
+"""Stopping a master, by its pid file or its control socket. Runs in a command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resqued.config import layers, loader
-from resqued.control import sockets
+from resqued.control import requests, sockets
+from resqued.control.requests import Address
 from resqued.errors import ControlError
 from resqued.system import pidfile
 from resqued.system.process_handle import ProcessHandle
@@ -69,12 +70,35 @@ def stop(pid_file: Path, *, now: bool, timeout: float | None) -> StopResult:
                 f"the master that holds pid file {pid_file} is just starting, or"
                 " ending: try again"
             )
-        # Not SIGTERM, which can be configured to mean the same as SIGQUIT.
-        has_ended = _signal(handle, pid, signal.SIGINT if now else signal.SIGQUIT)
-        return StopResult(pid, has_ended or handle.has_ended(timeout))
+        has_ended = _end(handle, pid, now=now, timeout=timeout)
+        if has_ended:
+            # A master that has become another user cannot remove the file of root.
+            pidfile.remove_stale(pid_file)
+        return StopResult(pid, has_ended)
     finally:
         if handle is not None:
             handle.close()
+
+
+def stop_listening(address: Address, *, now: bool, timeout: float | None) -> StopResult:
+    """Stop the master that listens at a control socket, and wait for its end.
+
+    As `stop` does. Raises NoMasterError if it has gone, ControlError if another process
+    answers there or the master is another user's.
+    """
+    handle = requests.open_process(address)
+    try:
+        has_ended = _end(handle, address.pid, now=now, timeout=timeout)
+        return StopResult(address.pid, has_ended)
+    finally:
+        handle.close()
+
+
+def _end(handle: ProcessHandle, pid: int, *, now: bool, timeout: float | None) -> bool:
+    """Tell a master to stop; return False if it still runs after the timeout."""
+    # Not SIGTERM, which can be configured to mean the same as SIGQUIT.
+    has_ended = _signal(handle, pid, signal.SIGINT if now else signal.SIGQUIT)
+    return has_ended or handle.has_ended(timeout)
 
 
 def _signal(handle: ProcessHandle, pid: int, signum: signal.Signals) -> bool:

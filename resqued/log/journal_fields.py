@@ -29,19 +29,31 @@ def record(event: Mapping[str, object]) -> dict[str, str]:
     MESSAGE is the event's `message` if it has one, else the event as a sentence.
     """
     fields = {
-        "MESSAGE": str(event["message"]) if "message" in event else sentence(event),
+        "MESSAGE": _text(event["message"] if "message" in event else sentence(event)),
         "PRIORITY": str(PRIORITIES.get(str(event.get("level")), 6)),
         "SYSLOG_IDENTIFIER": "resqued",
         f"{PREFIX}EVENT": str(event.get("event", "")),
     }
     for key, value in event.items():
         if key in _STANDARD:
-            fields[_STANDARD[key]] = str(value)
+            fields[_STANDARD[key]] = _text(value)
         elif key not in _OMITTED and key != "message" and value is not None:
-            fields[PREFIX + _FOREIGN.sub("_", _NAMES.get(key, key.upper()))] = str(
-                value
-            )
+            name = _FOREIGN.sub("_", _NAMES.get(key, key.upper()))
+            fields[PREFIX + name] = _text(value)
     return fields
+
+
+def _text(value: object) -> str:
+    r"""Return a value as text that UTF-8 can hold: a lone surrogate becomes \udcff."""
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def escape(text: str) -> str:
+    r"""Return a text in which what is not printable is escaped: \n, \x1b, \u202e."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
 
 
 def sentence(event: Mapping[str, object]) -> str:

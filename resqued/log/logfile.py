@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from resqued.errors import ConfigError
+from resqued.errors import ResquedError, unwritable
 from resqued.log.logger import Logger
 
 # Error messages may hold data of the application that not every user should read.
@@ -27,7 +27,8 @@ def prepare(path: Path, *, owner: tuple[int, int] | None) -> None:
     `owner` is the uid and gid of the user that will write to it, None for the user of
     this process. With an owner an existing file is not opened: the owner may have put
     a link in its place, which root must not follow. Raises ConfigError if the file
-    cannot be created or, without an owner, written.
+    cannot be created or, without an owner, written; FileCreationError if the disk is
+    full or read-only.
     """
     try:
         if owner is None:
@@ -49,8 +50,8 @@ def begin(path: Path) -> None:
         raise _unwritable(path, error) from None
 
 
-def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"log file {path} cannot be written: {error.strerror}")
+def _unwritable(path: Path, error: OSError) -> ResquedError:
+    return unwritable(f"log file {path}", error)
 
 
 def reopen(path: str | Path) -> None:

@@ -38,7 +38,6 @@ from resqued.control.protocol import (
     StatusReply,
     StatusRequest,
 )
-from resqued.control.requests import user
 from resqued.control.server import Peer
 from resqued.core.durations import show_seconds
 from resqued.core.lifecycle import Event, State
@@ -53,6 +52,7 @@ from resqued.master.usage import of_process
 from resqued.master.worker_handle import WorkerHandle
 from resqued.store.server_url import redact
 from resqued.system import process
+from resqued.system.ownership import user_name
 from resqued.system.signals import STACK_SIGNAL
 
 # More workers than anybody means; a slip of the finger.
@@ -121,7 +121,7 @@ class CommandHandlers:
             case StackRequest():
                 return self._stack(request, now)
             case KillRequest():
-                return self._kill(request, user(peer.uid), now)
+                return self._kill(request, user_name(peer.uid), now)
             case PauseRequest() | ResumeRequest():
                 self._pool.pause(is_paused=isinstance(request, PauseRequest))
                 return Reply()

@@ -66,11 +66,14 @@ class LineReader:
         """
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
+        is_last = False
         while (line := self.take()) is None and not self.has_ended:
             patience = max(0.0, give_up_at - time.monotonic())
-            # A part of a millisecond more: poll(2) knows whole ones.
-            if not poll.poll(patience * 1000 + 0.5):
+            # A part of a millisecond more: poll(2) knows whole ones. What comes all the
+            # time, and never ends a line, does not extend the time either.
+            if is_last or not poll.poll(patience * 1000 + 0.5):
                 raise TimeoutError
+            is_last = not patience
             with suppress(BlockingIOError):
                 self.receive()
         return line

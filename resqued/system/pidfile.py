@@ -2,7 +2,11 @@
 
 The lock, flock(2), decides: the kernel releases it however the master dies. That the
 file exists, and what it contains, prove nothing. The descriptor is closed by exec, so
-zygote, workers and jobs never hold the lock.
+zygote, workers and jobs never hold the lock. It cannot be written through: a job that
+takes the descriptor from the master cannot change the pid.
+
+A command signals the process that a pid file names. So the file counts only if it
+belongs to root, or to the user that this process runs as.
 """
 
 from __future__ import annotations
@@ -11,9 +15,16 @@ import fcntl
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from resqued.errors import AlreadyRunningError, ConfigError
+from resqued.errors import (
+    AlreadyRunningError,
+    ConfigError,
+    ResquedError,
+    unwritable,
+)
+from resqued.system import ownership
 
 NAME = "resqued.pid"
 # Any user may read the pid.
@@ -21,8 +32,13 @@ MODE = 0o644
 # How long to retry, in seconds: a process that only tests the lock holds it briefly.
 _PATIENCE = 2.0
 _PAUSE = 0.01
+# Through a link that another user has made, root would write to any file; a pipe would
+# keep who opens it waiting.
+_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # More bytes than a pid has digits.
 _ROOM = 32
+# No pid is larger (proc(5), pid_max).
+_LARGEST_PID = 1 << 22
 
 
 class PidFile:
@@ -38,17 +54,16 @@ class PidFile:
         """Create the file if it is missing, and lock it; it is empty until `write`.
 
         The content of a file that no process has locked is ignored. Raises
-        AlreadyRunningError with the pid of the process that holds the lock, and
-        ConfigError if the file cannot be written.
+        AlreadyRunningError with the pid of the process that holds the lock,
+        ConfigError if the file belongs to another user or cannot be written, and
+        FileCreationError if the disk is full or read-only.
         """
         give_up_at = time.monotonic() + _PATIENCE
         while True:
-            fd = _open(path, os.O_RDWR | os.O_CREAT)
+            fd = _open(path)
             if _lock(fd, fcntl.LOCK_EX):
                 if _is_at(fd, path):
-                    os.ftruncate(fd, 0)
-                    os.fchmod(fd, MODE)
-                    return cls(path, fd)
+                    return cls._emptied(path, fd)
                 # Its owner removed it after we opened it and before we locked it.
                 os.close(fd)
                 continue
@@ -59,6 +74,21 @@ class PidFile:
             if is_held or time.monotonic() >= give_up_at:
                 raise AlreadyRunningError(path, pid)
             time.sleep(_PAUSE)
+
+    @classmethod
+    def _emptied(cls, path: Path, fd: int) -> PidFile:
+        """Return the file that is locked, without what it contained."""
+        file = cls(path, fd)
+        try:
+            os.fchmod(fd, MODE)
+            file._store(b"")
+        except OSError as error:
+            os.close(fd)
+            raise _unwritable(path, error) from None
+        except ResquedError:
+            os.close(fd)
+            raise
+        return file
 
     @classmethod
     def inherited(cls, path: Path, fd: int) -> PidFile:
@@ -78,11 +108,22 @@ class PidFile:
     def write(self) -> None:
         """Write the pid of this process, which owns the file from now on.
 
-        Raises ConfigError if the file cannot be written.
+        Raises ConfigError if the file cannot be written, FileCreationError if the disk
+        is full or read-only.
         """
         self._owner = os.getpid()
+        self._store(f"{self._owner}\n".encode())
+
+    def _store(self, text: bytes) -> None:
+        """Replace the content of the file, through a descriptor of its own."""
         try:
-            os.pwrite(self._fd, f"{self._owner}\n".encode(), 0)
+            fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                if os.path.sameopenfile(fd, self._fd):
+                    os.ftruncate(fd, 0)
+                    os.pwrite(fd, text, 0)
+            finally:
+                os.close(fd)
         except OSError as error:
             raise _unwritable(self._path, error) from None
 
@@ -91,55 +132,102 @@ class PidFile:
         os.close(self._fd)
 
     def release(self) -> None:
-        """Remove the file if the path still leads to it, and release the lock."""
+        """Remove the file if the path still leads to it, and release the lock.
+
+        The file stays if this process has become another user, who cannot write the
+        directory: then who stops the master removes it (`remove_stale`).
+        """
         if os.getpid() == self._owner and _is_at(self._fd, self._path):
-            try:
+            with suppress(OSError):
                 self._path.unlink()
-            except OSError:
-                # This process has become another user and cannot write the directory.
-                os.ftruncate(self._fd, 0)
         os.close(self._fd)
 
 
 def holder(path: Path) -> int | None:
     """Return the pid of the master that holds a pid file; None if no process does.
 
-    Returns 0 if the master has not written its pid yet. Raises ConfigError if the
-    file cannot be read.
+    Returns 0 if the master has not written its pid yet. Raises ConfigError if the file
+    cannot be read, or if its owner has named a process of another user.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | _SAFELY)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigError(f"pid file {path} cannot be read: {error.strerror}") from None
     try:
-        return None if _lock(fd, fcntl.LOCK_SH) else _read(fd)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"pid file {path} is not a regular file: remove it")
+        if _lock(fd, fcntl.LOCK_SH):
+            return None
+        pid = _read(fd)
+        if pid:
+            _check(path, status, pid)
+        return pid
     finally:
         os.close(fd)
 
 
-def _open(path: Path, flags: int) -> int:
-    """Open a file; raise ConfigError if it is a link or is not a regular file."""
-    # Through a link that another user has made, root would write to any file.
-    flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+def _check(path: Path, status: os.stat_result, pid: int) -> None:
+    """Raise ConfigError if a file may not name a process."""
+    user = ownership.process_user(pid)
+    # A process that is gone gets no signal, whoever has named it.
+    if user is None and not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110 - a pid
+        return
+    owner = status.st_uid
+    if owner not in (0, user):
+        of = "several users" if user is None else ownership.user_name(user)
+        raise ConfigError(
+            f"pid file {path} belongs to {ownership.user_name(owner)} and names process"
+            f" {pid} of {of}, so it is not trusted: remove it, or name another one"
+        )
+    if status.st_mode & ownership.OTHERS_WRITE:
+        raise ConfigError(
+            f"pid file {path} can be written by others, so it is not trusted:"
+            " remove it, or name another one"
+        )
+
+
+def remove_stale(path: Path) -> None:
+    """Remove the pid file of a master that has ended, if no other process holds it."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | _SAFELY)
+        try:
+            is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+            if is_file and _lock(fd, fcntl.LOCK_EX) and _is_at(fd, path):
+                path.unlink()
+        finally:
+            os.close(fd)
+
+
+def _open(path: Path) -> int:
+    """Open a file to lock it, and create it if it is missing.
+
+    Raises ConfigError if it is a link, is not a regular file, or belongs to another
+    user, who could write any pid into it later.
+    """
     try:
-        fd = os.open(path, flags, MODE)
+        fd = os.open(path, os.O_RDONLY | os.O_CREAT | _SAFELY, MODE)
     except OSError as error:
         raise _unwritable(path, error) from None
     status = os.fstat(fd)
     # A file that has just been removed has no link at all, and passes.
+    fault = ""
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        fault = "is not a regular file with one name"
+    elif status.st_uid not in (0, os.geteuid()):
+        fault = f"belongs to {ownership.user_name(status.st_uid)}"
+    if fault:
         os.close(fd)
         raise ConfigError(
-            f"pid file {path} is not a regular file with one name: remove it,"
-            " or name another one"
+            f"pid file {path} {fault}: remove it, or name another one (--pidfile)"
         )
     return fd
 
 
-def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"pid file {path} cannot be written: {error.strerror}")
+def _unwritable(path: Path, error: OSError) -> ResquedError:
+    return unwritable(f"pid file {path}", error)
 
 
 def _lock(fd: int, kind: int) -> bool:
@@ -162,4 +250,5 @@ def _is_at(fd: int, path: Path) -> bool:
 
 def _read(fd: int) -> int:
     line = os.pread(fd, _ROOM, 0).partition(b"\n")[0]
-    return int(line) if line.isdigit() else 0
+    pid = int(line) if line.isdigit() else 0
+    return pid if pid <= _LARGEST_PID else 0

@@ -38,28 +38,38 @@ def executable(program: Path) -> Path:
     return program.absolute()
 
 
-def arguments(unix_socket: Path | None, options: Mapping[str, str]) -> list[str]:
-    """Return the arguments for the caller's options of the server, by name.
+def configuration(
+    directory: Path,
+    *,
+    append_only: bool,
+    unix_socket: Path | None,
+    options: Mapping[str, str],
+) -> str:
+    """Return the server's configuration file.
 
-    A value may hold several words, quoted as in a shell.
+    `options` are the caller's, by name, and come last, so that they win. A value may
+    hold several words, quoted as in a shell. A password stands here, and not in the
+    arguments of the server, which every user of the host can read.
     """
-    words = ["--unixsocket", str(unix_socket.absolute())] if unix_socket else []
-    for name, value in options.items():
-        words += [f"--{name}", *(shlex.split(value) or [""])]
-    return words
-
-
-def settings(directory: Path, *, append_only: bool) -> list[str]:
-    """Return the arguments that every embedded server gets."""
     settings = {
-        "bind": HOST,
-        "protected-mode": "yes",
-        "save": "",
-        "appendonly": "yes" if append_only else "no",
-        "dir": str(directory),
-        "logfile": str(directory / LOG),
+        "bind": [HOST],
+        "protected-mode": ["yes"],
+        "save": [""],
+        "appendonly": ["yes" if append_only else "no"],
+        "dir": [str(directory)],
+        "logfile": [str(directory / LOG)],
     }
-    return [part for name, value in settings.items() for part in (f"--{name}", value)]
+    if unix_socket:
+        settings["unixsocket"] = [str(unix_socket.absolute())]
+    lines = [*settings.items()]
+    lines += [(name, shlex.split(value) or [""]) for name, value in options.items()]
+    return "".join(f"{name} {' '.join(map(_quoted, words))}\n" for name, words in lines)
+
+
+def _quoted(word: str) -> str:
+    """Return a word as the configuration file of the server has it."""
+    escaped = word.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return f'"{escaped}"'
 
 
 def url_maker(unix_socket: Path | None, password: str | None) -> Callable[[int], str]:

@@ -1,14 +1,13 @@
 """The embedded server: a private Valkey or Redis for the demo, tests and trials.
 
-The server listens on loopback only and keeps its files in its own directory. It ends
-with the process that started it, however that process dies, unless it was detached;
-a detached server is found again by its directory. This module knows nothing of the
-keys in the server. It is not meant for production.
+The server listens on loopback only, asks for a password, and keeps its files in a
+directory of its own. It ends with the process that started it, however that process
+dies, unless it was detached; a detached server is found again by its directory. This
+module knows nothing of the keys in the server. It is not meant for production.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -16,7 +15,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -27,12 +26,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from resqued.errors import EmbeddedServerError
-from resqued.system import process, redis_program
+from resqued.system import ownership, process, redis_directory, redis_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-_RECORD = "server.json"
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 # In seconds: the server loads its append-only file before it answers.
@@ -52,6 +50,7 @@ _PORT_ATTEMPTS = 10
 # by SIGKILL, the pipe closes and the guard ends the server. PR_SET_PDEATHSIG would need
 # code between fork and exec, and takes effect when the *thread* that forked ends.
 _GUARD = """
+umask 077
 log=$1; shift
 "$@" </dev/null >>"$log" 2>&1 &
 echo $!
@@ -87,6 +86,8 @@ class _Identity:
             and self.boot_id == process.boot_id()
             and self.pid_namespace == process.pid_namespace()
             and self.started == process.start_time(self.pid)
+            # Before a signal is sent: no other user's process is ours.
+            and ownership.process_user(self.pid) == os.geteuid()
         )
 
 
@@ -113,40 +114,41 @@ class EmbeddedServer:
     ) -> Self:
         """Start a server in *directory*; raise EmbeddedServerError if that fails.
 
-        Without a port it takes a free one, or none if there is a Unix socket.
-        `options` are the server's own, and override ours. Unless detached, it ends
-        with this process and all children forked from it that have not called exec.
+        Without a port it takes a free one, or none if there is a Unix socket. A random
+        password stays that of the directory. `options` are the server's, and win: an
+        empty requirepass means no password. Unless detached, it ends with this process
+        and all children forked from it that have not called exec.
         """
         program = redis_program.executable(binary or redis_program.bundled_binary())
         directory = directory.absolute()
-        settings = redis_program.settings(directory, append_only=append_only)
-        command = [
-            str(program),
-            *settings,
-            *redis_program.arguments(unix_socket, options),
-        ]
-        with _locked(directory) as record:
+        with redis_directory.locked(directory) as record:
             cls._refuse_if_running(directory)
-            make_url = redis_program.url_maker(unix_socket, options.get("requirepass"))
+            password = options.get("requirepass", redis_directory.password(directory))
+            settings = redis_program.configuration(
+                directory,
+                append_only=append_only,
+                unix_socket=unix_socket,
+                options={**options, "requirepass": password},
+            )
             server = cls._start_on_some_port(
                 directory / redis_program.LOG,
-                command,
+                [str(program), redis_directory.configure(directory, settings)],
                 port,
-                make_url,
+                redis_program.url_maker(unix_socket, password),
                 tcp=not unix_socket,
             )
-            server._write_record(record, directory)
+            server._write_record(record)
             if detach:
                 server._detach()
         return server
 
-    def _write_record(self, record: Path, directory: Path) -> None:
+    def _write_record(self, record: Path) -> None:
         """Write the server's identity to the record, for `find`; on failure stop it."""
         try:
-            record.write_text(json.dumps(asdict(self._identity)), "utf-8")
-        except OSError as error:
+            redis_directory.write(record, json.dumps(asdict(self._identity)))
+        except EmbeddedServerError:
             self.stop()
-            raise _unusable(directory, error) from error
+            raise
 
     @classmethod
     def _refuse_if_running(cls, directory: Path) -> None:
@@ -216,16 +218,18 @@ class EmbeddedServer:
     def find(cls, directory: Path) -> Self | None:
         """Return the server that runs in *directory*, or None.
 
-        Raises EmbeddedServerError if the directory cannot be read.
+        Raises EmbeddedServerError if the directory cannot be read, or if others can
+        write to it.
         """
         try:
-            text = (directory / _RECORD).read_text("utf-8")
+            redis_directory.check(directory)
+            text = redis_directory.read(directory / redis_directory.RECORD)
             identity = _Identity(**json.loads(text))
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
             # No record, an empty one, or one of another version.
             return None
         except OSError as error:
-            raise _unusable(directory, error) from error
+            raise redis_directory.unusable(directory, error) from error
         return cls(identity, None) if identity.is_running() else None
 
     @property
@@ -303,29 +307,6 @@ class EmbeddedServer:
         status = self._guard.wait()
         self._guard = None
         return status
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[Path]:
-    """Lock the directory against other starts; yield the path of the record."""
-    record = directory / _RECORD
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The record may hold a password.
-        lock = os.open(record, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unusable(directory, error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield record
-    finally:
-        os.close(lock)
-
-
-def _unusable(directory: Path, error: OSError) -> EmbeddedServerError:
-    return EmbeddedServerError(
-        f"directory {directory} cannot be used: {error.strerror}"
-    )
 
 
 def _free_port() -> int:

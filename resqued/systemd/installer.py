@@ -164,7 +164,15 @@ def files(
 
 
 def _quoted(command: Path) -> str:
-    """Return a path as ExecStart= takes it (systemd.service(5), Command lines)."""
+    """Return a path as ExecStart= takes it (systemd.service(5), Command lines).
+
+    Raises ResquedError for one that would become another line of the unit.
+    """
+    if not str(command).isprintable():
+        raise ResquedError(
+            f"program {str(command)!r} has a control character in its name: no unit can"
+            " start it"
+        )
     text = str(command).replace("%", "%%").replace("$", "$$")
     if not re.search(r"""[\s"'\\;]""", text):
         return text
@@ -199,6 +207,15 @@ def _digest(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def _make_directories(place: Path) -> None:
+    """Create a directory and its missing parents; only this user may write to them."""
+    missing = [path for path in (place, *place.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o755, exist_ok=True)
+        # The umask may be 0, or forbid others to read.
+        path.chmod(0o755)
+
+
 class InstallRoot:
     """Reads and writes the installed files below the directory `root`.
 
@@ -228,7 +245,7 @@ class InstallRoot:
     def write(self, file: File) -> None:
         """Write a file, completely or not at all."""
         path = self.path(file.path)
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_directories(path.parent)
         # A hidden name, so that systemd does not read it as a unit.
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from resqued.errors import ResquedError
 
-PROPERTIES = ("KillMode", "TimeoutStopUSec", "OOMPolicy", "Delegate", "LoadState")
+PROPERTIES = ("KillMode", "TimeoutStopUSec", "OOMPolicy", "LoadState")
 PATTERN = "resqued*.service"
 # Time limits in seconds: for a query, and for commands that make systemd read all of
 # its units again.

@@ -345,7 +345,7 @@ case "$*" in
     list-unit-files*) echo "resqued@.service enabled enabled"
         echo "resqued-old.service masked enabled" ;;
     "show resqued.service"*) printf 'KillMode=%s\\nTimeoutStopUSec=1min 30s\\n' "$MODE"
-        printf 'OOMPolicy=continue\\nDelegate=yes\\nLoadState=loaded\\n' ;;
+        printf 'OOMPolicy=continue\\nLoadState=loaded\\n' ;;
     "show resqued-old.service"*) echo LoadState=masked ;;
     *) exit 1 ;;
 esac

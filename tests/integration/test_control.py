@@ -12,7 +12,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resqued.control import sockets
+from resqued.control import requests, sockets
 from resqued.control.protocol import (
     AnyRequest,
     DrainReply,
@@ -176,6 +176,55 @@ def test_where_the_sockets_of_other_users_are(configured, environ, expected):
 # Whose it is
 
 
+@as_root
+def test_a_socket_of_another_user_is_not_asked(place):
+    place.mkdir(mode=0o700)
+    path = place / f"{os.getpid()}.sock"
+    address = requests.Address(os.getpid(), path)
+
+    def listen() -> None:
+        os.chdir(place)
+        os.chown(".", NOBODY, NOBODY)
+        become(NOBODY)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+            server.listen(16)
+            signal.pause()
+
+    with forked(listen) as pid:
+        wait_until(lambda: sockets.is_answered(path), what="who listens")
+        # In a directory of that user root trusts the user, but not the name.
+        assert requests.masters([place]) == [address]
+        with pytest.raises(ControlError, match=f"process {pid} answers at {path}"):
+            requests.open_process(address)
+        os.chown(place, 0, 0)
+        reason = (
+            f"process {pid} of nobody answers at {path}, so the answer is not trusted"
+        )
+        with pytest.raises(ControlError, match=reason):
+            requests.ask(address, StatusRequest())
+        with pytest.raises(ControlError, match=reason):
+            requests.open_process(address)
+        place.chmod(0o777)
+        assert requests.masters([place]) == []
+        assert requests.untrusted_dirs([place]) == {place: "can be written by others"}
+
+
+@as_root
+def test_a_directory_of_another_user_is_not_looked_into(tmp_path, place):
+    tmp_path.chmod(0o755)
+    place.mkdir(mode=0o755)
+    os.chown(place, 1, 1)
+
+    def look() -> None:
+        os.chdir(tmp_path)
+        become(NOBODY)
+        assert sockets.distrust(Path(place.name)) == "belongs to daemon"
+
+    with forked(look) as pid:
+        assert ended_well(pid)
+
+
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     before = os.umask(request.param)
@@ -227,8 +276,14 @@ def test_a_link_to_a_directory_is_refused(tmp_path, place):
 def test_a_directory_of_another_user_is_refused(place):
     place.mkdir(mode=0o700)
     os.chown(place, NOBODY, NOBODY)
-    with pytest.raises(ControlError, match="choose another one"):
+    with pytest.raises(ControlError) as caught:
         sockets.prepare(place)
+    assert str(caught.value) == (
+        f"{place} belongs to nobody, so only nobody can run masters there;"
+        " choose another one"
+    )
+    # Root asks the masters of that user, and nobody else's.
+    assert sockets.distrust(place) == ""
 
 
 @as_root
@@ -747,6 +802,21 @@ def test_a_second_question_is_not_heard(master):
         master.turn()
         assert not master.asked[0][0].is_closed
     assert master.requests == [StatusRequest()]
+
+
+def test_a_stream_behind_a_question_is_not_read(master):
+    with connected(master) as client:
+        client.sendall(b'{"do":"drain","wait":true}\n')
+        master.turn()
+        client.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                client.send(STATUS * 1000)
+        # A loop that reads it would never wait again.
+        assert master.poller.wait(0) == []
+        assert master.requests == [DrainRequest(wait=True)]
+    master.turn()
+    assert list(master.poller.watched) == [master.control.fileno()]
 
 
 def test_the_socket_of_a_master_with_the_same_pid_is_left_to_it(place):

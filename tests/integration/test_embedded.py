@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,7 +21,7 @@ from redis.retry import Retry
 
 from resqued.cli.redis import redis as redis_command
 from resqued.errors import EmbeddedServerError, ExitCode
-from resqued.system import redis_server
+from resqued.system import process, redis_server
 from resqued.system.redis_server import EmbeddedServer
 from tests.support.processes import is_alive
 from tests.support.wait import wait_until
@@ -86,7 +88,8 @@ def test_a_server_answers_once_it_is_started_and_is_gone_once_stopped(
 ) -> None:
     with EmbeddedServer.start(tmp_path, binary=server_binary) as server:
         assert server.is_running()
-        assert server.url == f"redis://127.0.0.1:{server.port}/0"
+        password = (tmp_path / "password").read_text().strip()
+        assert server.url == f"redis://:{password}@127.0.0.1:{server.port}/0"
         with redis.Redis.from_url(server.url) as client:
             assert client.info("server")["process_id"] == server.pid
             assert client.config_get("save", "appendonly", "bind", "dir") == {
@@ -121,7 +124,11 @@ def test_a_unix_socket_comes_alone_or_with_a_port(
             assert client.config_get("port") == {"port": "0"}
         port = redis_server._free_port()
     with EmbeddedServer.start(
-        tmp_path / "2", binary=server_binary, unix_socket=path, port=port
+        tmp_path / "2",
+        binary=server_binary,
+        unix_socket=path,
+        port=port,
+        options={"requirepass": ""},
     ) as server:
         assert server.url == f"redis://127.0.0.1:{port}/0"
         with redis.Redis(unix_socket_path=str(path)) as client:
@@ -145,7 +152,104 @@ def test_options_reach_the_server_and_a_password_the_url(
             pytest.raises(redis.AuthenticationError),
         ):
             client.ping()
-        assert (tmp_path / "server.json").stat().st_mode & 0o077 == 0
+        arguments = Path(f"/proc/{server.pid}/cmdline").read_bytes()
+        assert b"s/e:c@ret" not in arguments
+        _, guards = subprocess.getstatusoutput("ps -eo args")
+        assert "s/e:c@ret" not in guards
+
+
+@pytest.mark.parametrize(
+    "value", ['a b "c" d', "it's", "back\\slash", "one\ntwo", "grün", "#no comment"]
+)
+def test_an_option_reaches_the_server_as_it_is(
+    tmp_path: Path, server_binary: Path | None, value: str
+) -> None:
+    options = {"masterauth": shlex.quote(value)}
+    with (
+        EmbeddedServer.start(tmp_path, binary=server_binary, options=options) as server,
+        redis.Redis.from_url(server.url, decode_responses=True) as client,
+    ):
+        assert client.config_get("masterauth") == {"masterauth": value}
+
+
+def test_nobody_else_reads_the_data_or_connects(
+    tmp_path: Path, server_binary: Path | None
+) -> None:
+    place = tmp_path / "data"
+    before = os.umask(0)
+    try:
+        server = EmbeddedServer.start(place, binary=server_binary, append_only=True)
+    finally:
+        os.umask(before)
+    with server:
+        with redis.Redis.from_url(server.url) as client:
+            client.set("key", "value")
+        assert place.stat().st_mode & 0o777 == 0o700
+        files = [path for path in place.rglob("*") if path.is_file()]
+        assert {"server.json", "server.conf", "password", "server.log"} <= {
+            path.name for path in files
+        }
+        assert [path for path in files if path.stat().st_mode & 0o077] == []
+        with (
+            redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as client,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            client.ping()
+    # A URL that somebody has noted stays right.
+    with EmbeddedServer.start(place, binary=server_binary, port=server.port) as again:
+        assert again.url == server.url
+
+
+@pytest.mark.parametrize("kind", ["open", "link", "foreign"])
+def test_a_directory_that_another_user_can_change_is_refused(
+    tmp_path: Path, server_binary: Path | None, kind: str
+) -> None:
+    place = tmp_path / "data"
+    (tmp_path / "own").mkdir()
+    match kind:
+        case "open":
+            place.mkdir()
+            place.chmod(0o777)
+        case "link":
+            place.symlink_to(tmp_path / "own")
+        case "foreign":
+            if os.geteuid() != 0:
+                pytest.skip("takes another user: be root")
+            place.mkdir()
+            os.chown(place, 65534, 65534)
+    with pytest.raises(EmbeddedServerError, match=f"directory {place} "):
+        EmbeddedServer.start(place, binary=server_binary)
+    with pytest.raises(EmbeddedServerError, match=f"directory {place} "):
+        EmbeddedServer.find(place)
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["server.json", "server.conf", "password"])
+def test_no_file_is_written_through_a_link(
+    tmp_path: Path, server_binary: Path | None, name: str
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    place = tmp_path / "data"
+    place.mkdir(mode=0o700)
+    (place / name).symlink_to(precious)
+    with pytest.raises(EmbeddedServerError, match="cannot be used"):
+        EmbeddedServer.start(place, binary=server_binary)
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes another user: be root")
+def test_a_process_of_another_user_is_not_the_server(
+    tmp_path: Path, server_binary: Path | None
+) -> None:
+    with EmbeddedServer.start(tmp_path, binary=server_binary) as server:
+        record = json.loads((tmp_path / "server.json").read_text())
+    with subprocess.Popen(["sleep", "60"], user=65534) as other:
+        record |= {"pid": other.pid, "started": process.start_time(other.pid)}
+        (tmp_path / "server.json").write_text(json.dumps(record))
+        assert EmbeddedServer.find(tmp_path) is None
+        other.kill()
+    assert not server.is_running()
 
 
 def test_data_of_an_append_only_server_is_there_at_the_next_start(

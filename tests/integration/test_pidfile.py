@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,3 +248,118 @@ def test_signals_of_a_process_that_has_gone_reach_nobody_else(path: Path) -> Non
             handle.send(signal.SIGQUIT)
         handle.close()
     assert ProcessHandle.open(other.pid) is None
+
+
+# Whose it is
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes another user: be root")
+
+
+@contextmanager
+def locked(path: Path, content: str, *, owner: int | None = None) -> Iterator[None]:
+    """Lock a file with this content, as the master of its owner would."""
+    path.write_text(content)
+    path.chmod(0o644)
+    if owner is not None:
+        os.chown(path, owner, owner)
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@as_root
+def test_a_file_names_no_process_of_another_user_than_its_owner(path: Path) -> None:
+    with (
+        locked(path, f"{os.getpid()}\n", owner=NOBODY),
+        pytest.raises(ConfigError, match="belongs to nobody and names process") as told,
+    ):
+        pidfile.holder(path)
+    assert str(path) in str(told.value)
+
+
+@as_root
+def test_a_file_of_root_names_a_process_of_any_user(path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"], user=NOBODY) as other:
+        for owner in (0, NOBODY):
+            with locked(path, f"{other.pid}\n", owner=owner):
+                assert pidfile.holder(path) == other.pid
+        other.kill()
+
+
+def test_a_file_that_others_can_write_names_no_process(path: Path) -> None:
+    with locked(path, f"{os.getpid()}\n"):
+        path.chmod(0o646)
+        with pytest.raises(ConfigError, match="can be written by others"):
+            pidfile.holder(path)
+
+
+@as_root
+def test_a_file_of_another_user_is_not_taken(path: Path) -> None:
+    path.write_text("")
+    os.chown(path, NOBODY, NOBODY)
+    with pytest.raises(ConfigError, match="belongs to nobody"):
+        PidFile.take(path)
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "4194305", "9" * 30, "12x", " 12", "\xb2"])
+def test_what_is_no_pid_names_no_process(text: str, path: Path) -> None:
+    with locked(path, f"{text}\n"):
+        assert pidfile.holder(path) == 0
+
+
+def test_a_pipe_is_no_pid_file_and_keeps_nobody_waiting(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        pidfile.holder(path)
+
+
+def test_the_descriptor_with_the_lock_cannot_be_written_through(path: Path) -> None:
+    file = PidFile.take(path)
+    file.write()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.pwrite(file.fileno(), b"1\n", 0)
+    assert fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    file.release()
+
+
+def test_a_stale_file_is_removed_and_one_that_is_held_is_not(path: Path) -> None:
+    path.write_text("4711\n")
+    pidfile.remove_stale(path)
+    assert not path.exists()
+    with held_elsewhere(path):
+        pidfile.remove_stale(path)
+        assert path.exists()
+
+
+@as_root
+def test_a_disk_that_takes_no_file_is_no_fault_of_the_configuration(
+    tmp_path: Path,
+) -> None:
+    if shutil.which("unshare") is None:
+        pytest.skip("util-linux is not installed")
+    steps = f'mount -t tmpfs -o ro none {tmp_path} && exec "$@"'
+    done = subprocess.run(
+        [
+            *(
+                "unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                steps,
+                "sh",
+            ),
+            *(sys.executable, "-m", "resqued", "work", "q", "-a", "json"),
+            *("--pidfile", str(tmp_path / "x.pid")),
+        ],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ExitCode.CANNOT_CREATE, done.stderr
+    assert done.stderr == (
+        f"resqued: pid file {tmp_path}/x.pid cannot be written: Read-only file system\n"
+    )

@@ -351,6 +351,29 @@ def test_stopping_what_does_not_run_is_no_error(place: Detached) -> None:
         )
 
 
+def test_a_master_without_its_pid_file_is_named_and_stopped_by_pid(
+    place: Detached,
+) -> None:
+    pid = place.started()
+    place.started("--pidfile", str(place.place / "other.pid"), queues="other")
+    other = int((place.place / "other.pid").read_text())
+    place.pid_file.unlink()
+    result = place.run("stop")
+    assert result.returncode == 69
+    assert f"nobody holds pid file {place.pid_file}, but masters run" in result.stderr
+    assert f"{pid} (default: 1 worker)" in result.stderr
+    # Who names the file means that one alone.
+    assert place.run("stop", "--pidfile", str(place.pid_file)).returncode == 0
+    assert place.run("stop", "--pid", "4194304").returncode == 69
+    assert place.run("stop", "--instance", "default").returncode == 69
+    both = place.run("stop", "--pid", str(pid), "--pidfile", str(place.pid_file))
+    assert both.returncode == 2
+    assert psutil.pid_exists(pid)
+    result = place.run("stop", "--pid", str(pid))
+    assert (result.returncode, result.stdout) == (0, f"master {pid} has stopped\n")
+    assert psutil.pid_exists(other)
+
+
 def test_a_file_that_is_locked_by_nobody_we_know_is_not_acted_on(
     place: Detached,
 ) -> None:

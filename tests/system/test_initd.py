@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import re
@@ -203,6 +204,43 @@ def test_masters_run_as_the_user_that_is_named(redis_url: str) -> None:
         assert (initd.logs / "main.log").stat().st_uid == uid
         initd("stop")
         initd("status", status=3)
+
+
+@pytest.mark.parametrize("kind", ["foreign", "open"])
+def test_a_pid_file_where_another_user_can_write_counts_for_nothing(
+    initd: Initd, kind: str
+) -> None:
+    if kind == "foreign" and os.geteuid() != 0:
+        pytest.skip("takes another user: be root")
+    place = initd.run_directory
+    place.mkdir()
+    file = place / "main.pid"
+    file.write_text(f"{os.getpid()}\n")
+    with file.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        place.chmod(0o755)
+        assert initd("status") == f"main: master {os.getpid()} runs\n"
+        if kind == "foreign":
+            os.chown(place, 65534, 65534)
+        else:
+            place.chmod(0o777)
+        assert initd("status", status=3) == "main: does not run\n"
+        assert "is not a directory that only" in initd("start", status=1)
+
+
+def test_what_a_pid_file_contains_does_not_reach_the_terminal(initd: Initd) -> None:
+    initd.run_directory.mkdir(mode=0o755)
+    file = initd.run_directory / "main.pid"
+    file.write_text("12\033]0;x\007\n")
+    with file.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert initd("status") == "main: master  runs\n"
+
+
+def test_a_pipe_in_place_of_a_pid_file_keeps_nobody_waiting(initd: Initd) -> None:
+    initd.run_directory.mkdir(mode=0o755)
+    os.mkfifo(initd.run_directory / "main.pid")
+    assert initd("status", status=3) == "main: does not run\n"
 
 
 def test_shellcheck_has_no_remarks() -> None:

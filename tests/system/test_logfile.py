@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -218,7 +220,7 @@ def test_logrotate_rotates_as_the_example_says(
     pid = place.started()
     example = (ROOT / "contrib" / "logrotate" / "resqued").read_text()
     rules = example.replace("/var/log/resqued/*.log", str(place.log_file))
-    rules = rules.replace("/run/resqued/*.pid", str(place.pid_file))
+    rules = rules.replace("dir=/run/resqued", f"dir={place.run_directory}")
     # As whoever runs the tests, and not as the user of the example.
     rules = "\n".join(
         line
@@ -239,6 +241,58 @@ def test_logrotate_rotates_as_the_example_says(
     assert performed_or_more(old)
     assert psutil.Process(pid).is_running()
     assert str(place.log_file) in open_files(pid)
+
+
+def signalled(place: Path) -> list[str]:
+    """Run what the example runs after a rotation; return the pids that it signals."""
+    text = (ROOT / "contrib" / "logrotate" / "resqued").read_text()
+    script = text.partition("\tpostrotate\n")[2].partition("\tendscript")[0]
+    script = script.replace("dir=/run/resqued", f"dir={place}")
+    # They are only named here: -1 would be every process of this machine.
+    script = script.replace("kill -s HUP --", "echo")
+    script, _, _ = script.partition("\t\t# Masters that systemd starts")
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "owner", "is_signalled"),
+    [
+        ("4711\n", 0o755, 0, True),
+        ("4711\n", 0o755, 65534, False),
+        ("4711\n", 0o777, 0, False),
+        ("4711\n", 0o775, 0, False),
+        *(
+            (text, 0o755, 0, False)
+            for text in ("-1", "-- -1", "0", "01", "1", "", "4 5")
+        ),
+    ],
+)
+def test_logrotate_signals_only_what_its_own_user_has_named(
+    tmp_path: Path, content: str, mode: int, owner: int, is_signalled: bool
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    file = place / "x.pid"
+    file.write_text(content)
+    if owner:
+        if os.geteuid() != 0:
+            pytest.skip("takes another user: be root")
+        os.chown(file, owner, owner)
+    place.chmod(mode)
+    assert signalled(place) == []
+    with file.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert signalled(place) == (["4711"] if is_signalled else [])
+
+
+def test_logrotate_waits_for_no_pipe(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    os.mkfifo(tmp_path / "x.pid")
+    (tmp_path / "y.pid").symlink_to("/proc/self/environ")
+    assert signalled(tmp_path) == []
 
 
 def performed_or_more(file: Path) -> bool:

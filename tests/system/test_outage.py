@@ -239,7 +239,9 @@ def test_a_server_without_resp3_is_polled(
     server_binary: Path | None, tmp_path: Path
 ) -> None:
     server = EmbeddedServer.start(
-        tmp_path / "old", binary=server_binary, options={"rename-command": "HELLO x"}
+        tmp_path / "old",
+        binary=server_binary,
+        options={"rename-command": "HELLO x", "requirepass": ""},
     )
     with server, redis_py.Redis.from_url(server.url, protocol=2) as redis:
         with pool(server.url, tmp_path, "--interval", "200ms") as running:

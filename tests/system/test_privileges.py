@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -95,6 +96,47 @@ def test_jobs_have_the_ids_and_groups_of_the_user_and_cannot_go_back(
             assert process.uids().real == user.pw_uid, process
 
 
+def test_work_becomes_the_user_of_the_configuration_as_well(
+    daemons: Detached, redis_url: str, redis: redis_py.Redis
+) -> None:
+    config = daemons.place / "user.toml"
+    config.write_text(f'[daemon]\nuser = "{USER}"\n')
+    config.chmod(0o644)
+    log = daemons.place / "work.log"
+    with subprocess.Popen(
+        [
+            *(*daemons.command, "work", "default", "-r", redis_url, "-a", "who"),
+            *("-c", str(config), "--log-file", str(log), "--log-format", "json"),
+        ],
+        cwd=daemons.place,
+        env=daemons.env,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as master:
+        try:
+            told = who_runs_jobs(redis_url, redis)
+        finally:
+            master.send_signal(signal.SIGINT)
+            _, said = master.communicate(timeout=60)
+    user = pwd.getpwnam(USER)
+    assert (master.returncode, said) == (0, "")
+    assert told["uids"] == [user.pw_uid] * 3
+    assert told["groups"] == groups_of(USER)
+    assert log.stat().st_uid == user.pw_uid
+    assert daemons.events("running_as_root", log) == []
+
+
+def test_a_master_that_runs_jobs_as_root_says_so(
+    daemons: Detached, redis_url: str
+) -> None:
+    assert start(daemons).returncode == 0
+    (event,) = daemons.events("running_as_root")
+    assert "[daemon] user" in event["remedy"]
+    # The next program of the same master has nothing new to say.
+    assert daemons.run("reload", "--master").returncode == 0
+    assert len(daemons.events("running_as_root")) == 1
+
+
 def test_supplementary_groups_are_those_of_the_user_and_none_of_roots(
     place: Ground, redis_url: str, redis: redis_py.Redis
 ) -> None:
@@ -130,8 +172,8 @@ def test_pid_file_and_socket_are_where_root_finds_them(
     assert daemons.run("reload", "--master", *pid_file).returncode == 0
     assert f"master {pid} " in daemons.start(*pid_file).stderr
     assert daemons.run("stop").returncode == 0
-    # In a directory of root it cannot be taken away, and says nothing any more.
-    assert daemons.pid_file.read_text() == ""
+    # The master cannot remove it from a directory of root; who stops the master can.
+    assert not daemons.pid_file.exists()
     assert start(daemons, "--user", USER).returncode == 0
 
 

@@ -10,16 +10,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import resqued
+from resqued.system.redis_server import EmbeddedServer
 from tests.support.daemon import clean_environment
 from tests.support.readme import ROOT, blocks, commands
 from tests.support.wait import scaled, wait_until
 
-URL = "redis://localhost:6379/0"
 # Not part of a checkout, or large.
 NOT_CLONED = (".*", "*.egg-info", "build", "dist", "node_modules", "__pycache__")
 
@@ -93,14 +94,21 @@ def test_ten_minutes(tmp_path: Path) -> None:
         ROOT, clone, symlinks=True, ignore=shutil.ignore_patterns(*NOT_CLONED)
     )
     shell = Shell(clone)
-    client = resqued.Client(URL)
+
+    @cache
+    def client() -> resqued.Client:
+        """Return a client of the server that the reader has started."""
+        server = EmbeddedServer.find(clone / "state" / "resqued" / "redis")
+        assert server is not None
+        return resqued.Client(server.url)
+
     # What a reader has waited for when the next line is typed.
     waits: dict[str, Callable[[], bool]] = {
-        "resqued status": lambda: client.info().processed == 2,
-        "resqued failed retry": lambda: client.failures.count() == 1,
-        "resqued top": lambda: bool(client.working()),
+        "resqued status": lambda: client().info().processed == 2,
+        "resqued failed retry": lambda: client().failures.count() == 1,
+        "resqued top": lambda: bool(client().working()),
         # Told to the second, and counted from when it was taken.
-        "resqued kill": lambda: runs_for(client) > 3,
+        "resqued kill": lambda: runs_for(client()) > 3,
     }
     printed: dict[str, str] = {}
     with shell.running():

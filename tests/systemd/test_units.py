@@ -71,11 +71,13 @@ def test_files_are_nobody_elses_business(host: Host) -> None:
     host.container.run("systemd-tmpfiles", "--create", "resqued.conf")
     stat = host.container.run(
         *("stat", "-c", "%a %U %G", "/etc/resqued", "/etc/resqued/resqued.toml"),
-        *("/run/resqued", "/var/lib/resqued", "/var/log/resqued"),
+        *("/run/resqued", "/run/resqued/resqued", "/var/lib/resqued"),
+        "/var/log/resqued",
     ).stdout
     assert stat.splitlines() == [
         "750 root resqued",
         "640 root resqued",
+        "755 root root",
         "755 resqued resqued",
         "750 resqued resqued",
         "750 resqued resqued",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from resqued.control.protocol import (
 )
 from resqued.control.requests import Address, SilentMaster
 from resqued.errors import ControlError, NoMasterError
+from resqued.system.lines import LineReader
 from tests.support.wait import scaled
 
 WELL = StatusReply(
@@ -176,6 +178,41 @@ def test_a_master_that_dies_meanwhile_is_not_waited_for(tmp_path: Path) -> None:
         pytest.raises(NoMasterError, match="does not answer"),
     ):
         requests.ask(fake.address, DrainRequest(wait=True), patience=SHORT)
+
+
+def test_a_reply_without_an_end_is_cut_off(tmp_path: Path) -> None:
+    def flood(connection: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection.sendall(b"x" * 65536)
+
+    with (
+        master(tmp_path, flood) as fake,
+        pytest.raises(ControlError, match="a line is longer than 16777216 bytes"),
+    ):
+        requests.ask(fake.address, PAUSE, patience=scaled(60))
+
+
+def test_what_comes_all_the_time_does_not_extend_the_patience() -> None:
+    reading, writing = os.pipe()
+    is_over = threading.Event()
+
+    def pour() -> None:
+        with suppress(BrokenPipeError):
+            while not is_over.is_set():
+                os.write(writing, b"x")
+
+    thread = threading.Thread(target=pour)
+    thread.start()
+    try:
+        with pytest.raises(TimeoutError):
+            # Less than comes in all the time of the test, and long over.
+            LineReader(reading).read(0.0)
+    finally:
+        is_over.set()
+        os.close(reading)
+        thread.join()
+        os.close(writing)
 
 
 def test_of_masters_that_say_nothing_the_reason_is_shown(tmp_path: Path) -> None:

@@ -53,14 +53,37 @@ def test_a_healthy_server_is_not_doubted() -> None:
     assert {f.verdict for f in server.judge(HEALTHY)} == {OK}
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://h?ssl_cert_reqs=none", ""),
+        ("rediss://h", ""),
+        ("rediss://:none@h?ssl_cert_reqs=required&ssl_ca_certs=/none", ""),
+        ("rediss://h?ssl_cert_reqs=none", "ssl_cert_reqs=none in the URL"),
+        ("rediss://h?ssl_cert_reqs=Optional", "ssl_cert_reqs=Optional"),
+        ("rediss://:pa55@h?ssl_check_hostname=False", "ssl_check_hostname=False"),
+    ],
+)
+def test_a_certificate_that_nobody_checks_is_warned_of(url: str, said: str) -> None:
+    found = told(server.judge_url(url))
+    assert bool(found) == bool(said)
+    for finding in found.values():
+        assert finding.verdict is WARNING
+        assert said in finding.text
+        assert "pa55" not in finding.text
+
+
 REDIS_7 = {"valkey_version": None, "redis_version": "7.0.0"}
 
 
 @pytest.mark.parametrize(
     ("changed", "check", "verdict", "said"),
     [
-        (REDIS_7, "version", OK, "Redis 7.0.0"),
-        ({**REDIS_7, "redis_version": "6.2.0"}, "version", OK, "Redis 6.2.0"),
+        (REDIS_7, "version", WARNING, "CVE-2022-24834"),
+        ({**REDIS_7, "redis_version": "7.0.12"}, "version", OK, "Redis 7.0.12"),
+        ({**REDIS_7, "redis_version": "7.2.0"}, "version", OK, "Redis 7.2.0"),
+        ({**REDIS_7, "redis_version": "6.2.12"}, "version", WARNING, "6.2.12"),
+        ({**REDIS_7, "redis_version": "6.2.13"}, "version", OK, "Redis 6.2.13"),
         ({**REDIS_7, "redis_version": "6.0.16"}, "version", PROBLEM, "6.2 or later"),
         ({"valkey_version": "7.0.1"}, "version", PROBLEM, "7.2 or later"),
         ({"valkey_version": "10.0.0"}, "version", OK, "10.0.0"),
@@ -274,7 +297,6 @@ UNIT = {
     "KillMode": "mixed",
     "TimeoutStopUSec": "1min 30s",
     "OOMPolicy": "continue",
-    "Delegate": "yes",
 }
 
 

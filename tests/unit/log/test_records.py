@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from resqued.core.redaction import HIDDEN, arguments
+from resqued.log import logger
 from resqued.log.journal_fields import read_line, record, sentence
 
 EVENT = {
@@ -101,3 +105,34 @@ def test_arguments_are_shown_by_name_without_what_is_secret() -> None:
 def test_a_long_argument_is_cut() -> None:
     shown = arguments(("text",), ["x" * 10_000], ())
     assert shown["text"] == "x" * 500 + "…"
+
+
+# What a producer may put into the names of a class and of a queue.
+NASTY = "a\x1b[31mb\r\0\x9b\u202e\udcff\nc"
+PLAIN = "a\\x1b[31mb\\r\\x00\\x9b\\u202e\\udcff\\nc"
+
+
+def test_a_record_of_the_journal_holds_any_text() -> None:
+    event = {"level": "error", "event": "job_failed", "job_class": "a\udcff\x1b"}
+    made = record(event)
+    assert made["RESQUED_CLASS"] == "a\\udcff\x1b"
+    for value in made.values():
+        value.encode("utf-8")
+
+
+@pytest.mark.parametrize("value", [NASTY, [NASTY], Path(NASTY.replace("\0", ""))])
+def test_a_line_of_logfmt_has_nothing_that_acts_on_a_terminal(
+    value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logger, "_config", logger._LogConfig())
+    reading, writing = os.pipe()
+    logger.configure(style="logfmt", fd=writing)
+    logger.get(queue=value).error("job_failed", worker=None, seconds=1.5)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        text = file.read().decode("ascii")
+    assert text.endswith("\n")
+    assert text[:-1].isprintable()
+    assert " seconds=1.5" in text
+    if value is NASTY:
+        assert PLAIN.replace("\\", "\\") in text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from resqued.errors import ResquedError
 from resqued.systemd import installer
 from resqued.systemd.installer import SHARE, File, FileState, InstallPaths, InstallRoot
 
@@ -46,7 +48,7 @@ def test_the_services_differ_in_their_instance_alone(folder: str) -> None:
 def test_a_users_services_are_those_of_the_system_without_its_rights(name: str) -> None:
     system, user = set(settings(name)), set(settings(f"user/{name}"))
     added = {line.partition("=")[0] for line in user - system}
-    assert added <= {"Environment", "EnvironmentFile", "WantedBy"}
+    assert added <= {"Environment", "EnvironmentFile", "RuntimeDirectory", "WantedBy"}
     gone = {line.partition("=")[0] for line in system - user}
     assert {"User", "Group", "Slice", "ProtectSystem"} <= gone
 
@@ -72,6 +74,22 @@ def test_units_start_the_program_of_this_installation() -> None:
 def test_odd_paths_are_quoted(program: str, quoted: str) -> None:
     file = written(SYSTEM, program)["/usr/lib/systemd/system/resqued.service"]
     assert f"\nExecStart={quoted} work" in file.text
+
+
+def test_no_name_of_a_program_becomes_another_line_of_the_unit() -> None:
+    with pytest.raises(ResquedError, match="control character"):
+        written(SYSTEM, "/opt/x\nExecStartPre=/bin/sh")
+
+
+def test_directories_are_no_more_open_than_they_must_be(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        InstallRoot(tmp_path / "root").write(File(Path("/usr/lib/x/a"), "one\n"))
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "root").rglob("*"):
+        assert path.stat().st_mode & 0o022 == 0, path
+    assert (tmp_path / "root").stat().st_mode & 0o777 == 0o755
 
 
 def test_files_of_a_user_stay_in_the_users_directories() -> None:
