@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from resqued.cli.completion import queue_names
-from resqued.cli.options import with_client
+from resqued.cli.options import with_writing_client
 from resqued.client import Client
 from resqued.wire import ruby_json
 
@@ -35,7 +35,7 @@ Examples:
     help="The queue to put it on.",
     shell_complete=queue_names,
 )
-@with_client
+@with_writing_client
 def enqueue(client: Client, class_name: str, args: tuple[str, ...], queue: str) -> None:
     """Put a job of CLASS on a queue; ARGS are JSON, or text where they are not."""
     client.enqueue_to(queue, class_name, *map(_value, args))

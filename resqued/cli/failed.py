@@ -21,6 +21,7 @@ from resqued.cli.options import (
     json_option,
     page_options,
     with_client,
+    with_writing_client,
     yes_option,
 )
 from resqued.cli.table import Column, show_json, show_line, show_table
@@ -174,7 +175,7 @@ def show(client: Client, failure_id: str, as_json: bool) -> None:
 @_ids
 @_all
 @choice_options
-@with_client
+@with_writing_client
 def retry(client: Client, ids: tuple[str, ...], is_all: bool, choice: Choice) -> None:
     """Enqueue the jobs of failures again; the failures stay, marked as retried.
 
@@ -199,7 +200,7 @@ def retry(client: Client, ids: tuple[str, ...], is_all: bool, choice: Choice) ->
 @_all
 @choice_options
 @yes_option
-@with_client
+@with_writing_client
 def remove(
     client: Client, ids: tuple[str, ...], is_all: bool, choice: Choice, yes: bool
 ) -> None:
@@ -218,7 +219,7 @@ def remove(
 @failed.command(epilog=EXAMPLES)
 @click.option("--retried", is_flag=True, help="Only those that were retried.")
 @yes_option
-@with_client
+@with_writing_client
 def clear(client: Client, retried: bool, yes: bool) -> None:
     """Remove all failures."""
     failures = client.failures

@@ -13,11 +13,14 @@ import click
 
 from resqued.client import Client
 from resqued.config import loader
-from resqued.config.layers import read_layers
+from resqued.config.layers import read_layers, text_at
 from resqued.core import durations
 from resqued.errors import ResquedError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Whether the server of the client is the default: nobody has named one.
+_IS_DEFAULT = f"{__name__}.is_default"
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg] # click < 8.5 has none
@@ -121,6 +124,24 @@ def with_client(function: Callable[..., Any]) -> Callable[..., Any]:
     return redis_options(command)
 
 
+def with_writing_client(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Do as with_client, for a command that changes what is in Redis.
+
+    If neither an option nor the environment nor a file names the server, one line on
+    standard error says which one is used.
+    """
+
+    @wraps(function)
+    def command(found: Client, *args: Any, **values: Any) -> Any:
+        context = click.get_current_context()
+        if context.meta.get(_IS_DEFAULT):
+            line = f"resqued: no Redis server is named; {found.url} is used"
+            click.echo(line, err=True)
+        return function(found, *args, **values)
+
+    return with_client(command)
+
+
 def json_option(function: F) -> F:
     """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
@@ -181,6 +202,9 @@ def client(
     It waits no longer for an answer than the configuration says, and `patience`.
     """
     given = {"redis": {"url": url, "namespace": namespace}}
-    app = loader.build(read_layers(config_file, given).merged()).app
+    tables = read_layers(config_file, given).merged()
+    if context := click.get_current_context(silent=True):
+        context.meta[_IS_DEFAULT] = not text_at(tables, "redis", "url")
+    app = loader.build(tables).app
     timeout = min(app.redis_timeout, patience)
     return Client(app.url, namespace=app.namespace, timeout=timeout)

@@ -13,7 +13,12 @@ from typing import Any
 
 import click
 
-from resqued.cli.options import ListingGroup, json_option, with_client
+from resqued.cli.options import (
+    ListingGroup,
+    json_option,
+    with_client,
+    with_writing_client,
+)
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.cli.text import clip, duration, json_line
 from resqued.client import Client
@@ -92,7 +97,7 @@ def list_(client: Client, as_json: bool) -> None:
 
 @workers.command(epilog=EXAMPLES)
 @click.argument("worker_id", metavar="ID")
-@with_client
+@with_writing_client
 def remove(client: Client, worker_id: str) -> None:
     """Remove a worker that is gone; the job it held becomes a failure.
 
@@ -107,7 +112,7 @@ def remove(client: Client, worker_id: str) -> None:
 
 @workers.command(epilog=EXAMPLES)
 @click.option("--dry-run", is_flag=True, help="Say who would be removed, only.")
-@with_client
+@with_writing_client
 def prune(client: Client, dry_run: bool) -> None:
     """Remove the workers that are dead here, and those silent anywhere.
 

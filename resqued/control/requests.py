@@ -35,6 +35,10 @@ from resqued.system.lines import LineReader, LineTooLongError
 PATIENCE = 5.0
 
 
+class ForeignMasterError(ControlError):
+    """The master belongs to another user, whose requests alone it answers."""
+
+
 class Address(NamedTuple):
     """Where one master is to be asked."""
 
@@ -137,7 +141,7 @@ def ask(
             sock.sendall(protocol.encode_request(request))
         except PermissionError:
             owner = owner_hint(user(address.path.stat().st_uid))
-            raise ControlError(f"master {address.pid} {owner}") from None
+            raise ForeignMasterError(f"master {address.pid} {owner}") from None
         except (TimeoutError, BlockingIOError):
             raise _silent(address, patience) from None
         except OSError:

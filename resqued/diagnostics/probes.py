@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from resqued.client import Client
+from resqued.control.requests import ForeignMasterError
 from resqued.diagnostics.local_masters import LocalMasters
 from resqued.diagnostics.pool_view import PoolView, problem_of
 from resqued.errors import ControlError, NoMasterError, StoreError
@@ -29,9 +30,19 @@ def alive(meant: LocalMasters) -> list[PoolView]:
     """Return the pool of each master; raise ControlError if one does not answer.
 
     Raises NoMasterError if there is no master. Asks nothing else: a master lives, no
-    matter what its workers and Redis do.
+    matter what its workers and Redis do. The masters of other users count only if this
+    user has none, or one of them is named by its pid.
     """
-    return [master.view() for master in meant.require()]
+    found: list[PoolView] = []
+    foreign: list[ForeignMasterError] = []
+    for master in meant.require():
+        try:
+            found.append(master.view())
+        except ForeignMasterError as error:
+            foreign.append(error)
+    if foreign and not found:
+        raise foreign[0]
+    return found
 
 
 def ready(meant: LocalMasters, client: Client) -> list[PoolView]:
