@@ -19,8 +19,8 @@ from resqued.errors import ResquedError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Whether the server of the client is the default: nobody has named one.
-_IS_DEFAULT = f"{__name__}.is_default"
+# The server of the client, if it is the default: nobody has named one.
+_DEFAULT_SERVER = f"{__name__}.default_server"
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg] # click < 8.5 has none
@@ -128,18 +128,22 @@ def with_writing_client(function: Callable[..., Any]) -> Callable[..., Any]:
     """Do as with_client, for a command that changes what is in Redis.
 
     If neither an option nor the environment nor a file names the server, one line on
-    standard error says which one is used.
+    standard error says which one is used: before a question, or else at the end.
     """
 
     @wraps(function)
     def command(found: Client, *args: Any, **values: Any) -> Any:
-        context = click.get_current_context()
-        if context.meta.get(_IS_DEFAULT):
-            line = f"resqued: no Redis server is named; {found.url} is used"
-            click.echo(line, err=True)
-        return function(found, *args, **values)
+        result = function(found, *args, **values)
+        _name_default_server()
+        return result
 
     return with_client(command)
+
+
+def _name_default_server() -> None:
+    """Say once which server is used, if nobody has named one."""
+    if url := click.get_current_context().meta.pop(_DEFAULT_SERVER, ""):
+        click.echo(f"resqued: no Redis server is named; {url} is used", err=True)
 
 
 def json_option(function: F) -> F:
@@ -180,6 +184,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("add --yes: there is no terminal to ask on")
+    _name_default_server()
     if not click.confirm(question, err=True):
         raise ResquedError("nothing was done")
 
@@ -203,8 +208,8 @@ def client(
     """
     given = {"redis": {"url": url, "namespace": namespace}}
     tables = read_layers(config_file, given).merged()
-    if context := click.get_current_context(silent=True):
-        context.meta[_IS_DEFAULT] = not text_at(tables, "redis", "url")
     app = loader.build(tables).app
+    if not text_at(tables, "redis", "url"):
+        click.get_current_context().meta[_DEFAULT_SERVER] = app.url
     timeout = min(app.redis_timeout, patience)
     return Client(app.url, namespace=app.namespace, timeout=timeout)

@@ -7,11 +7,16 @@ import pwd
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis as redis_py
+from click.testing import CliRunner
 
+from resqued.cli import cli
+from resqued.config import loader
+from resqued.config.schema import Field
 from tests.support.daemon import Daemon, clean_environment
 from tests.support.nobody import USER, Ground, ground
 from tests.support.wait import scaled
@@ -95,9 +100,21 @@ def test_masters_of_other_users_do_not_fail_the_probe_of_a_user(
 
 
 def test_a_command_that_changes_a_server_nobody_has_named_says_which(
-    place: Ground,
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = as_nobody(place, "queues", "clear", "-y", "x", env={})
-    assert result.stderr.splitlines()[0] == (
-        "resqued: no Redis server is named; redis://localhost:6379/0 is used"
-    )
+    monkeypatch.setitem(loader.BY_NAME, ("redis", "url"), default_url(redis_url))
+    fields = tuple(loader.BY_NAME[field.section, field.key] for field in loader.FIELDS)
+    monkeypatch.setattr(loader, "FIELDS", fields)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    line = f"resqued: no Redis server is named; {redis_url} is used\n"
+    for args in (("enqueue", "-q", "q", "Noop"), ("queues", "clear", "-y", "q")):
+        assert CliRunner().invoke(cli, args).stderr == line
+        named = CliRunner().invoke(cli, (*args, "-r", redis_url))
+        assert line not in named.stderr
+    # What changes nothing says no more than it always did.
+    assert CliRunner().invoke(cli, ("queues",)).stderr == ""
+
+
+def default_url(url: str) -> Field:
+    return replace(loader.BY_NAME["redis", "url"], default=url)

@@ -46,6 +46,7 @@ BESIDE_THEIR_RAISER = {
     "SeveralMastersError",
     "ScriptUnknownError",
     "UnitError",
+    "ForeignMasterError",
     "UnwellError",
 }
 
