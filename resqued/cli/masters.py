@@ -95,6 +95,8 @@ def headlines(pool: PoolView) -> list[str]:
         show_pools(pool.pools),
     ]
     lines = [", ".join(words[:-1]) + f" ({words[-1]})"]
+    if pool.redis:
+        lines.append(f"no job can be taken or recorded: {pool.redis}")
     last = pool.failed_reload
     if last is not None:
         lines.append(f"reload to generation {last.generation} failed: {last.error}")

@@ -73,7 +73,8 @@ def status(
     The pools are shown even if Redis is away.
 
     With --check all is well if a master answers, is not about to stop, has every
-    worker that it wants registered, and Redis can be reached; a paused pool is well.
+    worker that it wants registered, and its own Redis answers and takes writes; a
+    paused pool is well. --redis and --namespace do not matter then.
     """
     is_probe = check or alive
     if check and alive:
@@ -89,11 +90,11 @@ def status(
     if alive:
         _show_probe(lambda: probes.alive(meant()), wait)
         return
+    if check:
+        _show_probe(lambda: probes.ready(meant()), wait)
+        return
     with closing(options.client(url, namespace, config_file)) as client:
-        if check:
-            _show_probe(lambda: probes.ready(meant(), client), wait)
-        else:
-            _show_all(client, meant(), as_json=as_json)
+        _show_all(client, meant(), as_json=as_json)
 
 
 def _show_probe(probe: Probe, wait: float | None) -> None:

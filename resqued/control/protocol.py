@@ -82,7 +82,10 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StatusReply(Reply, frozen=True, kw_only=True):
-    """A master and its workers; `since`: how many seconds it has run."""
+    """A master and its workers; `since`: how many seconds it has run.
+
+    `redis` says why the master cannot use its Redis; "" if it can.
+    """
 
     pid: int
     state: str
@@ -96,6 +99,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     # How many workers each queue list is to have.
     pools: dict[str, int]
     workers: tuple[PoolWorker, ...]
+    redis: str = ""
 
 
 class StackReply(Reply, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ class PoolView:
 
     `pools` are the queue lists with how many workers each is to have. `since`: how
     many seconds the master has run. `failed_reload` is the last reload, if it failed.
+    `redis` says why the master cannot use its Redis, "" if it can.
     `answer` is what all of it was taken from.
     """
 
@@ -35,6 +36,7 @@ class PoolView:
     since: float = 0.0
     pools: Mapping[str, int] = field(default_factory=dict)
     workers: Sequence[PoolWorker] = ()
+    redis: str = ""
 
     @classmethod
     def of(cls, answer: StatusReply | SilentMaster) -> PoolView:
@@ -53,6 +55,7 @@ class PoolView:
             since=answer.since,
             pools=answer.pools,
             workers=answer.workers,
+            redis=answer.redis,
         )
 
     def as_dict(self) -> dict[str, Any]:

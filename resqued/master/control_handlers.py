@@ -48,6 +48,7 @@ from resqued.ipc.scoreboard import Phase
 from resqued.log.logger import Logger
 from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.pool import Pool
+from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.usage import of_process
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
@@ -65,6 +66,7 @@ class MasterControl(Protocol):
 
     pool: Pool
     limit_enforcer: LimitEnforcer
+    redis_monitor: RedisMonitor
     state: State
     began: float
 
@@ -181,6 +183,7 @@ class CommandHandlers:
             namespace=generations.current.config.app.namespace,
             modules=tuple(generations.current.config.app.modules),
             pools=dict(self._pool.wanted.counts),
+            redis=self._master.redis_monitor.error,
             workers=tuple(
                 self._worker(w, now, with_usage=with_usage)
                 for w in self._pool.workers()

@@ -28,6 +28,7 @@ from resqued.store.redis_internals import (
     own_connection,
     read_push,
 )
+from resqued.store.store_errors import DisconnectedError, RefusedError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -153,6 +154,10 @@ def translate(error: Exception, url: str) -> StoreError:
         return ScriptUnknownError(str(error))
     if isinstance(error, redis.AuthenticationError):
         return StoreError(f"{place} refused the login: {_reason(error)}")
+    if isinstance(error, redis.ConnectionError | ConnectionError):
+        return DisconnectedError(f"{place}: {_reason(error)}")
+    if isinstance(error, redis.ResponseError):
+        return RefusedError(f"{place}: {_reason(error)}")
     return StoreError(f"{place}: {_reason(error)}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from resqued.store.connection import SingleLink
 from resqued.store.job_queues import means_pause
+from resqued.store.write_check import check_writes
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 
@@ -35,6 +36,8 @@ class QueueTracking:
         self._link = SingleLink(url, timeout=timeout)
         self._keys = keys
         self.is_tracking = False
+        # Whether the database was emptied; for the reader to set back.
+        self.was_emptied = False
         self._has_changed = False
         # The keys that the last messages named, and the queues that were empty when
         # they were last read, by their keys.
@@ -48,8 +51,13 @@ class QueueTracking:
     def _on_message(self, message: Any) -> object:
         self._has_changed = True
         # A message without keys means that the whole database was emptied.
+        self.was_emptied |= message[1] is None
         self._changed += message[1] or ()
         return message
+
+    def check_writes(self) -> None:
+        """Raise StoreError unless the server takes writes; changes nothing."""
+        check_writes(self._link, self._keys)
 
     def fileno(self) -> int | None:
         """Return the connection's descriptor, or None without a connection."""

@@ -13,6 +13,7 @@ from enum import Enum
 
 from resqued.store.connection import SingleLink
 from resqued.store.script import Script
+from resqued.store.write_check import check_writes
 from resqued.wire import payload
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
@@ -157,6 +158,10 @@ class Runs:
         # The server's clock: clocks of hosts differ, and a heartbeat from the future
         # or the past would get its worker pruned.
         return payload.heartbeat(self.link.time())
+
+    def check_writes(self) -> None:
+        """Raise StoreError unless the server takes writes; changes nothing."""
+        check_writes(self.link, self._keys)
 
     def reserve(self, ending: FinishedRun | None = None) -> ReserveReply:
         """Settle the run `ending`, if any, and take the next job, in one round trip.

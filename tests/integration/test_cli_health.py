@@ -11,9 +11,11 @@ import redis as redis_py
 
 import resqued
 from resqued.errors import ControlError, ExitCode
+from resqued.system import process
 from tests.support.cli import Run, fail
 from tests.support.daemon import Daemon
 from tests.support.pool import pool
+from tests.support.proxy import Proxy
 from tests.support.wait import scaled, wait_until
 
 # No worker is registered as long as this application is not imported.
@@ -95,14 +97,66 @@ def test_a_master_that_is_about_to_stop_is_alive_and_not_well(
         assert daemon.wait() == 0
 
 
-def test_without_redis_a_pool_is_alive_and_not_well(
-    run: Run, daemon: Daemon, closed_port: int
+def test_the_redis_of_the_master_counts_and_not_that_of_the_command(
+    run: Run, redis_url: str, tmp_path: Path, closed_port: int
 ) -> None:
-    away = ("-r", f"redis://127.0.0.1:{closed_port}")
-    message, status = refused(run, "--check", *away)
-    assert str(closed_port) in message
-    assert status == ExitCode.UNAVAILABLE
-    run("status", "--alive", *away)
+    with (
+        Proxy(int(redis_url.rpartition(":")[2].partition("/")[0])) as proxy,
+        pool(
+            proxy.url,
+            tmp_path,
+            direct_url=redis_url,
+            env={"RESQUED_TIMINGS": "redis_check_interval=0.1"},
+        ) as daemon,
+    ):
+        daemon.wait_for_event("master_ready")
+        away = ("-r", f"redis://127.0.0.1:{closed_port}")
+        assert run("status", "--check", *away).exit_code == 0
+        proxy.refuse()
+        proxy.cut()
+        line = "redis is away"
+        wait_until(lambda: line in process.title(daemon.pid), what="the title")
+        message, status = refused(run, "--check")
+        assert message.startswith(f"master {daemon.pid} cannot use Redis: redis at ")
+        assert status == ExitCode.UNAVAILABLE
+        run("status", "--alive")
+        shown = run("status").stdout.splitlines()
+        assert shown[1].startswith("no job can be taken or recorded: redis at ")
+        proxy.forward()
+        run("status", "--check", "--wait", f"{scaled(60):g}s")
+
+
+@pytest.mark.server_semantics
+@pytest.mark.parametrize(
+    ("refuse", "accept", "reason"),
+    [
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "replica"),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "memory"),
+    ],
+)
+def test_a_server_that_takes_no_writes_is_not_well(  # noqa: PLR0917 - fixtures
+    run: Run,
+    redis_url: str,
+    redis: redis_py.Redis,
+    tmp_path: Path,
+    refuse: str,
+    accept: str,
+    reason: str,
+) -> None:
+    env = {"RESQUED_TIMINGS": "redis_check_interval=0.1"}
+    with pool(redis_url, tmp_path, env=env) as daemon:
+        daemon.wait_for_event("master_ready")
+        redis.execute_command(*refuse.split())
+        try:
+            daemon.wait_for_event("redis_lost")
+            message, status = refused(run, "--check")
+            assert reason in message
+            assert status == ExitCode.UNAVAILABLE
+        finally:
+            redis.execute_command(*accept.split())
+        daemon.wait_for_event("redis_restored")
+        run("status", "--check", "--wait", f"{scaled(60):g}s")
+        assert redis.exists("resque:resqued:write-check") == 0
 
 
 @pytest.mark.parametrize("probe", ["--check", "--alive"])
