@@ -6,8 +6,10 @@ printed has happened. Every order is logged there, with who sent it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import click
@@ -18,8 +20,8 @@ from resqued.cli.table import show_line
 from resqued.cli.text import clip
 from resqued.core.durations import show_seconds
 from resqued.core.plural import pluralize
-from resqued.diagnostics.local_masters import LocalMasters, Master
-from resqued.diagnostics.pool_view import PoolWorker
+from resqued.diagnostics.local_masters import LocalMasters, Master, ReplyWait
+from resqued.diagnostics.pool_view import PoolWorker, why_it_waits
 from resqued.errors import ControlError
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -49,6 +51,7 @@ DRAIN_EXAMPLES = """
 \b
 Examples:
   resqued drain --wait
+  resqued drain --wait --timeout 5m
   resqued resume
 """
 KILL_EXAMPLES = """
@@ -69,8 +72,34 @@ _COUNT = re.compile(r"[+-]?[0-9]{1,9}")
 _MOST_NAMED = 5
 
 
-def _wait_option(text: str) -> Callable[[F], F]:
-    return click.option("--wait", is_flag=True, help=text)
+def _wait_options(text: str) -> Callable[[F], F]:
+    """Add --wait and --timeout."""
+
+    def add(function: F) -> F:
+        function = click.option(
+            "--timeout",
+            metavar="TIME",
+            type=Duration(),
+            help="With --wait: give up after this time, such as 30s or 5m; 1 then.",
+        )(function)
+        return click.option("--wait", is_flag=True, help=text)(function)
+
+    return add
+
+
+def _reply_wait(
+    timeout: float | None, *, waits: bool, for_jobs: bool = False
+) -> ReplyWait | None:
+    """Return how to wait for a reply; what it waits for goes to standard error."""
+    if timeout is not None and not waits:
+        raise click.UsageError("--timeout needs --wait.")
+    if not waits:
+        return None
+    return ReplyWait(
+        math.inf if timeout is None else timeout,
+        partial(why_it_waits, for_jobs=for_jobs),
+        lambda reason: click.echo(f"resqued: waiting: {reason}", err=True),
+    )
 
 
 @click.command(epilog=PAUSE_EXAMPLES)
@@ -121,16 +150,17 @@ def scale(queues: tuple[str, ...], count: str, meant: LocalMasters) -> None:
 
 
 @click.command(epilog=DRAIN_EXAMPLES)
-@_wait_option("Return when no job runs any more.")
+@_wait_options("Return when no job runs any more.")
 @master_options
-def drain(wait: bool, meant: LocalMasters) -> None:
+def drain(wait: bool, timeout: float | None, meant: LocalMasters) -> None:
     """Take no new jobs, and see the running ones to their end.
 
     The master and its workers stay, paused: `resqued resume` has them go on.
     """
+    reply_wait = _reply_wait(timeout, waits=wait, for_jobs=True)
     master = meant.only()
     if wait:
-        master.drain(wait=True)
+        master.drain(reply_wait)
         show_line(f"master {master.pid} is paused, and no job runs")
         return
     master.drain()
@@ -140,7 +170,7 @@ def drain(wait: bool, meant: LocalMasters) -> None:
 
 
 @click.command(epilog=RELOAD_EXAMPLES)
-@_wait_option("Return when every worker is of the new generation; 1 if that failed.")
+@_wait_options("Return when every worker is of the new generation; 1 if that failed.")
 @click.option(
     "--master",
     "with_master",
@@ -148,7 +178,9 @@ def drain(wait: bool, meant: LocalMasters) -> None:
     help="Replace the master's own program first, in place; waits.",
 )
 @master_options
-def reload(wait: bool, with_master: bool, meant: LocalMasters) -> None:
+def reload(
+    wait: bool, timeout: float | None, with_master: bool, meant: LocalMasters
+) -> None:
     """Read the configuration again, import the application, replace the workers.
 
     Running jobs finish in their old workers. If the new generation cannot start,
@@ -157,8 +189,9 @@ def reload(wait: bool, with_master: bool, meant: LocalMasters) -> None:
     --master is for a new version of resqued, or of Python: after a dry run of it the
     master becomes that, with the same pid and the same workers. No job is disturbed.
     """
+    reply_wait = _reply_wait(timeout, waits=wait or with_master)
     master = meant.only()
-    if not (wait or with_master):
+    if reply_wait is None:
         number = master.reload()
         show_line(
             f"master {master.pid} starts generation {number};"
@@ -166,7 +199,7 @@ def reload(wait: bool, with_master: bool, meant: LocalMasters) -> None:
         )
         return
     # What is refused here is the reload itself: the old generation goes on.
-    number = master.reload(wait=True, program=with_master)
+    number = master.reload(reply_wait, program=with_master)
     program = "runs its new program and " if with_master else ""
     show_line(f"master {master.pid} {program}has moved to generation {number}")
 

@@ -97,6 +97,8 @@ def headlines(pool: PoolView) -> list[str]:
     lines = [", ".join(words[:-1]) + f" ({words[-1]})"]
     if pool.redis:
         lines.append(f"no job can be taken or recorded: {pool.redis}")
+    if pool.spawn_error:
+        lines.append(f"workers are missing: {pool.spawn_error}")
     last = pool.failed_reload
     if last is not None:
         lines.append(f"reload to generation {last.generation} failed: {last.error}")

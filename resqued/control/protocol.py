@@ -84,7 +84,8 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StatusReply(Reply, frozen=True, kw_only=True):
     """A master and its workers; `since`: how many seconds it has run.
 
-    `redis` says why the master cannot use its Redis; "" if it can.
+    `redis` says why the master cannot use its Redis, `spawn_error` why it cannot have
+    workers forked; "" if it can.
     """
 
     pid: int
@@ -100,6 +101,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     pools: dict[str, int]
     workers: tuple[PoolWorker, ...]
     redis: str = ""
+    spawn_error: str = ""
 
 
 class StackReply(Reply, frozen=True, kw_only=True):

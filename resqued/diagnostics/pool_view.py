@@ -21,7 +21,8 @@ class PoolView:
 
     `pools` are the queue lists with how many workers each is to have. `since`: how
     many seconds the master has run. `failed_reload` is the last reload, if it failed.
-    `redis` says why the master cannot use its Redis, "" if it can.
+    `redis` says why the master cannot use its Redis, and `spawn_error` why it cannot
+    have workers forked; "" if it can.
     `answer` is what all of it was taken from.
     """
 
@@ -37,6 +38,7 @@ class PoolView:
     pools: Mapping[str, int] = field(default_factory=dict)
     workers: Sequence[PoolWorker] = ()
     redis: str = ""
+    spawn_error: str = ""
 
     @classmethod
     def of(cls, answer: StatusReply | SilentMaster) -> PoolView:
@@ -56,6 +58,7 @@ class PoolView:
             pools=answer.pools,
             workers=answer.workers,
             redis=answer.redis,
+            spawn_error=answer.spawn_error,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -111,6 +114,21 @@ def show_pools(pools: Mapping[str, int]) -> str:
     return "; ".join(f"{queues}: {count}" for queues, count in pools.items())
 
 
+def why_it_waits(status: StatusReply, *, for_jobs: bool) -> str:
+    """Return why a reload, or a drain (`for_jobs`), takes so long; "" if it just does.
+
+    While Redis is away or refuses writes, no worker can register, nor record a job.
+    """
+    if status.redis:
+        return f"no worker can register or record a job: {status.redis}"
+    if status.spawn_error:
+        return f"workers are missing: {status.spawn_error}"
+    jobs = sum(worker.child is not None for worker in status.workers)
+    if for_jobs and jobs:
+        return f"{pluralize(jobs, 'job')} still {'runs' if jobs == 1 else 'run'}"
+    return ""
+
+
 def problem_of(pool: PoolView) -> str:
     """Return what is wrong with a pool, to follow the name of its master, or "".
 
@@ -125,4 +143,5 @@ def problem_of(pool: PoolView) -> str:
     ]
     if not lacking:
         return ""
-    return f"has {', '.join(lacking)}; its log and `resqued status` say more"
+    reason = pool.spawn_error or "its log and `resqued status` say more"
+    return f"has {', '.join(lacking)}; {reason}"

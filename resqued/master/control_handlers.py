@@ -184,6 +184,7 @@ class CommandHandlers:
             modules=tuple(generations.current.config.app.modules),
             pools=dict(self._pool.wanted.counts),
             redis=self._master.redis_monitor.error,
+            spawn_error=next((s.error for s in self._pool.slots if s.error), ""),
             workers=tuple(
                 self._worker(w, now, with_usage=with_usage)
                 for w in self._pool.workers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import resqued
 from resqued.errors import ControlError, ExitCode
 from resqued.system import process
 from tests.support.cli import Run, fail
-from tests.support.daemon import Daemon
+from tests.support.daemon import RESQUED, Daemon
 from tests.support.pool import pool
 from tests.support.proxy import Proxy
 from tests.support.wait import scaled, wait_until
@@ -78,6 +79,27 @@ def test_a_worker_that_dies_is_missed_until_there_is_another(
     daemon.wait_for_event("worker_died")
     run("status", "--check", "--wait", f"{scaled(60):g}s")
     assert len(set(daemon.workers()) - {worker, other}) == 1
+
+
+def test_workers_that_the_master_has_no_descriptors_for_are_missed_with_the_reason(
+    run: Run, redis_url: str, tmp_path: Path
+) -> None:
+    few = ("sh", "-c", 'ulimit -Sn 24; exec "$@"', "sh", *RESQUED)
+    with pool(redis_url, tmp_path, workers=8, command=few) as daemon:
+        event = daemon.wait_for_event("worker_not_spawned")[0]
+        reason = "Too many open files (in the master)"
+        assert event["reason"] == reason
+        message, status = refused(run, "--check")
+        assert message.startswith(f"master {daemon.pid} has ")
+        assert message.endswith(f" of 8 workers on default; {reason}")
+        assert status == ExitCode.FAILED
+        shown = run("status").stdout.splitlines()
+        assert shown[1] == f"workers are missing: {reason}"
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (hard, hard))
+        daemon.wait_for_event("master_ready")
+        run("status", "--check")
+        assert len(daemon.events("worker_not_spawned")) <= 2, "not at each try"
 
 
 def test_a_master_that_is_about_to_stop_is_alive_and_not_well(
@@ -152,10 +174,15 @@ def test_a_server_that_takes_no_writes_is_not_well(  # noqa: PLR0917 - fixtures
             message, status = refused(run, "--check")
             assert reason in message
             assert status == ExitCode.UNAVAILABLE
+            wait = ("reload", "--wait", "--timeout", "100ms")
+            message = str(run(*wait, fails=ControlError).exception)
+            assert "has not got there within 0.1s, and goes on; no worker" in message
+            assert reason in message
         finally:
             redis.execute_command(*accept.split())
         daemon.wait_for_event("redis_restored")
         run("status", "--check", "--wait", f"{scaled(60):g}s")
+        daemon.wait_for_event("reload_done")
         assert redis.exists("resque:resqued:write-check") == 0
 
 
