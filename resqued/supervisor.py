@@ -20,7 +20,7 @@ from resqued.control.server import ControlServer, Peer
 from resqued.core import lifecycle
 from resqued.core.lifecycle import Event, State, Stop
 from resqued.core.timings import NEVER
-from resqued.errors import ConfigError, ExitCode, ResquedError
+from resqued.errors import ConfigError, ControlError, ExitCode, ResquedError
 from resqued.log import logfile, logger
 from resqued.master.control_handlers import CommandHandlers
 from resqued.master.generations import GenerationManager
@@ -242,7 +242,14 @@ class Supervisor:
             return self.pool.generations.refuse_configuration(error)
         return self.pool.reload(config, now)
 
-    def _reopen_log(self) -> None:
+    def reopen_log(self) -> None:
+        """Open the log file again; raise ControlError if that is not possible."""
+        if self._log_file is None:
+            raise ControlError("there is no log file: the log goes to standard error")
+        if not self._reopen_log():
+            raise ControlError(f"{self._log_file} cannot be opened; the log says why")
+
+    def _reopen_log(self) -> bool:
         """Write to the file of that name, which a rotation may have replaced.
 
         The master does so first, and makes the file if it is not there; if it cannot,
@@ -252,6 +259,8 @@ class Supervisor:
         if path is not None and logfile.follow(path, self._log):
             self._log.info("log_reopened", file=str(path))
             self.pool.reopen_log(str(path))
+            return True
+        return False
 
     # Replacing the master
 

@@ -54,6 +54,11 @@ Examples:
   resqued drain --wait --timeout 5m
   resqued resume
 """
+REOPEN_EXAMPLES = """
+\b
+Examples:
+  mv resqued.log resqued.log.1 && resqued reopen
+"""
 KILL_EXAMPLES = """
 \b
 Examples:
@@ -202,6 +207,19 @@ def reload(
     number = master.reload(reply_wait, program=with_master)
     program = "runs its new program and " if with_master else ""
     show_line(f"master {master.pid} {program}has moved to generation {number}")
+
+
+@click.command(epilog=REOPEN_EXAMPLES)
+@master_options
+def reopen(meant: LocalMasters) -> None:
+    """Open the log file again, after it was renamed, and reload nothing.
+
+    Master, zygote and workers go on with a new file of the same name. A running job
+    writes to the old file until it ends.
+    """
+    master = meant.only()
+    master.reopen_log()
+    show_line(f"master {master.pid} has opened its log file again")
 
 
 @click.command(epilog=STACK_EXAMPLES)

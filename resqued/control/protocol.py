@@ -193,6 +193,10 @@ class ResumeRequest(Request[Reply], frozen=True, kw_only=True):
     """Take jobs again."""
 
 
+class ReopenRequest(Request[Reply], frozen=True, kw_only=True):
+    """Open the log file again, in all processes, and reload nothing."""
+
+
 class DrainRequest(Request[DrainReply], frozen=True, kw_only=True):
     """Take no new jobs; with `wait` the reply comes when none is running."""
 
@@ -228,6 +232,7 @@ AnyRequest = (
     | DrainRequest
     | ScaleRequest
     | ReloadRequest
+    | ReopenRequest
 )
 ORDERS: dict[str, type[AnyRequest]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyRequest)

@@ -18,6 +18,7 @@ from resqued.control.protocol import (
     KillRequest,
     PauseRequest,
     ReloadRequest,
+    ReopenRequest,
     ResumeRequest,
     ScaleReply,
     ScaleRequest,
@@ -61,6 +62,10 @@ class Master:
     def resume(self) -> None:
         """Have its workers take jobs again."""
         requests.ask(self.address, ResumeRequest())
+
+    def reopen_log(self) -> None:
+        """Have it and its workers open the log file again."""
+        requests.ask(self.address, ReopenRequest())
 
     def drain(self, wait: ReplyWait | None = None) -> None:
         """Have its workers take no new jobs; with `wait` return when none runs."""

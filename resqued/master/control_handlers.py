@@ -29,6 +29,7 @@ from resqued.control.protocol import (
     ReloadReply,
     ReloadRequest,
     ReloadResult,
+    ReopenRequest,
     Reply,
     ResumeRequest,
     ScaleReply,
@@ -72,6 +73,9 @@ class MasterControl(Protocol):
 
     def reload(self, now: float) -> int:
         """Begin to move to a new generation; return its number."""
+
+    def reopen_log(self) -> None:
+        """Open the log file again; raise ControlError if that is not possible."""
 
     def replace(self, asker: Peer, now: float) -> None:
         """Go over to the program as it is now."""
@@ -131,6 +135,9 @@ class CommandHandlers:
                 return self._scale(request)
             case ReloadRequest():
                 return self._reload(peer, request, now)
+            case ReopenRequest():
+                self._master.reopen_log()
+                return Reply()
             case _:
                 assert_never(request)
 
