@@ -28,7 +28,6 @@ from resqued.control.protocol import (
     StatusReply,
     StatusRequest,
 )
-from resqued.core.durations import show_seconds
 from resqued.errors import ControlError, NoMasterError
 from resqued.system.lines import LineReader, LineTooLongError
 
@@ -219,7 +218,7 @@ def _strange(address: Address, error: Exception) -> ControlError:
 def _late(address: Address, wait: ReplyWait, status: StatusReply) -> ControlError:
     reason = wait.reason(status)
     return ControlError(
-        f"master {address.pid} has not got there within {show_seconds(wait.timeout)},"
+        f"master {address.pid} has not got there within {wait.timeout:g} s,"
         f" and goes on{reason and f'; {reason}'}"
     )
 
