@@ -20,7 +20,7 @@ from resqued.control.server import ControlServer, Peer
 from resqued.core import lifecycle
 from resqued.core.lifecycle import Event, State, Stop
 from resqued.core.timings import NEVER
-from resqued.errors import ConfigError, ExitCode, ResquedError
+from resqued.errors import ConfigError, ControlError, ExitCode, ResquedError
 from resqued.log import logfile, logger
 from resqued.master.control_handlers import CommandHandlers
 from resqued.master.generations import GenerationManager
@@ -31,6 +31,7 @@ from resqued.master.pool import TERMINATED, Pool
 from resqued.master.pool_status import StatusPublisher
 from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
+from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.reexec import Reexec
 from resqued.store.connection import SingleLink
 from resqued.store.queue_tracking import QueueTracking
@@ -80,18 +81,17 @@ class Supervisor:
         self._resumes, self._reread = resumes, reread
         self._log = log = logger.get(role="master", pid=os.getpid())
         self._poller = Poller()
-        self.state = State.RUNNING
-        self.began = time.monotonic()
+        self.state, self.began = State.RUNNING, time.monotonic()
         self._terminate_at = self._kill_at = self._reclaim_by = NEVER
         self._link = SingleLink(config.app.url, timeout=patience(config))
         self._registry = Registry(self._link, Keys(config.app.namespace))
         timings = config.app.timings
         self._reclaimer = Reclaimer(self._registry, id_of(config), log, timings=timings)
+        self.redis_monitor = RedisMonitor(self._registry, log, timings)
         self.pool = self._make_pool(config)
         self._handlers = CommandHandlers(self, self._log)
         place = sockets.directory(config.control, os.environ)
-        handle = self._handlers.handle
-        self._control = ControlServer(place, handle, self._poller, log)
+        self._control = ControlServer(place, self._handlers.handle, self._poller, log)
         self._reexec = Reexec(
             self.pool, self._control, files.pid_file, log, self._may_replace
         )
@@ -100,14 +100,17 @@ class Supervisor:
         self.limit_enforcer = LimitEnforcer(generations, workers, log)
         self._parts: tuple[Part, ...] = (
             self._reclaimer,
+            self.redis_monitor,
             self._queue_watcher,
             self.limit_enforcer,
             self._handlers,
             self._reexec,
-            StatusPublisher(self.pool, Notifier(os.environ, os.getpid()), self._stops),
+            StatusPublisher(self, Notifier(os.environ, os.getpid())),
         )
 
-    def _stops(self) -> bool:
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the master was told to stop."""
         return self.state is not State.RUNNING
 
     def _make_pool(self, config: Config) -> Pool:
@@ -122,13 +125,15 @@ class Supervisor:
 
     def _make_queue_watcher(self, config: Config) -> QueueWatcher:
         app = config.app
-        return QueueWatcher(
+        watcher = QueueWatcher(
             QueueTracking(app.url, Keys(app.namespace), timeout=patience(config)),
             lambda: self._config.interval,
             self.pool.serving,
             self._poller,
             self._log,
         )
+        watcher.on_lost = self.redis_monitor.check_soon
+        return watcher
 
     def _poll_queues(self) -> None:
         self._queue_watcher.poll_now()
@@ -249,7 +254,14 @@ class Supervisor:
             return self.pool.generations.refuse_configuration(error)
         return self.pool.reload(config, now)
 
-    def _reopen_log(self) -> None:
+    def reopen_log(self) -> None:
+        """Open the log file again; raise ControlError if that is not possible."""
+        if self._log_file is None:
+            raise ControlError("there is no log file: the log goes to standard error")
+        if not self._reopen_log():
+            raise ControlError(f"{self._log_file} cannot be opened; the log says why")
+
+    def _reopen_log(self) -> bool:
         """Write to the file of that name, which a rotation may have replaced.
 
         The master does so first, and makes the file if it is not there; if it cannot,
@@ -259,6 +271,8 @@ class Supervisor:
         if path is not None and logfile.follow(path, self._log):
             self._log.info("log_reopened", file=str(path))
             self.pool.reopen_log(str(path))
+            return True
+        return False
 
     # Replacing the master
 

@@ -151,11 +151,10 @@ class WorkerProcess:
             if registration.is_registered and now >= registration.next_heartbeat:
                 registration.beat(now)
                 self._show_progress()
+            if self._redis.is_down:
+                self._redis.end(registration.check_writes)
         except StoreError as error:
             self._lose_redis(error, now)
-        else:
-            if self._redis.is_down:
-                self._redis.end()
 
     def _ready_at(self) -> float:
         """Return when to try again to reach Redis or to fork, after a failure."""

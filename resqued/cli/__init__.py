@@ -42,6 +42,7 @@ COMMANDS = {
     "queues": "resqued.cli.queues",
     "redis": "resqued.cli.redis",
     "reload": "resqued.cli.control",
+    "reopen": "resqued.cli.control",
     "restart": "resqued.cli.daemon",
     "resume": "resqued.cli.control",
     "scale": "resqued.cli.control",

@@ -13,6 +13,7 @@ from resqued.cli.options import config_option, json_option, redis_options
 from resqued.cli.table import show_json, show_line
 from resqued.config import loader as configuration
 from resqued.config.layers import read_layers
+from resqued.config.locations import usual_paths
 from resqued.core.plural import pluralize
 from resqued.errors import ConfigError
 
@@ -42,15 +43,16 @@ def example() -> None:
 def check(file: Path | None, config_file: str | None) -> None:
     """Say what is wrong with FILE, a line for each problem.
 
-    Without FILE: that of -c, RESQUED_CONFIG, or else /etc/resqued/resqued.toml.
+    Without FILE it is the file that the other commands read: that of -c,
+    RESQUED_CONFIG, ~/.config/resqued/resqued.toml, or /etc/resqued/resqued.toml.
     """
     if file and config_file:
         raise click.UsageError("Name the file once: as FILE, or with -c.")
     path = file or configuration.file_in_use(config_file, os.environ)
     if path is None:
         raise ConfigError(
-            f"no configuration file: {configuration.DEFAULT_PATH} is not there or"
-            " cannot be read; name one"
+            "no configuration file: there is no"
+            f" {' and no '.join(map(str, usual_paths(os.environ)))}; name one"
         )
     built = configuration.build(configuration.read_file(path))
     if problems := _doubtful(built):

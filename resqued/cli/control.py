@@ -6,9 +6,11 @@ printed has happened. Every order is logged there, with who sent it.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,8 +22,8 @@ from resqued.cli.table import show_line
 from resqued.cli.text import clip
 from resqued.core.durations import show_seconds
 from resqued.core.plural import pluralize
-from resqued.diagnostics.local_masters import LocalMasters, Master
-from resqued.diagnostics.pool_view import PoolWorker
+from resqued.diagnostics.local_masters import LocalMasters, Master, ReplyWait
+from resqued.diagnostics.pool_view import PoolWorker, why_it_waits
 from resqued.errors import ControlError
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -52,7 +54,13 @@ DRAIN_EXAMPLES = """
 \b
 Examples:
   resqued drain --wait
+  resqued drain --wait --timeout 5m
   resqued resume
+"""
+REOPEN_EXAMPLES = """
+\b
+Examples:
+  mv resqued.log resqued.log.1 && resqued reopen
 """
 KILL_EXAMPLES = """
 \b
@@ -78,8 +86,41 @@ _COUNT = re.compile(r"[+-]?[0-9]{1,9}")
 _MOST_NAMED = 5
 
 
-def _wait_option(text: str) -> Callable[[F], F]:
-    return click.option("--wait", is_flag=True, help=text)
+def _wait_options(text: str, *, negation: str = "") -> Callable[[F], F]:
+    """Add --wait and --timeout; a `negation` makes --wait the default at a terminal."""
+
+    def add(function: F) -> F:
+        function = click.option(
+            "--timeout",
+            metavar="TIME",
+            type=Duration(),
+            help="With --wait: give up after this time, such as 30s or 5m; 1 then.",
+        )(function)
+        if negation:
+            return click.option(
+                f"--wait{negation}",
+                default=None,
+                show_default="--wait at a terminal",
+                help=text,
+            )(function)
+        return click.option("--wait", is_flag=True, help=text)(function)
+
+    return add
+
+
+def _reply_wait(
+    timeout: float | None, *, waits: bool, for_jobs: bool = False
+) -> ReplyWait | None:
+    """Return how to wait for a reply; what it waits for goes to standard error."""
+    if timeout is not None and not waits:
+        raise click.UsageError("--timeout needs --wait.")
+    if not waits:
+        return None
+    return ReplyWait(
+        math.inf if timeout is None else timeout,
+        partial(why_it_waits, for_jobs=for_jobs),
+        lambda reason: click.echo(f"resqued: waiting: {reason}", err=True),
+    )
 
 
 @click.command(epilog=PAUSE_EXAMPLES)
@@ -130,16 +171,17 @@ def scale(queues: tuple[str, ...], count: str, meant: LocalMasters) -> None:
 
 
 @click.command(epilog=DRAIN_EXAMPLES)
-@_wait_option("Return when no job runs any more.")
+@_wait_options("Return when no job runs any more.")
 @master_options
-def drain(wait: bool, meant: LocalMasters) -> None:
+def drain(wait: bool, timeout: float | None, meant: LocalMasters) -> None:
     """Take no new jobs, and see the running ones to their end.
 
     The master and its workers stay, paused: `resqued resume` has them go on.
     """
+    reply_wait = _reply_wait(timeout, waits=wait, for_jobs=True)
     master = meant.only()
     if wait:
-        master.drain(wait=True)
+        master.drain(reply_wait)
         show_line(f"master {master.pid} is paused, and no job runs")
         return
     master.drain()
@@ -149,11 +191,9 @@ def drain(wait: bool, meant: LocalMasters) -> None:
 
 
 @click.command(epilog=RELOAD_EXAMPLES)
-@click.option(
-    "--wait/--no-wait",
-    default=None,
-    show_default="--wait at a terminal",
-    help="Return when every worker is of the new generation; 1 if that failed.",
+@_wait_options(
+    "Return when every worker is of the new generation; 1 if that failed.",
+    negation="/--no-wait",
 )
 @click.option(
     "--master",
@@ -162,7 +202,9 @@ def drain(wait: bool, meant: LocalMasters) -> None:
     help="Replace the master's own program first, in place; waits.",
 )
 @master_options
-def reload(wait: bool | None, with_master: bool, meant: LocalMasters) -> None:
+def reload(
+    wait: bool | None, timeout: float | None, with_master: bool, meant: LocalMasters
+) -> None:
     """Read the configuration again, import the application, replace the workers.
 
     Running jobs finish in their old workers. If the new generation cannot start,
@@ -171,9 +213,11 @@ def reload(wait: bool | None, with_master: bool, meant: LocalMasters) -> None:
     --master is for a new version of resqued, or of Python: after a dry run of it the
     master becomes that, with the same pid and the same workers. No job is disturbed.
     """
-    master = meant.only()
     is_seen = sys.stdout.isatty()
-    if not (is_seen if wait is None else wait) and not with_master:
+    waits = is_seen if wait is None else wait
+    reply_wait = _reply_wait(timeout, waits=waits or with_master)
+    master = meant.only()
+    if reply_wait is None:
         number = master.reload()
         show_line(
             f"master {master.pid} starts generation {number};"
@@ -183,9 +227,22 @@ def reload(wait: bool | None, with_master: bool, meant: LocalMasters) -> None:
     if is_seen:
         show_line(f"master {master.pid} reloads; Ctrl-C only ends the wait for that")
     # What is refused here is the reload itself: the old generation goes on.
-    number = master.reload(wait=True, program=with_master)
+    number = master.reload(reply_wait, program=with_master)
     program = "runs its new program and " if with_master else ""
     show_line(f"master {master.pid} {program}has moved to generation {number}")
+
+
+@click.command(epilog=REOPEN_EXAMPLES)
+@master_options
+def reopen(meant: LocalMasters) -> None:
+    """Open the log file again, after it was renamed, and reload nothing.
+
+    Master, zygote and workers go on with a new file of the same name. A running job
+    writes to the old file until it ends.
+    """
+    master = meant.only()
+    master.reopen_log()
+    show_line(f"master {master.pid} has opened its log file again")
 
 
 @click.command(epilog=STACK_EXAMPLES)

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
+from resqued.cli import options
 from resqued.cli.completion import queue_names
-from resqued.cli.options import app_option, redis_options
+from resqued.cli.options import app_option, name_default_server, redis_options
 from resqued.cli.text import call, clean
-from resqued.client import Client
 from resqued.config.environment import read_environment
 from resqued.config.layers import Given, read_layers
 from resqued.config.loader import Config, build
@@ -64,15 +64,17 @@ def enqueue(
         "redis": {"url": url, "namespace": namespace},
         "app": {"import": list(modules) or None},
     }
-    config = build(read_layers(config_file, given).merged())
-    app = config.app
-    place = _declared_queue(class_name, config) if queue is None else queue
-    link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
-    with closing(link) as client:
+    if queue is None:
+        config = build(read_layers(config_file, given).merged())
+        place = _declared_queue(class_name, config)
+    else:
+        place = queue
+    with closing(options.client(url, namespace, config_file)) as client:
         client.enqueue_to(place, class_name, *values)
         ahead = max(0, client.size(place) - 1)
     job = call(class_name, values)
     click.echo(f"enqueued {job} on {clean(place)}, {ahead} ahead")
+    name_default_server()
 
 
 def value_of(number: int, text: str) -> Any:

@@ -25,6 +25,7 @@ from resqued.cli.options import (
     page_options,
     wide_option,
     with_client,
+    with_writing_client,
     yes_option,
 )
 from resqued.cli.table import show_json, show_line, show_words
@@ -165,7 +166,7 @@ def show(client: Client, failure_id: str, as_json: bool) -> None:
 @_all
 @filter_options
 @_dry_run
-@with_client
+@with_writing_client
 def retry(
     client: Client,
     ids: tuple[str, ...],
@@ -206,7 +207,7 @@ def _explain_marks() -> None:
 @filter_options
 @_dry_run
 @yes_option
-@with_client
+@with_writing_client
 def remove(
     client: Client,
     ids: tuple[str, ...],
@@ -233,7 +234,7 @@ def remove(
 @failed.command(epilog=EXAMPLES)
 @click.option("--retried", is_flag=True, help="Only those that were retried.")
 @yes_option
-@with_client
+@with_writing_client
 def clear(client: Client, retried: bool, yes: bool) -> None:
     """Remove all failures."""
     failures = client.failures

@@ -36,7 +36,6 @@ UNITS = "resqued*"
 FIELDS = {
     "queue": "RESQUED_QUEUE",
     "class_name": "RESQUED_CLASS",
-    "job_id": "RESQUED_JOB_ID",
     "worker": "RESQUED_WORKER",
     "event": "RESQUED_EVENT",
     "role": "RESQUED_ROLE",
@@ -49,7 +48,6 @@ ROLES = ("master", "zygote", "worker", "child")
 @click.argument("words", nargs=-1, metavar="[-- JOURNALCTL OPTIONS]")
 @click.option("--queue", metavar="NAME", help="Of jobs of a queue.")
 @click.option("--class", "class_name", metavar="NAME", help="Of jobs of a class.")
-@click.option("--job-id", metavar="ID", help="Of one job.")
 @click.option("--worker", metavar="ID", help="Of one worker, by its id.")
 @click.option("--event", metavar="NAME", help="Of one name, such as job_failed.")
 @click.option("--role", type=click.Choice(ROLES), help="Of one kind of process.")

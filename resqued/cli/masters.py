@@ -93,6 +93,10 @@ def headlines(pool: PoolView) -> list[str]:
         f"{pool.busy} working",
     ]
     lines = [", ".join(words), f"  {show_pools(pool.pools)}; {pool.serves}"]
+    if pool.redis_error:
+        lines.append(f"no job can be taken or recorded: {pool.redis_error}")
+    if pool.spawn_error:
+        lines.append(f"workers are missing: {pool.spawn_error}")
     last = pool.failed_reload
     if last is not None:
         lines.append(f"reload to generation {last.generation} failed: {last.error}")

@@ -14,11 +14,14 @@ import click
 
 from resqued.client import Client
 from resqued.config import loader
-from resqued.config.layers import read_layers
+from resqued.config.layers import read_layers, text_at
 from resqued.core import durations
 from resqued.errors import ResquedError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# The server of the client, if it is the default: nobody has named one.
+_DEFAULT_SERVER = f"{__name__}.default_server"
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg] # click < 8.5 has none
@@ -139,6 +142,28 @@ def with_client(function: Callable[..., Any]) -> Callable[..., Any]:
     return redis_options(command)
 
 
+def with_writing_client(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Do as with_client, for a command that changes what is in Redis.
+
+    If neither an option nor the environment nor a file names the server, one line on
+    standard error says which one is used: before a question, or else at the end.
+    """
+
+    @wraps(function)
+    def command(found: Client, *args: Any, **values: Any) -> Any:
+        result = function(found, *args, **values)
+        name_default_server()
+        return result
+
+    return with_client(command)
+
+
+def name_default_server() -> None:
+    """Say once which server is used, if nobody has named one."""
+    if url := click.get_current_context().meta.pop(_DEFAULT_SERVER, ""):
+        click.echo(f"resqued: no Redis server is named; {url} is used", err=True)
+
+
 def json_option(function: F) -> F:
     """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
@@ -187,6 +212,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("add --yes: there is no terminal to ask on")
+    name_default_server()
     if not click.confirm(question, err=True):
         raise ResquedError("nothing was done")
 
@@ -209,7 +235,10 @@ def client(
     It waits no longer for an answer than the configuration says, and `patience`.
     """
     given = {"redis": {"url": url, "namespace": namespace}}
-    app = loader.build(read_layers(config_file, given).merged()).app
+    tables = read_layers(config_file, given).merged()
+    app = loader.build(tables).app
+    if not text_at(tables, "redis", "url"):
+        click.get_current_context().meta[_DEFAULT_SERVER] = app.url
     timeout = min(app.redis_timeout, patience)
     return Client(
         app.url,

@@ -14,6 +14,7 @@ from resqued.cli.options import (
     page_options,
     wide_option,
     with_client,
+    with_writing_client,
     yes_option,
 )
 from resqued.cli.table import Column, show_json, show_line, show_table
@@ -118,7 +119,7 @@ def _jsonable(value: Any) -> Any:
 @queues.command(epilog=EXAMPLES)
 @_name
 @yes_option
-@with_client
+@with_writing_client
 def clear(client: Client, name: str, yes: bool) -> None:
     """Remove queue NAME with the jobs in it.
 

@@ -90,7 +90,8 @@ def status(
     terminal, of more than ten workers only those are shown that are not idle.
 
     With --check all is well if a master answers, is not about to stop, has every
-    worker that it wants registered, and Redis can be reached; a paused pool is well.
+    worker that it wants registered, and its own Redis answers and takes writes; a
+    paused pool is well. --redis and --namespace do not matter then.
     """
     if check and alive:
         raise click.UsageError("--check says what --alive does: give one of them.")
@@ -102,10 +103,11 @@ def status(
     if alive:
         _show_probe(lambda: probes.alive(meant()), wait)
         return
+    if check:
+        _show_probe(lambda: probes.ready(meant()), wait)
+        return
     with closing(options.client(url, namespace, config_file)) as client:
-        if check:
-            _show_probe(lambda: probes.ready(meant(), client), wait)
-        elif as_json:
+        if as_json:
             _print_json(client, meant())
         else:
             _show_all(client, meant(), is_wide=is_wide)

@@ -11,7 +11,13 @@ from collections import Counter
 
 import click
 
-from resqued.cli.options import ListingGroup, json_option, wide_option, with_client
+from resqued.cli.options import (
+    ListingGroup,
+    json_option,
+    wide_option,
+    with_client,
+    with_writing_client,
+)
 from resqued.cli.table import show_json, show_line, show_table
 from resqued.cli.worker_table import COLUMNS, as_row
 from resqued.client import Client
@@ -55,7 +61,7 @@ def list_(client: Client, is_wide: bool, as_json: bool) -> None:
 
 @workers.command(epilog=EXAMPLES)
 @click.argument("worker_id", metavar="ID")
-@with_client
+@with_writing_client
 def remove(client: Client, worker_id: str) -> None:
     """Remove a worker that is gone; the job it held becomes a failure.
 
@@ -70,7 +76,7 @@ def remove(client: Client, worker_id: str) -> None:
 
 @workers.command(epilog=EXAMPLES)
 @click.option("--dry-run", is_flag=True, help="Say who would be removed, only.")
-@with_client
+@with_writing_client
 def prune(client: Client, dry_run: bool) -> None:
     """Remove the workers that are dead here, and those silent anywhere.
 

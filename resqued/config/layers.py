@@ -111,7 +111,8 @@ def named_pool(
             raise OptionsError("--workers needs QUEUES; pools have their own")
         return {}
     parse(text)
-    if workers is None and count is not None:
+    # A variable that is set and empty says nothing.
+    if workers is None and count:
         if not count.strip().isdigit() or not int(count):
             raise ConfigError(f"COUNT is {count!r}, and must be a whole number from 1")
         workers = int(count)

@@ -7,7 +7,6 @@ layer is checked before the merge, so that a problem names its file, variable or
 from __future__ import annotations
 
 import difflib
-import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from resqued.config import readers
+from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
+from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
 from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS
 from resqued.config.schema import example as example  # noqa: PLC0414 - passed on
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
@@ -23,7 +24,6 @@ from resqued.errors import ConfigError, QueueListError
 from resqued.store.server_url import redact
 from resqued.wire import queue_list
 
-DEFAULT_PATH = Path("/etc/resqued/resqued.toml")
 _POOL_KEYS = ("queues", "workers", *LIMITS)
 # Tables in [limits], keyed by the name of a queue or of a class.
 _NARROWER = ("queue", "class")
@@ -71,6 +71,11 @@ def load(path: Path) -> dict[str, Any]:
         content = path.read_text("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"configuration file {path} does not exist") from None
+    except PermissionError:
+        raise ConfigError(
+            f"configuration file {path} cannot be read: Permission denied; run as a"
+            " user who may read it, or name another with --config or RESQUED_CONFIG"
+        ) from None
     except OSError as error:
         raise ConfigError(
             f"configuration file {path} cannot be read: {error.strerror}"
@@ -386,10 +391,3 @@ _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] =
     ("log", "file", ("RESQUED_LOG_FILE",), str),
     ("daemon", "pid_file", ("RESQUED_PIDFILE", "PIDFILE"), str),
 )
-
-
-def file_in_use(given: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file to read, or None: the given one, else the default if readable."""
-    if named := given or environ.get("RESQUED_CONFIG"):
-        return Path(named)
-    return DEFAULT_PATH if os.access(DEFAULT_PATH, os.R_OK) else None

@@ -84,7 +84,9 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StatusReply(Reply, frozen=True, kw_only=True):
     """A master and its workers; `since`: how many seconds it has run.
 
-    `redis` is the URL that it serves, without the password.
+    `redis` is the URL that it serves, without the password. `redis_error` says why the
+    master cannot use its Redis, `spawn_error` why it cannot have workers forked; "" if
+    it can.
     """
 
     pid: int
@@ -100,6 +102,8 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     # How many workers each queue list is to have.
     pools: dict[str, int]
     workers: tuple[PoolWorker, ...]
+    redis_error: str = ""
+    spawn_error: str = ""
 
 
 class StackReply(Reply, frozen=True, kw_only=True):
@@ -191,6 +195,10 @@ class ResumeRequest(Request[Reply], frozen=True, kw_only=True):
     """Take jobs again."""
 
 
+class ReopenRequest(Request[Reply], frozen=True, kw_only=True):
+    """Open the log file again, in all processes, and reload nothing."""
+
+
 class DrainRequest(Request[DrainReply], frozen=True, kw_only=True):
     """Take no new jobs; with `wait` the reply comes when none is running."""
 
@@ -226,6 +234,7 @@ AnyRequest = (
     | DrainRequest
     | ScaleRequest
     | ReloadRequest
+    | ReopenRequest
 )
 ORDERS: dict[str, type[AnyRequest]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyRequest)

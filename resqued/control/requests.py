@@ -7,11 +7,12 @@ about may take as long as that does; the master is asked for its status meanwhil
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import stat
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,27 @@ from resqued.system.process_handle import ProcessHandle
 PATIENCE = 5.0
 # Longer than any reply, in bytes: one with a thousand workers has less than 1 MB.
 _LONGEST = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyWait:
+    """How long a reply may take that waits for something to come about.
+
+    After `timeout` seconds the command gives up, and what was asked for goes on. While
+    it waits, the master is asked how it is. `reason` makes of the answer why it takes
+    so long, or ""; `show` is called with each reason that is another than the last one.
+    """
+
+    timeout: float = math.inf
+    reason: Callable[[StatusReply], str] = lambda _: ""
+    show: Callable[[str], object] = lambda _: None
+
+
+AS_LONG_AS_IT_TAKES = ReplyWait()
+
+
+class ForeignMasterError(ControlError):
+    """The master belongs to another user, whose requests alone it answers."""
 
 
 class Address(NamedTuple):
@@ -123,13 +145,17 @@ def owner_hint(owner: str) -> str:
 
 
 def ask(
-    address: Address, request: Request[R_co], *, patience: float = PATIENCE
+    address: Address,
+    request: Request[R_co],
+    *,
+    patience: float = PATIENCE,
+    wait: ReplyWait = AS_LONG_AS_IT_TAKES,
 ) -> R_co:
     """Send a request, and return what the master replies.
 
-    A reply that is awaited may take any time, while the master answers others within
-    the patience, in seconds. Raises ControlError in the words of a master that
-    refuses, NoMasterError if there is no reply.
+    A reply that is awaited may take as long as `wait` says, while the master answers
+    others within the patience, in seconds. Raises ControlError in the words of a master
+    that refuses or if the wait is over, NoMasterError if there is no reply.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(patience)
@@ -139,12 +165,13 @@ def ask(
             sock.sendall(protocol.encode_request(request))
         except PermissionError:
             owner = owner_hint(ownership.user_name(address.path.stat().st_uid))
-            raise ControlError(f"master {address.pid} {owner}") from None
+            raise ForeignMasterError(f"master {address.pid} {owner}") from None
         except (TimeoutError, BlockingIOError):
             raise _silent(address, patience) from None
         except OSError:
             raise _gone(address) from None
-        line = _read(sock, address, request, patience)
+        is_awaited = protocol.is_awaited(request)
+        line = _read(sock, address, patience, wait if is_awaited else None)
     try:
         reply = protocol.decode_reply(line, request)
     except BadMessageError as error:
@@ -155,17 +182,24 @@ def ask(
 
 
 def _read(
-    sock: socket.socket, address: Address, request: Request[R_co], patience: float
+    sock: socket.socket, address: Address, patience: float, wait: ReplyWait | None
 ) -> bytes:
-    """Return the line of the reply."""
+    """Return the line of the reply; without `wait` it must come within the patience."""
     lines = LineReader(sock.fileno(), longest=_LONGEST)
+    last = math.inf if wait is None else time.monotonic() + wait.timeout
+    shown = ""
     while True:
         try:
-            line = lines.read(time.monotonic() + patience)
+            line = lines.read(min(last, time.monotonic() + patience))
         except TimeoutError:
-            if not protocol.is_awaited(request):
+            if wait is None:
                 raise _silent(address, patience) from None
-            ask(address, StatusRequest(), patience=patience)
+            status = ask(address, StatusRequest(), patience=patience)
+            if time.monotonic() >= last:
+                raise _late(address, wait, status) from None
+            if (reason := wait.reason(status)) not in ("", shown):
+                wait.show(reason)
+                shown = reason
         except ConnectionError:
             raise _gone(address) from None
         except LineTooLongError as error:
@@ -208,6 +242,14 @@ def _strange(address: Address, error: Exception) -> ControlError:
     return ControlError(
         f"master {address.pid} gives a reply that this version does not understand:"
         f" {error}"
+    )
+
+
+def _late(address: Address, wait: ReplyWait, status: StatusReply) -> ControlError:
+    reason = wait.reason(status)
+    return ControlError(
+        f"master {address.pid} has not got there within {wait.timeout:g} s,"
+        f" and goes on{reason and f'; {reason}'}"
     )
 
 

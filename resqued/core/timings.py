@@ -79,6 +79,12 @@ class Timings:
     """How often to read the whole registry. Longer than the lock of the pruners lasts
     (60 s), or a lone master would find its own."""
 
+    # Redis
+
+    redis_check_interval: float = 5.0
+    """How often the master checks that Redis takes writes: as long as an outage may
+    stay out of its status."""
+
     # Stopping, answering
 
     stop_slack: float = 10.0

@@ -134,9 +134,7 @@ def _redis(config: Config) -> Iterator[Finding]:
     try:
         server = examine(app.url, timeout=app.redis_timeout)
     except ResquedError as error:
-        yield problem(
-            "redis", str(error), "start it, or name another one in [redis] url"
-        )
+        yield problem("redis", str(error), server_checks.way_out(str(error)))
         yield unchecked("registry", "redis does not answer as it should")
         return
     yield ok("redis", f"{place} answers in {server.round_trip * 1000:.1f} ms")

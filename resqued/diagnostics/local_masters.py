@@ -18,6 +18,7 @@ from resqued.control.protocol import (
     KillRequest,
     PauseRequest,
     ReloadRequest,
+    ReopenRequest,
     ResumeRequest,
     ScaleReply,
     ScaleRequest,
@@ -26,6 +27,7 @@ from resqued.control.protocol import (
     StatusRequest,
 )
 from resqued.control.requests import Address
+from resqued.control.requests import ReplyWait as ReplyWait  # noqa: PLC0414
 from resqued.core.plural import pluralize
 from resqued.diagnostics.pool_view import PoolView, PoolWorker, show_pools
 from resqued.diagnostics.redis_target import RedisTarget
@@ -63,23 +65,29 @@ class Master:
         """Have its workers take jobs again."""
         requests.ask(self.address, ResumeRequest())
 
-    def drain(self, *, wait: bool = False) -> None:
+    def reopen_log(self) -> None:
+        """Have it and its workers open the log file again."""
+        requests.ask(self.address, ReopenRequest())
+
+    def drain(self, wait: ReplyWait | None = None) -> None:
         """Have its workers take no new jobs; with `wait` return when none runs."""
-        requests.ask(self.address, DrainRequest(wait=wait))
+        request = DrainRequest(wait=wait is not None)
+        requests.ask(self.address, request, wait=wait or ReplyWait())
 
     def scale(self, queues: str | None, workers: str) -> ScaleReply:
         """Have it want N, +N or -N workers on a queue list; None for the only one."""
         request = ScaleRequest(queues=queues, workers=workers)
         return requests.ask(self.address, request)
 
-    def reload(self, *, wait: bool = False, program: bool = False) -> int:
+    def reload(self, wait: ReplyWait | None = None, *, program: bool = False) -> int:
         """Have it move to a new generation; return the number of that.
 
         With `wait` return when it has. `program`: have it replace its own program
         first, and wait.
         """
-        request = ReloadRequest(wait=wait, master=program)
-        return requests.ask(self.address, request).generation
+        request = ReloadRequest(wait=wait is not None, master=program)
+        wait = wait or ReplyWait()
+        return requests.ask(self.address, request, wait=wait).generation
 
     def stack(self, who: str) -> StackReply:
         """Return the stacks of the job of a worker: its id, its pid or its child's."""

@@ -22,7 +22,9 @@ class PoolView:
     `pools` are the queue lists with how many workers each is to have. `since`: how
     many seconds the master has run. `redis` is the URL that it serves, without the
     password, and empty if the master is of a version that does not tell it.
-    `failed_reload` is the last reload, if it failed.
+    `failed_reload` is the last reload, if it failed. `redis_error` says why the master
+    cannot use its Redis, and `spawn_error` why it cannot have workers forked; "" if it
+    can.
     `answer` is what all of it was taken from.
     """
 
@@ -39,6 +41,8 @@ class PoolView:
     namespace: str = ""
     pools: Mapping[str, int] = field(default_factory=dict)
     workers: Sequence[PoolWorker] = ()
+    redis_error: str = ""
+    spawn_error: str = ""
 
     @classmethod
     def of(cls, answer: StatusReply | SilentMaster) -> PoolView:
@@ -59,6 +63,8 @@ class PoolView:
             namespace=answer.namespace,
             pools=answer.pools,
             workers=answer.workers,
+            redis_error=answer.redis_error,
+            spawn_error=answer.spawn_error,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -135,6 +141,21 @@ def show_pools(pools: Mapping[str, int]) -> str:
     return "; ".join(f"{queues}: {count}" for queues, count in pools.items())
 
 
+def why_it_waits(status: StatusReply, *, for_jobs: bool) -> str:
+    """Return why a reload, or a drain (`for_jobs`), takes so long; "" if it just does.
+
+    While Redis is away or refuses writes, no worker can register, nor record a job.
+    """
+    if status.redis_error:
+        return f"no worker can register or record a job: {status.redis_error}"
+    if status.spawn_error:
+        return f"workers are missing: {status.spawn_error}"
+    jobs = sum(worker.child is not None for worker in status.workers)
+    if for_jobs and jobs:
+        return f"{pluralize(jobs, 'job')} still {'runs' if jobs == 1 else 'run'}"
+    return ""
+
+
 def problem_of(pool: PoolView) -> str:
     """Return what is wrong with a pool, to follow the name of its master, or "".
 
@@ -149,4 +170,5 @@ def problem_of(pool: PoolView) -> str:
     ]
     if not lacking:
         return ""
-    return f"has {', '.join(lacking)}; its log and `resqued status` say more"
+    reason = pool.spawn_error or "its log and `resqued status` say more"
+    return f"has {', '.join(lacking)}; {reason}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from resqued.client import Client
 from resqued.diagnostics.local_masters import LocalMasters
 from resqued.diagnostics.pool_view import PoolView, problem_of
 from resqued.errors import ControlError, NoMasterError, StoreError
@@ -29,22 +28,25 @@ def alive(meant: LocalMasters) -> list[PoolView]:
     """Return the pool of each master; raise ControlError if one does not answer.
 
     Raises NoMasterError if there is no master. Asks nothing else: a master lives, no
-    matter what its workers and Redis do.
+    matter what its workers and Redis do. The masters of other users count only if this
+    user has none, or one of them is named by its pid.
     """
     return meant.views()
 
 
-def ready(meant: LocalMasters, client: Client) -> list[PoolView]:
-    """Return the pool of each master, if all workers are there and Redis answers.
+def ready(meant: LocalMasters) -> list[PoolView]:
+    """Return the pool of each master, if all workers are there and Redis can be used.
 
-    Raises what `alive` raises, UnwellError for a pool that is not as it should be, and
-    StoreError if Redis does not answer.
+    It is the Redis of the master that counts, reads and writes, as the master found it
+    within the last seconds. Raises what `alive` raises, StoreError if a master cannot
+    use its Redis, and UnwellError for a pool that is not as it should be.
     """
     found = alive(meant)
     for pool in found:
+        if pool.redis_error:
+            raise StoreError(f"master {pool.pid} cannot use Redis: {pool.redis_error}")
         if problem := problem_of(pool):
             raise UnwellError(f"master {pool.pid} {problem}")
-    client.ping()
     return found
 
 

@@ -46,6 +46,30 @@ def judge_url(url: str) -> Iterator[Finding]:
         )
 
 
+# What to do about a server that cannot be used, by words in the error.
+_WAYS_OUT = {
+    "max number of clients": "raise maxclients, or find who keeps the connections:"
+    " CLIENT LIST",
+    "Permission denied": "let this user write to the socket (unixsocketperm), or name"
+    " the address in [redis] url",
+    "certificate": "name the authority in [redis] url: ?ssl_ca_certs=FILE, and the host"
+    " as the certificate has it",
+    "SSL": "see whether the server has TLS on this port: rediss:// is with it, redis://"
+    " without",
+    "refused the login": "correct user and password in [redis] url, or the ACL of the"
+    " server",
+    "LOADING": "wait until the server has read its data",
+    "Name or service": "correct the host in [redis] url, or its DNS",
+    "name resolution": "correct the host in [redis] url, or its DNS",
+}
+
+
+def way_out(error: str) -> str:
+    """Return what to do about a server that cannot be used for this error."""
+    found = (way for word, way in _WAYS_OUT.items() if word in error)
+    return next(found, "start it, or name another one in [redis] url")
+
+
 def judge(server: ServerFacts) -> Iterator[Finding]:
     """Yield what is to be said of a server that answers."""
     if server.info:

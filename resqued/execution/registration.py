@@ -76,6 +76,10 @@ class WorkerRegistration:
         self.next_heartbeat = now + self._heartbeat * random.uniform(0.9, 1)
         self.is_registered = self.runs.heartbeat()
 
+    def check_writes(self) -> None:
+        """Raise StoreError unless Redis takes writes."""
+        self.runs.check_writes()
+
     def record_end(self, held: Reservation, fault: FailureInfo | None) -> None:
         """Keep the outcome of a run, which the next request settles."""
         if fault is None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from resqued.config import loader
 from resqued.config.loader import Config
 from resqued.control import sockets
 from resqued.errors import ConfigError, ControlError, ExitCode
@@ -43,6 +44,7 @@ class DaemonPlan(NamedTuple):
     account: Account | None
     pid_file: Path
     log_file: Path | None
+    config_file: Path | None
 
 
 class MasterFilePaths(NamedTuple):
@@ -176,7 +178,10 @@ def prepare(options: MasterOptions) -> DaemonPlan:
             sockets.prepare(pid_file.parent)
         except ControlError as error:
             raise ConfigError(f"no pid file: {error} (--pidfile)") from None
-    return DaemonPlan(read, config, account, pid_file, log_file)
+    config_file = loader.file_in_use(options.config_file, os.environ)
+    if config_file is not None:
+        config_file = config_file.absolute()
+    return DaemonPlan(read, config, account, pid_file, log_file, config_file)
 
 
 def start(plan: DaemonPlan, timeout: float) -> int:
@@ -205,6 +210,9 @@ def _run_daemon(plan: DaemonPlan, pid_file: PidFile, report: StartReport) -> int
     pid_file.write()
     try:
         if plan.account is not None:
+            # A reload reads the same file, not the own one of the other user.
+            if plan.config_file is not None:
+                os.environ["RESQUED_CONFIG"] = str(plan.config_file)
             privileges.become(plan.account, os.environ)
         if plan.log_file is not None:
             # Not before: what can be opened now can be opened again.

@@ -89,8 +89,8 @@ def read_config(options: MasterOptions) -> Config:
         options.config_file, options.tables(), own_file=own_file(options)
     )
     given = found.merged()
-    if options.interval is None and "INTERVAL" in os.environ:
-        given.setdefault("worker", {})["interval"] = os.environ["INTERVAL"]
+    if options.interval is None and (interval := os.environ.get("INTERVAL")):
+        given.setdefault("worker", {})["interval"] = interval
     pool = _pool(options, found)
     if pool:
         given["pool"] = [pool]

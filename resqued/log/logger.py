@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -59,6 +60,13 @@ def _write_now(fd: int, data: bytes) -> int:
     return os.write(fd, data)
 
 
+def _is_file(fd: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
 class _Writer:
     """Writes whole lines to a descriptor; never waits for its reader, never fails.
 
@@ -87,12 +95,22 @@ class _Writer:
     def _write(self, data: bytes, *, begins: bool = False) -> bool:
         """Write what there is room for; return False if the line is to be dropped."""
         length = len(data)
+        if begins and _config.has_half_line:
+            data = b"\n" + data
         try:
             while data:
                 data = data[_write_now(self._fd, data) :]
+            if begins:
+                _config.has_half_line = False
         except OSError:
             # The reader stands still, a terminal is gone, a disk is full.
-            if begins and len(data) == length:
+            if _is_file(self._fd):
+                # Half a line may be the last one, of this process or of another: the
+                # rest would come after lines of others.
+                _config.has_half_line = True
+                self._rest = b""
+                return False
+            if begins and len(data) >= length:
                 return False
         self._rest = data
         return begins or not data
@@ -108,6 +126,9 @@ class _LogConfig:
         self.level = LEVELS["info"]
         self.processors: list[Callable[..., Any]] = []
         self.fd = 2
+        # A file that was full may end in a part of a line: the next one begins with
+        # a newline.
+        self.has_half_line = False
 
 
 _config = _LogConfig()

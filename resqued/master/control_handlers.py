@@ -29,6 +29,7 @@ from resqued.control.protocol import (
     ReloadReply,
     ReloadRequest,
     ReloadResult,
+    ReopenRequest,
     Reply,
     ResumeRequest,
     ScaleReply,
@@ -48,6 +49,7 @@ from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.log.logger import Logger
 from resqued.master.limit_enforcer import LimitEnforcer
 from resqued.master.pool import Pool
+from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.usage import of_process
 from resqued.master.worker_handle import WorkerHandle
 from resqued.store.server_url import redact
@@ -67,11 +69,15 @@ class MasterControl(Protocol):
 
     pool: Pool
     limit_enforcer: LimitEnforcer
+    redis_monitor: RedisMonitor
     state: State
     began: float
 
     def reload(self, now: float) -> int:
         """Begin to move to a new generation; return its number."""
+
+    def reopen_log(self) -> None:
+        """Open the log file again; raise ControlError if that is not possible."""
 
     def replace(self, asker: Peer, now: float) -> None:
         """Go over to the program as it is now."""
@@ -131,6 +137,9 @@ class CommandHandlers:
                 return self._scale(request)
             case ReloadRequest():
                 return self._reload(peer, request, now)
+            case ReopenRequest():
+                self._master.reopen_log()
+                return Reply()
             case _:
                 assert_never(request)
 
@@ -184,6 +193,8 @@ class CommandHandlers:
             namespace=generations.current.config.app.namespace,
             modules=tuple(generations.current.config.app.modules),
             pools=dict(self._pool.wanted.counts),
+            redis_error=self._master.redis_monitor.error,
+            spawn_error=next((s.error for s in self._pool.slots if s.error), ""),
             workers=tuple(
                 self._worker(w, now, with_usage=with_usage)
                 for w in self._pool.workers()

@@ -155,20 +155,17 @@ class Generation:
     def spawn(self, queues: str, *, is_paused: bool) -> WorkerHandle | None:
         """Have the zygote fork a worker, joined to us by a channel and a scoreboard.
 
-        None if that cannot be had now: the zygote has just died, or does not listen,
-        or this process has no descriptors left.
+        None if the zygote has just died, or does not listen. Raises OSError if this
+        process has no descriptors or no memory left for channel and scoreboard.
         """
         assert self.channel is not None, "asked of a zygote that is ready"
-        try:
-            ours, theirs = socket_pair()
-        except OSError:
-            return None
+        ours, theirs = socket_pair()
         with closing(theirs):
             try:
                 scoreboard = Scoreboard.create()
             except OSError:
                 ours.close()
-                return None
+                raise
             worker = self._handle(to_worker(ours), scoreboard, queues)
             order = SpawnWorker(queues, worker.limits, is_paused=is_paused)
             fds = [theirs.fileno(), scoreboard.fd]

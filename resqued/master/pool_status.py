@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from resqued.ipc.scoreboard import Phase
 from resqued.master.pool import Pool
+from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process_title
 from resqued.systemd.notify import Notifier
@@ -13,15 +15,23 @@ from resqued.systemd.service_status import PoolStatus
 from resqued.wire import titles
 
 
+class MasterState(Protocol):
+    """What is published of a master."""
+
+    pool: Pool
+    redis_monitor: RedisMonitor
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the master was told to stop."""
+
+
 class StatusPublisher:
     """Keeps the master's title, and what systemd knows of it, as the pool is."""
 
-    def __init__(
-        self, pool: Pool, notifier: Notifier, is_stopping: Callable[[], bool]
-    ) -> None:
-        self._pool = pool
+    def __init__(self, master: MasterState, notifier: Notifier) -> None:
+        self._master = master
         self._notifier = notifier
-        self._is_stopping = is_stopping
 
     def due(self, _now: float) -> float:
         """Return when systemd is to be notified, if nothing happens."""
@@ -29,21 +39,22 @@ class StatusPublisher:
 
     def turn(self, now: float) -> None:
         """Publish what has changed."""
-        is_stopping = self._is_stopping()
-        status = pool_status_of(self._pool, now, is_stopping=is_stopping)
+        status = pool_status_of(self._master, now)
         title = titles.master(
             generation=status.generation,
             workers=status.workers,
             wanted=status.wanted,
             busy=status.busy,
             older=status.older,
+            problem=status.redis,
         )
         process_title.set_title(title)
         self._notifier.turn(now, status)
 
 
-def pool_status_of(pool: Pool, now: float, *, is_stopping: bool) -> PoolStatus:
+def pool_status_of(master: MasterState, now: float) -> PoolStatus:
     """Return how the pool is doing."""
+    pool, is_stopping = master.pool, master.is_stopping
     generations = pool.generations
     workers, current = pool.workers(), generations.current.number
     running = running_since(workers)
@@ -61,6 +72,7 @@ def pool_status_of(pool: Pool, now: float, *, is_stopping: bool) -> PoolStatus:
         is_reloading=not generations.is_settled,
         is_stopping=is_stopping,
         is_paused=pool.is_paused,
+        redis=master.redis_monitor.problem,
         error=generations.outcomes.newest.error if generations.outcomes.newest else "",
     )
 

@@ -41,6 +41,8 @@ class QueueWatcher:
         self._poller = poller
         self._interval = interval
         self._log = log
+        # Called when the connection is lost.
+        self.on_lost: Callable[[], None] = lambda: None
         self._is_open = False
         self._fd: int | None = None
         self._was_paused = False
@@ -78,6 +80,11 @@ class QueueWatcher:
         try:
             if not self._is_open:
                 self._open(idle)
+            if self._tracking.was_emptied:
+                # The server has forgotten the workers, too: let them register again.
+                self._tracking.was_emptied = False
+                _wake((worker, ()) for worker in idle)
+                idle = []
             if self._pushed:
                 idle = self._wake_at_once(now, idle)
             if idle and now >= self._look_at:
@@ -112,7 +119,7 @@ class QueueWatcher:
         self._look_at = 0.0
         if not self._tracking.is_tracking:
             self._log.warning("redis_without_tracking", interval=self._interval())
-        if self._redis.end():
+        if self._redis.end(self._tracking.check_writes):
             # A server that lost its data has forgotten the workers: let all see.
             _wake((worker, ()) for worker in idle)
 
@@ -134,6 +141,7 @@ class QueueWatcher:
         self._pushed = []
         self.close()
         self._redis.begin(error, now)
+        self.on_lost()
 
     def close(self) -> None:
         """Close the connection; the next turn opens another."""

@@ -90,12 +90,11 @@ class Reclaimer:
         try:
             self._reclaim_dead()
             self._advance_prune(now)
+            self._redis.end(self._registry.check_writes)
         except StoreError as error:
             self._registry.link.close()
             self._round = None
             self._redis.begin(error, now)
-        else:
-            self._redis.end()
 
     def _reclaim_dead(self) -> None:
         for dead in list(self._dead):

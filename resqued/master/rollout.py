@@ -95,11 +95,19 @@ class Rollout:
     def spawn(self, slot: Slot, now: float, *, is_paused: bool) -> WorkerHandle | None:
         """Have a worker forked for a slot; return None if the slot must wait."""
         generation, queues = self.target(slot)
-        worker = generation.spawn(queues, is_paused=is_paused)
+        error = ""
+        try:
+            worker = generation.spawn(queues, is_paused=is_paused)
+        except OSError as problem:
+            worker, error = None, f"{problem.strerror} (in the master)"
         if worker is None:
             slot.backoff = slot.backoff.failed(now, random.random())
         else:
             self._spawned(worker)
+        # Once, not for each slot and at each try.
+        if error and all(error != each.error for each in self._slots):
+            self._log.error("worker_not_spawned", queues=queues, reason=error)
+        slot.error = error
         return worker
 
     def drop_slot(self, slot: Slot) -> None:

@@ -17,7 +17,8 @@ class Slot:
 
     `queues` is the list that it is to serve: its worker may still serve another one.
     While it moves to another generation, or list, the `successor` is there already,
-    and takes no jobs yet.
+    and takes no jobs yet. `error` says why the master cannot have a worker forked for
+    it, "" if it can.
     """
 
     queues: str
@@ -25,6 +26,7 @@ class Slot:
     worker: WorkerHandle | None = None
     successor: WorkerHandle | None = None
     is_done: bool = False
+    error: str = ""
 
     def record(self, descriptors: DescriptorList) -> SlotRecord:
         """Return the record of this slot for the next program of the master."""

@@ -28,6 +28,7 @@ from resqued.store.redis_internals import (
     read_push,
 )
 from resqued.store.server_url import check_url, redact
+from resqued.store.store_errors import DisconnectedError, RefusedError
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -89,23 +90,35 @@ def translate(error: Exception, url: str) -> StoreError:
         return ScriptUnknownError(str(error))
     if isinstance(error, redis.AuthenticationError):
         return StoreError(f"{place} refused the login: {_reason(error)}")
-    if isinstance(error, redis.InvalidResponse):
-        return UnusableServerError(
-            f"{place}: no Redis answers there, but another program: check the address"
-            " and the port; a server with TLS needs rediss://"
-        )
     reason = _reason(error)
+    if (unusable := _never_usable(error, reason)) is not None:
+        return UnusableServerError(f"{place}: {unusable}")
+    message = f"{place}: {reason}{_hint(error, url)}"
+    if isinstance(error, redis.ConnectionError | ConnectionError):
+        return DisconnectedError(message)
+    if isinstance(error, redis.ResponseError):
+        return RefusedError(message)
+    return StoreError(message)
+
+
+def _never_usable(error: Exception, reason: str) -> str | None:
+    """Return why a server can never be used; None if it can, later perhaps."""
+    if isinstance(error, redis.InvalidResponse):
+        return (
+            "no Redis answers there, but another program: check the address and the"
+            " port; a server with TLS needs rediss://"
+        )
     if isinstance(error, _CLUSTER):
-        return UnusableServerError(
-            f"{place}: {reason}: this is a node of a cluster; resqued needs a server"
-            " without cluster mode"
+        return (
+            f"{reason}: this is a node of a cluster; resqued needs a server without"
+            " cluster mode"
         )
     if reason.lower().startswith(("unknown command", "err unknown command")):
-        return UnusableServerError(
-            f"{place}: {reason[:_SHOWN]}: check the port: a Sentinel or a proxy has not"
-            " all the commands that resqued needs"
+        return (
+            f"{reason[:_SHOWN]}: check the port: a Sentinel or a proxy has not all the"
+            " commands that resqued needs"
         )
-    return StoreError(f"{place}: {reason}{_hint(error, url)}")
+    return None
 
 
 # How much is shown of a reply that repeats the command.

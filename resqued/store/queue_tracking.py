@@ -13,6 +13,7 @@ from typing import Any
 
 from resqued.store.connection import SingleLink
 from resqued.store.job_queues import means_pause
+from resqued.store.write_check import check_writes
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 
@@ -43,6 +44,8 @@ class QueueTracking:
         self._keys = keys
         self._set_key = keys.queues.encode("utf-8", "surrogateescape")
         self.is_tracking = False
+        # Whether the database was emptied; for the reader to set back.
+        self.was_emptied = False
         self._changed: list[bytes | None] = []
         self._is_paused = False
         self._forget()
@@ -66,8 +69,13 @@ class QueueTracking:
 
     def _on_message(self, message: Any) -> object:
         # A message without keys means that the whole database was emptied.
+        self.was_emptied |= message[1] is None
         self._changed += message[1] or (None,)
         return message
+
+    def check_writes(self) -> None:
+        """Raise StoreError unless the server takes writes; changes nothing."""
+        check_writes(self._link, self._keys)
 
     def fileno(self) -> int | None:
         """Return the connection's descriptor, or None without a connection."""

@@ -15,6 +15,7 @@ from resqued.errors import PayloadError
 from resqued.store.connection import Link
 from resqued.store.runs import HEARTBEAT, registry_keys
 from resqued.store.script import Script
+from resqued.store.write_check import check_writes
 from resqued.wire import payload, worker_record
 from resqued.wire.keys import Keys
 from resqued.wire.payload import FailureInfo
@@ -180,6 +181,10 @@ class Registry:
                 for name in names
             ]
         )
+
+    def check_writes(self) -> None:
+        """Raise StoreError unless the server takes writes; changes nothing."""
+        check_writes(self.link, self.keys)
 
     def take_prune_lock(self, owner: str) -> bool:
         """Take the lock that Ruby's pruners take too; return False if it is held.

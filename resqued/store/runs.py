@@ -14,6 +14,7 @@ from enum import Enum
 from resqued.store.connection import SingleLink
 from resqued.store.queue_choice import QueueChoice
 from resqued.store.script import Script
+from resqued.store.write_check import check_writes
 from resqued.wire import payload, timestamps, worker_record
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
@@ -179,6 +180,10 @@ class Runs:
         # The server's clock: clocks of hosts differ, and a heartbeat from the future
         # or the past would get its worker pruned.
         return timestamps.heartbeat(self.link.time())
+
+    def check_writes(self) -> None:
+        """Raise StoreError unless the server takes writes; changes nothing."""
+        check_writes(self.link, self._keys)
 
     def reserve(self, ending: FinishedRun | None = None) -> ReserveReply:
         """Settle the run `ending`, if any, and take the next job, in one round trip.

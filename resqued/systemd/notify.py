@@ -50,6 +50,8 @@ class Notifier:
         self._watchdog = _watchdog_seconds(environ, pid)
         self._last: PoolStatus | None = None
         self._last_line = ""
+        # Whether a line is to be sent that came too soon after the last one.
+        self._is_held_back = False
         self._status_at = self._feed_at = self._extend_at = 0.0
 
     def turn(self, now: float, status: PoolStatus) -> None:
@@ -74,7 +76,7 @@ class Notifier:
         """Return when systemd is to be notified, if nothing happens."""
         if self._send is None:
             return NEVER
-        due = [self._status_at + LATEST]
+        due = [self._status_at + (SOONEST if self._is_held_back else LATEST)]
         if self._watchdog:
             due.append(self._feed_at)
         if self._last is not None and self._last.stage in _WITH_TIMEOUT:
@@ -89,7 +91,9 @@ class Notifier:
             self._last_line = line
             yield f"STATUS={line}"
         elif age < LATEST:
+            self._is_held_back = line != self._last_line
             return
+        self._is_held_back = False
         self._status_at = now
 
     def _keep_alive(self, now: float) -> Iterator[str]:

@@ -29,7 +29,8 @@ class PoolStatus:
     `busy` of them run a job, `older` belong to an earlier generation. `oldest` is the
     run time of the oldest running job, in seconds. `generation` is the generation in
     service; `reloads` is the number of the newest generation, even if it failed, and
-    `error` is the reason if it did.
+    `error` is the reason if it did. `redis` says what is wrong with Redis, "" if
+    nothing is.
     """
 
     generation: int
@@ -43,6 +44,7 @@ class PoolStatus:
     is_reloading: bool = False
     is_stopping: bool = False
     is_paused: bool = False
+    redis: str = ""
     error: str = ""
 
     @property
@@ -60,13 +62,14 @@ def describe(status: PoolStatus) -> str:
     oldest = f"oldest job {show_seconds(status.oldest)}" if status.busy else ""
     if status.is_stopping:
         jobs = pluralize(status.busy, "job")
-        words = [f"stopping, {jobs} still {'runs' if status.busy == 1 else 'run'}"]
-        return ", ".join([*words, oldest] if oldest else words)
+        run = f"stopping, {jobs} still {'runs' if status.busy == 1 else 'run'}"
+        return ", ".join(filter(None, [run, oldest, status.redis]))
     words = [
         "" if status.is_ready else "starting",
         f"{status.workers}/{status.wanted} workers",
         f"{status.busy} busy",
         oldest,
+        status.redis,
         "paused" if status.is_paused else "",
         "reloading" if status.is_reloading else "",
         f"gen {status.generation}",

@@ -83,6 +83,11 @@ class Keys:
         return self._key("pause-all-workers")
 
     @property
+    def write_check(self) -> str:
+        """A key that never exists: writing to it if it exists changes nothing."""
+        return self._key("resqued:write-check")
+
+    @property
     def prune_lock(self) -> str:
         """The lock that a process takes for 60 s to prune; Ruby takes it too."""
         return self._key("pruning_dead_workers_in_progress")

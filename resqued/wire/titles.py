@@ -13,16 +13,23 @@ from resqued.core.version import VERSION
 _PREFIX = f"resque-{VERSION}"
 
 
-def master(
-    *, generation: int, workers: int, wanted: int, busy: int, older: int = 0
+def master(  # noqa: PLR0913 - the parts of one line
+    *,
+    generation: int,
+    workers: int,
+    wanted: int,
+    busy: int,
+    older: int = 0,
+    problem: str = "",
 ) -> str:
     """Title of a master: its generation, and how many workers run and are busy.
 
     `wanted` is the configured number of workers; `older` is the number of workers of
-    earlier generations.
+    earlier generations; `problem` says what is wrong with Redis.
     """
     text = f"resqued master [gen {generation}] {workers}/{wanted} workers, {busy} busy"
-    return f"{text}, {older} of an older gen" if older else text
+    text += f", {older} of an older gen" if older else ""
+    return f"{text}, {problem}" if problem else text
 
 
 def zygote(*, generation: int, modules: tuple[str, ...]) -> str:

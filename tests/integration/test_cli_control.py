@@ -128,6 +128,8 @@ def test_drain_waits_for_the_running_jobs(
     assert run("drain").stdout == f"master {daemon.pid} is paused; 1 job still runs\n"
     with command("drain", "--wait", directory=daemon.runtime_directory) as waiting:
         daemon.wait_for_event("order_received", count=2)
+        late = run("drain", "--wait", "--timeout", "100ms", fails=ControlError)
+        assert str(late.exception).endswith("goes on; 1 job still runs")
         assert waiting.poll() is None
         os.kill(child, signal.SIGKILL)
         output, _ = waiting.communicate(timeout=scaled(30))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 import redis as redis_py
 
 import resqued
-from resqued.embedded import EmbeddedServer
 from resqued.errors import ControlError, ExitCode
+from resqued.system import process
 from tests.support.cli import Run, fail
-from tests.support.daemon import Daemon
+from tests.support.daemon import RESQUED, Daemon
 from tests.support.pool import pool
 from tests.support.proxy import Proxy
 from tests.support.wait import scaled, wait_until
@@ -80,6 +81,27 @@ def test_a_worker_that_dies_is_missed_until_there_is_another(
     assert len(set(daemon.workers()) - {worker, other}) == 1
 
 
+def test_workers_that_the_master_has_no_descriptors_for_are_missed_with_the_reason(
+    run: Run, redis_url: str, tmp_path: Path
+) -> None:
+    few = ("sh", "-c", 'ulimit -Sn 24; exec "$@"', "sh", *RESQUED)
+    with pool(redis_url, tmp_path, workers=8, command=few) as daemon:
+        event = daemon.wait_for_event("worker_not_spawned")[0]
+        reason = "Too many open files (in the master)"
+        assert event["reason"] == reason
+        message, status = refused(run, "--check")
+        assert message.startswith(f"master {daemon.pid} has ")
+        assert message.endswith(f" of 8 workers on default; {reason}")
+        assert status == ExitCode.FAILED
+        shown = run("status").stdout.splitlines()
+        assert shown[1] == f"workers are missing: {reason}"
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (hard, hard))
+        daemon.wait_for_event("master_ready")
+        run("status", "--check")
+        assert len(daemon.events("worker_not_spawned")) <= 2, "not at each try"
+
+
 def test_a_master_that_is_about_to_stop_is_alive_and_not_well(
     run: Run, redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
@@ -97,21 +119,6 @@ def test_a_master_that_is_about_to_stop_is_alive_and_not_well(
         assert daemon.wait() == 0
 
 
-def test_without_redis_a_pool_is_alive_and_not_well(
-    run: Run, server: EmbeddedServer, redis_url: str, tmp_path: Path
-) -> None:
-    with Proxy(server.port) as proxy:
-        url = f"{proxy.url[:-1]}{redis_url.rpartition('/')[2]}"
-        with pool(url, tmp_path, direct_url=redis_url) as daemon:
-            daemon.wait_for_event("master_ready")
-            proxy.refuse()
-            message, status = refused(run, "--check", "-r", url)
-            assert str(proxy.port) in message
-            assert status == ExitCode.UNAVAILABLE
-            run("status", "--alive", "-r", url)
-            proxy.forward()
-
-
 @pytest.mark.parametrize("probe", ["--check", "--alive"])
 def test_a_pool_of_another_redis_is_not_the_one_that_is_meant(
     run: Run, daemon: Daemon, closed_port: int, probe: str
@@ -120,6 +127,71 @@ def test_a_pool_of_another_redis_is_not_the_one_that_is_meant(
     message, status = refused(run, probe, "-r", away)
     assert message.startswith(f"no master here serves {away}, namespace resque;")
     assert status == ExitCode.UNAVAILABLE
+
+
+def test_the_redis_of_the_master_counts(
+    run: Run, redis_url: str, tmp_path: Path
+) -> None:
+    with (
+        Proxy(int(redis_url.rpartition(":")[2].partition("/")[0])) as proxy,
+        pool(
+            proxy.url,
+            tmp_path,
+            direct_url=redis_url,
+            env={"RESQUED_TIMINGS": "redis_check_interval=0.1"},
+        ) as daemon,
+    ):
+        daemon.wait_for_event("master_ready")
+        proxy.refuse()
+        proxy.cut()
+        line = "redis is away"
+        wait_until(lambda: line in process.title(daemon.pid), what="the title")
+        message, status = refused(run, "--check")
+        assert message.startswith(f"master {daemon.pid} cannot use Redis: redis at ")
+        assert status == ExitCode.UNAVAILABLE
+        run("status", "--alive")
+        shown = run("status").stdout.splitlines()
+        assert shown[1].startswith("no job can be taken or recorded: redis at ")
+        proxy.forward()
+        run("status", "--check", "--wait", f"{scaled(60):g}s")
+
+
+@pytest.mark.server_semantics
+@pytest.mark.parametrize(
+    ("refuse", "accept", "reason"),
+    [
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "replica"),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "memory"),
+    ],
+)
+def test_a_server_that_takes_no_writes_is_not_well(  # noqa: PLR0917 - fixtures
+    run: Run,
+    redis_url: str,
+    redis: redis_py.Redis,
+    tmp_path: Path,
+    refuse: str,
+    accept: str,
+    reason: str,
+) -> None:
+    env = {"RESQUED_TIMINGS": "redis_check_interval=0.1"}
+    with pool(redis_url, tmp_path, env=env) as daemon:
+        daemon.wait_for_event("master_ready")
+        redis.execute_command(*refuse.split())
+        try:
+            daemon.wait_for_event("redis_lost")
+            message, status = refused(run, "--check")
+            assert reason in message
+            assert status == ExitCode.UNAVAILABLE
+            wait = ("reload", "--wait", "--timeout", "100ms")
+            message = str(run(*wait, fails=ControlError).exception)
+            assert "has not got there within 0.1 s, and goes on; no worker" in message
+            assert reason in message
+        finally:
+            redis.execute_command(*accept.split())
+        daemon.wait_for_event("redis_restored")
+        run("status", "--check", "--wait", f"{scaled(60):g}s")
+        daemon.wait_for_event("reload_done")
+        assert redis.exists("resque:resqued:write-check") == 0
 
 
 @pytest.mark.parametrize("probe", ["--check", "--alive"])

@@ -44,8 +44,8 @@ def printed(*args: str, cwd: Path) -> list[str]:
         (("--instance", "a,é/b"), [r"--unit=resqued@a\x2c\xc3\xa9\x2fb.service"]),
         (("--queue", "a b"), ["RESQUED_QUEUE=a b"]),
         (
-            ("--class", "m.Mail", "--job-id", "7", "--event", "job_failed"),
-            ["RESQUED_CLASS=m.Mail", "RESQUED_JOB_ID=7", "RESQUED_EVENT=job_failed"],
+            ("--class", "m.Mail", "--event", "job_failed"),
+            ["RESQUED_CLASS=m.Mail", "RESQUED_EVENT=job_failed"],
         ),
         (
             ("--worker", "h:1:a,b", "--role", "worker", "--generation", "2"),

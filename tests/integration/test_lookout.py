@@ -210,13 +210,17 @@ def test_a_push_while_all_is_paused_wakes_nobody(
     assert idle.woken() == [0]
 
 
-def test_a_server_that_was_emptied_is_looked_at_again(
+def test_a_server_that_was_emptied_has_all_idle_workers_register_again(
     three: Idle, redis: redis_py.Redis
 ) -> None:
     redis.flushall()
     three.hear()
     three.turn()
-    assert three.woken() == []
+    assert three.woken() == [0, 1, 2]
+    for number in range(3):
+        three.becomes_idle(number)
+    three.turn()
+    assert three.woken() == [], "once"
     redis.rpush(A, "job")
     three.hear()
     three.turn()

@@ -95,6 +95,16 @@ def no_dither(place: Detached) -> Path:
     return file
 
 
+def test_reopen_follows_a_rotation_and_reloads_nothing(place: Detached) -> None:
+    place.start()
+    old = place.place / "resqued.log.1"
+    place.log_file.rename(old)
+    assert place.run("reopen").returncode == 0
+    wait_until(lambda: not users_of(place, old), what="everybody to leave the old file")
+    assert "log_reopened" in place.log_file.read_text()
+    assert "reload_started" not in old.read_text() + place.log_file.read_text()
+
+
 def test_only_a_child_whose_job_runs_keeps_the_old_file(
     place: Detached, redis_url: str, redis: redis_py.Redis
 ) -> None:

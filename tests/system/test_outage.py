@@ -10,6 +10,7 @@ import pytest
 import redis as redis_py
 
 import resqued
+from resqued.system import process
 from resqued.system.redis_server import EmbeddedServer
 from tests.support.pool import count, failures, left_over, pool, runs
 from tests.support.proxy import Proxy
@@ -143,13 +144,37 @@ def test_a_server_that_became_a_replica_is_asked_again(
         redis.execute_command("REPLICAOF", "127.0.0.1", "1")
         enough.touch()
         try:
-            running.wait_for_event("redis_lost")
+            # The worker and the master: reads are answered, and are not enough.
+            running.wait_for_event("redis_lost", count=2)
+            line = "redis refuses writes"
+            wait_until(lambda: line in process.title(running.pid), what="the title")
+            assert running.events("redis_restored") == []
         finally:
             redis.execute_command("REPLICAOF", "NO", "ONE")
+        running.wait_for_event("redis_restored", count=2)
+        wait_until(lambda: line not in process.title(running.pid), what="the title")
         wait_until(lambda: count(redis, "processed") == 1, what="the job to be counted")
         client.enqueue_to("default", "Run", 2)
         wait_until(lambda: runs(redis)["2"], what="the next job")
         assert running.events("worker_died") == []
+    assert failures(redis) == []
+
+
+def test_connections_that_are_closed_while_idle_are_no_outage(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    client = resqued.Client(redis_url)
+    with pool(redis_url, tmp_path, workers=2) as running:
+        running.wait_for_event("master_ready")
+        for turn in range(1, 4):
+            redis.client_kill_filter(_type="normal", skipme=True)
+            client.enqueue_to("default", "Run", turn)
+            wait_until(
+                lambda turn=turn: count(redis, "processed") == turn, what="the job"
+            )
+        assert running.events("redis_lost") == []
+        once = running.wait_for_event("redis_reconnected", count=2)
+        assert len(once) <= 5, "once for each connection: two workers, and the master"
     assert failures(redis) == []
 
 

@@ -47,7 +47,11 @@ BESIDE_THEIR_RAISER = {
     "SeveralMastersError",
     "ScriptUnknownError",
     "UnitError",
+    "DisconnectedError",
+    "ForeignMasterError",
+    "RefusedError",
     "UnwellError",
+    "WritesRefusedError",
 }
 
 RECORDS = [resqued.Info, resqued.Payload, resqued.RunningJob, resqued.Status]

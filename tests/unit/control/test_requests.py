@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec.structs
 import pytest
 
 from resqued.control import protocol, requests
@@ -24,7 +25,7 @@ from resqued.control.protocol import (
     StatusReply,
     StatusRequest,
 )
-from resqued.control.requests import Address, SilentMaster
+from resqued.control.requests import Address, ReplyWait, SilentMaster
 from resqued.errors import ControlError, NoMasterError
 from resqued.system.lines import LineReader
 from tests.support.wait import scaled
@@ -170,6 +171,35 @@ def test_a_reply_that_waits_is_waited_for_as_long_as_the_master_lives(
         reply = requests.ask(fake.address, request, patience=scaled(2))
     assert reply == DrainReply(after="9s")
     assert [json.loads(line)["do"] for line in fake.heard] == ["drain", "status"]
+
+
+def test_a_reply_that_waits_is_given_up_with_the_reason(tmp_path: Path) -> None:
+    away = msgspec.structs.replace(WELL, redis="redis is away")
+    wait = ReplyWait(SHORT, lambda status: status.redis)
+    with (
+        master(tmp_path, is_silent, replies(away)) as fake,
+        pytest.raises(ControlError) as caught,
+    ):
+        requests.ask(fake.address, DrainRequest(wait=True), wait=wait)
+    assert str(caught.value) == (
+        "master 7 has not got there within 0.05 s, and goes on; redis is away"
+    )
+
+
+def test_why_a_reply_takes_so_long_is_shown_once(tmp_path: Path) -> None:
+    away = msgspec.structs.replace(WELL, redis="redis is away")
+    shown: list[str] = []
+
+    def is_done(connection: socket.socket) -> None:
+        replies(away)(connection)
+        replies(DrainReply())(fake.connections[0])
+
+    wait = ReplyWait(reason=lambda status: status.redis, show=shown.append)
+    with master(tmp_path, is_silent, replies(away), is_done) as fake:
+        requests.ask(
+            fake.address, DrainRequest(wait=True), patience=scaled(1), wait=wait
+        )
+    assert shown == ["redis is away"]
 
 
 def test_a_master_that_dies_meanwhile_is_not_waited_for(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("a", None, {"COUNT": " 4 "}, {"queues": "a", "workers": 4}),
         ("a", 2, {"COUNT": "4"}, {"queues": "a", "workers": 2}),
         ("a", 2, {"COUNT": "none"}, {"queues": "a", "workers": 2}),
+        # A variable that is set and empty says nothing.
+        ("a", None, {"COUNT": ""}, {"queues": "a", "workers": 1}),
         (None, None, {"COUNT": "none"}, {}),
     ],
 )
@@ -66,7 +68,6 @@ def test_a_pool_is_named_by_arguments_or_by_the_variables_of_resque(
         (None, None, {"QUEUES": "", "QUEUE": "c"}, QueueListError, ExitCode.CONFIG),
         ("a", None, {"COUNT": "0"}, ConfigError, ExitCode.CONFIG),
         ("a", None, {"COUNT": "-1"}, ConfigError, ExitCode.CONFIG),
-        ("a", None, {"COUNT": ""}, ConfigError, ExitCode.CONFIG),
     ],
 )
 def test_what_names_no_pool_is_an_error(

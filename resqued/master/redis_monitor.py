@@ -1,0 +1,58 @@
+"""Whether the Redis of this master answers and takes writes.
+
+Runs in the master. Every few seconds it makes one write, which changes nothing: reads
+do not show that a server has become a replica, or is full. What it finds is in the
+master's title, in its status, and in what systemd shows.
+"""
+
+from __future__ import annotations
+
+from resqued.core.timings import Timings
+from resqued.errors import StoreError
+from resqued.log.logger import Logger
+from resqued.store.availability import RedisAvailability
+from resqued.store.registry import Registry
+from resqued.store.store_errors import WritesRefusedError
+
+
+class RedisMonitor:
+    """A part of the master's loop; the connection is that of the registry."""
+
+    def __init__(self, registry: Registry, log: Logger, timings: Timings) -> None:
+        self._registry = registry
+        self._interval = timings.redis_check_interval
+        self._check_at = 0.0
+        self._redis = RedisAvailability(log)
+
+    @property
+    def error(self) -> str:
+        """Why Redis cannot be used; "" if it can."""
+        return "" if self._redis.error is None else str(self._redis.error)
+
+    @property
+    def problem(self) -> str:
+        """The same in a few words."""
+        if self._redis.error is None:
+            return ""
+        refuses = isinstance(self._redis.error, WritesRefusedError)
+        return "redis refuses writes" if refuses else "redis is away"
+
+    def check_soon(self) -> None:
+        """Check at the next turn: another connection of the master was lost."""
+        self._check_at = 0.0
+
+    def due(self, _now: float) -> float:
+        """Return when the next check is due."""
+        return self._redis.ready_at if self._redis.is_down else self._check_at
+
+    def turn(self, now: float) -> None:
+        """Check, if that is due."""
+        if now < self.due(now):
+            return
+        self._check_at = now + self._interval
+        try:
+            self._registry.check_writes()
+            self._redis.end(lambda: None)
+        except StoreError as error:
+            self._registry.link.close()
+            self._redis.begin(error, now)

@@ -1,0 +1,17 @@
+"""The kinds of StoreError that parts of the daemon tell apart."""
+
+from __future__ import annotations
+
+from resqued.errors import StoreError
+
+
+class DisconnectedError(StoreError):
+    """The server closed the connection, or could not be connected to."""
+
+
+class RefusedError(StoreError):
+    """The server answered with an error."""
+
+
+class WritesRefusedError(StoreError):
+    """The server answers and refuses writes: a replica, no memory, a full disk."""

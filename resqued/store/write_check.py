@@ -1,0 +1,25 @@
+"""Whether a server takes writes: found out by a write that changes nothing.
+
+Reads do not show it: a replica answers them, and so does a server without memory.
+"""
+
+from __future__ import annotations
+
+from resqued.store.connection import Link
+from resqued.store.store_errors import RefusedError, WritesRefusedError
+from resqued.wire.keys import Keys
+
+
+def check_writes(link: Link, keys: Keys) -> None:
+    """Raise StoreError unless the server answers and takes writes.
+
+    The write wants a key to exist that never does. It goes through all checks of the
+    server first. A user who may not write to this key may still write to others, so
+    that this is no error.
+    """
+    try:
+        link.call("SET", keys.write_check, "", "XX")
+    except RefusedError as error:
+        text = str(error)
+        if "NOPERM" not in text and "no permissions" not in text:
+            raise WritesRefusedError(text) from error.__cause__
