@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +36,13 @@ from resqued.master.reexec import Reexec
 from resqued.store.connection import SingleLink
 from resqued.store.queue_tracking import QueueTracking
 from resqued.store.registry import Registry
-from resqued.system import prctl, process, signals, system_calls
+from resqued.system import (
+    prctl,
+    process,
+    signals,
+    system_calls,
+    working_directory,
+)
 from resqued.system.pidfile import PidFile
 from resqued.system.poller import Poller
 from resqued.system.signals import SignalInbox
@@ -114,7 +120,7 @@ class Supervisor:
         return self.state is not State.RUNNING
 
     def _make_pool(self, config: Config) -> Pool:
-        directory = home(os.environ.get("PWD", ""))
+        directory = working_directory.home(os.environ.get("PWD", ""))
         return Pool(
             GenerationManager(config, directory, self._poller, self._log),
             self._reclaimer,
@@ -262,17 +268,13 @@ class Supervisor:
             raise ControlError(f"{self._log_file} cannot be opened; the log says why")
 
     def _reopen_log(self) -> bool:
-        """Write to the file of that name, which a rotation may have replaced.
-
-        The master does so first, and makes the file if it is not there; if it cannot,
-        all processes go on with the old file.
-        """
         path = self._log_file
-        if path is not None and logfile.follow(path, self._log):
-            self._log.info("log_reopened", file=str(path))
-            self.pool.reopen_log(str(path))
-            return True
-        return False
+        # The master does so first: if it cannot, all processes go on with the old file.
+        if path is None or not logfile.follow(path, self._log):
+            return False
+        self._log.info("log_reopened", file=str(path))
+        self.pool.reopen_log(str(path))
+        return True
 
     # Replacing the master
 
@@ -296,7 +298,7 @@ class Supervisor:
     # Signals
 
     def _take_signals(self, now: float) -> None:
-        for received in merged(self._inbox.drain()):
+        for received in signals.merged(self._inbox.drain()):
             if received.signum == signal.SIGCHLD:
                 self._reap(now)
             else:
@@ -368,29 +370,11 @@ def patience(config: Config) -> float:
     return min(1.0, config.app.redis_timeout)
 
 
-def merged(received: Sequence[signals.Received]) -> list[signals.Received]:
-    """Return the signals in order, each once: two reloads are one."""
-    return list({each.signum: each for each in received}.values())
-
-
 def id_of(config: Config) -> str:
     """Return what this master calls itself in Redis: an id as workers have them."""
     host = process.host_in_ids(config.app.hostname)
     names = (queue_list.parse(pool.queues).name for pool in config.pools)
     return f"{host}:{os.getpid()}:{','.join(dict.fromkeys(names))}"
-
-
-def home(shell: str) -> str:
-    """Return the directory to start each generation in, as the shell names it.
-
-    Where that leads through a symlink, the next generation finds what the link
-    means then.
-    """
-    here = str(Path.cwd())
-    try:
-        return shell if shell and Path(shell).samefile(here) else here
-    except OSError:
-        return here
 
 
 def refuse_changes(old: Config, new: Config) -> None:

@@ -12,7 +12,7 @@ import ctypes
 import os
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -133,3 +133,8 @@ def block() -> None:
 def unblock() -> None:
     """Unblock the signals in HANDLED, in a child that is ready to react."""
     _sigmask(_UNBLOCK, _NUMBERS)
+
+
+def merged(received: Sequence[Received]) -> list[Received]:
+    """Return the signals in order, each once: two reloads are one."""
+    return list({each.signum: each for each in received}.values())
