@@ -63,16 +63,10 @@ def check(file: Path | None, config_file: str | None) -> None:
 
 def _doubtful(built: configuration.Config) -> list[str]:
     """Return what has the right form but cannot work on this host."""
-    problems = []
     directory = built.app.directory
     if directory and not Path(directory).is_dir():
-        problems.append(f"[app] directory: there is no directory {directory!r}")
-    problems += [
-        f"[app] import: {module!r} is a file: write the module, {module[:-3]!r}"
-        for module in built.app.modules
-        if module.endswith(".py")
-    ]
-    return problems
+        return [f"[app] directory: there is no directory {directory!r}"]
+    return []
 
 
 @config.command(epilog=EXAMPLES)

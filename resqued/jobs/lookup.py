@@ -54,12 +54,11 @@ def has_jobs(modules: Collection[str]) -> bool:
     if DECLARED:
         return True
     return any(
-        isinstance(member, type)
-        and hasattr(member, "perform")
-        and _is_within(member.__module__, modules)
+        _has_method(member, "perform") and _is_within(_module_of(member), modules)
         for name, module in list(sys.modules.items())
         if _is_within(name, modules)
         for member in list(vars(module).values())
+        if isinstance(member, type)
     )
 
 
@@ -107,21 +106,35 @@ def classes_with_hooks(modules: Collection[str]) -> dict[str, list[str]]:
     for name, module in sorted(sys.modules.items()):
         if _is_within(name, modules):
             members = [v for v in vars(module).values() if isinstance(v, type)]
-            found += [v for v in members if v.__module__ == name]
+            found += [v for v in members if _module_of(v) == name]
     return {
-        f"{job.__module__}.{job.__qualname__}": hooks
+        f"{_module_of(job)}.{job.__qualname__}": hooks
         for job in found
-        if callable(getattr(job, "perform", None)) and (hooks := _hooks(job))
+        if _has_method(job, "perform") and (hooks := _hooks(job))
     }
 
 
 def _hooks(job: type) -> list[str]:
     return [
         name
-        for name in sorted(dir(job))
+        for name in sorted({name for part in type.mro(job) for name in vars(part)})
         if any(name == hook or name.startswith(f"{hook}_") for hook in _HOOKS)
-        and callable(getattr(job, name, None))
+        and _has_method(job, name)
     ]
+
+
+# The metaclass of a class of the application may answer anything, or raise: its
+# attributes are looked at without running its code.
+
+
+def _module_of(found: type) -> str:
+    module = type.__dict__["__module__"].__get__(found)
+    return module if isinstance(module, str) else ""
+
+
+def _has_method(found: type, name: str) -> bool:
+    member = inspect.getattr_static(found, name, None)
+    return callable(member) or isinstance(member, staticmethod | classmethod)
 
 
 def _is_within(module: str, modules: Collection[str]) -> bool:

@@ -97,6 +97,8 @@ class Registry:
         `registered` are the ids that are registered; by default all of `ids`. Without
         `with_records` their records are left out.
         """
+        if not ids:
+            return []
         keys = self.keys
         known = set(ids) if registered is None else registered
         read = [i for i in ids if with_records or i not in known]

@@ -185,10 +185,14 @@ def test_a_redis_that_cannot_be_reached(
         (
             "redis",
             b"HTTP/1.1 400 Bad Request\r\n\r\n",
-            "what listens there is not Redis",
+            "no Redis answers there, but another program",
         ),
-        ("redis", b"<html>\r\n", "what listens there is not Redis"),
-        ("redis", b"SSH-2.0-OpenSSH_9.2\r\n", "what listens there is not Redis"),
+        ("redis", b"<html>\r\n", "no Redis answers there, but another program"),
+        (
+            "redis",
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            "no Redis answers there, but another program",
+        ),
         (
             "rediss",
             b"-ERR unknown\r\n",

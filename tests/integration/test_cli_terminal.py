@@ -35,7 +35,7 @@ def test_names_from_redis_are_shown_and_never_acted_on(
     run: Run, redis: redis_py.Redis, client: resqued.Client
 ) -> None:
     for name in EVIL:
-        client.enqueue_to(name, name, name)
+        client.push(name, {"class": name, "args": [name]})
         add_worker(redis, f"{name}:1:{name}")
         add_failure(redis, class_name=name, queue=name, error=name)
     ids = [f.id for f in client.failures.page()]
@@ -109,7 +109,7 @@ def test_a_terminal_gets_colours_but_no_sequence_of_anybody_else(
     redis_url: str, redis: redis_py.Redis, client: resqued.Client
 ) -> None:
     for name in EVIL:
-        client.enqueue_to(name, name)
+        client.push(name, {"class": name, "args": []})
     add_worker(redis, "a:1:q", server_time(redis))
     add_worker(redis, "[blink]b:1:q")
     status, shown = at_terminal(redis_url, "status")
@@ -177,7 +177,8 @@ def test_no_colour_where_none_is_wanted(redis_url: str, client: resqued.Client) 
 def test_clear_asks_on_a_terminal(
     redis_url: str, client: resqued.Client, answer: str, left: int, status: int
 ) -> None:
-    client.enqueue_many([("Mail", 1), ("Mail", 2)], queue="[b]\x1b[2J")
+    for number in (1, 2):
+        client.push("[b]\x1b[2J", {"class": "Mail", "args": [number]})
     found, shown = at_terminal(
         redis_url, "queues", "clear", "[b]\x1b[2J", answer=answer
     )

@@ -15,7 +15,7 @@ from tests.support.daemon import clean_environment
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["nope"], "no such command 'nope' (see 'resqued --help')"),
+        (["xyzzy"], "no such command 'xyzzy' (see 'resqued --help')"),
         (
             ["qeues"],
             "no such command 'qeues'. Did you mean 'queues'? (see 'resqued --help')",

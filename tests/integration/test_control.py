@@ -633,7 +633,9 @@ def reply_to(master: Master, request: dict[str, Any]) -> dict[str, Any]:
     return reply
 
 
-KNOWN = "this master knows status, stack, kill, pause, resume, drain, scale, reload"
+KNOWN = (
+    "this master knows status, stack, kill, pause, resume, drain, scale, reload, reopen"
+)
 ONE_OF_BOTH = "`kill`: expected either `who` or `older`"
 NAME = "expected `int | str`, got"
 COUNT = "expected `str` matching regex '^[+-]?[0-9]{1,9}\\\\Z'"

@@ -35,6 +35,7 @@ class TlsServer:
             binary=self._binary,
             unix_socket=socket,
             options={
+                "requirepass": "",  # for the socket of the administrator
                 "tls-port": str(free_port()),
                 "tls-cert-file": str(certificate),
                 "tls-key-file": str(key),

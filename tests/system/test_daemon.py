@@ -361,7 +361,7 @@ def test_a_master_without_its_pid_file_is_named_and_stopped_by_pid(
     result = place.run("stop")
     assert result.returncode == 69
     assert f"nobody holds pid file {place.pid_file}, but masters run" in result.stderr
-    assert f"{pid} (default: 1 worker)" in result.stderr
+    assert f"{pid} (default: 1)" in result.stderr
     # Who names the file means that one alone.
     assert place.run("stop", "--pidfile", str(place.pid_file)).returncode == 0
     assert place.run("stop", "--pid", "4194304").returncode == 69

@@ -95,8 +95,9 @@ def test_rubbish_on_a_queue_costs_one_failure_each_and_nobody_dies(
     assert runs(redis) == Counter(["1"])
     entries = failures(redis)
     assert len(entries) == len(rubbish)
-    assert entries[0]["payload"] == "not json"
-    assert entries[11]["payload"].encode("latin-1") == b"\xff\x00\xfe"
+    texts = [entry["payload"]["args"][0] for entry in entries]
+    assert texts[0] == "not json"
+    assert texts[11].encode("latin-1") == b"\xff\x00\xfe"
     assert count(redis, "processed") == len(rubbish) + 1
     assert count(redis, "failed") == len(rubbish)
 
