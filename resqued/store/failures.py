@@ -1,7 +1,7 @@
-"""The list of failures: pages of it, and acting on one by its content.
+"""The list of failures: reads it in pages, and changes entries by their content.
 
-Never by index: while a person looks at a page, others append and remove, and an
-index then means another failure.
+Entries are never changed by index: while a person looks at a page, others append and
+remove entries, and the index then belongs to another failure.
 """
 
 from __future__ import annotations
