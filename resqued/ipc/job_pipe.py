@@ -92,8 +92,8 @@ class WorkerEnd:
     def receive(self, *, may_stay: bool) -> ChildReport | None:
         """Return the outcome once, when all of it has arrived; until then None.
 
-        `may_stay` is False if this was the last job of the child; an outcome with the flag
-        for a child that stays is then invalid.
+        `may_stay` is False if this was the last job of the child; an outcome that has
+        the flag for a child that stays is then invalid.
         """
         try:
             while (told := self._decode()) is None:

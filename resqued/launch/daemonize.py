@@ -150,7 +150,7 @@ class _Launched:
     def wait(self, give_up_at: float) -> int:
         """Return the pid when the daemon is ready.
 
-        Raises LaunchError if the daemon ends before, TimeoutError at the time `give_up_at`.
+        Raises LaunchError if the daemon ends before, TimeoutError at `give_up_at`.
         """
         reasons = ["the master died before it was ready, and did not say of what"]
         code: int = ExitCode.INTERNAL
