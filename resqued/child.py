@@ -309,7 +309,7 @@ def _attempt(
 
 
 def _finish(result: object, reaction: SignalReaction) -> None:
-    """Run the coroutine that an `async def` job returned. Raises what it raises.
+    """Run the coroutine that an `async def` job returned; its exceptions are raised.
 
     An exception in a callback does not leave an event loop, so SIGTERM cancels the job
     instead.

@@ -75,9 +75,10 @@ class Master:
         requests.ask(self.address, request, wait=wait or ReplyWait())
 
     def scale(self, queues: str | None, workers: str) -> ScaleReply:
-        """Set the wanted number of workers of a queue list to N, or change it by N.
+        """Set or change the wanted number of workers of a queue list.
 
-        `queues` may be None if the master has only one queue list.
+        `workers` is N, +N or -N. `queues` may be None if the master has only one queue
+        list.
         """
         request = ScaleRequest(queues=queues, workers=workers)
         return requests.ask(self.address, request)

@@ -103,7 +103,7 @@ class ActiveJob:
         self._cause = _ORDER
         self._processes: JobProcesses | None = None
         self._excluded: Callable[[], Collection[int]] = tuple
-        # The processes at the last SIGKILL; and when those that are left are given up.
+        # The processes at the last SIGKILL, and when the worker stops waiting for them.
         self._left: frozenset[tuple[int, int]] | None = None
         self._give_up_at = inf
 

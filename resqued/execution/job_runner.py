@@ -105,7 +105,7 @@ class JobRunner:
             )
 
     def obey(self, order: EndJob, now: float) -> None:
-        """End the job that an order names, unless the child has another job by now."""
+        """End the job that an order names, unless the child has another job already."""
         job, active = order.job, self.active
         if job == SPOILER:
             self._end_spoiler(order, now)

@@ -79,7 +79,7 @@ def run_here(options: MasterOptions) -> int:
     """Run a master in this process until it stops; return the exit code.
 
     Raises ConfigError, OptionsError, AlreadyRunningError if a master holds the pid
-    file, and what Supervisor.run raises.
+    file, and all errors of Supervisor.run.
     """
     _check_working_directory()
     read = partial(read_config, options)

@@ -120,10 +120,7 @@ class CommandHandlers:
     def _dispatch(  # noqa: PLR0911 - a return for each order
         self, peer: Peer, request: AnyRequest, now: float
     ) -> Reply | Poll | None:
-        """Return the reply, or a function that will return it.
-
-        None if the program that replaces this one is to answer.
-        """
+        """Return the reply, or a function that returns it later; None: no reply."""
         match request:
             case StatusRequest():
                 return self._status(now, with_usage=request.usage)
@@ -148,10 +145,7 @@ class CommandHandlers:
 
     @contextmanager
     def _answering_errors(self, peer: Peer, order: str) -> Iterator[None]:
-        """Answer with the message of a ControlError; log any other exception.
-
-        The reply to such a request names the log.
-        """
+        """Refuse with the text of a ControlError; log and report other exceptions."""
         try:
             yield
         except ControlError as error:
@@ -278,10 +272,7 @@ class CommandHandlers:
         )
 
     def _stack(self, request: StackRequest, now: float) -> Poll:
-        """Make a child write its stacks; the reply contains them.
-
-        The stacks are complete when two successive turns read the same lines.
-        """
+        """Make a child write its stacks; answer when two turns read the same lines."""
         worker = self._busy(request.who)
         child = worker.status().child
         worker.scoreboard.clear_stack()
@@ -377,10 +368,7 @@ def _runs(worker: WorkerHandle, before: float = math.inf) -> bool:
 
 
 def _since(worker: WorkerHandle, status: StepRecord) -> float:
-    """Return when a worker's job began or, for an idle worker, when its last one ended.
-
-    In the other phases: when the phase began.
-    """
+    """Return when the phase of a worker began or, if idle, when its last job ended."""
     is_idle = status.phase in (Phase.WAITING, Phase.RESERVING)
     return (is_idle and worker.scoreboard.idle_since()) or status.since
 

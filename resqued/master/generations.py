@@ -157,10 +157,7 @@ class GenerationManager:
     # Reload
 
     def begin(self, config: Config, now: float) -> int:
-        """Start a new generation, and return its number.
-
-        It replaces a generation that is still starting.
-        """
+        """Start a generation in place of a pending one; return its number."""
         if self.pending is not None:
             self._log.info("reload_replaced", generation=self.pending.number)
             self.pending.close()
@@ -291,11 +288,7 @@ class GenerationManager:
     def on_zygote_exit(
         self, generation: Generation, now: float, how: Exit | str
     ) -> None:
-        """Act on a zygote that has exited or is given up.
-
-        Its workers keep running. `how` is how the zygote ended, or a text that says why
-        it is given up.
-        """
+        """Act on a zygote that has exited or, for the reason `how`, is given up."""
         end = how if isinstance(how, str) else generation.describe_end(how)
         if generation is self.current and self.failure is None:
             self._log.error("zygote_died", pid=generation.pid, error=end)

@@ -14,7 +14,7 @@ from resqued.errors import StoreError
 from resqued.store.connection import Link
 from resqued.wire.keys import Keys
 
-# How many names the server reads in one step, and how many steps there are at most.
+# How many names the server reads in one step, and the largest number of steps.
 STEP = 1_000
 STEPS = 200
 # Characters that are special in a pattern of Redis.

@@ -23,7 +23,7 @@ FRESH = 1.0
 # How many names are read, and how many lengths, at one call.
 _PAGE = 500
 
-# The argument of reserve.lua that says what the queues are.
+# The argument of reserve.lua that describes the queues.
 _ALL, _SAME_NAMES, _FOUND = "0", "1", "2"
 
 

@@ -34,8 +34,8 @@ class QueueSnapshot:
 class QueueTracking:
     """The master's connection for reading and tracking queues.
 
-    `is_tracking` is True if the server sends messages. What was read is then kept until
-    a message says that it has changed, so that 10,000 quiet queues cost nothing.
+    `is_tracking` is True if the server sends messages. Values that were read are then
+    kept until a message reports a change, so that 10,000 quiet queues cost nothing.
     `timeout` is in seconds.
     """
 
@@ -108,9 +108,10 @@ class QueueTracking:
     def look(self, lists: Iterable[QueueList], now: float) -> QueueSnapshot:
         """Return the lengths of all queues that the lists match, and the pause key.
 
-        Reads what is not known, or has changed. Reading a key on this connection makes
-        the server report its next change; `again_at` says when to look again for what
-        has changed meanwhile. `now` is in seconds of any clock. Raises StoreError.
+        Reads only values that are not known or have changed. Reading a key on this
+        connection makes the server report its next change; `again_at` returns when to
+        call this again for changes that happened meanwhile. `now` is in seconds of any
+        clock. Raises StoreError.
         """
         if not self.is_tracking:
             self._forget()
@@ -130,7 +131,7 @@ class QueueTracking:
         return QueueSnapshot(full, self._is_paused)
 
     def again_at(self, now: float) -> float | None:
-        """Return when to look again because something has changed; None if nothing.
+        """Return when to call `look` again because of a change; None without a change.
 
         `now` is on the clock of `look`.
         """

@@ -16,7 +16,7 @@ from typing import Any
 import hiredis
 from redis.exceptions import InvalidResponse
 
-# What a reader returns until it has been fed the whole of a reply.
+# The result of a reader until it has received a complete reply.
 INCOMPLETE = object()
 
 

@@ -131,7 +131,7 @@ class Registry:
         """Remove dead workers and record the jobs they held as failed.
 
         Takes pairs of an entry and the failure for its job, and needs one round trip,
-        or two if there are workers of node-resque. Workers that have changed since
+        or two if some are workers of node-resque. Workers that have changed since
         they were read are left alone, with the result CHANGED.
         """
         calls = [self._reclaim_call(entry, fault) for entry, fault in dead]

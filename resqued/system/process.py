@@ -208,7 +208,7 @@ def send_main_thread(pid: int, signum: int) -> None:
 
 
 def send_group(pid: int, signum: signal.Signals) -> None:
-    """Send a signal to the group that pid leads, unless it is gone or not ours."""
+    """Send a signal to the group of `pid`, if it exists and belongs to this user."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signum)
 

@@ -32,7 +32,8 @@ class JobProcesses:
     returns None, a child to be excluded is not known yet, and no process is added.
     Processes are identified by pid and start time, so that a process that reuses a pid
     is not signalled. `tracker_patience` is for how many seconds after the first kill a
-    resource tracker is spared: it ends by itself when it has removed what is left.
+    resource tracker is spared: it ends by itself when it has removed the files of the
+    job.
     """
 
     def __init__(

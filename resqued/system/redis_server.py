@@ -36,7 +36,7 @@ _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 # In seconds: the server loads its append-only file before it answers.
 _START_DEADLINE = 30.0
 
-# In seconds: on SIGTERM the server first writes what it has not yet synced.
+# In seconds: on SIGTERM the server first writes data that is not synced yet.
 _STOP_GRACE = 10.0
 
 _TICK = 0.01
@@ -117,8 +117,7 @@ class EmbeddedServer:
         Without a port the server takes a free one, or none if it has a Unix socket. The
         random password is kept in the directory. `options` override the settings of the
         server: an empty requirepass means no password. Unless detached, the server ends
-        when this process and all its forked children that have not called exec have
-        ended.
+        with this process and all its forked children that have not called exec.
         """
         program = redis_program.executable(binary or redis_program.bundled_binary())
         directory = directory.absolute()
@@ -236,7 +235,7 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """The URL to connect to, with the password if there is one."""
+        """The URL to connect to, with the password if the server has one."""
         return self._identity.url
 
     @property
