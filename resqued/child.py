@@ -244,7 +244,7 @@ def _perform(
     *,
     may_stay: bool,
 ) -> bool:
-    """Run the job and report its outcome; return True if to wait for another job."""
+    """Run the job and report its outcome; return True if another may follow."""
     me = os.getpid()
     before = process.resident(me) if may_stay else 0
     fault = _attempt(reaction, *job, terms)
