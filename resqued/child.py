@@ -1,7 +1,7 @@
-"""One job, in a process of its own: wait for it, run it, tell how it went, leave.
+"""The child: waits for a job, runs it, reports the outcome, and exits.
 
-Runs in a child that its worker forked ahead. Never returns to the worker's code,
-never touches the worker's connections, and needs Redis only if the job does.
+Runs in a child that its worker forked ahead. The child never returns to the code of
+the worker, never uses the worker's connections, and needs Redis only if the job does.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ from resqued.wire.payload import (
     FailureInfo,
 )
 
-# A child that has kept so much of its job's memory limit takes no other job.
+# A child that has grown by more than this share of the job's memory limit takes no
+# other job.
 _GROWTH = 1 / 8
 
-# What SIGTERM raises inside a job.
+# The exception that SIGTERM raises inside a job.
 _RAISED: dict[Cause, type[JobTerminated]] = {
     Cause.ORDER: JobTerminated,
     Cause.RUNTIME: JobTimeout,
@@ -58,28 +59,30 @@ Stage = Literal["waiting", "performing", "over"]
 
 
 class SignalReaction:
-    """What a signal does to a child: before, during and after its job.
+    """The effect of signals on a child, before, during and after its job.
 
-    SIGTERM becomes JobTerminated inside the job, once, or what the board says it is
-    for; SIGINT KeyboardInterrupt. All others are for workers and the master:
-    somebody sent them to all, and QUIT in particular means to let jobs finish.
+    Inside the job, SIGTERM raises JobTerminated, once, or the exception for the cause
+    on the scoreboard; SIGINT raises KeyboardInterrupt. Other signals have no effect:
+    they are for workers and the master, and reach a child only if they are sent to all
+    processes. QUIT in particular means that jobs may finish.
     """
 
     def __init__(self, scoreboard: Scoreboard) -> None:
         self._scoreboard = scoreboard
-        # Set step by step by the child. Who is told to terminate while it waits for
-        # a job just leaves.
+        # Set by the child at each step. A child that gets SIGTERM while it waits for a
+        # job exits.
         self.stage: Stage = "waiting"
-        # The child: what its job forks inherits the handler, not its meaning.
+        # The pid of the child: processes that the job forks inherit the handler, but
+        # signals have their default effect there.
         self.pid = 0
-        # To terminate, while the job's own code ran.
+        # Whether SIGTERM came while the job's own code ran.
         self.was_told = False
-        # Of a job that is a coroutine: what cancels it, and why that was called.
+        # For a job that is a coroutine: the function that cancels it, and the reason.
         self.cancel: Callable[[], None] | None = None
         self.cancelled_for: JobTerminated | None = None
 
     def __call__(self, signum: int) -> None:
-        """React, in the handler: called between any two steps of the job."""
+        """React to a signal. Runs in the handler, between any two steps of the job."""
         if signum not in (signal.SIGTERM, signal.SIGINT):
             return
         if self.stage == "waiting" or (self.pid and os.getpid() != self.pid):
@@ -88,7 +91,7 @@ class SignalReaction:
         elif self.stage == "performing" and signum == signal.SIGINT:
             raise KeyboardInterrupt
         elif self.stage == "performing":
-            # A second one must not hit the job's cleaning up.
+            # A second SIGTERM must not interrupt the cleanup of the job.
             self.stage = "over"
             self.was_told = True
             cause, text = self._scoreboard.cause()
@@ -99,34 +102,34 @@ class SignalReaction:
             self.cancel()
 
     def cancel_by(self, cancel: Callable[[], None]) -> None:
-        """Have SIGTERM call `cancel` from now on."""
+        """Make SIGTERM call `cancel` from now on."""
         self.cancel = cancel
 
 
 @dataclass(frozen=True, slots=True)
 class ChildContext:
-    """On what terms a worker's children live: the same for each of them."""
+    """The settings and properties that all children of a worker share."""
 
     parent: int
     worker: str
     settings: AppSettings
     scoreboard: Scoreboard
     # hot path: made-once
-    # What jobs leave behind is killed; they have fewer resources than their worker;
-    # their arguments are logged.
+    # Whether processes that a job leaves behind are killed; the nice value; whether
+    # resource limits are set; whether arguments of jobs are logged.
     sweeps: bool
     nice: int
     is_restrained: bool
     is_debugging: bool
-    # numpy.random is there, whose numbers a fork would repeat; Python sees to its
-    # own module.
+    # Whether numpy.random is imported: each child would draw the same numbers. Python
+    # itself reseeds its own module after a fork.
     has_numpy: bool
 
     @classmethod
     def of(
         cls, parent: int, worker: str, settings: AppSettings, scoreboard: Scoreboard
     ) -> ChildContext:
-        """Return the terms that settings and application mean for a worker."""
+        """Return the context for the children of a worker."""
         return cls(
             parent,
             worker,
@@ -141,9 +144,9 @@ class ChildContext:
 
 
 class ChildMain:
-    """The whole of a child's life, the same for each child of a worker.
+    """The main function of a child, the same for each child of a worker.
 
-    `inbox` is where the worker's own signals wait.
+    `inbox` receives the signals of the worker; the child makes it use `reaction`.
     """
 
     def __init__(
@@ -154,9 +157,9 @@ class ChildMain:
         self._terms = terms
 
     def __call__(self, end: ChildEnd, foreign: Sequence[int]) -> int:
-        """Run in the child, with signals blocked: close what is not for it, then live.
+        """Close the descriptors in `foreign`, then run jobs.
 
-        Returns the exit status.
+        Runs in the child, with signals blocked at first. Returns the exit status.
         """
         self._reaction.pid = os.getpid()
         try:
@@ -175,12 +178,12 @@ def _settle_in(terms: ChildContext) -> None:
     prctl.die_with_parent(terms.parent)
     process_title.set_title(titles.STANDBY)
     if terms.sweeps:
-        # What the job starts stays below this process, so that it can see
-        # cheaply whether anything is left.
+        # Processes that the job starts stay below this process, so that a cheap check
+        # shows whether any are left.
         prctl.become_subreaper()
     if terms.nice:
-        # However many processes a job starts, master and worker run before them. From
-        # the child: its worker could not take a lower priority back.
+        # Master and worker run before the processes of a job, however many it starts.
+        # The child sets this, because a worker could not undo a lower priority.
         os.nice(terms.nice)
     if terms.is_restrained:
         settings = terms.settings
@@ -190,7 +193,7 @@ def _settle_in(terms: ChildContext) -> None:
 
 
 def _serve(end: ChildEnd, reaction: SignalReaction, terms: ChildContext) -> int:
-    """Run jobs, one after the other, until there are none or it has had enough."""
+    """Run jobs until the worker sends no more, or this child may take no other."""
     for left in range(terms.settings.jobs_per_child - 1, -1, -1):
         try:
             job = end.wait_for_job(is_last=left == 0)
@@ -210,9 +213,9 @@ def _serve(end: ChildEnd, reaction: SignalReaction, terms: ChildContext) -> int:
 def _fail(
     end: ChildEnd, error: BaseException, reaction: SignalReaction, terms: ChildContext
 ) -> int:
-    """Say what failed in the child beside its job; return the exit status.
+    """Report an error outside the job's own code; return the exit status.
 
-    So does a tracer that the job has set, or a signal handler of its own.
+    A tracer or a signal handler that the job has set can cause such an error.
     """
     reaction.stage = "over"
     is_forked_by_job = os.getpid() != reaction.pid
@@ -228,7 +231,7 @@ def _fail(
         logger.get(role="child", pid=os.getpid(), worker=terms.worker).error(
             "child_failed", error=text[:MAX_ERROR], exc_info=error
         )
-    with suppress(OSError):  # the exit status is what is left to say
+    with suppress(OSError):  # only the exit status can be reported
         end.tell(FailureInfo(DIRTY_EXIT, text, found.backtrace))
     return int(ExitCode.INTERNAL)
 
@@ -241,28 +244,31 @@ def _perform(
     *,
     may_stay: bool,
 ) -> bool:
-    """Run the job, tell the worker how it went, answer whether to take another."""
+    """Run the job and report its outcome; return True if another may follow."""
     me = os.getpid()
     before = process.resident(me) if may_stay else 0
     fault = _attempt(reaction, *job, terms)
     if os.getpid() != me:
-        # The job forked, and this is the process that it forked: the outcome is
-        # not this one's to tell.
+        # This is a process that the job has forked; only the child itself reports
+        # the outcome.
         os._exit(0)
     has_left = terms.sweeps and process.has_children()
     stays = may_stay and not has_left and not reaction.was_told
-    # What one job keeps must not count for the next.
+    # Memory that one job keeps must not count for the next one.
     stays = stays and end.is_whole() and not _has_grown(before, terms.scoreboard)
     if stays:
         _flush()
-        # Nor do its limits hold for the next, before that has said its own.
+        # The limits of this job must not apply to the next one.
         terms.scoreboard.limit(0, UNSET)
     end.tell(fault, has_left=has_left, stays=stays)
     return stays
 
 
 def _has_grown(before: int, scoreboard: Scoreboard) -> bool:
-    """Return True if this child has grown by much of what its job was allowed."""
+    """Return True if this child has grown by too much of its job's memory limit.
+
+    `before` is the resident memory before the job, in bytes.
+    """
     me = os.getpid()
     limits = scoreboard.limits_of(me)
     allowed = limits.memory if limits else 0
@@ -274,7 +280,7 @@ def _attempt(
 ) -> FailureInfo | None:
     """Run the job; return why it failed, or None.
 
-    The boundary of the application's code: every exception of it is caught.
+    Every exception of the application's code is caught here.
     """
     try:
         job, name, title = _read(queue, raw)
@@ -284,7 +290,7 @@ def _attempt(
         limits = terms.settings.rules.of(
             name, job.class_name, declared=declared, asked=job.limits
         )
-        # Earlier jobs, if this child has had any.
+        # The CPU seconds of earlier jobs, if this child may run several.
         used = sum(os.times()[:4]) if terms.settings.jobs_per_child > 1 else 0.0
         terms.scoreboard.limit(os.getpid(), limits, used)
         if terms.is_debugging:
@@ -303,9 +309,10 @@ def _attempt(
 
 
 def _finish(result: object, reaction: SignalReaction) -> None:
-    """Run what an `async def` returned. Raises what it raises.
+    """Run the coroutine that an `async def` job returned; its exceptions are raised.
 
-    An event loop lets no exception out of a callback, so SIGTERM cancels the job.
+    An exception in a callback does not leave an event loop, so SIGTERM cancels the job
+    instead.
     """
     try:
         coroutines.finish(result, reaction.cancel_by)
@@ -327,7 +334,7 @@ def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str, str]:
 
 
 def _about(queue: str, class_name: str, terms: ChildContext) -> dict[str, object]:
-    """Return what every line of the log says of a job."""
+    """Return the fields that every line of a job's log has."""
     return {
         "role": "child",
         "pid": os.getpid(),
@@ -341,22 +348,23 @@ def _about(queue: str, class_name: str, terms: ChildContext) -> dict[str, object
 def _tell_arguments(
     target: Callable[..., Any], job: payload.Payload, queue: str, terms: ChildContext
 ) -> None:
-    """Log what the job was given, without what the configuration calls secret."""
+    """Log the arguments of the job, except those that the configuration redacts."""
     shown = arguments(parameters(target), job.args, terms.settings.redact)
     about = _about(queue, job.class_name, terms)
     logger.get(**about).debug("job_begins", args=shown)
 
 
 def _flush() -> None:
-    """Write out what the job left in buffers.
+    """Flush the buffers that the job has filled.
 
-    The worker has the outcome already and kills a child that hangs here.
+    A child that is about to exit has reported its outcome, and the worker kills it if
+    it hangs here.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
-            continue  # closed or broken by the job: nowhere to say so
+            continue  # the job has closed or broken it, so no error can be printed
     capture.finish()
     for reference in logging._handlerList[:]:  # type: ignore[attr-defined]
         handler = reference()

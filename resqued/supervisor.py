@@ -1,8 +1,9 @@
-"""The master: keeps the pool as it should be, and loads no application code.
+"""The master: keeps the wanted workers running, and imports no application code.
 
-One loop, one wait point: wait, reap, obey, let each part do what is due. The workers
-are its own children, although a zygote forks them; it reclaims what dead ones held,
-wakes the idle, ends jobs that exceed their limits, and passes signals on as orders.
+One loop waits, reaps, obeys signals and requests, and calls each part. The workers are
+children of the master, although a zygote forks them. The master reclaims the jobs of
+dead workers, wakes idle workers, ends jobs that exceed their limits, and forwards
+signals as orders.
 """
 
 from __future__ import annotations
@@ -55,22 +56,22 @@ EVENTS = {
     signal.SIGTERM: Event.TERMINATE,
     signal.SIGINT: Event.TERMINATE,
 }
-# Why a job was ended when a graceful stop took too long.
+# The error of a job that was ended because a graceful stop took too long.
 LATE = "its worker was told to finish, and stop_timeout has passed"
 
 
 class MasterFiles(NamedTuple):
-    """The files that a master keeps, each of which it can do without."""
+    """The files that a master keeps open; each is optional."""
 
     pid_file: PidFile | None = None
     log_file: Path | None = None
 
 
 class Supervisor:
-    """Runs in the master. `reread` returns the configuration as it is now.
+    """The master. `reread` returns the configuration as it is at the call.
 
-    With `resumes` it goes on where the program before it stopped. `on_ready` is called
-    once, when every slot has registered a worker.
+    `resumes` is the state from the older program of this master, or None. `on_ready`
+    is called once, when every slot has registered a worker; never with `resumes`.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Supervisor:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the master was told to stop."""
+        """Whether the master has an order to stop."""
         return self.state is not State.RUNNING
 
     def _make_pool(self, config: Config) -> Pool:
@@ -146,11 +147,11 @@ class Supervisor:
 
     @property
     def _config(self) -> Config:
-        """The configuration that holds: that of the generation that serves."""
+        """The configuration that applies: that of the incumbent generation."""
         return self.pool.generations.incumbent.config
 
     def run(self) -> ExitCode:
-        """Keep the pool until told to stop.
+        """Run the master until it is ordered to stop; return the exit code.
 
         Raises StoreError if Redis cannot be reached at the start, ConfigError if
         the application cannot be imported or the kernel refuses a system call,
@@ -170,7 +171,7 @@ class Supervisor:
         try:
             while self.state is not State.STOPPED:
                 self._turn(time.monotonic())
-        except Exception:  # the loop guard: nothing is known to be right any more
+        except Exception:  # the state may be inconsistent, so the master ends
             self._log.exception("master_failed")
             return ExitCode.INTERNAL
         finally:
@@ -181,7 +182,7 @@ class Supervisor:
         return ExitCode.OK
 
     def _turn(self, now: float) -> None:
-        """Let each part do what is due, and wait for the next event."""
+        """Call the pool and each part, and wait for the next event."""
         self.pool.turn(now)
         if self.pool.generations.failure is not None:
             self.change_state(Event.TERMINATE, now)
@@ -220,7 +221,7 @@ class Supervisor:
             self._log.warning("stop_timeout_exceeded", seconds=seconds)
             self.change_state(Event.TERMINATE, now)
         if self.state is not State.RUNNING and not self.pool.workers():
-            # What is to be reclaimed waits for a Redis that is away, but not for ever.
+            # Reclaiming waits for a Redis that is away, for `settle_grace` seconds.
             grace = self._config.app.settle_grace
             self._reclaim_by = min(self._reclaim_by, now + grace)
         if self._is_empty(now) or now >= self._kill_at:
@@ -248,9 +249,9 @@ class Supervisor:
     # Reload
 
     def reload(self, now: float) -> int:
-        """Reopen the log, read the configuration and begin a new generation of it.
+        """Reopen the log, read the configuration and begin a new generation.
 
-        Returns its number; what is wrong is the result of the reload.
+        Returns the number of the generation; an error becomes the result of the reload.
         """
         self._reopen_log()
         try:
@@ -261,7 +262,7 @@ class Supervisor:
         return self.pool.reload(config, now)
 
     def reopen_log(self) -> None:
-        """Open the log file again; raise ControlError if that is not possible."""
+        """Reopen the log file; raise ControlError if that is not possible."""
         if self._log_file is None:
             raise ControlError("there is no log file: the log goes to standard error")
         if not self._reopen_log():
@@ -269,7 +270,7 @@ class Supervisor:
 
     def _reopen_log(self) -> bool:
         path = self._log_file
-        # The master does so first: if it cannot, all processes go on with the old file.
+        # The master comes first: if it fails, all processes keep the old file.
         if path is None or not logfile.follow(path, self._log):
             return False
         self._log.info("log_reopened", file=str(path))
@@ -279,7 +280,7 @@ class Supervisor:
     # Replacing the master
 
     def replace(self, asker: Peer, now: float) -> None:
-        """Go over to the program as it is now, once it has shown that it can."""
+        """Begin the dry run of the present program, which then replaces this one."""
         self._reexec.begin(asker, os.environ, now)
 
     def _may_replace(self) -> bool:
@@ -287,7 +288,7 @@ class Supervisor:
         return is_running and self.pool.is_settled and not self._reclaimer.is_busy
 
     def _resume(self, handed: HandoffState) -> None:
-        """Go on with the workers that are there, and give them new code too."""
+        """Take over the workers of the older program, and move to a new generation."""
         self.pool.resume(handed.pool)
         asker = self._control.resume(handed.control, handed.asker)
         self._log.info("master_resumed", workers=len(self.pool.workers()))
@@ -328,16 +329,16 @@ class Supervisor:
                 self._resize(1 if signum is signal.SIGTTIN else -1)
 
     def _resize(self, change: int) -> None:
-        """Want one worker more or fewer, on the first of the queue lists."""
+        """Change the wanted number of workers of the first queue list by `change`."""
         name, workers = next(iter(self.pool.wanted.counts.items()))
         self.pool.scale(name, max(0, workers + change))
 
     # Waiting
 
     def _wait(self, now: float) -> None:
-        """The one wait point of the master."""
+        """Wait for the next event; the master waits nowhere else."""
         ready = self._poller.wait(self._timeout(now))
-        # Messages first: a worker that died may have said why.
+        # Messages come before signals: a worker that died may have reported why.
         ready.sort(key=lambda fd: fd == self._inbox.fileno())
         self._poller.call(ready, time.monotonic())
 
@@ -350,15 +351,14 @@ class Supervisor:
         return max(0.0, due - now) * 1000 + 0.5
 
     def _end(self) -> None:
-        """Leave no process behind.
+        """End the zygotes, and close all connections.
 
-        Signals stay held back, for good: the interpreter gives them their default
-        action as it shuts down, and a second SIGTERM would turn a good end into a
-        death.
+        Signals stay blocked: the interpreter restores their default actions as it shuts
+        down, and a second SIGTERM would then kill the process before its normal exit.
         """
         self.pool.generations.close()
-        # Workers that are left, after an error of ours, become orphans: they
-        # settle their jobs themselves, and leave.
+        # Workers that are left after an error of the master become orphans: they settle
+        # their jobs themselves, and exit.
         self._queue_watcher.close()
         self._link.close()
         self._control.close()
@@ -366,19 +366,22 @@ class Supervisor:
 
 
 def patience(config: Config) -> float:
-    """Return how long the master waits for Redis, in seconds: it must hear signals."""
+    """Return how long the master waits for Redis, in seconds.
+
+    At most 1 second, so that the master can act on signals.
+    """
     return min(1.0, config.app.redis_timeout)
 
 
 def id_of(config: Config) -> str:
-    """Return what this master calls itself in Redis: an id as workers have them."""
+    """Return the name of this master in Redis, in the form of a worker id."""
     host = process.host_in_ids(config.app.hostname)
     names = (queue_list.parse(pool.queues).name for pool in config.pools)
     return f"{host}:{os.getpid()}:{','.join(dict.fromkeys(names))}"
 
 
 def refuse_changes(old: Config, new: Config) -> None:
-    """Raise ConfigError for what only a restart can change."""
+    """Raise ConfigError if a key differs that only a restart can change."""
     pairs = (
         ("[redis] url", old.app.url, new.app.url),
         ("[redis] namespace", old.app.namespace, new.app.namespace),

@@ -1,8 +1,8 @@
-"""The worker: takes a job, hands it to a child, records how it ended.
+"""The worker: takes a job, passes it to a child, and records the outcome.
 
-Runs in a worker process: one loop, one wait point, no threads, no sleeps. What it asks
-Redis next is decided in core.worker_lifecycle. The running job is the JobRunner's; each
-request to Redis goes through the WorkerRegistration.
+Runs in a worker process: one loop, which waits at one place; no threads, no sleeps.
+core.worker_lifecycle decides the next request to Redis. JobRunner handles the running
+job; WorkerRegistration makes each request to Redis.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from math import inf
 
-# Taken before an application is imported, which may patch the module (gevent).
+# Imported before the application, which may patch the module (gevent).
 from select import POLLIN, poll
 from typing import assert_never
 
@@ -71,7 +71,7 @@ class WorkerProcess:
         self._channel = links.channel
         self._inbox = SignalInbox()
         self._poll = poll()
-        # Of signals, and of orders: the same for good.
+        # The descriptors of signals and of orders; they never change.
         self._fds = (self._inbox.fileno(), links.channel.fileno())
         for fd in self._fds:
             self._poll.register(fd, POLLIN)
@@ -98,7 +98,7 @@ class WorkerProcess:
         self._is_orphan = False
 
     def run(self) -> int:
-        """Work until told to stop; return the exit status."""
+        """Run jobs until ordered to stop; return the exit status."""
         runs = self._registration.runs
         self._report(messages.Hello(os.getpid(), runs.worker_id, runs.identity))
         while self._state is not _GONE:
@@ -114,7 +114,7 @@ class WorkerProcess:
     # The running job
 
     def _advance(self, now: float) -> None:
-        """Do what is due for the running job, and settle it if it is over."""
+        """Send the signals that are due to the running job; settle it if it is over."""
         if now >= self._orphan_at:
             self._orphan_at = inf
             self._runner.end("its master is gone", now)
@@ -132,7 +132,7 @@ class WorkerProcess:
         self._registration.record_end(held, fault)
 
     def _retire_if_due(self, now: float) -> None:
-        """Leave, and be replaced, after `max_jobs` jobs or at `max_age`."""
+        """Leave after `max_jobs` jobs or at `max_age`, to be replaced."""
         most = self._settings.max_jobs
         is_due = (most and self._reporter.done >= most) or now >= self._leave_at
         if is_due and self._stop is _NO:
@@ -209,7 +209,8 @@ class WorkerProcess:
             elif self._runner.start(answer, may_fork_ahead=self._stop is _NO):
                 self._state = step(self._state, _JOB)
             else:
-                # There is no process for it. Redis says it is ours: ask again.
+                # No child could be forked. Redis has the job as this worker's, so the
+                # next request returns it again.
                 self._registration.reply_lost = True
         elif answer is NoJob.UNREGISTERED:
             self._registration.is_registered = False
@@ -221,7 +222,7 @@ class WorkerProcess:
 
     def _become_idle(self, *, is_paused: bool) -> None:
         self._state = step(self._state, WorkerEvent.NO_JOB)
-        # A worker that its master holds back has not found anything empty.
+        # A paused worker has not looked at its queues, so they may have jobs.
         if self._settings.burst and not self._is_paused:
             self._stop = max(self._stop, Stop.QUIT)
             self._report(messages.QueuesEmpty())
@@ -234,7 +235,7 @@ class WorkerProcess:
         self._registration.runs.link.close()
         self._redis.begin(error, now)
         self._show_progress()
-        # A worker that is to quit waits as long as it takes to settle its job.
+        # A worker that must quit waits without limit until its job is settled.
         is_settled = self._stop is Stop.QUIT and self._is_free()
         if self._stop is _TERMINATE or self._is_orphan or is_settled:
             give_up_at = now + self._settings.settle_grace
@@ -262,7 +263,7 @@ class WorkerProcess:
                 has_orders = True
             else:
                 has_report = True
-        # Why a job was to end comes before that it has ended.
+        # An order to end a job is read before the exit of the child is noticed.
         if has_orders:
             self._take_orders()
         if has_signals:
@@ -343,11 +344,11 @@ class WorkerProcess:
                 self._reporter.quitting(self._runner.active)
 
     def _show_progress(self) -> None:
-        # Nothing is due while a job runs: a job takes as long as it takes.
+        # While a job runs the scoreboard must keep showing when the job began.
         if self._state is not _RUNNING:
             self._reporter.progress()
 
     def _report(self, report: WorkerReport) -> None:
-        # That the master is gone, the wait point says too.
+        # The poller reports the exit of the master too.
         with suppress(ChannelClosed):
             self._channel.send(report)

@@ -1,8 +1,9 @@
-"""The zygote: imports the application once, and forks workers when told.
+"""The zygote: imports the application once, and forks workers on order.
 
-A fresh interpreter, started by the master with exec, so that each generation has
-new code. Forks twice: the workers become the master's own children, who reaps
-them at once, and they outlive their zygote. Has no connection to Redis.
+The zygote is a new interpreter, which the master starts with exec, so that each
+generation has the present code. It forks twice for each worker: the workers become
+children of the master, which reaps them at once, and they outlive their zygote. The
+zygote has no connection to Redis.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-# Taken before the application is imported, which may patch the module (gevent).
+# Imported before the application, which may patch the module (gevent).
 from select import POLLIN, poll, select
 from typing import Any, assert_never
 
@@ -58,11 +59,11 @@ from resqued.worker import WorkerProcess
 
 
 class ApplicationError(ResquedError):
-    """The application cannot be imported; the text says why and where."""
+    """The application cannot be imported; the text gives the reason and the place."""
 
 
 class Zygote:
-    """The process from which a generation's workers are forked."""
+    """The process that forks the workers of a generation."""
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class Zygote:
         self._inbox = inbox
 
     def run(self) -> int:
-        """Fork a worker for each order, until the master is gone."""
+        """Fork a worker for each order, until the master has exited; return 0."""
         wait = poll()
         wait.register(self._inbox.fileno(), POLLIN)
         wait.register(self._channel.fileno(), POLLIN)
@@ -106,12 +107,13 @@ class Zygote:
                 assert_never(order)
 
     def _spawn(self, wanted: SpawnWorker, fds: list[int]) -> None:
-        """Fork a process that forks a worker and leaves."""
+        """Fork a process that forks a worker and exits."""
         try:
             process.fork_child(self._fork_again, wanted, fds)
         except OSError as error:
-            # The worker's channel closes with these: the master sees a worker
-            # that died before it said hello, and backs off.
+            # The worker's channel closes with these descriptors: the master notices a
+            # worker that died before it reported its pid, and waits before it tries
+            # again.
             logger.get(role="zygote", pid=os.getpid()).error(
                 "fork_failed", error=str(error)
             )
@@ -119,12 +121,16 @@ class Zygote:
             os.close(fd)
 
     def _fork_again(self, wanted: SpawnWorker, fds: list[int]) -> int:
-        """Runs in the one in between: its death makes the worker the master's."""
+        """Fork the worker, and exit.
+
+        Runs in the process between zygote and worker. Its exit makes the master the
+        parent of the worker, because the master is a subreaper.
+        """
         process.fork_child(self._become_worker, wanted, fds)
         return 0
 
     def _become_worker(self, wanted: SpawnWorker, fds: list[int]) -> int:
-        """Runs in the worker, with signals blocked."""
+        """Run the worker, with signals blocked at first; return its exit status."""
         self._inbox.close()
         self._channel.close()
         prctl.become_subreaper()
@@ -142,18 +148,21 @@ class Zygote:
                 is_paused=wanted.is_paused,
             )
             return worker.run()
-        except Exception:  # the loop guard: the master makes a new worker
+        except Exception:  # the master starts another worker
             logger.get(role="worker", pid=os.getpid()).exception("worker_failed")
             return int(ExitCode.INTERNAL)
 
 
 def _about(settings: AppSettings) -> dict[str, object]:
-    """Return what every line says that the application prints while it is imported."""
+    """Return the fields of each log line of the application during its import."""
     return {"role": "zygote", "generation": settings.generation}
 
 
 def enter(directory: str) -> None:
-    """Go where the application lies: what a symlink means is found out each time."""
+    """Change to the directory of the application; a symlink is resolved each time.
+
+    An empty name changes nothing. Raises ApplicationError if that is not possible.
+    """
     if directory:
         try:
             os.chdir(directory)
@@ -164,7 +173,7 @@ def enter(directory: str) -> None:
 
 
 def _look_for_jobs(settings: AppSettings) -> None:
-    """Log it if there is no job, for every job that comes will fail."""
+    """Log a warning if the application has no job, because every job will fail."""
     if not has_jobs(settings.modules):
         logger.get(**_about(settings)).warning(
             "application_has_no_jobs", modules=list(settings.modules)
@@ -172,15 +181,16 @@ def _look_for_jobs(settings: AppSettings) -> None:
 
 
 def load(modules: tuple[str, ...], *, directory: str) -> None:
-    """Import the application; raise ApplicationError with one line that says why.
+    """Import the application; raise ApplicationError with the reason in one line.
 
-    The working directory is the first place to look for it, and `directory` its name in
-    the configuration, or "". Nothing is imported where another user decides what.
+    The working directory is the first place of the import path; `directory` is its name
+    in the configuration, or "". Nothing is imported from a directory where another user
+    can change the code.
     """
     if not modules:
         return
     here = str(Path.cwd())
-    with contextlib.suppress(OSError):  # it is deleted: then nothing is found there
+    with contextlib.suppress(OSError):  # a removed directory has no modules
         reason = ownership.distrust_of_code(Path(here), is_named=bool(directory))
         if reason:
             names = ", ".join(modules)
@@ -201,16 +211,16 @@ def _show_title(settings: AppSettings) -> str:
 
 
 def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object]:
-    """Make the heap cheap to fork; return what must be kept for that.
+    """Prepare the heap for cheap forks; return objects that must be kept for that.
 
-    The objects that are there now are left out of all later collections, which would
+    The present objects are excluded from all later garbage collections, which would
     write to each of them. hot path: frozen-heap
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     capture.finish()
-    # At level debug each job has a line.
+    # At level debug each job logs a line, so no warm-up is made.
     if not logger.is_debugging():
         warmup.warm_up(settings, inbox, title)
         capture.set_context(_about, settings)
@@ -221,7 +231,7 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
 
 
 def _warn_of_absentees(modules: Sequence[str]) -> None:
-    """Log what the application expects of Resque and does not get here."""
+    """Log the features of Resque that the application uses and resqued lacks."""
     about: dict[str, Any] = {"role": "zygote", "pid": os.getpid()}
     if classes := classes_with_hooks(modules):
         told = [f"{name}: {', '.join(hooks)}" for name, hooks in classes.items()]
@@ -232,16 +242,16 @@ def _warn_of_absentees(modules: Sequence[str]) -> None:
 
 
 def _configure_client(settings: AppSettings) -> None:
-    """Have jobs that enqueue jobs use this Redis, unless the application says else."""
+    """Make jobs that enqueue jobs use this Redis, unless the application changes it."""
     client.configure(
         settings.url, namespace=settings.namespace, max_payload=settings.max_payload
     )
 
 
 def main(fd: int) -> int:
-    """Run as `python -m resqued.zygote FD`: what the master starts."""
-    # The same signals as a worker's, and but for SIGCHLD without effect: one that
-    # is sent to all, by pkill, is for the master and the workers to act on.
+    """Run the zygote, which the master starts as `python -m resqued.zygote FD`."""
+    # The signals that a worker takes. Only SIGCHLD has an effect here: a signal that is
+    # sent to all processes, by pkill, is meant for the master and the workers.
     inbox = SignalInbox()
     sock = inherited_socket(fd)
     process.reset_oom_score()
@@ -255,7 +265,7 @@ def main(fd: int) -> int:
     title = _show_title(settings)
     _configure_client(settings)
     standard_library.keep_own_copies()
-    # What the application starts meanwhile must not inherit them held back.
+    # Processes that the application starts meanwhile must not inherit blocked signals.
     signals.unblock()
     try:
         logger.configure(level=start.log.level, style=start.log.style)
@@ -270,8 +280,8 @@ def main(fd: int) -> int:
             channel.send(ImportFailed(str(error), stack(error.__cause__)))
         return 78
     signals.block()
-    # Made before the first fork, which spares each worker the memory of the making;
-    # each opens a connection of its own with it.
+    # Created before the first fork, which saves memory in each worker; each worker
+    # opens a connection of its own with it.
     link = SingleLink(settings.url, timeout=settings.redis_timeout)
     kept = freeze(settings, inbox, title)
     try:

@@ -1,1 +1,1 @@
-"""The control socket of a master: both ends, and what is said on it."""
+"""The control socket of a master: both ends, requests and replies."""

@@ -1,12 +1,12 @@
-"""What is said on the control socket: a type for each request and each reply.
+"""The protocol of the control socket: a type for each request and each reply.
 
 For both ends, the master and the commands. A message is one line of JSON. `do` names
 the request; `ok` of a reply is false for an ErrorReply, and true for all others. A
 field that has its default value is not sent.
 
-A master understands a request as a whole or refuses it. If it passed over a field, it
-might do more than was asked: `children` spares jobs. A command passes over fields of
-a reply that it does not know: the master may be of a newer version.
+A master refuses a request with a field that it does not know. If it ignored the field,
+it might do more than was asked: `children` spares jobs. A command ignores unknown
+fields of a reply, because the master may be of a newer version.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An answer; a reply of this type says no more than that it is done."""
+    """A reply; this type alone means that the request was carried out."""
 
 
 class ErrorReply(Reply, frozen=True, kw_only=True):
-    """The request was refused or failed; `generation`: of a reload, if it began."""
+    """The request was refused or failed.
+
+    `generation` is that of a failed reload, None if no reload began.
+    """
 
     generation: int | None = None
     error: str
 
 
 class ReloadResult(Struct, frozen=True, kw_only=True):
-    """What the last reload came to; an empty error is success."""
+    """The result of the last reload; an empty error means success."""
 
     generation: int
     error: str
@@ -46,23 +49,23 @@ class PoolJob(Struct, frozen=True, kw_only=True):
 
 
 class JobLimits(Struct, frozen=True, kw_only=True):
-    """The limits of a running job, in seconds and bytes; None and 0: it has none."""
+    """The limits of a running job, in seconds and bytes; None and 0: no limit."""
 
     runtime: float | None
     memory: int | None
 
 
-# The limits of a worker that runs no job: there is no such field then.
+# The limits of a worker that runs no job: the field is then not sent.
 NO_JOB: UnsetType = UNSET
 
 
 class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One worker of a master.
 
-    `since`: how many seconds it has been in its phase. `child` and `job` are those of
-    a running job. `limits` is NO_JOB without one, and None until the child has said
-    them. `cpu`, in seconds, and `memory`, in bytes, are there if they were asked for:
-    those of the job with all its processes, or else of the worker.
+    `since` is how many seconds the worker has been in its phase. `child` and `job` are
+    those of a running job. `limits` is NO_JOB without a job, and None until the child
+    has written them. `cpu`, in seconds, and `memory`, in bytes, exist if the request
+    asked for them: those of the job with all its processes, or of an idle worker.
     """
 
     id: str
@@ -82,11 +85,11 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StatusReply(Reply, frozen=True, kw_only=True):
-    """A master and its workers; `since`: how many seconds it has run.
+    """A master and its workers; `since` is how many seconds the master has run.
 
-    `redis` is the URL that it serves, without the password. `redis_error` says why the
-    master cannot use its Redis, `spawn_error` why it cannot have workers forked; "" if
-    it can.
+    `redis` is the URL of its server, without the password. `redis_error` is why the
+    master cannot use its Redis, `spawn_error` why it cannot order workers; "" if it
+    can.
     """
 
     pid: int
@@ -99,7 +102,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     redis: str = ""
     namespace: str
     modules: tuple[str, ...]
-    # How many workers each queue list is to have.
+    # The wanted number of workers by queue list.
     pools: dict[str, int]
     workers: tuple[PoolWorker, ...]
     redis_error: str = ""
@@ -107,7 +110,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
 
 
 class StackReply(Reply, frozen=True, kw_only=True):
-    """The stacks of a job, as lines, and whose they are."""
+    """The stacks of a job, as lines, with the worker's id and the child's pid."""
 
     worker: str
     child: int
@@ -115,13 +118,13 @@ class StackReply(Reply, frozen=True, kw_only=True):
 
 
 class KillReply(Reply, frozen=True, kw_only=True):
-    """The workers whose jobs are being ended, as they were before."""
+    """The workers whose jobs are being ended, in their state before that."""
 
     ended: tuple[PoolWorker, ...]
 
 
 class ScaleReply(Reply, frozen=True, kw_only=True):
-    """How many workers are wanted on a queue list, and were wanted before."""
+    """The wanted number of workers of a queue list, now and before the request."""
 
     queues: str
     before: int
@@ -129,13 +132,13 @@ class ScaleReply(Reply, frozen=True, kw_only=True):
 
 
 class DrainReply(Reply, frozen=True, kw_only=True):
-    """The pool is paused; `after`: the time that the last job took, if waited for."""
+    """The pool is paused; `after` is how long the request waited for the jobs."""
 
     after: str | None = None
 
 
 class ReloadReply(Reply, frozen=True, kw_only=True):
-    """The generation that a reload begins; or, with an empty error, has come to."""
+    """The generation that a reload has begun; with an empty error, also completed."""
 
     generation: int
     error: str | None = None
@@ -160,22 +163,22 @@ class Request(
 
 
 class StatusRequest(Request[StatusReply], frozen=True, kw_only=True):
-    """Ask how a master and its workers are; `usage`: and what they use."""
+    """Ask for the status of a master; with `usage` also for CPU time and memory."""
 
     usage: bool = False
 
 
 class StackRequest(Request[StackReply], frozen=True, kw_only=True):
-    """Ask for the stacks of the job of a worker: its id, its pid or its child's."""
+    """Ask for the stacks of a job; `who` is a worker's id or pid, or a child's pid."""
 
     who: str | int
 
 
 class KillRequest(Request[KillReply], frozen=True, kw_only=True):
-    """End the job of one worker, or all that have run for longer than so many seconds.
+    """End the job of one worker, or all that have run for more than `older` seconds.
 
-    Of the latter only those of `children`, if these are named: what was not shown to
-    a person who was asked is not ended.
+    `children` restricts the latter to jobs of these children, so that only jobs that a
+    person has seen and confirmed are ended.
     """
 
     who: str | int | None = None
@@ -196,7 +199,7 @@ class ResumeRequest(Request[Reply], frozen=True, kw_only=True):
 
 
 class ReopenRequest(Request[Reply], frozen=True, kw_only=True):
-    """Open the log file again, in all processes, and reload nothing."""
+    """Reopen the log file in all processes, without a reload."""
 
 
 class DrainRequest(Request[DrainReply], frozen=True, kw_only=True):
@@ -206,9 +209,9 @@ class DrainRequest(Request[DrainReply], frozen=True, kw_only=True):
 
 
 class ScaleRequest(Request[ScaleReply], frozen=True, kw_only=True):
-    """Want so many workers; a text with a sign counts from what is wanted now.
+    """Set the wanted number of workers; a text with a sign changes the present number.
 
-    `queues` is the queue list of the pool; a master with one pool needs none.
+    `queues` is the queue list of the pool; it may be None if the master has one pool.
     """
 
     queues: str | None = None
@@ -216,9 +219,9 @@ class ScaleRequest(Request[ScaleReply], frozen=True, kw_only=True):
 
 
 class ReloadRequest(Request[ReloadReply], frozen=True, kw_only=True):
-    """Move to a new generation; with `wait` the reply says what came of it.
+    """Move to a new generation; with `wait` the reply has the result.
 
-    With `master` the program of the master is replaced first; the reply waits.
+    With `master` the program of the master is replaced first, and the reply waits.
     """
 
     wait: bool = False
@@ -242,7 +245,7 @@ ORDERS: dict[str, type[AnyRequest]] = {
 
 
 def is_awaited(request: Request[Reply]) -> bool:
-    """Return True if the reply waits for something to come about, however long."""
+    """Return True if the reply waits for an event, without a time limit."""
     match request:
         case DrainRequest():
             return request.wait
@@ -256,11 +259,11 @@ def is_awaited(request: Request[Reply]) -> bool:
 
 
 class BadMessageError(ValueError):
-    """A line that is no request, or no reply to it; the text says what is wrong."""
+    """A line that is not a valid request or reply; the text describes the fault."""
 
 
 def as_dict(message: object) -> dict[str, Any]:
-    """Return a message, or a part of one, as it stands on the socket."""
+    """Return a message, or a part of one, as the object that is sent."""
     values: dict[str, Any] = msgspec.to_builtins(message)
     return values
 
@@ -303,7 +306,7 @@ M = TypeVar("M")
 
 
 def _convert(values: dict[str, Any], kind: type[M], name: str) -> M:
-    """Return the values as a message; `name` is what an error calls it."""
+    """Return the values as a message; an error calls the message `name`."""
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
@@ -313,8 +316,8 @@ def _convert(values: dict[str, Any], kind: type[M], name: str) -> M:
 
 
 def _encode(values: dict[str, Any]) -> bytes:
-    # Not by msgspec, which refuses the half of a surrogate pair: a name of a file or
-    # an argument that is no UTF-8 has some.
+    # Not by msgspec, which refuses half of a surrogate pair: file names and arguments
+    # that are not UTF-8 have such halves.
     return json.dumps(values).encode() + b"\n"
 
 

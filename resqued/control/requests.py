@@ -1,8 +1,8 @@
-"""Asking the masters of this host, through their control sockets.
+"""Requests to the masters of this host, through their control sockets.
 
-Runs in a command; what answers is control/server.py, in a master. Most replies come
-at once, and one that does not is an error. A reply that waits for something to come
-about may take as long as that does; the master is asked for its status meanwhile.
+Runs in a command; control/server.py answers, in a master. Most replies come at once,
+and it is an error if they do not. A reply that waits for an event takes as long as the
+event does; the command asks the master for its status meanwhile.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from resqued.system import ownership
 from resqued.system.lines import LineReader, LineTooLongError
 from resqued.system.process_handle import ProcessHandle
 
-# A master answers within milliseconds, unless it is stopped, or its host is on its
-# last legs.
+# How long to wait for a reply, in seconds. A master answers within milliseconds, unless
+# it is stopped or its host is overloaded.
 PATIENCE = 5.0
 # Longer than any reply, in bytes: one with a thousand workers has less than 1 MB.
 _LONGEST = 16 << 20
@@ -41,11 +41,11 @@ _LONGEST = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class ReplyWait:
-    """How long a reply may take that waits for something to come about.
+    """How long a reply that waits for an event may take.
 
-    After `timeout` seconds the command gives up, and what was asked for goes on. While
-    it waits, the master is asked how it is. `reason` makes of the answer why it takes
-    so long, or ""; `show` is called with each reason that is another than the last one.
+    After `timeout` seconds the command gives up, and the master continues. While the
+    command waits, it asks for the status of the master. `reason` returns from a status
+    why the event has not happened yet, or ""; `show` is called with each new reason.
     """
 
     timeout: float = math.inf
@@ -57,11 +57,11 @@ AS_LONG_AS_IT_TAKES = ReplyWait()
 
 
 class ForeignMasterError(ControlError):
-    """The master belongs to another user, whose requests alone it answers."""
+    """The master belongs to another user, and answers only that user and root."""
 
 
 class Address(NamedTuple):
-    """Where one master is to be asked."""
+    """The pid and the control socket of one master."""
 
     pid: int
     path: Path
@@ -69,17 +69,17 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SilentMaster:
-    """A master that does not say how it is, and why."""
+    """A master that does not report its status; `error` is the reason."""
 
     pid: int
     error: str
 
 
 def places(configured: str, environ: Mapping[str, str]) -> list[Path]:
-    """Return the directories to look into.
+    """Return the directories in which to look for control sockets.
 
-    If none is named anywhere, that of the system's masters too, for every user: a
-    service's user need not have the service's environment.
+    If neither configuration nor environment names one, the directory of system services
+    is included for every user: a service's user may lack the service's environment.
     """
     own = sockets.directory(configured, environ)
     if configured:
@@ -90,7 +90,7 @@ def places(configured: str, environ: Mapping[str, str]) -> list[Path]:
 
 
 def _with_users(place: Path) -> list[Path]:
-    """Return a directory, and those in it: of users that root starts masters as."""
+    """Return a directory and its subdirectories, which masters of other users use."""
     found = [place]
     with suppress(OSError):
         found += sorted(below for below in place.iterdir() if below.is_dir())
@@ -112,7 +112,7 @@ def masters(among: Iterable[Path]) -> list[Address]:
 def fetch_statuses(
     found: Sequence[Address], *, usage: bool = False, patience: float = PATIENCE
 ) -> list[StatusReply | SilentMaster]:
-    """Return what each master says of itself; of one that says nothing, the error."""
+    """Return the status of each master, or the error of one that does not answer."""
     statuses: list[StatusReply | SilentMaster] = []
     for address in found:
         try:
@@ -123,7 +123,7 @@ def fetch_statuses(
 
 
 def inaccessible_dirs(among: Iterable[Path]) -> dict[Path, str]:
-    """Return those directories that are not for us to look into, and their users."""
+    """Return the directories that this user may not read, with their owners."""
     found = {}
     for place in among:
         with suppress(OSError):
@@ -134,12 +134,12 @@ def inaccessible_dirs(among: Iterable[Path]) -> dict[Path, str]:
 
 
 def untrusted_dirs(among: Iterable[Path]) -> dict[Path, str]:
-    """Return those directories whose sockets are not asked, and why."""
+    """Return the directories whose sockets are not trusted, with the reasons."""
     return {place: why for place in among if (why := sockets.distrust(place))}
 
 
 def owner_hint(owner: str) -> str:
-    """Return what to tell somebody else than the owner, or root."""
+    """Return a hint for a user who is neither the owner nor root."""
     others = "" if owner == "root" else ", or as root"
     return f"belongs to {owner}: ask as {owner}{others}"
 
@@ -151,11 +151,12 @@ def ask(
     patience: float = PATIENCE,
     wait: ReplyWait = AS_LONG_AS_IT_TAKES,
 ) -> R_co:
-    """Send a request, and return what the master replies.
+    """Send a request, and return the reply of the master.
 
-    A reply that is awaited may take as long as `wait` says, while the master answers
-    others within the patience, in seconds. Raises ControlError in the words of a master
-    that refuses or if the wait is over, NoMasterError if there is no reply.
+    `patience` is how many seconds a reply may take. A reply that waits for an event may
+    take as long as `wait` allows, while the master answers other requests within the
+    patience. Raises ControlError with the text of a master that refuses, or if the
+    wait is over; NoMasterError if no reply comes.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(patience)
@@ -184,7 +185,10 @@ def ask(
 def _read(
     sock: socket.socket, address: Address, patience: float, wait: ReplyWait | None
 ) -> bytes:
-    """Return the line of the reply; without `wait` it must come within the patience."""
+    """Return the line of the reply, which must come within the patience.
+
+    With `wait` it may take longer, as long as the master answers status requests.
+    """
     lines = LineReader(sock.fileno(), longest=_LONGEST)
     last = math.inf if wait is None else time.monotonic() + wait.timeout
     shown = ""
@@ -213,7 +217,7 @@ def _read(
 def open_process(address: Address) -> ProcessHandle:
     """Return a handle of the master that listens at an address.
 
-    Raises NoMasterError if it has gone, and ControlError if another process answers.
+    Raises NoMasterError if it has exited, and ControlError if another process answers.
     """
     handle = ProcessHandle.open(address.pid)
     if handle is None:

@@ -1,8 +1,8 @@
 """The control socket: requests from people of this host, and answers to them.
 
-Unix, of mode 0600 in a directory of its owner; who is at the other end is asked of
-the kernel (SO_PEERCRED, unix(7)) and is root or the master's own user. A connection
-has one request and one reply, a line each (control/protocol.py).
+A Unix socket of mode 0600, in a directory of its owner. The kernel reports the user at
+the other end (SO_PEERCRED, unix(7)), who must be root or the master's own user. A
+connection has one request and one reply, a line each (control/protocol.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONGEST = 64 << 10
 
 
 class Peer:
-    """One connection: who asks, and the way to answer."""
+    """One connection: the user at the other end, the request, and its reply."""
 
     def __init__(
         self, sock: socket.socket, poller: Poller, *, has_asked: bool = False
@@ -49,20 +49,20 @@ class Peer:
 
     @property
     def may_ask(self) -> bool:
-        """Whether it is root, or the user of this process."""
+        """Whether the peer is root, or the user of this process."""
         return self.uid in (0, os.geteuid())
 
     @property
     def events(self) -> int:
-        """What to wait for, as poll(2) has it; that it has gone is always told."""
-        # A connection has one request: what is sent after it is never read, however
-        # much it is. A peer that has no more to say may still wait for its answer.
+        """The events to wait for, for poll(2), which always reports a hang-up."""
+        # A connection has one request: bytes after it are never read. A peer that has
+        # closed its sending direction may still wait for the reply.
         is_over = self._has_asked or self._lines.has_ended
         reading = 0 if is_over else select.POLLIN
         return reading | (select.POLLOUT if self._out else 0)
 
     def line(self) -> bytes | None:
-        """Return the line of the request once it is whole; None before and after."""
+        """Return the line of the request, once, when it is complete; else None."""
         if self.is_closed or self._has_asked:
             return None
         try:
@@ -79,14 +79,14 @@ class Peer:
         return line
 
     def see(self) -> None:
-        """Hang up on who has gone; who has only no more to say is still there."""
+        """Close the connection if the peer has closed both of its directions."""
         poll = select.poll()
         poll.register(self._socket, 0)
         if poll.poll(0):
             self.close()
 
     def answer(self, reply: Reply) -> None:
-        """Send the reply, and hang up when all of it is gone."""
+        """Send the reply, and close the connection when all of it is sent."""
         self._out += protocol.encode_reply(reply)
         self._is_answered = True
         self.flush()
@@ -96,7 +96,7 @@ class Peer:
         self.answer(ErrorReply(error=reason))
 
     def flush(self) -> None:
-        """Send what there is room for."""
+        """Send as much of the reply as the socket has room for."""
         try:
             while self._out:
                 self._out = self._out[self._socket.send(self._out) :]
@@ -112,12 +112,12 @@ class Peer:
             self.update()
 
     def update(self) -> None:
-        """Wait for what is to be waited for now."""
+        """Register the present `events` with the poller."""
         if not self.is_closed:
             self._poller.modify(self.fileno(), self.events)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if not self.is_closed:
             self._poller.unregister(self.fileno())
         self.is_closed = True
@@ -125,7 +125,7 @@ class Peer:
 
 
 class ControlServer:
-    """The socket of one master; `handle` gets each request that is one, once."""
+    """The socket of one master; `handle` is called once with each valid request."""
 
     def __init__(
         self,
@@ -142,11 +142,15 @@ class ControlServer:
         self.path = place / f"{os.getpid()}{sockets.SUFFIX}"
 
     def fileno(self) -> int | None:
-        """Return the descriptor that listens, if there is one."""
+        """Return the listening descriptor, or None if the master does not listen."""
         return None if self._socket is None else self._socket.fileno()
 
     def resume(self, fd: int | None, asker: int | None) -> Peer | None:
-        """Go on listening where the program before did; return who waits for it."""
+        """Take over the descriptors of the older program of this master.
+
+        `fd` listens; `asker` is the connection that waits for the replacement, and is
+        returned as a Peer. None: no such descriptor.
+        """
         if fd is not None:
             os.set_inheritable(fd, False)
             self._socket = socket.socket(fileno=fd)
@@ -157,7 +161,7 @@ class ControlServer:
         return self._add(socket.socket(fileno=asker), has_asked=True)
 
     def _add(self, sock: socket.socket, *, has_asked: bool = False) -> Peer:
-        """Wait for what a new connection has to say."""
+        """Register a new connection, and wait for its request."""
         peer = Peer(sock, self._poller, has_asked=has_asked)
         self._peers = [known for known in self._peers if not known.is_closed]
         self._peers.append(peer)
@@ -165,7 +169,7 @@ class ControlServer:
         return peer
 
     def open(self) -> None:
-        """Listen; without a place to do so the master works all the same."""
+        """Listen; if that is not possible, log a warning: the master works without."""
         try:
             sockets.prepare(self.path.parent)
             sockets.remove_stale(self.path.parent)
@@ -173,7 +177,7 @@ class ControlServer:
             if sockets.is_answered(self.path):
                 raise ControlError(f"{self.path} is of a master in another container")
             self.path.unlink(missing_ok=True)
-            # Nobody can connect before listen, and so before the mode is right.
+            # No process can connect before listen, so the mode is set in time.
             self._socket.bind(str(self.path))
             self.path.chmod(0o600)
             self._socket.listen(16)
@@ -218,7 +222,7 @@ class ControlServer:
             self._handle(peer, request, now)
 
     def close(self) -> None:
-        """Hang up on all, and take the socket away."""
+        """Close all connections, and remove the socket."""
         for peer in self._peers:
             if not peer.is_closed:
                 peer.close()
@@ -226,6 +230,6 @@ class ControlServer:
             self._poller.unregister(self._socket.fileno())
             self._socket.close()
             self._socket = None
-            # The directory may belong to another user by now.
+            # The directory may belong to another user meanwhile.
             with suppress(OSError):
                 self.path.unlink()

@@ -1,4 +1,4 @@
-"""Where the control sockets of masters are, and whether anybody listens at one."""
+"""The places of control sockets, and whether a process listens at one."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from resqued.system import ownership, process
 
 SUFFIX = ".sock"
 _PID = re.compile("[0-9]+")
-# Where masters of root are, and those that systemd starts, if nothing else is said.
+# The default directory for masters of root, and for those that systemd starts.
 SYSTEM = Path("/run/resqued")
 _CREDENTIALS = struct.Struct("=iII")
 
 
 class Credentials(NamedTuple):
-    """Who is at the other end of a connection, as the kernel says (SO_PEERCRED)."""
+    """The process and user at the other end of a connection (SO_PEERCRED)."""
 
     pid: int
     uid: int
 
 
 def credentials(sock: socket.socket) -> Credentials:
-    """Return who is at the other end of a connected Unix socket."""
+    """Return the process and user at the other end of a connected Unix socket."""
     pid, uid, _ = _CREDENTIALS.unpack(
         sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     )
@@ -38,10 +38,10 @@ def credentials(sock: socket.socket) -> Credentials:
 
 
 def directory(configured: str, environ: Mapping[str, str]) -> Path:
-    """Return where the sockets of this user's masters are.
+    """Return the directory for the sockets of this user's masters.
 
-    As configured; what systemd made (RuntimeDirectory=); /run/resqued for root;
-    the user's own below XDG_RUNTIME_DIR, or else below /tmp.
+    The first of: the configured one; that of systemd (RuntimeDirectory=); /run/resqued
+    for root; the user's own below XDG_RUNTIME_DIR; the user's own below /tmp.
     """
     given = configured or environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     if given:
@@ -55,7 +55,7 @@ def directory(configured: str, environ: Mapping[str, str]) -> Path:
 
 
 def prepare(place: Path) -> None:
-    """Make the directory; raise ControlError if it is somebody else's."""
+    """Create the directory; raise ControlError if it belongs to another user."""
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_prepared(place)
@@ -64,7 +64,7 @@ def prepare(place: Path) -> None:
 
 
 def is_prepared(place: Path) -> bool:
-    """Return True if the directory is there; raise ControlError if it is not safe."""
+    """Return True if the directory exists; raise ControlError if it is not safe."""
     try:
         found = place.lstat()
     except FileNotFoundError:
@@ -81,10 +81,10 @@ def is_prepared(place: Path) -> bool:
 
 
 def distrust(place: Path) -> str:
-    """Return why no socket in a directory is trusted; "" if they are, or none is there.
+    """Return why sockets in a directory are not trusted; "" if they are, or without it.
 
-    Any user can listen at a socket in a directory where that user can write. Root asks
-    the masters of each user in a directory of that user.
+    Any user can listen at a socket in a directory where that user can write. Root sends
+    requests to the masters of each user in a directory of that user.
     """
     try:
         found = place.lstat()
@@ -100,10 +100,10 @@ def distrust(place: Path) -> str:
 
 
 def check_peer(sock: socket.socket, path: Path) -> Credentials:
-    """Return who answers at a socket; raise ControlError if that user is not trusted.
+    """Return the peer of a socket; raise ControlError if its user is not trusted.
 
-    Trusted are root, and the user of this process. Root trusts the owner of the
-    directory as well.
+    Root and the user of this process are trusted. Root also trusts the owner of the
+    directory.
     """
     peer = credentials(sock)
     trusted = {0, os.geteuid()}
@@ -118,7 +118,7 @@ def check_peer(sock: socket.socket, path: Path) -> Credentials:
 
 
 def remove_stale(place: Path) -> None:
-    """Take away the sockets of masters that were killed."""
+    """Remove the sockets of masters that were killed."""
     for path in find(place):
         is_alive = process.start_time(int(path.stem)) is not None
         if not is_alive and not is_answered(path):
@@ -136,13 +136,13 @@ def find(place: Path) -> list[Path]:
 
 
 def is_answered(path: Path) -> bool:
-    """Return True if somebody listens at a socket."""
+    """Return True if a process listens at a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.setblocking(False)
             probe.connect(str(path))
         except BlockingIOError:
-            return True  # more are waiting than it has room for
+            return True  # the queue of waiting connections is full
         except OSError as error:
             return isinstance(error, PermissionError)
     return True

@@ -1,1 +1,1 @@
-"""Facts about hosts, servers, masters, workers and queues, and what they mean."""
+"""Facts about hosts, servers, masters, workers and queues, and their judgement."""

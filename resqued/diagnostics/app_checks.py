@@ -1,4 +1,4 @@
-"""The configuration and the application that it names."""
+"""Findings about the configuration, the application, and the control directory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from resqued.diagnostics.import_result import Import
 
 
 def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> Finding:
-    """Return True if the configuration is in order; `path` is empty without a file."""
+    """Return the finding about the configuration; `path` is "" without a file.
+
+    `problems` are its faults, `workers` the number of workers in its pools.
+    """
     if problems:
         return problem(
             "configuration", "; ".join(problems), "correct it: `resqued config check`"
@@ -24,7 +27,7 @@ def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> F
 
 
 def judge(imported: Import) -> Iterator[Finding]:
-    """Yield what importing the application has shown."""
+    """Yield the findings about an import of the application."""
     modules = join_names(imported.modules)
     if imported.error:
         yield problem(
@@ -67,7 +70,10 @@ def _sockets(imported: Import) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class ControlDirectory:
-    """The directory of the control sockets; `fault` says why masters refuse it."""
+    """The directory of the control sockets; `fault` is why masters refuse it.
+
+    `masters` are the pids that answer, `unanswered` the sockets that do not.
+    """
 
     path: str
     exists: bool
@@ -77,7 +83,7 @@ class ControlDirectory:
 
 
 def judge_control(place: ControlDirectory) -> Finding:
-    """Return True if masters can be talked to from this host."""
+    """Return the finding about the directory of the control sockets."""
     check = "control"
     if place.fault:
         return problem(

@@ -1,7 +1,8 @@
-"""Import the application in a process of its own, and tell what came of it.
+"""The import of the application in a separate process, and its result.
 
-As a zygote does it: a fresh interpreter, the same directory and environment. Whoever
-asks runs none of the application's code, and waits no longer than it said.
+The process imports as a zygote does: a new interpreter, the same directory and
+environment. The caller runs none of the application's code, and waits for a limited
+time.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def attempt(
     class_name: str = "",
     timeout: float,
 ) -> Import:
-    """Return what importing the application's modules leads to, and looks like.
+    """Import the application's modules in a separate process; return the result.
 
-    With `class_name` also whether that is one of its jobs. The process, and what it
-    has started, is killed when it has answered, or after timeout seconds.
+    With `class_name` the result also shows whether that class is one of its jobs. The
+    process, and those that it has started, are killed when it has answered, or after
+    `timeout` seconds.
     """
     question = {"settings": settings.as_dict(), "class": class_name}
     line, status = _asked(json.dumps(question).encode(), environment, timeout)
@@ -54,7 +56,10 @@ def attempt(
 def _asked(
     question: bytes, environment: Mapping[str, str], timeout: float
 ) -> tuple[bytes | None, int | None]:
-    """Return the answer of a new process and its status; None if it took too long."""
+    """Return the answer of a new process and its exit status.
+
+    The answer is None if the process gave none, the status if it took too long.
+    """
     line, is_late = None, False
     by = time.monotonic() + timeout
     read, write = os.pipe()
@@ -78,7 +83,7 @@ def _asked(
             except TimeoutError:
                 is_late = True
             if not is_late and line is None:
-                # At the end of the file it is about to end by itself.
+                # At end of file the process is about to exit by itself.
                 with suppress(subprocess.TimeoutExpired):
                     tried.wait(max(0.0, by - time.monotonic()))
         finally:
@@ -93,7 +98,10 @@ def _asked(
 
 
 def main(fd: int) -> int:
-    """Run by `python -m` with a descriptor: import, and write one line to it."""
+    """Import the application and write one line to the descriptor; return 0.
+
+    The caller runs this module with `python -m` and the number of the descriptor.
+    """
     asked = json.load(sys.stdin)
     # A process that the application forks must not hold the pipe of the answer.
     os.set_inheritable(fd, False)
@@ -129,9 +137,9 @@ def _try(settings: AppSettings, class_name: str) -> dict[str, Any]:
 
 
 def _sockets() -> Iterator[str]:
-    """Yield where this process's sockets lead, as a fork would inherit them."""
+    """Yield the addresses of this process's sockets, which a fork would inherit."""
     for name in sorted(os.listdir("/proc/self/fd"), key=int):  # noqa: PTH208
-        # What was open for reading the folder is closed by now.
+        # The descriptor that listdir used for the directory is closed again.
         with suppress(OSError):
             if not Path(f"/proc/self/fd/{name}").is_socket():
                 continue

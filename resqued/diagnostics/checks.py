@@ -1,6 +1,6 @@
-"""What `resqued doctor` makes of what it has seen: facts in, findings out.
+"""The findings of `resqued doctor`.
 
-checkup gathers; server_checks, app_checks and host_checks judge one part each.
+checkup gathers facts; server_checks, app_checks and host_checks judge one part each.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class Verdict(Enum):
-    """How a check came out."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -20,7 +20,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was checked, how it came out, and what to do about it."""
+    """One line: the check, its result as verdict and text, and the remedy."""
 
     check: str
     verdict: Verdict
@@ -29,20 +29,20 @@ class Finding:
 
 
 def ok(check: str, text: str) -> Finding:
-    """Return that all is well."""
+    """Return a finding without a fault."""
     return Finding(check, Verdict.OK, text)
 
 
 def warning(check: str, text: str, remedy: str) -> Finding:
-    """Return what works, but not as well as it could, or not for long."""
+    """Return a finding about a part that works, but with a disadvantage or a risk."""
     return Finding(check, Verdict.WARNING, text, remedy)
 
 
 def problem(check: str, text: str, remedy: str) -> Finding:
-    """Return what keeps the whole from working, or loses jobs."""
+    """Return a finding about a fault that prevents operation, or loses jobs."""
     return Finding(check, Verdict.PROBLEM, text, remedy)
 
 
 def unchecked(check: str, reason: str) -> Finding:
-    """Return that a check could not be made, and why."""
+    """Return the finding that a check could not be made, with the reason."""
     return Finding(check, Verdict.UNCHECKED, reason)

@@ -1,8 +1,8 @@
-"""Everything that resqued needs of a host, looked at in order: findings of each part.
+"""The check of all that resqued needs on a host, part by part.
 
-Changes nothing. app_checks, server_checks and host_checks judge what is seen here.
-Each part is looked at for so long and no longer, in a thread, because a part that
-hangs in the kernel must not keep the others.
+Changes nothing. app_checks, server_checks and host_checks judge the facts that are read
+here. Each part has a time limit and runs in a thread, because a part that hangs in the
+kernel must not delay the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from resqued.store.server_facts import examine
 from resqued.store.server_url import redact
 from resqued.wire import worker_entry
 
-# Seconds that no part takes on a host that is well.
+# The time limit of a part in seconds; on a healthy host every part is faster.
 PATIENCE = 20.0
 
 # The settings of the units of systemd, by the name of each.
@@ -37,10 +37,11 @@ UnitSettings = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Systemd:
-    """How the units of this host are read.
+    """The way to read the units of this host.
 
-    `settings` raises ResquedError if systemd cannot be asked. `pattern` is the pattern
-    of their names, `patience` the seconds that reading them may take.
+    `settings` returns their settings, and raises ResquedError if systemd cannot be
+    asked. `pattern` is the pattern of their names, `patience` the seconds that reading
+    them may take.
     """
 
     settings: Callable[[], UnitSettings]
@@ -50,7 +51,7 @@ class Systemd:
 
 @dataclass(slots=True)
 class CheckRun:
-    """What one part has found so far."""
+    """The findings of one part so far; `fault` is an exception of its code."""
 
     findings: list[Finding] = field(default_factory=list)
     fault: Exception | None = None
@@ -59,11 +60,11 @@ class CheckRun:
 def check_up(
     path: str, read: Callable[[], Config], systemd: Systemd, *, may_import: bool
 ) -> Iterator[Finding]:
-    """Yield the findings of all parts, each as soon as its part is done.
+    """Yield the findings of all parts, each when its part has ended.
 
-    `path` is the file of the configuration, "" without one; `read` returns the
-    configuration or raises ConfigError. With `may_import` the application is imported,
-    in a process of its own.
+    `path` is the configuration file, "" without one; `read` returns the configuration
+    or raises ConfigError. With `may_import` the application is imported, in a separate
+    process.
     """
     config: Config | None = None
     try:
@@ -94,9 +95,10 @@ def bounded(
     *,
     late: Callable[[str, str], Finding] = unchecked,
 ) -> list[Finding]:
-    """Return what a part finds, as far as it gets in `patience` seconds.
+    """Return the findings that a part makes within `patience` seconds.
 
-    `late` makes the finding that it took longer. An error of ours is raised.
+    `late` returns the finding for a part that takes longer. ResquedError and OSError
+    become findings; other exceptions of the part are raised.
     """
     answer = CheckRun()
 
@@ -109,10 +111,10 @@ def bounded(
         except OSError as error:
             reason = f"{error.filename or ''} {error.strerror or error}".strip()
             answer.findings.append(unchecked(check, reason))
-        except Exception as error:  # ours: raised by the caller, not in this thread
+        except Exception as error:  # a bug: raised by `bounded`, not in this thread
             answer.fault = error
 
-    # One that hangs in the kernel must not keep the others, nor the end.
+    # A part that hangs in the kernel must not delay the others, nor the exit.
     part = threading.Thread(target=run, daemon=True)
     part.start()
     part.join(patience)
@@ -125,7 +127,7 @@ def bounded(
 
 
 def redis_hangs(check: str, reason: str) -> Finding:
-    """Return that Redis gave no answer in time, which is a problem."""
+    """Return the finding that Redis did not answer in time."""
     return problem(check, reason, "see what is slow: the server, the way to it, DNS")
 
 
@@ -213,7 +215,7 @@ def _machine(config: Config) -> Iterator[Finding]:
 
 
 def _plan(config: Config) -> host_checks.Plan:
-    """Return what the pools of the configuration want of the machine."""
+    """Return the resources that the pools of the configuration need."""
     default = config.app.rules.default
     limits = [(p.workers, p.limits.with_fallback(default)) for p in config.pools]
     return host_checks.Plan(
@@ -228,7 +230,7 @@ def _memory(limits: Limits) -> int:
 
 
 def _units(config: Config, systemd: Systemd) -> Iterator[Finding]:
-    # Raises if systemd cannot be asked: then the units are not checked.
+    # Raises if systemd cannot be asked; the units are then not checked.
     found = systemd.settings()
     if not found:
         yield unchecked("units", f"systemd has no unit {systemd.pattern}")

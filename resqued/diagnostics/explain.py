@@ -1,7 +1,7 @@
-"""Why the jobs of a queue do not run: facts in, findings out, most decisive first.
+"""Why the jobs of a queue do not run: findings from facts, most important first.
 
-The facts were read one after the other while workers went on, so that a finding
-tells what was seen and not what must be. Must not ask Redis for anything.
+The facts were read one after the other while workers were running, so a finding
+describes what was read, and may be outdated. This module never asks Redis.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from resqued.core.plural import join_names, pluralize
 from resqued.diagnostics.facts import LIVE, Candidate, Facts, Observation
 from resqued.wire.queue_list import QueueList
 
-# As many names as a line has room for.
+# The most names in a line.
 NAMED = 3
 
 
 def explain(facts: Facts) -> tuple[Observation, ...]:
-    """Return all that holds, causes first, each kind in order of its weight."""
+    """Return all findings: causes first, and both kinds in order of importance."""
     found = [
         *_elsewhere(facts),
         *_queue(facts),
@@ -40,7 +40,7 @@ def explain(facts: Facts) -> tuple[Observation, ...]:
 
 
 def _queue(facts: Facts) -> Iterator[Observation]:
-    """Return True if there is anything to run at all."""
+    """Yield findings about the queue itself: unknown, empty, or without the job."""
     queue, search = facts.queue, facts.search
     if not facts.size and not facts.is_known:
         near = _near(queue, facts.sizes)
@@ -77,7 +77,7 @@ def _queue(facts: Facts) -> Iterator[Observation]:
 
 
 def _near(queue: str, known: Mapping[str, int]) -> list[str]:
-    """Return names like the one given, capitals or not."""
+    """Return known names that are similar to `queue`; case does not matter."""
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(queue.lower(), by_lower, n=NAMED, cutoff=0.7)
     return [by_lower[name] for name in close]
@@ -108,7 +108,7 @@ def _unserved(facts: Facts) -> Iterator[Observation]:
     if facts.serving:
         return
     if not facts.size and any(w.queues.serves(facts.queue) for w in facts.workers):
-        return  # a wildcard, which serves the queue as soon as that exists
+        return  # a wildcard, which serves the queue when it exists
     lists = list(dict.fromkeys(_list_text(w.queues) for w in facts.workers))
     there = f"; their lists: {join_names(lists, NAMED)}" if lists else ""
     count = pluralize(len(facts.workers), "worker")
@@ -141,7 +141,7 @@ def _paused(facts: Facts) -> Iterator[Observation]:
             is_cause=all_are,
         )
     elif paused and not facts.is_paused:
-        # Under the key their titles say the same, and SIGCONT would be no way out.
+        # With the key set the titles are the same, and SIGCONT would not help.
         yield Observation(
             "worker_paused",
             f"{len(paused)} of the {len(facts.live)} live workers that serve"
@@ -328,7 +328,7 @@ def _list_text(queues: QueueList) -> str:
 
 
 def _first(lines: list[str]) -> tuple[str, ...]:
-    """Return the first few lines, and how many more there are."""
+    """Return the first NAMED lines, and a line with the number of the others."""
     more = len(lines) - NAMED
     return (*lines[:NAMED], *([f"and {more} more"] if more > 0 else []))
 

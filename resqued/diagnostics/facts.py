@@ -1,6 +1,6 @@
-"""What is seen of a queue and of those who may serve it: facts, and findings of them.
+"""Facts about a queue and the workers that may serve it, and findings from them.
 
-Values alone; diagnostics.explain makes findings of the facts.
+Values only; diagnostics.explain makes findings from the facts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ LIVE = ("working", "idle")
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was seen, and the way out. A cause keeps the job from running.
+    """A finding and its remedy. With `is_cause` it prevents the job from running.
 
-    `details` are lines below it, one for each thing that it counts.
+    `details` are further lines, one for each item that `text` counts.
     """
 
     kind: str
@@ -31,11 +31,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A worker that may serve the queue, as it was seen.
+    """A worker that may serve the queue, as it was read.
 
-    `state` is working, idle, dead, silent or unknown; `busy_for` are the seconds
-    since its job began, None if that is not known. An id leaves exclusions out: the
-    list is whole only if it comes from the worker's master (`is_whole`).
+    `state` is working, idle, dead, silent or unknown; `busy_for` are the seconds since
+    its job began, None if that is not known. A worker id has no exclusions, so the
+    queue list is complete (`is_whole`) only if it comes from the worker's master.
     """
 
     worker_id: str
@@ -50,9 +50,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Where a class was found in the queue: how many jobs are ahead of it.
+    """The search for a class in the queue, and how many jobs are ahead of it.
 
-    `ahead` is None if it was not among the first `looked_at`.
+    `ahead` is None if the class was not among the first `looked_at` jobs.
     """
 
     class_name: str
@@ -62,13 +62,15 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was seen. `sizes` are the lengths of all queues that are known.
+    """All facts about a queue. `sizes` are the lengths of all known queues.
 
-    `elsewhere` are keys of other namespaces that hold a queue of this name, with
-    its length; `unseen` says why they could not be looked for, or not all. `pools`
-    are the queue lists of the configuration. `unread` are queues that were looked
-    through for the class in part: how many of their jobs. `allowed` are the limits
-    that apply, `ended` how many of the newest failures of the class were by a limit.
+    `elsewhere` are the keys and lengths of queues of this name in other namespaces;
+    `unseen` is why such keys may be missing. `pools` are the queue lists of the
+    configuration. `unread` are queues that were searched for the class only in part,
+    with the number of jobs that were read. `untried` is why the application was not
+    imported. `allowed` are the limits that apply. `failed` is how many of the newest
+    failures are of the class or queue; `ended` counts those that a limit has caused, by
+    exception.
     """
 
     namespace: str
@@ -98,14 +100,14 @@ class Facts:
 
     @property
     def live(self) -> tuple[Candidate, ...]:
-        """Those of them that give signs of life."""
+        """The workers of `serving` that are alive."""
         return tuple(w for w in self.serving if w.state in LIVE)
 
     @property
     def class_name(self) -> str:
-        """The class that was asked for; nothing if it was the queue alone."""
+        """The class that was asked for; "" if only the queue was."""
         return self.search.class_name if self.search else ""
 
     def is_served_by(self, queues: QueueList) -> bool:
-        """Return True if a list means the queue, as it is known now."""
+        """Return True if a list serves the queue; wildcards serve only known queues."""
         return queues.serves(self.queue) and (self.is_known or not queues.is_dynamic)

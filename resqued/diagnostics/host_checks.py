@@ -1,4 +1,4 @@
-"""The machine: descriptors, processes, memory, the kernel, and systemd's settings."""
+"""Findings about the host: descriptors, processes, memory, kernel, systemd units."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from resqued.core.plural import pluralize
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
 from resqued.system import system_calls
 
-# What the master holds open for a worker (channel, scoreboard, word of its death), and
-# what it and a worker hold besides.
+# The descriptors that the master holds for each worker (channel, scoreboard, exit),
+# and the other descriptors of master and worker.
 FILES_PER_WORKER = 4
 FILES = 64
-# Master and zygote, then for each worker: itself, a child with a job, one that
-# stands by, and what a job starts.
+# Master and zygote; then for each worker: the worker, a child with a job, a waiting
+# child, and a process that the job starts.
 PROCESSES = 2
 PROCESSES_PER_WORKER = 4
 STRICT_OVERCOMMIT = 2
@@ -24,13 +24,14 @@ STRICT_OVERCOMMIT = 2
 
 @dataclass(frozen=True, slots=True)
 class HostLimits:
-    """What this host allows; None for what has no limit.
+    """The limits and properties of this host; None means no limit.
 
-    `processes` are the ways in which their number is bounded: name, how many more
-    there may be. `memory` is that of the host, or of the cgroup if that is less.
-    `has_cgroup_memory` tells of version 2's memory controller for us; None without
-    version 2. `has_collapse` says whether MADV_COLLAPSE works. `refused`
-    names the system calls that the kernel refuses, each with its reason.
+    `processes` are the limits of the number of processes: the name of each, and how
+    many more processes it allows. `memory` is that of the host, or of the cgroup if
+    that is less, in bytes. `has_cgroup_memory` is True if this process has the memory
+    controller of cgroup version 2; None without version 2. `has_collapse` is True if
+    MADV_COLLAPSE works. `refused` are the system calls that the kernel refuses, with
+    the reasons.
     """
 
     open_files: int | None
@@ -45,9 +46,9 @@ class HostLimits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the pools want: workers, and the sum of what their jobs may use, in bytes.
+    """The needs of the pools: workers, and the sum of their memory limits in bytes.
 
-    `is_limited` says whether every worker has a limit of memory.
+    `is_limited` is True if every worker has a memory limit.
     """
 
     workers: int
@@ -56,7 +57,7 @@ class Plan:
 
 
 def judge(machine: HostLimits, plan: Plan) -> Iterator[Finding]:
-    """Yield what the machine has to offer for a plan."""
+    """Yield the findings about a host that is to run a plan."""
     if plan.workers:
         yield _open_files(machine, plan)
         yield _processes(machine, plan)
@@ -155,7 +156,10 @@ def _kernel(machine: HostLimits) -> Finding:
 
 
 def judge_unit(name: str, shown: Mapping[str, str], grace: float) -> Iterator[Finding]:
-    """Yield what is to be said of a unit, by what `systemctl show` tells of it."""
+    """Yield the findings about a unit; `shown` is the output of `systemctl show`.
+
+    `grace` is how many seconds its jobs may need to end and to be recorded.
+    """
     check = f"unit {name}"
     faults = list(_unit_faults(shown, grace))
     for text, remedy in faults:
@@ -199,7 +203,10 @@ _PART = re.compile(r"([\d.]+)\s*(us|ms|s|min|h|d|w)\b")
 
 
 def span(text: str) -> float | None:
-    """Return the seconds that systemd means, as in "1min 30s"; None: no end."""
+    """Return the seconds of a time span of systemd, such as "1min 30s".
+
+    None means that it has no limit.
+    """
     if not _PART.search(text):
         return None
     return sum(float(number) * _SPANS[unit] for number, unit in _PART.findall(text))

@@ -1,6 +1,6 @@
-"""What this host allows and offers: limits, cgroups, memory, kernel (proc(5)).
+"""Reads the limits of this host: rlimits, cgroups, memory, kernel (proc(5)).
 
-Reads alone, from the side of whoever asks: a unit may have other limits.
+Changes nothing. The limits are those of this process; a unit may have others.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 from resqued.diagnostics.host_checks import HostLimits
 from resqued.system import system_calls
 
-# From madvise(2); Python has no name for it yet.
+# From madvise(2); Python has no name for it.
 _MADV_COLLAPSE = 25
 _LARGE_PAGE = 2 << 20
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def examine() -> HostLimits:
-    """Return what is to be seen of this host."""
+    """Return the limits and properties of this host."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     group = _own_cgroup()
     return HostLimits(
@@ -39,7 +39,7 @@ def examine() -> HostLimits:
 
 
 def _own_cgroup() -> Path | None:
-    """Return this process's cgroup of version 2; None if there is no such tree."""
+    """Return this process's cgroup of version 2; None if it does not exist."""
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
@@ -56,9 +56,9 @@ def _has_memory(group: Path) -> bool:
 
 
 def _room_for_processes(group: Path | None) -> Iterator[tuple[str, int]]:
-    """Yield each bound of the number of processes, with how many more it allows."""
+    """Yield each limit of the number of processes, with how many more it allows."""
     most, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-    # The kernel does not hold root to it.
+    # This limit does not apply to root.
     if most != resource.RLIM_INFINITY and os.geteuid() != 0:
         yield "RLIMIT_NPROC", most - _threads_of_user()
     for place in _upwards(group):
@@ -74,7 +74,7 @@ def _room_for_processes(group: Path | None) -> Iterator[tuple[str, int]]:
 
 
 def _threads_of_user() -> int:
-    """Return how many threads this user has: the kernel counts those."""
+    """Return how many threads this user has; the kernel counts threads."""
     found = 0
     for place in _processes():
         with suppress(OSError):
@@ -100,21 +100,21 @@ def _limits_above(group: Path | None, name: str) -> Iterator[int]:
 
 
 def _upwards(group: Path | None) -> Iterator[Path]:
-    """Yield a cgroup and those it is in: each of them may limit it."""
+    """Yield a cgroup and its ancestors, each of which may limit it."""
     if group is not None:
         yield group
         yield from (place for place in group.parents if _CGROUPS in place.parents)
 
 
 def _number(path: Path) -> int | None:
-    """Return the number in a file; None if there is none, as in `max`."""
+    """Return the number in a file; None if it has none, such as `max`."""
     with suppress(OSError, ValueError):
         return int(path.read_text("ascii"))
     return None
 
 
 def _has_collapse() -> bool:
-    """Try: the kernel refuses advice that it does not know, and pages that are none."""
+    """Return True if MADV_COLLAPSE works; an old kernel refuses it with EINVAL."""
     private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     with mmap.mmap(-1, 2 * _LARGE_PAGE, flags=private) as memory:
         memory.write(bytes(len(memory)))

@@ -1,4 +1,4 @@
-"""What came of importing the application in a process of its own: values alone."""
+"""The result of importing the application in a separate process. Values only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from resqued.core.limits import UNSET, Limits
 class Import:
     """One import of the application.
 
-    `error` says why it failed, nothing if it did not. `threads` and `sockets` are
-    what it left behind, `declared` the names of its jobs. `class_error` says why
-    the class that was asked for is none of its jobs; `limits` are that class's own, and
-    `queue` is the one that it declares.
+    `error` is why it failed, "" if it did not. `threads` and `sockets` are those that
+    it left behind, `declared` the names of its jobs. `class_error` is why the class
+    that was asked for is not one of its jobs; `limits` and `queue` are those that this
+    class declares.
     """
 
     modules: tuple[str, ...]
@@ -30,7 +30,7 @@ class Import:
 
     @classmethod
     def from_dict(cls, modules: tuple[str, ...], values: dict[str, Any]) -> Import:
-        """Return the import that a message tells of."""
+        """Return the import from the values of a message."""
         found = dict(values)
         found["limits"] = Limits(*found.get("limits", UNSET))
         for key in ("threads", "sockets", "declared"):

@@ -1,6 +1,6 @@
-"""The masters of this host: where they are, which of them is meant, what they answer.
+"""The masters of this host: the search for them, the choice of one, and requests.
 
-Finds them by their control sockets, and changes nothing by itself.
+Masters are found by their control sockets.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from resqued.system import ownership, pidfile
 
 
 class SeveralMastersError(ControlError):
-    """More than one master runs here, and it is not said which one is meant."""
+    """More than one master runs here, and the command does not name one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,65 +47,70 @@ class Master:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id of the master."""
         return self.address.pid
 
     def view(self) -> PoolView:
-        """Return its pool; raise ControlError if it does not answer."""
+        """Return the pool of the master; raise ControlError if it does not answer."""
         return PoolView.of(requests.ask(self.address, StatusRequest()))
 
-    # Each raises ControlError in the words of a master that refuses, and
-    # NoMasterError if there is no answer.
+    # Each method raises ControlError with the text of a master that refuses, and
+    # NoMasterError if no answer comes.
 
     def pause(self) -> None:
-        """Have its workers take no new jobs."""
+        """Pause the pool: its workers take no new jobs."""
         requests.ask(self.address, PauseRequest())
 
     def resume(self) -> None:
-        """Have its workers take jobs again."""
+        """Resume the pool: its workers take jobs again."""
         requests.ask(self.address, ResumeRequest())
 
     def reopen_log(self) -> None:
-        """Have it and its workers open the log file again."""
+        """Make all processes of the master reopen the log file."""
         requests.ask(self.address, ReopenRequest())
 
     def drain(self, wait: ReplyWait | None = None) -> None:
-        """Have its workers take no new jobs; with `wait` return when none runs."""
+        """Pause the pool; with `wait` return when no job is running."""
         request = DrainRequest(wait=wait is not None)
         requests.ask(self.address, request, wait=wait or ReplyWait())
 
     def scale(self, queues: str | None, workers: str) -> ScaleReply:
-        """Have it want N, +N or -N workers on a queue list; None for the only one."""
+        """Set or change the wanted number of workers of a queue list.
+
+        `workers` is N, +N or -N. `queues` may be None if the master has only one queue
+        list.
+        """
         request = ScaleRequest(queues=queues, workers=workers)
         return requests.ask(self.address, request)
 
     def reload(self, wait: ReplyWait | None = None, *, program: bool = False) -> int:
-        """Have it move to a new generation; return the number of that.
+        """Begin the move to a new generation; return its number.
 
-        With `wait` return when it has. `program`: have it replace its own program
-        first, and wait.
+        With `wait` return when the move is complete. With `program` the master replaces
+        its own program first, and the call waits.
         """
         request = ReloadRequest(wait=wait is not None, master=program)
         wait = wait or ReplyWait()
         return requests.ask(self.address, request, wait=wait).generation
 
     def stack(self, who: str) -> StackReply:
-        """Return the stacks of the job of a worker: its id, its pid or its child's."""
+        """Return the stacks of a job; `who` is a worker's id or pid, or a child's."""
         return requests.ask(self.address, StackRequest(who=who))
 
     def end_job(self, who: str) -> Sequence[PoolWorker]:
         """End the job of a worker, and return the worker.
 
-        `who` is its id, its pid or that of its child.
+        `who` is the id or pid of the worker, or the pid of its child.
         """
         return requests.ask(self.address, KillRequest(who=who)).ended
 
     def end_jobs(
         self, running: Sequence[PoolWorker], *, older_than: float
     ) -> Sequence[PoolWorker]:
-        """End the jobs that workers were seen to run; return the workers that had them.
+        """End the jobs of `running`, workers as they were read; return those affected.
 
-        A job that ended meanwhile, or has not run for `older_than` seconds, is left.
+        A job that is not running any more, or has not run for `older_than` seconds, is
+        not ended.
         """
         children = tuple(w.child for w in running if w.child is not None)
         request = KillRequest(older=older_than, children=children)
@@ -114,16 +119,16 @@ class Master:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the masters of this host answer: those that are meant, and the others.
+    """The answers of the masters of this host: of the selected ones, and of the others.
 
-    One that does not answer, or that another user has, is among those that are meant.
+    A master that does not answer, or that belongs to another user, counts as selected.
     """
 
     meant: Sequence[PoolView]
     others: Sequence[PoolView]
 
     def others_in_words(self) -> str:
-        """Return how many others there are and what they serve; "" without any."""
+        """Return the number of the others and what they serve, as text; "" if none."""
         counts = Counter(pool.serves for pool in self.others)
         return "; ".join(
             f"{pluralize(number, 'more master')} here"
@@ -134,11 +139,12 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class LocalMasters:
-    """The masters where a configuration has them: those that serve one Redis.
+    """The masters of this host, or those that serve one Redis.
 
-    `config_file` is the file that an option names, None for the usual one. With `pid`
-    only the master of that pid is meant, whatever it serves. All are meant if `target`
-    is None, and if nothing names a Redis and none serves the default one.
+    `config_file` is the file that an option names, None for the default one. With `pid`
+    only the master of that pid is selected, whatever it serves. All masters are
+    selected if `target` is None, or if no option names a Redis and none serves the
+    default one.
     """
 
     config_file: str | None
@@ -146,10 +152,10 @@ class LocalMasters:
     target: RedisTarget | None = None
 
     def find(self) -> list[Master]:
-        """Return all that listen, or the one of the pid, by pid; none is asked.
+        """Return all masters that listen, or the one of `pid`, sorted by pid.
 
-        A configuration that cannot be read does not hide a master that is found where
-        masters usually are. Raises ConfigError for it if none is found.
+        No request is sent. If the configuration cannot be read, the default directories
+        are searched, and ConfigError is raised if no master is found there.
         """
         configured, problem = _configured(self.config_file)
         found = requests.masters(requests.places(configured, os.environ))
@@ -160,9 +166,9 @@ class LocalMasters:
     def survey(
         self, *, usage: bool = False, patience: float = requests.PATIENCE
     ) -> Survey:
-        """Ask all masters how they are, each for at most `patience` seconds.
+        """Ask all masters for their status, each for at most `patience` seconds.
 
-        `usage`: with what each worker uses.
+        With `usage` the answers include CPU time and memory of each worker.
         """
         addresses = [master.address for master in self.find()]
         answers = requests.fetch_statuses(addresses, usage=usage, patience=patience)
@@ -174,17 +180,17 @@ class LocalMasters:
     def require(
         self, *, usage: bool = False, patience: float = requests.PATIENCE
     ) -> list[PoolView]:
-        """Return what those that are meant answer; raise NoMasterError without any."""
+        """Return the answers of the selected masters; raise NoMasterError if none."""
         found = self.survey(usage=usage, patience=patience)
         if not found.meant:
             raise self._unserved(found) if found.others else self.missing()
         return list(found.meant)
 
     def views(self) -> list[PoolView]:
-        """Return what those that are meant answer.
+        """Return the pools of the selected masters.
 
-        Raises NoMasterError without any, and ControlError for one that does not
-        answer. One of another user counts only if no other is meant.
+        Raises NoMasterError without any, and ControlError for one that does not answer.
+        A master of another user counts only if no other is selected.
         """
         found, foreign = [], []
         for master in self.find():
@@ -201,10 +207,10 @@ class LocalMasters:
         raise self._unserved(Survey((), found)) if found else self.missing()
 
     def only(self) -> Master:
-        """Return the one that is meant.
+        """Return the only selected master.
 
-        Raises NoMasterError if there is none, SeveralMastersError naming them
-        if there are more.
+        Raises NoMasterError if none is selected, SeveralMastersError with their names
+        if several are.
         """
         found = self.find()
         if not found:
@@ -222,10 +228,10 @@ class LocalMasters:
         return next(master for master in found if master.pid == pid)
 
     def with_worker(self, who: str) -> Master:
-        """Return the only one, or that of a worker: its id, its pid or its child's.
+        """Return the only selected master, or the one that has a worker or child `who`.
 
-        Raises what `only` raises, and ControlError if no master that is meant has such
-        a worker.
+        `who` is a worker's id or pid, or a child's pid. Raises what `only` raises, and
+        ControlError if no selected master has such a worker.
         """
         found = self.find()
         if len(found) < 2:
@@ -254,7 +260,7 @@ class LocalMasters:
         return f" that serves {self.target}" if self.target else ""
 
     def _unserved(self, found: Survey) -> NoMasterError:
-        """Return the error that all masters here serve something else."""
+        """Return the error that all masters here serve another Redis or namespace."""
         there = ", ".join(f"{pool.pid} ({pool.serves})" for pool in found.others)
         return NoMasterError(
             f"no master here serves {self.target}; those that run here: {there};"
@@ -276,7 +282,7 @@ class LocalMasters:
             return ""
 
     def missing(self) -> NoMasterError:
-        """Return the error that says where no master was found."""
+        """Return the error that names the places without a master."""
         places = self._places()
         if self.pid is not None and (others := requests.masters(places)):
             return NoMasterError(
@@ -293,7 +299,7 @@ class LocalMasters:
         return NoMasterError(message)
 
     def may_be_hidden(self) -> bool:
-        """Return True if there may be masters where this user cannot look."""
+        """Return True if masters may exist where this user cannot read."""
         return bool(requests.inaccessible_dirs(self._places()))
 
     def _places(self) -> list[Path]:
@@ -315,9 +321,9 @@ def holder(pid_file: str | None) -> int | None:
 
 
 def _configured(config_file: str | None) -> tuple[str, ConfigError | None]:
-    """Return the directory that the configuration names, and what is wrong with it.
+    """Return the control directory of the configuration, or the error in its file.
 
-    Other keys are not looked at.
+    Other keys are not checked.
     """
     path = loader.file_in_use(config_file, os.environ)
     if path is None:

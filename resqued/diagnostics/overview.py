@@ -1,4 +1,4 @@
-"""What Redis knows of one namespace, read for one view of all of it."""
+"""Counters, queues and workers of one namespace, read for one view."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resqued.store.counters import Counters, count_jobs
 class Overview:
     """Counters, the length of each queue by its name, and every registered worker.
 
-    They were read one after the other, while workers went on.
+    They were read one after the other, while workers were running.
     """
 
     counters: Counters
@@ -23,7 +23,7 @@ class Overview:
 
 
 def read_overview(client: Client) -> Overview:
-    """Return what Redis knows; raise StoreError if it does not answer."""
+    """Return the overview of a namespace; raise StoreError if Redis does not answer."""
     sizes = client.queue_sizes()
     counters = count_jobs(sizes, client.registry, client.failures)
     return Overview(counters, sizes, worker_statuses(client))

@@ -1,4 +1,4 @@
-"""What a master answers about its pool, and what that means. Pure: asks nobody."""
+"""The status of a pool as its master answers it, and its judgement. Sends nothing."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from resqued.core.plural import pluralize
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A master and its workers. `error` says why it does not answer; else it is "".
+    """A master and its workers. `error` is why the master does not answer, or "".
 
-    `pools` are the queue lists with how many workers each is to have. `since`: how
-    many seconds the master has run. `redis` is the URL that it serves, without the
-    password, and empty if the master is of a version that does not tell it.
-    `failed_reload` is the last reload, if it failed. `redis_error` says why the master
-    cannot use its Redis, and `spawn_error` why it cannot have workers forked; "" if it
-    can.
-    `answer` is what all of it was taken from.
+    `pools` are the wanted numbers of workers by queue list. `since` is how many seconds
+    the master has run. `redis` is the URL of its server, without the password, and ""
+    if an older version of the master does not send it. `failed_reload` is the last
+    reload, if it failed. `redis_error` is why the master cannot use its Redis, and
+    `spawn_error` why it cannot order workers; "" if it can.
+    `answer` is the reply that the other values come from.
     """
 
     answer: StatusReply | SilentMaster
@@ -46,7 +45,7 @@ class PoolView:
 
     @classmethod
     def of(cls, answer: StatusReply | SilentMaster) -> PoolView:
-        """Return the pool that an answer describes, or the lack of an answer."""
+        """Return the pool of a reply, or of a master that did not reply."""
         if isinstance(answer, SilentMaster):
             return cls(answer, answer.pid, error=answer.error)
         last = answer.last_reload
@@ -68,23 +67,23 @@ class PoolView:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer as it stood on the socket, for --json."""
+        """Return the reply as it was received, for --json."""
         return protocol.as_dict(self.answer)
 
     @property
     def wanted(self) -> int:
-        """How many workers all of its pools are to have."""
+        """The wanted number of workers, in all pools together."""
         return sum(self.pools.values())
 
     @property
     def serves(self) -> str:
-        """What it serves, in words: the Redis and the namespace."""
+        """The Redis and the namespace that the master serves, as text."""
         place = f"{self.redis}, " if self.redis else ""
         return f"{place}namespace {self.namespace}"
 
     @property
     def ready(self) -> int:
-        """How many workers are registered and are to stay."""
+        """How many workers are registered and have no order to leave."""
         return sum(w.phase != "starting" and not w.quits for w in self.workers)
 
     @property
@@ -94,7 +93,7 @@ class PoolView:
 
     @property
     def leaving(self) -> int:
-        """How many registered workers finish their job and then leave."""
+        """How many registered workers have an order to leave after their job."""
         return sum(w.phase != "starting" and w.quits for w in self.workers)
 
     @property
@@ -109,7 +108,7 @@ class PoolView:
 
     @property
     def lacking(self) -> Mapping[str, int]:
-        """The queue lists that lack workers, with how many are registered to stay."""
+        """The queue lists that lack workers, with how many they have."""
         there = Counter(
             worker.queues
             for worker in self.workers
@@ -122,7 +121,7 @@ class PoolView:
         }
 
     def has(self, who: str) -> bool:
-        """Return True if an id or a pid is that of a worker, or of the child of one."""
+        """Return True if `who` is the id or pid of a worker, or the pid of a child."""
         return any(who in map(str, (w.id, w.pid, w.child)) for w in self.workers)
 
     def running_longer_than(self, age: float) -> list[PoolWorker]:
@@ -132,19 +131,19 @@ class PoolView:
 
 
 def limits_of(worker: PoolWorker) -> JobLimits | None:
-    """Return the limits of the job of a worker; None without a job, or not known."""
+    """Return the limits of a worker's job; None without a job, or if not known."""
     return worker.limits if isinstance(worker.limits, JobLimits) else None
 
 
 def show_pools(pools: Mapping[str, int]) -> str:
-    """Return queue lists with how many workers each is to have."""
+    """Return the queue lists with their wanted numbers of workers, as text."""
     return "; ".join(f"{queues}: {count}" for queues, count in pools.items())
 
 
 def why_it_waits(status: StatusReply, *, for_jobs: bool) -> str:
-    """Return why a reload, or a drain (`for_jobs`), takes so long; "" if it just does.
+    """Return why a reload, or a drain (`for_jobs`), waits; "" without a known reason.
 
-    While Redis is away or refuses writes, no worker can register, nor record a job.
+    While Redis is away or refuses writes, workers cannot register or record jobs.
     """
     if status.redis_error:
         return f"no worker can register or record a job: {status.redis_error}"
@@ -157,10 +156,10 @@ def why_it_waits(status: StatusReply, *, for_jobs: bool) -> str:
 
 
 def problem_of(pool: PoolView) -> str:
-    """Return what is wrong with a pool, to follow the name of its master, or "".
+    """Return the fault of a pool, as text after the name of its master, or "".
 
-    A pause is no fault: an operator wanted it. Nor is a reload that failed: the old
-    generation goes on.
+    A pause is no fault, because an operator has ordered it. A failed reload is no fault
+    either, because the old generation serves.
     """
     if pool.state != "running":
         return f"is {pool.state}: it takes no more jobs"

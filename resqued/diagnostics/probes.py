@@ -1,7 +1,7 @@
-"""Whether the masters of this host are well, for probes: alive, and ready.
+"""Probes of the masters of this host: alive, and ready.
 
-Changes nothing. A master that does not answer costs no more than the patience for one
-answer.
+Changes nothing. A master that does not answer delays a probe by the patience for one
+answer at most.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from resqued.diagnostics.local_masters import LocalMasters
 from resqued.diagnostics.pool_view import PoolView, problem_of
 from resqued.errors import ControlError, NoMasterError, StoreError
 
-# Seconds before the next look, while it is waited for all to be well.
+# The seconds between two probes, while `wait_for` waits.
 _PAUSE = 0.1
 
-# Returns the pools that are well, or raises what is wrong.
+# Returns the pools without faults, or raises an error that names a fault.
 Probe = Callable[[], list[PoolView]]
 
 
 class UnwellError(ControlError):
-    """A master answers, but is not as it should be."""
+    """A master answers, but has a fault."""
 
 
 def alive(meant: LocalMasters) -> list[PoolView]:
     """Return the pool of each master; raise ControlError if one does not answer.
 
-    Raises NoMasterError if there is no master. Asks nothing else: a master lives, no
-    matter what its workers and Redis do. The masters of other users count only if this
-    user has none, or one of them is named by its pid.
+    Raises NoMasterError if no master runs. The state of workers and Redis does not
+    matter. Masters of other users count only if this user has none, or if one of them
+    is named by its pid.
     """
     return meant.views()
 
 
 def ready(meant: LocalMasters) -> list[PoolView]:
-    """Return the pool of each master, if all workers are there and Redis can be used.
+    """Return the pool of each master, if all workers are ready and Redis can be used.
 
-    It is the Redis of the master that counts, reads and writes, as the master found it
-    within the last seconds. Raises what `alive` raises, StoreError if a master cannot
-    use its Redis, and UnwellError for a pool that is not as it should be.
+    The state of Redis, for reads and writes, is the one that the master found within
+    the last seconds. Raises what `alive` raises, StoreError if a master cannot use its
+    Redis, and UnwellError for a pool with a fault.
     """
     found = alive(meant)
     for pool in found:
@@ -51,7 +51,7 @@ def ready(meant: LocalMasters) -> list[PoolView]:
 
 
 def wait_for(probe: Probe, patience: float) -> list[PoolView]:
-    """Probe until nothing is wrong; after `patience` seconds raise the last error."""
+    """Probe until no fault is found; after `patience` seconds raise the last error."""
     last = time.monotonic() + patience
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What is to be seen of a queue and those who may serve it, gathered for `why`.
+"""Gathers facts about a queue and the workers that may serve it, for `resqued why`.
 
 Reads in pages and changes nothing; diagnostics.explain judges.
 """
@@ -32,19 +32,19 @@ from resqued.wire import payload, queue_list
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 
-# Bytes to read in search of a class, in all queues together, and in each at least;
-# so many jobs of each are always looked at.
+# The bytes that a search for a class reads, in all queues together, and the least in
+# each queue; and the least number of jobs that are read of each queue.
 ROOM = 256 << 20
 LEAST_ROOM = 4 << 20
 LEAST_DEPTH = 1_000
-# What `ps` shows of a paused worker, ours or Ruby's.
+# The title of a paused worker in `ps`, of this package or Ruby's.
 _PAUSED = re.compile(r"resque-\S+: Paused")
 _BY_LIMIT = (payload.JOB_TIMEOUT, payload.MEMORY_LIMIT, payload.OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What was asked: a name, and where to look."""
+    """A question: a name of a queue or class, and where to search for it."""
 
     name: str
     queue: str | None
@@ -53,20 +53,20 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class ImportAttempt:
-    """How importing the application went, or the reason why there is none."""
+    """The result of importing the application, or the reason why it was not tried."""
 
     result: Import | None = None
     reason: str = ""
 
     @property
     def is_declared(self) -> bool:
-        """Whether the class that was asked for is one of its jobs."""
+        """Whether the class that was asked for is a job of the application."""
         tried = self.result
         return tried is not None and not (tried.error or tried.class_error)
 
 
 class FactGatherer:
-    """All that is the same for every queue that a question is about."""
+    """Gathers facts; those that all queues of a question share are read once."""
 
     def __init__(
         self, client: Client, config: Config, *, is_import_allowed: bool
@@ -84,7 +84,10 @@ class FactGatherer:
         self._failures = client.failures.page(count=PAGE)
 
     def answers(self, question: Query) -> Iterator[Facts]:
-        """Yield the facts of each queue that the name means."""
+        """Yield the facts of each queue that the question concerns.
+
+        Raises ResquedError if the name is neither a queue nor a class that is found.
+        """
         name, queue = question.name, question.queue
         is_queue = name in self._sizes or self._queues.size(name)
         if queue is None and is_queue:
@@ -114,9 +117,9 @@ class FactGatherer:
             yield replace(self._facts(place, found[place], tried), unread=others)
 
     def _search(self, places: Sequence[str], question: Query) -> dict[str, Search]:
-        """Look for the first job of a class in each queue, as far as is asked.
+        """Search for the first job of a class in each queue, up to the depth.
 
-        Short queues first: what they leave of the depth is for the long ones.
+        Short queues come first, so that long ones can use the rest of the depth.
         """
         found: dict[str, Search] = {}
         depth = question.depth
@@ -145,7 +148,7 @@ class FactGatherer:
     def _facts(
         self, queue: str, search: Search | None, tried: ImportAttempt | None = None
     ) -> Facts:
-        """Return what is seen of one queue, and of the class if one was asked for."""
+        """Return the facts of one queue, and of the class if one was asked for."""
         is_known = queue in self._sizes
         pools = [(queue_list.parse(p.queues), p.limits) for p in self._config.pools]
         elsewhere = look_elsewhere(self._client.registry.link, self._keys, queue)
@@ -171,7 +174,7 @@ class FactGatherer:
             ),
             interval=self._config.interval,
         )
-        # Without workers it counts whether there could be any.
+        # Without live workers it matters whether the application can be imported.
         tried = tried or (ImportAttempt() if facts.live else self._try(""))
         limits = [limits for served, limits in pools if facts.is_served_by(served)]
         return replace(
@@ -225,7 +228,7 @@ class FactGatherer:
         )
 
     def _is_paused(self, worker_id: str) -> bool:
-        """Return True if its master holds a worker back: a busy title does not tell."""
+        """Return True if a worker's master is paused; a busy title does not show it."""
         return any(
             master.is_paused
             and any(worker.id == worker_id for worker in master.workers)
@@ -240,7 +243,7 @@ class FactGatherer:
         return None
 
     def _try(self, class_name: str) -> ImportAttempt:
-        """Import the application, or say why not."""
+        """Import the application, or return the reason why it was not tried."""
         app = self._config.app
         if not self._may_import:
             return ImportAttempt(reason="--no-import")
@@ -261,15 +264,15 @@ class FactGatherer:
 
 
 def _is_about(failure: Failure, queue: str, class_name: str) -> bool:
-    """Return True if a failure is of the class; without one, of the queue."""
+    """Return True if a failure is of the class or, without a class, of the queue."""
     if class_name:
         return failure.class_name == class_name
     return failure.queue == queue
 
 
 def _is_of(raw: bytes, class_name: str) -> bool:
-    # Few of a million need be decoded: any character may be escaped, but then
-    # there is an escape.
+    # Only a payload with the name or with an escape can be of the class, so few
+    # payloads are decoded.
     if class_name.encode("utf-8", "surrogateescape") not in raw and b"\\" not in raw:
         return False
     try:

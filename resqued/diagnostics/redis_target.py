@@ -1,4 +1,4 @@
-"""A namespace of one Redis: which one a command means, and whether a master serves it.
+"""The namespace and Redis that a command means, to compare with those of a master.
 
 Reads the configuration; connects to nothing.
 """
@@ -18,9 +18,10 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class RedisTarget:
-    """A namespace of one Redis; `url` is shown to people and has no password.
+    """A namespace of one Redis; `url` is for messages and has no password.
 
-    `is_named` is false if neither an option, the environment nor a file names either.
+    `is_named` is False if url and namespace are both defaults, which neither an option,
+    the environment nor a file has set.
     """
 
     url: str
@@ -31,9 +32,9 @@ class RedisTarget:
         return f"{self.url}, namespace {self.namespace}"
 
     def is_same(self, url: str, namespace: str) -> bool:
-        """Return True if these name the same place.
+        """Return True if `url` and `namespace` are this target.
 
-        An empty `url` is that of a master of an older version, which does not tell it.
+        An empty `url`, from a master of an older version, matches every server.
         """
         is_there = not url or _place(url) == _place(self.url)
         return is_there and namespace == self.namespace
@@ -42,7 +43,7 @@ class RedisTarget:
 def redis_target(
     config_file: str | None, url: str | None, namespace: str | None
 ) -> RedisTarget | None:
-    """Return what options, environment and file name; None if they cannot be read.
+    """Return the target of options, environment and file; None if they are unreadable.
 
     Raises ConfigError if `url` or `namespace`, of the options, is wrong.
     """
@@ -60,7 +61,7 @@ def redis_target(
 
 
 def _place(url: str) -> tuple[str, int, str]:
-    """Return host or socket, port and database of a URL, in one form."""
+    """Return host or socket, port and database of a URL, in a comparable form."""
     try:
         parts = urlsplit(url)
         port = parts.port or 6379

@@ -1,4 +1,4 @@
-"""The server: its version, its memory, its disk, its clock; and who is registered."""
+"""Findings about the server (version, memory, disk, clock) and its workers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
 from resqued.store.server_facts import ServerFacts
 
 LEAST = {"Redis": (6, 2), "Valkey": (7, 2)}
-# A producer can make older servers of these series run code of its choice, by a large
-# payload (CVE-2022-24834). Others are too old, or were mended before they appeared.
+# Older servers of these series can be made to run code of a producer's choice, by a
+# large payload (CVE-2022-24834). Other series are too old, or never had the fault.
 PATCHED = {("Redis", 6, 2): 13, ("Redis", 7, 0): 12}
-# Above so much of what there is: time to act, while there still is time.
+# The share of a limit above which a warning is given.
 CLOSE = 0.9
-# More than clocks that are kept by anything differ, in seconds.
+# The seconds by which clocks may differ; synchronised clocks differ by less.
 SKEW = 1.0
-# Heartbeats are whole seconds.
+# The seconds by which a heartbeat may be ahead; heartbeats are whole seconds.
 FUTURE = 2.0
 
 
@@ -46,7 +46,7 @@ def judge_url(url: str) -> Iterator[Finding]:
         )
 
 
-# What to do about a server that cannot be used, by words in the error.
+# Remedies for a server that cannot be used, by words in the error.
 _WAYS_OUT = {
     "max number of clients": "raise maxclients, or find who keeps the connections:"
     " CLIENT LIST",
@@ -65,13 +65,13 @@ _WAYS_OUT = {
 
 
 def way_out(error: str) -> str:
-    """Return what to do about a server that cannot be used for this error."""
+    """Return the remedy for a server that cannot be used because of this error."""
     found = (way for word, way in _WAYS_OUT.items() if word in error)
     return next(found, "start it, or name another one in [redis] url")
 
 
 def judge(server: ServerFacts) -> Iterator[Finding]:
-    """Yield what is to be said of a server that answers."""
+    """Yield the findings about a server that answers."""
     if server.info:
         yield _version(server)
         yield _role(server)
@@ -215,7 +215,7 @@ def _clients(server: ServerFacts) -> Finding:
 
 def _clock(server: ServerFacts) -> Finding:
     check = "clock"
-    # Half of the round trip is what we cannot know.
+    # The skew is uncertain by half of the round trip.
     if abs(server.skew) <= SKEW + server.round_trip / 2:
         return ok(check, "this host and the server agree within a second")
     side = "ahead of" if server.skew > 0 else "behind"
@@ -240,14 +240,14 @@ def _tracking(server: ServerFacts) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class RegistryFacts:
-    """The registered workers by state, and those whose heartbeat lies ahead of time."""
+    """The registered workers by state, and those whose heartbeat is in the future."""
 
     by_state: Mapping[str, tuple[str, ...]]
     ahead: tuple[str, ...] = ()
 
 
 def judge_registry(registered: RegistryFacts) -> Iterator[Finding]:
-    """Yield what is to be said of the registered workers."""
+    """Yield the findings about the registered workers."""
     ways = {
         "dead": "a master that starts on this host buries it; or `resqued workers"
         " remove ID`",

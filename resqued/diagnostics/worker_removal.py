@@ -1,7 +1,7 @@
-"""Taking workers out of the registry that are gone: one by its id, or all that are.
+"""Removal of dead workers from the registry: one by its id, or all of them.
 
-For operators: a master does so by itself with the workers of its host and with those
-whose heartbeat has stopped. What a worker held becomes a failure.
+For operators. A master removes the dead workers of its host, and those whose heartbeat
+has stopped, by itself. The job that a worker held becomes a failure.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from resqued.system import process
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEntry
 
-# Seconds that a pruner has the lock for; until then no other removes silent workers.
+# How long a pruner has the lock, in seconds; others do not remove silent workers then.
 LOCK_SECONDS = PRUNE_LOCK_SECONDS
-# A busy worker changes its entry all the time; one look must fall in between.
+# A busy worker changes its entry all the time; one attempt must come between changes.
 _ATTEMPTS = 20
 
 
@@ -32,7 +32,7 @@ class RemovedWorker:
     """A worker that was removed, or would be.
 
     `job` is the class of the job that it held and that became a failure; None without
-    one. `verdict` is what it was removed for; None for one that was named.
+    one. `verdict` is the reason for its removal; None for a worker removed by its id.
     """
 
     worker_id: str
@@ -42,7 +42,7 @@ class RemovedWorker:
 
 @dataclass(frozen=True, slots=True)
 class PrunedPage:
-    """A page of the registry: who was removed, and how many were left, by verdict."""
+    """A page of the registry: removed workers, and the numbers of others by verdict."""
 
     removed: tuple[RemovedWorker, ...]
     left: Mapping[Liveness, int]
@@ -51,8 +51,8 @@ class PrunedPage:
 def remove(client: Client, worker_id: str) -> RemovedWorker:
     """Remove one worker; the job that it held becomes a failure.
 
-    Raises ResquedError if there is no such worker, or if it lives: as a process of
-    this host, or because its entry changes all the time.
+    Raises ResquedError if no such worker exists, or if it is alive: its process runs on
+    this host, or its entry changes all the time.
     """
     for _ in range(_ATTEMPTS):
         (entry,) = client.registry.read([worker_id], client.registry.ids())
@@ -73,11 +73,11 @@ def remove(client: Client, worker_id: str) -> RemovedWorker:
 
 
 def prune(client: Client, *, is_dry: bool) -> Iterator[PrunedPage]:
-    """Remove the workers that are dead here, and those silent anywhere, page by page.
+    """Remove dead workers of this host and silent ones of any host, page by page.
 
-    Silent ones only if no other pruner has the lock, which is taken. If `is_dry`,
-    the lock is not needed and nothing is removed. A worker that never gave a sign of
-    life is left.
+    Silent workers are removed only if no other pruner has the lock, which is taken. If
+    `is_dry`, the lock is not needed and no worker is removed. Workers that never wrote
+    a heartbeat are not removed.
     """
     owner = f"{process.hostname()}:{os.getpid()}:prune"
     lock = pruning.PruneLock(client.registry, owner)
@@ -105,7 +105,7 @@ def _job(entry: WorkerEntry) -> str | None:
 
 
 def _lives_here(entry: WorkerEntry) -> bool:
-    """Return True if a worker runs on this host, ours or Ruby's."""
+    """Return True if the process of a worker, also of Ruby, runs on this host."""
     identity = Identity.decode(entry.identity)
     if identity is not None:
         is_here = HostIdentity(identity.boot, identity.pids) == pruning.here()
@@ -114,7 +114,7 @@ def _lives_here(entry: WorkerEntry) -> bool:
 
 
 def _is_resque(pid: int) -> bool:
-    """Return True if a process of another kind than ours is a worker, by its title."""
+    """Return True if the title of a process is that of a worker of another library."""
     try:
         return b"resque" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

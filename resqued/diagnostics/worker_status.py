@@ -1,4 +1,4 @@
-"""Every registered worker, with what its signs of life say of it."""
+"""Every registered worker, with its state as heartbeats and processes show it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from resqued.store.reports import Worker
 from resqued.wire import worker_entry
 from resqued.wire.worker_entry import HostIdentity, Liveness, WorkerEntry
 
-# No machine: who is judged from here is judged by heartbeat alone.
+# No host: with this, only the heartbeat counts.
 _NOWHERE = HostIdentity("", "")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker, with what was seen of it and how long ago."""
+    """A worker with its state, and the ages of heartbeat and job in seconds."""
 
     worker: Worker
     state: str
@@ -25,19 +25,19 @@ class WorkerStatus:
     job_age: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it, for --json."""
+        """Return the worker, its state and the age of its heartbeat, for --json."""
         state = {"state": self.state, "heartbeat_age": self.heartbeat_age}
         return {**self.worker.as_dict(), **state}
 
 
 def worker_statuses(client: Client) -> list[WorkerStatus]:
-    """Return every registered worker, judged."""
+    """Return every registered worker with its state. Raises StoreError."""
     now = client.registry.link.time()
     return [status_of(worker, entry, now) for worker, entry in client.worker_entries()]
 
 
 def status_of(worker: Worker, entry: WorkerEntry, now: float) -> WorkerStatus:
-    """Return a worker, judged by its entry; `now` is the server's clock."""
+    """Return a worker with its state; `now` is the server's clock, in seconds."""
     age = worker_entry.heartbeat_age(entry.heartbeat, now)
     if age is None:
         age = worker_entry.ping_age(entry.ping, now)
@@ -51,10 +51,10 @@ def status_of(worker: Worker, entry: WorkerEntry, now: float) -> WorkerStatus:
 
 
 def _state(entry: WorkerEntry, now: float) -> str:
-    """Return what is wrong with a worker, if anything is."""
+    """Return dead, silent or unknown; "" for a worker that is alive."""
     verdict = pruning.judge(entry, now)
     if verdict is not Liveness.DEAD:
-        # A process that is there may hang all the same.
+        # A process that exists may hang, so the heartbeat is judged too.
         verdict = worker_entry.judge(
             entry, now=now, machine=_NOWHERE, start_of_pid=None
         )

@@ -1,4 +1,4 @@
-"""What the workers of this host and their jobs use, from one look to the next. Pure."""
+"""The CPU and memory that workers and jobs use, between two readings. Reads nothing."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from resqued.diagnostics.pool_view import JobLimits, PoolView, PoolWorker, limit
 
 
 class Sample(NamedTuple):
-    """What one worker and its job had used at one time.
+    """The CPU time that one worker and its job had used at one time.
 
-    `at` is a time of the monotonic clock, `cpu` the seconds of processor time.
+    `at` is a time of the monotonic clock, `cpu` the CPU time, both in seconds.
     """
 
     at: float
     cpu: float
 
 
-# By the pids of worker and child: another job is not compared with the one before.
+# By the pids of worker and child, so that a job is not compared with an earlier one.
 Samples = Mapping[tuple[int, int], Sample]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerUsage:
-    """A worker with the processors that it uses, and its shares of the limits.
+    """A worker, how many processors it uses, and the used shares of its limits.
 
-    `processors` is None where it is not known. `runtime_share` and `memory_share` are
-    what is used of a limit, 1.0 for all of it; 0.0 without a limit.
+    `processors` is None if not known. `runtime_share` and `memory_share` are the used
+    part of a limit, 1.0 for all of it; 0.0 without a limit.
     """
 
     worker: PoolWorker
@@ -39,7 +39,7 @@ class WorkerUsage:
 
 
 def take_samples(pools: Iterable[PoolView], at: float) -> Samples:
-    """Return what each worker had used at a time, to compare with at the next."""
+    """Return the CPU time of each worker at a time, to compare with a later one."""
     return {
         _key(worker): Sample(at, worker.cpu)
         for pool in pools
@@ -51,7 +51,7 @@ def take_samples(pools: Iterable[PoolView], at: float) -> Samples:
 def usage_of(
     workers: Sequence[PoolWorker], samples: Samples, now: float
 ) -> list[WorkerUsage]:
-    """Return what each worker uses: running ones first, the oldest job first."""
+    """Return the usage of each worker: busy ones first, the oldest job first."""
     ordered = sorted(workers, key=lambda w: (w.child is None, -(w.since or 0.0), w.id))
     return [_usage(worker, samples.get(_key(worker)), now) for worker in ordered]
 
@@ -68,9 +68,9 @@ def _usage(worker: PoolWorker, sample: Sample | None, now: float) -> WorkerUsage
 
 
 def processors(worker: PoolWorker, sample: Sample | None, now: float) -> float | None:
-    """Return the processors in use since the sample, or else since the job began.
+    """Return how many processors a worker used on average since the sample.
 
-    None where neither is known: for a worker that was not seen before and has no job.
+    Without a sample: since its job began. None for a worker with neither.
     """
     if worker.cpu is None:
         return None

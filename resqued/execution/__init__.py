@@ -1,1 +1,1 @@
-"""Parts of the worker: the running job, the children, what it shows and records."""
+"""Parts of the worker: the running job, the children, reports and registration."""

@@ -1,7 +1,7 @@
-"""A child and the job in its hands, as its worker sees them.
+"""A child and its job, as the worker sees them.
 
-Runs in the worker. Knows how the child is doing and how far its ending has come;
-what that means for the job is decided in core.outcome and core.escalation.
+Runs in the worker. It knows the state of the child, and which signals the child was
+sent; core.outcome and core.escalation decide what that means for the job.
 """
 
 from __future__ import annotations
@@ -33,18 +33,20 @@ from resqued.wire.outcome import (
 )
 from resqued.wire.payload import FailureInfo, Reservation
 
-# A short job is asked how it went when it has ended, which spares a wake-up.
+# When the worker begins to wait for the outcome, in seconds after the start. The
+# outcome of a shorter job is read when the child has exited, which saves a wake-up.
 LISTEN_AFTER = 0.02
 # hot path: enum-members
 _ORDER = Cause.ORDER
-# Where this package lies.
+# The directory of this package.
 _HOME = f"{Path(__file__).parents[1]}/"
 
 
 class PipePoller:
-    """What the worker waits for of the child in hand: its word, and room for its job.
+    """Registers the pipes of the running child with the worker's poller.
 
-    `poll` is the worker's one wait point.
+    The worker waits for the outcome, and for room in the pipe if the job did not fit.
+    `poll` is the only place where the worker waits.
     """
 
     def __init__(self, poll: select.poll) -> None:
@@ -52,7 +54,7 @@ class PipePoller:
         self._up = self._down = -1
 
     def begin(self, job: ActiveJob) -> None:
-        """Wait for the child's word, and for room while its job did not fit."""
+        """Wait for the outcome, and for room in the pipe while the job did not fit."""
         job.listen_at = inf
         if self._up < 0:
             self._up = job.pipe.up
@@ -65,7 +67,7 @@ class PipePoller:
             self._down = -1
 
     def end(self) -> None:
-        """Wait no more: the child has said its word, or cannot any more."""
+        """Stop waiting: the child has reported, or has closed its pipe."""
         for fd in (self._up, self._down):
             if fd >= 0:
                 self._poll.unregister(fd)
@@ -73,7 +75,7 @@ class PipePoller:
 
 
 class ActiveJob:
-    """A child that was given its job."""
+    """A child that has received its job."""
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class ActiveJob:
         self.pipe = forked.pipe
         self.held = held
         self.began = process.ticks()
-        # A child that stays says no more than its outcome: that is waited for.
+        # A child that stays does not exit, so the worker waits for its outcome at once.
         patience = LISTEN_AFTER if forked.jobs == 1 else 0.0
         self.listen_at = time.monotonic() + patience
         self._scoreboard = scoreboard
@@ -101,14 +103,14 @@ class ActiveJob:
         self._cause = _ORDER
         self._processes: JobProcesses | None = None
         self._excluded: Callable[[], Collection[int]] = tuple
-        # The processes at the last SIGKILL; and when those that are left are given up.
+        # The processes at the last SIGKILL, and when the worker stops waiting for them.
         self._left: frozenset[tuple[int, int]] | None = None
         self._give_up_at = inf
 
     def listen(self, now: float, exit_grace: float) -> bool:
-        """Take in what the child says; from then on it has exit_grace to leave.
+        """Read the outcome; the child then has `exit_grace` seconds to exit.
 
-        Returns whether there is more to be heard.
+        Return True while the outcome has not arrived and the pipe is open.
         """
         self._told = self._told or self._receive()
         if self._told is not None and self._exit_by == inf and not self.stays():
@@ -120,21 +122,21 @@ class ActiveJob:
 
     @property
     def has_reported(self) -> bool:
-        """Whether the child has reported how the job went."""
+        """Whether the child has reported the outcome of the job."""
         return self._told is not None
 
     def stays(self) -> bool:
-        """Whether the child is done with its job, and there for another."""
+        """Return True if the child has finished its job and waits for another."""
         told = self._told
         return told is not None and told.stays and self._escalation is None
 
     def ended(
         self, how: Exit, *, sweep: bool, excluded: Callable[[], Collection[int]]
     ) -> None:
-        """The child was reaped: what it said last counts.
+        """Note that the child was reaped; a report that is still in the pipe counts.
 
-        With `sweep` processes that its job has left behind are killed. A child that did
-        not say how its job went did not say what it left either.
+        With `sweep`, processes that the job has left behind are killed: if the child
+        reported some, or if it reported nothing. `excluded` returns pids to spare.
         """
         self._told = self._told or self._receive()
         self._exit = how
@@ -152,19 +154,23 @@ class ActiveJob:
         excluded: Callable[[], Collection[int]],
         cause: Cause = Cause.ORDER,
     ) -> None:
-        """Begin to end the job: terminate, grace, kill. Once only."""
+        """Begin to end the job: SIGTERM, then SIGKILL after `grace` seconds.
+
+        A second call does nothing. `reason` and `cause` become a part of the failure;
+        `excluded` returns pids that are spared.
+        """
         if self._escalation is None:
-            # Time for the stacks at least.
+            # At least the time that the child needs to write its stacks.
             grace = max(grace, self._timings.job_stack_time)
             self._escalation = Escalation(now, grace, reason)
             self._cause = cause
             self._excluded = excluded
 
     def step(self, now: float) -> None:
-        """Do what is due."""
+        """Send the signals that are due."""
         if now >= self._exit_by and self._exit is None:
-            # It hangs while it flushes; its job is over, and was told to be. What else
-            # the job has started is seen to when the child is dead.
+            # The child hangs at exit; its job is over, and the outcome was reported.
+            # Other processes of the job are killed when the child is dead.
             self._exit_by = inf
             process.send(self.pid, SIGKILL)
         asked = self._escalation
@@ -189,23 +195,24 @@ class ActiveJob:
             self._escalation = replace(escalation, sent=due)
 
     def _kill(self, processes: JobProcesses, now: float) -> None:
-        """Kill what is left of the job, and see whether any of it has died since."""
+        """Kill the processes of the job; note whether some have died since before."""
         processes.kill()
         before, self._left = self._left, frozenset(processes.members())
         if before is None or not before <= self._left:
-            # They die, if slowly: thousands take the kernel seconds.
+            # They are dying: the kernel needs seconds for thousands of processes.
             self._give_up_at = now + self._timings.unkillable_patience
 
     def _terminate(self, processes: JobProcesses) -> None:
-        """Have the child write down where it is, and leave.
+        """Make the child write its stack, and terminate all processes of the job.
 
-        It is stopped, so that both signals act at once when it goes on: the stack is
-        that of the interrupted step, and none runs between it and the exception.
-        SIGTERM comes first. It interrupts a system call, STACK_SIGNAL has one go on:
-        the child would act on SIGTERM when that has ended, which may be never.
+        SIGSTOP comes first, so that both signals act together when the child continues:
+        the stack is that of the interrupted step, and no other step runs between the
+        stack and the exception. SIGTERM comes before STACK_SIGNAL, because SIGTERM
+        interrupts a system call and STACK_SIGNAL restarts it: the child would act on
+        SIGTERM only when the system call has ended, which may never happen.
         """
         is_there = self._exit is None
-        # What stands there is of an earlier job.
+        # The present content may be the stack of an earlier job.
         self._scoreboard.clear_stack()
         if is_there:
             reason = self._escalation.reason if self._escalation else ""
@@ -214,7 +221,7 @@ class ActiveJob:
         processes.send(SIGTERM)
         if is_there and self._scoreboard.is_open_in(self.pid):
             process.send_main_thread(self.pid, STACK_SIGNAL)
-        # One that somebody else has stopped goes on too.
+        # This also continues processes that something else had stopped.
         processes.send(SIGCONT)
 
     def _is_gone(self) -> bool:
@@ -223,18 +230,22 @@ class ActiveJob:
         )
 
     def is_over(self, now: float) -> bool:
-        """Return True if the child is dead, and all of its family if we ended it."""
+        """Return True if the job is over.
+
+        The child is dead, or has finished its job and stays. If the job was ended, its
+        other processes are dead too, or were given up.
+        """
         if self._exit is None:
             return self.stays()
         if self._escalation is None:
             return True
-        # Nobody has been looked for before the first step.
+        # Before the first step the processes of the job have not been searched.
         if self._escalation.sent is not Step.NOTHING and self._is_gone():
             return True
         return now >= self._give_up_at
 
     def deadline(self, now: float) -> float:
-        """Return when step must be called again, if nothing else happens."""
+        """Return when `step` must be called again, if nothing else happens."""
         if self._escalation is not None:
             if self._escalation.sent is Step.NOTHING:
                 return now
@@ -244,7 +255,7 @@ class ActiveJob:
         return self._exit_by if self._exit is None else inf
 
     def fault(self) -> FailureInfo | None:
-        """Return why the job failed, or None; for a job that is over."""
+        """Return why the job, which is over, failed; None if it succeeded."""
         reason = NO_TERMINATION
         if self._escalation is not None and self._escalation.reason:
             stack = self._scoreboard.stack() if self._told is None else ()
@@ -258,7 +269,7 @@ class ActiveJob:
             self._exit,
             pid=self.pid,
             reason=reason,
-            # Asked for the few only that may be such a one: it reads files.
+            # Only for a child that may have been killed for memory: this reads files.
             out_of_memory=is_unexplained
             and was_killed
             and self._oom_kills.have_risen(),

@@ -1,7 +1,7 @@
-"""The job that a worker runs: given to a child, ended on order, followed to its end.
+"""The running job of a worker: its start in a child, and its end.
 
 Runs in the worker. The worker decides when to start a job and what its end means;
-this sees to the child, its pipes, and the children that are forked ahead.
+this module handles the child, its pipes, and the children that are forked ahead.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _RUNNING = Phase.RUNNING
 class JobRunner:
     """At most one running job of a worker.
 
-    `poll` is the worker's one wait point. A child must hold neither the inbox nor what
-    `links` has open.
+    `poll` is the only place where the worker waits. A child closes its copies of the
+    descriptors of `inbox` and `links`.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class JobRunner:
             jobs=settings.jobs_per_child,
         )
         self._oom_kills = OomKills()
-        # The system refuses to fork.
+        # The pause after the system has refused to fork.
         self._scarcity = Backoff(first=0.1, cap=2.0)
         # When a fork may be tried again; in the past unless the last one failed.
         self.ready_at = self._scarcity.ready_at
@@ -77,7 +77,8 @@ class JobRunner:
         job = self.active = ActiveJob(
             forked, held, self._scoreboard, self._oom_kills, self._timings
         )
-        # First: should this worker be killed, the master ends what the job has begun.
+        # This comes first: if this worker is killed, the master ends the child that
+        # the scoreboard names.
         self._reporter.phase(_RUNNING, job)
         queue = held.queue.encode("utf-8", "surrogateescape")
         if not forked.pipe.give(queue, held.payload):
@@ -92,7 +93,7 @@ class JobRunner:
         self.ready_at = scarcity.ready_at
 
     def end(self, reason: str, now: float, cause: Cause = Cause.ORDER) -> None:
-        """Begin to end the running job, if there is one."""
+        """Begin to end the running job, if one exists."""
         if self.active is not None:
             self._log.warning("job_ended", child=self.active.pid, reason=reason)
             self.active.end_job(
@@ -104,7 +105,7 @@ class JobRunner:
             )
 
     def obey(self, order: EndJob, now: float) -> None:
-        """End the job that an order names, unless the child has another job by now."""
+        """End the job that an order names, unless the child has another job already."""
         job, active = order.job, self.active
         if job == SPOILER:
             self._end_spoiler(order, now)
@@ -114,7 +115,7 @@ class JobRunner:
             self.end(order.reason, now, order.cause)
 
     def _end_spoiler(self, order: EndJob, now: float) -> None:
-        """End the job that has written on the scoreboard, and put that right."""
+        """End the job that has written on the scoreboard; correct the scoreboard."""
         job = self.active
         if job is None:
             self._reporter.progress()
@@ -125,9 +126,9 @@ class JobRunner:
             self.end(order.reason, now, order.cause)
 
     def advance(self, now: float, *, keeps_child: bool) -> ActiveJob | None:
-        """Do what is due; return the job if it is over.
+        """Send the signals that are due; return the job if it is over, else None.
 
-        With `keeps_child` a child that may run several jobs stands by for the next.
+        With `keeps_child`, a child that may run several jobs is kept for the next one.
         """
         job = self.active
         if job is None:
@@ -158,7 +159,7 @@ class JobRunner:
             self._pipe_poller.end()
 
     def reap(self) -> None:
-        """Collect the children that have ended."""
+        """Reap the children that have exited."""
         for pid, how in process.reap():
             if self.active is not None and pid == self.active.pid:
                 self.active.ended(

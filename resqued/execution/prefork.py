@@ -1,7 +1,7 @@
-"""Forking children ahead of their jobs, on the worker's side.
+"""Children that are forked before their jobs are known, on the worker's side.
 
-Runs in the worker. A job then starts with a write, not with a fork: the next
-child waits for it already while the last one runs.
+Runs in the worker. A job then starts with a write instead of a fork: the next child
+is forked while the job before runs.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class ChildHandle:
     pid: Pid
     pipe: WorkerEnd
     jobs: int
-    # How often the log had been reopened before: it writes to that one.
+    # How often the log had been reopened before the fork; the child writes to that log.
     log: int
 
 
 class ChildPool:
-    """The child that stands by, and the making of it.
+    """Forks children, and keeps the one that waits for a job.
 
-    `live` is the whole of a child's life, given its ends of the pipes and the
-    descriptors that are not for it, which `private` answers, and ours; `jobs` is how
-    many jobs a child takes before it leaves.
+    `live` is the main function of a child. Its arguments are the child's ends of the
+    pipes and the descriptors that the child must close: the worker's ends, and those
+    that `private` returns. `jobs` is how many jobs a child runs before it exits.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ChildPool:
         self._secret = PipeSecret()
 
     def standby(self) -> set[int]:
-        """Return the child that waits for a job, or None."""
+        """Return the pid of the waiting child, as a set that is empty without one."""
         return set() if self._standby is None else {self._standby.pid}
 
     def take(self) -> ChildHandle:
@@ -67,12 +67,12 @@ class ChildPool:
             try:
                 self._standby = self._fork()
             except OSError:
-                return  # take tries again, and says why
+                return  # take tries again, and raises the error
 
     def put_back(self, forked: ChildHandle) -> None:
         """Keep a child that has finished its job for the next one."""
         if forked.log != self._log:
-            forked.pipe.close()  # it leaves: there is nothing to hear any more
+            forked.pipe.close()  # it exits, because it would write to the old log
             return
         self.discard()
         forked.jobs -= 1

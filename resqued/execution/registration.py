@@ -1,7 +1,7 @@
 """The entries of a worker in Redis, and the outcome that is not stored there yet.
 
-Runs in the worker. Whether there is something to ask, and when, is for the worker to
-say; a StoreError leaves everything here as it was, to be said again.
+Runs in the worker, which decides when to send a request. A StoreError leaves the
+state here unchanged, so that the request can be repeated.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class WorkerRegistration:
             identity=identity.encode(),
             intake=JobIntake(queues, settings.max_payload, settings.burst),
         )
-        # The worker's: each line says whose it is.
+        # The log of the worker; each line contains the worker's id.
         self.log = logger.get(
             role="worker",
             pid=pid,
@@ -54,9 +54,9 @@ class WorkerRegistration:
             generation=settings.generation,
         )
         self.is_registered = False
-        # Queues whose keys are no lists.
+        # Queues whose keys are not lists.
         self._wrong_types: set[str] = set()
-        # A reply was lost, or no process was to be had: a job may be ours already.
+        # A reply was lost, or no child could be forked: this worker may hold a job.
         self.reply_lost = False
         # The run to settle.
         self.finished: FinishedRun | None = None
@@ -77,7 +77,7 @@ class WorkerRegistration:
         self.is_registered = self.runs.heartbeat()
 
     def check_writes(self) -> None:
-        """Raise StoreError unless Redis takes writes."""
+        """Raise StoreError unless Redis accepts writes."""
         self.runs.check_writes()
 
     def record_end(self, held: Reservation, fault: FailureInfo | None) -> None:
@@ -108,7 +108,7 @@ class WorkerRegistration:
         if finished is not None:
             self.finished = None
             if settled is _NOT_MINE:
-                # Somebody judged this worker dead and recorded the run as failed.
+                # Another process pruned this worker as dead and recorded a failure.
                 self.log.warning("run_settled_elsewhere", run=finished.run)
             elif settled is _ASIDE:
                 reason = "failed is no list: the entry is in resqued:failed"

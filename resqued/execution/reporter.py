@@ -1,7 +1,8 @@
-"""What a worker shows of itself: on its scoreboard, in its title, and in the log.
+"""The state of a worker as it is shown: on its scoreboard, in its title, in the log.
 
-Runs in the worker. The scoreboard is for the master, which asks how long a step takes;
-the title is for people with `ps`; each end of a job is a line in the log.
+Runs in the worker. The scoreboard is for the master, which checks how long a step
+takes. The title is for people, who see it with `ps`. The log has a line for the
+outcome of each job.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from resqued.system import process_title
 from resqued.wire import payload, titles
 from resqued.wire.payload import FailureInfo, Reservation
 
-# More of a message is for the failure entry.
+# The most characters of an error in the log; the failure entry has the rest.
 MOST_OF_ERROR = 500
 
 
@@ -35,11 +36,11 @@ class WorkerReporter:
         # hot path: log-guard
         self._is_verbose = log.is_enabled_for(logging.INFO)
         self._phase = Phase.STARTING
-        # When it began.
+        # When the phase began.
         self._since = 0.0
         # How many runs have ended, and how many of them had failed.
         self.done = self._failed = 0
-        # How many there were when it last ran out of jobs.
+        # The value of `done` when the worker last became idle.
         self._done_when_idle = -1
         self._last: tuple[Reservation, FailureInfo | None] | None = None
         scoreboard.enable_stack_dump()
@@ -63,7 +64,7 @@ class WorkerReporter:
         """Show that the worker is idle, or paused."""
         self.phase(Phase.WAITING)
         if self._done_when_idle != self.done:
-            # Looks that find nothing, and heartbeats, do not begin it again.
+            # A look that finds no job, or a heartbeat, does not restart the idle time.
             self._done_when_idle = self.done
             self._scoreboard.set_idle_since(self._since)
         title = titles.paused() if is_paused else titles.waiting(queues)
@@ -100,7 +101,7 @@ class WorkerReporter:
         about: dict[str, object] = {
             "queue": held.queue,
             "job_class": payload.class_of(held.payload),
-            # The phase dates from the start of the job.
+            # The phase began with the job.
             "duration": round(time.monotonic() - self._since, 3),
         }
         if fault is not None:

@@ -1,4 +1,4 @@
-"""What a signal to a worker means, in the words of the master's orders."""
+"""The meaning of signals to a worker, as orders of the master."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIGNAL_ORDERS: dict[int, tuple[WorkerOrder, ...]] = {
 def signal_orders(
     received: Received, log: Logger, *, is_graceful: bool
 ) -> tuple[WorkerOrder, ...]:
-    """Return what a signal to a worker means, and log it.
+    """Return the orders that a signal to a worker means, and log the signal.
 
     With `is_graceful` SIGTERM means the same as SIGQUIT (`[worker] graceful_term`).
     """

@@ -1,8 +1,8 @@
-"""Going through a child's life before there is any child.
+"""Execution of the code of a child before the first child is forked.
 
-Runs in the zygote, last before its heap is frozen. A child runs each line once. What
-Python and the loader compute at the first runs of a line (specialised code, caches)
-is then there before the fork.
+Runs in the zygote, as the last step before its heap is frozen. A child runs each line
+once. Python and the loader compute specialised code and caches at the first runs of a
+line; this way they do so before the fork.
 
 hot path: warm-up
 """
@@ -20,20 +20,21 @@ from resqued.jobs.declare import temporary_job
 from resqued.system import prctl, process_title, signals
 from resqued.system.signals import SignalInbox
 
-# Python specialises code at its eighth run or so.
+# Python specialises code after about eight runs.
 _TIMES = 16
 NAME = "resqued.warmup"
 _PAYLOAD = b'{"class":"%b","args":[]}' % NAME.encode()
 
 
 def warm_up(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
-    """Live a child's life some times, with a job that does nothing.
+    """Run the code of a child several times, with a job that does nothing.
 
-    What a child does to its process is undone at the end; `title` is this one's.
+    The changes that a child makes to its process are undone at the end; `title` is
+    the title of this process, which is set again.
     """
     scoreboard = Scoreboard.create()
     reaction = child.SignalReaction(scoreboard)
-    # A signal that comes meanwhile is for a child as little as it is for the zygote.
+    # A signal that arrives meanwhile has no effect.
     reaction.stage = "over"
     plain = replace(settings, jobs_per_child=1, nice=0, open_files=-1, core_size=-1)
     terms = child.ChildContext.of(os.getppid(), NAME, plain, scoreboard)

@@ -1,1 +1,1 @@
-"""Between the processes of one master: messages, shared memory, pipes."""
+"""Communication of the processes of one master: messages, shared memory, pipes."""

@@ -1,8 +1,8 @@
 """A socket pair between the master and a worker, or the master and a zygote.
 
-Messages keep their boundaries (SOCK_SEQPACKET); file descriptors go beside them where
-needed. End of file means that the process at the other end is gone. The text is JSON
-by Python's own encoder: names that are not UTF-8 pass through it.
+Messages keep their boundaries (SOCK_SEQPACKET), and can carry file descriptors. End of
+file means that the process at the other end has exited. The text is JSON from Python's
+own encoder, which accepts names that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _MAX_DESCRIPTORS = 4
 
 
 class ChannelClosed(EOFError):  # noqa: N818 - end of file is no error
-    """The other side is gone, or sent what is no message of this program."""
+    """The other side has exited, or has sent bytes that are not a message."""
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a new channel; neither blocks, neither survives an exec.
+    """Return both ends of a new channel; they are non-blocking and closed by exec.
 
     Raises OSError if the process has no descriptors left.
     """
@@ -41,7 +41,7 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
 def inherited_socket(fd: int) -> socket.socket:
     """Return the socket of a descriptor that another program has left open.
 
-    It does not block, whatever socket.setdefaulttimeout says in this process.
+    The socket is non-blocking, whatever socket.setdefaulttimeout is in this process.
     """
     os.set_inheritable(fd, False)
     found = socket.socket(fileno=fd)
@@ -63,10 +63,10 @@ class Channel(Generic[SentT, ReceivedT]):
         return self._socket.fileno()
 
     def send(self, message: SentT, *, descriptors: Sequence[int] = ()) -> None:
-        """Send one message; raise ChannelClosed if nobody is there to read it.
+        """Send one message; raise ChannelClosed if the other side does not read it.
 
-        A reader that has stopped reading fills the socket. It counts as gone, for
-        the sender must not wait.
+        The socket of a reader that has stopped reading fills up. That counts as closed,
+        because the sender must not wait.
         """
         data = json.dumps(msgspec.to_builtins(message)).encode()
         try:
@@ -77,7 +77,7 @@ class Channel(Generic[SentT, ReceivedT]):
     def receive(self) -> tuple[ReceivedT, list[int]] | None:
         """Return the next message and its descriptors, or None if none waits.
 
-        Raises ChannelClosed at end of file, and for what is no message.
+        Raises ChannelClosed at end of file, and for bytes that are not a message.
         """
         try:
             data, fds, _, _ = socket.recv_fds(
@@ -86,8 +86,8 @@ class Channel(Generic[SentT, ReceivedT]):
         except BlockingIOError:
             return None
         except ConnectionResetError:
-            # The kernel reports it once, before what had arrived: the other side is
-            # gone and has left messages of ours unread. Its own are still there.
+            # The other side has exited and left messages unread. The kernel reports
+            # that once, before the messages that had arrived, which can be read now.
             return self.receive()
         except ConnectionError as error:
             raise ChannelClosed(str(error)) from error
@@ -98,7 +98,7 @@ class Channel(Generic[SentT, ReceivedT]):
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:
             for fd in fds:
                 os.close(fd)
-            # Two versions of the program: nothing that follows would be understood.
+            # The other side is another version, so later messages are useless too.
             raise ChannelClosed(f"not a message of this version: {error}") from error
         return message, fds
 

@@ -1,9 +1,10 @@
-"""The pipes between a worker and a child: a job goes down, an outcome comes up.
+"""The pipes between a worker and a child: one for jobs, one for outcomes.
 
-Lengths stand in front, an outcome's with flags in its highest bits. An outcome begins
-with bytes that the worker has chosen: what a job writes there by chance is none. The
-worker's ends never block; the child's do, for waiting is what a child that was forked
-ahead does. The ends are bare descriptors of pipes, not socket objects.
+Each message begins with its lengths; that of an outcome has flags in its highest bits.
+An outcome begins with bytes that the worker has chosen, so that other bytes, which a
+job writes by accident, are not taken for an outcome. The worker's ends never block. The
+child's ends do, because a child that was forked ahead waits. The ends are bare
+descriptors of pipes, not socket objects.
 
 hot path: bare-pipes
 """
@@ -18,20 +19,20 @@ from resqued.wire.outcome import SUCCEEDED, ChildReport
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 
 _JOB = struct.Struct("!II")
-# How many bytes of an outcome show that its child wrote it.
+# The number of bytes that show that the child wrote an outcome.
 SECRET_SIZE = 8
 _OUTCOME = struct.Struct(f"!{SECRET_SIZE}sI")
 _JOB_SIZE, _OUTCOME_SIZE = _JOB.size, _OUTCOME.size
 # The job has left processes behind; the child stays for another job.
 _LEFT, _STAYS = 1 << 31, 1 << 30
-# One read takes a short job, or its outcome.
+# The bytes of one read; enough for a short job or its outcome.
 _CHUNK = 4096
-# What a pipe holds: a long outcome comes in such pieces.
+# The capacity of a pipe in bytes: a long outcome arrives in such pieces.
 _PIECE = 1 << 16
-# No outcome is longer: the child cuts what it tells.
+# The most bytes of an outcome; the child shortens its texts.
 _LONGEST = 1 << 25
-# Of an outcome without anything to tell: a job that went well, left nothing, and is its
-# child's last.
+# The length and flags of the usual outcome: the job succeeded, left no processes, and
+# was the last of its child.
 _NOTHING = bytes(4)
 # A job may write to any descriptor of its process.
 _SPOILT = ChildReport(
@@ -40,7 +41,7 @@ _SPOILT = ChildReport(
 
 
 class PipeSecret:
-    """What shows that a child of this worker has written an outcome; made at random."""
+    """Random bytes that show that a child of this worker has written an outcome."""
 
     def __init__(self) -> None:
         self.prefix = os.urandom(SECRET_SIZE)
@@ -49,7 +50,7 @@ class PipeSecret:
 
 
 class WorkerEnd:
-    """What the worker holds of one child."""
+    """The worker's ends of the pipes of one child."""
 
     def __init__(self, down: int, up: int, *, secret: PipeSecret) -> None:
         os.set_blocking(down, False)
@@ -63,35 +64,36 @@ class WorkerEnd:
 
     @property
     def wants_write(self) -> bool:
-        """Return True if part of the job is still to be sent."""
+        """Whether a part of the job has not been sent yet."""
         return bool(self._out)
 
     def give(self, queue: bytes, payload: bytes) -> bool:
-        """Hand the job over; return whether all of it fitted: the rest is for pump."""
+        """Send a job; return True if all of it fitted. `pump` sends the rest."""
         self._out = _JOB.pack(len(queue), len(payload)) + queue + payload
         self.pump()
         return not self._out
 
     def pump(self) -> None:
-        """Send what is left, as far as the child has read."""
+        """Send as much of the rest of the job as the pipe has room for."""
         try:
             while self._out:
                 count = os.write(self.down, self._out)
                 if count == len(self._out):
                     self._out = b""
                 else:
-                    # What is cut off a view is not copied.
+                    # A slice of a view is not copied.
                     self._out = memoryview(self._out)[count:]
         except BlockingIOError:
             return
         except OSError:
-            # The child is dead; its exit status will tell how.
+            # The child is dead; its exit status shows why.
             self._out = b""
 
     def receive(self, *, may_stay: bool) -> ChildReport | None:
-        """Return the outcome if all of it has arrived; it is told once.
+        """Return the outcome once, when all of it has arrived; until then None.
 
-        `may_stay` is False if this was the child's last job, whatever that says.
+        `may_stay` is False if this was the last job of the child; an outcome that has
+        the flag for a child that stays is then invalid.
         """
         try:
             while (told := self._decode()) is None:
@@ -124,13 +126,13 @@ class WorkerEnd:
         return _SPOILT if fault is None else ChildReport(fault, left, stays)
 
     def close(self) -> None:
-        """Give the child up: one that waits for a job leaves."""
+        """Close the pipes; a child that waits for a job then exits."""
         os.close(self.down)
         os.close(self.up)
 
 
 def _extended(begun: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
-    """Return both, without copying what has begun again and again."""
+    """Return `begun` followed by `chunk`, without copying `begun` at each call."""
     if not begun:
         return chunk
     if isinstance(begun, bytes):
@@ -150,7 +152,7 @@ def _encode(
 
 
 def _read_fault(body: bytes) -> FailureInfo | None:
-    """Return the fault that a child told; None if this is none."""
+    """Return the failure in an outcome; None if it is invalid."""
     try:
         exception, error, backtrace = json.loads(body)
         texts = [exception, error, *backtrace]
@@ -162,9 +164,10 @@ def _read_fault(body: bytes) -> FailureInfo | None:
 
 
 class ChildEnd:
-    """What the child holds; `read_end` is the worker's number of where outcomes go.
+    """The child's ends of the pipes.
 
-    A job may close the descriptors. Their numbers are then those of its own files.
+    `read_end` is the worker's descriptor for reading outcomes. A job may close the
+    descriptors of this process; their numbers may then be those of its own files.
     """
 
     def __init__(
@@ -174,15 +177,15 @@ class ChildEnd:
         self._up = up
         self._secret = secret
         self._read_end = read_end
-        # What `up` was before the job.
+        # The identity of the pipe `up` before the job.
         found = os.fstat(up)
         self._device, self._inode = found.st_dev, found.st_ino
         self._down_inode = 0
 
     def wait_for_job(self, *, is_last: bool = True) -> tuple[bytes, bytes] | None:
-        """Block until there is a job: queue and payload; None if none will come.
+        """Wait for a job; return its queue and payload, or None if none will come.
 
-        With `is_last` no other is waited for after it.
+        With `is_last` the child runs no other job after it. Raises OSError.
         """
         if not is_last and not self._down_inode:
             self._down_inode = os.fstat(self._down).st_ino
@@ -202,7 +205,10 @@ class ChildEnd:
         return data[_JOB_SIZE:start], data[start:]
 
     def _read_rest(self, begun: bytes, length: int) -> bytes | None:
-        """Return what has begun with some bytes; None if the rest will not come."""
+        """Return the whole message, of `length` bytes; None if the rest will not come.
+
+        `begun` is the part that was read before.
+        """
         data = bytearray(length)
         done = len(begun)
         data[:done] = begun
@@ -225,9 +231,10 @@ class ChildEnd:
     def tell(
         self, fault: FailureInfo | None, *, has_left: bool = False, stays: bool = False
     ) -> None:
-        """Say how the job went, what it has left, and whether another may come.
+        """Send the outcome of the job to the worker.
 
-        Raises OSError if there is no way to.
+        `has_left`: the job has left processes behind; `stays`: the child waits for
+        another job. Raises OSError if that is not possible.
         """
         message = self._secret.fine
         if fault is not None or has_left or stays:

@@ -1,7 +1,7 @@
-"""What the processes of one master send each other, and the channels that carry it.
+"""The messages between the processes of one master, and their channels.
 
-The master sends orders, zygotes and workers send reports. Each union lists all that
-one side may receive; receivers match it exhaustively.
+The master sends orders; zygotes and workers send reports. Each union lists all messages
+that one side may receive; receivers match it exhaustively.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from resqued.ipc.channel import Channel
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
-    """Base of every message; the class name travels with it."""
+    """Base of every message; the class name is a part of the text that is sent."""
 
 
 # From the master to a worker
@@ -26,8 +26,8 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 class Wake(Message, frozen=True):
     """Ask Redis for a job.
 
-    `queues` have jobs, some of all that have, in the order of the worker's list; empty:
-    the worker looks for itself.
+    `queues` are some of the queues that have jobs, in the order of the worker's list.
+    Empty: the worker looks at all of its queues.
     """
 
     queues: tuple[str, ...] = ()
@@ -51,16 +51,17 @@ class JobInChild(msgspec.Struct, frozen=True):
     since: float
 
 
-# The job that has written on the scoreboard of its worker, which no longer shows who
-# it is; no job if the worker finds there what it has written itself.
+# Stands for the job that has written on the scoreboard of its worker, which then does
+# not show the child. Nothing happens if the scoreboard has the worker's own values.
 SPOILER = JobInChild(0, 0.0)
 
 
 class EndJob(Message, frozen=True):
-    """End the running job: terminate, wait the grace, kill; the worker goes on.
+    """End the running job: SIGTERM, then SIGKILL after the grace period.
 
-    `reason` stands in the failure. With `job` only that one is ended: the child may
-    have another by the time that the order arrives.
+    The worker takes the next job. `reason` becomes the error of the failure. With
+    `job` only that one is ended, because the child may have another job when the order
+    arrives.
     """
 
     reason: str
@@ -69,7 +70,7 @@ class EndJob(Message, frozen=True):
 
 
 class Leave(Message, frozen=True):
-    """Take no more jobs and exit when the running one is recorded.
+    """Take no more jobs, and exit when the running one is recorded in Redis.
 
     With Stop.TERMINATE a worker does not wait for a Redis that is away, and a job
     that it has reserved but not begun fails.
@@ -79,7 +80,7 @@ class Leave(Message, frozen=True):
 
 
 class ReopenLog(Message, frozen=True):
-    """Write to the log file of this path from now on."""
+    """Reopen the log, as the file at `path`."""
 
     path: str
 
@@ -139,9 +140,10 @@ class Start(Message, frozen=True):
 
 
 class SpawnWorker(Message, frozen=True):
-    """Fork a worker for a queue list; its channel and scoreboard come along.
+    """Fork a worker for a queue list.
 
-    `is_paused` counts from the start: an order would come after its first job.
+    The message carries the descriptors of the worker's channel and scoreboard.
+    `is_paused` applies from the start: an order could arrive after the first job.
     """
 
     queues: str
@@ -153,7 +155,7 @@ ZygoteOrder = SpawnWorker | ReopenLog
 
 
 class AppImported(Message, frozen=True):
-    """The application is imported, and workers can be forked.
+    """The application is imported, and the zygote can fork workers.
 
     `threads` names the threads that it left running; `least_memory` is the smallest
     memory limit that a job declares, in bytes, or 0.

@@ -1,13 +1,12 @@
-"""What a worker is doing, in memory that it shares with its master and its child.
+"""The scoreboard: the state of a worker, in memory shared with master and child.
 
-The worker writes at every step of a job, the master reads when it wants to know:
-when the worker has died, when a deadline is due. A message for each step would
-wake the master for nothing, thousands of times a second. The child reads why it is
-being ended, and writes the limits of its job. Behind the page, in the same file,
-is the place for stacks.
+The worker writes at every step of a job. The master reads only when it needs the state:
+when the worker has died, or a deadline is due. A message for each step would wake the
+master thousands of times a second without need. The child reads why it is being ended,
+and writes the limits of its job. The same file has room for stacks after the page.
 
 Jobs run in the child, so a job can write anything here. The size of the file is sealed,
-and a reader takes nothing for granted: what no worker can have written is reported as
+and readers check all values: those that no worker can have written are reported as
 SPOILT, or as not known.
 """
 
@@ -26,34 +25,34 @@ from typing import Any, NamedTuple
 from resqued.core.limits import Cause, Limits
 from resqued.system.signals import STACK_SIGNAL
 
-# A number stands in front of each pair of records: that of the last one written.
+# Each pair of records begins with a number, which selects the last one written.
 _NUMBER = struct.Struct("=Q")
 _NUMBER_SIZE = _NUMBER.size
 _TURNS = 1 << 64
 _STATUS = struct.Struct("=IIdq")
 _LIMITS = struct.Struct("=qdqd")
 _TALLY = struct.Struct("=QQ")
-# Followed by as many bytes of text.
+# Followed by the text, whose length in bytes is the last field.
 _CAUSE = struct.Struct("=qI")
 _IDLE = struct.Struct("=d")
 _STATUS_AT, _LIMITS_AT, _TALLY_AT, _IDLE_AT, _CAUSE_AT = 0, 256, 512, 640, 768
 _SIZE = 4096
 _READ_TRIES = 100
-# What a limit of memory is at most: nobody has as much.
+# The largest memory limit that the record can hold, in bytes.
 _MOST = (1 << 63) - 1
-# A deep recursion in a hundred threads is more than anybody reads.
+# The room for stacks, in bytes; longer texts are not read.
 _STACK_ROOM = 64 << 10
-# Bytes of the reason why a child is ended.
+# The most bytes of the reason why a child is ended.
 _MAX_REASON = 2000
-# Who maps a file that is cut off dies of SIGBUS; one that grows takes memory.
+# A process that maps a shortened file dies of SIGBUS; a growing file uses memory.
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-# The largest pid there can be (proc(5), pid_max), and more runs than a worker has.
+# The largest possible pid (proc(5), pid_max), and more runs than a worker can have.
 _MAX_PID = 1 << 22
 _MAX_RUNS = 1 << 53
 
 
 class Phase(IntEnum):
-    """The step that a worker is at."""
+    """The present step of a worker."""
 
     STARTING = 0
     WAITING = 1
@@ -64,7 +63,7 @@ class Phase(IntEnum):
 
 
 class StepRecord(NamedTuple):
-    """One reading: the phase, the child if any, and since when.
+    """One reading: the phase, the child (0 without one), and the time of its begin.
 
     `since` is monotonic seconds; `began` is in ticks since boot, as start times
     of processes are.
@@ -76,8 +75,8 @@ class StepRecord(NamedTuple):
     began: int = 0
 
 
-# What is read where no worker can have written what is there. Only a job can have done
-# that, so one runs: its child is not known.
+# The reading if the values are invalid. Only a job can have written those, so a job
+# runs; its child is not known.
 SPOILT = StepRecord(Phase.RUNNING)
 _PHASES, _CAUSES = frozenset(Phase), frozenset(Cause)
 
@@ -90,7 +89,7 @@ class RunCounts(NamedTuple):
 
 
 class Scoreboard:
-    """One page of shared memory, written by one worker, and stacks behind it."""
+    """One page of shared memory, written by one worker, and room for its stacks."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -98,7 +97,7 @@ class Scoreboard:
 
     @classmethod
     def create(cls) -> Scoreboard:
-        """Make a page; its descriptor goes to the worker. Raises OSError."""
+        """Create a scoreboard; its descriptor is for the worker. Raises OSError."""
         flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
         fd = os.memfd_create("resqued-board", flags)
         os.ftruncate(fd, _SIZE + _STACK_ROOM)
@@ -110,13 +109,13 @@ class Scoreboard:
     def write(
         self, phase: Phase, child: int = 0, since: float = 0.0, began: int = 0
     ) -> None:
-        """Tell what the worker does now, in the words of a StepRecord."""
+        """Write the present step of the worker; the arguments are as in StepRecord."""
         self._pack(_STATUS, _STATUS_AT, phase, child, since, began)
 
     def read(self) -> StepRecord:
-        """Return the last status; one that is just being written is read again.
+        """Return the last step that was written.
 
-        SPOILT stands for anything that a worker does not write.
+        SPOILT if the values are such as no worker writes.
         """
         phase, child, since, began = self._unpack(_STATUS, _STATUS_AT)
         is_sane = phase in _PHASES and child != 1 and child <= _MAX_PID and began >= 0
@@ -125,7 +124,7 @@ class Scoreboard:
         return StepRecord(Phase(phase), child, since, began)
 
     def set_idle_since(self, since: float) -> None:
-        """Tell since when there has been no job, in monotonic seconds."""
+        """Write since when the worker has had no job, in monotonic seconds."""
         _IDLE.pack_into(self._page, _IDLE_AT, since)
 
     def idle_since(self) -> float:
@@ -134,18 +133,18 @@ class Scoreboard:
         return since if isfinite(since) and since >= 0 else 0.0
 
     def count(self, done: int, failed: int) -> None:
-        """Tell how many runs there have been, and how many of them had failed."""
+        """Write how many runs have ended, and how many of them had failed."""
         self._pack(_TALLY, _TALLY_AT, done, failed)
 
     def run_counts(self) -> RunCounts:
-        """Return how many runs there have been; none if the numbers make no sense."""
+        """Return the numbers of runs; zeros if the values are invalid."""
         done, failed = self._unpack(_TALLY, _TALLY_AT)
         return RunCounts(done, failed) if failed <= done < _MAX_RUNS else RunCounts()
 
     def limit(self, pid: int, limits: Limits, used: float = 0.0) -> None:
-        """In the child: tell the limits of its job; those of None are -1.
+        """Write the limits of the child's job; called in the child. None becomes -1.
 
-        `used` is the CPU time, in seconds, that earlier jobs have had of it.
+        `used` is the CPU time of the child's earlier jobs, in seconds.
         """
         runtime = -1 if limits.runtime is None else limits.runtime
         memory = -1 if limits.memory is None else min(limits.memory, _MOST)
@@ -161,19 +160,19 @@ class Scoreboard:
         )
 
     def used_before(self, pid: int) -> float:
-        """Return the CPU time that earlier jobs have had of a child."""
+        """Return the CPU time of a child's earlier jobs, in seconds."""
         owner, _, _, used = self._unpack(_LIMITS, _LIMITS_AT)
         return float(used) if owner == pid and isfinite(used) else 0.0
 
     def set_cause(self, cause: Cause, reason: str = "") -> None:
-        """Tell the child why it is about to be terminated, also as a text."""
+        """Write why the child is about to be terminated, as a cause and a text."""
         text = reason.encode("utf-8", "replace")[:_MAX_REASON]
         begin = _CAUSE_AT + _CAUSE.size
         self._page[begin : begin + len(text)] = text
         _CAUSE.pack_into(self._page, _CAUSE_AT, cause, len(text))
 
     def cause(self) -> tuple[Cause, str]:
-        """In the child: return why it is being terminated, also as a text."""
+        """Return why the child is being terminated; called in the child."""
         cause, length = _CAUSE.unpack_from(self._page, _CAUSE_AT)
         if cause not in _CAUSES:
             return Cause.ORDER, ""
@@ -182,21 +181,21 @@ class Scoreboard:
         return Cause(cause), text.decode("utf-8", "ignore")
 
     def _pack(self, record: struct.Struct, place: int, *values: Any) -> None:
-        """Write a record beside the one that counts, then have this one count.
+        """Write a record beside the valid one, then make the new one valid.
 
-        Who is killed, or waits, in the middle of it leaves the last one whole.
+        A writer that is killed or waits in the middle leaves the old record intact.
         """
         first = place + _NUMBER_SIZE
         turn = _NUMBER.unpack(self._page[place:first])[0] + 1
         if turn == _TURNS:  # a job has written there
             turn = 0
         begin = first + turn % 2 * record.size
-        # Slices are copied as they are; pack_into would write zeroes before.
+        # A slice is copied at once; pack_into would write zeroes first.
         self._page[begin : begin + record.size] = record.pack(*values)
         self._page[place:first] = _NUMBER.pack(turn)
 
     def _unpack(self, record: struct.Struct, place: int) -> tuple[Any, ...]:
-        """Read the record that counts, unless it ceases to while it is read."""
+        """Read the valid record; read again if it is replaced meanwhile."""
         first = place + _NUMBER_SIZE
         for _ in range(_READ_TRIES):
             number = self._page[place:first]
@@ -209,19 +208,19 @@ class Scoreboard:
     # Stacks
 
     def enable_stack_dump(self) -> None:
-        """In the worker: have STACK_SIGNAL write this process's stacks behind the page.
+        """Make STACK_SIGNAL write the stacks of this process; called in the worker.
 
-        So it is for every child forked from now on. faulthandler writes from
-        within the signal, even while Python waits in a system call.
+        Children that are forked from now on do the same. faulthandler writes within the
+        signal handler, even while Python waits in a system call.
         """
         faulthandler.register(STACK_SIGNAL, file=self.fd, all_threads=True, chain=False)
 
     def clear_stack(self) -> None:
-        """Make room for new stacks: everybody's writes go on from here."""
+        """Discard the stacks: the next write of any process begins at the start."""
         os.lseek(self.fd, _SIZE, os.SEEK_SET)
 
     def stack(self) -> tuple[str, ...]:
-        """Return the lines that were written since the place was cleared."""
+        """Return the lines that were written since the last `clear_stack`."""
         size = os.lseek(self.fd, 0, os.SEEK_CUR) - _SIZE
         if size <= 0:
             return ()
@@ -231,7 +230,8 @@ class Scoreboard:
     def is_open_in(self, pid: int) -> bool:
         """Return True if a process can write its stacks here.
 
-        A job may have closed the descriptor, whose number is then that of another file.
+        A job may have closed the descriptor; its number may then be that of another
+        file.
         """
         mine = os.fstat(self.fd)
         with suppress(OSError):
@@ -240,6 +240,6 @@ class Scoreboard:
         return False
 
     def close(self) -> None:
-        """Give the page up, in this process only."""
+        """Close the scoreboard, in this process only."""
         self._page.close()
         os.close(self.fd)

@@ -1,1 +1,1 @@
-"""Starting a master, here, as a daemon or in place of an older one; stopping it."""
+"""Start of a master, here, as a daemon or replacing its program; its stop."""

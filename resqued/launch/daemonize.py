@@ -1,8 +1,8 @@
-"""Becoming a daemon, and reporting the result to the process that waits for it.
+"""The start of a daemon, which reports its result to the process that waits for it.
 
-The launcher is the command that somebody has typed. It forks what becomes the
-daemon, and hears from it through a pipe: its pid, then that it is ready, or why it
-is not. The pipe has come to its end when the daemon has.
+The launcher is the command that a person has typed. It forks the process that becomes
+the daemon, and reads from a pipe: the pid of the daemon, then that it is ready, or the
+reasons why it is not. When the daemon exits, the pipe is at end of file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from resqued.system import process, signals
 from resqued.system.lines import LineReader
 from resqued.system.process_handle import ProcessHandle
 
-# What is told to terminate has its own graces; this is for what does not obey.
+# How long a daemon that was ordered to terminate may take, in seconds, before it is
+# killed; its own grace periods are shorter.
 _END_SLACK = 60.0
 
 
@@ -35,25 +36,25 @@ class StartReport:
         self._fd = fd
 
     def fileno(self) -> int:
-        """Return the descriptor, which is to stay open."""
+        """Return the descriptor, which must stay open."""
         return self._fd
 
     def _say(self, **values: Any) -> None:
-        with suppress(OSError):  # the launcher was killed: nobody wants to know
+        with suppress(OSError):  # the launcher was killed
             os.write(self._fd, json.dumps(values).encode() + b"\n")
 
     def began(self) -> None:
-        """Tell the pid of this process."""
+        """Report the pid of this process."""
         self._say(pid=os.getpid())
 
     def ready(self) -> None:
-        """Tell that every worker is registered; there is nothing to tell after it."""
+        """Report that every worker is registered, and close the pipe."""
         self._say(ready=True)
         os.close(self._fd)
         self._fd = -1
 
     def ended(self, reasons: Sequence[str], code: int) -> None:
-        """Tell why there is no daemon, just before there is none."""
+        """Report why the daemon ends; nothing happens after `ready`."""
         if self._fd >= 0:
             self._say(reasons=list(reasons), code=int(code))
 
@@ -61,12 +62,12 @@ class StartReport:
 def launch(main: Callable[[StartReport], int], timeout: float) -> int:
     """Fork a daemon that runs `main`; return its pid when it is ready.
 
-    Raises LaunchError with its reasons if it does not come to that, or not within
-    the timeout; then no process of it is left.
+    Raises LaunchError with the reasons if the daemon ends before that, or is not ready
+    within `timeout` seconds; no process of it is left then.
     """
     reading, writing = os.pipe()
     launched = _Launched(reading)
-    # In the daemon they stay so until its inbox takes them: none gets lost.
+    # In the daemon, signals stay blocked until its inbox takes them, so none is lost.
     signals.block()
     try:
         try:
@@ -74,7 +75,7 @@ def launch(main: Callable[[StartReport], int], timeout: float) -> int:
         finally:
             os.close(writing)
             signals.unblock()
-        os.waitpid(pid, 0)  # it leaves as soon as it has forked the next one
+        os.waitpid(pid, 0)  # it exits as soon as it has forked the daemon
         return launched.wait(time.monotonic() + timeout)
     except TimeoutError:
         launched.end()
@@ -90,7 +91,10 @@ def launch(main: Callable[[StartReport], int], timeout: float) -> int:
 
 
 def _run(main: Callable[[StartReport], int], reading: int, writing: int) -> int:
-    """Runs in what becomes the daemon; its exit status is for nobody."""
+    """Run `main` in the process that becomes the daemon; return the exit status.
+
+    No process reads the exit status; the reasons are reported through the pipe.
+    """
     os.close(reading)
     report = StartReport(writing)
     try:
@@ -98,7 +102,7 @@ def _run(main: Callable[[StartReport], int], reading: int, writing: int) -> int:
     except ResquedError as error:
         reasons = error.problems if isinstance(error, ConfigError) else (str(error),)
         code = error.exit_code
-    except Exception as error:  # the last guard: nobody would hear of it
+    except Exception as error:  # without this no message would appear
         logger.get(role="master", pid=os.getpid()).exception("master_failed")
         reasons = (f"internal error: {type(error).__name__}: {error}",)
         code = ExitCode.INTERNAL
@@ -107,43 +111,47 @@ def _run(main: Callable[[StartReport], int], reading: int, writing: int) -> int:
         report.ended([stopped], code or ExitCode.FAILED)
         return code
     for reason in reasons:
-        sys.stderr.write(f"resqued: {reason}\n")  # which is the log here
+        sys.stderr.write(f"resqued: {reason}\n")  # standard error is the log
     sys.stderr.flush()
     report.ended(reasons, code)
     return code
 
 
 def detach(*, umask: int, keep: Sequence[int]) -> None:
-    """Leave terminal, session and parent behind; close all but these descriptors.
+    """Become a daemon: a new session without a terminal, with init as parent.
 
-    Standard input, output and error are /dev/null. The working directory stays:
-    relative names mean the same at each reload, and at a takeover.
+    Closes all descriptors except those in `keep`. Standard input, output and error
+    become /dev/null. The working directory stays, so that relative names mean the same
+    at each reload, and when the program is replaced.
     """
     context = daemon.DaemonContext(
         detach_process=True,
         working_directory=".",
         umask=umask,
         files_preserve=list(keep),
-        # What the configuration says of cores is for the children.
+        # The configured core size applies to the children only.
         prevent_core=False,
-        # The inbox has them all; handlers of another kind would only be in its way.
+        # The inbox takes all signals; other handlers would interfere.
         signal_map={},
     )
     context.open()
     for stream in range(3):
-        # dup2(2) of a descriptor to itself leaves it to be closed by exec.
+        # dup2(2) of a descriptor to itself does not clear close-on-exec.
         os.set_inheritable(stream, True)
 
 
 class _Launched:
-    """The launcher's end of the pipe, and what came through it."""
+    """The launcher's end of the pipe, and the pid that the daemon has reported."""
 
     def __init__(self, fd: int) -> None:
         self._lines = LineReader(fd)
         self._pid = 0
 
     def wait(self, give_up_at: float) -> int:
-        """Return the pid when the daemon is ready; raise LaunchError, TimeoutError."""
+        """Return the pid when the daemon is ready.
+
+        Raises LaunchError if the daemon ends before, TimeoutError at `give_up_at`.
+        """
         reasons = ["the master died before it was ready, and did not say of what"]
         code: int = ExitCode.INTERNAL
         while (told := self._hear(give_up_at)) is not None:
@@ -155,7 +163,7 @@ class _Launched:
         raise LaunchError(reasons, ExitCode(code))
 
     def _hear(self, give_up_at: float) -> dict[str, Any] | None:
-        """Return what is said next; None when there is nobody to say any more."""
+        """Return the next report of the daemon; None at end of file."""
         line = self._lines.read(give_up_at)
         if line is None:
             return None
@@ -163,7 +171,7 @@ class _Launched:
         return told
 
     def end(self) -> None:
-        """Have the daemon terminate, and see that it has gone."""
+        """Terminate the daemon, and wait until it has exited."""
         handle = ProcessHandle.open(self._pid) if self._learn_pid() else None
         if handle is None:
             return
@@ -176,7 +184,7 @@ class _Launched:
         handle.close()
 
     def _learn_pid(self) -> bool:
-        """Return True if the pid is known; it is the first thing that is told."""
+        """Return True if the pid is known; the daemon reports it first."""
         if not self._pid:
             with suppress(TimeoutError):
                 told = self._hear(time.monotonic() + _END_SLACK)

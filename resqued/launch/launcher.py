@@ -1,8 +1,8 @@
-"""Starting a master: here, as a daemon, or in place of the program before this one.
+"""The start of a master: in this process, as a daemon, or replacing its program.
 
-Runs in a command, which becomes the master, or forks the daemon that does. What can
-be wrong is found before there is a daemon, as far as possible; the daemon reports the
-rest through a pipe to the command that waits for it. Prints nothing.
+Runs in a command, which becomes the master, or forks the daemon that does. Errors are
+found before the daemon exists, as far as possible; the daemon reports others through a
+pipe to the command that waits for it. Prints nothing.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from resqued.system import privileges
 from resqued.system.pidfile import PidFile
 from resqued.system.privileges import Account
 
-# What reads the configuration: at the start, and at each reload.
+# Reads the configuration, at the start and at each reload.
 Read = Callable[[], Config]
 
 
 class DaemonPlan(NamedTuple):
-    """What is known of a daemon before there is one.
+    """The data of a daemon before it is forked.
 
-    `account` is the user that it becomes; None: it stays what it is.
+    `account` is the user that the daemon becomes; None: the user does not change.
     """
 
     read: Read
@@ -48,14 +48,14 @@ class DaemonPlan(NamedTuple):
 
 
 class MasterFilePaths(NamedTuple):
-    """Where a configuration has its files; None: it has none."""
+    """The configured paths of the files of a master; None: not configured."""
 
     pid_file: Path | None
     log_file: Path | None
 
 
 def file_paths(config: Config) -> MasterFilePaths:
-    """Return where pid file and log file are, as far as they are configured."""
+    """Return the absolute paths of pid file and log file, if they are configured."""
     named = (config.daemon.pid_file, config.daemon.log_file)
     return MasterFilePaths(*(Path(name).absolute() if name else None for name in named))
 
@@ -79,13 +79,13 @@ def run_here(options: MasterOptions) -> int:
     """Run a master in this process until it stops; return the exit code.
 
     Raises ConfigError, OptionsError, AlreadyRunningError if a master holds the pid
-    file, and what Supervisor.run raises.
+    file, and all errors of Supervisor.run.
     """
     _check_working_directory()
     read = partial(read_config, options)
     config = read()
     paths = file_paths(config)
-    # Another user than root can only keep its user: under systemd it has the right one.
+    # Only root can change its user; under systemd the process has the right user.
     daemon = config.daemon
     account = privileges.account(daemon.user, daemon.group) if _is_root() else None
     pid_file = PidFile.take(paths.pid_file) if paths.pid_file else None
@@ -105,11 +105,11 @@ def run_here(options: MasterOptions) -> int:
 
 
 def resume_master(options: MasterOptions) -> int | None:
-    """Go on as the master that this process was before it became this program.
+    """Continue as the master that this process was before execve(2).
 
-    Returns the exit code of the master, or of a dry run of that; None if nothing was
-    handed over: this process was no master. Whether that master was a daemon or not,
-    its files are open: there is nothing to prepare.
+    Returns the exit code of the master, or of a dry run; None if no state was handed
+    over, so that this process was no master. The files of the older program are open,
+    so nothing is prepared, whether it was a daemon or not.
     """
     handoff = reexec.load_handoff(os.environ)
     if handoff is None:
@@ -145,7 +145,7 @@ def _run(
     files: MasterFiles,
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run a master in this process, whose standard output and error are set up."""
+    """Run a master in this process; standard output and error must be set up."""
     logger.configure(level=config.log_level, style=config.log_format)
     if resumes is None and _is_root():
         logger.get(role="master", pid=os.getpid()).warning(
@@ -159,11 +159,11 @@ def _run(
 
 
 def prepare(options: MasterOptions) -> DaemonPlan:
-    """Return what a daemon needs, before there is one.
+    """Read and check all that a daemon needs, before it is forked.
 
-    Makes the log file, and the directory of the pid file if none is configured. Raises
-    ConfigError if the configuration is wrong, the user or group is not known, or a
-    file cannot be made.
+    Creates the log file, and the directory of the pid file if none is configured.
+    Raises ConfigError if the configuration is wrong, the user or group is not known, or
+    a file cannot be created.
     """
     _check_working_directory()
     read = partial(read_config, options)
@@ -198,24 +198,24 @@ def start(plan: DaemonPlan, timeout: float) -> int:
             lambda report: _run_daemon(plan, pid_file, report), timeout
         )
     finally:
-        # The daemon has it, too, for as long as it lives.
+        # The daemon has the descriptor too, for as long as it runs.
         pid_file.close()
 
 
 def _run_daemon(plan: DaemonPlan, pid_file: PidFile, report: StartReport) -> int:
-    """Runs in the daemon."""
+    """Run the master; called in the daemon."""
     mask = int(plan.config.daemon.umask, 8)
     daemonize.detach(umask=mask, keep=[pid_file.fileno(), report.fileno()])
     report.began()
     pid_file.write()
     try:
         if plan.account is not None:
-            # A reload reads the same file, not the own one of the other user.
+            # A reload must read the same file, not the file of the new user.
             if plan.config_file is not None:
                 os.environ["RESQUED_CONFIG"] = str(plan.config_file)
             privileges.become(plan.account, os.environ)
         if plan.log_file is not None:
-            # Not before: what can be opened now can be opened again.
+            # After the change of user: the file can then be reopened later.
             logfile.begin(plan.log_file)
         files = MasterFiles(pid_file, plan.log_file)
         return _run(plan.config, plan.read, files=files, on_ready=report.ready)
@@ -224,9 +224,10 @@ def _run_daemon(plan: DaemonPlan, pid_file: PidFile, report: StartReport) -> int
 
 
 def _make_room(configured: str, account: Account) -> None:
-    """See that a user who is not root has a directory for the control socket.
+    """Create the directory for the control socket of a user who is not root.
 
-    If none is configured it lies in root's own, where every command looks.
+    If none is configured it is a subdirectory of root's directory, where every command
+    looks. Raises ConfigError.
     """
     place = sockets.directory(configured, os.environ)
     try:

@@ -1,4 +1,4 @@
-"""What a command is given to run a master with, and the configuration of that.
+"""The options of a command that runs a master, and the resulting configuration.
 
 Runs in the command, and in the master that the command becomes, at each reload.
 """
@@ -18,9 +18,9 @@ from resqued.errors import ConfigError
 
 
 class Instance(NamedTuple):
-    """One of several services on a host: its queue list, and the name of its file.
+    """One of several services on a host: its queue list and its configuration file.
 
-    The file lies beside the one that all instances share, and need not be there.
+    The file is in the directory of the shared configuration file; it may not exist.
     """
 
     queues: str
@@ -31,7 +31,7 @@ class Instance(NamedTuple):
 class MasterOptions:
     """The options of a command that runs a master; None: not given.
 
-    Durations are texts, as the configuration has them.
+    Durations are texts, as in the configuration.
     """
 
     queues: str | None = None
@@ -49,7 +49,7 @@ class MasterOptions:
     url: str | None = None
     namespace: str | None = None
     config_file: str | None = None
-    # Of a daemon alone.
+    # Only for a daemon.
     directory: str | None = None
     user: str | None = None
     group: str | None = None
@@ -80,10 +80,10 @@ class MasterOptions:
 
 
 def read_config(options: MasterOptions) -> Config:
-    """Return the configuration as files, environment and options are now.
+    """Return the configuration from files, environment and options, read now.
 
-    Raises ConfigError with all that is wrong, OptionsError for options that do not
-    go together.
+    Raises ConfigError with all faults, OptionsError for options that exclude each
+    other.
     """
     found = layers.read_layers(
         options.config_file, options.tables(), own_file=own_file(options)
@@ -105,7 +105,7 @@ def read_config(options: MasterOptions) -> Config:
 
 
 def own_file(options: MasterOptions) -> Path | None:
-    """Return the file of the instance, if there is one beside the shared one."""
+    """Return the file of the instance, or None if it does not exist."""
     if options.instance is None:
         return None
     shared = loader.file_in_use(options.config_file, os.environ) or loader.DEFAULT_PATH
@@ -115,7 +115,7 @@ def own_file(options: MasterOptions) -> Path | None:
 
 
 def _pool(options: MasterOptions, found: Layers) -> dict[str, Any]:
-    """Return the one pool that the options mean; {} where the file has the pools."""
+    """Return the pool of the options; {} if the configuration file has the pools."""
     instance = options.instance
     if instance is None:
         return layers.named_pool(options.queues, options.workers, os.environ)

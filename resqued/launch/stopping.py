@@ -1,4 +1,4 @@
-"""Stopping a master, by its pid file or its control socket. Runs in a command."""
+"""The stop of a master, by its pid file or control socket. Runs in a command."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from resqued.system.process_handle import ProcessHandle
 
 
 class StopResult(NamedTuple):
-    """What became of the master that held a pid file.
+    """The result of stopping a master.
 
-    `pid` is None if no process held it. `has_ended` is False if the master still ran
-    after the timeout.
+    `pid` is None if no process held the pid file. `has_ended` is False if the master
+    still ran after the timeout.
     """
 
     pid: int | None
@@ -27,7 +27,7 @@ class StopResult(NamedTuple):
 
 
 def find_pid_file(pid_file: str | None, config_file: str | None) -> Path:
-    """Return where the pid file is, though other keys of the configuration are wrong.
+    """Return the path of the pid file, even if other configuration keys are wrong.
 
     `pid_file` and `config_file` are options; None: not given. Raises ConfigError if
     the file of the configuration cannot be read.
@@ -46,25 +46,25 @@ def find_pid_file(pid_file: str | None, config_file: str | None) -> Path:
 
 
 def pid_file_in(named: str, directory: str) -> Path:
-    """Return the file that is named, or else the usual one, beside the sockets."""
+    """Return the named file, or the default one, which is beside the sockets."""
     if named:
         return Path(named).absolute()
     return sockets.directory(directory, os.environ).absolute() / pidfile.NAME
 
 
 def stop(pid_file: Path, *, now: bool, timeout: float | None) -> StopResult:
-    """Stop the master that holds the pid file, if one does, and wait for its end.
+    """Stop the master that holds the pid file, if any, and wait for its exit.
 
-    Running jobs finish first; `now` ends them. Waits `timeout` seconds, or for ever.
-    Raises ControlError if the master is just starting or ending, or is another
-    user's.
+    Running jobs finish first; `now` ends them. Waits `timeout` seconds, or without
+    limit if None. Raises ControlError if the master is just starting or ending, or
+    belongs to another user.
     """
     pid = pidfile.holder(pid_file)
     if pid is None:
         return StopResult(None, has_ended=True)
     handle = ProcessHandle.open(pid) if pid else None
     try:
-        # Read again with the process in hand: now it is certain that it is the holder.
+        # Read the holder again: the handle now excludes that the pid was reused.
         if handle is None or pidfile.holder(pid_file) != pid:
             raise ControlError(
                 f"the master that holds pid file {pid_file} is just starting, or"
@@ -72,7 +72,7 @@ def stop(pid_file: Path, *, now: bool, timeout: float | None) -> StopResult:
             )
         has_ended = _end(handle, pid, now=now, timeout=timeout)
         if has_ended:
-            # A master that has become another user cannot remove the file of root.
+            # A master that has changed its user cannot remove a file of root.
             pidfile.remove_stale(pid_file)
         return StopResult(pid, has_ended)
     finally:
@@ -81,10 +81,11 @@ def stop(pid_file: Path, *, now: bool, timeout: float | None) -> StopResult:
 
 
 def stop_listening(address: Address, *, now: bool, timeout: float | None) -> StopResult:
-    """Stop the master that listens at a control socket, and wait for its end.
+    """Stop the master that listens at a control socket, and wait for its exit.
 
-    As `stop` does. Raises NoMasterError if it has gone, ControlError if another process
-    answers there or the master is another user's.
+    Arguments and result are those of `stop`. Raises NoMasterError if the master has
+    exited, ControlError if another process answers or the master belongs to another
+    user.
     """
     handle = requests.open_process(address)
     try:
@@ -95,14 +96,14 @@ def stop_listening(address: Address, *, now: bool, timeout: float | None) -> Sto
 
 
 def _end(handle: ProcessHandle, pid: int, *, now: bool, timeout: float | None) -> bool:
-    """Tell a master to stop; return False if it still runs after the timeout."""
+    """Order a master to stop; return False if it still runs after the timeout."""
     # Not SIGTERM, which can be configured to mean the same as SIGQUIT.
     has_ended = _signal(handle, pid, signal.SIGINT if now else signal.SIGQUIT)
     return has_ended or handle.has_ended(timeout)
 
 
 def _signal(handle: ProcessHandle, pid: int, signum: signal.Signals) -> bool:
-    """Send a signal to a master; say whether it has ended already."""
+    """Send a signal to a master; return True if it has ended already."""
     try:
         handle.send(signum)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
-"""What people may ask of a running master: each request of the control socket.
+"""The requests of the control socket, and how a running master carries them out.
 
 Runs in the master. A request that takes time is kept, and answered at the turn of the
-loop at which it is done. Nothing that goes wrong with a request ends the master.
+loop at which its reply is known. An error in a request never ends the master.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ from resqued.system import process
 from resqued.system.ownership import user_name
 from resqued.system.signals import STACK_SIGNAL
 
-# More workers than anybody means; a slip of the finger.
+# The most workers that one pool may be scaled to; more is taken for a typing error.
 MOST_WORKERS = 10_000
 
-# Asked at each turn, with the time, until there is a reply.
+# Called at each turn of the loop, with the time, until it returns a reply.
 Poll = Callable[[float], Reply | None]
 
 
 class MasterControl(Protocol):
-    """What orders need of the master that obeys them."""
+    """The parts and methods of the master that requests use."""
 
     pool: Pool
     limit_enforcer: LimitEnforcer
@@ -77,18 +77,18 @@ class MasterControl(Protocol):
         """Begin to move to a new generation; return its number."""
 
     def reopen_log(self) -> None:
-        """Open the log file again; raise ControlError if that is not possible."""
+        """Reopen the log file; raise ControlError if that is not possible."""
 
     def replace(self, asker: Peer, now: float) -> None:
-        """Go over to the program as it is now."""
+        """Begin to replace the program of the master; `asker` gets the reply."""
 
     def change_state(self, event: Event, now: float) -> None:
-        """Take note of an event."""
+        """Go to the state that follows an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingReply:
-    """A request that is not answered yet."""
+    """A request that is not answered yet; `poll` returns its reply."""
 
     peer: Peer
     order: str
@@ -96,7 +96,7 @@ class PendingReply:
 
 
 class CommandHandlers:
-    """Does what requests ask for."""
+    """Carries out requests, and answers them."""
 
     def __init__(self, master: MasterControl, log: Logger) -> None:
         self._master = master
@@ -105,7 +105,7 @@ class CommandHandlers:
         self._pending: list[PendingReply] = []
 
     def handle(self, peer: Peer, request: AnyRequest, now: float) -> None:
-        """Do what was asked; what is wrong with it becomes the answer."""
+        """Carry out a request, and answer it; an error becomes the reply."""
         values = protocol.as_dict(request)
         order = values.pop("do")
         if not isinstance(request, StatusRequest | StackRequest):
@@ -120,7 +120,7 @@ class CommandHandlers:
     def _dispatch(  # noqa: PLR0911 - a return for each order
         self, peer: Peer, request: AnyRequest, now: float
     ) -> Reply | Poll | None:
-        """Return the reply, or how to get it; None if it is not ours to give."""
+        """Return the reply, or a function that returns it later; None: no reply."""
         match request:
             case StatusRequest():
                 return self._status(now, with_usage=request.usage)
@@ -145,7 +145,7 @@ class CommandHandlers:
 
     @contextmanager
     def _answering_errors(self, peer: Peer, order: str) -> Iterator[None]:
-        """Answer a refusal; log a fault of our own, and answer where it is logged."""
+        """Refuse with the text of a ControlError; log and report other exceptions."""
         try:
             yield
         except ControlError as error:
@@ -158,7 +158,7 @@ class CommandHandlers:
             )
 
     def turn(self, now: float) -> None:
-        """Answer the requests that are done."""
+        """Answer the pending requests whose replies are known."""
         self._pending = [each for each in self._pending if not self._is_over(each, now)]
 
     def _is_over(self, pending: PendingReply, now: float) -> bool:
@@ -172,13 +172,13 @@ class CommandHandlers:
         return True
 
     def due(self, now: float) -> float:
-        """Return when a pending reply is to be looked at again."""
+        """Return when to ask for the pending replies again, or NEVER."""
         return now + self._pool.timings.reply_interval if self._pending else NEVER
 
-    # What there is to see
+    # Status
 
     def _status(self, now: float, *, with_usage: bool) -> StatusReply:
-        """Return all that this master knows of itself."""
+        """Return the status of this master and of its workers."""
         generations = self._pool.generations
         result = generations.outcomes.newest
         return StatusReply(
@@ -229,7 +229,7 @@ class CommandHandlers:
     def _usage(
         self, worker: WorkerHandle, is_running: bool
     ) -> tuple[float | None, int | None]:
-        """Return CPU seconds and private bytes of a job, or else of its worker."""
+        """Return CPU seconds and private bytes of a job, or of its idle worker."""
         if is_running:
             return self._master.limit_enforcer.usage_of(worker)
         return (None, None) if worker.pid is None else of_process(worker.pid)
@@ -237,7 +237,7 @@ class CommandHandlers:
     # Jobs
 
     def _kill(self, request: KillRequest, ended_by: str, now: float) -> KillReply:
-        """End the job of one worker or child, or all that run for so long."""
+        """End the job of one worker or child, or all that run for `older` seconds."""
         if request.older is None:
             chosen = [self._busy(request.who)]
         else:
@@ -255,7 +255,10 @@ class CommandHandlers:
         return KillReply(ended=tuple(ended))
 
     def _busy(self, who: object) -> WorkerHandle:
-        """Return the worker that is named, by its id, its pid or its child's."""
+        """Return the busy worker that has this id or pid, or whose child has this pid.
+
+        Raises ControlError if no such worker exists, or if it runs no job.
+        """
         name = str(who)
         for worker in self._pool.workers():
             child = worker.status().child
@@ -269,7 +272,7 @@ class CommandHandlers:
         )
 
     def _stack(self, request: StackRequest, now: float) -> Poll:
-        """Have a child write its stacks, and answer them."""
+        """Make a child write its stacks; answer when two turns read the same lines."""
         worker = self._busy(request.who)
         child = worker.status().child
         worker.scoreboard.clear_stack()
@@ -293,7 +296,7 @@ class CommandHandlers:
     # The pool
 
     def _scale(self, request: ScaleRequest) -> ScaleReply:
-        """Want so many workers; `+1` and `-1` count from what is wanted now."""
+        """Set the wanted number of workers; `+1` and `-1` change the present number."""
         self._refuse_if_stopping()
         name = self._pool.wanted.list_named(request.queues)
         before, text = self._pool.wanted.counts[name], str(request.workers)
@@ -306,7 +309,7 @@ class CommandHandlers:
         return ScaleReply(queues=name, before=before, workers=count)
 
     def _drain(self, request: DrainRequest) -> DrainReply | Poll:
-        """Take no new jobs; with `wait`, answer when none is running."""
+        """Pause the pool; with `wait`, answer when no job is running."""
         self._pool.pause(is_paused=True)
         if not request.wait:
             return DrainReply()
@@ -322,9 +325,9 @@ class CommandHandlers:
     def _reload(
         self, peer: Peer, request: ReloadRequest, now: float
     ) -> ReloadReply | Poll | None:
-        """Move to a new generation; with `wait`, answer what came of it.
+        """Move to a new generation; with `wait`, answer with the result.
 
-        With `master` this program is replaced first, and the next one answers.
+        With `master` this program is replaced first, and the new program answers.
         """
         self._refuse_if_stopping()
         if request.master:
@@ -336,7 +339,7 @@ class CommandHandlers:
         return self._result_of_reload(number)
 
     def await_reload(self, peer: Peer, number: int) -> None:
-        """Answer what comes of a reload, when it has."""
+        """Answer a reload when it has ended; an older program received the request."""
         poll = self._result_of_reload(number)
         self._pending.append(PendingReply(peer, "reload", poll))
 
@@ -358,32 +361,32 @@ class CommandHandlers:
 
 
 def _runs(worker: WorkerHandle, before: float = math.inf) -> bool:
-    """Return True if a worker runs a job, and that since before a time."""
+    """Return True if a worker runs a job that began before the time `before`."""
     status = worker.scoreboard.read()
     is_running = status.phase is Phase.RUNNING and bool(status.child)
     return is_running and status.since < before
 
 
 def _since(worker: WorkerHandle, status: StepRecord) -> float:
-    """Return when the phase of a worker began; without a job, when the last ended."""
+    """Return when the phase of a worker began or, if idle, when its last job ended."""
     is_idle = status.phase in (Phase.WAITING, Phase.RESERVING)
     return (is_idle and worker.scoreboard.idle_since()) or status.since
 
 
 def _holds(worker: WorkerHandle) -> bool:
-    """Return True if a worker has a job, or an ending of one to settle."""
+    """Return True if a worker takes, runs or settles a job."""
     busy = (Phase.RUNNING, Phase.RESERVING, Phase.SETTLING)
     return worker.scoreboard.read().phase in busy
 
 
 def _limits(worker: WorkerHandle, child: int) -> JobLimits | None:
-    """Return the limits of the job that a child runs; None if it has not said them."""
+    """Return the limits of a child's job; None if the scoreboard has none yet."""
     found = worker.scoreboard.limits_of(child)
     return None if found is None else JobLimits(**found._asdict())
 
 
 def _job_in(title: str) -> PoolJob | None:
-    """Return queue and class of the job that a child's title names."""
+    """Return the queue and the class of the job in a child's title, or None."""
     _, found, rest = title.partition(": Processing ")
     queue, since, class_name = rest.rpartition(" since ")
     if not found or not since:

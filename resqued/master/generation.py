@@ -1,7 +1,7 @@
 """A generation: one configuration, and the zygote that has loaded its application.
 
-Runs in the master. The zygote is a fresh interpreter, so each generation has the
-code, the packages, the environment and the directory that are there when it starts.
+Runs in the master. The zygote is a new interpreter, so each generation has the
+code, the packages, the environment and the directory as they are when it starts.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from resqued.system.process_handle import ProcessHandle
 from resqued.systemd.notify import without_private
 from resqued.wire import queue_list
 
-# Characters for the titles of the zygote, the workers and the children.
+# Room for the titles of the zygote, the workers and the children, in characters.
 TITLE_ROOM = 400
-# For a zygote to be dead once its channel is closed, in seconds.
+# How long a zygote may take to exit once its channel is closed, in seconds.
 _EXIT_PATIENCE = 0.2
 
 
 def _version_hint() -> str:
-    """Return what to do if the package has been replaced since the master started."""
+    """Return advice if the package was replaced since the master started, else ""."""
     try:
         installed = metadata.version("resqued")
     except metadata.PackageNotFoundError:
@@ -63,7 +63,7 @@ def _version_hint() -> str:
 
 
 class Generation:
-    """What the master holds of one generation."""
+    """One generation, as the master knows it: configuration, zygote, channel."""
 
     def __init__(self, config: Config, number: int, directory: str) -> None:
         app = config.app
@@ -75,13 +75,13 @@ class Generation:
         self.pid: Pid | None = None
         self.channel: ZygoteChannel | None = None
         self.is_ready = False
-        # The least memory that a job of the application declares as its limit.
+        # The smallest memory limit that a job of the application declares, in bytes.
         self.least_memory = 0
         self.started_at = 0.0
         self.backoff = Backoff(first=0.1, cap=30.0)
 
     def record(self, descriptors: DescriptorList) -> GenerationRecord:
-        """Return what the next program of this master needs to know of it."""
+        """Return the record of this generation for the next program of the master."""
         fd = None if self.channel is None else self.channel.fileno()
         return GenerationRecord(
             config=self.config,
@@ -107,20 +107,20 @@ class Generation:
 
     @property
     def pools(self) -> dict[str, int]:
-        """How many workers it is configured to have, by queue list."""
+        """The configured number of workers by queue list."""
         return {pool.queues: pool.workers for pool in self.config.pools}
 
     def start(self, now: float) -> None:
         """Start the zygote.
 
-        Raises ConfigError if its environment cannot be read, StartError if the
-        system does not start it.
+        Raises ConfigError if its environment file cannot be read, StartError if the
+        system cannot start the process.
         """
         environment = {
             **without_private(os.environ),
             **read_environment(self.config.environment),
         }
-        # A shell's word for where it was; not true any more.
+        # The inherited value is the directory of the shell, which may be another one.
         environment["PWD"] = self.config.app.directory or str(Path.cwd())
         self.started_at = now
         try:
@@ -129,7 +129,7 @@ class Generation:
             raise StartError(f"no zygote can be started: {error.strerror}") from error
         try:
             self.pid = process.spawn(
-                # What ps shows must fit where the arguments were (see process).
+                # The title that ps shows must fit in the space of the arguments.
                 [sys.executable, "-P", "-m", "resqued.zygote", "3", " " * TITLE_ROOM],
                 descriptor=theirs.fileno(),
                 environment=environment,
@@ -143,20 +143,21 @@ class Generation:
             theirs.close()
         self.channel = to_zygote(ours)
         log = LogSettings(self.config.log_level, self.config.log_format)
-        with suppress(ChannelClosed):  # its death is about to be heard of
+        with suppress(ChannelClosed):  # its exit is noticed elsewhere
             self.channel.send(Start(self.config.app, log))
 
     def reopen_log(self, path: str) -> None:
-        """Have the zygote, and the workers that it forks, write to that file."""
+        """Order the zygote to reopen its log; the workers that it forks use it too."""
         if self.channel is not None:
-            with suppress(ChannelClosed):  # its death is about to be heard of
+            with suppress(ChannelClosed):  # its exit is noticed elsewhere
                 self.channel.send(ReopenLog(path))
 
     def spawn(self, queues: str, *, is_paused: bool) -> WorkerHandle | None:
-        """Have the zygote fork a worker, joined to us by a channel and a scoreboard.
+        """Order the zygote to fork a worker; return the master's handle of the worker.
 
-        None if the zygote has just died, or does not listen. Raises OSError if this
-        process has no descriptors or no memory left for channel and scoreboard.
+        None if the zygote has just died, or does not read its channel. Raises OSError
+        if this process has no descriptors or no memory left for the worker's channel
+        and scoreboard.
         """
         assert self.channel is not None, "asked of a zygote that is ready"
         ours, theirs = socket_pair()
@@ -192,7 +193,7 @@ class Generation:
 
     @property
     def start_by(self) -> float:
-        """When the application must be imported, on the monotonic clock."""
+        """When the application must be imported, in seconds of the monotonic clock."""
         return self.started_at + self.config.start_timeout
 
     def is_late(self, now: float) -> bool:
@@ -203,12 +204,12 @@ class Generation:
     def peek_exit(self) -> Exit | None:
         """Return how the zygote ended, without reaping it; None if it has not.
 
-        A process that ends closes its channel a moment before it is dead: that is
-        waited for.
+        A process that exits closes its channel a moment before it is dead, so this
+        waits up to 0.2 seconds for the exit.
         """
         if self.pid is None:
             return None
-        if (handle := ProcessHandle.open(self.pid)) is not None:  # no zombie yet
+        if (handle := ProcessHandle.open(self.pid)) is not None:  # not a zombie yet
             with closing(handle):
                 handle.has_ended(_EXIT_PATIENCE)
         try:
@@ -223,9 +224,9 @@ class Generation:
         return Exit(code, found.si_code == os.CLD_DUMPED)
 
     def describe_end(self, how: Exit | None, reason: str = "") -> str:
-        """Return how the zygote ended, and while it did what.
+        """Return how the zygote ended and what it was doing, as text for the log.
 
-        `reason` is why it is given up if it has not ended.
+        `reason` is why the master gives the zygote up, for one that has not ended.
         """
         modules = ", ".join(self.config.app.modules)
         doing = f" while it imported {modules or 'the application'}"
@@ -240,12 +241,12 @@ class Generation:
         return f"the zygote died of {how}{doing}{hint}{_version_hint()}"
 
     def close(self) -> None:
-        """End the zygote; the workers that it forked live on."""
+        """Kill the zygote; the workers that it forked keep running."""
         if self.channel is not None:
             self.channel.close()
         if self.pid is not None:
-            # What an import has started ends with it, if it did not come to an end.
-            # Of one that has, workers may use it.
+            # The processes that an unfinished import has started are killed too. Those
+            # of a finished import are kept, because workers may use them.
             send = process.send if self.is_ready else process.send_group
             send(self.pid, SIGKILL)
         self.channel = self.pid = None

@@ -1,9 +1,9 @@
-"""Which generation serves, which one is coming, and which one can be gone back to.
+"""The current generation, the pending one, and the previous one for a rollback.
 
-Runs in the master. A new generation takes over only when its zygote reports that the
-application is imported; until then, and if that fails, the old one goes on. The last
-one that has proven itself is kept until every slot has moved. What each event means is
-decided in core.generation_lifecycle.
+Runs in the master. A new generation becomes the current one only when its zygote
+reports that the application is imported; until then, and if the import fails, the
+old generation serves. The last generation that has proven itself is kept until
+every slot has moved. core.generation_lifecycle decides what each event means.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class GenerationManager:
         self.previous: Generation | None = None
         self.outcomes = ReloadOutcomes(log)
         self.failure: Exception | None = None
-        # Whether a worker of the current generation has been ready once.
+        # Whether a worker of the current generation was ever ready.
         self.is_proven = False
-        # Since when its workers have been there without a start failure.
+        # Since when its workers have run without a start failure.
         self.sound_since: float | None = None
         self._start_failures = 0
 
     def resume(self, record: PoolRecord) -> None:
-        """Go on with a generation that another program of this master began."""
+        """Take over the generation of the older program of this master."""
         self.current = Generation.from_record(record.current)
         self._listen(self.current)
         self.last, self.state = record.last, record.state
@@ -74,29 +74,29 @@ class GenerationManager:
 
     @property
     def is_settled(self) -> bool:
-        """Whether no generation is coming or going."""
+        """Whether the current generation is the only one."""
         return self.pending is None and self.previous is None
 
     def all(self) -> list[Generation]:
-        """Return those that have a zygote, or should have one."""
+        """Return the generations that have a zygote, or should have one."""
         every = (self.current, self.pending, self.previous)
         return [generation for generation in every if generation is not None]
 
     @property
     def is_moving(self) -> bool:
-        """Whether slots are on their way from one generation to another."""
+        """Whether slots are moving from one generation to another."""
         return self.previous is not None
 
     @property
     def is_on_trial(self) -> bool:
-        """Whether the current generation has but one worker until that does well."""
+        """Whether the current generation has one worker only, which tries it out."""
         return self.state is GenerationState.TRIAL
 
     @property
     def incumbent(self) -> Generation:
-        """The generation whose configuration holds and that fills vacant slots.
+        """The generation whose configuration applies and that fills vacant slots.
 
-        A new one that is on trial has a single worker, and nothing else yet.
+        During a trial this is the previous one, if its zygote is ready.
         """
         if self.is_on_trial and self.previous is not None and self.previous.is_ready:
             return self.previous
@@ -108,7 +108,7 @@ class GenerationManager:
     # A part of the master's loop
 
     def turn(self, now: float) -> None:
-        """See that there is a zygote, and that no import takes for ever."""
+        """Start a missing zygote, and give up an import that exceeds its time limit."""
         current = self.current
         if current.pid is None and now >= current.backoff.ready_at:
             self._start_current(now)
@@ -134,7 +134,7 @@ class GenerationManager:
             self._listen(current)
 
     def _listen(self, generation: Generation) -> None:
-        """Wait for what a zygote reports."""
+        """Register the channel of a zygote with the poller."""
         channel = generation.channel
         if channel is not None:
             channel.before_close = self._poller.unregister
@@ -144,7 +144,7 @@ class GenerationManager:
             )
 
     def due(self, _now: float) -> float:
-        """Return when turn has something to do."""
+        """Return when `turn` has something to do."""
         due = [
             generation.start_by
             for generation in (self.pending, self.current)
@@ -157,7 +157,7 @@ class GenerationManager:
     # Reload
 
     def begin(self, config: Config, now: float) -> int:
-        """Start a new generation, in place of one that is still starting."""
+        """Start a generation in place of a pending one; return its number."""
         if self.pending is not None:
             self._log.info("reload_replaced", generation=self.pending.number)
             self.pending.close()
@@ -173,27 +173,27 @@ class GenerationManager:
         return self.last
 
     def refuse(self, error: str) -> None:
-        """Give up the generation that is coming; the old one goes on untouched."""
+        """Give up the pending generation; the current one serves unchanged."""
         if self.pending is not None:
             self.pending.close()
             self.pending = None
         self.outcomes.add(self.last, error)
 
     def refuse_configuration(self, error: ResquedError) -> int:
-        """Note a reload without a generation to start; return its number."""
+        """Record a reload whose configuration is wrong; return its number."""
         self.last += 1
         self.refuse(str(error))
         return self.last
 
     def abandon(self) -> None:
-        """Let what is under way come to nothing: the master is about to stop."""
+        """Give up a reload that is in progress, because the master is about to stop."""
         if self.pending is not None:
             self.refuse("the master was told to stop")
         elif self.is_moving:
             self.outcomes.add(self.current.number, "the master was told to stop")
 
     def _promote(self) -> None:
-        """The new generation takes over: slots move to it from now on."""
+        """Make the pending generation the current one; slots move to it from now on."""
         assert self.pending is not None, "it has just reported that it is ready"
         if on_promotion(self.state) is OnPromotion.CLOSED:
             self.current.close()
@@ -209,11 +209,11 @@ class GenerationManager:
         self._log.info("generation_ready", generation=self.current.number)
 
     def pass_trial(self) -> None:
-        """Let the new generation have all of the slots."""
+        """End the trial with success: all slots may move to the new generation."""
         self._change_state(GenerationEvent.TRIAL_PASSED)
 
     def settle(self) -> None:
-        """Let the generation before go: every slot has moved."""
+        """End the previous generation, when every slot has moved."""
         assert self.previous is not None, "there was something to move from"
         self.previous.close()
         self.previous = None
@@ -221,7 +221,7 @@ class GenerationManager:
         self.outcomes.add(self.current.number)
 
     def roll_back(self, reason: str) -> None:
-        """Go back to the generation before: slots that have moved move back."""
+        """Return to the previous generation; slots that have moved move back."""
         assert self.previous is not None, "there is something to go back to"
         failed, self.current = self.current, self.previous
         self.previous = None
@@ -231,12 +231,12 @@ class GenerationManager:
         error = f"{reason}; rolled back to generation {self.current.number}"
         self.outcomes.add(failed.number, error)
 
-    # What zygotes and workers do
+    # Reports and exits of zygotes and workers
 
     def hear_number(self, number: int, now: float, how: Exit | None = None) -> None:
-        """Take in what a zygote reports, if its generation is still one of ours.
+        """Read the reports of a generation's zygote, if the generation still exists.
 
-        `how` is how it ended, if it has been reaped.
+        `how` is how the zygote ended, if it has been reaped.
         """
         for generation in self.all():
             if generation.number == number and generation.channel is not None:
@@ -278,7 +278,7 @@ class GenerationManager:
             self._fail_current(error, now)
 
     def _fail_current(self, error: ConfigError, now: float) -> None:
-        """See what to do: the current generation cannot be imported (again)."""
+        """Restart the current zygote, or give up, after its import has failed."""
         if on_failure(self.state) is not OnFailure.RESTART:
             self._give_up(error)
             return
@@ -288,7 +288,7 @@ class GenerationManager:
     def on_zygote_exit(
         self, generation: Generation, now: float, how: Exit | str
     ) -> None:
-        """A zygote is gone, or is given up. Its workers live on; it forks no more."""
+        """Act on a zygote that has exited or, for the reason `how`, is given up."""
         end = how if isinstance(how, str) else generation.describe_end(how)
         if generation is self.current and self.failure is None:
             self._log.error("zygote_died", pid=generation.pid, error=end)
@@ -303,14 +303,14 @@ class GenerationManager:
             self._give_up(StartError(f"{end} ({failures} times in a row)"))
 
     def worker_ready(self, generation: int, now: float) -> None:
-        """A worker got ready: its generation is good for something."""
+        """Note that a worker is ready, which proves its generation."""
         if generation == self.current.number:
             self._change_state(GenerationEvent.WORKER_READY)
             self.is_proven = True
             self.sound_since = self.sound_since or now
 
     def worker_start_failed(self, generation: int, how: str) -> None:
-        """A worker died of its start, before it was ready or just after."""
+        """Count a worker that died at start, before it was ready or just after."""
         if generation != self.current.number:
             return
         self.sound_since = None
@@ -323,13 +323,13 @@ class GenerationManager:
             self._give_up(StartError(error))
 
     def spawn_failed(self, generation: int) -> None:
-        """End a zygote that forks no more, so that another is made."""
+        """Kill a zygote that does not fork any more, so that another is started."""
         for each in self.all():
             if each.number == generation and each.pid is not None:
                 process.send(each.pid, SIGKILL)
 
     def _give_up(self, error: ResquedError) -> None:
-        """Go back to the generation before, or end the master for want of one."""
+        """Return to the previous generation, or stop the master if none exists."""
         if on_failure(self.state) is OnFailure.ROLL_BACK:
             self.roll_back(str(error))
             return
@@ -339,13 +339,13 @@ class GenerationManager:
             self.current.close()
 
     def close(self) -> None:
-        """End every zygote."""
+        """Kill every zygote."""
         for generation in self.all():
             generation.close()
 
 
 def _import_error(report: ImportFailed) -> ConfigError:
-    """Return the error of a zygote; `resqued --debug` prints the stack below it."""
+    """Return the error of an import; `resqued --debug` prints the stack below it."""
     error = ConfigError(report.error)
     if report.stack:
         error.add_note(report.stack)

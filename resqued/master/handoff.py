@@ -1,4 +1,4 @@
-"""What a master hands over to the program that replaces it, as typed records.
+"""The state that a master passes to the program that replaces it, as typed records.
 
 Runs in the master. Descriptors stay open over execve(2) if, and only if, they are in
 the list of descriptors: each record that has one adds it there.
@@ -17,8 +17,8 @@ from resqued.core.generation_lifecycle import GenerationState
 from resqued.core.limits import Limits
 from resqued.core.supervised_worker import SupervisedState
 
-# Counted up when a record or a message to workers changes: a program that was handed
-# another version says so, and the master goes on as it is until it is restarted.
+# Increased when a record or a message to workers changes. A new program that receives
+# another version refuses it, and the master keeps its program until it is restarted.
 VERSION = 3
 
 

@@ -1,8 +1,8 @@
-"""Watching over what runs: limits of jobs, and workers that make no progress.
+"""Enforcement of the limits of jobs, and detection of workers without progress.
 
-Runs in the master, which no job can stop. It samples a job the more often the nearer
-that may be to a limit, has the worker end a job that is over, and does it itself if
-the worker does not. What a limit means is decided in core.limits.
+Runs in the master, which no job can stop. It measures a job more often the nearer
+the job may be to a limit. It orders the worker to end a job that exceeds a limit, and
+kills the job itself if the worker does not. core.limits decides what a limit means.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from resqued.system import process
 from resqued.system.signals import STACK_SIGNAL
 
 _SPOILT = "the job wrote on the scoreboard of its worker, which is shared memory"
-# What part of the master's time may go into measuring a job that is being ended.
+# The share of the master's time for measuring one job that is being ended.
 GRACE_SHARE = 1 / 4
 
 
@@ -48,20 +48,20 @@ class MonitoredJob:
     status: StepRecord
     tree: ProcessTree
     limits: Limits = UNSET
-    # Whether the limits are those that the child has said; else they may change.
+    # Whether the child has written the limits on the scoreboard; else they may change.
     are_known: bool = False
     look_at: float = 0.0
     memory: int = 0
     peak: int = 0
     is_suspected: bool = False
     ended_at: float | None = None
-    # How few processes there were below the worker since, and from when on.
+    # The smallest number of processes below the worker since then, and its time.
     fewest: float = math.inf
     died_at: float = 0.0
 
 
 class LimitEnforcer:
-    """Looks after every running job of a master, and workers that make no progress."""
+    """Enforces the limits of all running jobs, and kills workers without progress."""
 
     def __init__(
         self,
@@ -72,16 +72,16 @@ class LimitEnforcer:
         self._generations = generations
         self._workers = workers
         self._log = log
-        # Generations differ in what they are configured for, and workers outlive them.
+        # By generation: configurations differ, and workers outlive their generation.
         self._settings: dict[int, AppSettings] = {}
-        # The least memory that a payload has asked for so far, in bytes.
+        # The smallest memory limit that a payload has asked for so far, in bytes.
         self._least_asked = 0
         self._jobs: dict[int, MonitoredJob] = {}
         self._process_table = ProcessTable()
         self._look_at = 0.0
         self._inspect_at = 0.0
         self._pending_kills: dict[WorkerHandle, float] = {}
-        # Workers whose child is dead, and since when that is known.
+        # Workers whose child is dead, and when that was noticed first.
         self._childless: dict[tuple[WorkerHandle, StepRecord], float] = {}
 
     @property
@@ -93,7 +93,7 @@ class LimitEnforcer:
         return self._settings.get(worker.generation, current)
 
     def turn(self, now: float) -> None:
-        """Do what is due."""
+        """Inspect workers, kill stuck ones, and measure jobs, each when it is due."""
         for generation in self._generations.all():
             self._settings[generation.number] = generation.config.app
         workers = self._workers()
@@ -105,7 +105,7 @@ class LimitEnforcer:
             self._look(now, workers)
 
     def due(self, _now: float) -> float:
-        """Return when turn has something to do."""
+        """Return when `turn` has something to do."""
         due = min(self._inspect_at, *self._pending_kills.values(), NEVER)
         is_any_busy = any(not worker.is_idle for worker in self._workers())
         return min(due, self._look_at) if is_any_busy or self._jobs else due
@@ -113,7 +113,7 @@ class LimitEnforcer:
     # Jobs
 
     def _look(self, now: float, workers: Collection[WorkerHandle]) -> None:
-        """See who runs what, and sample the jobs that are due."""
+        """Find the running jobs, and measure those that are due."""
         jobs: dict[int, MonitoredJob] = {}
         for worker in workers:
             if worker.pid is None or worker.is_idle:
@@ -123,8 +123,8 @@ class LimitEnforcer:
                 jobs[worker.pid] = job
         self._jobs = jobs
         due = [job for job in jobs.values() if now >= job.look_at]
-        # Run times are known at no cost. To measure memory takes time, and the more
-        # the more processes a job has: no order waits for that of another job.
+        # Run times cost nothing to check. Measuring memory takes time, the more the
+        # more processes a job has, so all run times are checked first.
         in_time = [job for job in due if not self._is_overdue(job, now)]
         for job in in_time:
             self._sample(job, now)
@@ -135,7 +135,7 @@ class LimitEnforcer:
         self._look_at = min(now + min(interval, first), soonest)
 
     def _least_memory(self, workers: Collection[WorkerHandle]) -> int:
-        """Return the least that any job is limited to, as far as is known; or 0."""
+        """Return the smallest known memory limit of any job, in bytes; 0 if none."""
         every = [self._generations.current.least_memory, self._least_asked]
         every += [worker.limits.memory or 0 for worker in workers]
         for worker in {worker.generation: worker for worker in workers}.values():
@@ -145,7 +145,7 @@ class LimitEnforcer:
     def _job_of(
         self, worker: WorkerHandle, last: MonitoredJob | None, now: float
     ) -> MonitoredJob | None:
-        """Return the job that a worker runs; `last` is the one that it ran before."""
+        """Return the job that a worker runs, or None; `last` is its last known job."""
         status = worker.scoreboard.read()
         if status.phase is not Phase.RUNNING:
             return None
@@ -159,13 +159,13 @@ class LimitEnforcer:
         if status != SPOILT and is_new:
             return self._begin(worker, status)
         self._end_spoiler(worker, now)
-        # What was read first is what counts, while that job is there.
+        # The first reading of the scoreboard applies as long as that job exists.
         return last if last is not None and last.tree.exists() else None
 
     def _end_spoiler(self, worker: WorkerHandle, now: float) -> None:
-        """Have the worker end the job that has written on its scoreboard.
+        """Order the worker to end the job that has written on its scoreboard.
 
-        It knows which job that is, and whether there is one.
+        Only the worker knows which job that is, and whether it still exists.
         """
         if now - worker.spoiler_at >= self._timings.sample_interval:
             worker.spoiler_at = now
@@ -176,7 +176,7 @@ class LimitEnforcer:
         return None if tree is None else MonitoredJob(worker, status, tree)
 
     def _is_overdue(self, job: MonitoredJob, now: float) -> bool:
-        """Have a job ended, and return True, if it exceeds its run time just now."""
+        """Order the end of a job that exceeds its run time; return True if so."""
         job.limits = self._limits_of(job)
         elapsed = max(0.0, now - job.status.since)
         if job.ended_at is not None or not exceeds_runtime(job.limits, elapsed):
@@ -185,7 +185,7 @@ class LimitEnforcer:
         return True
 
     def _sample(self, job: MonitoredJob, now: float) -> None:
-        """See how much memory a job has; act if it is beyond a limit."""
+        """Measure the memory of a job, and order its end if it exceeds a limit."""
         limits, elapsed = job.limits, max(0.0, now - job.status.since)
         began = time.monotonic()
         if limits.memory:
@@ -195,7 +195,7 @@ class LimitEnforcer:
         cause = judge(limits, elapsed=elapsed, memory=job.memory)
         if job.ended_at is not None:
             self._see_to_the_end(job, now)
-            # The more processes it has, the less time there is for other jobs.
+            # A job with many processes must not take the time of other jobs.
             job.look_at = max(job.look_at, now + took / GRACE_SHARE)
         elif cause is Cause.MEMORY and self._is_to_be_confirmed(job):
             job.is_suspected = True
@@ -207,12 +207,12 @@ class LimitEnforcer:
             job.look_at = now + look_again(limits, elapsed=elapsed, memory=job.memory)
 
     def _limits_of(self, job: MonitoredJob) -> Limits:
-        """Return what a job is limited to; once that is known it is never widened."""
+        """Return the limits of a job; those that the child wrote are never widened."""
         said = job.worker.scoreboard.limits_of(job.status.child)
         if said is None:
             if job.are_known:
                 return job.limits
-            # The child has not come to know its job yet; the pool's are certain.
+            # The child has not decoded its job yet; the limits of the pool are known.
             rules = self._settings_of(job.worker).rules
             return job.worker.limits.with_fallback(rules.default)
         if said.memory:
@@ -225,7 +225,7 @@ class LimitEnforcer:
         return job.tree.size > 1 and not job.is_suspected
 
     def _end(self, job: MonitoredJob, cause: Cause, elapsed: float, now: float) -> None:
-        """Have the worker end a job, in words that stand in the failure."""
+        """Order the worker to end a job; the text becomes the error of its failure."""
         job.ended_at = now
         job.look_at = now + self._timings.grace_sample_interval
         is_small = job.tree.is_small()
@@ -238,7 +238,7 @@ class LimitEnforcer:
         job.worker.send(EndJob(text, cause, running))
 
     def _see_to_the_end(self, job: MonitoredJob, now: float) -> None:
-        """Kill a job that grows on in its grace, or outlives it."""
+        """Kill a job that grows further during its grace period, or outlives it."""
         assert job.ended_at is not None, "asked of a job that is being ended"
         late = now - job.ended_at - self._settings_of(job.worker).grace
         timings = self._timings
@@ -253,10 +253,11 @@ class LimitEnforcer:
             self._see_whether_they_die(job, job.worker.pid, now)
 
     def _see_whether_they_die(self, job: MonitoredJob, worker: int, now: float) -> None:
-        """Kill a worker that does not see to its job's end: it is stopped, or stuck.
+        """Kill a worker that does not end its job, because it is stopped or stuck.
 
-        One that is busy with killing thousands is neither. Of so many the census may
-        be older than the patience: what counts is when it was taken.
+        A worker that is still killing thousands of processes is neither, so the number
+        of processes must not have decreased for `kill_patience` seconds. With so many
+        processes the table may be older than that: the time when it was read counts.
         """
         left, at = len(self._process_table.descendants(worker)), self._process_table.at
         if left < job.fewest:
@@ -269,7 +270,7 @@ class LimitEnforcer:
     # Workers
 
     def _inspect(self, now: float, workers: Iterable[WorkerHandle]) -> None:
-        """See that every worker makes progress; doom the one that does not."""
+        """Check that every worker makes progress; kill one that does not."""
         bereft, self._childless = self._childless, {}
         for worker in workers:
             settings = self._settings_of(worker)
@@ -281,7 +282,7 @@ class LimitEnforcer:
             if status == SPOILT:
                 self._end_spoiler(worker, now)
             if status.phase is Phase.RUNNING and not process.start_time(status.child):
-                # There is no job any more, and nobody who says so.
+                # The child is dead, and the worker has not noticed it.
                 since = bereft.get((worker, status), now)
                 self._childless[worker, status] = since
                 limit = step_limit(timeout, self._timings) + settings.grace
@@ -290,7 +291,7 @@ class LimitEnforcer:
                 self._dump_then_kill(worker, now)
 
     def _dump_then_kill(self, worker: WorkerHandle, now: float) -> None:
-        """Have a stuck worker write down where it is; it is killed after that."""
+        """Make a stuck worker write its stack; it is killed shortly after that."""
         if worker.pid is None:
             self._log.error("worker_stuck", worker=worker.name)
             worker.channel.close()
@@ -328,9 +329,9 @@ class LimitEnforcer:
 
 
 def describe(cause: Cause, job: MonitoredJob, elapsed: float, *, is_small: bool) -> str:
-    """Return what was exceeded, by how much, and what the job had used.
+    """Return which limit was exceeded, by how much, and what the job had used.
 
-    What a job with many processes has used is not measured: the order would wait.
+    The use of a job with many processes is not measured, so as not to delay its end.
     """
     used = f"not measured: it had more than {SMALL} processes"
     if is_small:

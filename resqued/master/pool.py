@@ -1,8 +1,8 @@
-"""The pool: its slots, the workers in them, and their way to a new generation.
+"""The pool: its slots and the workers in them.
 
-Runs in the master. Everything here converges: what runs is made equal to what is
-wanted, a step at each turn, whatever happened since the last one. The way from one
-generation to the next is the rollout's.
+Runs in the master. At each turn of the loop one step makes the running workers
+equal to the wanted ones, whatever happened since the last turn. Rollout moves the
+slots from one generation to the next.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Pool:
         )
         self._follow()
 
-    # From one program of the master to the next
+    # Replacement of the master's program
 
     def record(self, descriptors: DescriptorList) -> PoolRecord:
         """Return the record of a settled pool for the next program of the master."""
@@ -83,7 +83,7 @@ class Pool:
         )
 
     def resume(self, record: PoolRecord) -> None:
-        """Go on with a recorded pool, whose descriptors are still open."""
+        """Take over a recorded pool, whose descriptors are still open."""
         self.generations.resume(record)
         self.wanted.resume(self.generations.current.number, record.wanted)
         self.slots += map(Slot.from_record, record.slots)
@@ -99,7 +99,7 @@ class Pool:
 
     @property
     def is_settled(self) -> bool:
-        """Whether every worker is known, and no slot is moving."""
+        """Whether every worker has reported its pid, and no slot is moving."""
         are_known = all(
             worker.pid is not None and worker.closed_at is None
             for worker in self.workers()
@@ -118,10 +118,10 @@ class Pool:
     @property
     def is_done(self) -> bool:
         """Whether, in burst mode, every slot has found its queues empty."""
-        # A pool that was scaled to nothing waits for better days.
+        # A pool that was scaled to 0 workers is not done; it may be scaled up again.
         return bool(self.slots) and all(slot.is_done for slot in self.slots)
 
-    # What is wanted
+    # Requests
 
     def _follow(self) -> None:
         incumbent = self.generations.incumbent
@@ -151,7 +151,7 @@ class Pool:
             worker.send(EndJob(reason))
 
     def reopen_log(self, path: str) -> None:
-        """Have every worker, and every zygote, write to the log file of that path."""
+        """Order every worker and every zygote to reopen the log file at `path`."""
         for worker in self.workers():
             worker.send(messages.ReopenLog(path))
         for generation in self.generations.all():
@@ -167,7 +167,7 @@ class Pool:
         if how is Stop.TERMINATE:
             self.end_jobs(reason)
 
-    # A part of the master's loop: what runs is made equal to what is wanted
+    # A part of the master's loop
 
     def turn(self, now: float) -> None:
         """Take the steps that are due."""
@@ -190,7 +190,7 @@ class Pool:
         return min(*vacant, self.generations.due(now), self._rollout.due(now))
 
     def _drop_failed_spawns(self, now: float) -> None:
-        """See to workers that were hung up on: they never said who they are."""
+        """Drop workers whose channel closed before they reported their pid."""
         for worker in self.workers():
             if worker.pid is None and worker.channel.fileno() < 0:
                 self.generations.spawn_failed(worker.generation)
@@ -210,8 +210,8 @@ class Pool:
             for name, n in change.remove.items()
             for slot in first_to_go(self.slots, name, n)
         ]
-        # A slot that has another list from now on moves there, as it would to another
-        # generation: nobody leaves before somebody is there to take over.
+        # A slot that gets another list moves there as it would to another generation:
+        # its worker leaves only when the successor is ready.
         for slot, name in zip(surplus, missing, strict=False):
             slot.reassign(name)
         for slot in surplus[len(missing) :]:
@@ -227,7 +227,7 @@ class Pool:
         self.slots.remove(slot)
         self._rollout.drop_slot(slot)
 
-    # Zygotes and workers, as they report
+    # Reports and exits of zygotes and workers
 
     def _listen(self, worker: WorkerHandle) -> None:
         """Register the channel of a worker with the poller."""
@@ -247,7 +247,7 @@ class Pool:
             if worker.pid is None:
                 self._on_worker_exit(worker, Exit(1), now)
             else:
-                # Its death follows; if it does not, it is killed as stuck.
+                # The worker exits next; if it does not, it is killed as stuck.
                 worker.channel.close()
                 worker.closed_at = now
 
@@ -274,13 +274,13 @@ class Pool:
         """Act on the exit of a child of the master: a zygote, a worker or another."""
         for generation in self.generations.all():
             if pid == generation.pid:
-                # Its last reports come before that it is gone.
+                # The last reports of the zygote are read before its exit is acted on.
                 self.generations.hear_number(generation.number, now, how)
                 if pid == generation.pid:
                     self.generations.on_zygote_exit(generation, now, how)
                 return
         for worker in [worker for worker in self.workers() if worker.pid is None]:
-            # It may have said who it is, and died before that was heard.
+            # The worker may have reported its pid before it died; read that report now.
             self._hear_worker(worker, now)
         for worker in self.workers():
             if pid == worker.pid:
@@ -333,7 +333,7 @@ class Pool:
         return slot
 
     def _excluded(self) -> set[int] | None:
-        """Return our workers and zygotes; None while one has not said its pid."""
+        """Return the pids of workers and zygotes; None while one is not known yet."""
         pids = {worker.pid for worker in self.workers()}
         pids |= {g.pid for g in self.generations.all() if g.pid is not None}
         return None if None in pids else {pid for pid in pids if pid is not None}
@@ -347,14 +347,14 @@ def first_to_go(slots: Sequence[Slot], queues: str, count: int) -> list[Slot]:
 
 
 def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
-    """Return the ids that are the workers' own: not one that another worker has."""
+    """Return the ids of the workers, without those that Redis refused as taken."""
     return {w.worker_id for w in workers if w.state is not SupervisedState.REFUSED}
 
 
 def leftovers(
     status: StepRecord, excluded: Callable[[], set[int] | None], timings: Timings
 ) -> JobProcesses | None:
-    """Kill and return what is left of a dead worker's job: the child, its children."""
+    """Kill and return the processes that are left of a dead worker's job, or None."""
     if not status.child:
         return None
     processes = JobProcesses(

@@ -1,4 +1,4 @@
-"""How a pool is doing: gathered, and published in the title and to systemd."""
+"""The status of a pool, and its publication in the title and to systemd."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from resqued.wire import titles
 
 
 class MasterState(Protocol):
-    """What is published of a master."""
+    """The parts of a master that its status is read from."""
 
     pool: Pool
     redis_monitor: RedisMonitor
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the master was told to stop."""
+        """Whether the master has an order to stop."""
 
 
 class StatusPublisher:
-    """Keeps the master's title, and what systemd knows of it, as the pool is."""
+    """Keeps the title of the master and its status in systemd up to date."""
 
     def __init__(self, master: MasterState, notifier: Notifier) -> None:
         self._master = master
         self._notifier = notifier
 
     def due(self, _now: float) -> float:
-        """Return when systemd is to be notified, if nothing happens."""
+        """Return when systemd must be notified, if nothing happens."""
         return self._notifier.due()
 
     def turn(self, now: float) -> None:
-        """Publish what has changed."""
+        """Publish the status, if it has changed or systemd must be notified."""
         status = pool_status_of(self._master, now)
         title = titles.master(
             generation=status.generation,
@@ -53,7 +53,7 @@ class StatusPublisher:
 
 
 def pool_status_of(master: MasterState, now: float) -> PoolStatus:
-    """Return how the pool is doing."""
+    """Return the status of the pool."""
     pool, is_stopping = master.pool, master.is_stopping
     generations = pool.generations
     workers, current = pool.workers(), generations.current.number
@@ -78,6 +78,6 @@ def pool_status_of(master: MasterState, now: float) -> PoolStatus:
 
 
 def running_since(workers: Iterable[WorkerHandle]) -> list[float]:
-    """Return since when each of those runs its job that has one."""
+    """Return when the job of each busy worker began, on the monotonic clock."""
     statuses = [worker.scoreboard.read() for worker in workers]
     return [each.since for each in statuses if each.phase is Phase.RUNNING]

@@ -1,8 +1,8 @@
-"""Looking out for new jobs, for all idle workers of this master at once.
+"""The search for new jobs, for all idle workers of this master together.
 
-Runs in the master. It looks when Redis says that a queue has changed, when a worker
-becomes idle, and at an interval, as a safety net and for servers without word. Whoever
-pushes to an empty queue has a worker woken before the look.
+Runs in the master. It looks at the queues when Redis reports a changed queue, when a
+worker becomes idle, and at an interval, for messages that are lost and for servers
+that send none. After a push to an empty queue a worker is woken before the look.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from resqued.store.availability import RedisAvailability
 from resqued.store.queue_tracking import QueueSnapshot, QueueTracking
 from resqued.system.poller import Poller
 
-# What an idle worker takes to take a job. A look before that would wake another for
-# the same one, and have the server tell of the taking.
+# How long a woken worker needs to take a job, in seconds. A look before that would
+# wake another worker for the same job, and make the server report its removal.
 WAKE_GRACE = 0.002
 
 
@@ -47,12 +47,12 @@ class QueueWatcher:
         self._fd: int | None = None
         self._was_paused = False
         self._look_at = 0.0
-        # Queues that were empty, and are not.
+        # Queues that were empty and have received a job.
         self._pushed: list[str] = []
         self._redis = RedisAvailability(log)
 
     def poll_now(self) -> None:
-        """Have the next turn look at the queues, because a worker became idle."""
+        """Make the next turn look at the queues, because a worker became idle."""
         self._look_at = 0.0
 
     def hear(self, now: float) -> None:
@@ -64,11 +64,11 @@ class QueueWatcher:
         self._look_at = 0.0
 
     def due(self, _now: float) -> float:
-        """Return when turn has something to do."""
+        """Return when `turn` has something to do."""
         if not self._is_open:
             return self._redis.ready_at
-        # Only serving workers are woken: one that leaves, or is held back, waits for
-        # no job.
+        # Only serving workers are woken: one that leaves, or that may not begin yet,
+        # waits for no job.
         is_any_idle = any(worker.is_idle for worker in self._serving())
         return self._look_at if is_any_idle else NEVER
 
@@ -81,7 +81,8 @@ class QueueWatcher:
             if not self._is_open:
                 self._open(idle)
             if self._tracking.was_emptied:
-                # The server has forgotten the workers, too: let them register again.
+                # The server has lost the registrations too; woken workers register
+                # again.
                 self._tracking.was_emptied = False
                 _wake((worker, ()) for worker in idle)
                 idle = []
@@ -120,7 +121,7 @@ class QueueWatcher:
         if not self._tracking.is_tracking:
             self._log.warning("redis_without_tracking", interval=self._interval())
         if self._redis.end(self._tracking.check_writes):
-            # A server that lost its data has forgotten the workers: let all see.
+            # If the server has lost the registrations, woken workers register again.
             _wake((worker, ()) for worker in idle)
 
     def _act_on(self, look: QueueSnapshot, idle: Sequence[WorkerHandle]) -> None:

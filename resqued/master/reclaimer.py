@@ -1,8 +1,8 @@
-"""Keeping the registry true: burying this master's dead workers, pruning others'.
+"""Removal of dead workers from the registry: this master's, and those of others.
 
-Runs in the master, a page at a time, so that signals are never kept waiting. A
-worker is buried when all of its job's processes are dead: a job that is reported
-failed must not be still running.
+Runs in the master, a page of the registry at a time, so that signals never wait. A
+worker of this master is reclaimed when all processes of its job are dead, because
+a job that is recorded as failed must not be running any more.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from resqued.store.registry import ReclaimResult, Registry
 from resqued.system.process_tree import JobProcesses
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 
-# When to prune if a worker of Ruby does so just now, in seconds.
+# When to try again if a Ruby worker is pruning at the moment, in seconds.
 OTHER_PRUNES = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class DeadWorker:
-    """A worker of this master that has died, to be buried."""
+    """A worker of this master that has died and must be reclaimed."""
 
     worker_id: str
     identity: str
@@ -37,11 +37,11 @@ class DeadWorker:
 
 
 class Reclaimer:
-    """Reclaims and prunes, whenever Redis is there.
+    """Reclaims and prunes dead workers, while Redis is available.
 
-    `is_own` answers whether a worker id is that of a worker of this master: the master
-    reaps it and reclaims what it held, when the processes of its job are dead. Pruning
-    leaves it alone, even if it is dead already and only not reaped yet.
+    `is_own` returns True for the id of a worker of this master. The master reaps such a
+    worker and reclaims its job when the processes of the job are dead; pruning skips
+    it, even if it is dead and not reaped yet.
     """
 
     def __init__(
@@ -68,15 +68,15 @@ class Reclaimer:
         return bool(self._dead)
 
     def receive(self, dead: DeadWorker) -> None:
-        """Take in a worker that has died."""
+        """Add a dead worker to those that must be reclaimed."""
         self._dead.append(dead)
 
     def prune_soon(self) -> None:
-        """Look through the registry now, not in a minute."""
+        """Make the next turn prune the registry."""
         self._prune_at = 0.0
 
     def due(self, now: float) -> float:
-        """Return when turn has something to do."""
+        """Return when `turn` has something to do."""
         if self._dead or self._round is not None:
             waits = any(d.processes is not None for d in self._dead)
             wait = self._timings.kill_recheck if waits else 0.0
@@ -84,7 +84,7 @@ class Reclaimer:
         return max(self._prune_at, self._redis.ready_at)
 
     def turn(self, now: float) -> None:
-        """Do what is due, and no more than a page of it."""
+        """Reclaim this master's dead workers, and prune one page of the registry."""
         if now < self._redis.ready_at:
             return
         try:
@@ -105,10 +105,10 @@ class Reclaimer:
                 self._dead.remove(dead)
 
     def _reclaim(self, dead: DeadWorker) -> bool:
-        """Bury one of ours; False if it changed meanwhile, and is to be read again."""
+        """Reclaim a worker; return False if its entry has changed meanwhile."""
         (entry,) = self._registry.read([dead.worker_id])
         if entry.identity != dead.identity:
-            return True  # it had left in good order, or its id is somebody else's
+            return True  # it has unregistered, or another worker has its id
         job = job_of(entry)
         error = f"Worker {dead.worker_id} died of {dead.how} while processing {job}"
         (result,) = self._registry.reclaim([(entry, FailureInfo(DIRTY_EXIT, error))])
@@ -121,7 +121,7 @@ class Reclaimer:
             wait = self._timings.prune_interval * random.uniform(0.9, 1.1)
             self._prune_at = now + wait
             if self._registry.is_being_pruned(self._owner):
-                # Two would record one job: Ruby writes in steps.
+                # Ruby writes in several steps, so one job could be recorded twice.
                 self._prune_at = now + OTHER_PRUNES
                 return
             self._round = self._prune()
@@ -129,7 +129,7 @@ class Reclaimer:
             self._round = None
 
     def _prune(self) -> Iterator[None]:
-        """Bury the dead of the whole registry, a page at each step."""
+        """Prune the dead workers of the whole registry, a page at each step."""
         lock = pruning.PruneLock(self._registry, self._owner)
         for page in pruning.survey(self._registry, self._is_ours):
             dead = pruning.to_prune(page, lock.take)
@@ -144,12 +144,12 @@ class Reclaimer:
         yield from self._restore_lists()
 
     def _restore_lists(self) -> Iterator[None]:
-        """Put back what bulk operations have staged whose callers have died."""
+        """Put back the entries of bulk operations whose processes have died."""
         for name in bulk.recover(self._registry.link, self._registry.keys):
             self._log.warning("bulk_restored", list=name)
             yield
 
     def _is_ours(self, worker_id: str) -> bool:
-        """Return True for a worker that is reclaimed as ours, not pruned."""
+        """Return True for a worker that this master reclaims itself."""
         is_waiting = any(dead.worker_id == worker_id for dead in self._dead)
         return is_waiting or self.is_own(worker_id)

@@ -1,8 +1,8 @@
-"""Whether the Redis of this master answers and takes writes.
+"""Regular checks that the Redis of this master answers and accepts writes.
 
 Runs in the master. Every few seconds it makes one write, which changes nothing: reads
-do not show that a server has become a replica, or is full. What it finds is in the
-master's title, in its status, and in what systemd shows.
+do not show that a server has become a replica, or is full. The result is shown in the
+title of the master, in its status, and by systemd.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RedisMonitor:
 
     @property
     def problem(self) -> str:
-        """The same in a few words."""
+        """The same in a few words, for titles; "" if Redis can be used."""
         if self._redis.error is None:
             return ""
         refuses = isinstance(self._redis.error, WritesRefusedError)
@@ -46,7 +46,7 @@ class RedisMonitor:
         return self._redis.ready_at if self._redis.is_down else self._check_at
 
     def turn(self, now: float) -> None:
-        """Check, if that is due."""
+        """Check Redis, if that is due."""
         if now < self.due(now):
             return
         self._check_at = now + self._interval

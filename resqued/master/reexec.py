@@ -1,9 +1,9 @@
 """Re-exec: the program of the master is replaced in place, under the same pid.
 
-Runs in the master. The new program is first run dry, as a process of its own, and
-says whether it understands the configuration and what it would be handed. Then the
-master calls execve(2): it stays the parent of its workers, signals stay held back,
-and sockets and boards stay open. What it knew goes over in a file in memory.
+Runs in the master. A dry run comes first: the new program runs as a separate process
+and reports whether it understands the configuration and the state of the master.
+Then the master calls execve(2). It stays the parent of its workers; signals stay
+blocked; sockets and scoreboards stay open. A file in memory holds the state.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from resqued.system.pidfile import PidFile
 from resqued.system.process import Pid
 from resqued.systemd.notify import without_private
 
-# The number of the descriptor that holds the state; `dry:` in front of it to try.
+# The number of the descriptor that holds the state; for a dry run after `dry:`.
 ENV_VAR = "RESQUED_REEXEC"
 _DRY = "dry:"
 OUTPUT_TAIL = 64 * 1024
@@ -42,10 +42,10 @@ class Handoff(NamedTuple):
 
 
 def load_handoff(environ: MutableMapping[str, str]) -> Handoff | None:
-    """Return what the program before this one has handed over, if there was one.
+    """Return the state from the older program of this master, or None without one.
 
-    Raises StartError if it is of a version that this program does not know. The
-    variable is removed from the environment: jobs are not to inherit it.
+    Raises StartError if this program does not know the version of the state. The
+    variable is removed from the environment, so that jobs do not inherit it.
     """
     word = environ.pop(ENV_VAR, "")
     number = word.removeprefix(_DRY)
@@ -144,7 +144,7 @@ class Reexec:
         if self._is_due:
             return (
                 now + self._pool.timings.reply_interval
-            )  # only the right moment lacks
+            )  # the dry run is over; wait until the pool is settled
         return NEVER if self._dry_run is None else self._dry_run.give_up_at
 
     def _fail(self, error: str) -> None:

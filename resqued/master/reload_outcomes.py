@@ -24,7 +24,7 @@ class ReloadOutcomes:
     def add(self, generation: int, error: str = "") -> None:
         """Record the result of the reload that began a generation."""
         result = ReloadOutcome(generation, error)
-        # Not so an older one that comes to its end after a newer one was refused.
+        # An older reload may end after a newer one was refused; its result is dropped.
         if self.newest is None or generation >= self.newest.generation:
             self.newest = result
         if error:

@@ -1,10 +1,10 @@
-"""From one generation to the next, slot by slot.
+"""The move of a pool from one generation to the next, slot by slot.
 
-Runs in the master. The new worker registers and waits, the old one is told to quit,
-and when it takes no more jobs the new one begins. So never more than the wanted
-number take jobs, and never fewer than that minus one. The first worker of a new
-generation, the canary, is alone until it has been there for a moment, and has done
-so many jobs as are asked for; until then everything else is as it was.
+Runs in the master. The new worker of a slot registers and waits. Then the old worker
+is ordered to quit, and when it takes no more jobs the new one begins. So the number of
+workers that take jobs is never above the wanted number, and at most one below it. The
+first worker of a new generation is the canary. No other slot moves until it has run
+for a short time and, if `canary_jobs` is set, has done that many jobs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ class SlotTarget(NamedTuple):
 
 
 class Rollout:
-    """Moves the slots of a pool; the lists are the pool's own."""
+    """Moves the slots of a pool.
+
+    `slots` and `retiring` are the lists of the pool, which this class changes.
+    `spawned` is called with each worker that the rollout orders.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,7 @@ class Rollout:
         self._moving_to = generations.current
         self._moving: Slot | None = None
         self._canary: Slot | None = None
-        # What workers of the canary have done that are gone.
+        # The job counts of earlier workers of the canary slot.
         self._tally = RunCounts()
 
     @property
@@ -85,7 +89,7 @@ class Rollout:
         """Return the generation and queue list that a slot must have now."""
         current = self._generations.current
         if self._generations.is_on_trial and slot is self._canary:
-            # A list that the new configuration has no more is not for the canary.
+            # The canary serves a queue list of the new configuration.
             is_kept = slot.queues in current.pools
             return SlotTarget(
                 current, slot.queues if is_kept else next(iter(current.pools))
@@ -93,7 +97,7 @@ class Rollout:
         return SlotTarget(self._generations.incumbent, slot.queues)
 
     def spawn(self, slot: Slot, now: float, *, is_paused: bool) -> WorkerHandle | None:
-        """Have a worker forked for a slot; return None if the slot must wait."""
+        """Order a worker for a slot and return it; None if the slot must wait."""
         generation, queues = self.target(slot)
         error = ""
         try:
@@ -104,7 +108,7 @@ class Rollout:
             slot.backoff = slot.backoff.failed(now, random.random())
         else:
             self._spawned(worker)
-        # Once, not for each slot and at each try.
+        # Log an error once, not for each slot and at each attempt.
         if error and all(error != each.error for each in self._slots):
             self._log.error("worker_not_spawned", queues=queues, reason=error)
         slot.error = error
@@ -136,7 +140,7 @@ class Rollout:
         return worker is not None and not self.target(slot).is_met_by(worker)
 
     def _stale(self) -> list[Slot]:
-        """Return the slots to move: during a trial the canary alone."""
+        """Return the slots that must move; during a trial only the canary."""
         is_on_trial = self._generations.is_on_trial
         candidates = [self._canary] if is_on_trial and self._canary else self._slots
         return [slot for slot in candidates if self._is_stale(slot)]
@@ -148,7 +152,7 @@ class Rollout:
         ready = [slot for slot in stale if now >= slot.backoff.ready_at]
         if ready:
             slot = _first(ready)
-            # Held back until the one before it takes no more jobs.
+            # The successor stays paused until the old worker takes no more jobs.
             slot.successor = self.spawn(slot, now, is_paused=True)
             self._moving = slot if slot.successor else None
         elif not stale and not self._generations.is_on_trial:
@@ -174,12 +178,12 @@ class Rollout:
             self._retiring.append(old)
         slot.worker, slot.successor, self._moving = successor, None, None
         if not is_paused:
-            # It says that it is idle once more, when it has looked.
+            # The worker reports that it is idle again when it has looked at its queues.
             successor.is_idle = False
             successor.send(Resume())
 
     def _abort_move(self, slot: Slot, now: float) -> None:
-        """End the move of a slot: it keeps a worker that has no order to quit."""
+        """End the move of a slot; its worker stays, unless it was ordered to quit."""
         leaving = [slot.successor]
         slot.successor = self._moving = None
         if slot.worker is not None and slot.worker.left_at is not None:
@@ -199,10 +203,11 @@ class Rollout:
             self._generations.pass_trial()
             return
         kept = [slot for slot in slots if slot.queues in lists]
-        # One that an earlier new generation has begun with is nobody's loss.
+        # Prefer a slot that has moved to an earlier new generation: it moves anyway.
         stray = [slot for slot in kept or slots if self._is_stale(slot)]
         self._canary = _first(stray or kept or slots)
-        # The first slot is woken first: where jobs are few, its worker gets them.
+        # The worker of the first slot is woken first, so the canary gets jobs even
+        # where jobs are few.
         self._slots.remove(self._canary)
         self._slots.insert(0, self._canary)
 
@@ -240,7 +245,7 @@ class Rollout:
         )
 
     def _watched_until(self) -> float:
-        """Return when the canary has been there for long enough without a death."""
+        """Return when the canary has run for long enough without a start failure."""
         since = self._generations.sound_since
         return NEVER if since is None else since + self._timings.start_window
 
@@ -254,7 +259,7 @@ class Rollout:
     def on_worker_exit(self, worker: WorkerHandle, *, is_good: bool) -> None:
         """Note the exit of a worker; its scoreboard can still be read."""
         if self._canary is not None and worker is self._canary.worker:
-            # The job that it took with it has failed.
+            # The job that the worker was running has failed.
             lost = RunCounts() if is_good else RunCounts(1, 1)
             self._tally = _sum([self._tally, worker.scoreboard.run_counts(), lost])
 

@@ -13,12 +13,12 @@ from resqued.master.worker_handle import WorkerHandle
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One place in the pool; outlives its workers.
+    """One place in the pool; it outlives its workers.
 
-    `queues` is the list that it is to serve: its worker may still serve another one.
-    While it moves to another generation, or list, the `successor` is there already,
-    and takes no jobs yet. `error` says why the master cannot have a worker forked for
-    it, "" if it can.
+    `queues` is the list that the slot must serve; its worker may still serve another
+    list. While the slot moves to another generation or list, `successor` is the new
+    worker, which takes no jobs yet. `is_done`: in burst mode, the worker has found its
+    queues empty. `error` is why the master could not order a worker; "" if it could.
     """
 
     queues: str
@@ -30,7 +30,8 @@ class Slot:
 
     def record(self, descriptors: DescriptorList) -> SlotRecord:
         """Return the record of this slot for the next program of the master."""
-        # A dry run may come before a worker has said who it is; the real one waits.
+        # A dry run may find a worker that has not reported its pid yet; the real
+        # replacement waits for the report.
         is_known = self.worker is not None and self.worker.pid is not None
         worker = self.worker.record(descriptors) if self.worker and is_known else None
         return SlotRecord(self.queues, self.backoff, worker, self.is_done)
@@ -47,7 +48,7 @@ class Slot:
         )
 
     def workers(self) -> list[WorkerHandle]:
-        """Return its worker and the successor of that, if they exist."""
+        """Return the worker and the successor, if they exist."""
         return [w for w in (self.worker, self.successor) if w is not None]
 
     def reassign(self, queues: str) -> None:

@@ -1,11 +1,11 @@
-"""What the processes of a job use: CPU, and memory that is theirs alone (psutil).
+"""The CPU time and the private memory that the processes of a job use (psutil).
 
-Runs in the master. Memory is the private memory of the whole tree (USS): what the
-application had loaded before the fork is not the job's. USS costs the kernel a walk
-through all pages, some 7 ms for 1 GB. Two things are cheap, and never less: resident
-memory (RSS); and what USS was at the last walk, with all that has been added since,
-be it new memory or pages that were shared and are written to, which cost a page
-fault each. While one of them is within the limit nobody walks.
+Runs in the master. Memory is the private memory of the whole tree (USS): memory that
+the application had loaded before the fork is not counted. To know USS the kernel walks
+through all pages, about 7 ms for 1 GB. Two upper bounds of USS are cheap. One is the
+resident memory (RSS). The other is USS at the last walk plus all growth since: new
+memory, and shared pages that were written to, which cost one page fault each. While
+one of the bounds is within the limit, no walk is made.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ import psutil
 
 from resqued.system import process, procfs
 
-# A look at all processes of the host may take so much of the master's time.
+# The share of the master's time for reading the table of all processes.
 SHARE = 1 / 100
-# Nor is it done more often than this: a tree that grows faster is caught later.
+# The least time between two readings of the table, in seconds. Processes that appear
+# faster are found at the next reading.
 _FRESH = 0.25
-# So many processes are asked for their children one by one.
+# The most processes that are asked for their children one by one.
 SMALL = 50
-# What was shared becomes a process's own, too, when the others that had it are gone:
-# a walk is good for so many seconds.
+# How long a walk is used, in seconds: shared memory also becomes private when the
+# other processes that share it exit, which costs no page fault.
 _WALK_IS_GOOD = 5.0
 
 
 def parent(pid: int) -> int | None:
-    """Return the pid of a process's parent; None if the process is gone."""
+    """Return the pid of a process's parent; None if the process does not exist."""
     try:
         return int(psutil.Process(pid).ppid())
     except psutil.Error:
@@ -40,14 +41,14 @@ def parent(pid: int) -> int | None:
 
 
 class Memory(NamedTuple):
-    """Private bytes; or, if not exact, as many as there can be at the most."""
+    """The private bytes, or an upper bound of them if `is_exact` is False."""
 
     size: int
     is_exact: bool
 
 
 class _UssSample(NamedTuple):
-    """What one process had when its pages were walked through."""
+    """The memory (bytes) and page faults of one process at a walk through its pages."""
 
     at: float
     private: int
@@ -56,17 +57,17 @@ class _UssSample(NamedTuple):
 
 
 class ProcessTable:
-    """Who is whose child, on this host.
+    """The descendants of processes of this host.
 
-    A small tree is asked for at every look, process by process. A large one, or any
-    where the kernel does not answer that, is found in the table of all processes,
-    which is then no older than it is worth.
+    A small tree is read at every call, process by process. A large tree, or any tree
+    where the kernel does not list children, is found in the table of all processes.
+    The table is kept so long that reading it takes at most SHARE of the time.
     """
 
     def __init__(self) -> None:
         self._children: dict[int, list[int]] = {}
         self._taken_at = self._good_until = 0.0
-        # How things stood then is what `below` has answered last.
+        # The time for which the last result of `descendants` was true.
         self.at = 0.0
 
     def descendants(self, pid: int) -> list[int]:
@@ -94,7 +95,7 @@ def _living() -> dict[int, procfs.ProcessEntry]:
 
 
 def _small_tree(root: int) -> set[int] | None:
-    """Return a process and all below it; None if these are many, or cannot be known."""
+    """Return a process and its descendants; None if too many, or not known."""
     found: set[int] = set()
     todo = [root]
     while todo:
@@ -108,7 +109,7 @@ def _small_tree(root: int) -> set[int] | None:
 
 
 class ProcessTree:
-    """The processes of one job: its child, and what that has started."""
+    """The processes of one job: the child and its descendants."""
 
     def __init__(self, root: psutil.Process, process_table: ProcessTable) -> None:
         self._root = root
@@ -119,14 +120,14 @@ class ProcessTree:
 
     @classmethod
     def of(cls, pid: int, process_table: ProcessTable) -> ProcessTree | None:
-        """Return the tree below a child; None if that has ended."""
+        """Return the tree of a child; None if the child has ended."""
         try:
             return cls(psutil.Process(pid), process_table)
         except psutil.Error:
             return None
 
     def members(self) -> list[psutil.Process]:
-        """Return the processes that are there, as far as the census knows."""
+        """Return the existing processes of the tree, as far as the table shows them."""
         root = self._root.pid
         pids = [root, *self._process_table.descendants(root)]
         known: Mapping[int, psutil.Process] = self._members
@@ -137,11 +138,11 @@ class ProcessTree:
         return list(self._members.values())
 
     def exists(self) -> bool:
-        """Return True if the child has not ended; a later one of its pid is another."""
+        """Return True if the child has not ended; a reused pid does not count."""
         return bool(self._root.is_running())
 
     def memory(self, limit: int) -> Memory:
-        """Return the private bytes of all, or, if that is within limit, a bound."""
+        """Return the private bytes of the tree, or a bound that is within `limit`."""
         bound, seen = 0, []
         for member in self.members():
             with suppress(psutil.Error):
@@ -169,14 +170,14 @@ class ProcessTree:
         return private
 
     def private(self) -> int:
-        """Return the private bytes of all."""
+        """Return the private bytes of the tree."""
         return self.memory(-1).size
 
     def peak(self) -> int:
-        """Return the private bytes of all when each had most.
+        """Return the sum of the largest private memory of each process, in bytes.
 
-        What each has now, and by how much its resident memory was larger once:
-        the kernel keeps the peak of that alone.
+        That is its present private memory, plus the difference between the peak of its
+        resident memory and the present one: the kernel keeps no other peak.
         """
         total = self.private()
         for member in self._members.values():
@@ -186,16 +187,16 @@ class ProcessTree:
         return total
 
     def is_small(self) -> bool:
-        """Return True if there are few processes, so that measuring takes no time."""
+        """Return True if the tree has few processes, so that measuring is fast."""
         return _small_tree(self._root.pid) is not None
 
     @property
     def size(self) -> int:
-        """How many processes there were at the last look."""
+        """The number of processes at the last call of `members`."""
         return len(self._members)
 
     def cpu(self) -> float:
-        """Return the seconds of CPU that all have used, the dead ones included."""
+        """Return the CPU seconds that all processes have used, dead ones included."""
         for pid, member in list(self._members.items()):
             with suppress(psutil.Error):
                 times = member.cpu_times()
@@ -205,14 +206,14 @@ class ProcessTree:
         return sum(self._cpu.values())
 
     def kill(self) -> None:
-        """Kill all of them; those that are forked meanwhile need another call."""
+        """Kill all processes; those that are forked meanwhile need another call."""
         for member in self.members():
             with suppress(psutil.Error):
                 member.kill()
 
 
 def _private(member: psutil.Process, otherwise: int) -> int:
-    """Return the private bytes of one; where they cannot be read, `otherwise`."""
+    """Return the private bytes of a process, or `otherwise` if access is denied."""
     try:
         return int(member.memory_full_info().uss)
     except psutil.AccessDenied:
@@ -222,7 +223,7 @@ def _private(member: psutil.Process, otherwise: int) -> int:
 
 
 def of_process(pid: int) -> tuple[float, int]:
-    """Return CPU seconds and private bytes of one process; zeros if it is gone."""
+    """Return CPU seconds and private bytes of a process; zeros if it does not exist."""
     with suppress(psutil.Error, OSError):
         found = psutil.Process(pid)
         times = found.cpu_times()

@@ -1,4 +1,4 @@
-"""Which workers to wake for new jobs, and which queues to name to them."""
+"""Which workers to wake for new jobs, and which queues the order names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from resqued.wire.queue_list import QueueList
 
 T = TypeVar("T")
 
-# How many queues are named to a worker, and how long their names may be in all, in
-# bytes: a message has room for 256 kB of JSON, in which a byte takes up to six.
+# How many queues one order names at most, and how long their names may be together,
+# in bytes: a message has room for 256 kB of JSON, in which a byte takes up to six.
 MOST_NAMES = 100
 _ROOM = 32_000
 
@@ -18,10 +18,11 @@ _ROOM = 32_000
 def workers_to_wake(
     lengths: Mapping[str, int], idle: Sequence[tuple[T, QueueList]]
 ) -> list[tuple[T, tuple[str, ...]]]:
-    """Return the idle workers that have something to do, with queues that have jobs.
+    """Return the idle workers to wake, each with the queues that have jobs for it.
 
-    A woken worker takes its own first choice, so it counts for one job of any
-    of its queues; who stays asleep is woken by the next look.
+    A woken worker takes the first job in its own order, so it counts for one job of any
+    of its queues. A worker that is not woken although it should be is woken after the
+    next look.
     """
     left = dict(lengths)
     named: dict[QueueList, tuple[str, ...]] = {}
@@ -42,7 +43,8 @@ def workers_to_wake(
 def first_choices(lengths: Mapping[str, int], queues: QueueList) -> tuple[str, ...]:
     """Return the first queues of a list that have jobs, in its order.
 
-    Empty if not even one has room in a message: the worker looks for itself.
+    Empty if the first name has no room in a message: the worker then looks at all of
+    its queues.
     """
     room = _ROOM
     names: list[str] = []

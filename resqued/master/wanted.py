@@ -1,4 +1,4 @@
-"""How many workers each queue list should have, by configuration and by command."""
+"""The wanted number of workers by queue list, from configuration and commands."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class WantedWorkers:
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
-        # The generation whose configuration they come from.
+        # The generation whose configuration the numbers come from.
         self._generation: int | None = None
-        # What people have asked for since the configuration was read.
+        # The numbers set by command since the configuration was read.
         self._scaled: dict[str, int] = {}
 
     @property
@@ -23,7 +23,7 @@ class WantedWorkers:
         return self._counts
 
     def follow(self, generation: int, configured: Mapping[str, int]) -> None:
-        """Take the numbers of a generation; numbers set by command since then stay."""
+        """Use the numbers of a generation, except those set by command since."""
         if generation != self._generation:
             self._generation = generation
             self._counts = {
@@ -32,7 +32,7 @@ class WantedWorkers:
             }
 
     def resume(self, generation: int, counts: Mapping[str, int]) -> None:
-        """Take the numbers from the record of the older program of this master."""
+        """Use the numbers that the older program of this master recorded."""
         self._generation, self._counts = generation, dict(counts)
 
     def forget_scaling(self) -> None:
@@ -44,9 +44,9 @@ class WantedWorkers:
         self._counts[name] = self._scaled[name] = workers
 
     def list_named(self, name: str | None) -> str:
-        """Return the queue list that is meant; the only one need not be named.
+        """Return the queue list of that name; None means the only one.
 
-        Raises ControlError if there is none of that name, or more than one.
+        Raises ControlError if no list has that name, or if None is ambiguous.
         """
         if name is None and len(self._counts) == 1:
             return next(iter(self._counts))

@@ -1,4 +1,4 @@
-"""One worker, as its master holds it: its state, its channel, its scoreboard."""
+"""One worker, as the master knows it: its state, its channel, its scoreboard."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _EVENTS: dict[type, SupervisedEvent] = {
 
 @dataclass(slots=True, eq=False)
 class WorkerHandle:
-    """One worker: what the master knows of it. Times are of the monotonic clock."""
+    """One worker, as the master knows it. Times are of the monotonic clock."""
 
     channel: WorkerChannel
     scoreboard: Scoreboard
@@ -54,41 +54,41 @@ class WorkerHandle:
     worker_id: str = ""
     identity: str = ""
     is_idle: bool = False
-    # When it was ordered to leave, and when its channel was closed.
+    # When the worker was ordered to leave, and when its channel was closed.
     left_at: float | None = None
     closed_at: float | None = None
-    # When it was last ordered to end a job that has spoilt its scoreboard.
+    # When the worker was last ordered to end a job that has spoilt its scoreboard.
     spoiler_at: float = -math.inf
 
     @property
     def name(self) -> str:
-        """Its id, or words for one that has not said it yet."""
+        """The id of the worker, or a placeholder until it has reported one."""
         return self.worker_id or "(not known yet)"
 
     @property
     def is_registered(self) -> bool:
-        """Whether it is registered in Redis, as far as the master knows."""
+        """Whether the worker is registered in Redis, as far as the master knows."""
         return self.state in REGISTERED
 
     @property
     def has_yielded(self) -> bool:
-        """Whether it takes no more jobs."""
+        """Whether the worker takes no more jobs."""
         return self.state in HAS_YIELDED or self.closed_at is not None
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has been reaped."""
+        """Whether the worker has been reaped."""
         return self.state is SupervisedState.GONE
 
     def send(self, order: WorkerOrder) -> None:
-        """Send an order; a worker that is gone needs none."""
+        """Send an order; nothing happens if the worker has closed its channel."""
         try:
             self.channel.send(order)
         except ChannelClosed:
             self.is_idle = False
 
     def take_in(self, report: WorkerReport) -> None:
-        """Note what a worker reports of itself."""
+        """Note the content of a report."""
         match report:
             case messages.Hello(pid, worker_id, identity):
                 self.pid = Pid(pid)
@@ -113,16 +113,16 @@ class WorkerHandle:
         self.state = supervised_worker.step(self.state, event)
 
     def retire(self, now: float) -> None:
-        """Order it to finish its job and leave, once."""
+        """Order the worker to finish its job and leave; a second call does nothing."""
         if self.left_at is None:
             self.left_at = now
             self.change_state(SupervisedEvent.ORDERED_TO_LEAVE)
             self.send(messages.Leave())
 
     def status(self) -> StepRecord:
-        """Return what its scoreboard shows, if the child there is a child of its own.
+        """Return what the scoreboard shows, if the child there belongs to the worker.
 
-        Else it is SPOILT: a job has named a process that is not for us to end.
+        Else return SPOILT: a job has written another pid, which must not be killed.
         """
         status = self.scoreboard.read()
         parents = (None, self.pid, os.getpid())
@@ -133,7 +133,10 @@ class WorkerHandle:
     def is_stuck(
         self, now: float, *, heartbeat: float, redis_timeout: float, timings: Timings
     ) -> bool:
-        """Return True if its step takes longer than any step can."""
+        """Return True if the present step of the worker has exceeded its time limit.
+
+        `heartbeat` and `redis_timeout` are in seconds.
+        """
         if self.closed_at is not None:
             return now - self.closed_at > timings.closing_limit
         status = self.scoreboard.read()
@@ -148,7 +151,7 @@ class WorkerHandle:
     def is_start_failure(
         self, how: Exit, now: float, *, is_on_trial: bool, timings: Timings
     ) -> bool:
-        """Return True if it failed to start, now that it is dead."""
+        """Return True if the worker, which is dead, failed to start."""
         at = step_of(self.scoreboard.read())
         return supervised_worker.is_start_failure(
             self.state,
@@ -158,7 +161,7 @@ class WorkerHandle:
         )
 
     def record(self, descriptors: DescriptorList) -> WorkerRecord:
-        """Return what the next program of this master needs to know of it."""
+        """Return the record of this worker for the next program of the master."""
         assert self.pid is not None, "recorded when every worker is known"
         return WorkerRecord(
             state=self.state,
@@ -196,14 +199,14 @@ class WorkerHandle:
         )
 
     def close(self) -> None:
-        """Release what the master holds of a worker that is gone."""
+        """Close the channel and the scoreboard of a worker that has exited."""
         self.change_state(SupervisedEvent.EXITED)
         self.channel.close()
         self.scoreboard.close()
 
 
 def step_of(status: StepRecord) -> WorkerStep:
-    """Return the step that a scoreboard shows, as far as decisions need it."""
+    """Return the step that a scoreboard shows, as supervised_worker knows it."""
     if status.phase is Phase.RUNNING:
         return WorkerStep.RUNNING
     if status.phase is Phase.RESERVING:

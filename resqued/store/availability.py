@@ -19,7 +19,7 @@ class RedisAvailability:
     """Whether Redis is down for one connection, and when to try again.
 
     `ready_at` is the time of the next try (time.monotonic()); it lies in the past
-    while Redis is up. `error` is the reason of an outage, None while there is none.
+    while Redis is up. `error` is the reason of an outage, None without one.
 
     A closed connection alone is no outage: servers and firewalls close idle ones. It
     becomes one if the next try fails too, after about 0.1 s.
@@ -46,7 +46,7 @@ class RedisAvailability:
     def end(self, check_writes: Callable[[], None]) -> bool:
         """Record a successful try; return True if Redis was down before.
 
-        If it was, `check_writes` must succeed too; what it raises is raised.
+        If it was, `check_writes` must succeed too; its errors are raised.
         """
         if not self.is_down:
             return False

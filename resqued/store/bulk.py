@@ -1,10 +1,11 @@
 """Bulk operations: judge every element of a long list, and remove or retry some.
 
 The caller judges elements by their texts, in chunks, because the server must not decode
-payloads. A script takes each judged chunk off one end of the list and puts what stays
-into a staging list; at the end the staging list becomes the list. So each element is
-moved once, no command takes longer than a chunk does, and no element is ever in two
-lists or in none. The scripts say where producers and workers come in.
+payloads. A script removes each judged chunk from one end of the list and moves the
+elements that stay to a staging list; at the end the staging list replaces the list. So
+each element is moved once, no command takes longer than one chunk needs, and each
+element is always in exactly one list. The scripts describe how producers and workers
+interact with this.
 
 An operation whose caller has died is put back by the next one, or by a master.
 """
@@ -27,18 +28,18 @@ from resqued.wire.keys import Keys
 STEP = Script("bulk_step")
 RESTORE = Script("bulk_restore")
 
-# Elements and bytes of a chunk: few enough for a step of some milliseconds.
+# The most elements and bytes of a chunk; a step then takes a few milliseconds.
 CHUNK = 500
 CHUNK_BYTES = 128 << 10
 # The first chunk is small, because the size of its elements is not known.
 FIRST_CHUNK = 100
-# After so long without a step, in seconds, an operation counts as left by its caller.
+# After this many seconds without a step, an operation counts as abandoned.
 LEASE = 10.0
-# How long to wait for another operation on the same list, in seconds: longer than one
-# takes, and longer than the lease of one that was left.
+# How long to wait for another operation on the same list, in seconds: longer than an
+# operation takes, and longer than the lease of an abandoned one.
 PATIENCE = 60.0
 _RECHECK = 0.05
-# JSON's white space: each stands for two bits of the mark.
+# JSON's white space; each character encodes two bits of the mark.
 _BLANKS = b" \t\r\n"
 _MARK_LENGTH = 32
 
@@ -47,10 +48,10 @@ Side = Literal["head", "tail"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of one element: it stays, is removed, or is retried.
+    """The decision about one element: it stays, is removed, or is retried.
 
-    A retry puts `entry` in its place and `job` on `queue`. `problem` says why an
-    element stays that was meant to be retried.
+    A retry replaces the element by `entry` and puts `job` on `queue`. `problem` is why
+    an element that was to be retried stays.
     """
 
     code: Literal["k", "d", "r"]
@@ -68,7 +69,7 @@ Judge = Callable[[bytes], Decision]
 
 @dataclass(frozen=True, slots=True)
 class BulkProgress:
-    """How far a bulk operation has come."""
+    """The progress of a bulk operation."""
 
     judged: int = 0
     """How many elements were looked at."""
@@ -83,7 +84,7 @@ class BulkProgress:
 
 
 def last_of(steps: Iterator[BulkProgress]) -> BulkProgress:
-    """Go through all steps of an operation; return the last progress."""
+    """Run all steps of an operation; return the last progress."""
     progress = BulkProgress()
     for each in steps:
         progress = each
@@ -93,9 +94,10 @@ def last_of(steps: Iterator[BulkProgress]) -> BulkProgress:
 class BulkOperation:
     """One bulk operation on one list.
 
-    `side` is the end at which it works. `tail` is for lists whose head others take; it
-    ends with the element that is the head. `head` is for `failed`: its oldest entries
-    are judged first. Iterate over `run()`; it may be closed in the middle.
+    `side` is the end at which it works. `tail` is for lists from whose head others take
+    elements; the operation ends with the element at the head. `head` is for `failed`:
+    its oldest entries are judged first. Iterate over `run()`, which may be closed
+    early.
     """
 
     def __init__(self, link: Link, keys: Keys, key: str, side: Side = "tail") -> None:
@@ -119,7 +121,7 @@ class BulkOperation:
         """Judge each element, and yield the progress after each chunk.
 
         Elements that are added after the start stay. If the iterator is closed, or the
-        caller fails, what was staged is put back. Raises StoreError if Redis does not
+        caller fails, staged elements are put back. Raises StoreError if Redis does not
         answer or refuses, or if another operation on the list does not end.
         """
         self._give_up_at = time.monotonic() + PATIENCE
@@ -204,9 +206,9 @@ class BulkOperation:
         is_applied: bool,
         refused: int,
     ) -> None:
-        """Take a step into the progress, and choose the size of the next chunk."""
+        """Add a step to the progress, and choose the size of the next chunk."""
         if not is_applied:
-            # Others take elements at this end: a smaller chunk is soon judged.
+            # Other clients take elements at this end; a smaller chunk is judged faster.
             self._size = max(1, len(chunk) // 2)
             return
         self._give_up_at = time.monotonic() + PATIENCE
@@ -233,13 +235,13 @@ class BulkOperation:
         time.sleep(_RECHECK)
 
     def restore(self) -> bool:
-        """Put back what is staged; return False if there was nothing to do."""
+        """Put back the staged elements; return False if no element was staged."""
         return any([*self.restore_steps()])
 
     def restore_steps(self, *, is_patient: bool = True) -> Iterator[bool]:
-        """Put back what is staged, one chunk for each item; True if one was moved.
+        """Put back the staged elements in chunks; yield True for each moved chunk.
 
-        Leaves it to another operation that is at work, if not `is_patient`.
+        If another operation is running, wait for it, or stop if `is_patient` is False.
         """
         while True:
             lease = str(int(LEASE * 1000))
@@ -256,9 +258,9 @@ class BulkOperation:
 
 
 def recover(link: Link, keys: Keys) -> Iterator[str]:
-    """Put back what operations have staged whose callers have died.
+    """Put back the staged elements of operations whose callers have died.
 
-    Yields the name of a list after each chunk. Operations at work are left alone.
+    Yields the name of a list after each chunk. Running operations are not touched.
     """
     for field in link.call("HKEYS", keys.bulk):
         name = field.decode("utf-8", "surrogateescape")

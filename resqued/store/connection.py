@@ -1,8 +1,8 @@
-"""Connections to Redis: from a URL, with time-outs, with our own errors.
+"""Connections to Redis: from a URL, with timeouts, and with the errors of this package.
 
-No exception of the redis package leaves the store. Nothing is retried here: a
-command whose reply was lost may have been carried out, and only the caller knows
-whether asking again is safe.
+No exception of the redis package leaves the store. Commands are not retried here: a
+command whose reply was lost may have been executed, and only the caller knows whether
+repeating it is safe.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ Word = str | bytes | int | float
 
 _HOST_HERE = {"localhost", "127.0.0.1"}
 
-# Longer than any command of ours takes on a healthy server, short enough that a
-# person at a terminal waits for the answer.
+# The timeout in seconds: longer than any command takes on a healthy server, and short
+# enough for a person at a terminal.
 TIMEOUT = 5.0
 
-# After so long without use a connection is tried with PING before it carries a
-# command, so that a half-open one costs no job.
+# After this many seconds without use a connection is checked with PING before a
+# command, so that no job is lost on a half-open connection.
 HEALTH_CHECK = 30
 
 
 def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
-    """Return a client for url; nothing is sent yet.
+    """Return a client for a URL; nothing is sent yet.
 
-    Raises ConfigError if url is none that we understand.
+    `timeout` is in seconds. Raises ConfigError if the URL is not supported.
     """
     scheme = check_url(url)
     keepalive = {} if scheme == "unix" else {"socket_keepalive": True}
@@ -67,12 +67,12 @@ def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             health_check_interval=HEALTH_CHECK,
-            # A feature of one vendor's cloud; asking for it costs a round trip.
+            # A feature of one cloud vendor, which costs a round trip.
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
             retry=Retry(NoBackoff(), 0),
             **keepalive,
         )
-        # Options in the URL that no connection has show themselves here.
+        # Raises for options in the URL that no connection has.
         own_connection(client)
     except (ValueError, TypeError, redis.RedisError) as error:
         raise ConfigError(f"redis url {redact(url)!r}: {_reason(error)}") from None
@@ -84,7 +84,7 @@ class ScriptUnknownError(StoreError):
 
 
 def translate(error: Exception, url: str) -> StoreError:
-    """Return what an error of the redis package or of a socket means to us."""
+    """Return the StoreError for an error of the redis package or of a socket."""
     place = f"redis at {redact(url)}"
     if isinstance(error, redis.exceptions.NoScriptError):
         return ScriptUnknownError(str(error))
@@ -102,7 +102,7 @@ def translate(error: Exception, url: str) -> StoreError:
 
 
 def _never_usable(error: Exception, reason: str) -> str | None:
-    """Return why a server can never be used; None if it can, later perhaps."""
+    """Return why a server can never be used; None if it can, at least later."""
     if isinstance(error, redis.InvalidResponse):
         return (
             "no Redis answers there, but another program: check the address and the"
@@ -121,13 +121,13 @@ def _never_usable(error: Exception, reason: str) -> str | None:
     return None
 
 
-# How much is shown of a reply that repeats the command.
+# The most characters that are shown of a reply that repeats the command.
 _SHOWN = 60
 
 # Errors of a server in cluster mode about the place of a key.
 _CLUSTER = (redis.exceptions.AskError, redis.exceptions.ClusterCrossSlotError)
 
-# The first words of error replies, which redis-py cuts off.
+# The first words of error replies, which redis-py removes.
 _WORDS = {
     redis.exceptions.AskError: "ASK",
     redis.exceptions.BusyLoadingError: "LOADING",
@@ -143,7 +143,7 @@ _WORDS = {
 
 
 def _hint(error: Exception, url: str) -> str:
-    """Return what to look at, for the mistakes that a URL of a server is made with."""
+    """Return a hint for common mistakes in the URL of a server, or ""."""
     text = str(error)
     if "WRONG_VERSION_NUMBER" in text:
         return ": what listens there speaks no TLS; without it the url is redis://"
@@ -154,12 +154,12 @@ def _hint(error: Exception, url: str) -> str:
     return ""
 
 
-# Everything that can go wrong between us and the server.
+# The exceptions of a connection.
 FAULTS = (redis.RedisError, OSError)
 
 
 def encoded(word: Word) -> Word:
-    """Return a word as it goes out: a name that is not UTF-8 as it came in."""
+    """Return a word as it is sent; a name that is not UTF-8 keeps its bytes."""
     if isinstance(word, str) and not word.isascii():
         return word.encode("utf-8", "surrogateescape")
     return word
@@ -174,10 +174,10 @@ def _reason(error: Exception) -> str:
 
 
 class Link:
-    """A client with its URL: what every part of the store works through.
+    """A client with its URL, which every part of the store uses.
 
-    May be used by several threads, and after a fork: each takes a connection of
-    its own from the pool.
+    May be used by several threads, and after a fork: each takes its own connection from
+    the pool.
     """
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
@@ -199,7 +199,10 @@ class Link:
             raise translate(error, self.url) from error
 
     def pipeline(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
-        """Send commands in one write, as Ruby does, and return their replies."""
+        """Send commands in one write, as Ruby does, and return their replies.
+
+        Raises StoreError for the first error reply.
+        """
         if not commands:
             return []
         for reply in (replies := self._replies(commands)):
@@ -210,7 +213,7 @@ class Link:
     def read_each(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send commands that read one key each, in one write; return their replies.
 
-        None for a key of another type: one that somebody else uses stops no reader.
+        The reply is None for a key of another type, which another program may have set.
         """
         if not commands:
             return []
@@ -231,9 +234,9 @@ class Link:
             raise translate(error, self.url) from error
 
     def _must_step_down(self, error: Exception) -> bool:
-        """Go on with RESP2 where something on the way does not know HELLO.
+        """Switch to RESP2, and return True, if the server does not know HELLO.
 
-        Nothing has been carried out then: HELLO comes before any command.
+        No command has been executed then, because HELLO is sent before any command.
         """
         is_hello = isinstance(error, redis.ResponseError) and (
             "HELLO" in str(error).upper() or "NOPROTO" in str(error)
@@ -254,7 +257,7 @@ class Link:
         return replies
 
     def members(self, key: str) -> set[bytes]:
-        """Return the members of a set, read in pages: a large one stops nobody."""
+        """Return the members of a set; reads pages, so as not to block the server."""
         found: set[bytes] = set()
         cursor: int | bytes = 0
         while True:
@@ -278,24 +281,25 @@ class Link:
 
 
 def _seconds(reply: Any) -> Any:
-    # redis-py answers a pair of numbers, a bare connection a list of texts.
+    # redis-py returns a pair of numbers, a bare connection a list of texts.
     return reply[0]
 
 
 class SingleLink(Link):
     """A link of one connection and one thread, for the daemon's processes.
 
-    The connection is the process's own: it can be waited on and carries tracking.
-    A forked child closes its descriptor and nothing else: the parent goes on using
-    it, so nothing may be said on it, not even a TLS goodbye.
+    The process owns the connection, can wait on it, and can use tracking on it. A
+    forked child must close only its descriptor: the parent keeps using the connection,
+    so a child must send nothing on it, not even the end of TLS.
     """
 
     def _open(self, *, protocol: int) -> None:
         super()._open(protocol=protocol)
         self._connection: Any = own_connection(self._redis)
-        # Its scripts may be asked again when a reply is lost: no PING before them.
+        # Its scripts can be repeated if a reply is lost, so no PING is needed before
+        # them.
         self._connection.health_check_interval = 0
-        # Its socket and a reader of its own, once it is open.
+        # The socket and a separate reader, when the connection is open.
         self._socket: Any = None
         self._reader: Any = None
 
@@ -303,14 +307,14 @@ class SingleLink(Link):
         try:
             self._connection.send_command(*command)
         except UnicodeEncodeError:
-            # Nothing was sent: packing comes first. Seldom, so tried after.
+            # Nothing was sent, because packing comes first. This is rare.
             self._connection.send_command(*map(encoded, command))
         return self._connection.read_response()
 
     def call_packed(self, command: bytes) -> Any:
         """Send one command in its wire format and return its reply.
 
-        The connection's health is not checked before. Raises StoreError.
+        The connection is not checked with PING before. Raises StoreError.
         """
         try:
             # hot path: raw-exchange
@@ -325,19 +329,19 @@ class SingleLink(Link):
                 self._reader.feed(data)
                 reply = self._reader.gets()
         except FAULTS as error:
-            # Half of a command or of a reply may be on its way.
+            # A part of a command or of a reply may have been transferred.
             self.close()
             if self._must_step_down(error):
                 return self.call_packed(command)
             raise translate(error, self.url) from error
         if isinstance(reply, Exception):
             if not isinstance(reply, redis.ResponseError):
-                self.close()  # it says that it cannot serve: BUSY, LOADING
+                self.close()  # the server cannot serve now: BUSY, LOADING
             raise translate(reply, self.url) from reply
         return reply
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
-        """Send all, and return all replies, error replies as exceptions."""
+        """Send commands, and return all replies, with error replies as exceptions."""
         self._connection.connect()
         words = [tuple(map(encoded, command)) for command in commands]
         self._connection.send_packed_command(self._connection.pack_commands(words))
@@ -350,9 +354,9 @@ class SingleLink(Link):
             return error
 
     def listen(self, heard: Callable[[Any], Any]) -> bool:
-        """Turn tracking on; call heard with each message. False: not to be had.
+        """Turn tracking on and call `heard` with each message; return False if refused.
 
-        CLIENT TRACKING needs RESP3; a proxy or an ACL may not let it through.
+        CLIENT TRACKING needs RESP3; a proxy or an ACL may refuse it.
         """
         self.ping()
         if self._protocol == 2:
@@ -366,7 +370,7 @@ class SingleLink(Link):
         return True
 
     def drain(self) -> None:
-        """Take in the messages that have arrived; raise StoreError at end of file."""
+        """Read the messages that have arrived; raise StoreError at end of file."""
         try:
             while self._connection.can_read(timeout=0):
                 read_push(self._connection)

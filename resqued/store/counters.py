@@ -11,7 +11,7 @@ from resqued.store.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """How many jobs there are of each kind, in one namespace.
+    """The numbers of jobs of each kind, in one namespace.
 
     `pending` jobs wait, in all queues together. `processed` jobs were ever run, by all
     workers; `failed` of them failed. `failures` entries are in the failed list now.

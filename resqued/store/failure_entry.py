@@ -1,4 +1,4 @@
-"""One entry of the list of failures, and what its fields say."""
+"""One entry of the list of failures, and its fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Failure:
 
     entry: bytes
     """The bytes of the entry in Redis, by which it is retried or removed."""
-    # Where it stood when it was read: saves a search, decides nothing.
+    # The index at which it was read: saves a search, and has no other effect.
     position: int = field(default=-1, compare=False, repr=False)
     # The decoded entry, when it has been asked for. No cached_property: a thread could
     # hold its lock while another one forks.

@@ -12,7 +12,7 @@ from resqued.errors import ResquedError
 from resqued.store.failure_entry import Failure
 
 ID_DIGITS = 12
-# Fewer would sooner or later mean another failure than the one that was meant.
+# With fewer digits an id could match another failure than the intended one.
 FEWEST_DIGITS = 4
 
 

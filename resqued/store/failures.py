@@ -1,7 +1,7 @@
-"""The list of failures: pages of it, and acting on one by its content.
+"""The list of failures: reads it in pages, and changes entries by their content.
 
-Never by index: while a person looks at a page, others append and remove, and an
-index then means another failure.
+Entries are never changed by index: while a person looks at a page, others append and
+remove entries, and the index then belongs to another failure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Failures:
         self._keys = keys
 
     def count(self) -> int:
-        """Return how many failures there are."""
+        """Return the number of failures."""
         return int(self._link.call("LLEN", self._keys.failed))
 
     def page(self, start: int = 0, count: int = 20) -> list[Failure]:
@@ -52,7 +52,7 @@ class Failures:
         return [Failure(entry) for entry in reversed(found)]
 
     def oldest_first(self) -> Iterator[Failure]:
-        """Yield the failures there are now, the oldest first.
+        """Yield the present failures, the oldest first.
 
         They may be retried meanwhile; to remove them, walk from the newest.
         """
@@ -61,10 +61,10 @@ class Failures:
             yield from self._between(start, min(start + PAGE, end))
 
     def newest_first(self) -> Iterator[Failure]:
-        """Yield the failures there are now, the newest first.
+        """Yield the present failures, the newest first.
 
         They may be removed meanwhile. Positions count from the head, so that neither
-        removing what was seen nor appending shifts what is still to come.
+        the removal of a yielded failure nor an append shifts the others.
         """
         end = self.count()
         while end > 0:
@@ -141,8 +141,8 @@ class Failures:
     ) -> BulkProgress:
         """Return how many failures a retry would enqueue; changes nothing.
 
-        Looks at all failures, or at those that are given by themselves: then those
-        that were retried before count too.
+        Judges all failures, or only `failures` if this is not None; those that were
+        retried before then count too.
         """
         is_all = failures is None
         judged = changed = left_out = 0

@@ -18,7 +18,7 @@ from resqued.wire.keys import Keys
 
 REMOVE_QUEUE = Script("remove_queue")
 
-# Payloads in one round trip: enough to make them cheap, few enough for memory.
+# Payloads in one round trip: many enough to save time, few enough for the memory.
 BATCH = 1_000
 # Bytes of a page where payloads are large. The first page is small, because the size
 # of its payloads is not known.
@@ -144,9 +144,9 @@ class Queues:
 
 
 def _of_class(class_name: str) -> Callable[[bytes], bool]:
-    """Return a function that tells whether a payload is of a class."""
-    # Without an escape in it, a payload of the class has the name in it as it is. That
-    # spares most payloads of other classes the decoding.
+    """Return a function that returns True for payloads of a class."""
+    # A payload of the class without an escape contains the name literally. So most
+    # payloads of other classes need not be decoded.
     name = class_name.encode("utf-8", "surrogateescape")
 
     def is_of(raw: bytes) -> bool:

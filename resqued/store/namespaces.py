@@ -14,7 +14,7 @@ from resqued.errors import StoreError
 from resqued.store.connection import Link
 from resqued.wire.keys import Keys
 
-# How many names the server reads in one step, and how many steps there are at most.
+# How many names the server reads in one step, and the largest number of steps.
 STEP = 1_000
 STEPS = 200
 # Characters that are special in a pattern of Redis.
@@ -25,7 +25,7 @@ _SPECIAL = re.compile(r"([*?\[\]\\^-])")
 class OtherNamespaces:
     """Lengths of queues under other namespaces, by key.
 
-    `unseen` is the reason why keys may be missing; "" if there are all.
+    `unseen` is the reason why keys may be missing; "" if all keys were read.
     """
 
     queues: dict[str, int]
@@ -33,7 +33,7 @@ class OtherNamespaces:
 
 
 def look_elsewhere(link: Link, keys: Keys, queue: str) -> OtherNamespaces:
-    """Return the queues of this name that are not under our namespace and not empty.
+    """Return the queues of this name under other namespaces that are not empty.
 
     An error of Redis does not raise; it is the `unseen` of the result.
     """

@@ -1,9 +1,9 @@
 """Which queues a worker tries for its next job, and in what order.
 
 Used by a worker over its one connection. With up to MANY known queues the worker knows
-all names and tries all that its list matches, at each job. With more it tries those of
-which the master says that they have jobs; where nobody says so, it reads the lengths of
-all queues itself, one page at each call, so that its signals need not wait.
+all names and tries all that its list matches, at each job. With more it tries those
+that the master's order names, because they have jobs; without names it reads the
+lengths of all queues itself, one page at each call, so that signals do not wait.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from resqued.wire.queue_list import QueueList
 
 # As in reserve.lua: with more names than this they are not compared at each job.
 MANY = 100
-# How long the names of queues that have jobs are tried, in seconds: a job on a queue
-# that goes before them waits no longer than this and the job that is running.
+# How long the names of queues that have jobs are used, in seconds: a job on an earlier
+# queue of the list waits no longer than this and the running job.
 FRESH = 1.0
 # How many names are read, and how many lengths, at one call.
 _PAGE = 500
 
-# The argument of reserve.lua that says what the queues are.
+# The argument of reserve.lua that describes the queues.
 _ALL, _SAME_NAMES, _FOUND = "0", "1", "2"
 
 
@@ -54,20 +54,20 @@ class QueueChoice:
         return self._list.entries if self._is_many else self.names
 
     def know(self, known: Collection[str]) -> None:
-        """Take in the names of all known queues, which are no more than MANY."""
+        """Use the names of all known queues, which are at most MANY."""
         self._is_many, self._search = False, None
         self.names = self._list.match(known)
         self.knowledge = (_SAME_NAMES, *known) if self._list.is_dynamic else (_ALL,)
 
     def know_many(self) -> None:
-        """Take in that there are more than MANY known queues."""
+        """Note that more than MANY queues are known."""
         self._is_many, self.knowledge = True, (_FOUND,)
         self._try((), 0.0)
 
     def hint(self, names: Sequence[str]) -> bool:
-        """Take in what queues have jobs; return True if the names to try are others.
+        """Use these names of queues that have jobs; return True if `names` changes.
 
-        Without names the worker looks for itself.
+        Without names the worker reads the lengths of all queues itself.
         """
         if not self._is_many:
             return False
@@ -82,16 +82,16 @@ class QueueChoice:
         return self.names != before
 
     def expire(self) -> bool:
-        """Forget names that are too old; return True if there were any."""
+        """Forget names that are too old; return True if `names` changes."""
         is_old = self._is_many and bool(self.names)
         return is_old and time.monotonic() >= self._fresh_until and self._try((), 0.0)
 
     def look_further(self) -> bool | None:
-        """Read a page of names and lengths, if this worker looks for jobs itself.
+        """Read a page of names and lengths, if this worker searches for jobs itself.
 
-        Returns None if it does not look: a queue without a job is news to nobody.
-        True: jobs were found, and the names to try are others; False: call again.
-        After a whole round without a job the answer is None. Raises StoreError.
+        True: jobs were found, and `names` has changed. False: call this again. None:
+        the worker does not search, or a complete search found no job. Raises
+        StoreError.
         """
         if self._search is None:
             if not (self._is_many and self._looks):

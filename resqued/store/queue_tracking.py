@@ -34,8 +34,8 @@ class QueueSnapshot:
 class QueueTracking:
     """The master's connection for reading and tracking queues.
 
-    `is_tracking` is True if the server sends messages. What was read is then kept until
-    a message says that it has changed, so that 10,000 quiet queues cost nothing.
+    `is_tracking` is True if the server sends messages. Values that were read are then
+    kept until a message reports a change, so that 10,000 quiet queues cost nothing.
     `timeout` is in seconds.
     """
 
@@ -44,20 +44,22 @@ class QueueTracking:
         self._keys = keys
         self._set_key = keys.queues.encode("utf-8", "surrogateescape")
         self.is_tracking = False
-        # Whether the database was emptied; for the reader to set back.
+        # Whether the database was emptied; the reader resets it.
         self.was_emptied = False
         self._changed: list[bytes | None] = []
         self._is_paused = False
         self._forget()
 
     def _forget(self) -> None:
-        # The names in the set of queues, whether they still hold, and when they may be
-        # read again, on the clock of the caller; and the lists they are matched with.
+        # The names in the set of queues, whether they are up to date, and when they may
+        # be read again, on the clock of the caller; and the lists that they are matched
+        # with.
         self._known: set[str] = set()
         self._is_current = False
         self._read_names_at = 0.0
         self._lists: set[QueueList] = set()
-        # The queues that any list serves, by their keys; the lengths that hold.
+        # The queues that any list serves, by their keys; the lengths that are up to
+        # date.
         self._served: dict[bytes, str] = {}
         self._lengths: dict[bytes, int] = {}
 
@@ -74,7 +76,7 @@ class QueueTracking:
         return message
 
     def check_writes(self) -> None:
-        """Raise StoreError unless the server takes writes; changes nothing."""
+        """Raise StoreError unless the server accepts writes; changes nothing."""
         check_writes(self._link, self._keys)
 
     def fileno(self) -> int | None:
@@ -91,7 +93,7 @@ class QueueTracking:
         return self._take_changes()
 
     def _take_changes(self) -> list[str]:
-        """Forget what has changed; return the queues among it that were empty."""
+        """Forget changed values; return the changed queues that were empty."""
         changed, self._changed = self._changed, []
         pushed = []
         for key in changed:
@@ -106,9 +108,10 @@ class QueueTracking:
     def look(self, lists: Iterable[QueueList], now: float) -> QueueSnapshot:
         """Return the lengths of all queues that the lists match, and the pause key.
 
-        Reads what is not known, or has changed. Reading a key on this connection makes
-        the server report its next change; `again_at` says when to look again for what
-        has changed meanwhile. `now` is in seconds of any clock. Raises StoreError.
+        Reads only values that are not known or have changed. Reading a key on this
+        connection makes the server report its next change; `again_at` returns when to
+        call this again for changes that happened meanwhile. `now` is in seconds of any
+        clock. Raises StoreError.
         """
         if not self.is_tracking:
             self._forget()
@@ -128,7 +131,7 @@ class QueueTracking:
         return QueueSnapshot(full, self._is_paused)
 
     def again_at(self, now: float) -> float | None:
-        """Return when to look again because something has changed; None if nothing.
+        """Return when to call `look` again because of a change; None without a change.
 
         `now` is on the clock of `look`.
         """
@@ -142,7 +145,7 @@ class QueueTracking:
         return any(item.is_dynamic for item in self._lists)
 
     def _serve(self, lists: set[QueueList], now: float) -> None:
-        """Bring the queues up to date that any list serves."""
+        """Update the queues that any list serves."""
         added, self._lists = lists - self._lists, self._lists | lists
         for item in added:
             self._add(item.match(self._known))
@@ -151,7 +154,7 @@ class QueueTracking:
             self._read_names(now)
 
     def _read_names(self, now: float) -> None:
-        """Read the set of queues; of a large one no more than half of the time."""
+        """Read the set of queues; a large set takes at most half of the time."""
         self._is_current = True
         found = self._link.members(self._keys.queues)
         names = {name.decode("utf-8", "surrogateescape") for name in found}

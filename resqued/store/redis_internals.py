@@ -16,7 +16,7 @@ from typing import Any
 import hiredis
 from redis.exceptions import InvalidResponse
 
-# What a reader returns until it has been fed the whole of a reply.
+# The result of a reader until it has received a complete reply.
 INCOMPLETE = object()
 
 
@@ -54,14 +54,14 @@ def open_raw(connection: Any) -> tuple[Any, Any]:
 
 
 def on_invalidation(connection: Any, call: Callable[[Any], Any]) -> None:
-    """Have `call` run with each invalidation message that is read (RESP3 only).
+    """Call `call` with each invalidation message that is read (RESP3 only).
 
     The message is a list: b"invalidate", and a list of keys, or None for all keys.
-    It stays so when the connection is opened again.
+    This remains in effect when the connection is opened again.
     """
     connection._parser.set_invalidation_push_handler(call)
 
 
 def read_push(connection: Any) -> None:
-    """Read one push message, which `on_invalidation` takes (RESP3 only)."""
+    """Read one push message, which goes to the handler of `on_invalidation`."""
     connection.read_response(push_request=True)

@@ -24,7 +24,7 @@ from resqued.wire.worker_entry import WorkerEntry
 RECLAIM = Script("reclaim")
 RELEASE = Script("release")
 PAGE = 500
-# Records of dead workers are read so many at a time: each may have megabytes.
+# How many records of dead workers are read at a time: each may have megabytes.
 RECORDS = 20
 
 # As in Ruby Resque: how long the lock keeps other pruners away.
@@ -54,7 +54,8 @@ class Registry:
     def check_server(self) -> None:
         """Run a script over several keys, which changes nothing.
 
-        Raises UnusableServerError if the server can never run ours, else StoreError.
+        Raises UnusableServerError if the server can never run such scripts, StoreError
+        for other errors.
         """
         keys = self.keys
         HEARTBEAT(
@@ -72,9 +73,9 @@ class Registry:
     ) -> Iterator[WorkerEntry]:
         """Yield the entries of all registered workers, sorted by id.
 
-        With `with_remains` also those of ids that are not registered and still have a
-        heartbeat or an identity. Records may be large: without `with_records` those of
-        registered workers are left out.
+        With `with_remains` also those of unregistered ids that still have a heartbeat
+        or an identity. Without `with_records` the records of registered workers, which
+        may be large, are left out.
         """
         registered = self.ids()
         ids = set(registered)
@@ -132,7 +133,7 @@ class Registry:
         """Remove dead workers and record the jobs they held as failed.
 
         Takes pairs of an entry and the failure for its job, and needs one round trip,
-        or two if there are workers of node-resque. Workers that have changed since
+        or two if some are workers of node-resque. Workers that have changed since
         they were read are left alone, with the result CHANGED.
         """
         calls = [self._reclaim_call(entry, fault) for entry, fault in dead]
@@ -185,7 +186,7 @@ class Registry:
         )
 
     def check_writes(self) -> None:
-        """Raise StoreError unless the server takes writes; changes nothing."""
+        """Raise StoreError unless the server accepts writes; changes nothing."""
         check_writes(self.link, self.keys)
 
     def take_prune_lock(self, owner: str) -> bool:
@@ -201,7 +202,7 @@ class Registry:
         RELEASE(self.link, (self.keys.prune_lock,), (owner,))
 
     def is_being_pruned(self, owner: str) -> bool:
-        """Return True if another than `owner` took the lock a moment ago.
+        """Return True if another process than `owner` has just taken the lock.
 
         Ruby reads a worker, records its job and removes it, in three steps.
         """
@@ -247,7 +248,7 @@ def _failure_of(entry: WorkerEntry, fault: FailureInfo) -> bytes:
 
 
 def _count(value: bytes | None) -> int:
-    """Return the number in a counter; 0 if somebody has put something else there."""
+    """Return the number in a counter; 0 if the value is not a number."""
     try:
         return int(value or 0)
     except ValueError:

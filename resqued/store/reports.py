@@ -1,7 +1,7 @@
-"""What the library tells of workers, jobs and counters: records, made for reading.
+"""The records of workers, jobs and counters that the library returns.
 
-Times are datetimes with a zone; `as_dict` has the texts of Redis as they are, so that
-nothing is lost of what another language wrote.
+Times are datetimes with a zone; `as_dict` has the texts of Redis unchanged, so that no
+information that another language wrote is lost.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Worker:
 
 
 def _running_job(record: bytes) -> RunningJob | None:
-    """Return what a worker record holds, no matter which library wrote it."""
+    """Return the job of a worker record, of any library; None without a record."""
     if not record:
         return None
     try:

@@ -103,7 +103,7 @@ class Runs:
         self.worker_id = worker_id
         self.identity = identity
         self._started = timestamps.started(time.time())
-        # A queue whose key is no list, which the last request has passed over.
+        # A queue whose key is not a list, which the last request has skipped.
         self.wrong_type = ""
         self._second = 0
         self._second_text = ""
@@ -131,7 +131,7 @@ class Runs:
         return self._choice.shown
 
     def hint(self, names: Sequence[str]) -> None:
-        """Take in which queues have jobs, as the master has read them."""
+        """Use these names of queues that have jobs, which the master has read."""
         if self._choice.hint(names):
             self._prepare()
 
@@ -182,14 +182,14 @@ class Runs:
         return timestamps.heartbeat(self.link.time())
 
     def check_writes(self) -> None:
-        """Raise StoreError unless the server takes writes; changes nothing."""
+        """Raise StoreError unless the server accepts writes; changes nothing."""
         check_writes(self.link, self._keys)
 
     def reserve(self, ending: FinishedRun | None = None) -> ReserveReply:
         """Settle the run `ending`, if any, and take the next job, in one round trip.
 
-        A change of the set of queues takes a second round trip. A set that changes all
-        the time, or is too large to be read at once, gets the answer AGAIN.
+        A change of the set of queues takes a second round trip. The answer is AGAIN if
+        the set changes all the time, or is too large to be read at once.
         """
         if self._choice.expire():
             self._prepare()
@@ -238,7 +238,7 @@ class Runs:
         return settled, NoJob(state.decode())
 
     def _learn(self, names: list[list[bytes]]) -> None:
-        """Take in the names of all queues, or that there are many."""
+        """Use the names of all queues; an empty list means more than MANY queues."""
         if names:
             known = [name.decode("utf-8", "surrogateescape") for name in names[0]]
             self._choice.know(known)

@@ -22,7 +22,7 @@ def _source(name: str) -> tuple[str, str]:
 
 
 class Script:
-    """One script; all of them may be asked again when a reply was lost."""
+    """One script; every script can be repeated safely when a reply was lost."""
 
     def __init__(self, name: str) -> None:
         self._text, self._digest = _source(name)
@@ -42,7 +42,7 @@ class Script:
         keys: Sequence[str],
         args: Sequence[str | bytes],
     ) -> Any:
-        """Run the script; the server learns it when it does not know it yet."""
+        """Run the script; its text is sent only if the server does not know it yet."""
         try:
             return link.call("EVALSHA", self._digest, len(keys), *keys, *args)
         except ScriptUnknownError:
@@ -56,7 +56,10 @@ class Script:
         *,
         room: int,
     ) -> Prepared:
-        """Return the call of which only `room` arguments, in the middle, change."""
+        """Return a prepared call, of which only `room` arguments in the middle change.
+
+        `first` are the arguments before them, `last` those after them.
+        """
         words = ["EVALSHA", self._digest, str(len(keys)), *keys, *first]
         head = b"*%d\r\n%b" % (
             len(words) + room + len(last),
@@ -69,7 +72,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A call that is made for every job, packed into its wire format beforehand.
+    """A call that is made for every job, packed into its wire format in advance.
 
     hot path: packed-call
     """
@@ -78,11 +81,11 @@ class Prepared:
     keys: Sequence[str]
     first: Sequence[str | bytes]
     last: Sequence[str | bytes]
-    # All of it, with a place for the length and the bytes of each argument.
+    # The whole command, with a placeholder for length and bytes of each argument.
     form: bytes
 
     def __call__(self, link: SingleLink, *args: bytes) -> Any:
-        """Run the script with args in their place."""
+        """Run the script with `args` as the changing arguments."""
         words: list[bytes | int] = []
         for arg in args:
             words += (len(arg), arg)

@@ -15,7 +15,7 @@ from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
 from resqued.store.server_url import redact
 
-# What a reply can raise that is valid in the protocol, but not of the expected form.
+# The exceptions for a reply that is valid in the protocol but of an unexpected form.
 _NO_SENSE = (AttributeError, LookupError, TypeError, ValueError)
 
 

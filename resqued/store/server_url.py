@@ -10,7 +10,7 @@ from resqued.errors import ConfigError
 DEFAULT_URL = "redis://localhost:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 
-# What a URL may hide from people who read a message.
+# Options of a URL that may contain secrets.
 _SECRET = re.compile(r"(?i)([?&][^=&]*(?:pass|pwd|secret|token|auth)[^=&]*=)[^&]*")
 
 _PLAIN_ADDRESS = re.compile(r"[\w.-]+:[0-9]+(?:/[0-9]*)?")
@@ -18,7 +18,7 @@ _PLAIN_ADDRESS = re.compile(r"[\w.-]+:[0-9]+(?:/[0-9]*)?")
 # A path that names a database, in URLs other than unix://.
 _DATABASE = re.compile(r"(?:/[0-9]*)?")
 
-# Options that change what replies are, or how many connections there may be.
+# Options that would change the form of replies, or the number of connections.
 _OPTIONS_OF_OURS = {
     "decode_responses",
     "encoding_errors",
@@ -30,7 +30,7 @@ _OPTIONS_OF_OURS = {
 
 
 def check_url(url: str) -> str:
-    """Return the scheme of url; raise ConfigError, naming the way out, if unknown."""
+    """Return the scheme of a URL; raise ConfigError, with a remedy, if it is wrong."""
     shown = repr(redact(url))
     if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
         raise ConfigError(
@@ -64,8 +64,8 @@ def check_url(url: str) -> str:
 def redact(url: str) -> str:
     """Return url without its password, for messages.
 
-    It need not be a url that can be read: all between `://` and the last `@` counts as
-    user and password, and a text without `://` as a password, unless it is host:port.
+    The URL may be malformed: all between `://` and the last `@` counts as user and
+    password, and a text without `://` as a password, unless it is host:port.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:

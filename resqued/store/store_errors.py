@@ -1,4 +1,4 @@
-"""The kinds of StoreError that parts of the daemon tell apart."""
+"""The kinds of StoreError that parts of the daemon distinguish."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Whether a server takes writes: found out by a write that changes nothing.
+"""The check whether a server accepts writes, by a write that changes nothing.
 
-Reads do not show it: a replica answers them, and so does a server without memory.
+Reads do not show it: a replica answers them, and so does a server without free memory.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from resqued.wire.keys import Keys
 
 
 def check_writes(link: Link, keys: Keys) -> None:
-    """Raise StoreError unless the server answers and takes writes.
+    """Raise StoreError unless the server answers and accepts writes.
 
-    The write wants a key to exist that never does. It goes through all checks of the
-    server first. A user who may not write to this key may still write to others, so
-    that this is no error.
+    The write has the condition that a key exists, which never does; the server makes
+    all its checks before. A user who may not write to this key may write to others, so
+    that is no error.
     """
     try:
         link.call("SET", keys.write_check, "", "XX")

@@ -1,6 +1,6 @@
-"""Lines that come through a descriptor: each is returned whole, without its end.
+"""Reading of lines from a descriptor; each is returned without its line end.
 
-For any process: at a pipe or a socket, blocking or not.
+For any process, and for pipes and sockets, blocking or not.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import select
 import time
 from contextlib import suppress
 
-# Longer than any line that one process of this package has for another.
+# Longer than any line that processes of this package send, in bytes.
 LONGEST = 64 << 20
 _CHUNK = 64 << 10
 
 
 class LineTooLongError(ValueError):
-    """More has come than a line may have, without the end of a line."""
+    """More bytes have arrived than a line may have, without a line end."""
 
 
 class LineReader:
@@ -27,12 +27,12 @@ class LineReader:
         self._fd = fd
         self._longest = longest
         self._buffer = bytearray()
-        # No line ends before this place of the buffer.
+        # The buffer has no line end before this index.
         self._searched = 0
         self.has_ended = False
 
     def take(self) -> bytes | None:
-        """Return the next of the lines that have been received, or None.
+        """Return the next line that has been received completely, or None.
 
         Raises LineTooLongError.
         """
@@ -49,28 +49,28 @@ class LineReader:
         return line
 
     def receive(self) -> None:
-        """Read once; at the end of the file `has_ended` becomes true.
+        """Read once; at end of file `has_ended` becomes True.
 
-        Raises OSError, such as BlockingIOError where nothing has come.
+        Raises OSError, such as BlockingIOError if no bytes have arrived.
         """
         data = os.read(self._fd, _CHUNK)
         self._buffer += data
         self.has_ended = not data
 
     def read(self, give_up_at: float) -> bytes | None:
-        """Return the next line, and None at the end of the file.
+        """Return the next line; None at end of file.
 
-        What stands after the last end of a line is no line. Raises TimeoutError if
-        no line is whole at `give_up_at`, in seconds of time.monotonic(), and
-        LineTooLongError and OSError.
+        Bytes after the last line end are no line. Raises TimeoutError if no line is
+        complete at `give_up_at`, in seconds of time.monotonic(); LineTooLongError;
+        OSError.
         """
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         is_last = False
         while (line := self.take()) is None and not self.has_ended:
             patience = max(0.0, give_up_at - time.monotonic())
-            # A part of a millisecond more: poll(2) knows whole ones. What comes all the
-            # time, and never ends a line, does not extend the time either.
+            # Half a millisecond is added because poll(2) takes whole milliseconds.
+            # Bytes that keep arriving without a line end do not extend the time.
             if is_last or not poll.poll(patience * 1000 + 0.5):
                 raise TimeoutError
             is_last = not patience

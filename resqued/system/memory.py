@@ -1,8 +1,8 @@
 """The memory of a process: large pages for large heaps, full pools, and OOM kills.
 
-fork(2) copies page tables and exit(2) takes them down: one entry for 2 MB instead
-of 512 makes both several times cheaper for a process of hundreds of megabytes. Linux
-6.1 and later collapses what is there already (madvise(2), MADV_COLLAPSE).
+fork(2) copies page tables and exit(2) frees them: one entry for 2 MB instead of 512
+makes both several times faster for a process of hundreds of megabytes. Linux 6.1 and
+later can collapse pages that exist already (madvise(2), MADV_COLLAPSE).
 
 hot path: large-pages
 """
@@ -19,8 +19,8 @@ from typing import NamedTuple
 _MADV_COLLAPSE = 25
 _LARGE_PAGE = 2 << 20
 
-# A small heap gains nothing: most of its pages are written soon after a fork, and a
-# large page that is written to is taken apart again.
+# The least size in bytes. A small heap gains nothing: most of its pages are written
+# soon after a fork, and a large page that is written to is split again.
 WORTH_IT = 64 << 20
 
 # See CPython's Objects/obmalloc.c: ALIGNMENT, SMALL_REQUEST_THRESHOLD, POOL_SIZE, and
@@ -36,10 +36,10 @@ _FRESH = 1.0
 
 
 def collapse() -> int:
-    """Put the private heap of this process into large pages, where the kernel can.
+    """Put the private heap of this process into large pages, if the kernel allows it.
 
-    Returns the number of bytes that were asked for; 0 if the heap is too small to
-    gain from it. Regions that the kernel refuses stay as they are.
+    Returns the number of requested bytes; 0 if the heap is too small to gain from it.
+    Regions that the kernel refuses stay unchanged.
     """
     regions = _regions(Path("/proc/self/maps").read_text("ascii", "replace"))
     total = sum(length for _, length in regions)
@@ -55,24 +55,24 @@ def collapse() -> int:
 def fill_pools() -> list[object]:
     """Fill the gaps that an import has left in Python's pools of small objects.
 
-    Objects that a process makes after a fork lie side by side then. Returns the
-    objects that fill the gaps: they must be kept. The memory is that of the pools.
+    Objects that are created after a fork are then adjacent. Returns the objects that
+    fill the gaps, which must be kept. They use no memory beyond that of the pools.
     """
     fillers: list[object] = []
-    # hot path: fill-pools. Objects that lie apart cost a page each that is copied.
+    # hot path: fill-pools. Objects that are not adjacent cost a copied page each.
     # Python's own allocator has pools of 16 KiB for each size up to 512 bytes, in steps
     # of 16. With another allocator no address looks like a new pool.
     for size in range(_STEP, _LARGEST + 1, _STEP):
         for _ in range(_MOST_GAPS):
             filler = _object_of(size)
             if id(filler) % _POOL == _POOL_HEADER:
-                break  # the first of a new pool: no gap is left
+                break  # the first object of a new pool: no gap is left
             fillers.append(filler)
     return fillers
 
 
 def _object_of(size: int) -> object:
-    """Return a new object that takes `size` bytes, and no entry of the collector."""
+    """Return a new object of `size` bytes that the garbage collector ignores."""
     if size == _STEP:
         return object()
     return float(size) if size == 2 * _STEP else bytes(size - sys.getsizeof(b""))
@@ -96,10 +96,10 @@ def _regions(maps: str) -> list[tuple[int, int]]:
 
 
 class OomKills:
-    """Counts how often the kernel has killed a process for want of memory.
+    """Counts how often the kernel has killed a process because memory ran out.
 
     The count is that of this process's cgroup (version 2: with the cgroups below it;
-    version 1: without), or that of the host where no cgroup counts. The kernel does
+    version 1: without), or that of the host if no cgroup has a count. The kernel does
     not report which process it killed.
     """
 

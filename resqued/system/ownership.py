@@ -1,6 +1,6 @@
-"""Whose a file, a directory or a process is, and who else may write to it.
+"""The owners of files, directories and processes, and other users' write access.
 
-Runs in commands and in every process of a pool. Looks only: it changes nothing.
+Runs in commands and in every process of a pool. Changes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def user_name(uid: int) -> str:
 def process_user(pid: int) -> int | None:
     """Return the uid that a process runs as.
 
-    Returns None if the process is gone, or if its real and its effective user differ.
+    Returns None if the process does not exist, or if its real and effective user
+    differ.
     """
     try:
         text = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
@@ -48,17 +49,17 @@ def is_of_unit(pid: int, name: str) -> bool:
 
 
 def is_private(status: os.stat_result, *, uid: int) -> bool:
-    """Return True if only root and the user `uid` can write to what has this status."""
+    """Return True if only root and the user `uid` can write to the file of `status`."""
     return status.st_uid in (0, uid) and not status.st_mode & OTHERS_WRITE
 
 
 def foreign_writer(place: Path, *, uid: int) -> str:
-    """Return who else than root and the user `uid` can change what `place` contains.
+    """Return who, besides root and the user `uid`, can change the content of `place`.
 
-    That is a phrase for a message; "" if there is no such user. Looks at the directory
-    and at those above it, through symbolic links: a user who can rename one of them
-    chooses what is found there. In a sticky directory only owners can rename. Raises
-    OSError if the directory is not there.
+    The result is a phrase for a message; "" if no such user exists. Checks the
+    directory and its parents, through symbolic links: a user who can rename one of them
+    can replace the content. In a sticky directory only owners can rename. Raises
+    OSError if the directory does not exist.
     """
     found = place.resolve(strict=True)
     for path in (found, *found.parents):
@@ -72,11 +73,11 @@ def foreign_writer(place: Path, *, uid: int) -> str:
 
 
 def distrust_of_code(place: Path, *, is_named: bool) -> str:
-    """Return why this process should import nothing from a directory; "" if it may.
+    """Return why this process must not import from a directory; "" if it may.
 
-    Root imports only what root alone can change. Another user imports from any
-    directory that the configuration names (`is_named`), and from the working directory
-    unless every user can write there, as in /tmp. Raises OSError.
+    Root imports only from directories that only root can change. Another user imports
+    from any directory that the configuration names (`is_named`), and from the working
+    directory unless every user can write there, as in /tmp. Raises OSError.
     """
     uid = os.geteuid()
     if uid == 0:

@@ -1,12 +1,12 @@
 """The pid file: a lock that the master holds as long as it runs.
 
-The lock, flock(2), decides: the kernel releases it however the master dies. That the
-file exists, and what it contains, prove nothing. The descriptor is closed by exec, so
-zygote, workers and jobs never hold the lock. It cannot be written through: a job that
-takes the descriptor from the master cannot change the pid.
+Only the lock, flock(2), shows that a master runs: the kernel releases it however the
+master dies. The existence and the content of the file prove nothing. The descriptor is
+closed by exec, so zygote, workers and jobs never hold the lock. The descriptor is
+read-only: a job that takes it from the master cannot change the pid.
 
-A command signals the process that a pid file names. So the file counts only if it
-belongs to root, or to the user that this process runs as.
+A command signals the process that a pid file names. So the file is trusted only if it
+belongs to root, or to the user of that process.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ MODE = 0o644
 # How long to retry, in seconds: a process that only tests the lock holds it briefly.
 _PATIENCE = 2.0
 _PAUSE = 0.01
-# Through a link that another user has made, root would write to any file; a pipe would
-# keep who opens it waiting.
+# Through a link that another user has made, root would write to any file; opening a
+# pipe would wait.
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-# More bytes than a pid has digits.
+# How many bytes are read; more than a pid has digits.
 _ROOM = 32
 # No pid is larger (proc(5), pid_max).
 _LARGEST_PID = 1 << 22
@@ -77,7 +77,7 @@ class PidFile:
 
     @classmethod
     def _emptied(cls, path: Path, fd: int) -> PidFile:
-        """Return the file that is locked, without what it contained."""
+        """Return the locked file, after its content was removed."""
         file = cls(path, fd)
         try:
             os.fchmod(fd, MODE)
@@ -98,7 +98,7 @@ class PidFile:
 
     @property
     def path(self) -> Path:
-        """Where the file lies."""
+        """The path of the file."""
         return self._path
 
     def fileno(self) -> int:
@@ -115,7 +115,7 @@ class PidFile:
         self._store(f"{self._owner}\n".encode())
 
     def _store(self, text: bytes) -> None:
-        """Replace the content of the file, through a descriptor of its own."""
+        """Replace the content of the file, through a separate descriptor."""
         try:
             fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
@@ -135,7 +135,7 @@ class PidFile:
         """Remove the file if the path still leads to it, and release the lock.
 
         The file stays if this process has become another user, who cannot write the
-        directory: then who stops the master removes it (`remove_stale`).
+        directory: the command that stops the master removes it then (`remove_stale`).
         """
         if os.getpid() == self._owner and _is_at(self._fd, self._path):
             with suppress(OSError):
@@ -172,7 +172,7 @@ def holder(path: Path) -> int | None:
 def _check(path: Path, status: os.stat_result, pid: int) -> None:
     """Raise ConfigError if a file may not name a process."""
     user = ownership.process_user(pid)
-    # A process that is gone gets no signal, whoever has named it.
+    # A process that does not exist gets no signal, so the owner does not matter.
     if user is None and not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110 - a pid
         return
     owner = status.st_uid

@@ -1,4 +1,4 @@
-"""A wait point: descriptors that are kept between waits, and what to call for each."""
+"""Waiting for descriptors, which stay registered between waits, with callbacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Callback = Callable[[float], None]
 
 
 class Poller:
-    """Waits for descriptors; each is registered when it opens, and not at each turn."""
+    """Waits for descriptors; each is registered once, when it opens."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
@@ -21,7 +21,7 @@ class Poller:
     def register(
         self, fd: int, callback: Callback, events: int = select.POLLIN
     ) -> None:
-        """Wait for a descriptor from now on; events are those of poll(2)."""
+        """Wait for a descriptor from now on; `events` are those of poll(2)."""
         self._poll.register(fd, events)
         self._callbacks[fd] = callback
         self._events[fd] = events
@@ -33,23 +33,27 @@ class Poller:
             self._events[fd] = events
 
     def unregister(self, fd: int) -> None:
-        """Wait for it no more: before it is closed, or its number may mean another."""
+        """Stop waiting for a descriptor.
+
+        Must be called before the descriptor is closed, because its number may be
+        reused.
+        """
         if self._callbacks.pop(fd, None) is not None:
             self._poll.unregister(fd)
             del self._events[fd]
 
     @property
     def watched(self) -> Mapping[int, int]:
-        """What is waited for: the events of each registered descriptor."""
+        """The events of each registered descriptor."""
         return self._events
 
     def wait(self, milliseconds: float) -> list[int]:
-        """Return the descriptors that are ready, or none after so long."""
+        """Return the descriptors that are ready; an empty list after `milliseconds`."""
         timeout = None if milliseconds == inf else milliseconds
         return [fd for fd, _ in self._poll.poll(timeout)]
 
     def call(self, ready: list[int], now: float) -> None:
-        """Call what is registered for these descriptors, if it still is."""
+        """Call the callbacks of these descriptors, if they are still registered."""
         for fd in ready:
             callback = self._callbacks.get(fd)
             if callback is not None:

@@ -14,10 +14,10 @@ _prctl = ctypes.CDLL(None).prctl
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies (PR_SET_PDEATHSIG).
+    """Make the kernel kill this process when its parent dies (PR_SET_PDEATHSIG).
 
-    `parent` is the pid of the parent. Exits at once with status 1 if it is dead
-    already: then the kernel sends no signal.
+    `parent` is the pid of the parent. Exits at once with status 1 if the parent is dead
+    already, because the kernel then sends no signal.
     """
     _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:

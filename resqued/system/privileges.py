@@ -1,7 +1,7 @@
 """The change from root to another user, which cannot be undone.
 
-Runs in the daemon that was started as root, before it does anything as that user. A
-process of another user can only keep its user.
+Runs in the daemon that root has started, before any other work of the daemon. A process
+of another user can only keep its user.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _group(name: str) -> int:
 
 
 def become(who: Account, environ: MutableMapping[str, str]) -> None:
-    """Become the user, with that user's groups only, so that no way leads back to root.
+    """Become the user, with that user's groups only; the change cannot be undone.
 
     Sets HOME, USER and LOGNAME in `environ`. Does no more if this process is not
     root. Raises StartError if the system refuses, or if this process could become
@@ -80,7 +80,7 @@ def become(who: Account, environ: MutableMapping[str, str]) -> None:
     environ.update(HOME=who.home, USER=who.name, LOGNAME=who.name)
     if os.geteuid() != 0:
         return
-    # It names root's directory, which other users cannot enter.
+    # The variable names root's directory, which other users cannot enter.
     environ.pop("XDG_RUNTIME_DIR", None)
     try:
         # In this order: each call removes rights that the ones before it need.

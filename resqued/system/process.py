@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import NewType, NoReturn
 
-# Before the import: else setproctitle clears /proc/<pid>/environ, which people read.
+# Set before the import, or setproctitle clears /proc/<pid>/environ, which people read.
 os.environ.setdefault("SPT_NOENV", "1")
 
 
@@ -30,7 +30,7 @@ _libc = ctypes.CDLL(None)
 _waitpid = _libc.waitpid
 # hot path: libc-exit
 _exit: Callable[[int], NoReturn] = _libc._exit
-# Not in every C library.
+# Some C libraries do not have it.
 _tgkill = getattr(_libc, "tgkill", None)
 
 
@@ -110,7 +110,7 @@ def spawn(
 
 
 def has_children() -> bool:
-    """Return True if this process has children that run; the dead ones are reaped."""
+    """Return True if this process has running children; dead ones are reaped."""
     # hot path: libc-waitpid
     while (pid := _waitpid(-1, None, os.WNOHANG)) > 0:
         pass
@@ -208,7 +208,7 @@ def send_main_thread(pid: int, signum: int) -> None:
 
 
 def send_group(pid: int, signum: signal.Signals) -> None:
-    """Send a signal to the group that pid leads, unless it is gone or not ours."""
+    """Send a signal to the group of `pid`, if it exists and belongs to this user."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signum)
 
@@ -237,7 +237,7 @@ def pid_namespace() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """Return when a process started, in ticks since boot; None if it is gone.
+    """Return when a process started, in ticks since boot; None if it does not exist.
 
     Together with the boot id it distinguishes a process from a later one with the
     same pid, and does not depend on a clock (proc(5), /proc/pid/stat, field 22).

@@ -1,4 +1,4 @@
-"""One process, to be signalled and waited for, and never another with its pid."""
+"""A handle for signalling and waiting for one process, safe against reused pids."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Self
 
 from resqued.system import process
 
-# Seconds between two looks at a process where the kernel does not report its end.
+# Seconds between two checks of a process whose end the kernel does not report.
 _INTERVAL = 0.1
 
 
 class ProcessHandle:
-    """A process that is no child of this one.
+    """A process that is not a child of this one.
 
-    It is held by a pidfd. Where the kernel refuses pidfd_open(2), before Linux 5.3 and
-    in some containers, it is held by its pid and start time, and looked at again and
-    again.
+    It is identified by a pidfd. Where the kernel refuses pidfd_open(2), before Linux
+    5.3 and in some containers, it is identified by pid and start time, and checked at
+    an interval.
     """
 
     def __init__(self, pid: int, start: int, fd: int | None) -> None:
@@ -30,7 +30,7 @@ class ProcessHandle:
 
     @classmethod
     def open(cls, pid: int) -> Self | None:
-        """Return the handle of a process; None if it is gone."""
+        """Return the handle of a process; None if it does not exist."""
         start = process.start_time(pid)
         if start is None:
             return None
@@ -45,7 +45,7 @@ class ProcessHandle:
         return cls(pid, start, fd)
 
     def send(self, signum: signal.Signals) -> None:
-        """Send a signal; raise ProcessLookupError if it is gone, or PermissionError."""
+        """Send a signal; raise ProcessLookupError if it has ended; PermissionError."""
         if self._fd is not None:
             signal.pidfd_send_signal(self._fd, signum)
         elif self._is_there():
@@ -54,9 +54,9 @@ class ProcessHandle:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
     def has_ended(self, timeout: float | None) -> bool:
-        """Wait until it ends; return False if it has not after `timeout` seconds.
+        """Wait for the end of the process; return False if it still runs after that.
 
-        A timeout of None means no limit.
+        `timeout` is in seconds; None means no limit.
         """
         poll = select.poll()
         if self._fd is not None:
@@ -70,7 +70,7 @@ class ProcessHandle:
         return True
 
     def close(self) -> None:
-        """Let go of the process."""
+        """Close the pidfd, if one is open."""
         if self._fd is not None:
             os.close(self._fd)
 

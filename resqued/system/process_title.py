@@ -1,18 +1,18 @@
-"""The title of a process in `ps`: for people, so nothing in it may stop a process."""
+"""The title of a process in `ps`. It is for people, so no text in it raises."""
 
 from __future__ import annotations
 
 import setproctitle
 
-# Characters; a list with wildcards may match thousands of queues.
+# The most characters; a list with wildcards may match thousands of queues.
 _MOST = 1_000
 
 
 def set_title(title: str) -> None:
-    """Set the title of this process, cut to a length that people read.
+    """Set the title of this process, cut to 1,000 characters.
 
-    What a title cannot hold, NUL and what is not UTF-8, is written as in Python's
-    source.
+    Characters that a title cannot contain, NUL and those that are not UTF-8, are
+    escaped as in Python source.
     """
     try:
         setproctitle.setproctitle(title[:_MOST])

@@ -1,8 +1,8 @@
-"""The processes of a job, found and signalled together.
+"""The search for the processes of a job, and signals to all of them.
 
-Used by a worker, and by the master for a worker that has died. Both are subreapers:
-whatever a job starts stays below its child, or else becomes a child of theirs. So they
-look downwards from themselves, and the cost is that of the job's own processes.
+Used by a worker, and by the master for a worker that has died. Both are subreapers: a
+process that a job starts stays a descendant of the child, or becomes a child of theirs.
+So they search their own descendants, and the cost depends on the job's processes only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from contextlib import suppress
 
 from resqued.system import process, procfs
 
-# Processes may be forked while others are stopped: how often to look for new ones.
+# How often to search for new processes, which may be forked while others are stopped.
 ROUNDS = 10
-# Processes that remove what a job has left in /dev/shm, when its other processes are
-# gone: those of multiprocessing and of joblib. Part of their command lines.
+# A part of the command lines of resource trackers, of multiprocessing and joblib. They
+# remove the files of a job in /dev/shm when its other processes have exited.
 _TRACKER = b"resource_tracker import main"
 
 
@@ -32,7 +32,8 @@ class JobProcesses:
     returns None, a child to be excluded is not known yet, and no process is added.
     Processes are identified by pid and start time, so that a process that reuses a pid
     is not signalled. `tracker_patience` is for how many seconds after the first kill a
-    resource tracker is spared: it ends by itself when it has removed what is left.
+    resource tracker is spared: it ends by itself when it has removed the files of the
+    job.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class JobProcesses:
         self._spare_until: float | None = None
 
     def refresh(self) -> None:
-        """Add the processes that have appeared, and remove the dead ones."""
+        """Search for processes of the job: add new ones, and remove dead ones."""
         excluded = self._excluded()
         if excluded is None:
             self._is_over = False
@@ -81,7 +82,7 @@ class JobProcesses:
         children_of: Callable[[int], Sequence[int]],
         entry_of: Callable[[int], procfs.ProcessEntry | None],
     ) -> None:
-        """Go down from the children of this process that belong to the job."""
+        """Find the job's processes among the descendants of this process."""
         members: dict[int, int] = {}
         todo: list[int] = []
         for pid in ours:
@@ -90,10 +91,10 @@ class JobProcesses:
             if pid == self._root or entry.start >= self._since:
                 members[pid] = entry.start
                 todo += children_of(pid)
-        # The last process of a job is a child of this one, at the latest when its
-        # parent has died, and stays one until it is reaped here. So nothing is left if
-        # there is no such child, be it a zombie. A search that finds only zombies says
-        # nothing: what they forked may have come after it.
+        # The last process of a job becomes a child of this one when its parent dies,
+        # and stays one until it is reaped here. So the job is over if no such child
+        # exists, not even a zombie. A search that finds only zombies does not prove
+        # that: their children may have appeared after the search.
         self._is_over = not members
         while todo:
             pid = todo.pop()
@@ -104,26 +105,26 @@ class JobProcesses:
         self._members = members
 
     def members(self) -> Collection[tuple[int, int]]:
-        """Return the processes of the last refresh, each as its pid and start."""
+        """Return the processes of the last refresh, each as its pid and start time."""
         return self._members.items()
 
     def has_members(self) -> bool:
-        """Return True if any of them may run: some are not reaped, or not known yet."""
+        """Search again; return True unless it is certain that no process is left."""
         self.refresh()
         return not self._is_over
 
     def send(self, signum: signal.Signals) -> None:
-        """Send a signal to each of them once."""
+        """Search again, and send a signal to each process once."""
         self.refresh()
         for pid, start in self._members.items():
             self._send(pid, start, signum)
 
     def kill(self) -> None:
-        """Send SIGKILL to each of them, those included that are forked meanwhile.
+        """Send SIGKILL to each process, including those that are forked meanwhile.
 
-        All are stopped before the first is killed, or those that fork would have the
-        room of the killed. A resource tracker is spared for its time. Processes that
-        fork and exit at once may evade this: call it again while has_members.
+        All are stopped before the first is killed, because killed processes would make
+        room for new ones. A resource tracker is spared for its time. Processes that
+        fork and exit at once may escape: call this again while `has_members` is True.
         """
         now = time.monotonic()
         if self._spare_until is None:

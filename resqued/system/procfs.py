@@ -1,7 +1,8 @@
-"""What proc(5) says of processes: who they are, and who started whom.
+"""Processes in proc(5): their entries, parents and children.
 
-Reading the children of one process costs as much as it has children. Reading all
-processes costs as much as the host has processes, so nobody does it who can do without.
+The cost of reading the children of one process depends on their number. The cost of
+reading all processes depends on their number on the host, so it is avoided where
+possible.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-# A module keeps os for itself (system.standard_library), but not the builtins.
+# An application may replace builtins; standard_library copies modules only.
 _open = open
 
 
@@ -28,7 +29,7 @@ class ProcessEntry(NamedTuple):
 
 
 def stat_fields(pid: int) -> list[str] | None:
-    """Return the fields of /proc/pid/stat from the state on; None if it is gone.
+    """Return the fields of /proc/pid/stat from the state on; None without a process.
 
     Raises PermissionError where /proc hides it (hidepid=1).
     """
@@ -42,7 +43,7 @@ def stat_fields(pid: int) -> list[str] | None:
 
 
 def entry_of(pid: int) -> ProcessEntry | None:
-    """Return the entry of a process; None if it is gone, or hidden from this user."""
+    """Return the entry of a process; None if it has exited or is hidden."""
     with suppress(PermissionError):
         fields = stat_fields(pid)
         if fields is not None:
@@ -51,10 +52,11 @@ def entry_of(pid: int) -> ProcessEntry | None:
 
 
 def children(pid: int) -> list[int] | None:
-    """Return the pids of the children of a process, zombies too; none if it is gone.
+    """Return the pids of the children of a process, zombies included.
 
-    Returns None if the kernel does not list them (CONFIG_PROC_CHILDREN). A child may
-    be missing from the list while others are reaped.
+    The list is empty if the process does not exist. Returns None if the kernel does not
+    list children (CONFIG_PROC_CHILDREN). A child may be missing from the list while
+    others are reaped.
     """
     pids: list[int] = []
     try:

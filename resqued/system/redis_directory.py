@@ -1,7 +1,7 @@
-"""The directory of the embedded server, which only the user of this process may change.
+"""The directory of the embedded server, writable only by the user of this process.
 
-Another user who could write there would name the process that a stop signals, the
-server that clients connect to, and by a link a file to be overwritten.
+Another user who could write there could choose the process that a stop signals, the
+server that clients connect to, and, by a link, a file to be overwritten.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resqued.system import ownership
 RECORD = "server.json"
 CONFIGURATION = "server.conf"
 PASSWORD = "password"  # noqa: S105 - the name of its file
-# Through no link, and without waiting at a pipe.
+# Do not follow links, and do not wait at a pipe.
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -45,7 +45,7 @@ def locked(directory: Path) -> Iterator[Path]:
 def check(directory: Path) -> None:
     """Raise EmbeddedServerError if another user can write to the directory.
 
-    Raises OSError if it is not there.
+    Raises OSError if it does not exist.
     """
     status = directory.lstat()
     owner = ownership.user_name(status.st_uid)
@@ -70,7 +70,7 @@ def configure(directory: Path, settings: str) -> str:
 
 
 def password(directory: Path) -> str:
-    """Return the password of the servers in a directory; make one if there is none."""
+    """Return the password of the servers in a directory; create one if necessary."""
     path = directory / PASSWORD
     try:
         found = read(path).strip()
@@ -85,7 +85,7 @@ def password(directory: Path) -> str:
 
 
 def read(path: Path) -> str:
-    """Return the text of a file, through no link; raise OSError."""
+    """Return the text of a file; raise OSError, also for a symbolic link."""
     with os.fdopen(os.open(path, os.O_RDONLY | _SAFELY), encoding="utf-8") as file:
         return file.read()
 

@@ -47,9 +47,9 @@ def configuration(
 ) -> str:
     """Return the server's configuration file.
 
-    `options` are the caller's, by name, and come last, so that they win. A value may
-    hold several words, quoted as in a shell. A password stands here, and not in the
-    arguments of the server, which every user of the host can read.
+    `options` are the caller's, by name, and come last, so that they override the
+    others. A value may have several words, quoted as in a shell. The password is in
+    this file because every user of the host can read the arguments of the server.
     """
     settings = {
         "bind": [HOST],
@@ -67,7 +67,7 @@ def configuration(
 
 
 def _quoted(word: str) -> str:
-    """Return a word as the configuration file of the server has it."""
+    """Return a word in the quoting of the server's configuration file."""
     escaped = word.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
     return f'"{escaped}"'
 

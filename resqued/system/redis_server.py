@@ -36,13 +36,13 @@ _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 # In seconds: the server loads its append-only file before it answers.
 _START_DEADLINE = 30.0
 
-# In seconds: on SIGTERM the server first writes what it has not yet synced.
+# In seconds: on SIGTERM the server first writes data that is not synced yet.
 _STOP_GRACE = 10.0
 
 _TICK = 0.01
 
-# Another process may take a free port before the server does; so many times in a row
-# mean another fault.
+# Another process may take a free port before the server does; after this many times in
+# a row the cause is another fault.
 _PORT_ATTEMPTS = 10
 
 # The guard is the server's parent, so the pid that it signals is never that of another
@@ -60,13 +60,13 @@ kill -TERM $!
 wait $!
 """
 
-# pid:role date time level, in front of each line of the server's log.
+# Each line of the server's log begins with pid:role date time level.
 _LOG_PREFIX = re.compile(r"^\d+:\w+ \d+ \w+ \d{4} [\d:.]+ \S ")
 
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """What distinguishes one run of a server from other processes with its pid."""
+    """The properties that distinguish a server from other processes with its pid."""
 
     pid: int
     started: int | None
@@ -86,7 +86,7 @@ class _Identity:
             and self.boot_id == process.boot_id()
             and self.pid_namespace == process.pid_namespace()
             and self.started == process.start_time(self.pid)
-            # Before a signal is sent: no other user's process is ours.
+            # Checked before a signal is sent: the server runs as this user.
             and ownership.process_user(self.pid) == os.geteuid()
         )
 
@@ -114,10 +114,10 @@ class EmbeddedServer:
     ) -> Self:
         """Start a server in *directory*; raise EmbeddedServerError if that fails.
 
-        Without a port it takes a free one, or none if there is a Unix socket. A random
-        password stays that of the directory. `options` are the server's, and win: an
-        empty requirepass means no password. Unless detached, it ends with this process
-        and all children forked from it that have not called exec.
+        Without a port the server takes a free one, or none if it has a Unix socket. The
+        random password is kept in the directory. `options` override the settings of the
+        server: an empty requirepass means no password. Unless detached, the server ends
+        with this process and all its forked children that have not called exec.
         """
         program = redis_program.executable(binary or redis_program.bundled_binary())
         directory = directory.absolute()
@@ -175,7 +175,8 @@ class EmbeddedServer:
             try:
                 return cls._start_on(log, command, chosen, make_url(chosen))
             except EmbeddedServerError as error:
-                # Only after the failure: an answer from before could be outdated.
+                # Checked after the failure, because an earlier result could be
+                # outdated.
                 if not chosen or not _is_taken(chosen):
                     raise
                 if not attempts:
@@ -234,7 +235,7 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """The URL to connect to, with the password if there is one."""
+        """The URL to connect to, with the password if the server has one."""
         return self._identity.url
 
     @property
@@ -252,7 +253,7 @@ class EmbeddedServer:
         return self._identity.is_running()
 
     def stop(self) -> None:
-        """End the server: SIGTERM, then SIGKILL after 10 s; return when it is gone."""
+        """End the server: SIGTERM, then SIGKILL after 10 s; wait for its exit."""
         for signum in (signal.SIGTERM, signal.SIGKILL):
             if not self.is_running():
                 break
@@ -269,7 +270,7 @@ class EmbeddedServer:
         self.stop()
 
     def _wait_until_ready(self) -> bool:
-        """Return True once the server answers, False if it ends or is too slow."""
+        """Return True when the server answers, False if it ends or is too slow."""
         client = redis.Redis.from_url(
             self.url,
             protocol=2,
@@ -316,7 +317,7 @@ def _free_port() -> int:
 
 
 def _is_taken(port: int) -> bool:
-    # The server's log says so too, but in words that depend on its C library.
+    # The server's log has the error too, but its text depends on the C library.
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

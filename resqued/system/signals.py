@@ -19,7 +19,7 @@ from types import FrameType
 # struct signalfd_siginfo begins with: number, errno, code, pid, uid.
 _INFO = struct.Struct("=IiiII")
 _INFO_SIZE = 128
-# Few wait at a time.
+# The bytes of one read; few signals are pending at a time.
 _ROOM = 16 * _INFO_SIZE
 _SIGSET_SIZE = 128
 _signalfd = ctypes.CDLL(None, use_errno=True).signalfd
@@ -36,9 +36,9 @@ class Received:
 
 
 class SignalInbox:
-    """The signalfd(2) of this process; there is one per process.
+    """The signalfd(2) of this process; a process has at most one.
 
-    Blocks the signals in HANDLED. Raises OSError if there is no signalfd.
+    Blocks the signals in HANDLED. Raises OSError if the kernel refuses a signalfd.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class SignalInbox:
             raise OSError(ctypes.get_errno(), "signalfd")
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
-        """React, in a child."""
+        """Call the reaction; runs only in a child."""
         if self._reaction is not None:
             self._reaction(signum)
 
@@ -86,7 +86,7 @@ class SignalInbox:
     def react(self, reaction: Callable[[int], None] | None) -> None:
         """Call `reaction` with the number of each signal, at once; None ignores them.
 
-        The handlers stay as they are. The child closes our descriptor.
+        The handlers do not change. A child closes the descriptor of this inbox.
         """
         # hot path: handlers-once
         self._reaction = reaction
@@ -100,8 +100,8 @@ class SignalInbox:
 # may use the standard signals, so it is a real-time signal.
 STACK_SIGNAL = signal.SIGRTMIN + 7
 
-# All signals that any of our processes handles. None of them may be delivered between
-# a fork and the moment at which the child is ready for it.
+# All signals that any process of a master handles. None of them may be delivered
+# between a fork and the time at which the child is ready for it.
 HANDLED = frozenset(
     (
         signal.SIGQUIT,
@@ -118,15 +118,15 @@ HANDLED = frozenset(
 )
 
 
-# What signal.pthread_sigmask calls: that makes enum members of the answer, which
-# nobody reads here. hot path: raw-sigmask
+# signal.pthread_sigmask calls this function and converts its result to enum members,
+# which are not used here. hot path: raw-sigmask
 _sigmask = _signal.pthread_sigmask
 _NUMBERS = tuple(int(signum) for signum in HANDLED)
 _BLOCK, _UNBLOCK = int(signal.SIG_BLOCK), int(signal.SIG_UNBLOCK)
 
 
 def block() -> None:
-    """Hold signals back; a child of fork(2) begins with the same mask."""
+    """Block the signals in HANDLED; a child of fork(2) begins with the same mask."""
     _sigmask(_BLOCK, _NUMBERS)
 
 
@@ -136,5 +136,5 @@ def unblock() -> None:
 
 
 def merged(received: Sequence[Received]) -> list[Received]:
-    """Return the signals in order, each once: two reloads are one."""
+    """Return the signals in order, each once, so that two reloads become one."""
     return list({each.signum: each for each in received}.values())

@@ -2,14 +2,14 @@
 
 An application may replace parts of the standard library in place: gevent replaces
 `os.fork`, PySocks `socket.socket`, a test tool `time.time`. Such a replacement is meant
-for the application, and must change nothing in the processes that look after its jobs.
+for the application, and must not affect the code that runs and supervises its jobs.
 """
 
 import sys
 from types import ModuleType
 
-# sys is the interpreter's. asyncio runs the application's coroutines, and logging has
-# its handlers.
+# Modules that are not copied: sys belongs to the interpreter, asyncio runs the
+# application's coroutines, and logging has the application's handlers.
 _SHARED = frozenset({"sys", "builtins", "asyncio", "logging"})
 
 
@@ -17,8 +17,8 @@ def keep_own_copies() -> None:
     """Give the modules of this package their own copies of the modules they import.
 
     Runs in the zygote, before the application is imported. A copy has the functions
-    and classes of the original; what is replaced in the original later does not
-    show in the copy.
+    and classes of the original; a later replacement in the original does not change
+    the copy.
     """
     copies: dict[str, ModuleType] = {}
     for name, module in list(sys.modules.items()):

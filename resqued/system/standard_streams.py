@@ -1,4 +1,4 @@
-"""Descriptors 0 to 2, which a program may be started without."""
+"""Descriptors 0 to 2, which may be closed when a program is started."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 
 
 def open_standard_streams() -> None:
-    """See that descriptors 0 to 2 are taken, so that no other file gets one of them."""
+    """Open closed descriptors 0 to 2 on /dev/null, so that no other file gets them."""
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(fd)
         except OSError:
-            # The lowest number that is free, which is this one.
+            # open(2) returns the lowest free number, which is `fd`.
             opened = os.open(os.devnull, os.O_RDONLY if fd == 0 else os.O_WRONLY)
             os.set_inheritable(opened, True)
         if getattr(sys, name) is None:

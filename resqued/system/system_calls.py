@@ -1,7 +1,7 @@
 """System calls that an old kernel does not have, or that a sandbox refuses.
 
-A container may refuse any call with any error (seccomp(2)), most often EPERM. That
-error alone would be taken for a missing permission.
+A container may refuse any call with any error (seccomp(2)), most often EPERM. People
+would take that error alone for a missing permission.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable
 from resqued.errors import ConfigError
 
 _SIGSET_SIZE = 128
-# What no master runs without, and what it can do without.
+# The calls that a master needs, and those that it can replace.
 REQUIRED = ("memfd_create", "signalfd")
 OPTIONAL = ("pidfd_open",)
 REMEDY = "allow it in the seccomp profile of the container or service"
 
 
 def refused() -> dict[str, str]:
-    """Return the reason of the kernel for each call of both lists that it refuses."""
+    """Return the refused calls of both lists, with the error of the kernel."""
     tries: dict[str, Callable[[], int]] = {
         "memfd_create": lambda: os.memfd_create("resqued-try"),
         "signalfd": _signalfd,
@@ -36,7 +36,7 @@ def refused() -> dict[str, str]:
 
 
 def require() -> None:
-    """Raise ConfigError if the kernel refuses a call that no master runs without."""
+    """Raise ConfigError if the kernel refuses a call that a master needs."""
     reasons = refused()
     problems = [
         f"{lacks(name, reasons[name])}; {REMEDY}"
@@ -48,7 +48,7 @@ def require() -> None:
 
 
 def lacks(name: str, reason: str) -> str:
-    """Return what to say of a system call that is refused."""
+    """Return the text for a system call that is refused."""
     return f"the kernel refuses {name}(2): {reason}"
 
 

@@ -1,4 +1,4 @@
-"""The working directory of the master, by the name that the shell gave it."""
+"""The working directory of the master, by the name that the shell uses."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def home(shell: str) -> str:
-    """Return the directory to start each generation in, as the shell names it.
+    """Return the directory in which each generation starts, by its name in `shell`.
 
-    Where that leads through a symlink, the next generation finds what the link
-    means then.
+    `shell` is $PWD; if it is not the working directory, the result is the real path. If
+    the name contains a symlink, each generation resolves the link when it starts.
     """
     here = str(Path.cwd())
     try:
