@@ -147,11 +147,16 @@ def _run(
 ) -> int:
     """Run a master in this process; standard output and error must be set up."""
     logger.configure(level=config.log_level, style=config.log_format)
-    if resumes is None and _is_root():
-        logger.get(role="master", pid=os.getpid()).warning(
-            "running_as_root", remedy="set [daemon] user, or start it as another user"
-        )
-    master = Supervisor(config, read, resumes, on_ready=on_ready, files=files)
+
+    def ready() -> None:
+        on_ready()
+        if resumes is None and _is_root():
+            logger.get(role="master", pid=os.getpid()).warning(
+                "running_as_root",
+                remedy="set [daemon] user, or start it as another user",
+            )
+
+    master = Supervisor(config, read, resumes, on_ready=ready, files=files)
     return int(master.run())
 
 

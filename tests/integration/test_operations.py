@@ -25,7 +25,7 @@ from tests.support.wait import scaled, wait_until
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 SECTIONS = ("Talking to a running master", "Tuning", "Deploying", "What to do when")
 
-# Of a machine, not of a pool: doctor may well find fault with this one.
+# doctor may find fault with this machine; reopen needs a log file.
 MAY_FAIL = {"doctor", "reopen"}
 # What becomes another program: tests/integration/test_cli_logs.py.
 ELSEWHERE = {"logs"}
