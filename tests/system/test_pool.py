@@ -95,9 +95,9 @@ def test_rubbish_on_a_queue_costs_one_failure_each_and_nobody_dies(
     assert runs(redis) == Counter(["1"])
     entries = failures(redis)
     assert len(entries) == len(rubbish)
-    texts = [entry["payload"]["args"][0] for entry in entries]
-    assert texts[0] == "not json"
-    assert texts[11].encode("latin-1") == b"\xff\x00\xfe"
+    assert entries[0]["payload"]["args"] == ["not json"]
+    (text,) = entries[11]["payload"]["args"]
+    assert text.encode("latin-1") == b"\xff\x00\xfe"
     assert count(redis, "processed") == len(rubbish) + 1
     assert count(redis, "failed") == len(rubbish)
 
