@@ -113,11 +113,11 @@ class ChildContext:
     scoreboard: Scoreboard
     # hot path: made-once
     # What jobs leave behind is killed; they have fewer resources than their worker;
-    # their arguments are logged.
+    # their arguments are logged (job_begins).
     sweeps: bool
     nice: int
     is_restrained: bool
-    is_debugging: bool
+    shows_arguments: bool
     # numpy.random is there, whose numbers a fork would repeat; Python sees to its
     # own module.
     has_numpy: bool
@@ -135,7 +135,7 @@ class ChildContext:
             sweeps=settings.sweeps,
             nice=settings.nice,
             is_restrained=settings.is_restrained,
-            is_debugging=logger.is_debugging(),
+            shows_arguments=logger.is_logged("job_begins", "debug"),
             has_numpy=sys.modules.get("numpy.random") is not None,
         )
 
@@ -287,7 +287,7 @@ def _attempt(
         # Earlier jobs, if this child has had any.
         used = sum(os.times()[:4]) if terms.settings.jobs_per_child > 1 else 0.0
         terms.scoreboard.limit(os.getpid(), limits, used)
-        if terms.is_debugging:
+        if terms.shows_arguments:
             _tell_arguments(target, job, name, terms)
         reaction.stage = "performing"
         if (result := target(*job.args)) is not None:

@@ -210,8 +210,8 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     capture.finish()
-    # At level debug each job has a line.
-    if not logger.is_debugging():
+    # With it each job has a line.
+    if not logger.is_logged("job_begins", "debug"):
         warmup.warm_up(settings, inbox, title)
         capture.set_context(_about, settings)
     gc.collect()
@@ -251,14 +251,14 @@ def main(fd: int) -> int:
     except ChannelClosed:
         return 0
     assert start is not None, "select found a message"
-    channel, settings = zygote_to_master(sock), start.settings
+    channel, settings, log = zygote_to_master(sock), start.settings, start.log
     title = _show_title(settings)
     _configure_client(settings)
     standard_library.keep_own_copies()
     # What the application starts meanwhile must not inherit them held back.
     signals.unblock()
     try:
-        logger.configure(level=start.log.level, style=start.log.style)
+        logger.configure(level=log.level, style=log.style, events=log.events)
         capture.install()
         capture.set_context(_about, settings)
         enter(settings.directory)

@@ -67,11 +67,6 @@ def _doubtful(built: configuration.Config) -> list[str]:
     directory = built.app.directory
     if directory and not Path(directory).is_dir():
         problems.append(f"[app] directory: there is no directory {directory!r}")
-    problems += [
-        f"[app] import: {module!r} is a file: write the module, {module[:-3]!r}"
-        for module in built.app.modules
-        if module.endswith(".py")
-    ]
     return problems
 
 
@@ -104,7 +99,10 @@ def _sections(values: dict[str, Any]) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    """Return a value as TOML: as JSON, for those that occur here."""
+    """Return a value as TOML: as JSON, for those that occur here but tables."""
+    if isinstance(value, dict):
+        pairs = (f"{_toml(key)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
     text = json.dumps(value, ensure_ascii=False)
     # All that TOML escapes and JSON does not; bytes that were no UTF-8.
     text = text.replace("\x7f", "\\u007f")
