@@ -138,7 +138,9 @@ def redact(url: str) -> str:
     address, question, query = plain.partition("?")
     if scheme != "unix":
         host, slash, path = address.partition("/")
-        host = host if _HOST.fullmatch(host) else "***"
+        if not _HOST.fullmatch(host):
+            name, has_port, _ = host.partition(":")
+            host = f"{name}:***" if has_port and _HOST.fullmatch(name) else "***"
         path = path if not path or path.isdecimal() else "***"
         address = f"{host}{slash}{path}"
     options = "&".join(map(_redact_option, query.split("&")))

@@ -285,7 +285,7 @@ def threads() -> list[str]:
     """
     others = [t for t in threading.enumerate() if t is not threading.main_thread()]
     found = [thread.name for thread in others]
-    # After a fork Python 3.11 has the old id for the main thread.
+    # `native_id` of the main thread may be that of the process before a fork.
     known = {os.getpid(), *(thread.native_id for thread in others)}
     ours = _thread_name(os.getpid())
     for tid in map(int, os.listdir("/proc/self/task")):  # noqa: PTH208
