@@ -120,7 +120,7 @@ class ChildContext:
     sweeps: bool
     nice: int
     is_restrained: bool
-    is_debugging: bool
+    shows_arguments: bool
     # Whether numpy.random is imported: each child would draw the same numbers. Python
     # itself reseeds its own module after a fork.
     has_numpy: bool
@@ -138,7 +138,7 @@ class ChildContext:
             sweeps=settings.sweeps,
             nice=settings.nice,
             is_restrained=settings.is_restrained,
-            is_debugging=logger.is_debugging(),
+            shows_arguments=logger.is_logged("job_begins", "debug"),
             has_numpy=sys.modules.get("numpy.random") is not None,
         )
 
@@ -293,7 +293,7 @@ def _attempt(
         # The CPU seconds of earlier jobs, if this child may run several.
         used = sum(os.times()[:4]) if terms.settings.jobs_per_child > 1 else 0.0
         terms.scoreboard.limit(os.getpid(), limits, used)
-        if terms.is_debugging:
+        if terms.shows_arguments:
             _tell_arguments(target, job, name, terms)
         reaction.stage = "performing"
         if (result := target(*job.args)) is not None:

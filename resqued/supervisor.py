@@ -83,9 +83,8 @@ class Supervisor:
         on_ready: Callable[[], None] = lambda: None,
         files: MasterFiles = MasterFiles(),  # noqa: B008 - a value
     ) -> None:
-        self._log_file = files.log_file
+        self._log_file, self._resumes, self._reread = files.log_file, resumes, reread
         self._on_ready: Callable[[], None] | None = None if resumes else on_ready
-        self._resumes, self._reread = resumes, reread
         self._log = log = logger.get(role="master", pid=os.getpid())
         self._poller = Poller()
         self.state, self.began = State.RUNNING, time.monotonic()
@@ -111,6 +110,7 @@ class Supervisor:
             self._queue_watcher,
             self.limit_enforcer,
             self._handlers,
+            self._control,
             self._reexec,
             StatusPublisher(self, Notifier(os.environ, os.getpid())),
         )

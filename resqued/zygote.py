@@ -221,7 +221,7 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
             stream.flush()
     capture.finish()
     # At level debug each job logs a line, so no warm-up is made.
-    if not logger.is_debugging():
+    if not logger.is_logged("job_begins", "debug"):
         warmup.warm_up(settings, inbox, title)
         capture.set_context(_about, settings)
     gc.collect()
@@ -261,14 +261,14 @@ def main(fd: int) -> int:
     except ChannelClosed:
         return 0
     assert start is not None, "select found a message"
-    channel, settings = zygote_to_master(sock), start.settings
+    channel, settings, log = zygote_to_master(sock), start.settings, start.log
     title = _show_title(settings)
     _configure_client(settings)
     standard_library.keep_own_copies()
     # Processes that the application starts meanwhile must not inherit blocked signals.
     signals.unblock()
     try:
-        logger.configure(level=start.log.level, style=start.log.style)
+        logger.configure(level=log.level, style=log.style, events=log.events)
         capture.install()
         capture.set_context(_about, settings)
         enter(settings.directory)

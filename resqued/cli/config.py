@@ -98,7 +98,10 @@ def _sections(values: dict[str, Any]) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    """Return a value as TOML: as JSON, for those that occur here."""
+    """Return a value as TOML: as JSON, for those that occur here but tables."""
+    if isinstance(value, dict):
+        pairs = (f"{_toml(key)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
     text = json.dumps(value, ensure_ascii=False)
     # All that TOML escapes and JSON does not; bytes that were no UTF-8.
     text = text.replace("\x7f", "\\u007f")

@@ -40,7 +40,7 @@ class Column:
     rank: int = 1
     is_number: bool = False
     least: int | None = None
-    # Of a cell that is cut, the end is shown and not the beginning.
+    # Of a name that is cut, the end is shown and not the beginning.
     keeps_end: bool = False
     # What a cell looks like on a terminal, by its text.
     styles: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +158,11 @@ def _parts(text: str, column: Column, width: int) -> list[str]:
     if not column.rank:
         return chop_cells(text, width)
     if column.keeps_end:
-        return ["…" + set_cell_size(text[::-1], width - 1).rstrip()[::-1]]
+        # Arguments in parentheses go first, then the beginning of the name.
+        name = text.partition("(")[0]
+        if cell_len(name) < width:
+            return [set_cell_size(text, width - 1).rstrip() + "…"]
+        return ["…" + set_cell_size(name[::-1], width - 1).rstrip()[::-1]]
     return [set_cell_size(text, width - 1).rstrip() + "…"]
 
 

@@ -60,4 +60,5 @@ def duration(seconds: float | None) -> str:
 
 def call(class_name: str, args: Iterable[Any]) -> str:
     """Return a job as it would be called, cut to what a table has room for."""
-    return clip(f"{class_name}({', '.join(map(json_line, args))})", 100)
+    text = f"{class_name}({', '.join(map(json_line, args))})"
+    return clip(text, max(100, len(class_name) + 2))

@@ -31,7 +31,7 @@ COLUMNS = (
     Column("STATE", styles=STATES),
     Column("FOR", rank=3, is_number=True),
     Column("QUEUE", rank=4, least=8),
-    Column("JOB", rank=2, least=16),
+    Column("JOB", rank=2, least=16, keeps_end=True),
     Column("PROCESSED", rank=5, is_number=True),
     Column("FAILED", rank=6, is_number=True),
     Column("HEARTBEAT", rank=8, is_number=True),

@@ -6,7 +6,6 @@ layer is checked before the merge, so that a problem names its file, variable or
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, TypeGuard
 from resqued.config import readers
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
+from resqued.config.readers import suggest
 from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS
 from resqued.config.schema import example as example  # noqa: PLC0414 - passed on
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
@@ -53,6 +53,7 @@ class Config:
     interval: float
     log_level: str
     log_format: str
+    log_events: dict[str, str]
     start_timeout: float = 60.0
     canary_jobs: int = 0
     environment: str = ""
@@ -152,6 +153,7 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         interval=interval or BY_NAME["worker", "interval"].default,
         log_level=values["log", "level"],
         log_format=values["log", "format"],
+        log_events=values["log", "events"],
         start_timeout=values["reload", "start_timeout"],
         canary_jobs=values["reload", "canary_jobs"],
         environment=values["app", "environment"],
@@ -251,7 +253,7 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[PoolConfig, ...]:
     for number, table in enumerate(tables, start=1):
         place = f"[[pool]] {number}"
         problems += [
-            f"{place}: unknown key {key!r}{_suggest(key, _POOL_KEYS)}"
+            f"{place}: unknown key {key!r}{suggest(key, _POOL_KEYS)}"
             for key in table
             if key not in _POOL_KEYS
         ]
@@ -291,7 +293,7 @@ def _check_narrower(limits: object, problems: list[str]) -> None:
                 continue
             _read_limits(table, place, problems)
             problems += [
-                f"{place}: unknown key {key!r}{_suggest(key, tuple(LIMITS))}"
+                f"{place}: unknown key {key!r}{suggest(key, tuple(LIMITS))}"
                 for key in table
                 if key not in LIMITS
             ]
@@ -305,14 +307,14 @@ def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
         is_section = isinstance(table, Mapping)
         if section not in SECTIONS and (is_section or _is_array(table)):
             known = (*SECTIONS, "pool")
-            problems.append(f"unknown section [{section}]{_suggest(section, known)}")
+            problems.append(f"unknown section [{section}]{suggest(section, known)}")
         elif not is_section:
             problems.append(_stray(section))
         else:
             known = tuple(f.key for f in FIELDS if f.section == section)
             known += _NARROWER if section == "limits" else ()
             problems += [
-                f"[{section}]: unknown key {key!r}{_suggest(key, known)}"
+                f"[{section}]: unknown key {key!r}{suggest(key, known)}"
                 for key in table
                 if key not in known
             ]
@@ -331,11 +333,6 @@ def _stray(key: str) -> str:
     places = [f"[{f.section}]" for f in FIELDS if f.key == key]
     places = places or [f"[{section}]" for section in SECTIONS]
     return f"key {key!r} is in no section: write it under {' or '.join(places)}"
-
-
-def _suggest(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -6,11 +6,14 @@ program uses. It raises ValueError with the value and the reason.
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from resqued.core import durations
 from resqued.errors import ConfigError
+from resqued.log.events import EVENTS
+from resqued.log.logger import LEVELS, OFF
 from resqued.store.connection import connect
 
 # Seconds. poll(2) takes milliseconds as an int, which overflows after 24 days.
@@ -148,6 +151,34 @@ def flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} must be true or false")
     return value
+
+
+def event_levels(value: object) -> dict[str, str]:
+    """Read a table of log events, each with a level or off."""
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f'{value!r} must be a table of events, as in {{ job_performed = "off" }}'
+        )
+    problems = [
+        f"there is no event {name!r}{suggest(str(name), EVENTS)}"
+        for name in value
+        if name not in EVENTS
+    ]
+    levels = (*LEVELS, OFF)
+    problems += [
+        f"{name} = {level!r} must be one of {', '.join(levels)}"
+        for name, level in value.items()
+        if level not in levels
+    ]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return dict(value)
+
+
+def suggest(word: str, known: Collection[str]) -> str:
+    """Return a question for the known word that is nearest; "" if none is near."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def choice(options: tuple[str, ...]) -> Callable[[object], str]:

@@ -312,6 +312,14 @@ FIELDS = (
     ),
     Field(
         "log",
+        "events",
+        readers.event_levels,
+        {},
+        "level of single events, or off",
+        '{ job_performed = "off" }',
+    ),
+    Field(
+        "log",
         "file",
         readers.text,
         "",

@@ -7,11 +7,13 @@ connection has one request and one reply, a line each (control/protocol.py).
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 from resqued.control import protocol, sockets
@@ -24,6 +26,10 @@ from resqued.system.poller import Poller
 
 # Longer than any request, in bytes.
 _LONGEST = 64 << 10
+# Errors of accept(2) that leave the connection waiting: no descriptors, no memory.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# Seconds until the next try after one of them.
+_RETRY_INTERVAL = 1.0
 
 
 class Peer:
@@ -139,6 +145,10 @@ class ControlServer:
         self._log = log
         self._peers: list[Peer] = []
         self._socket: socket.socket | None = None
+        # When to listen again, after there was no descriptor for a connection, and
+        # whether that was logged and has not been overcome since.
+        self._listen_at = inf
+        self._is_short = False
         self.path = place / f"{os.getpid()}{sockets.SUFFIX}"
 
     def fileno(self) -> int | None:
@@ -189,14 +199,42 @@ class ControlServer:
                 self._socket.close()
                 self._socket = None
 
-    def _accept(self, _now: float) -> None:
+    def _accept(self, now: float) -> None:
         assert self._socket is not None, "its descriptor was waited on"
-        with suppress(OSError):
+        try:
             sock, _ = self._socket.accept()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._stand_back(now, error)
+            return
+        self._is_short = False
+        with suppress(OSError):
             peer = self._add(sock)
             if not peer.may_ask:
                 self._log.warning("control_refused", sent_by=peer.name)
                 peer.close()
+
+    # A part of the master's loop
+
+    def due(self, _now: float) -> float:
+        """Return when to listen again, or infinity."""
+        return self._listen_at
+
+    def turn(self, now: float) -> None:
+        """Listen again, if it is time to."""
+        if now >= self._listen_at:
+            self._listen_at = inf
+            if self._socket is not None:
+                self._poller.modify(self._socket.fileno(), select.POLLIN)
+
+    def _stand_back(self, now: float, error: OSError) -> None:
+        """Leave who connects waiting for a while: the listener stays ready for them."""
+        assert self._socket is not None, "it was to accept a connection"
+        self._listen_at = now + _RETRY_INTERVAL
+        self._poller.modify(self._socket.fileno(), 0)
+        if not self._is_short:
+            self._is_short = True
+            self._log.warning("control_unavailable", reason=error.strerror)
 
     def _hearing(self, peer: Peer) -> Callable[[float], None]:
         def hear(now: float) -> None:

@@ -9,6 +9,7 @@ from resqued.core.durations import show_seconds
 from resqued.core.plural import join_names, pluralize
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
 from resqued.diagnostics.import_result import Import
+from resqued.system.process import OPENBLAS
 
 
 def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> Finding:
@@ -48,12 +49,18 @@ def judge(imported: Import) -> Iterator[Finding]:
 def _threads(imported: Import) -> Finding:
     if not imported.threads:
         return ok("threads", "the import leaves none")
+    remedy = "start them in the job, or when first needed"
+    if OPENBLAS in imported.threads:
+        remedy = (
+            "those of OpenBLAS, often NumPy's, are harmless: OPENBLAS_NUM_THREADS=1 in"
+            " the file of [app] environment avoids them; start others in the job"
+        )
     return warning(
         "threads",
         f"the import leaves {pluralize(len(imported.threads), 'thread')} running:"
         f" {join_names(imported.threads)}; no child has them, and a lock that one"
         " holds at a fork stays held",
-        "start them in the job, or when first needed",
+        remedy,
     )
 
 

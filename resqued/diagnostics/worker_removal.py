@@ -7,6 +7,7 @@ has stopped, by itself. The job that a worker held becomes a failure.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEn
 LOCK_SECONDS = PRUNE_LOCK_SECONDS
 # A busy worker changes its entry all the time; one attempt must come between changes.
 _ATTEMPTS = 20
+
+# Seconds: until the lock is looked at again, and how long it may be that of others,
+# each of which is waited for as long as a pruner of Ruby's takes.
+_LOOK_INTERVAL = 0.1
+_LONGEST_WAIT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +83,15 @@ def prune(client: Client, *, is_dry: bool) -> Iterator[PrunedPage]:
 
     Silent workers are removed only if no other pruner has the lock, which is taken. If
     `is_dry`, the lock is not needed and no worker is removed. Workers that never wrote
-    a heartbeat are not removed.
+    a heartbeat are not removed. Waits while another pruner has just begun: two would
+    record one job, because Ruby writes in steps.
     """
     owner = f"{process.hostname()}:{os.getpid()}:prune"
+    by = time.monotonic() + _LONGEST_WAIT
+    while (
+        not is_dry and client.registry.is_being_pruned(owner) and time.monotonic() < by
+    ):
+        time.sleep(_LOOK_INTERVAL)
     lock = pruning.PruneLock(client.registry, owner)
     for page in pruning.survey(client.registry):
         dead = pruning.to_prune(page, (lambda: True) if is_dry else lock.take)

@@ -7,11 +7,11 @@ outcome of each job.
 
 from __future__ import annotations
 
-import logging
 import time
 
 from resqued.execution.active_job import ActiveJob
 from resqued.ipc.scoreboard import Phase, Scoreboard
+from resqued.log import logger
 from resqued.log.logger import Logger
 from resqued.system import process_title
 from resqued.wire import payload, titles
@@ -34,7 +34,7 @@ class WorkerReporter:
         self._generation = generation
         self.log = log
         # hot path: log-guard
-        self._is_verbose = log.is_enabled_for(logging.INFO)
+        self._is_verbose = logger.is_logged("job_performed", "info")
         self._phase = Phase.STARTING
         # When the phase began.
         self._since = 0.0

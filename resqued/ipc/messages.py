@@ -126,10 +126,11 @@ WorkerReport = Hello | Registered | IdTaken | Idle | NoMoreJobs | QueuesEmpty
 
 
 class LogSettings(msgspec.Struct, frozen=True):
-    """Level and format of the log, as `logger.configure` takes them."""
+    """The settings of the log, as `logger.configure` takes them."""
 
     level: str
     style: str
+    events: dict[str, str] = {}
 
 
 class Start(Message, frozen=True):

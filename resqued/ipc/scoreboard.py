@@ -100,9 +100,13 @@ class Scoreboard:
         """Create a scoreboard; its descriptor is for the worker. Raises OSError."""
         flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
         fd = os.memfd_create("resqued-board", flags)
-        os.ftruncate(fd, _SIZE + _STACK_ROOM)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-        scoreboard = cls(fd)
+        try:
+            os.ftruncate(fd, _SIZE + _STACK_ROOM)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+            scoreboard = cls(fd)
+        except OSError:
+            os.close(fd)
+            raise
         scoreboard.clear_stack()
         return scoreboard
 

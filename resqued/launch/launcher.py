@@ -118,7 +118,7 @@ def resume_master(options: MasterOptions) -> int | None:
     config = read()
     if handoff.is_dry:
         # Raises ConfigError if this program cannot write the log in that form.
-        logger.configure(level=config.log_level, style=config.log_format)
+        _configure_log(config)
         refuse_changes(handoff.state.pool.current.config, config)
         return ExitCode.OK
     handed = handoff.state.pid_file
@@ -137,6 +137,16 @@ def _is_root() -> bool:
     return os.geteuid() == 0
 
 
+def _configure_log(config: Config) -> None:
+    """Set up the log of a master, whose levels a reload can change."""
+    logger.configure(
+        level=config.log_level,
+        style=config.log_format,
+        events=config.log_events,
+        may_change=True,
+    )
+
+
 def _run(
     config: Config,
     read: Read,
@@ -146,7 +156,7 @@ def _run(
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a master in this process; standard output and error must be set up."""
-    logger.configure(level=config.log_level, style=config.log_format)
+    _configure_log(config)
 
     def ready() -> None:
         on_ready()

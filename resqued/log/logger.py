@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from resqued.log import journal
@@ -40,6 +40,8 @@ from structlog.typing import (  # noqa: E402
 Logger = FilteringBoundLogger
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+# The level of an event that is not logged at all.
+OFF = "off"
 FORMATS = ("auto", "console", "logfmt", "json", "journal")
 _EVERYTHING = 0
 
@@ -86,7 +88,10 @@ class _Writer:
             return
         if self._dropped:
             count, self._dropped = self._dropped, 0
-            get().warning("log_lines_dropped", count=count)
+            _logger_to(self).warning("log_lines_dropped", count=count)
+            if self._dropped:
+                self._dropped = count + 1
+                return
         if self._rest or not self._write(
             (message + "\n").encode("utf-8", "backslashreplace"), begins=True
         ):
@@ -124,6 +129,10 @@ class _LogConfig:
     def __init__(self) -> None:
         self.style = "logfmt"
         self.level = LEVELS["info"]
+        # The level of each event that has another one than the code gives it.
+        self.events: Mapping[str, str] = {}
+        # Whether a processor judges levels, and not the class of the loggers.
+        self.has_filter = False
         self.processors: list[Callable[..., Any]] = []
         self.fd = 2
         # A file that was full may end in a part of a line: the next one begins with
@@ -134,18 +143,34 @@ class _LogConfig:
 _config = _LogConfig()
 
 
-def configure(*, level: str = "info", style: str = "auto", fd: int = 2) -> None:
+def configure(
+    *,
+    level: str = "info",
+    style: str = "auto",
+    events: Mapping[str, str] | None = None,
+    fd: int = 2,
+    may_change: bool = False,
+) -> None:
     """Set up the log of this process; processes that it forks inherit it.
 
     `level` is one of LEVELS, `style` one of FORMATS, and `fd` the descriptor for
-    lines. Raises ConfigError for style journal without a journal or cysystemd.
+    lines. `events` has the levels of single events, each one of LEVELS or OFF. With
+    `may_change` set_levels has an effect. Raises ConfigError for style journal without
+    a journal or cysystemd.
     """
     _config.style = _choose(fd) if style == "auto" else style
-    _config.level = LEVELS[level]
+    set_levels(level, events or {})
+    # Without it a level that is not logged costs one call that does nothing.
+    _config.has_filter = may_change or bool(events)
     _config.fd = fd
     if _config.style == "journal":
         journal.check()
     _config.processors = _processors(_config.style)
+
+
+def set_levels(level: str, events: Mapping[str, str]) -> None:
+    """Change the level of the log and those of single events, as configure has them."""
+    _config.level, _config.events = LEVELS[level], events
 
 
 def _choose(fd: int) -> str:
@@ -162,14 +187,15 @@ def is_for_programs() -> bool:
     return _config.style != "console"
 
 
-def is_debugging() -> bool:
-    """Return True if the level of the log is debug."""
-    return _config.level <= LEVELS["debug"]
+def is_logged(event: str, level: str) -> bool:
+    """Return True if an event that the code gives this level is logged."""
+    level = _config.events.get(event, level)
+    return level != OFF and LEVELS[level] >= _config.level
 
 
 def _processors(style: str) -> list[Callable[..., Any]]:
     common: list[Callable[..., Any]] = [
-        structlog.processors.add_log_level,
+        _add_level,
         structlog.processors.format_exc_info,
     ]
     if style == "journal":
@@ -187,6 +213,19 @@ def _processors(style: str) -> list[Callable[..., Any]]:
         key_order=["timestamp", "level", "event"], drop_missing=True
     )
     return [*common, _flatten, _Priority(render) if has_journal else render]
+
+
+def _judge(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
+    """Give an event the level that is configured for it; drop it if that is too low."""
+    if not is_logged(event["event"], level):
+        raise structlog.DropEvent
+    event["level"] = _config.events.get(event["event"], level)
+    return event
+
+
+def _add_level(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
+    event.setdefault("level", level)
+    return event
 
 
 _place = structlog.processors.CallsiteParameterAdder(
@@ -231,19 +270,38 @@ class _Priority:
 
 def get(**values: Any) -> FilteringBoundLogger:
     """Return a logger that adds these values to each event."""
-    return _make(_config.level, values)
+    return _logger_to(_writer(), **values)
 
 
 def log_unconditionally(level: str, event: str, **values: Any) -> None:
-    """Log an event at any configured level; for lines that a job printed."""
-    getattr(_make(_EVERYTHING, values), level)(event)
+    """Log an event at any level of the log; for lines that a job printed."""
+    level = _config.events.get(event, level)
+    if level != OFF:
+        processors = _config.processors or _processors("logfmt")
+        getattr(_make(_writer(), _EVERYTHING, processors, values), level)(event)
 
 
-def _make(level: int, values: dict[str, Any]) -> FilteringBoundLogger:
-    to_journal = _config.style == "journal"
+def _writer() -> journal.Writer | _Writer:
+    return journal.Writer() if _config.style == "journal" else _Writer(_config.fd)
+
+
+def _logger_to(writer: journal.Writer | _Writer, **values: Any) -> FilteringBoundLogger:
+    """Return a logger that writes with this writer what is to be logged."""
+    processors = _config.processors or _processors("logfmt")
+    if _config.has_filter:
+        return _make(writer, _EVERYTHING, [_judge, *processors], values)
+    return _make(writer, _config.level, processors, values)
+
+
+def _make(
+    writer: journal.Writer | _Writer,
+    level: int,
+    processors: list[Callable[..., Any]],
+    values: dict[str, Any],
+) -> FilteringBoundLogger:
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        journal.Writer() if to_journal else _Writer(_config.fd),
-        processors=_config.processors or _processors("logfmt"),
+        writer,
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         context_class=dict,
         cache_logger_on_first_use=True,

@@ -34,6 +34,7 @@ from resqued.ipc.messages import (
     to_zygote,
 )
 from resqued.ipc.scoreboard import Scoreboard
+from resqued.log import logger
 from resqued.master.handoff import DescriptorList, GenerationRecord
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
@@ -142,9 +143,14 @@ class Generation:
         finally:
             theirs.close()
         self.channel = to_zygote(ours)
-        log = LogSettings(self.config.log_level, self.config.log_format)
+        config = self.config
+        log = LogSettings(config.log_level, config.log_format, config.log_events)
         with suppress(ChannelClosed):  # its exit is noticed elsewhere
-            self.channel.send(Start(self.config.app, log))
+            self.channel.send(Start(config.app, log))
+
+    def apply_log_levels(self) -> None:
+        """Set the log levels of the master to those of this generation."""
+        logger.set_levels(self.config.log_level, self.config.log_events)
 
     def reopen_log(self, path: str) -> None:
         """Order the zygote to reopen its log; the workers that it forks use it too."""

@@ -104,6 +104,7 @@ class GenerationManager:
 
     def _change_state(self, event: GenerationEvent) -> None:
         self.state = generation_lifecycle.step(self.state, event)
+        self.current.apply_log_levels()
 
     # A part of the master's loop
 
@@ -223,8 +224,7 @@ class GenerationManager:
     def roll_back(self, reason: str) -> None:
         """Return to the previous generation; slots that have moved move back."""
         assert self.previous is not None, "there is something to go back to"
-        failed, self.current = self.current, self.previous
-        self.previous = None
+        failed, self.current, self.previous = self.current, self.previous, None
         failed.close()
         self._change_state(GenerationEvent.FAILURE)
         self.is_proven = True

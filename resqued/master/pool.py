@@ -22,6 +22,7 @@ from resqued.ipc.channel import ChannelClosed
 from resqued.ipc.messages import EndJob, Leave, WorkerReport
 from resqued.ipc.scoreboard import StepRecord
 from resqued.log.logger import Logger
+from resqued.master.generation import Generation
 from resqued.master.generations import GenerationManager
 from resqued.master.handoff import DescriptorList, PoolRecord
 from resqued.master.reclaimer import DeadWorker, Reclaimer
@@ -61,6 +62,8 @@ class Pool:
         self.is_paused = False
         self.is_stopping = False
         self.was_ready = False
+        # The process that tries the next program of the master; see Reexec.
+        self.dry_run: Pid | None = None
         self._rollout = Rollout(
             self.slots, self.retiring, generations, self._listen, log
         )
@@ -333,10 +336,8 @@ class Pool:
         return slot
 
     def _excluded(self) -> set[int] | None:
-        """Return the pids of workers and zygotes; None while one is not known yet."""
-        pids = {worker.pid for worker in self.workers()}
-        pids |= {g.pid for g in self.generations.all() if g.pid is not None}
-        return None if None in pids else {pid for pid in pids if pid is not None}
+        """Return the pids of the master's children; None while one is not known yet."""
+        return children_of(self.workers(), self.generations.all(), self.dry_run)
 
 
 def first_to_go(slots: Sequence[Slot], queues: str, count: int) -> list[Slot]:
@@ -349,6 +350,18 @@ def first_to_go(slots: Sequence[Slot], queues: str, count: int) -> list[Slot]:
 def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
     """Return the ids of the workers, without those that Redis refused as taken."""
     return {w.worker_id for w in workers if w.state is not SupervisedState.REFUSED}
+
+
+def children_of(
+    workers: Iterable[WorkerHandle], zygotes: Iterable[Generation], dry_run: int | None
+) -> set[int] | None:
+    """Return the pids of all children of the master that are no leftovers of a job.
+
+    None while a worker has not said its pid.
+    """
+    pids = {worker.pid for worker in workers}
+    others = {dry_run, *(generation.pid for generation in zygotes)}
+    return None if None in pids else {pid for pid in pids | others if pid is not None}
 
 
 def leftovers(

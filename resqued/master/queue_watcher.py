@@ -46,6 +46,8 @@ class QueueWatcher:
         self._is_open = False
         self._fd: int | None = None
         self._was_paused = False
+        # Queues whose keys are of another type, and that were logged.
+        self._odd: set[str] = set()
         self._look_at = 0.0
         # Queues that were empty and have received a job.
         self._pushed: list[str] = []
@@ -125,6 +127,10 @@ class QueueWatcher:
             _wake((worker, ()) for worker in idle)
 
     def _act_on(self, look: QueueSnapshot, idle: Sequence[WorkerHandle]) -> None:
+        # Workers with many queues are told which have jobs, and never see these.
+        for queue in set(look.odd) - self._odd:
+            self._odd.add(queue)
+            self._log.error("queue_wrong_type", queue=queue)
         if look.is_paused != self._was_paused:
             self._was_paused = look.is_paused
             _wake(

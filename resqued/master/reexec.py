@@ -116,6 +116,7 @@ class Reexec:
             os.close(state)
         patience = self._pool.generations.current.config.start_timeout
         self._dry_run = _DryRun(pid, output, now + patience)
+        self._pool.dry_run = pid
         self._log.info("reexec_started", dry_run=pid)
 
     def on_exit(self, pid: Pid, how: Exit) -> None:
@@ -123,7 +124,7 @@ class Reexec:
         tried = self._dry_run
         if tried is None or pid != tried.pid:
             return
-        self._dry_run = None
+        self._dry_run = self._pool.dry_run = None
         words = tried.output_tail()
         os.close(tried.output)
         if how.code == 0:

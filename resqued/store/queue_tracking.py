@@ -7,7 +7,7 @@ tracking sends none, and the caller must read the lengths at an interval.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,14 @@ _NAME_COST = 20e-6
 
 @dataclass(frozen=True, slots=True)
 class QueueSnapshot:
-    """The lengths of the queues that are not empty, by name, and whether all pause."""
+    """The lengths of the queues that are not empty, by name, and whether all pause.
+
+    `odd` are queues, among those that were read, whose keys are of another type.
+    """
 
     lengths: Mapping[str, int]
     is_paused: bool
+    odd: Sequence[str] = ()
 
 
 class QueueTracking:
@@ -123,12 +127,15 @@ class QueueTracking:
             [("GET", self._keys.paused), *(("LLEN", key) for key in unknown)]
         )
         # None: a key of another type, which has no jobs.
+        odd = [
+            self._served[k] for k, n in zip(unknown, lengths, strict=True) if n is None
+        ]
         self._lengths.update(zip(unknown, (n or 0 for n in lengths), strict=True))
         self._is_paused = means_pause(paused)
         full = {self._served[key]: n for key, n in self._lengths.items() if n}
         # A message directly after the last reply may be in the buffer already.
         self._link.drain()
-        return QueueSnapshot(full, self._is_paused)
+        return QueueSnapshot(full, self._is_paused, odd)
 
     def again_at(self, now: float) -> float | None:
         """Return when to call `look` again because of a change; None without a change.

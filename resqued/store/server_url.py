@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from resqued.errors import ConfigError
 
 DEFAULT_URL = "redis://localhost:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 
-# Options of a URL that may contain secrets.
-_SECRET = re.compile(r"(?i)([?&][^=&]*(?:pass|pwd|secret|token|auth)[^=&]*=)[^&]*")
+# Options whose values are not shown. A name with % may be any of them.
+_SECRET = re.compile(r"(?i)pass|pwd|secret|token|auth|%")
 
 _PLAIN_ADDRESS = re.compile(r"[\w.-]+:[0-9]+(?:/[0-9]*)?")
+
+# What follows the login: host and port, or else what is no such thing.
+_HOST = re.compile(r"(?:[\w.%-]*|\[[\w.:%]*\])(?::[0-9]*)?")
 
 # A path that names a database, in URLs other than unix://.
 _DATABASE = re.compile(r"(?:/[0-9]*)?")
@@ -22,10 +25,19 @@ _DATABASE = re.compile(r"(?:/[0-9]*)?")
 _OPTIONS_OF_OURS = {
     "decode_responses",
     "encoding_errors",
+    "legacy_responses",
     "max_connections",
     "single_connection_client",
     "connection_class",
     "parser_class",
+}
+
+# Options with a number that must be more than 0 and at most this: seconds, or bytes.
+# A socket with the time-out 0 does not wait at all.
+_POSITIVE = {
+    "socket_timeout": 7 * 86_400,
+    "socket_connect_timeout": 7 * 86_400,
+    "socket_read_size": 1 << 30,
 }
 
 
@@ -48,17 +60,63 @@ def check_url(url: str) -> str:
         raise unreadable from None
     if not is_socket and "@" in url.partition("?")[0] and "@" not in parts.netloc:
         raise unreadable
-    if not is_socket and not _DATABASE.fullmatch(parts.path):
-        raise ConfigError(
-            f"redis url {shown}: the path is not the number of a database, as in"
+    if not is_socket and not _HOST.fullmatch(parts.netloc.rpartition("@")[2]):
+        raise unreadable
+    if problem := _problem(url, parts) or _problem_of_options(parts):
+        raise ConfigError(f"redis url {shown}: {problem}")
+    return parts.scheme
+
+
+def _problem(url: str, parts: SplitResult) -> str:
+    """Return what is wrong with the parts of a URL, and the way out; or ""."""
+    if "#" in url:
+        return "nothing may follow a #; in a password or a path write # as %23"
+    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
+        return (
+            "the path is not the number of a database, as in"
             " redis://localhost:6379/0; a namespace is an option of its own"
         )
-    for name, _ in parse_qsl(parts.query):
+    if ";" in parts.query:
+        return "options are separated by &; in a value write ; as %3B"
+    return ""
+
+
+def _problem_of_options(parts: SplitResult) -> str:
+    """Return what is wrong with the options of a URL, and the way out; or ""."""
+    found = _named_before(parts)
+    for name, value in parse_qsl(parts.query):
         if name in _OPTIONS_OF_OURS:
-            raise ConfigError(
-                f"redis url {shown}: the option {name} cannot be set; leave it out"
+            return f"the option {name} cannot be set; leave it out"
+        if not _is_in_range(name, value):
+            return f"the option {name} must be a number above 0; leave it out"
+        if found.setdefault(name, value) != value:
+            return (
+                f"{name} is given twice, with two values; leave the option {name} out"
             )
-    return parts.scheme
+    return ""
+
+
+def _named_before(parts: SplitResult) -> dict[str, str]:
+    """Return what the URL names before its options, by the names of options for it."""
+    found = {
+        "username": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+    }
+    if parts.scheme == "unix":
+        found["path"] = unquote(parts.path)
+    else:
+        found["host"] = parts.hostname or ""
+        found["port"] = str(parts.port or "")
+        found["db"] = parts.path.strip("/")
+    return {name: value for name, value in found.items() if value}
+
+
+def _is_in_range(name: str, value: str) -> bool:
+    """Return False for a number that the option cannot have."""
+    try:
+        return name not in _POSITIVE or 0 < float(value) <= _POSITIVE[name]
+    except ValueError:
+        return False
 
 
 def redact(url: str) -> str:
@@ -66,12 +124,31 @@ def redact(url: str) -> str:
 
     The URL may be malformed: all between `://` and the last `@` counts as user and
     password, and a text without `://` as a password, unless it is host:port.
+    Text that does not have the form of its place may be part of a password, and is
+    hidden: host and port, the number of a database, and what follows ; or #.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
         return url if _PLAIN_ADDRESS.fullmatch(url) else "***"
     login, has_login, place = rest.rpartition("@")
-    if has_login:
-        user, has_password, _ = login.partition(":")
-        rest = f"{user}:***@{place}" if has_password else f"***@{place}"
-    return _SECRET.sub(r"\1***", f"{scheme}://{rest}")
+    user, has_password, _ = login.partition(":")
+    shown = f"{scheme}://{user if has_password else ''}"
+    shown += (":***@" if has_password else "***@") if has_login else ""
+    plain, mark = re.match(r"([^;#]*)([;#]?)", place).groups()  # type: ignore[union-attr]
+    address, question, query = plain.partition("?")
+    if scheme != "unix":
+        host, slash, path = address.partition("/")
+        if not _HOST.fullmatch(host):
+            name, has_port, _ = host.partition(":")
+            host = f"{name}:***" if has_port and _HOST.fullmatch(name) else "***"
+        path = path if not path or path.isdecimal() else "***"
+        address = f"{host}{slash}{path}"
+    options = "&".join(map(_redact_option, query.split("&")))
+    return f"{shown}{address}{question}{options}{mark}{'***' if mark else ''}"
+
+
+def _redact_option(option: str) -> str:
+    name, separator, _ = option.partition("=")
+    if not separator:
+        return "***" if option else ""
+    return f"{name}=***" if _SECRET.search(name) else option

@@ -280,8 +280,34 @@ def threads() -> list[str]:
     """Return the names of the threads of this process other than the main thread.
 
     A process that has any must not fork: locks that they hold are never released in
-    the child.
+    the child. A thread that Python does not know has the name that proc(5) has for it,
+    or OPENBLAS if it has none of its own and that library is loaded.
     """
-    named = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
-    others = len(os.listdir("/proc/self/task")) - 1 - len(named)  # noqa: PTH208
-    return [*named, *["(not Python's)"] * others]
+    others = [t for t in threading.enumerate() if t is not threading.main_thread()]
+    found = [thread.name for thread in others]
+    # `native_id` of the main thread may be that of the process before a fork.
+    known = {os.getpid(), *(thread.native_id for thread in others)}
+    ours = _thread_name(os.getpid())
+    for tid in map(int, os.listdir("/proc/self/task")):  # noqa: PTH208
+        if tid not in known:
+            name = _thread_name(tid)
+            if name in ("", ours):
+                found.append(OPENBLAS if _has_openblas() else "(not Python's)")
+            else:
+                found.append(f"{name} (not Python's)")
+    return found
+
+
+# How threads are named that are very probably those of the library that NumPy uses.
+OPENBLAS = "(OpenBLAS)"
+
+
+def _thread_name(tid: int) -> str:
+    """Return the name of a thread of this process; "" if it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/self/task/{tid}/comm").read_text("utf-8", "replace").strip()
+    return ""
+
+
+def _has_openblas() -> bool:
+    return b"openblas" in Path("/proc/self/maps").read_bytes()

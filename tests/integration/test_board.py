@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import resource
 import signal
 import struct
 import threading
@@ -19,6 +20,7 @@ from resqued.core.limits import UNSET, Cause, Limits
 from resqued.ipc.scoreboard import SPOILT, Phase, RunCounts, Scoreboard, StepRecord
 from resqued.system.signals import STACK_SIGNAL
 from tests.support.forking import forked, run_in_child
+from tests.support.processes import open_files
 from tests.support.wait import wait_until
 
 # One page; stacks lie behind it.
@@ -31,6 +33,18 @@ def scoreboard() -> Iterator[Scoreboard]:
     yield made
     with suppress(ValueError, OSError):  # some tests close it themselves
         made.close()
+
+
+def test_a_scoreboard_that_cannot_be_made_keeps_no_descriptor():
+    def make() -> None:
+        before = open_files(os.getpid())
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (PAGE, most))
+        with pytest.raises(OSError, match="File too large"):
+            Scoreboard.create()
+        assert open_files(os.getpid()) == before
+
+    run_in_child(make)
 
 
 # What a worker does

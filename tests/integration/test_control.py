@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import resource
 import select
 import signal
 import socket
@@ -72,6 +73,23 @@ class Master:
         """Do what the loop of a master does, until nothing more is to be done."""
         while ready := self.poller.wait(0):
             self.poller.call(ready, now)
+
+
+class NoDescriptors:
+    """Takes every descriptor that this process may still open, and gives them back."""
+
+    def __enter__(self) -> None:
+        self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, self._limits[1]))
+        self._taken: list[int] = []
+        with suppress(OSError):
+            while True:
+                self._taken.append(os.open("/dev/null", os.O_RDONLY))
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
 
 
 def unsent(master: Master) -> list[int]:
@@ -717,6 +735,28 @@ def test_what_a_master_refuses_is_answered_in_its_words(obeying, capfd):
     error = "this master is about to be replaced already"
     assert reply == {"ok": False, "error": error}
     assert "control_failed" not in capfd.readouterr().err
+
+
+def test_without_descriptors_the_master_stands_back_and_listens_again(master, capfd):
+    with connected(master) as client:
+        client.sendall(STATUS)
+        with NoDescriptors():
+            assert master.poller.wait(0), "somebody waits to be accepted"
+            master.turn(now=10.0)
+            assert master.requests == []
+            assert master.control.due(10.0) == 11.0
+            master.control.turn(11.0)
+            master.turn(now=11.0)
+            assert master.control.due(11.0) == 12.0
+        master.turn(now=11.5)
+        assert master.requests == []
+        master.control.turn(12.0)
+        master.turn(now=12.0)
+        assert master.requests == [StatusRequest()]
+        assert master.control.due(12.0) == math.inf
+    log = capfd.readouterr().err
+    assert log.count("control_unavailable") == 1
+    assert "Too many open files" in log
 
 
 def test_an_order_is_logged_with_what_it_says(obeying, capfd):

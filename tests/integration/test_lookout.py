@@ -169,6 +169,22 @@ def test_each_queue_that_was_pushed_to_wakes_one(
     assert woken == [0, 1]
 
 
+def test_a_queue_whose_key_is_no_list_is_logged_once_by_the_master(
+    idle_of: Callable[..., Idle], redis: redis_py.Redis, capfd: pytest.CaptureFixture
+) -> None:
+    redis.zadd(A, {"other": 1})
+    idle = idle_of("a,b", "a")
+    redis.zadd(A, {"more": 1})
+    redis.rpush(B, "job")
+    for _ in range(3):
+        idle.pass_time(INTERVAL * 2)
+        idle.turn()
+    assert idle.woken() == [0]
+    log = capfd.readouterr().err
+    assert log.count("queue_wrong_type") == 1
+    assert "queue=a" in log
+
+
 def test_a_pop_wakes_nobody(
     idle_of: Callable[..., Idle], redis: redis_py.Redis
 ) -> None:

@@ -88,6 +88,29 @@ def test_arguments_stand_in_the_log_at_debug_alone_and_secrets_never(
     assert not [secret for secret in ("hunter2", "t0ken", "0000") if secret in log]
 
 
+def test_a_reload_changes_the_levels_of_single_events_in_all_processes(
+    site: Site, redis: redis_py.Redis
+) -> None:
+    off = 'events = { job_performed = "off", job_begins = "warning" }'
+    site.configure(f"[log]\n{off}")
+    with site.running("--log-level", "info") as running:
+        site.enqueue(1)
+        wait_until(lambda: count(redis, "processed") == 1, what="the first job")
+        assert not running.events("job_performed")
+        (begun,) = running.events("job_begins")
+        assert (begun["level"], begun["role"]) == ("warning", "child")
+        site.configure(
+            '[log]\nevents = { reload_done = "off", job_performed = "error" }'
+        )
+        assert site.reload()["ok"]
+        site.enqueue(2)
+        (performed,) = running.wait_for_event("job_performed")
+        assert performed["level"] == "error"
+        assert len(running.events("job_begins")) == 1
+        assert running.events("generation_ready")
+        assert not running.events("reload_done")
+
+
 def test_no_payload_stands_in_the_log_of_a_job_that_fails_or_dies(
     site: Site, redis: redis_py.Redis
 ) -> None:

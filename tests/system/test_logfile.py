@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -231,6 +232,7 @@ def test_logrotate_rotates_as_the_example_says(
     example = (ROOT / "contrib" / "logrotate" / "resqued").read_text()
     rules = example.replace("/var/log/resqued/*.log", str(place.log_file))
     rules = rules.replace("dir=/run/resqued", f"dir={place.run_directory}")
+    rules = rules.replace("resqued=/usr/bin/resqued", f"resqued={program_in(place)}")
     # As whoever runs the tests, and not as the user of the example.
     rules = "\n".join(
         line
@@ -246,21 +248,45 @@ def test_logrotate_rotates_as_the_example_says(
         capture_output=True,
         env=place.env,
     )
-    wait_until(lambda: place.events("reload_done"), what="the reload", deadline=60)
+    wait_until(lambda: place.events("log_reopened"), what="the new log", deadline=60)
     old = place.place / "resqued.log.1"
     assert performed_or_more(old)
+    wait_until(lambda: not users_of(place, old), what="everybody to leave the old file")
+    assert "reload_started" not in old.read_text() + place.log()
     assert psutil.Process(pid).is_running()
     assert str(place.log_file) in open_files(pid)
 
 
-def signalled(place: Path) -> list[str]:
-    """Run what the example runs after a rotation; return the pids that it signals."""
+def program_in(place: Detached) -> Path:
+    """Return a program as logrotate's script runs it: with arguments, from /."""
+    program = place.place / "program"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(place.command)} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def test_logrotate_has_a_master_reload_that_cannot_be_asked(place: Detached) -> None:
+    pid = place.started()
+    script = after_rotation(place.run_directory).replace("/usr/bin/resqued", "/nowhere")
+    old = place.place / "resqued.log.1"
+    place.log_file.rename(old)
+    subprocess.run(["sh", "-c", script], capture_output=True, timeout=60, check=True)
+    wait_until(lambda: place.events("reload_done"), what="the reload", deadline=60)
+    assert place.pid == pid
+
+
+def after_rotation(place: Path) -> str:
+    """Return what the example runs after a rotation, for masters with pid files."""
     text = (ROOT / "contrib" / "logrotate" / "resqued").read_text()
     script = text.partition("\tpostrotate\n")[2].partition("\tendscript")[0]
     script = script.replace("dir=/run/resqued", f"dir={place}")
+    return script.partition("\t\t# Masters that systemd starts")[0]
+
+
+def signalled(place: Path) -> list[str]:
+    """Run what the example runs after a rotation; return the pids that it means."""
     # They are only named here: -1 would be every process of this machine.
-    script = script.replace("kill -s HUP --", "echo")
-    script, _, _ = script.partition("\t\t# Masters that systemd starts")
+    script = after_rotation(place).replace('reopen_log "$pid"', 'echo "$pid"')
     done = subprocess.run(
         ["sh", "-c", script], capture_output=True, text=True, timeout=60, check=True
     )

@@ -25,6 +25,7 @@ from resqued.config.schema import BY_NAME, FIELDS, Field
 from resqued.core.version import VERSION
 from resqued.errors import ConfigError, ExitCode
 from resqued.execution.signal_orders import SIGNAL_ORDERS
+from resqued.log.events import EVENTS
 from resqued.system import signals
 
 ROOT = Path(__file__).parents[2]
@@ -390,7 +391,9 @@ def _is_logging(function: ast.expr) -> bool:
     if not (isinstance(function, ast.Attribute) and function.attr in LEVELS):
         return False
     owner = ast.unparse(function.value)
-    return owner.endswith(("_log", ".log")) or owner.startswith(("logger.get(", "get("))
+    return owner.endswith(("_log", ".log")) or owner.startswith(
+        ("logger.get(", "_logger_to(")
+    )
 
 
 def test_every_event_stands_in_operations() -> None:
@@ -398,6 +401,10 @@ def test_every_event_stands_in_operations() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\w, ]+) \| (.+) \|$", table, re.M)
     assert {name: {level} for name, level, _, _ in rows} == events()
     assert len(rows) == len(events()), "an event stands there twice"
+
+
+def test_the_configuration_knows_every_event() -> None:
+    assert events().keys() | {"output"} == EVENTS
 
 
 def test_stable_events_stand_in_the_manual() -> None:

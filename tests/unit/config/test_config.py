@@ -75,7 +75,12 @@ def test_every_value_arrives_where_it_is_used():
             },
             "reload": {"start_timeout": "5m", "canary_jobs": 20},
             "control": {"directory": "/run/here"},
-            "log": {"level": "debug", "format": "json", "redact": ["pin"]},
+            "log": {
+                "level": "debug",
+                "format": "json",
+                "events": {"job_performed": "off"},
+                "redact": ["pin"],
+            },
             "pool": [
                 {"queues": "critical,high", "workers": 4, "memory": "1G"},
                 {"queues": "*,!slow"},
@@ -121,6 +126,7 @@ def test_every_value_arrives_where_it_is_used():
         interval=120.0,
         log_level="debug",
         log_format="json",
+        log_events={"job_performed": "off"},
         start_timeout=300.0,
         canary_jobs=20,
         environment="/etc/env",
@@ -145,7 +151,7 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
             "url",
             "redis://[::1",
             (
-                "redis url 'redis://[::1' cannot be read: in a password write / as %2F,"
+                "redis url 'redis://***' cannot be read: in a password write / as %2F,"
                 " # as %23, ? as %3F, @ as %40, : as %3A, [ as %5B; a port is a number"
             ),
         ),
@@ -160,7 +166,7 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
             "url",
             "redis://h:port",
             (
-                "redis url 'redis://h:port' cannot be read: in a password write / as"
+                "redis url 'redis://h:***' cannot be read: in a password write / as"
                 " %2F, # as %23, ? as %3F, @ as %40, : as %3A, [ as %5B; a port is a"
                 " number"
             ),
@@ -229,6 +235,35 @@ def test_a_number_too_large_for_a_float_is_too_long():
         ({"zzz": {}}, "unknown section [zzz]"),
         ({"redis": {"ulr": ""}}, "[redis]: unknown key 'ulr' (did you mean 'url'?)"),
         ({"redis": {"zzz": ""}}, "[redis]: unknown key 'zzz'"),
+        (
+            {"log": {"events": {"job_preformed": "off"}}},
+            (
+                "[log] events: there is no event 'job_preformed'"
+                " (did you mean 'job_performed'?)"
+            ),
+        ),
+        (
+            {"log": {"events": {"job_failed": "loud"}}},
+            (
+                "[log] events: job_failed = 'loud' must be one of"
+                " debug, info, warning, error, off"
+            ),
+        ),
+        (
+            {"log": {"events": {"job_failed": ["off"], "no": 1}}},
+            (
+                "[log] events: there is no event 'no';"
+                " job_failed = ['off'] must be one of debug, info, warning, error, off;"
+                " no = 1 must be one of debug, info, warning, error, off"
+            ),
+        ),
+        (
+            {"log": {"events": "job_performed"}},
+            (
+                "[log] events: 'job_performed' must be a table of events,"
+                ' as in { job_performed = "off" }'
+            ),
+        ),
         ({"redis": 3}, "redis must be a section, written as [redis]"),
         ({"url": "x"}, "key 'url' is in no section: write it under [redis]"),
         (

@@ -27,6 +27,23 @@ MALFORMED = [
     "redis://:S3cret9@h/0?pass=S3cret9&nope=1",
     "redis://h/prod?Password=S3cret9",
     "redis://h/0?nope=1&password=S3cret9",
+    "redis://127.0.0.1:1/0#S3cret9",
+    "redis://h#S3cret9",
+    "unix:///run/redis.sock#S3cret9",
+    "redis://h/0?db=0#S3cret9",
+    "redis://h/0;password=S3cret9",
+    "redis://h;password=S3cret9",
+    "redis://h/0?db=0;password=S3cret9",
+    "redis://h/0?client_name=a;password=S3cret9",
+    "redis://h/S3cret9",
+    "redis://h/0/S3cret9",
+    "redis://:S3cret9",
+    "redis://:S3cr/et9",
+    "redis://user:S3cret9/0",
+    "redis://h/0?p%61ssword=S3cret9&nope=1",
+    "redis://h/0?db=x&S3cret9",
+    "redis://:S3cret9@h/0?password=other",
+    "redis://:other@h/0?password=S3cret9",
 ]
 
 
@@ -50,6 +67,14 @@ def test_no_part_of_a_password_is_shown(url: str) -> None:
         ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
         ("unix://u:p@/run/redis.sock", "unix://u:***@/run/redis.sock"),
         ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+        ("redis://h_1.example:1/12", "redis://h_1.example:1/12"),
+        ("redis://:p%23q%3B@h", "redis://:***@h"),
+        ("redis://h?port=1&host=h&db=3", "redis://h?port=1&host=h&db=3"),
+        ("redis://h:1/03?db=03", "redis://h:1/03?db=03"),
+        ("redis://h/?db=3", "redis://h/?db=3"),
+        ("redis://h/0?socket_timeout=0.5", "redis://h/0?socket_timeout=0.5"),
+        ("redis://h/0?p%61ssword=p", "redis://h/0?p%61ssword=***"),
+        ("rediss://h/0?ssl_ca_certs=/a/b", "rediss://h/0?ssl_ca_certs=/a/b"),
     ],
 )
 def test_what_is_in_order_is_accepted_and_shown_without_its_password(
@@ -63,6 +88,35 @@ def test_what_is_in_order_is_accepted_and_shown_without_its_password(
 def test_a_path_that_is_no_number_is_refused(path: str) -> None:
     with pytest.raises(ConfigError, match="not the number of a database"):
         check_url(f"redis://localhost:6379{path}")
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis://h/0#", "write # as %23"),
+        ("redis://h/0?db=1;a=2", "write ; as %3B"),
+        ("redis://h/0?db=3", "db is given twice, with two values"),
+        ("redis://h/?db=3&db=4", "db is given twice"),
+        ("unix:///s?db=3&db=4", "db is given twice"),
+        ("redis://h/0?host=other", "host is given twice"),
+        ("redis://h:1/0?port=2", "port is given twice"),
+        ("unix:///s?path=/other", "path is given twice"),
+        ("redis://u:p@h?username=other", "username is given twice"),
+        ("redis://:p@h?password=other", "password is given twice"),
+        ("redis://h?socket_timeout=0", "socket_timeout must be a number above 0"),
+        ("redis://h?socket_timeout=-1", "socket_timeout must be a number above 0"),
+        ("redis://h?socket_timeout=nan", "socket_timeout must be a number above 0"),
+        ("redis://h?socket_timeout=inf", "socket_timeout must be a number above 0"),
+        ("redis://h?socket_timeout=x", "socket_timeout must be a number above 0"),
+        ("unix:///s?socket_connect_timeout=0", "must be a number above 0"),
+        ("redis://h?socket_read_size=0", "socket_read_size must be a number above 0"),
+    ],
+)
+def test_what_redis_py_would_take_for_something_else_is_refused(
+    url: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        check_url(url)
 
 
 @pytest.mark.parametrize("option", ["decode_responses=true", "max_connections=1"])

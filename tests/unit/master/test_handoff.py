@@ -32,6 +32,7 @@ CONFIG = Config(
     interval=5.0,
     log_level="info",
     log_format="json",
+    log_events={"job_performed": "off"},
 )
 WORKER = WorkerRecord(
     state=SupervisedState.READY,
