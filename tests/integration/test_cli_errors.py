@@ -131,8 +131,8 @@ def test_variables_that_are_no_good(
     [
         ("http://x", "redis url 'http://x' must begin with redis://, rediss://"),
         ("localhost:6379", "redis url 'localhost:6379' must begin with redis://"),
-        ("redis://:secret@h:x", "redis url 'redis://:***@h:x' cannot be read"),
-        ("redis://[::1", "redis url 'redis://[::1' cannot be read: in a"),
+        ("redis://:secret@h:x", "redis url 'redis://:***@h:***' cannot be read"),
+        ("redis://[::1", "redis url 'redis://***' cannot be read: in a"),
     ],
 )
 def test_urls_that_are_none(tmp_path: Path, url: str, said: str) -> None:
