@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from resqued.core.limits import Limits
@@ -51,14 +51,8 @@ def declared_queue(name: str, modules: Collection[str]) -> str:
 
 def has_jobs(modules: Collection[str]) -> bool:
     """Return True if the imported application has a job: declared, or with perform."""
-    if DECLARED:
-        return True
-    return any(
-        _has_method(member, "perform") and _is_within(_module_of(member), modules)
-        for name, module in list(sys.modules.items())
-        if _is_within(name, modules)
-        for member in list(vars(module).values())
-        if isinstance(member, type)
+    return bool(DECLARED) or any(
+        _has_method(found, "perform") for found in _classes_of(modules)
     )
 
 
@@ -102,14 +96,10 @@ def classes_with_hooks(modules: Collection[str]) -> dict[str, list[str]]:
     Looks at declared classes, and at those with `perform` in the modules of the
     application that are imported. The values are the names of the methods.
     """
-    found = [job for job in DECLARED.values() if isinstance(job, type)]
-    for name, module in sorted(sys.modules.items()):
-        if _is_within(name, modules):
-            members = [v for v in vars(module).values() if isinstance(v, type)]
-            found += [v for v in members if _module_of(v) == name]
+    declared = [job for job in DECLARED.values() if isinstance(job, type)]
     return {
         f"{_module_of(job)}.{job.__qualname__}": hooks
-        for job in found
+        for job in (*declared, *_classes_of(modules))
         if _has_method(job, "perform") and (hooks := _hooks(job))
     }
 
@@ -123,8 +113,18 @@ def _hooks(job: type) -> list[str]:
     ]
 
 
-# The metaclass of a class of the application may answer anything, or raise: its
-# attributes are looked at without running its code.
+# An attribute of an object of the application may run its code: a metaclass raises, a
+# lazy object evaluates itself, even for isinstance. Here none of that code is run.
+
+
+def _classes_of(modules: Collection[str]) -> Iterator[type]:
+    """Yield the classes of the application in its imported modules, by module name."""
+    for name, module in sorted(sys.modules.items()):
+        if _is_within(name, modules):
+            for member in list(vars(module).values()):
+                is_class = issubclass(type(member), type)
+                if is_class and _is_within(_module_of(member), modules):
+                    yield member
 
 
 def _module_of(found: type) -> str:

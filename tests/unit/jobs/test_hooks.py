@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -39,3 +40,21 @@ def test_a_class_with_hooks_is_named_with_them(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(lookup, "DECLARED", {"Hooked": Hooked})
     monkeypatch.delitem(sys.modules, __name__)
     assert lookup.classes_with_hooks([]) == expected
+
+
+def test_a_lazy_object_of_the_application_is_not_evaluated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """isinstance asks an object for its class; a lazy one would begin its work."""
+
+    class Lazy:
+        @property
+        def __class__(self) -> type:
+            pytest.fail("it was evaluated")
+
+    shop = ModuleType("shop")
+    vars(shop).update(request=Lazy())
+    monkeypatch.setitem(sys.modules, "shop", shop)
+    monkeypatch.setattr(lookup, "DECLARED", {})
+    assert lookup.classes_with_hooks(["shop"]) == {}
+    assert not lookup.has_jobs(["shop"])
