@@ -17,7 +17,6 @@ from resqued.errors import (
     ConfigError,
     JobClassError,
     PayloadError,
-    QueueNameError,
 )
 from resqued.store.connection import TIMEOUT, Link
 from resqued.store.counters import count_jobs
@@ -33,6 +32,7 @@ from resqued.wire.naming import (
     FunctionJob,
     JobLike,
     check_queue,
+    check_queue_name,
     payload_limits,
     queue_of,
     target_of,
@@ -184,7 +184,7 @@ class Client:
         JobClassError if the job has no queue and none is given.
         """
         target: Any = job
-        name = queue_of(target) if queue is None else _check_queue(queue)
+        name = queue_of(target) if queue is None else check_queue_name(queue)
         if not args:
             return self._queues.dequeue_class(name, wire_name(target))
         text = payload.encode_job(wire_name(target), args, payload_limits(target))
@@ -196,7 +196,7 @@ class Client:
         Raises ArgumentError if JSON cannot hold the value, or if its text is longer
         than `max_payload`.
         """
-        _check_queue(queue)
+        check_queue_name(queue)
         try:
             text = ruby_json.encode(item, "item")
         except ruby_json.Unencodable as error:
@@ -210,7 +210,7 @@ class Client:
         The element is gone with the caller: no worker and no record has it. Raises
         PayloadError if the element is not JSON; it is gone all the same.
         """
-        raw = self._queues.pop(_check_queue(queue))
+        raw = self._queues.pop(check_queue_name(queue))
         try:
             return None if raw is None else ruby_json.decode(raw)
         except ValueError as error:
@@ -225,7 +225,7 @@ class Client:
         A job is a QueuedJob. An element that is not JSON is
         returned as bytes.
         """
-        _check_queue(queue)
+        check_queue_name(queue)
         if count <= 0:
             return []
         return [_value_or_bytes(raw) for raw in self._queues.peek(queue, start, count)]
@@ -237,12 +237,12 @@ class Client:
         record has it. Raises PayloadError if the element is not a job; it is gone all
         the same.
         """
-        raw = self._queues.pop(_check_queue(queue))
+        raw = self._queues.pop(check_queue_name(queue))
         return None if raw is None else payload.decode_job(raw)
 
     def size(self, queue: str) -> int:
         """Return how many jobs wait in a queue; 0 if there is no such queue."""
-        return self._queues.size(_check_queue(queue))
+        return self._queues.size(check_queue_name(queue))
 
     def queues(self) -> list[str]:
         """Return the names of all queues, sorted by their bytes."""
@@ -254,7 +254,7 @@ class Client:
 
     def remove_queue(self, queue: str) -> int:
         """Remove a queue with the jobs in it; return how many jobs there were."""
-        return self._queues.remove(_check_queue(queue))
+        return self._queues.remove(check_queue_name(queue))
 
     def workers(self) -> list[Worker]:
         """Return every registered worker, of this package, Resque or node-resque."""
@@ -309,15 +309,6 @@ def _check_settings(url: object, namespace: object, timeout: object) -> None:
         raise ConfigError(f"namespace {namespace!r} is not a str such as 'resque'")
     if not isinstance(timeout, int | float) or not timeout > 0:
         raise ConfigError(f"timeout {timeout!r} is not a number of seconds above 0")
-
-
-def _check_queue(queue: str) -> str:
-    """Return the name of a queue, which other libraries may have named oddly."""
-    if not isinstance(queue, str):
-        raise QueueNameError(f"queue {queue!r} is not a str")
-    if not queue:
-        raise QueueNameError("a job must be placed onto a queue, and its name is empty")
-    return queue
 
 
 def _perform(job: JobLike, text: str) -> None:

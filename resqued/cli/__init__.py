@@ -21,7 +21,6 @@ from resqued.errors import (
     ExitCode,
     LaunchError,
     ResquedError,
-    StoreError,
 )
 from resqued.log import journal
 from resqued.system import standard_streams
@@ -177,9 +176,6 @@ def _explain(error: Exception) -> tuple[Sequence[str], int]:
             messages, status = ("interrupted",), INTERRUPTED
         case ConfigError() | LaunchError():
             messages, status = error.problems, error.exit_code
-        case StoreError() if "Connection refused" in str(error):
-            hint = "`resqued redis start` starts one; -r or REDIS_URL names another"
-            messages, status = (f"{error} ({hint})",), error.exit_code
         case ResquedError():
             status = error.exit_code
         case OSError():

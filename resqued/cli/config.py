@@ -55,18 +55,12 @@ def check(file: Path | None, config_file: str | None) -> None:
             f" {' and no '.join(map(str, usual_paths(os.environ)))}; name one"
         )
     built = configuration.build(configuration.read_file(path))
-    if problems := _doubtful(built):
-        raise ConfigError(*problems)
-    pools = pluralize(len(built.pools), "pool")
-    show_line(f"{path} is in order: {pools}, {pluralize(built.workers, 'worker')}")
-
-
-def _doubtful(built: configuration.Config) -> list[str]:
-    """Return what has the right form but cannot work on this host."""
+    # It has the right form, but cannot work on this host.
     directory = built.app.directory
     if directory and not Path(directory).is_dir():
-        return [f"[app] directory: there is no directory {directory!r}"]
-    return []
+        raise ConfigError(f"[app] directory: there is no directory {directory!r}")
+    pools = pluralize(len(built.pools), "pool")
+    show_line(f"{path} is in order: {pools}, {pluralize(built.workers, 'worker')}")
 
 
 @config.command(epilog=EXAMPLES)

@@ -48,11 +48,6 @@ def is_of_unit(pid: int, name: str) -> bool:
     return any(name in line.split("/") for line in lines)
 
 
-def is_private(status: os.stat_result, *, uid: int) -> bool:
-    """Return True if only root and the user `uid` can write to the file of `status`."""
-    return status.st_uid in (0, uid) and not status.st_mode & OTHERS_WRITE
-
-
 def foreign_writer(place: Path, *, uid: int) -> str:
     """Return who, besides root and the user `uid`, can change the content of `place`.
 

@@ -13,14 +13,13 @@ from collections.abc import Callable
 from resqued.errors import ConfigError
 
 _SIGSET_SIZE = 128
-# The calls that a master needs, and those that it can replace.
+# The calls that a master needs; it can replace pidfd_open(2).
 REQUIRED = ("memfd_create", "signalfd")
-OPTIONAL = ("pidfd_open",)
 REMEDY = "allow it in the seccomp profile of the container or service"
 
 
 def refused() -> dict[str, str]:
-    """Return the refused calls of both lists, with the error of the kernel."""
+    """Return the calls that the kernel refuses, with its error."""
     tries: dict[str, Callable[[], int]] = {
         "memfd_create": lambda: os.memfd_create("resqued-try"),
         "signalfd": _signalfd,

@@ -130,15 +130,24 @@ def check_queue(queue: object) -> str:
 
     Raises QueueNameError for a name that no queue list can name by itself.
     """
-    if not isinstance(queue, str):
-        raise QueueNameError(f"queue {queue!r} is not a str: name one, such as 'low'")
-    if not queue:
-        raise QueueNameError("a job must be placed onto a queue, and its name is empty")
-    if not queue_list.is_plain(queue):
+    name = check_queue_name(queue)
+    if not queue_list.is_plain(name):
         raise QueueNameError(
             f"queue {queue!r} cannot be named in `resqued work`: a name has no comma,"
             " none of * ? [ ] { }, no ! in front, and no blanks at its ends"
         )
+    return name
+
+
+def check_queue_name(queue: object) -> str:
+    """Return the name of any queue, which other libraries may have named oddly.
+
+    Raises QueueNameError if it is empty or not a str.
+    """
+    if not isinstance(queue, str):
+        raise QueueNameError(f"queue {queue!r} is not a str: name one, such as 'low'")
+    if not queue:
+        raise QueueNameError("a job must be placed onto a queue, and its name is empty")
     return queue
 
 

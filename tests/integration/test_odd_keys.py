@@ -53,14 +53,20 @@ def runs(link: SingleLink) -> Runs:
     return registered(link, "mail,good")
 
 
+def taken(runs: Runs) -> Reservation:
+    """Reserve a job, which there must be."""
+    _, held = runs.reserve()
+    assert isinstance(held, Reservation)
+    return held
+
+
 @pytest.mark.parametrize("kind", ["zset", "hash", "set", "string"])
 def test_a_queue_that_is_no_list_is_passed_over_and_named(
     runs: Runs, redis: redis_py.Redis, kind: str
 ) -> None:
     put(redis, "resque:queue:mail", kind)
     redis.rpush("resque:queue:good", JOB)
-    _, held = runs.reserve()
-    assert isinstance(held, Reservation)
+    held = taken(runs)
     assert (held.queue, runs.wrong_type) == ("good", "mail")
     runs.wrong_type = ""
     assert runs.reserve(FinishedRun(held.run)) == (SettleOutcome.RECORDED, NoJob.EMPTY)
@@ -75,8 +81,7 @@ def test_a_key_that_holds_something_else_stops_no_job(
     put(redis, f"resque:{key}", kind)
     before = redis.dump(f"resque:{key}")
     redis.rpush("resque:queue:good", JOB)
-    _, held = runs.reserve()
-    assert isinstance(held, Reservation)
+    held = taken(runs)
     settled, _ = runs.reserve(FinishedRun(held.run, FAILURE))
     assert settled is SettleOutcome.RECORDED
     assert redis.lrange("resque:failed", 0, -1) == [FAILURE]
@@ -89,8 +94,7 @@ def test_no_failure_is_forgotten_when_the_list_of_failures_is_none(
 ) -> None:
     put(redis, "resque:failed", kind)
     redis.rpush("resque:queue:good", JOB)
-    _, held = runs.reserve()
-    assert isinstance(held, Reservation)
+    held = taken(runs)
     settled, _ = runs.reserve(FinishedRun(held.run, FAILURE))
     assert settled is SettleOutcome.ASIDE
     assert redis.lrange("resque:resqued:failed", 0, -1) == [FAILURE]
@@ -104,8 +108,7 @@ def test_the_worker_s_own_keys_are_mended_and_its_run_is_recorded_once(
 ) -> None:
     name = "resque:" + key.format("host:1:mail,good")
     redis.rpush("resque:queue:good", JOB, JOB)
-    _, held = runs.reserve()
-    assert isinstance(held, Reservation)
+    held = taken(runs)
     put(redis, name, kind)
     settled, second = runs.reserve(FinishedRun(held.run, FAILURE))
     assert settled is SettleOutcome.RECORDED

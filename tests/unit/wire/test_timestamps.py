@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,17 @@ from resqued.wire import timestamps
 from resqued.wire.timestamps import read
 
 THEN = datetime(2026, 11, 27, 22, 58, 27, tzinfo=UTC)
+# Four days before, in seconds since the epoch.
+EARLIER = 1_795_433_916.0
+
+
+@pytest.fixture(params=["UTC0", "EST5EDT,M3.2.0,M11.1.0", "CET-1CEST,M3.5.0,M10.5.0/3"])
+def zone(request: pytest.FixtureRequest) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield request.param
+    time.tzset()
 
 
 @pytest.fixture
@@ -74,3 +86,32 @@ def test_what_we_write_is_read(vienna: None, write, now: float) -> None:
     found = read(write(now))
     assert found is not None
     assert found.timestamp() == now
+
+
+@pytest.mark.parametrize("at", [EARLIER, EARLIER + 86_400 * 183])
+@pytest.mark.usefixtures("zone")
+def test_what_is_written_here_is_read_in_every_zone(at: float) -> None:
+    found = read(timestamps.failed_at(at))
+    assert found is not None
+    assert found.timestamp() == at
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026/11/23 11:38:36 UTC", EARLIER),
+        ("2026/11/23 12:38:36 +0100", EARLIER),
+        ("2026/11/23 06:38:36 -05:00", EARLIER),
+        ("Mon Nov 23 2026 11:38:36 GMT+0000 (Coordinated Universal Time)", EARLIER),
+        ("Mon Nov 23 2026 12:38:36 GMT+0100", EARLIER),
+        ("", None),
+        ("yesterday", None),
+        ("2026/13/23 11:38:36 UTC", None),
+        ("2026/11/23 11:38:36 +9999", None),
+        ("Mon Foo 23 2026 12:38:36 GMT+0100", None),
+        ("Mon anF 23 2026 12:38:36 GMT+0100", None),
+    ],
+)
+def test_times_of_every_program(text: str, at: float | None) -> None:
+    found = read(text)
+    assert (found and found.timestamp()) == at
