@@ -13,18 +13,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.text import Text
 
 from resqued.cli import failure_table, queues, top, worker_table
 from resqued.cli.masters import headlines
 from resqued.cli.table import Column, Rows, table_lines, wrapped
-from resqued.control.protocol import PoolWorker, StatusReply
+from resqued.control.protocol import PoolWorker
 from resqued.diagnostics.pool_view import PoolView
 from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.store.failure_entry import Failure
 from resqued.store.reports import RunningJob, Worker
 from resqued.wire import timestamps
+from tests.support.replies import WELL
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 WIDTHS = (60, 80, 120)
@@ -88,17 +90,13 @@ def pool(count: int) -> PoolView:
         count - 1, id="", pid=None, phase="starting", since=None, job=None, child=None
     )
     return PoolView.of(
-        StatusReply(
+        replace(
+            WELL,
             pid=4700,
-            state="running",
-            is_paused=False,
             generation=3,
-            is_reloading=False,
-            last_reload=None,
             since=7400.0,
             redis="redis://:***@redis.example.org:6379/12",
             namespace="shop",
-            modules=("shop.jobs",),
             pools={"critical,high": count, "*,!critical,!high": 0},
             workers=tuple(workers),
         )

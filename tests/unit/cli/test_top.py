@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from resqued.cli.table import Cell
 from resqued.cli.top import COLUMNS, table_rows
@@ -13,6 +14,7 @@ from resqued.control.protocol import StatusReply
 from resqued.control.requests import SilentMaster
 from resqued.diagnostics.pool_view import PoolView, PoolWorker
 from resqued.diagnostics.worker_usage import Sample, processors, take_samples
+from tests.support.replies import WELL
 
 
 def worker(**values: Any) -> PoolWorker:
@@ -37,19 +39,7 @@ def worker(**values: Any) -> PoolWorker:
 
 
 def status(*workers: PoolWorker) -> StatusReply:
-    return StatusReply(
-        pid=7,
-        state="running",
-        is_paused=False,
-        generation=1,
-        is_reloading=False,
-        last_reload=None,
-        since=1.0,
-        namespace="resque",
-        modules=(),
-        pools={"q": 1},
-        workers=workers,
-    )
+    return replace(WELL, workers=workers)
 
 
 def cell(row: tuple[object, ...], title: str, after: str = "") -> object:

@@ -22,27 +22,14 @@ from resqued.control.protocol import (
     Reply,
     ScaleReply,
     ScaleRequest,
-    StatusReply,
     StatusRequest,
 )
 from resqued.control.requests import Address, ReplyWait, SilentMaster
 from resqued.errors import ControlError, NoMasterError
 from resqued.system.lines import LineReader
+from tests.support.replies import WELL
 from tests.support.wait import scaled
 
-WELL = StatusReply(
-    pid=7,
-    state="running",
-    is_paused=False,
-    generation=1,
-    is_reloading=False,
-    last_reload=None,
-    since=1.0,
-    namespace="resque",
-    modules=("app",),
-    pools={"q": 1},
-    workers=(),
-)
 PAUSE = PauseRequest()
 # Much less than a machine that is busy needs for a reply: for masters that give none.
 SHORT = 0.05
