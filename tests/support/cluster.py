@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Self
-from urllib.parse import quote
 
 import redis as redis_py
 from redis.crc import key_slot
