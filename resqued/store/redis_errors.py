@@ -126,8 +126,8 @@ def _never_usable(
         )
     elif isinstance(error, ClusterCrossSlotError):
         return untagged(place, namespace)
-    elif "SELECT is not allowed in cluster mode" in reason:
-        why = "a cluster has no database but 0: correct the URL"
+    elif "DB index is out of range" in reason or "SELECT is not allowed" in reason:
+        why = f"{reason}: correct the database in the URL; that of a cluster is 0"
     elif reason.lower().startswith(("unknown command", "err unknown command")):
         why = (
             f"{reason[:_SHOWN]}: check the port: a Sentinel or a proxy has not all the"
