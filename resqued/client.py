@@ -18,10 +18,11 @@ from resqued.errors import (
     JobClassError,
     PayloadError,
 )
-from resqued.store.connection import TIMEOUT, Link
+from resqued.store.connection import Link
 from resqued.store.counters import count_jobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
+from resqued.store.redis_client import TIMEOUT
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, QueuedJob, Status, Worker
 from resqued.store.server_url import DEFAULT_URL
@@ -81,7 +82,7 @@ class Client:
         # The client to go back to, if there was one; empty if there is no going back.
         self._former: tuple[Client | None, ...] = ()
         self._max_payload = max_payload
-        self._link = Link(self.url, timeout=timeout)
+        self._link = Link(self.url, timeout=timeout, namespace=namespace)
         self._keys = Keys(namespace)
         self._queues = Queues(self._link, self._keys)
         self.registry = Registry(self._link, self._keys)

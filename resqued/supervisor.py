@@ -15,13 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from resqued.config.changes import refuse_changes
 from resqued.config.loader import Config
 from resqued.control import sockets
 from resqued.control.server import ControlServer, Peer
 from resqued.core import lifecycle
 from resqued.core.lifecycle import Event, State, Stop
 from resqued.core.timings import NEVER
-from resqued.errors import ConfigError, ControlError, ExitCode, ResquedError
+from resqued.errors import ControlError, ExitCode, ResquedError
 from resqued.log import logfile, logger
 from resqued.master.control_handlers import CommandHandlers
 from resqued.master.generations import GenerationManager
@@ -89,7 +90,7 @@ class Supervisor:
         self._poller = Poller()
         self.state, self.began = State.RUNNING, time.monotonic()
         self._terminate_at = self._kill_at = self._reclaim_by = NEVER
-        self._link = SingleLink(config.app.url, timeout=patience(config))
+        self._link = link_of(config)
         self._registry = Registry(self._link, Keys(config.app.namespace))
         timings = config.app.timings
         self._reclaimer = Reclaimer(self._registry, id_of(config), log, timings=timings)
@@ -373,24 +374,14 @@ def patience(config: Config) -> float:
     return min(1.0, config.app.redis_timeout)
 
 
+def link_of(config: Config) -> SingleLink:
+    """Return the connection of the master, not open yet."""
+    app = config.app
+    return SingleLink(app.url, timeout=patience(config), namespace=app.namespace)
+
+
 def id_of(config: Config) -> str:
     """Return the name of this master in Redis, in the form of a worker id."""
     host = process.host_in_ids(config.app.hostname)
     names = (queue_list.parse(pool.queues).name for pool in config.pools)
     return f"{host}:{os.getpid()}:{','.join(dict.fromkeys(names))}"
-
-
-def refuse_changes(old: Config, new: Config) -> None:
-    """Raise ConfigError if a key differs that only a restart can change."""
-    pairs = (
-        ("[redis] url", old.app.url, new.app.url),
-        ("[redis] namespace", old.app.namespace, new.app.namespace),
-        ("[worker] hostname", old.app.hostname, new.app.hostname),
-        ("[control] directory", old.control, new.control),
-        ("[daemon] or [log] file", old.daemon, new.daemon),
-    )
-    changed = [name for name, before, after in pairs if before != after]
-    if changed:
-        raise ConfigError(
-            f"{' and '.join(changed)} cannot change while the master runs: restart it"
-        )

@@ -282,7 +282,9 @@ def main(fd: int) -> int:
     signals.block()
     # Created before the first fork, which saves memory in each worker; each worker
     # opens a connection of its own with it.
-    link = SingleLink(settings.url, timeout=settings.redis_timeout)
+    link = SingleLink(
+        settings.url, timeout=settings.redis_timeout, namespace=settings.namespace
+    )
     kept = freeze(settings, inbox, title)
     try:
         return Zygote(settings, channel, inbox, link).run()

@@ -14,7 +14,7 @@ from resqued.core import durations
 from resqued.errors import ConfigError
 from resqued.log.events import EVENTS
 from resqued.log.logger import LEVELS, OFF
-from resqued.store.connection import connect
+from resqued.store.redis_client import connect
 
 # Seconds. poll(2) takes milliseconds as an int, which overflows after 24 days.
 LONGEST = 7 * 86_400.0

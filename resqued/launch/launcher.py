@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from resqued.config.changes import refuse_changes
 from resqued.config import loader
 from resqued.config.loader import Config
 from resqued.control import sockets
@@ -24,7 +25,7 @@ from resqued.launch.stopping import pid_file_in
 from resqued.log import logfile, logger
 from resqued.master import reexec
 from resqued.master.handoff import HandoffState
-from resqued.supervisor import MasterFiles, Supervisor, refuse_changes
+from resqued.supervisor import MasterFiles, Supervisor
 from resqued.system import privileges
 from resqued.system.pidfile import PidFile
 from resqued.system.privileges import Account

@@ -1,37 +1,31 @@
 """Connections to Redis: from a URL, with timeouts, and with the errors of this package.
 
-No exception of the redis package leaves the store. Commands are not retried here: a
+No exception of the redis package leaves the store. A command is sent again only if a
+server has refused it as not being the primary, or if no connection could be opened: a
 command whose reply was lost may have been executed, and only the caller knows whether
 repeating it is safe.
 """
 
 from __future__ import annotations
 
-# socket.getaddrinfo loads it at the first host name. hot path: preloaded-idna
-import encodings.idna  # noqa: F401
-import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
-from resqued.errors import ConfigError, StoreError, UnusableServerError
+from resqued.errors import StoreError
+from resqued.store import redirects
+from resqued.store.redis_client import TIMEOUT, make_locator, open_client
+from resqued.store.redis_errors import FAULTS, translate
 from resqued.store.redis_internals import (
     INCOMPLETE,
+    exchange,
     fileno_of,
     on_invalidation,
     open_raw,
     own_connection,
     read_push,
 )
-from resqued.store.server_url import check_url, redact
-from resqued.store.store_errors import DisconnectedError, RefusedError
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 # The most bytes that are read at a time.
 _CHUNK = 8192
@@ -42,121 +36,6 @@ _PAGE = 5_000
 # A part of a command.
 Word = str | bytes | int | float
 
-_HOST_HERE = {"localhost", "127.0.0.1"}
-
-# The timeout in seconds: longer than any command takes on a healthy server, and short
-# enough for a person at a terminal.
-TIMEOUT = 5.0
-
-# After this many seconds without use a connection is checked with PING before a
-# command, so that no job is lost on a half-open connection.
-HEALTH_CHECK = 30
-
-
-def connect(url: str, *, timeout: float = TIMEOUT, protocol: int = 3) -> Redis:
-    """Return a client for a URL; nothing is sent yet.
-
-    `timeout` is in seconds. Raises ConfigError if the URL is not supported.
-    """
-    scheme = check_url(url)
-    keepalive = {} if scheme == "unix" else {"socket_keepalive": True}
-    try:
-        client: Redis = redis.Redis.from_url(
-            url,
-            protocol=protocol,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            health_check_interval=HEALTH_CHECK,
-            # A feature of one cloud vendor, which costs a round trip.
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            retry=Retry(NoBackoff(), 0),
-            **keepalive,
-        )
-        # Raises for options in the URL that no connection has.
-        own_connection(client)
-    except (ValueError, TypeError, redis.RedisError) as error:
-        raise ConfigError(f"redis url {redact(url)!r}: {_reason(error)}") from None
-    return client
-
-
-class ScriptUnknownError(StoreError):
-    """The server does not know the script of this digest."""
-
-
-def translate(error: Exception, url: str) -> StoreError:
-    """Return the StoreError for an error of the redis package or of a socket."""
-    place = f"redis at {redact(url)}"
-    if isinstance(error, redis.exceptions.NoScriptError):
-        return ScriptUnknownError(str(error))
-    if isinstance(error, redis.AuthenticationError):
-        return StoreError(f"{place} refused the login: {_reason(error)}")
-    reason = _reason(error)
-    if (unusable := _never_usable(error, reason)) is not None:
-        return UnusableServerError(f"{place}: {unusable}")
-    message = f"{place}: {reason}{_hint(error, url)}"
-    if isinstance(error, redis.ConnectionError | ConnectionError):
-        return DisconnectedError(message)
-    if isinstance(error, redis.ResponseError):
-        return RefusedError(message)
-    return StoreError(message)
-
-
-def _never_usable(error: Exception, reason: str) -> str | None:
-    """Return why a server can never be used; None if it can, at least later."""
-    if isinstance(error, redis.InvalidResponse):
-        return (
-            "no Redis answers there, but another program: check the address and the"
-            " port; a server with TLS needs rediss://"
-        )
-    if isinstance(error, _CLUSTER):
-        return (
-            f"{reason}: this is a node of a cluster; resqued needs a server without"
-            " cluster mode"
-        )
-    if reason.lower().startswith(("unknown command", "err unknown command")):
-        return (
-            f"{reason[:_SHOWN]}: check the port: a Sentinel or a proxy has not all the"
-            " commands that resqued needs"
-        )
-    return None
-
-
-# The most characters that are shown of a reply that repeats the command.
-_SHOWN = 60
-
-# Errors of a server in cluster mode about the place of a key.
-_CLUSTER = (redis.exceptions.AskError, redis.exceptions.ClusterCrossSlotError)
-
-# The first words of error replies, which redis-py removes.
-_WORDS = {
-    redis.exceptions.AskError: "ASK",
-    redis.exceptions.BusyLoadingError: "LOADING",
-    redis.exceptions.ClusterCrossSlotError: "CROSSSLOT",
-    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
-    redis.exceptions.MasterDownError: "MASTERDOWN",
-    redis.exceptions.MovedError: "MOVED",
-    redis.exceptions.NoPermissionError: "NOPERM",
-    redis.exceptions.OutOfMemoryError: "OOM",
-    redis.exceptions.ReadOnlyError: "READONLY",
-    redis.exceptions.TryAgainError: "TRYAGAIN",
-}
-
-
-def _hint(error: Exception, url: str) -> str:
-    """Return a hint for common mistakes in the URL of a server, or ""."""
-    text = str(error)
-    if "WRONG_VERSION_NUMBER" in text:
-        return ": what listens there speaks no TLS; without it the url is redis://"
-    if "Connection refused" in text or "No such file or directory" in text:
-        is_here = not _HOST_HERE.isdisjoint(re.split(r"[/:@\[\]]", url))
-        way_out = "; `resqued redis start` starts one" if is_here else ""
-        return f": no server listens there{way_out}"
-    return ""
-
-
-# The exceptions of a connection.
-FAULTS = (redis.RedisError, OSError)
-
 
 def encoded(word: Word) -> Word:
     """Return a word as it is sent; a name that is not UTF-8 keeps its bytes."""
@@ -165,29 +44,35 @@ def encoded(word: Word) -> Word:
     return word
 
 
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split()).rstrip(".")
-    word = _WORDS.get(type(error), "")
-    if word and not text.startswith(word):
-        text = f"{word} {text}".rstrip()
-    return text or type(error).__name__
-
-
 class Link:
     """A client with its URL, which every part of the store uses.
 
     May be used by several threads, and after a fork: each takes its own connection from
-    the pool.
+    the pool. `namespace` is that of all keys, which a cluster has in one slot; "" if no
+    key is used. A command that was not executed is repeated for `timeout` seconds,
+    if another server can become the primary.
     """
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, url: str, *, timeout: float = TIMEOUT, namespace: str = ""
+    ) -> None:
         self.url = url
-        self._timeout = timeout
+        self.namespace = namespace
+        self.timeout = timeout
+        # How long a command is repeated that was not executed.
+        self.patience = timeout
+        self.locator = make_locator(url, namespace, timeout=timeout)
         self._open(protocol=3)
 
     def _open(self, *, protocol: int) -> None:
         self._protocol = protocol
-        self._redis: Any = connect(self.url, timeout=self._timeout, protocol=protocol)
+        self._redis: Any = open_client(
+            self.url, self.locator, timeout=self.timeout, protocol=protocol
+        )
+
+    def error(self, fault: Exception) -> StoreError:
+        """Return the StoreError for an error of redis-py or of a socket."""
+        return translate(fault, self.url, self.namespace)
 
     def call(self, *command: Word) -> Any:
         """Send one command and return its reply."""
@@ -196,7 +81,10 @@ class Link:
         except FAULTS as error:
             if self._must_step_down(error):
                 return self.call(*command)
-            raise translate(error, self.url) from error
+            (reply,) = redirects.follow(self, [command], [error])
+        if isinstance(reply, Exception):
+            raise self.error(reply) from reply
+        return reply
 
     def pipeline(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send commands in one write, as Ruby does, and return their replies.
@@ -206,8 +94,8 @@ class Link:
         if not commands:
             return []
         for reply in (replies := self._replies(commands)):
-            if isinstance(reply, redis.ResponseError):
-                raise translate(reply, self.url) from reply
+            if isinstance(reply, Exception):
+                raise self.error(reply) from reply
         return replies
 
     def read_each(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
@@ -219,19 +107,26 @@ class Link:
             return []
         replies = self._replies(commands)
         for number, reply in enumerate(replies):
-            if isinstance(reply, redis.ResponseError):
+            if isinstance(reply, Exception):
                 if not str(reply).startswith("WRONGTYPE"):
-                    raise translate(reply, self.url) from reply
+                    raise self.error(reply) from reply
                 replies[number] = None
         return replies
 
     def _replies(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+        replies = self.attempt(commands)
+        if any(isinstance(reply, Exception) for reply in replies):
+            return redirects.follow(self, commands, replies)
+        return replies
+
+    def attempt(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+        """Send commands once, and return all replies, with errors as exceptions."""
         try:
             return self._send_all(commands)
         except FAULTS as error:
             if self._must_step_down(error):
-                return self._replies(commands)
-            raise translate(error, self.url) from error
+                return self.attempt(commands)
+            return [error] * len(commands)
 
     def _must_step_down(self, error: Exception) -> bool:
         """Switch to RESP2, and return True, if the server does not know HELLO.
@@ -274,6 +169,19 @@ class Link:
         """Return the server's clock, in whole seconds, as Ruby reads it (2.3)."""
         return float(_seconds(self.call("TIME")))
 
+    def packed(self, command: tuple[Word, ...]) -> bytes:
+        """Return a command in its wire format."""
+        connection = own_connection(self._redis)
+        return b"".join(connection.pack_command(*map(encoded, command)))
+
+    def leave(self) -> bool:
+        """Close the connections that no thread uses; return whether to go on.
+
+        The next command opens one where the primary is.
+        """
+        self._redis.connection_pool.disconnect(inuse_connections=False)
+        return True
+
     def close(self) -> None:
         """Close the connections; the next command opens new ones."""
         self._redis.close()
@@ -295,6 +203,9 @@ class SingleLink(Link):
 
     def _open(self, *, protocol: int) -> None:
         super()._open(protocol=protocol)
+        # The loop of the process repeats commands, and sees to other things meanwhile.
+        self.patience = 0.0
+        self._is_listening = False
         self._connection: Any = own_connection(self._redis)
         # Its scripts can be repeated if a reply is lost, so no PING is needed before
         # them.
@@ -333,12 +244,18 @@ class SingleLink(Link):
             self.close()
             if self._must_step_down(error):
                 return self.call_packed(command)
-            raise translate(error, self.url) from error
+            self.locator.suspect()
+            raise self.error(error) from error
         if isinstance(reply, Exception):
-            if not isinstance(reply, redis.ResponseError):
-                self.close()  # the server cannot serve now: BUSY, LOADING
-            raise translate(reply, self.url) from reply
+            return redirects.follow_packed(self, command, reply)
         return reply
+
+    def attempt_packed(self, command: bytes) -> Any:
+        """Send a packed command once; return its reply, or the error."""
+        try:
+            return exchange(self._connection, command)
+        except FAULTS as error:
+            return error
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """Send commands, and return all replies, with error replies as exceptions."""
@@ -361,6 +278,7 @@ class SingleLink(Link):
         self.ping()
         if self._protocol == 2:
             return False
+        self._is_listening = True
         on_invalidation(self._connection, heard)
         try:
             self.call("CLIENT", "TRACKING", "ON")
@@ -375,7 +293,8 @@ class SingleLink(Link):
             while self._connection.can_read(timeout=0):
                 read_push(self._connection)
         except FAULTS as error:
-            raise translate(error, self.url) from error
+            self.locator.suspect()
+            raise self.error(error) from error
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""
@@ -384,7 +303,14 @@ class SingleLink(Link):
         fd: int = self._socket.fileno()
         return None if fd < 0 else fd
 
+    def leave(self) -> bool:
+        """Close the connection; return False if its owner must open it, to listen."""
+        must_listen = self._is_listening
+        self.close()
+        return not must_listen
+
     def close(self) -> None:
         """Close the connection; the next command opens a new one."""
+        self._is_listening = False
         self._socket = self._reader = None
         self._connection.disconnect()

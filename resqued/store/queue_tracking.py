@@ -44,7 +44,7 @@ class QueueTracking:
     """
 
     def __init__(self, url: str, keys: Keys, *, timeout: float) -> None:
-        self._link = SingleLink(url, timeout=timeout)
+        self._link = SingleLink(url, timeout=timeout, namespace=keys.namespace)
         self._keys = keys
         self._set_key = keys.queues.encode("utf-8", "surrogateescape")
         self.is_tracking = False

@@ -14,10 +14,80 @@ from collections.abc import Callable
 from typing import Any
 
 import hiredis
-from redis.exceptions import InvalidResponse
+from redis.connection import Connection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, RedisError
+
+from resqued.store.redis_errors import ElsewhereError, mark_unsent
 
 # The result of a reader until it has received a complete reply.
 INCOMPLETE = object()
+
+
+# How many nodes of a cluster may name yet another one, while it changes.
+_HOPS = 3
+
+
+class _Located:
+    """Has a connection open its socket where its `locator` says.
+
+    Errors are marked as such after which nothing was sent.
+    """
+
+    _sock: Any
+    host: str
+    port: int
+    handshake_metadata: Any
+
+    def __init__(self, *, locator: Any, **options: Any) -> None:
+        self.locator = locator
+        super().__init__(**options)
+
+    def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        if self._sock is not None:
+            return
+        try:
+            for _ in range(_HOPS):
+                self.handshake_metadata = None
+                super().connect_check_health(*args, **kwargs)  # type: ignore[misc]
+                if self._arrives():
+                    return
+            raise RedisConnectionError("each node of the cluster names another one")
+        except RedisError as error:
+            mark_unsent(error)
+            raise
+
+    def _arrives(self) -> bool:
+        """Return False if another node is the right one; the connection is closed."""
+        try:
+            self.locator.arrive(self, self.handshake_metadata or {})
+        except ElsewhereError:
+            self.disconnect()  # type: ignore[attr-defined]
+            return False
+        except BaseException:
+            self.disconnect()  # type: ignore[attr-defined]
+            raise
+        return True
+
+    def _connect(self) -> Any:
+        """Open a socket, to the next server that is known if one refuses."""
+        for left in range(self.locator.choices - 1, -1, -1):
+            self.host, self.port = self.locator.locate()
+            try:
+                return super()._connect()  # type: ignore[misc]
+            except OSError as error:
+                self.locator.suspect()
+                if not left or isinstance(error, TimeoutError):
+                    raise
+        raise AssertionError("a locator has at least one choice")
+
+
+class LocatedConnection(_Located, Connection):
+    """A connection to where its locator says."""
+
+
+class LocatedSSLConnection(_Located, SSLConnection):
+    """The same with TLS."""
 
 
 def own_connection(client: Any) -> Any:
@@ -51,6 +121,23 @@ def open_raw(connection: Any) -> tuple[Any, Any]:
         notEnoughData=INCOMPLETE,
     )
     return connection._sock, reader
+
+
+def exchange(connection: Any, command: bytes, *, replies: int = 1) -> Any:
+    """Send packed commands, and return the last reply; an error is returned too."""
+    sock, reader = open_raw(connection)
+    sock.sendall(command)
+    while True:
+        reply = reader.gets()
+        while reply is INCOMPLETE:
+            data = sock.recv(8192)
+            if not data:
+                raise RedisConnectionError("Connection closed by server.")
+            reader.feed(data)
+            reply = reader.gets()
+        replies -= 1
+        if not replies:
+            return reply
 
 
 def on_invalidation(connection: Any, call: Callable[[Any], Any]) -> None:

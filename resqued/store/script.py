@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from resqued.store.connection import Link, ScriptUnknownError, SingleLink, Word, encoded
+from resqued.store.connection import Link, SingleLink, Word, encoded
+from resqued.store.redis_errors import ScriptUnknownError
 
 _FOLDER = Path(__file__).with_name("lua")
 

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from resqued.errors import ConfigError
 
 DEFAULT_URL = "redis://localhost:6379/0"
-SCHEMES = ("redis", "rediss", "unix")
+SCHEMES = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+
+# The default ports of a server and of a sentinel.
+PORT = 6379
+SENTINEL_PORT = 26379
+
+# Host and port.
+Address = tuple[str, int]
 
 # Options whose values are not shown. A name with % may be any of them.
 _SECRET = re.compile(r"(?i)pass|pwd|secret|token|auth|%")
@@ -17,6 +33,11 @@ _PLAIN_ADDRESS = re.compile(r"[\w.-]+:[0-9]+(?:/[0-9]*)?")
 
 # What follows the login: host and port, or else what is no such thing.
 _HOST = re.compile(r"(?:[\w.%-]*|\[[\w.:%]*\])(?::[0-9]*)?")
+
+# The name of a primary at its sentinels, and the options that are for these.
+_SERVICE = re.compile(r"[\w.-]+")
+_PATH = re.compile(r"[\w.-]+(?:/[0-9]*)?")
+_OF_SENTINELS = ("sentinel_username", "sentinel_password")
 
 # A path that names a database, in URLs other than unix://.
 _DATABASE = re.compile(r"(?:/[0-9]*)?")
@@ -41,13 +62,126 @@ _POSITIVE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ServerURL:
+    """A URL that was read and has no faults.
+
+    `plain` is the URL of one server, as redis-py reads it: with the login, the database
+    and the options. `nodes` are the servers that are named, of which a cluster has
+    several; `sentinels` are the plain URLs of the sentinels, and `service` is the name
+    that they have for the primary.
+    """
+
+    scheme: str
+    plain: str
+    nodes: tuple[Address, ...] = ()
+    sentinels: tuple[str, ...] = ()
+    service: str = ""
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the URL says that the servers are nodes of a cluster."""
+        return self.scheme.endswith("+cluster")
+
+
+def read_url(url: str) -> ServerURL:
+    """Return what a URL says; raise ConfigError, with a remedy, if it is wrong."""
+    shown = repr(redact(url))
+    scheme = url.partition("://")[0]
+    if scheme not in SCHEMES or "://" not in url:
+        raise ConfigError(
+            f"redis url {shown} must begin with redis://, rediss://, unix://,"
+            " redis+sentinel:// or redis+cluster://"
+        )
+    base, _, kind = scheme.partition("+")
+    if not kind:
+        parts = _checked(url, shown)
+        nodes = () if base == "unix" else (_address_of(parts),)
+        return ServerURL(scheme, url, nodes)
+    login, hosts, rest = _divided(url)
+    if not all(hosts):
+        raise ConfigError(f"redis url {shown}: a host is missing beside a comma")
+    default = SENTINEL_PORT if kind == "sentinel" else PORT
+    plain = f"{base}://{login}{hosts[0]}{rest}"
+    if kind == "sentinel":
+        service, plain, own = _sentinel_parts(plain, shown)
+        _checked(plain, shown)
+        urls = tuple(f"{base}://{own}{host}" for host in hosts)
+        named = [_checked(u, shown) for u in urls]
+        ports = (each.port or default for each in named)
+        options = _options_for_sentinels(plain)
+        urls = tuple(
+            f"{base}://{own}{_bracketed(each.hostname)}:{port}?{options}".rstrip("?")
+            for each, port in zip(named, ports, strict=True)
+        )
+        return ServerURL(scheme, plain, (), urls, service)
+    found = [_checked(f"{base}://{login}{host}{rest}", shown) for host in hosts]
+    if _database(found[0]) not in ("", "0"):
+        raise ConfigError(
+            f"redis url {shown}: a cluster has no database but 0: name another"
+            " namespace, not another database"
+        )
+    return ServerURL(scheme, plain, tuple(map(_address_of, found)))
+
+
+def _divided(url: str) -> tuple[str, list[str], str]:
+    """Return the login with its @, the hosts, and what follows them."""
+    rest = url.partition("://")[2]
+    end = min((n for mark in "/?#" if (n := rest.find(mark)) >= 0), default=len(rest))
+    login, at, hosts = rest[:end].rpartition("@")
+    return login + at, hosts.split(","), rest[end:]
+
+
+def _sentinel_parts(plain: str, shown: str) -> tuple[str, str, str]:
+    """Return the service, the URL without it, and the login at the sentinels."""
+    head, question, query = plain.partition("?")
+    begin, slashes, place = head.partition("://")
+    host, _, path = place.partition("/")
+    service, slash, database = path.partition("/")
+    if not _SERVICE.fullmatch(service) or "@" in path:
+        raise ConfigError(
+            f"redis url {shown}: it names no service: the path is the name that the"
+            " sentinels have for the primary, and the database, as in"
+            " redis+sentinel://localhost:26379/mymaster/0; in a password write / as"
+            " %2F"
+        )
+    options = query.split("&") if query else []
+    own = dict(parse_qsl("&".join(o for o in options if o.startswith(_OF_SENTINELS))))
+    others = "&".join(o for o in options if not o.startswith(_OF_SENTINELS))
+    user, password = (quote(own.get(name, ""), safe="") for name in _OF_SENTINELS)
+    login = f"{user}:{password}@" if user or password else ""
+    mark = question if others else ""
+    return service, f"{begin}{slashes}{host}{slash}{database}{mark}{others}", login
+
+
+def _options_for_sentinels(plain: str) -> str:
+    """Return the options that hold for each connection: of TLS and of sockets."""
+    options = urlsplit(plain).query.split("&")
+    return "&".join(o for o in options if o.startswith(("ssl_", "socket_")))
+
+
+def _bracketed(host: str | None) -> str:
+    return f"[{host}]" if ":" in (host or "") else host or "localhost"
+
+
+def _address_of(parts: SplitResult) -> Address:
+    """Return host and port, which options may name too."""
+    options = dict(parse_qsl(parts.query))
+    host = unquote(parts.hostname or "") or options.get("host") or "localhost"
+    return host, parts.port or int(options.get("port") or PORT)
+
+
+def _database(parts: SplitResult) -> str:
+    return parts.path.strip("/") or dict(parse_qsl(parts.query)).get("db", "")
+
+
 def check_url(url: str) -> str:
     """Return the scheme of a URL; raise ConfigError, with a remedy, if it is wrong."""
-    shown = repr(redact(url))
-    if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
-        raise ConfigError(
-            f"redis url {shown} must begin with redis://, rediss:// or unix://"
-        )
+    return read_url(url).scheme
+
+
+def _checked(url: str, shown: str) -> SplitResult:
+    """Return the parts of the URL of one server; raise ConfigError if it is wrong."""
     unreadable = ConfigError(
         f"redis url {shown} cannot be read: in a password write / as %2F, # as %23,"
         " ? as %3F, @ as %40, : as %3A, [ as %5B; a port is a number"
@@ -64,7 +198,7 @@ def check_url(url: str) -> str:
         raise unreadable
     if problem := _problem(url, parts) or _problem_of_options(parts):
         raise ConfigError(f"redis url {shown}: {problem}")
-    return parts.scheme
+    return parts
 
 
 def _problem(url: str, parts: SplitResult) -> str:
@@ -137,14 +271,21 @@ def redact(url: str) -> str:
     plain, mark = re.match(r"([^;#]*)([;#]?)", place).groups()  # type: ignore[union-attr]
     address, question, query = plain.partition("?")
     if scheme != "unix":
-        host, slash, path = address.partition("/")
-        if not _HOST.fullmatch(host):
-            name, has_port, _ = host.partition(":")
-            host = f"{name}:***" if has_port and _HOST.fullmatch(name) else "***"
-        path = path if not path or path.isdecimal() else "***"
-        address = f"{host}{slash}{path}"
+        hosts, slash, path = address.partition("/")
+        named = hosts.split(",") if "+" in scheme else [hosts]
+        is_sound = all(map(_HOST.fullmatch, named))
+        if not (is_sound and scheme.endswith("+sentinel") and _PATH.fullmatch(path)):
+            path = path if not path or path.isdecimal() else "***"
+        address = f"{','.join(map(_redact_host, named))}{slash}{path}"
     options = "&".join(map(_redact_option, query.split("&")))
     return f"{shown}{address}{question}{options}{mark}{'***' if mark else ''}"
+
+
+def _redact_host(host: str) -> str:
+    if _HOST.fullmatch(host):
+        return host
+    name, has_port, _ = host.partition(":")
+    return f"{name}:***" if has_port and _HOST.fullmatch(name) else "***"
 
 
 def _redact_option(option: str) -> str:

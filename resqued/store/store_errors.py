@@ -13,5 +13,12 @@ class RefusedError(StoreError):
     """The server answered with an error."""
 
 
+class NotPrimaryError(RefusedError):
+    """The server is not the primary now, and has executed nothing.
+
+    The connection must be closed: the next one is opened to the primary.
+    """
+
+
 class WritesRefusedError(StoreError):
     """The server answers and refuses writes: a replica, no memory, a full disk."""

@@ -15,7 +15,8 @@ import pytest
 import redis as redis_py
 
 from resqued.store import redis_internals
-from resqued.store.connection import FAULTS, connect
+from resqued.store.redis_client import connect
+from resqued.store.redis_errors import FAULTS
 from tests.support.proxy import Proxy
 from tests.support.wait import scaled, wait_until
 

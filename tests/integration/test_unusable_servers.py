@@ -15,7 +15,7 @@ from resqued.errors import StoreError, UnusableServerError
 from resqued.store.connection import Link, SingleLink
 from tests.support.daemon import Daemon
 
-CLUSTER = "MOVED 2409 127.0.0.1:17001"
+NO_DATABASE = "ERR DB index is out of range"
 CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
 UNKNOWN = "ERR unknown command 'EVALSHA', with args beginning with: 'x' '5'"
 
@@ -53,14 +53,13 @@ def answering(error: str) -> AbstractContextManager[str]:
             b"HELLO": b"-ERR unknown command 'HELLO'\r\n",
             b"CLIENT": b"+OK\r\n",
             b"PING": b"+PONG\r\n",
-            **dict.fromkeys((b"EVALSHA", b"EVAL", b"LLEN"), reply),
+            **dict.fromkeys((b"EVALSHA", b"EVAL", b"LLEN", b"SELECT"), reply),
         }
     )
 
 
 HOPELESS = [
-    (CLUSTER, "MOVED 2409 .* a node of a cluster"),
-    (CROSSSLOT, "CROSSSLOT .* a node of a cluster"),
+    (CROSSSLOT, "namespace 'resque' has keys in several slots .* -N '{resque}'"),
     (UNKNOWN, "unknown command 'EVALSHA'.*: check the port"),
 ]
 
@@ -111,14 +110,23 @@ def test_another_program_at_the_port_is_no_protocol_error(kind: type[Link]) -> N
 
 def test_the_library_says_so_too() -> None:
     with (
-        answering(CLUSTER) as url,
+        answering(CROSSSLOT) as url,
         closing(resqued.Client(url)) as client,
-        pytest.raises(resqued.ConfigError, match="a node of a cluster"),
+        pytest.raises(resqued.ConfigError, match="-N '{resque}' or"),
     ):
         client.size("q")
 
 
-@pytest.mark.parametrize("reply", [CLUSTER, CROSSSLOT, UNKNOWN])
+def test_a_database_that_the_server_does_not_have_is_a_fault_of_the_url() -> None:
+    with (
+        answering(NO_DATABASE) as url,
+        closing(Link(url.replace("/0", "/99"))) as link,
+        pytest.raises(UnusableServerError, match="correct the database in the URL"),
+    ):
+        link.call("LLEN", "resque:queue:q")
+
+
+@pytest.mark.parametrize("reply", [CROSSSLOT, UNKNOWN])
 def test_a_master_does_not_start(reply: str, tmp_path: Path) -> None:
     with answering(reply) as url, Daemon("q", "-r", url, cwd=tmp_path) as daemon:
         assert daemon.wait() == 78

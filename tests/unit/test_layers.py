@@ -64,7 +64,14 @@ IMPURE = {
 
 # Third-party packages, and who alone may use them.
 OUTSIDE = {
-    "redis": {"store.connection", "store.redis_internals", "system.redis_server"},
+    "redis": {
+        "store.connection",
+        "store.redirects",
+        "store.redis_client",
+        "store.redis_errors",
+        "store.redis_internals",
+        "system.redis_server",
+    },
     "psutil": {"master.usage", "demo.offspring"},
     "setproctitle": {"system.process_title"},
     "daemon": {"launch.daemonize"},

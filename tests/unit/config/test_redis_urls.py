@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resqued.errors import ConfigError
-from resqued.store.connection import connect
+from resqued.store.redis_client import connect
 from resqued.store.server_url import check_url, redact
 
 SECRET = "S3cr"
