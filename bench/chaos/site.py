@@ -345,7 +345,9 @@ class Site:
         entries = [entry["payload"] for entry in found]
         failed = Counter(job_number(entry) for entry in entries)
         nameless = failed.pop(None, 0)
-        queued = (job_number(as_job(raw)) for raw in self.redis.lrange(self.queue, 0, -1))
+        queued = (
+            job_number(as_job(raw)) for raw in self.redis.lrange(self.queue, 0, -1)
+        )
         return Books(
             numbers=self.numbers,
             rubbish=self.rubbish,

@@ -173,12 +173,13 @@ class Sentinels:
         It takes ten seconds after a failover until the old primary is one of them.
         """
         wait_until(
-            lambda: self._is_ready(replicas),
+            lambda: self.has_replicas(replicas),
             what="the sentinels to agree",
             deadline=deadline,
         )
 
-    def _is_ready(self, replicas: int) -> bool:
+    def has_replicas(self, replicas: int) -> bool:
+        """Say whether all agree on one primary with so many replicas, all in step."""
         with suppress(redis_py.RedisError):
             primary = self.primary
             return (
