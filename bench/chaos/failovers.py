@@ -94,6 +94,19 @@ class ManyServers(Site):
         self.recover([job.number], since=since)
         return old
 
+    def sever(self, begin: float, end: float) -> None:
+        """Have the jobs counted apart that were in hand between two moments.
+
+        Then a server confirmed reservations and records that are lost with it.
+        """
+        begins = times_of(self.witness.lrange("begins", 0, -1), min)
+        ends = times_of(self.witness.lrange("ends", 0, -1), max)
+        self._severed.update(
+            number
+            for number, began in begins.items()
+            if began <= end and ends.get(number, end) >= begin
+        )
+
     def losses(self) -> dict[str, frozenset[int]]:
         lost = {
             number
@@ -107,13 +120,28 @@ class ManyServers(Site):
         }
 
 
+def times_of(
+    rows: Iterable[str], choose: Callable[[float, float], float]
+) -> dict[int, float]:
+    """Return the first or the last time of each job, from the witness's rows."""
+    found: dict[int, float] = {}
+    for row in rows:
+        number, _, at = row.partition(" ")
+        found[int(number)] = choose(found.get(int(number), float(at)), float(at))
+    return found
+
+
 class SentinelSite(ManyServers):
     """Three sentinels, a primary and two replicas."""
 
     topology: Sentinels
+    # A primary with fewer replicas takes no writes.
+    min_replicas = 0
 
     def _open_server(self) -> None:
-        self.topology = Sentinels(self.folder / "sentinels", self.binary)
+        self.topology = Sentinels(
+            self.folder / "sentinels", self.binary, min_replicas=self.min_replicas
+        )
         super()._open_server()
 
     @property
@@ -124,7 +152,6 @@ class SentinelSite(ManyServers):
 class ClusterSite(ManyServers):
     """Three primaries with a replica each, and a namespace in one slot."""
 
-    namespace: str = BRACED
     topology: Cluster
 
     def _open_server(self) -> None:

@@ -17,14 +17,26 @@ QUEUE, MISSING = "elsewhere", "Missing"
 
 
 class Commands:
-    """The commands with a URL and a namespace, run in this process."""
+    """The commands with a URL and a namespace, run in this process.
 
-    def __init__(self, url: str, namespace: str = "resque") -> None:
+    `pid` is the master here. A command for a master may name it instead, for that may
+    have been given the URL of another node.
+    """
+
+    def __init__(self, url: str, pid: int, namespace: str = "resque") -> None:
         self._target = ("-r", url, "-N", namespace)
+        self._pid = ("--pid", str(pid))
 
     def run(self, *words: str, status: int = 0) -> str:
         """Return what a command writes; fail unless it ends with the status."""
-        result = CliRunner().invoke(cli, [*words, *self._target])
+        return self._invoke([*words, *self._target], status)
+
+    def tell(self, *words: str) -> str:
+        """Return what a command for the master writes."""
+        return self._invoke([*words, *self._target, *self._pid], 0)
+
+    def _invoke(self, words: list[str], status: int) -> str:
+        result = CliRunner().invoke(cli, words)
         assert result.exit_code == status, (words, result.output, result.exception)
         return result.output
 
@@ -50,10 +62,9 @@ def use_every_command(commands: Commands) -> None:
     assert commands.facts("status")["workers"]
     assert commands.facts("workers")
     commands.run("workers", "prune", "--dry-run")
-    commands.run("status", "--check")
-    assert commands.run("top")
-    commands.run("pause")
-    commands.run("resume")
+    assert commands.tell("top")
+    commands.tell("pause")
+    commands.tell("resume")
     commands.run("doctor", "--no-import")
 
 
@@ -62,7 +73,7 @@ def use_failed_commands(commands: Commands, count: int) -> None:
 
     Their jobs are of the queue `default`, and do not run again.
     """
-    commands.run("pause")
+    commands.tell("pause")
     rows = commands.facts("failed", "list", "--count", str(count))
     assert len(rows) == count
     commands.run("failed", "show", rows[0]["id"])
@@ -72,7 +83,7 @@ def use_failed_commands(commands: Commands, count: int) -> None:
     commands.run("failed", "clear", "--retried", "--yes")
     commands.run("failed", "clear", "--yes")
     commands.run("queues", "clear", "default", "--yes")
-    commands.run("resume")
+    commands.tell("resume")
     assert commands.facts("failed", "list") == []
 
 

@@ -39,6 +39,7 @@ class Sentinels:
         password: str = "",
         sentinel_password: str = "",
         append_only: bool = False,
+        min_replicas: int = 0,
     ) -> None:
         self.password = password
         self.sentinel_password = sentinel_password
@@ -46,6 +47,9 @@ class Sentinels:
         secrets = {"masterauth": password} if password else {}
         options = {
             "appendonly": "yes" if append_only else "no",
+            # With fewer replicas it takes no writes.
+            "min-replicas-to-write": str(min_replicas),
+            "min-replicas-max-lag": "3",
             "repl-diskless-sync-delay": "0",
             "repl-ping-replica-period": "1",
             **secrets,

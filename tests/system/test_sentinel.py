@@ -78,12 +78,13 @@ def test_everything_works_through_sentinels(
     sentinels: Sentinels, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_directory))
-    commands = Commands(sentinels.url)
+    commands = Commands(sentinels.url, daemon.pid)
     with resqued.Client(sentinels.url) as client:
         client.enqueue_many([[n] for n in range(3)], job="Fail", queue="default")
         wait_until(lambda: client.failures.count() == 3, what="three failures")
         use_every_method(client)
     use_every_command(commands)
+    commands.run("status", "--check")
     use_failed_commands(commands, 3)
 
 
