@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from resqued.config.changes import refuse_changes
 from resqued.config import loader
+from resqued.config.changes import refuse_changes
 from resqued.config.loader import Config
 from resqued.control import sockets
 from resqued.errors import ConfigError, ControlError, ExitCode
