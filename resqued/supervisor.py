@@ -94,7 +94,7 @@ class Supervisor:
         self._registry = Registry(self._link, Keys(config.app.namespace))
         timings = config.app.timings
         self._reclaimer = Reclaimer(self._registry, id_of(config), log, timings=timings)
-        self.redis_monitor = RedisMonitor(self._registry, log, timings)
+        self.redis_monitor = RedisMonitor(self._link, self._registry, log, timings)
         self.pool = self._make_pool(config)
         self._handlers = CommandHandlers(self, self._log)
         place = sockets.directory(config.control, os.environ)
@@ -141,6 +141,10 @@ class Supervisor:
             self._log,
         )
         watcher.on_lost = self.redis_monitor.check_soon
+        self.redis_monitor.url = lambda: self._config.app.url
+        self.redis_monitor.on_moved = lambda: watcher.reconnect(
+            self._link.url, self.pool.workers()
+        )
         return watcher
 
     def _poll_queues(self) -> None:

@@ -331,6 +331,8 @@ class WorkerProcess:
             case messages.Resume():
                 self._is_paused = False
                 self._state = step(self._state, WorkerEvent.WOKEN)
+            case messages.Reconnect():
+                self._registration.runs.link.close()
             case messages.ReopenLog(path):
                 self._runner.reopen_log(path)
             case _:

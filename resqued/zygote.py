@@ -248,6 +248,13 @@ def _configure_client(settings: AppSettings) -> None:
     )
 
 
+def _link_of(settings: AppSettings) -> SingleLink:
+    """Return the connection for workers, not open."""
+    return SingleLink(
+        settings.url, timeout=settings.redis_timeout, namespace=settings.namespace
+    )
+
+
 def main(fd: int) -> int:
     """Run the zygote, which the master starts as `python -m resqued.zygote FD`."""
     # The signals that a worker takes. Only SIGCHLD has an effect here: a signal that is
@@ -282,9 +289,7 @@ def main(fd: int) -> int:
     signals.block()
     # Created before the first fork, which saves memory in each worker; each worker
     # opens a connection of its own with it.
-    link = SingleLink(
-        settings.url, timeout=settings.redis_timeout, namespace=settings.namespace
-    )
+    link = _link_of(settings)
     kept = freeze(settings, inbox, title)
     try:
         return Zygote(settings, channel, inbox, link).run()

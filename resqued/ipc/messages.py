@@ -41,6 +41,10 @@ class Resume(Message, frozen=True):
     """Take jobs again, and ask for one now."""
 
 
+class Reconnect(Message, frozen=True):
+    """Open another connection to Redis: the primary is another server."""
+
+
 class JobInChild(msgspec.Struct, frozen=True):
     """One running job: the child's pid, and when the worker gave it the job.
 
@@ -85,7 +89,7 @@ class ReopenLog(Message, frozen=True):
     path: str
 
 
-WorkerOrder = Wake | Pause | Resume | EndJob | Leave | ReopenLog
+WorkerOrder = Wake | Pause | Resume | Reconnect | EndJob | Leave | ReopenLog
 
 
 # From a worker to the master

@@ -37,6 +37,7 @@ EVENTS = frozenset(
         "pool_scaled",
         "queue_wrong_type",
         "redis_lost",
+        "redis_moved",
         "redis_reconnected",
         "redis_restored",
         "redis_without_tracking",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from resqued.core.timings import NEVER
 from resqued.errors import StoreError
-from resqued.ipc.messages import Wake
+from resqued.ipc.messages import Reconnect, Wake
 from resqued.log.logger import Logger
 from resqued.master import wakeups
 from resqued.master.worker_handle import WorkerHandle
@@ -149,6 +149,17 @@ class QueueWatcher:
         self.close()
         self._redis.begin(error, now)
         self.on_lost()
+
+    def reconnect(self, url: str, workers: Iterable[WorkerHandle]) -> None:
+        """Have this master and its workers open other connections.
+
+        Idle workers ask Redis: if the data is older there, they must register again.
+        """
+        for worker in workers:
+            worker.send(Reconnect())
+        self.close()
+        self._tracking.use(url)
+        self._tracking.was_emptied = True
 
     def close(self) -> None:
         """Close the connection; the next turn opens another."""

@@ -7,19 +7,36 @@ title of the master, in its status, and by systemd.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from resqued.core.timings import Timings
 from resqued.errors import StoreError
 from resqued.log.logger import Logger
 from resqued.store.availability import RedisAvailability
+from resqued.store.connection import SingleLink
 from resqued.store.registry import Registry
 from resqued.store.store_errors import WritesRefusedError
 
 
 class RedisMonitor:
-    """A part of the master's loop; the connection is that of the registry."""
+    """A part of the master's loop; `link` is the connection of the registry."""
 
-    def __init__(self, registry: Registry, log: Logger, timings: Timings) -> None:
+    def __init__(
+        self,
+        link: SingleLink,
+        registry: Registry,
+        log: Logger,
+        timings: Timings,
+    ) -> None:
+        self._link = link
         self._registry = registry
+        # The URL that the configuration has now: a reload may change it.
+        self.url: Callable[[], str] = lambda: link.url
+        self._log = log
+        # Called when the primary is another server than before.
+        self.on_moved: Callable[[], None] = lambda: None
+        # The address of the primary; "" before the first check, or of a Unix socket.
+        self.place = ""
         self._interval = timings.redis_check_interval
         self._check_at = 0.0
         self._redis = RedisAvailability(log)
@@ -46,13 +63,26 @@ class RedisMonitor:
         return self._redis.ready_at if self._redis.is_down else self._check_at
 
     def turn(self, now: float) -> None:
-        """Check Redis, if that is due."""
+        """Check Redis, if that is due; move to another URL if the configuration has."""
+        if (url := self.url()) != self._link.url:
+            self._link.use(url)
+            self.place, self._check_at = "", now
+            self.on_moved()
         if now < self.due(now):
             return
         self._check_at = now + self._interval
         try:
+            self._link.check_place()
             self._registry.check_writes()
             self._redis.end(lambda: None)
+            self._follow(self._link.place)
         except StoreError as error:
-            self._registry.link.close()
+            self._link.close()
             self._redis.begin(error, now)
+
+    def _follow(self, place: str) -> None:
+        """Have all connections moved if the primary is another server."""
+        before, self.place = self.place, place or self.place
+        if before and place and place != before:
+            self._log.warning("redis_moved", redis=place, before=before)
+            self.on_moved()

@@ -24,6 +24,7 @@ from resqued.store.redis_internals import (
     on_invalidation,
     open_raw,
     own_connection,
+    place_of,
     read_push,
 )
 
@@ -295,6 +296,25 @@ class SingleLink(Link):
         except FAULTS as error:
             self.locator.suspect()
             raise self.error(error) from error
+
+    @property
+    def place(self) -> str:
+        """The address of the server, or "" if the connection is not open."""
+        return place_of(self._connection)
+
+    def check_place(self) -> None:
+        """Close the connection if the primary is another server now."""
+        host, _, port = self.place.rpartition(":")
+        if host and self.locator.is_elsewhere((host, int(port))):
+            self.locator.suspect()
+            self.close()
+
+    def use(self, url: str) -> None:
+        """Close the connection; the next command opens one for another URL."""
+        self.close()
+        self.url = url
+        self.locator = make_locator(url, self.namespace, timeout=self.timeout)
+        self._open(protocol=3)
 
     def fileno(self) -> int | None:
         """Return the descriptor to wait on, or None without a connection."""

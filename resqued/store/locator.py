@@ -96,6 +96,10 @@ class KnownNodes:
         if self._nodes[0] != here:
             raise ElsewhereError
 
+    def is_elsewhere(self, _address: Address) -> bool:
+        """Return False: a node of a cluster says itself that it is not the primary."""
+        return False
+
     def _learn(self, connection: Any) -> None:
         """Learn the nodes of the cluster; the first is the primary of the slot."""
         connection.send_command("CLUSTER", "SLOTS")
@@ -126,6 +130,7 @@ class Sentinels:
         self._url = url
         self._sentinels = read.sentinels
         self._service = read.service
+        self._checks = 0
         self._dial = dial
 
     def locate(self) -> Address:
@@ -153,6 +158,28 @@ class Sentinels:
         raise CarriedError(
             StoreError(f"{place}: no sentinel names the primary: {'; '.join(problems)}")
         )
+
+    def is_elsewhere(self, address: Address) -> bool:
+        """Return True if most sentinels name another primary than this one.
+
+        An old primary that lost its connection to them may believe that it is one. The
+        others are asked only if the first one, which is another at each call, does.
+        """
+        self._checks += 1
+        first = self._checks % len(self._sentinels)
+        against = 0
+        for url in (*self._sentinels[first:], *self._sentinels[:first]):
+            told = self._try(url)
+            if told == address:
+                return False
+            against += told is not None
+        return against > len(self._sentinels) // 2
+
+    def _try(self, url: str) -> Address | None:
+        try:
+            return self._ask(url)
+        except FAULTS:
+            return None
 
     def _ask(self, url: str) -> Address | None:
         connection = self._dial(url)

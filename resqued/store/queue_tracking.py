@@ -183,6 +183,10 @@ class QueueTracking:
     def _key(self, name: str) -> bytes:
         return self._keys.queue(name).encode("utf-8", "surrogateescape")
 
+    def use(self, url: str) -> None:
+        """Connect to this URL from the next `open` on."""
+        self._link.use(url)
+
     def close(self) -> None:
         """Close the connection; `open` makes a new one."""
         self._link.close()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TIMEOUT = 5.0
 
 # How long to wait for a sentinel, in seconds: another one can be asked.
-SENTINEL_TIMEOUT = 1.0
+SENTINEL_TIMEOUT = 0.5
 
 # After this many seconds without use a connection is checked with PING before a
 # command, so that no job is lost on a half-open connection.

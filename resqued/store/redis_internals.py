@@ -104,6 +104,13 @@ def fileno_of(connection: Any) -> int | None:
     return None if sock is None else int(sock.fileno())
 
 
+def place_of(connection: Any) -> str:
+    """Return host:port of an open TCP connection; "" for another one."""
+    if connection._sock is None or not hasattr(connection, "host"):
+        return ""
+    return f"{connection.host}:{connection.port}"
+
+
 def open_raw(connection: Any) -> tuple[Any, Any]:
     """Open the connection if it is not open; return its socket and a reader.
 

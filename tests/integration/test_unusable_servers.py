@@ -112,7 +112,7 @@ def test_the_library_says_so_too() -> None:
     with (
         answering(CROSSSLOT) as url,
         closing(resqued.Client(url)) as client,
-        pytest.raises(resqued.ConfigError, match="-N '{resque}' or"),
+        pytest.raises(resqued.ConfigError, match=r"-N '\{resque\}' or"),
     ):
         client.size("q")
 

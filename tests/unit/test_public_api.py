@@ -49,6 +49,7 @@ BESIDE_THEIR_RAISER = {
     "UnitError",
     "DisconnectedError",
     "ForeignMasterError",
+    "NotPrimaryError",
     "RefusedError",
     "UnwellError",
     "WritesRefusedError",
