@@ -42,7 +42,7 @@ class ManyServers(Site):
         self._stack.enter_context(self.topology)
         self.url = self.topology.url
         self._unsure: set[int] = set()
-        self._severed: set[int] = set()
+        self._windows: list[tuple[float, float]] = []
         # The history and the offset that each job was enqueued at, and how much of a
         # history the next primary has.
         self._places: dict[int, tuple[str, int]] = {}
@@ -99,11 +99,15 @@ class ManyServers(Site):
 
         Then a server confirmed reservations and records that are lost with it.
         """
+        self._windows.append((begin, end))
+
+    def _severed(self) -> frozenset[int]:
         begins = times_of(self.witness.lrange("begins", 0, -1), min)
         ends = times_of(self.witness.lrange("ends", 0, -1), max)
-        self._severed.update(
+        return frozenset(
             number
             for number, began in begins.items()
+            for begin, end in self._windows
             if began <= end and ends.get(number, end) >= begin
         )
 
@@ -116,7 +120,7 @@ class ManyServers(Site):
         return {
             "unsure": frozenset(self._unsure),
             "unreplicated": frozenset(lost),
-            "severed": frozenset(self._severed),
+            "severed": self._severed(),
         }
 
 

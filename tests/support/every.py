@@ -6,12 +6,14 @@ For topologies: whatever a URL leads to, all of them must work through it.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
 
 import resqued
 from resqued.cli import cli
+from tests.support.daemon import Daemon
 
 QUEUE, MISSING = "elsewhere", "Missing"
 
@@ -85,6 +87,19 @@ def use_failed_commands(commands: Commands, count: int) -> None:
     commands.run("queues", "clear", "default", "--yes")
     commands.tell("resume")
     assert commands.facts("failed", "list") == []
+
+
+def run_documented(commands: list[list[str]], place: Path) -> None:
+    """Run commands of the documentation, as this machine has their servers."""
+    assert commands
+    runner = CliRunner()
+    for words in commands:
+        if words[0] == "work":
+            with Daemon(*words[1:], "-a", "tests.support.jobs", cwd=place) as daemon:
+                daemon.wait_for_event("master_ready")
+        else:
+            result = runner.invoke(cli, words)
+            assert result.exit_code == 0, (words, result.output)
 
 
 def use_every_method(client: resqued.Client) -> None:

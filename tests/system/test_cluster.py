@@ -16,11 +16,13 @@ from tests.support.cluster import Cluster
 from tests.support.daemon import Daemon
 from tests.support.every import (
     Commands,
+    run_documented,
     use_every_command,
     use_every_method,
     use_failed_commands,
 )
 from tests.support.pool import count, failures, left_over, runs
+from tests.support.readme import words_of_commands
 from tests.support.stream import Stream
 from tests.support.wait import wait_until
 
@@ -91,6 +93,15 @@ def test_everything_works_through_each_node(
         commands = Commands(node.url, daemon.pid, NAMESPACE)
         use_every_command(commands)
         use_failed_commands(commands, 3)
+
+
+def test_the_commands_of_the_documentation(cluster: Cluster, tmp_path: Path) -> None:
+    names = {
+        f"redis://node{n}.example.org:6379": node.url
+        for n, node in enumerate(cluster.nodes, start=1)
+    }
+    commands = words_of_commands("Cluster (shards)", "docs/scaling.md", names)
+    run_documented(commands, tmp_path)
 
 
 def test_namespaces_spread_over_the_nodes(cluster: Cluster) -> None:

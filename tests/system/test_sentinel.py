@@ -14,11 +14,13 @@ from tests.support.asking import running
 from tests.support.daemon import Daemon
 from tests.support.every import (
     Commands,
+    run_documented,
     use_every_command,
     use_every_method,
     use_failed_commands,
 )
 from tests.support.pool import count, failures, left_over, runs
+from tests.support.readme import words_of_commands
 from tests.support.sentinels import Sentinels
 from tests.support.stream import Stream
 from tests.support.wait import wait_until
@@ -86,6 +88,19 @@ def test_everything_works_through_sentinels(
     use_every_command(commands)
     commands.run("status", "--check")
     use_failed_commands(commands, 3)
+
+
+def test_the_commands_of_the_documentation(
+    sentinels: Sentinels, tmp_path: Path
+) -> None:
+    login, _, hosts = sentinels.url.removeprefix("redis+sentinel://").partition("@")
+    first, second, third = hosts.partition("/")[0].split(",")
+    names = {
+        "s1.example.org": f"{login}@{first}",
+        "s2.example.org": second,
+        "s3.example.org": third,
+    }
+    run_documented(words_of_commands("Sentinel", "docs/scaling.md", names), tmp_path)
 
 
 def test_one_sentinel_of_three_is_enough(sentinels: Sentinels) -> None:
