@@ -28,7 +28,7 @@ from tests.support.wait import wait_until
 
 NAMESPACE = "{resque}"
 CONFIGURATION = 78
-JOBS = 300
+JOBS = 150
 WORKERS = 4
 # Seconds of a job: four workers take a while, and meanwhile something happens.
 LENGTH = 0.03
