@@ -134,6 +134,7 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         url=values["redis", "url"],
         namespace=values["redis", "namespace"],
         redis_timeout=values["redis", "timeout"],
+        min_replicas=values["redis", "min_replicas"],
         modules=values["app", "import"],
         directory=values["app", "directory"],
         burst=burst or not interval,

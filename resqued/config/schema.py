@@ -39,7 +39,8 @@ FIELDS = (
         "url",
         readers.url,
         DEFAULT_URL,
-        "URL of the server: redis://, rediss:// or unix://",
+        "URL of the server: redis://, rediss:// (TLS) or unix://; with +sentinel or"
+        " +cluster, of several",
     ),
     Field(
         "redis",
@@ -55,6 +56,13 @@ FIELDS = (
         3.0,
         "time-out of a connection or a command",
         '"3s"',
+    ),
+    Field(
+        "redis",
+        "min_replicas",
+        readers.whole(0, 100),
+        0,
+        "replicas that must have a job's record before it begins; 0: none",
     ),
     Field(
         "app",

@@ -41,6 +41,7 @@ class AppSettings:
     `orphan_grace`: how long a job may run after the master has died. `settle_grace`:
     how long a terminating worker waits for Redis to return. `stop_timeout`: how long
     the master waits for running jobs before it ends them; 0 means for ever.
+    `min_replicas`: how many replicas must have the record of a run before it begins.
     `max_jobs`, `max_age`: after this many jobs, or this time, a worker is replaced; 0
     means never. `max_payload`: the bytes that a payload may have.
     `leftovers`: "kill" or "leave" the processes that a job leaves behind. `nice`
@@ -63,6 +64,7 @@ class AppSettings:
     settle_grace: float = 5.0
     stop_timeout: float = 0.0
     redis_timeout: float = 3.0
+    min_replicas: int = 0
     hostname: str = ""
     jobs_per_child: int = 1
     max_jobs: int = 0

@@ -44,7 +44,9 @@ class WorkerRegistration:
             Keys(settings.namespace),
             worker_id=f"{host}:{pid}:{queues.name}",
             identity=identity.encode(),
-            intake=JobIntake(queues, settings.max_payload, settings.burst),
+            intake=JobIntake(
+                queues, settings.max_payload, settings.burst, settings.min_replicas
+            ),
         )
         # The log of the worker; each line contains the worker's id.
         self.log = logger.get(

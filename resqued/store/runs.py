@@ -14,6 +14,7 @@ from enum import Enum
 from resqued.store.connection import SingleLink
 from resqued.store.queue_choice import QueueChoice
 from resqued.store.script import Script
+from resqued.store.store_errors import RefusedError
 from resqued.store.write_check import check_writes
 from resqued.wire import payload, timestamps, worker_record
 from resqued.wire.keys import Keys
@@ -58,6 +59,12 @@ class SettleOutcome(Enum):
 _SETTLED = {settled.value: settled for settled in SettleOutcome}
 _NOTHING = SettleOutcome.NOTHING
 
+# States of reserve.lua with which the worker holds a job.
+_WITH_JOB = {b"job", b"held"}
+
+# How long replicas may take to confirm what was written, in seconds.
+_REPLICA_WAIT = 1.0
+
 # A reply of reserve.lua: the result of settling, and the answer about a job.
 ReserveReply = tuple[SettleOutcome, payload.Reservation | NoJob]
 
@@ -76,12 +83,14 @@ class JobIntake:
     """Which jobs a worker takes.
 
     `max_payload` is how many bytes a payload may have; with `is_burst` the worker
-    leaves when its queues are empty.
+    leaves when its queues are empty. `min_replicas` is how many replicas must have the
+    record of a run before it begins, and after it was settled.
     """
 
     queues: QueueList
     max_payload: int = payload.MAX_PAYLOAD
     is_burst: bool = False
+    min_replicas: int = 0
 
 
 class Runs:
@@ -108,6 +117,7 @@ class Runs:
         self._second = 0
         self._second_text = ""
         self._max_payload = str(intake.max_payload)
+        self._min_replicas = intake.min_replicas
         self._keys = keys
         self._registry = registry_keys(keys, worker_id)
         self._fixed = (
@@ -223,6 +233,8 @@ class Runs:
             b"1" if reserve else b"0",
         )
         settled, state = _SETTLED[reply[0]], reply[1]
+        if self._min_replicas and (ending or state in _WITH_JOB):
+            self._await_replicas()
         if state == b"job":
             queue = self._names[reply[4] - 1]
             if reply[5]:
@@ -236,6 +248,25 @@ class Runs:
         if state == b"empty" and reply[2]:
             self.wrong_type = self._names[reply[2] - 1]
         return settled, NoJob(state.decode())
+
+    def _await_replicas(self) -> None:
+        """Raise RefusedError unless enough replicas have all that was written so far.
+
+        The caller repeats its request then, and gets the same job: a connection that is
+        new has to write something, because WAIT counts from its own last write.
+        """
+        wanted, patience = self._min_replicas, min(_REPLICA_WAIT, self.link.timeout / 2)
+        _, found = self.link.pipeline(
+            [
+                ("HSET", self._keys.identities, self.worker_id, self.identity),
+                ("WAIT", wanted, int(patience * 1000)),
+            ]
+        )
+        if int(found) < wanted:
+            raise RefusedError(
+                f"{found} of {wanted} replicas ([redis] min_replicas) have confirmed"
+                f" the record of the run within {patience:g} s: the job waits"
+            )
 
     def _learn(self, names: list[list[bytes]]) -> None:
         """Use the names of all queues; an empty list means more than MANY queues."""
