@@ -25,7 +25,7 @@ class Fault:
 
     `strike` causes the fault once and waits until the pool has recovered. `may_fail`
     is True if jobs may fail because of it. With `has_reload` the master is reloaded
-    half-way through the tries.
+    half-way through the tries. `site` is the kind of place where it happens.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Fault:
     setting: Setting = field(default_factory=Setting)
     may_fail: bool = False
     has_reload: bool = False
+    site: type[Site] = Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def attempt(fault: Fault, times: int, binary: Path | None = None) -> Result:
     """
     with tempfile.TemporaryDirectory(prefix="resqued-chaos-") as folder:
         try:
-            with Site(Path(folder), fault.setting, binary) as site:
+            with fault.site(Path(folder), fault.setting, binary) as site:
                 return _on(site, fault, times)
         except NotTriedError as error:
             return Result(fault, 0, None, Slowest(), (), str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.chaos import deaths, garbage, outages
+from bench.chaos import deaths, failovers, garbage, outages
 from bench.chaos.fault import Fault
 from bench.chaos.site import Setting
 
@@ -52,6 +52,19 @@ FAULTS = (
     Fault("stop-server", outages.stop_server, 4, _QUICK),
     Fault("out-of-memory", outages.run_out_of_memory, 6, _QUICK, may_fail=True),
     Fault("readonly", outages.become_a_replica, 6, _QUICK, may_fail=True),
+    Fault(
+        "sentinel-failover",
+        failovers.kill_primary_of_sentinels,
+        5,
+        site=failovers.SentinelSite,
+    ),
+    Fault(
+        "cluster-failover",
+        failovers.kill_primary_of_cluster,
+        5,
+        site=failovers.ClusterSite,
+    ),
+    Fault("slot-migration", failovers.move_slot, 10, site=failovers.ClusterSite),
     Fault("rubbish", garbage.rubbish, 20),
     Fault("poison", garbage.poison, 20, _BRIEF, may_fail=True),
     Fault("stale-entries", garbage.stale_entries, 2, may_fail=True),

@@ -32,16 +32,21 @@ def _record(*commands: tuple[str, ...]) -> None:
 
 
 def begin(number: int) -> None:
-    """Record that a job begins, and the pid of its process."""
+    """Record that a job begins, when (monotonic), and the pid of its process."""
     _record(
+        ("RPUSH", "begins", f"{number} {time.monotonic()}"),
         ("HINCRBY", "started", str(number), "1"),
         ("HSET", "running", str(number), str(os.getpid())),
     )
 
 
 def end(number: int) -> None:
-    """Record that a job has ended."""
-    _record(("HDEL", "running", str(number)), ("HINCRBY", "ended", str(number), "1"))
+    """Record that a job has ended, and when (monotonic)."""
+    _record(
+        ("RPUSH", "ends", f"{number} {time.monotonic()}"),
+        ("HDEL", "running", str(number)),
+        ("HINCRBY", "ended", str(number), "1"),
+    )
 
 
 @resqued.job(queue="default", name="Work")

@@ -20,17 +20,16 @@ import redis as redis_py
 
 from bench.chaos.account import Books
 from bench.chaos.jobs import WITNESS
-from bench.chaos.truth import NS, untruths
+from bench.chaos.truth import NAMESPACE, untruths
 from resqued.system import process
 from resqued.system.redis_server import EmbeddedServer
 from resqued.wire import payload
 from tests.support.asking import controlled
 from tests.support.daemon import Daemon
-from tests.support.pool import count, left_over
+from tests.support.pool import count, failures, left_over
 from tests.support.proxy import Proxy
 from tests.support.wait import wait_until
 
-QUEUE = f"{NS}queue:default"
 WORKERS = 8
 # How many jobs wait at least: enough for all workers between two checks.
 BACKLOG = 30
@@ -82,6 +81,7 @@ class Site:
     folder: Path
     setting: Setting = field(default_factory=Setting)
     binary: Path | None = None
+    namespace: str = NAMESPACE
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -99,15 +99,9 @@ class Site:
         return self
 
     def _open(self) -> None:
-        self.start_server()
-        self._stack.callback(self._stop_server)
+        self._open_server()
         witness = EmbeddedServer.start(self.folder / "witness", binary=self.binary)
         self._stack.enter_context(witness)
-        self.url = self.server.url
-        if self.setting.is_proxied:
-            self.proxy = self._stack.enter_context(Proxy(self.server.port))
-            self.url = self.proxy.url
-        self.redis = self._stack.enter_context(redis_py.Redis.from_url(self.server.url))
         self.witness = self._stack.enter_context(
             redis_py.Redis.from_url(witness.url, decode_responses=True)
         )
@@ -129,6 +123,29 @@ class Site:
         self.server.stop()
 
     # The server
+
+    @property
+    def redis(self) -> redis_py.Redis:
+        """A client of the server that has the jobs."""
+        return self._redis
+
+    def _open_server(self) -> None:
+        self.start_server()
+        self._stack.callback(self._stop_server)
+        url = self.url = self.server.url
+        if self.setting.is_proxied:
+            self.proxy = self._stack.enter_context(Proxy(self.server.port))
+            self.url = self.proxy.url
+        self._redis = self._stack.enter_context(redis_py.Redis.from_url(url))
+
+    def key(self, name: str) -> str:
+        """Return a key of the namespace."""
+        return f"{self.namespace}:{name}"
+
+    @property
+    def queue(self) -> str:
+        """The key of the queue of all jobs."""
+        return self.key("queue:default")
 
     def start_server(self, port: int | None = None) -> None:
         """Start the server, or start it again with its data."""
@@ -156,7 +173,7 @@ class Site:
         master = controlled(
             self.url,
             folder,
-            *("-a", "bench.chaos.jobs"),
+            *("-a", "bench.chaos.jobs", "-N", self.namespace),
             workers=WORKERS,
             config=self.setting.config,
             env={WITNESS: self._witness_url},
@@ -192,7 +209,7 @@ class Site:
 
     def feed(self) -> None:
         """Enqueue jobs if too few wait."""
-        waiting = int(self.redis.llen(QUEUE))
+        waiting = int(self.redis.llen(self.queue))
         if waiting < BACKLOG:
             lengths = self.random.choices(LENGTHS, k=2 * BACKLOG - waiting)
             numbers = self.take_numbers(len(lengths))
@@ -209,14 +226,14 @@ class Site:
     def enqueue(self, jobs: Iterable[tuple[Any, ...]]) -> None:
         """Enqueue jobs, each a class name and its arguments."""
         encoded = [payload.encode_job(name, args) for name, *args in jobs]
-        self.redis.sadd(f"{NS}queues", "default")
-        self.redis.rpush(QUEUE, *encoded)
+        self.redis.sadd(self.key("queues"), "default")
+        self.redis.rpush(self.queue, *encoded)
 
     def put_rubbish(self, rubbish: Iterable[bytes]) -> None:
         """Add elements that are no jobs at the head of the queue."""
         elements = list(rubbish)
         self.rubbish += len(elements)
-        self.redis.lpush(QUEUE, *elements)
+        self.redis.lpush(self.queue, *elements)
 
     def jobs(self) -> list[Job]:
         """Return the running jobs according to the witness."""
@@ -280,11 +297,11 @@ class Site:
 
     def untruths(self) -> list[str]:
         """Return a text for each entry of the registry that is wrong."""
-        return untruths(self.redis, self.kept)
+        return untruths(self.redis, self.kept, self.namespace)
 
     def is_whole(self) -> bool:
         """Return True if eight workers are registered and the registry is true."""
-        registered = {w.decode() for w in self.redis.smembers(f"{NS}workers")}
+        registered = {w.decode() for w in self.redis.smembers(self.key("workers"))}
         return len(registered - self.kept) == WORKERS and not self.untruths()
 
     def is_over(self, number: int) -> bool:
@@ -293,12 +310,12 @@ class Site:
 
     def has_entry(self, number: int) -> bool:
         """Return True if a job is among the newest failures."""
-        newest = self.redis.lrange(f"{NS}failed", -100, -1)
+        newest = self.redis.lrange(self.key("failed"), -100, -1)
         return number in (job_number(json.loads(entry)["payload"]) for entry in newest)
 
     def processed(self) -> int:
         """Return the number of recorded runs."""
-        return count(self.redis, "processed")
+        return count(self.redis, "processed", self.namespace)
 
     # The end
 
@@ -308,23 +325,29 @@ class Site:
         if (status := self.master.wait(PATIENCE)) != 0:
             self.problems.append(f"the master ended with {status}")
         self._leave(self.master)
-        keys = sorted(key.decode() for key in left_over(self.redis) - {QUEUE.encode()})
+        left = left_over(self.redis, self.namespace) - {self.queue.encode()}
+        keys = sorted(key.decode() for key in left)
         self.problems += [f"key left behind: {key}" for key in keys]
         books = self._books()
         self.problems += books.contradictions()
         return books
+
+    def losses(self) -> dict[str, frozenset[int]]:
+        """Return what the server itself may lose, by the names in Books."""
+        return {}
 
     def last_words(self) -> str:
         """Return the last 20 lines of the last master's log."""
         return "\n".join(self.master.log().splitlines()[-20:])
 
     def _books(self) -> Books:
-        entries = [
-            json.loads(e)["payload"] for e in self.redis.lrange(f"{NS}failed", 0, -1)
-        ]
+        found = failures(self.redis, self.namespace)
+        entries = [entry["payload"] for entry in found]
         failed = Counter(job_number(entry) for entry in entries)
         nameless = failed.pop(None, 0)
-        queued = (job_number(as_job(raw)) for raw in self.redis.lrange(QUEUE, 0, -1))
+        queued = (
+            job_number(as_job(raw)) for raw in self.redis.lrange(self.queue, 0, -1)
+        )
         return Books(
             numbers=self.numbers,
             rubbish=self.rubbish,
@@ -334,7 +357,8 @@ class Site:
             nameless=nameless,
             queued=Counter(n for n in queued if n is not None),
             processed=self.processed(),
-            failures=count(self.redis, "failed"),
+            failures=count(self.redis, "failed", self.namespace),
+            **self.losses(),
         )
 
 

@@ -9,27 +9,31 @@ import redis as redis_py
 from resqued.system import process
 from resqued.wire.worker_entry import Identity
 
-NS = "resque:"
+NAMESPACE = "resque"
+NS = f"{NAMESPACE}:"
 
 
-def untruths(redis: redis_py.Redis, kept: Collection[str] = ()) -> list[str]:
+def untruths(
+    redis: redis_py.Redis, kept: Collection[str] = (), namespace: str = NAMESPACE
+) -> list[str]:
     """Return a text for each entry of the registry that is wrong.
 
     Each worker that is registered or has a key must live on this host, except those
     in `kept`; and each living worker must be registered.
     """
+    ns = f"{namespace}:"
     pipe = redis.pipeline(transaction=True)
-    pipe.smembers(f"{NS}workers")
-    pipe.hgetall(f"{NS}resqued:workers")
-    pipe.hkeys(f"{NS}workers:heartbeat")
-    pipe.keys(f"{NS}worker:*")
+    pipe.smembers(f"{ns}workers")
+    pipe.hgetall(f"{ns}resqued:workers")
+    pipe.hkeys(f"{ns}workers:heartbeat")
+    pipe.keys(f"{ns}worker:*")
     members, identities, beating, keys = pipe.execute()
     alive = {i.decode() for i, text in identities.items() if lives(text.decode())}
     claims = {
         "is registered": {m.decode() for m in members},
         "has an identity": {i.decode() for i in identities},
         "has a heartbeat": {b.decode() for b in beating},
-        "has a record": {worker_of(key.decode()) for key in keys},
+        "has a record": {worker_of(key.decode(), ns) for key in keys},
     }
     problems = [
         f"{worker} {claim} and is dead"
@@ -50,6 +54,6 @@ def lives(identity: str) -> bool:
     )
 
 
-def worker_of(key: str) -> str:
+def worker_of(key: str, ns: str) -> str:
     """Return the worker's id from the name of one of its keys."""
-    return key.removeprefix(f"{NS}worker:").removesuffix(":started")
+    return key.removeprefix(f"{ns}worker:").removesuffix(":started")

@@ -17,6 +17,8 @@ from resqued.store.redis_errors import (
     CarriedError,
     ElsewhereError,
     NotPrimaryReply,
+    ReplyError,
+    is_not_primary,
     reason_of,
     untagged,
 )
@@ -109,10 +111,10 @@ class KnownNodes:
         connection.send_command("CLUSTER", "SLOTS")
         try:
             ranges = connection.read_response()
-        except FAULTS as error:
-            if not isinstance(error, NotPrimaryReply) and "NOPERM" in str(error):
-                return  # the nodes answer MOVED all the same
-            raise
+        except ReplyError as error:
+            if is_not_primary(error):
+                raise
+            return  # a user or a service may not ask; nodes answer MOVED all the same
         own, others = read_slots(ranges, self._slot or 0, connection.host)
         if not own:
             reason = "CLUSTERDOWN no node serves the slot of the namespace"

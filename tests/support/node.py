@@ -111,6 +111,8 @@ class Node:
         """Kill it, and return when it is dead."""
         self._signal(signal.SIGKILL)
         wait_until(lambda: not self.is_running(), what="the end of a killed server")
+        assert self._server
+        self._server.stop()
 
     def freeze(self) -> None:
         """Stop its process, as a machine stops that is moved to another."""

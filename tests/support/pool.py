@@ -11,18 +11,17 @@ import redis as redis_py
 
 from tests.support.daemon import Daemon
 
-# Every key that may stay when a pool has gone (wire format 1.2), and those that the
-# jobs of the tests write themselves.
-LASTING = {
-    b"resque:queues",
-    b"resque:failed",
-    b"resque:stat:processed",
-    b"resque:stat:failed",
-    b"resque:pruning_dead_workers_in_progress",
-    b"runs",
-    b"started",
-    b"family",
-}
+NAMESPACE = "resque"
+# Every key that may stay when a pool has gone (wire format 1.2), after the namespace.
+LASTING = (
+    "queues",
+    "failed",
+    "stat:processed",
+    "stat:failed",
+    "pruning_dead_workers_in_progress",
+)
+# Those that the jobs of the tests write themselves.
+WRITTEN_BY_JOBS = {b"runs", b"started", b"family"}
 
 
 def pool(
@@ -52,14 +51,16 @@ def pool(
     )
 
 
-def count(client: redis_py.Redis, name: str) -> int:
+def count(client: redis_py.Redis, name: str, namespace: str = NAMESPACE) -> int:
     """Return one of the counters."""
-    return int(client.get(f"resque:stat:{name}") or 0)
+    return int(client.get(f"{namespace}:stat:{name}") or 0)
 
 
-def failures(client: redis_py.Redis) -> list[dict[str, Any]]:
+def failures(
+    client: redis_py.Redis, namespace: str = NAMESPACE
+) -> list[dict[str, Any]]:
     """Return the failure entries, oldest first."""
-    return [json.loads(entry) for entry in client.lrange("resque:failed", 0, -1)]
+    return [json.loads(entry) for entry in client.lrange(f"{namespace}:failed", 0, -1)]
 
 
 def runs(client: redis_py.Redis) -> Counter[str]:
@@ -72,6 +73,7 @@ def waiting(client: redis_py.Redis, queue: str = "default") -> int:
     return int(client.llen(f"resque:queue:{queue}"))
 
 
-def left_over(client: redis_py.Redis) -> set[bytes]:
+def left_over(client: redis_py.Redis, namespace: str = NAMESPACE) -> set[bytes]:
     """Return the keys that should not be there when the pool has gone."""
-    return set(client.keys("*")) - LASTING
+    lasting = {f"{namespace}:{name}".encode() for name in LASTING}
+    return set(client.keys("*")) - lasting - WRITTEN_BY_JOBS

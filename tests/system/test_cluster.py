@@ -1,0 +1,168 @@
+"""A pool, the library and the commands on a cluster of three primaries and replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+import resqued
+from resqued.errors import ResquedError
+from tests.support.asking import running
+from tests.support.cli import run_command
+from tests.support.cluster import Cluster
+from tests.support.daemon import Daemon
+from tests.support.every import (
+    Commands,
+    run_documented,
+    use_every_command,
+    use_every_method,
+    use_failed_commands,
+)
+from tests.support.pool import count, failures, left_over, runs
+from tests.support.readme import words_of_commands
+from tests.support.stream import Stream
+from tests.support.wait import wait_until
+
+NAMESPACE = "{resque}"
+CONFIGURATION = 78
+JOBS = 150
+WORKERS = 4
+# Seconds of a job: four workers take a while, and meanwhile something happens.
+LENGTH = 0.03
+
+
+@pytest.fixture(scope="module")
+def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster"), password="p@ss:1") as started:
+        yield started
+
+
+@pytest.fixture
+def cluster(topology: Cluster) -> Cluster:
+    """The cluster, empty, with every node."""
+    topology.wait_until_ready()
+    for node in topology.nodes:
+        if node.is_primary():
+            node.client.flushall()
+    return topology
+
+
+@pytest.fixture
+def daemon(cluster: Cluster, redis_url: str, tmp_path: Path) -> Iterator[Daemon]:
+    """A pool on the cluster, by the URL of one node; its jobs tell another server."""
+    options = {"workers": WORKERS, "direct_url": redis_url}
+    with running(cluster.url, tmp_path, "-N", NAMESPACE, **options) as daemon:
+        yield daemon
+    left = left_over(cluster.primary_of(NAMESPACE).client, NAMESPACE)
+    assert left == set()
+
+
+def enqueue_jobs(url: str) -> None:
+    with resqued.Client(url, namespace=NAMESPACE) as client:
+        jobs = ([LENGTH, number] for number in range(JOBS))
+        client.enqueue_many(jobs, job="Sleep", queue="default")
+
+
+def wait_for_all(cluster: Cluster, witness: redis_py.Redis, stream: Stream) -> None:
+    """Wait until every job has run and is recorded; none may have run twice."""
+    assert stream.errors == []
+    wanted = {str(n) for n in (*range(JOBS), *stream.confirmed)}
+    wait_until(lambda: wanted <= runs(witness).keys(), what="all jobs", deadline=60)
+    node = cluster.primary_of(NAMESPACE).client
+    wait_until(
+        lambda: count(node, "processed", NAMESPACE) == runs(witness).total(),
+        what="every run to be recorded",
+    )
+    assert {n: k for n, k in runs(witness).items() if k > 1} == {}
+    assert runs(witness).keys() <= wanted | {str(n) for n in stream.unsure}
+    assert failures(node, NAMESPACE) == []
+
+
+def test_everything_works_through_each_node(
+    cluster: Cluster, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_directory))
+    for node in cluster.nodes:
+        with resqued.Client(node.url, namespace=NAMESPACE) as client:
+            client.enqueue_many([[n] for n in range(3)], job="Fail", queue="default")
+            wait_until(lambda c=client: c.failures.count() == 3, what="three failures")
+            use_every_method(client)
+        commands = Commands(node.url, daemon.pid, NAMESPACE)
+        use_every_command(commands)
+        use_failed_commands(commands, 3)
+
+
+def test_the_commands_of_the_documentation(cluster: Cluster, tmp_path: Path) -> None:
+    names = {
+        f"redis://node{n}.example.org:6379": node.url
+        for n, node in enumerate(cluster.nodes, start=1)
+    }
+    commands = words_of_commands("Cluster (shards)", "docs/scaling.md", names)
+    run_documented(commands, tmp_path)
+
+
+def test_namespaces_spread_over_the_nodes(cluster: Cluster) -> None:
+    names = [f"{{{name}}}" for name in "abcdefgh"]
+    for name in names:
+        with resqued.Client(cluster.url, namespace=name) as client:
+            client.enqueue_to("default", "Run", 1)
+            assert client.size("default") == 1
+    sizes = [node.client.dbsize() for node in cluster.nodes if node.is_primary()]
+    assert all(sizes)
+    # The list of queues, and one queue.
+    assert sum(sizes) == 2 * len(names)
+
+
+@pytest.mark.parametrize("command", ["work default", "stats", "enqueue Run 1 -q low"])
+def test_a_namespace_without_braces_is_refused_in_one_line(
+    command: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    words = [*command.split(), "-r", cluster.url, "-N", "resque"]
+    ended = run_command(*words, cwd=tmp_path)
+    assert ended.returncode == CONFIGURATION, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert "{resque}" in line
+
+
+def test_the_library_refuses_a_namespace_without_braces(cluster: Cluster) -> None:
+    with (
+        resqued.Client(cluster.url) as client,
+        pytest.raises(ResquedError, match=r"\{resque\}"),
+    ):
+        client.enqueue_to("default", "Run", 1)
+
+
+def test_a_slot_moves_while_jobs_run(
+    cluster: Cluster, daemon: Daemon, redis: redis_py.Redis
+) -> None:
+    enqueue_jobs(cluster.url)
+    with (
+        cluster.migrating(NAMESPACE) as owners,
+        Stream(cluster.nodes[-1].url, first=JOBS, namespace=NAMESPACE) as stream,
+    ):
+        wait_until(lambda: redis.llen("runs") >= JOBS / 2, what="jobs to run")
+        moved = len(owners)
+        wait_until(lambda: len(owners) > moved + 2, what="the slot to move")
+    wait_for_all(cluster, redis, stream)
+    assert daemon.events("worker_died") == []
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_a_replica_takes_over_while_jobs_run(
+    is_killed: bool, cluster: Cluster, daemon: Daemon, redis: redis_py.Redis
+) -> None:
+    enqueue_jobs(cluster.url)
+    with Stream(cluster.url, first=JOBS, namespace=NAMESPACE) as stream:
+        wait_until(lambda: redis.llen("runs") >= JOBS / 6, what="jobs to run")
+        take_away = cluster.kill_primary if is_killed else cluster.fail_over
+        old = take_away(NAMESPACE)
+        cluster.wait_for_promotion(NAMESPACE, old)
+        before = len(stream.confirmed)
+        wait_until(lambda: len(stream.confirmed) > before, what="an enqueued job")
+    wait_for_all(cluster, redis, stream)
+    assert daemon.events("worker_died") == []
+    if is_killed:
+        cluster.restart(old)
