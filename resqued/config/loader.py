@@ -130,11 +130,10 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
     """
     values, pools = _checked(tables)
     interval = values["worker", "interval"]
+    server = {key: value for (name, key), value in values.items() if name == "redis"}
     app = AppSettings(
-        url=values["redis", "url"],
-        namespace=values["redis", "namespace"],
-        redis_timeout=values["redis", "timeout"],
-        min_replicas=values["redis", "min_replicas"],
+        redis_timeout=server.pop("timeout"),
+        **server,
         modules=values["app", "import"],
         directory=values["app", "directory"],
         burst=burst or not interval,

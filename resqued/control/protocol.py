@@ -87,7 +87,8 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StatusReply(Reply, frozen=True, kw_only=True):
     """A master and its workers; `since` is how many seconds the master has run.
 
-    `redis` is the URL of its server, without the password. `redis_error` is why the
+    `redis` is the URL of its server, without the password; `primary` is the address of
+    the primary, if sentinels or a cluster choose it. `redis_error` is why the
     master cannot use its Redis, `spawn_error` why it cannot order workers; "" if it
     can.
     """
@@ -100,6 +101,7 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     last_reload: ReloadResult | None
     since: float
     redis: str = ""
+    primary: str = ""
     namespace: str
     modules: tuple[str, ...]
     # The wanted number of workers by queue list.

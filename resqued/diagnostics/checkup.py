@@ -134,7 +134,7 @@ def redis_hangs(check: str, reason: str) -> Finding:
 def _redis(config: Config) -> Iterator[Finding]:
     app, place = config.app, redact(config.app.url)
     try:
-        server = examine(app.url, timeout=app.redis_timeout)
+        server = examine(app.url, timeout=app.redis_timeout, namespace=app.namespace)
     except ResquedError as error:
         yield problem("redis", str(error), server_checks.way_out(str(error)))
         yield unchecked("registry", "redis does not answer as it should")

@@ -37,6 +37,7 @@ class PoolView:
     failed_reload: ReloadResult | None = None
     since: float = 0.0
     redis: str = ""
+    primary: str = ""
     namespace: str = ""
     pools: Mapping[str, int] = field(default_factory=dict)
     workers: Sequence[PoolWorker] = ()
@@ -59,6 +60,7 @@ class PoolView:
             failed_reload=last if last and last.error else None,
             since=answer.since,
             redis=answer.redis,
+            primary=answer.primary,
             namespace=answer.namespace,
             pools=answer.pools,
             workers=answer.workers,
@@ -79,6 +81,7 @@ class PoolView:
     def serves(self) -> str:
         """The Redis and the namespace that the master serves, as text."""
         place = f"{self.redis}, " if self.redis else ""
+        place += f"primary {self.primary}, " if self.primary else ""
         return f"{place}namespace {self.namespace}"
 
     @property

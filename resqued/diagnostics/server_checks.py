@@ -26,7 +26,7 @@ FUTURE = 2.0
 
 def judge_url(url: str) -> Iterator[Finding]:
     """Yield a warning if the URL turns off the checks of the server's certificate."""
-    if not url.startswith("rediss:"):
+    if not url.startswith("rediss"):
         return
     options = parse_qs(urlsplit(url).query)
     off = [
@@ -58,6 +58,9 @@ _WAYS_OUT = {
     " without",
     "refused the login": "correct user and password in [redis] url, or the ACL of the"
     " server",
+    "in several slots": "put the namespace in braces, and enqueue under the same name",
+    "no sentinel names": "start the sentinels, or correct them in [redis] url",
+    "sentinel at": "correct the name of the primary in [redis] url: SENTINEL MASTERS",
     "LOADING": "wait until the server has read its data",
     "Name or service": "correct the host in [redis] url, or its DNS",
     "name resolution": "correct the host in [redis] url, or its DNS",
@@ -75,6 +78,8 @@ def judge(server: ServerFacts) -> Iterator[Finding]:
     if server.info:
         yield _version(server)
         yield _role(server)
+        yield from _sentinels(server)
+        yield from _cluster(server)
         yield _policy(server)
         yield _memory(server)
         yield _persistence(server)
@@ -108,25 +113,67 @@ def _version(server: ServerFacts) -> Finding:
             f"upgrade it to {found[1]}.{found[2]}.{patched} or later, or see whether"
             " your distribution has mended it",
         )
-    if server.info.get("redis_mode", server.info.get("server_mode")) == "cluster":
-        return problem(
-            check,
-            f"{name} {text} runs as a cluster: a script touches keys of several slots",
-            "use one server, or a primary with replicas",
-        )
     return ok(check, f"{name} {text}")
 
 
 def _role(server: ServerFacts) -> Finding:
     role = server.info.get("role", "")
     if role == "master":
-        return ok("redis role", "a primary: it takes writes")
+        replicas = pluralize(server.number("connected_slaves"), "replica")
+        place = f" at {server.place}" if server.place else ""
+        return ok("redis role", f"a primary{place}, with {replicas}: it takes writes")
     primary = f"{server.info.get('master_host')}:{server.info.get('master_port')}"
     return problem(
         "redis role",
         f"a replica of {primary}: every write is answered READONLY",
         "name the primary in [redis] url",
     )
+
+
+def _sentinels(server: ServerFacts) -> Iterator[Finding]:
+    """Yield whether the sentinels of the URL answer and could fail over."""
+    if not server.sentinels:
+        return
+    wrong = {place: why for place, why in server.sentinels.items() if why}
+    if wrong:
+        yield warning(
+            "redis sentinels",
+            "; ".join(f"{place}: {why}" for place, why in wrong.items()),
+            "start those that are gone, and correct those that moved in [redis] url: a"
+            " failover needs most of them",
+        )
+    else:
+        count = pluralize(len(server.sentinels), "sentinel")
+        yield ok("redis sentinels", f"{count} answer, enough for a failover")
+    if server.info and not server.number("connected_slaves"):
+        yield warning(
+            "redis replicas",
+            "the primary has no replica: nothing can take over",
+            "start one",
+        )
+
+
+def _cluster(server: ServerFacts) -> Iterator[Finding]:
+    """Yield the state of the cluster, as the node of the namespace has it."""
+    check = "redis cluster"
+    if not server.cluster:
+        return
+    if reason := server.cluster.get("refused"):
+        yield unchecked(check, f"CLUSTER INFO is refused: {reason}")
+        return
+    state = server.cluster.get("cluster_state", "")
+    sizes = (
+        f"{server.cluster.get('cluster_known_nodes')} nodes,"
+        f" {server.cluster.get('cluster_size')} primaries"
+    )
+    if state == "ok":
+        yield ok(check, f"{sizes}; {server.place} serves the namespace")
+    else:
+        yield problem(
+            check,
+            f"{sizes}; cluster_state is {state or 'unknown'}: commands are refused",
+            "CLUSTER NODES shows which nodes fail",
+        )
 
 
 def _policy(server: ServerFacts) -> Finding:

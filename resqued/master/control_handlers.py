@@ -193,6 +193,7 @@ class CommandHandlers:
             namespace=generations.current.config.app.namespace,
             modules=tuple(generations.current.config.app.modules),
             pools=dict(self._pool.wanted.counts),
+            primary=self._master.redis_monitor.primary,
             redis_error=self._master.redis_monitor.error,
             spawn_error=next((s.error for s in self._pool.slots if s.error), ""),
             workers=tuple(

@@ -54,6 +54,11 @@ class RedisMonitor:
         refuses = isinstance(self._redis.error, WritesRefusedError)
         return "redis refuses writes" if refuses else "redis is away"
 
+    @property
+    def primary(self) -> str:
+        """The address of the primary, if it can move; "" if it cannot."""
+        return self.place if self._link.locator.can_move else ""
+
     def check_soon(self) -> None:
         """Check at the next turn: another connection of the master was lost."""
         self._check_at = 0.0

@@ -17,6 +17,8 @@ from resqued.store.redis_errors import (
     CarriedError,
     ElsewhereError,
     NotPrimaryReply,
+    ReplyError,
+    is_not_primary,
     reason_of,
     untagged,
 )
@@ -96,6 +98,10 @@ class KnownNodes:
         if self._nodes[0] != here:
             raise ElsewhereError
 
+    def survey(self) -> dict[str, str]:
+        """Return nothing: there are no sentinels."""
+        return {}
+
     def is_elsewhere(self, _address: Address) -> bool:
         """Return False: a node of a cluster says itself that it is not the primary."""
         return False
@@ -105,10 +111,10 @@ class KnownNodes:
         connection.send_command("CLUSTER", "SLOTS")
         try:
             ranges = connection.read_response()
-        except FAULTS as error:
-            if not isinstance(error, NotPrimaryReply) and "NOPERM" in str(error):
-                return  # the nodes answer MOVED all the same
-            raise
+        except ReplyError as error:
+            if is_not_primary(error):
+                raise
+            return  # a user or a service may not ask; nodes answer MOVED all the same
         own, others = read_slots(ranges, self._slot or 0, connection.host)
         if not own:
             reason = "CLUSTERDOWN no node serves the slot of the namespace"
@@ -175,6 +181,17 @@ class Sentinels:
             against += told is not None
         return against > len(self._sentinels) // 2
 
+    def survey(self) -> dict[str, str]:
+        """Return what is wrong with each sentinel, or "", by its address."""
+        found = {}
+        for url in self._sentinels:
+            try:
+                self._exchange(url, "CKQUORUM")
+                found[_place(url)] = ""
+            except FAULTS as error:
+                found[_place(url)] = reason_of(error)
+        return found
+
     def _try(self, url: str) -> Address | None:
         try:
             return self._ask(url)
@@ -182,15 +199,17 @@ class Sentinels:
             return None
 
     def _ask(self, url: str) -> Address | None:
+        reply = self._exchange(url, "GET-MASTER-ADDR-BY-NAME")
+        return None if reply is None else (reply[0].decode(), int(reply[1]))
+
+    def _exchange(self, url: str, command: str) -> Any:
+        """Return the reply of a sentinel to a command about the service."""
         connection = self._dial(url)
         try:
-            connection.send_command(
-                "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service
-            )
-            reply = connection.read_response()
+            connection.send_command("SENTINEL", command, self._service)
+            return connection.read_response()
         finally:
             connection.disconnect()
-        return None if reply is None else (reply[0].decode(), int(reply[1]))
 
     def _unknown(self, url: str) -> StoreError:
         return UnusableServerError(

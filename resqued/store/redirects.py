@@ -39,8 +39,6 @@ MOST = 5
 # The first and the longest pause before the primary is looked for again, in seconds.
 _FIRST, _LONGEST = 0.02, 0.25
 
-_ASKING = b"*1\r\n$6\r\nASKING\r\n"
-
 
 class Redirected(Protocol):
     """The parts of a link that a redirect needs; see store/connection.py."""
@@ -177,7 +175,7 @@ def _ask(link: Redirected, command: bytes, error: AskError) -> Any:
     try:
         connection = node_connection(link.url, address, timeout=link.timeout)
         try:
-            return exchange(connection, _ASKING + command, replies=2)
+            return exchange(connection, link.packed(("ASKING",)) + command, replies=2)
         finally:
             connection.disconnect()
     except FAULTS as fault:

@@ -23,6 +23,9 @@ from resqued.errors import StoreError, UnusableServerError
 from resqued.store.server_url import redact
 from resqued.store.store_errors import DisconnectedError, NotPrimaryError, RefusedError
 
+# An error that the server has answered.
+ReplyError = redis.ResponseError
+
 # The exceptions of a connection.
 FAULTS = (redis.RedisError, OSError)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
@@ -27,6 +27,9 @@ class ServerFacts:
     `refused`. `now` is the server's time in seconds since the epoch, `skew` the
     seconds by which this host's clock is ahead of it, and `round_trip` the seconds
     that reading it took. `is_tracking` is True if the server has client tracking.
+    `place` is the address of the primary. `sentinels` are the sentinels that the URL
+    names, each with what is wrong with it, or "". `cluster` are the fields of CLUSTER
+    INFO if the server is a node of a cluster.
     """
 
     info: Mapping[str, str]
@@ -35,6 +38,9 @@ class ServerFacts:
     skew: float = 0.0
     round_trip: float = 0.0
     is_tracking: bool = True
+    place: str = ""
+    sentinels: Mapping[str, str] = field(default_factory=dict)
+    cluster: Mapping[str, str] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
         """Return a field of INFO as a number; 0 if it is missing or not a number."""
@@ -42,13 +48,14 @@ class ServerFacts:
         return int(text) if text.lstrip("-").isdecimal() else 0
 
 
-def examine(url: str, *, timeout: float) -> ServerFacts:
+def examine(url: str, *, timeout: float, namespace: str = "") -> ServerFacts:
     """Return the facts about a server.
 
-    `timeout` is in seconds. Raises StoreError if it does not answer as Redis does.
+    `timeout` is in seconds. `namespace` decides which node of a cluster is asked.
+    Raises StoreError if it does not answer as Redis does.
     """
     try:
-        with closing(SingleLink(url, timeout=timeout)) as link:
+        with closing(SingleLink(url, timeout=timeout, namespace=namespace)) as link:
             return _examined(link)
     except _NO_SENSE as error:
         place = f"redis at {redact(url)}"
@@ -72,7 +79,17 @@ def _examined(link: SingleLink) -> ServerFacts:
         skew=(before + after) / 2 - now,
         round_trip=after - before,
         is_tracking=link.listen(lambda message: message),
+        place=link.place,
+        sentinels=link.locator.survey(),
+        cluster=_cluster(link) if link.locator.is_cluster else {},
     )
+
+
+def _cluster(link: SingleLink) -> dict[str, str]:
+    try:
+        return _fields(link.call("CLUSTER", "INFO"))
+    except StoreError as error:
+        return {"refused": str(error)}
 
 
 def _info(link: SingleLink) -> tuple[dict[str, str], str]:
@@ -80,6 +97,10 @@ def _info(link: SingleLink) -> tuple[dict[str, str], str]:
         text = link.call("INFO")
     except StoreError as error:
         return {}, str(error)
+    return _fields(text), ""
+
+
+def _fields(text: bytes) -> dict[str, str]:
     lines = text.decode("utf-8", "replace").splitlines()
     fields = (line.partition(":") for line in lines)
-    return {name: value for name, colon, value in fields if colon}, ""
+    return {name: value for name, colon, value in fields if colon}

@@ -445,14 +445,17 @@ def _used_by_the_store() -> set[str]:
             if isinstance(node, ast.Tuple):
                 words = node.elts
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                words = node.args if node.func.attr in {"call", "_send"} else []
+                sends = {"call", "_send", "send_command"}
+                words = node.args if node.func.attr in sends else []
             texts = [w.value for w in words[:2] if isinstance(w, ast.Constant)]
             if (
                 texts
                 and isinstance(texts[0], str)
                 and re.fullmatch("[A-Z]{3,}", texts[0])
             ):
-                has_two = texts[0] in {"CLIENT", "SCRIPT"}
+                if texts[0] == "SENTINEL":
+                    continue  # a sentinel has users of its own
+                has_two = texts[0] in {"CLIENT", "CLUSTER", "SCRIPT"}
                 found.add("|".join(map(str, texts if has_two else texts[:1])).lower())
     return found
 

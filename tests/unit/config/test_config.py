@@ -159,7 +159,10 @@ def test_an_interval_of_nothing_is_burst_mode(interval):
             "redis",
             "url",
             "http://:secret@h",
-            "redis url 'http://:***@h' must begin with redis://, rediss:// or unix://",
+            (
+                "redis url 'http://:***@h' must begin with redis://, rediss://, unix://,"
+                " redis+sentinel:// or redis+cluster://"
+            ),
         ),
         (
             "redis",
@@ -381,7 +384,10 @@ def test_a_problem_in_the_environment_names_the_variable():
     with pytest.raises(ConfigError) as caught:
         loader.from_environment({"REDIS_URL": "x", "RESQUED_LOG_LEVEL": "loud"})
     assert caught.value.problems == (
-        "REDIS_URL: redis url '***' must begin with redis://, rediss:// or unix://",
+        (
+            "REDIS_URL: redis url '***' must begin with redis://, rediss://, unix://,"
+            " redis+sentinel:// or redis+cluster://"
+        ),
         "RESQUED_LOG_LEVEL: 'loud' must be one of debug, info, warning, error",
     )
 

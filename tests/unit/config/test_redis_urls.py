@@ -6,7 +6,7 @@ import pytest
 
 from resqued.errors import ConfigError
 from resqued.store.redis_client import connect
-from resqued.store.server_url import check_url, redact
+from resqued.store.server_url import check_url, read_url, redact
 
 SECRET = "S3cr"
 MALFORMED = [
@@ -44,6 +44,20 @@ MALFORMED = [
     "redis://h/0?db=x&S3cret9",
     "redis://:S3cret9@h/0?password=other",
     "redis://:other@h/0?password=S3cret9",
+    "redis+sentinel://:S3cr/et9@h1,h2/jobs/0",
+    "redis+sentinel://:S3cret9@h1,h2/jobs/x",
+    "redis+sentinel://:S3cret9@h1,h2",
+    "redis+sentinel://:S3cret9",
+    "redis+sentinel://:S3cr/et9",
+    "redis+sentinel://h1,u:S3cret9/jobs",
+    "redis+sentinel://h1,:S3cret9@h2:x/jobs",
+    "redis+sentinel://h/jobs/0?sentinel_password=S3cret9&nope=1",
+    "redis+sentinel://h/jobs/0?sentinel_passwort=S3cret9",
+    "redis+cluster://:S3cret9@h1,h2/3",
+    "redis+cluster://:S3cret9@h1,,h2",
+    "redis+cluster://:S3cr/et9@h1,h2",
+    "redis+cluster://h1/S3cret9",
+    "redis+other://:S3cret9@h",
 ]
 
 
@@ -75,6 +89,13 @@ def test_no_part_of_a_password_is_shown(url: str) -> None:
         ("redis://h/0?socket_timeout=0.5", "redis://h/0?socket_timeout=0.5"),
         ("redis://h/0?p%61ssword=p", "redis://h/0?p%61ssword=***"),
         ("rediss://h/0?ssl_ca_certs=/a/b", "rediss://h/0?ssl_ca_certs=/a/b"),
+        ("redis+sentinel://h1:1,[::1]:2/jobs", "redis+sentinel://h1:1,[::1]:2/jobs"),
+        (
+            "rediss+sentinel://u:p@h1,h2/my.jobs-1/2?sentinel_password=q&a=b",
+            "rediss+sentinel://u:***@h1,h2/my.jobs-1/2?sentinel_password=***&a=b",
+        ),
+        ("redis+cluster://:p@h1:1,h2", "redis+cluster://:***@h1:1,h2"),
+        ("redis+cluster://h1:1,h2/0", "redis+cluster://h1:1,h2/0"),
     ],
 )
 def test_what_is_in_order_is_accepted_and_shown_without_its_password(
@@ -123,3 +144,44 @@ def test_what_redis_py_would_take_for_something_else_is_refused(
 def test_an_option_that_changes_what_replies_mean_is_refused(option: str) -> None:
     with pytest.raises(ConfigError, match="cannot be set; leave it out"):
         check_url(f"redis://localhost/0?{option}")
+
+
+def test_the_login_of_a_sentinel_is_another_than_that_of_the_servers() -> None:
+    read = read_url(
+        "rediss+sentinel://u:p%40@h1,[::1]:7,h3:9/jobs/2"
+        "?sentinel_username=s&sentinel_password=q%2Fr&ssl_ca_certs=/ca&client_name=x"
+    )
+    assert read.plain == "rediss://u:p%40@h1/2?ssl_ca_certs=/ca&client_name=x"
+    assert read.service == "jobs"
+    assert read.sentinels == (
+        "rediss://s:q%2Fr@h1:26379?ssl_ca_certs=/ca",
+        "rediss://s:q%2Fr@[::1]:7?ssl_ca_certs=/ca",
+        "rediss://s:q%2Fr@h3:9?ssl_ca_certs=/ca",
+    )
+
+
+def test_the_nodes_of_a_cluster_have_the_port_of_redis_by_default() -> None:
+    read = read_url("redis+cluster://:p@h1,h2:7/0")
+    assert (read.nodes, read.plain) == ((("h1", 6379), ("h2", 7)), "redis://:p@h1/0")
+    assert read.is_cluster
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis+sentinel://h1,h2", "it names no service: the path is the name"),
+        ("redis+sentinel://h1,h2/", "it names no service"),
+        ("redis+sentinel://h/jobs/prod", "not the number of a database"),
+        ("redis+sentinel://h1,/jobs", "a host is missing beside a comma"),
+        ("redis+sentinel://h1:x,h2/jobs", "a port is a number"),
+        ("redis+cluster://h/1", "a cluster has no database but 0"),
+        ("redis+cluster://h?db=1", "a cluster has no database but 0"),
+        ("unix+sentinel:///run/s/jobs", "must begin with"),
+        ("redis+sentinel://h/jobs?max_connections=1", "cannot be set"),
+        ("redis+sentinel://h/jobs?nope=1", "nope"),
+        ("redis://h1,h2/0", "cannot be read"),
+    ],
+)
+def test_what_is_wrong_with_a_url_of_several_servers(url: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        connect(url)

@@ -49,6 +49,45 @@ def told(findings: Iterable[Finding]) -> dict[str, Finding]:
     return {finding.check: finding for finding in found}
 
 
+SENTINELS = {"a:26379": "", "b:26379": "", "c:26379": ""}
+CLUSTER = {"cluster_state": "ok", "cluster_known_nodes": "6", "cluster_size": "3"}
+
+
+def test_sentinels_that_answer_and_a_replica_are_enough() -> None:
+    info = {**INFO, "connected_slaves": "1"}
+    found = told(
+        server.judge(replace(HEALTHY, info=info, sentinels=SENTINELS, place="d:1"))
+    )
+    assert found["redis sentinels"].text == "3 sentinels answer, enough for a failover"
+    assert found["redis role"].text.startswith("a primary at d:1, with 1 replica")
+    assert {finding.verdict for finding in found.values()} == {OK}
+
+
+def test_a_sentinel_that_is_gone_is_named_and_so_is_a_primary_alone() -> None:
+    gone = {**SENTINELS, "b:26379": "Error 111 connecting to b:26379"}
+    found = told(server.judge(replace(HEALTHY, sentinels=gone)))
+    assert found["redis sentinels"].verdict is WARNING
+    assert found["redis sentinels"].text == "b:26379: Error 111 connecting to b:26379"
+    assert found["redis replicas"].verdict is WARNING
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict", "said"),
+    [
+        ({}, OK, "6 nodes, 3 primaries; n:7000 serves the namespace"),
+        ({"cluster_state": "fail"}, PROBLEM, "cluster_state is fail"),
+        ({"refused": "NOPERM"}, UNCHECKED, "CLUSTER INFO is refused: NOPERM"),
+    ],
+)
+def test_the_state_of_a_cluster_is_told(
+    changed: dict[str, str], verdict: Verdict, said: str
+) -> None:
+    facts = replace(HEALTHY, cluster={**CLUSTER, **changed}, place="n:7000")
+    finding = told(server.judge(facts))["redis cluster"]
+    assert finding.verdict is verdict
+    assert said in finding.text
+
+
 def test_a_healthy_server_is_not_doubted() -> None:
     assert {f.verdict for f in server.judge(HEALTHY)} == {OK}
 
@@ -88,7 +127,6 @@ REDIS_7 = {"valkey_version": None, "redis_version": "7.0.0"}
         ({"valkey_version": "7.0.1"}, "version", PROBLEM, "7.2 or later"),
         ({"valkey_version": "10.0.0"}, "version", OK, "10.0.0"),
         ({"valkey_version": "unstable"}, "version", UNCHECKED, "'unstable'"),
-        ({"redis_mode": "cluster"}, "version", PROBLEM, "cluster"),
         ({"role": "slave", "master_host": "db1"}, "role", PROBLEM, "replica of db1"),
         ({"maxmemory_policy": "allkeys-lru"}, "policy", WARNING, "noeviction"),
         (
