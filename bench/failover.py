@@ -20,6 +20,7 @@ from bench.chaos.account import Books
 from bench.chaos.failovers import SentinelSite
 from bench.chaos.site import Setting
 from tests.support.node import Node
+from tests.support.sentinels import REPLICAS
 from tests.support.wait import wait_until
 
 ROUNDS = 20
@@ -126,6 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ways = options.ways.split(",")
     if unknown := set(ways) - WAYS.keys():
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(WAYS)}")
+    if options.wait >= REPLICAS and "kill" in ways:
+        parser.error(
+            f"--wait {options.wait}: no job begins after a kill, which leaves"
+            f" {REPLICAS - 1} replica: name other ways"
+        )
     took: dict[str, list[float]] = {way: [] for way in ways}
     SentinelSite.min_replicas = options.min_replicas
     config = f"[redis]\nmin_replicas = {options.wait}\n" if options.wait else ""
