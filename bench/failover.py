@@ -20,6 +20,7 @@ from bench.chaos.account import Books
 from bench.chaos.failovers import SentinelSite
 from bench.chaos.site import Setting
 from tests.support.node import Node
+from tests.support.sentinels import REPLICAS
 from tests.support.wait import wait_until
 
 ROUNDS = 20
@@ -119,13 +120,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="N",
         help="min-replicas-to-write of the servers",
     )
+    parser.add_argument(
+        "--wait", type=int, default=0, metavar="N", help="min_replicas of the pool"
+    )
     options = parser.parse_args(arguments)
     ways = options.ways.split(",")
+    if unknown := set(ways) - WAYS.keys():
+        parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(WAYS)}")
+    if options.wait >= REPLICAS and "kill" in ways:
+        parser.error(
+            f"--wait {options.wait}: no job begins after a kill, which leaves"
+            f" {REPLICAS - 1} replica: name other ways"
+        )
     took: dict[str, list[float]] = {way: [] for way in ways}
     SentinelSite.min_replicas = options.min_replicas
+    config = f"[redis]\nmin_replicas = {options.wait}\n" if options.wait else ""
     with (
         tempfile.TemporaryDirectory(prefix="resqued-failover-") as folder,
-        SentinelSite(Path(folder), Setting()) as site,
+        SentinelSite(Path(folder), Setting(config)) as site,
     ):
         for way in itertools.islice(itertools.cycle(ways), options.rounds):
             seconds = round_of(site, way)

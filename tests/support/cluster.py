@@ -27,7 +27,7 @@ NODE_TIMEOUT_MS = 2500
 # Redis gives up a transfer of keys after this many milliseconds.
 MIGRATE_TIMEOUT_MS = 5000
 # In seconds; a slot that moves without a pause serves hardly anybody.
-BETWEEN_MOVES = 0.1
+BETWEEN_MOVES = 0.3
 
 
 class Cluster:

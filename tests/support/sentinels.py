@@ -91,7 +91,9 @@ class Sentinels:
     def url_of(self, addresses: Sequence[str], service: str = SERVICE) -> str:
         """Return the URL that names sentinels by host and port."""
         secret = f":{quote(self.password, safe='')}@" if self.password else ""
-        return f"redis+sentinel://{secret}{','.join(addresses)}/{service}/0"
+        own = quote(self.sentinel_password, safe="")
+        options = f"?sentinel_password={own}" if own else ""
+        return f"redis+sentinel://{secret}{','.join(addresses)}/{service}/0{options}"
 
     @property
     def primary(self) -> Node:

@@ -36,7 +36,10 @@ def draw():
 
 
 # What a server does, rather than the network or a process of ours.
-OF_THE_SERVER = ("flush-scripts", "restart-server", "out-of-memory", "readonly")
+OF_THE_SERVER = (
+    *("flush-scripts", "restart-server", "out-of-memory", "readonly"),
+    *("sentinel-failover", "cluster-failover", "slot-migration"),
+)
 
 
 def named(*, are_of_the_server: bool) -> pytest.MarkDecorator:
@@ -201,6 +204,27 @@ def test_what_is_lost_is_told(books: Books, told: str) -> None:
 )
 def test_what_is_doubled_is_told(books: Books, told: str) -> None:
     assert told in books.doubled()
+
+
+@pytest.mark.parametrize(
+    "books",
+    [
+        changed(queued={}, unsure={2}, processed=3),
+        changed(queued={}, unreplicated={2}, processed=3),
+        changed(processed=2, severed={0}),
+        changed(started={0: 2, 1: 1}, severed={0}),
+        changed(queued={0: 1, 2: 1}, processed=2, severed={0}),
+    ],
+)
+def test_what_replication_loses_is_counted_apart(books: Books) -> None:
+    assert books.lost() == books.doubled() == []
+
+
+def test_what_replication_loses_is_counted() -> None:
+    gone = changed(queued={}, unreplicated={0, 2}, processed=2, severed={0})
+    # Job 0 has run, so that it was not lost, but one record was.
+    assert gone.lost_by_replication() == 2
+    assert changed(started={0: 2, 1: 2}, severed={0}).repeated_by_replication() == 1
 
 
 def test_counters_that_contradict_the_lists_are_told() -> None:
