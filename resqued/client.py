@@ -50,12 +50,15 @@ Arguments: TypeAlias = tuple[Any, ...] | list[Any]
 class Client:
     """One Redis and one namespace in it.
 
-    `url` begins with redis://, rediss:// or unix://; without it, REDIS_URL of the
-    environment counts, or else localhost. `namespace` is the part of all keys before
-    the first colon. With `inline`, enqueue runs the job in this process, at once.
-    `timeout` is how many seconds connecting to Redis, and each of its replies, may
-    take. `max_payload` is how many bytes a payload may have; workers judge by
-    `max_payload` in their configuration. Nothing is connected before the first call.
+    `url` begins with redis://, rediss:// or unix://, or with redis+sentinel:// or
+    redis+cluster:// for several servers; without it, REDIS_URL of the environment
+    counts, or else localhost. `namespace` is the part of all keys before the first
+    colon; a cluster needs one in braces. With `inline`, enqueue runs the job in this
+    process, at once. `timeout` is how many seconds connecting to Redis, and each of its
+    replies, may take, and how long a command is repeated that was not executed, while
+    another server becomes the primary. `max_payload` is how many bytes a payload may
+    have; workers judge by `max_payload` in their configuration. Nothing is connected
+    before the first call.
     `failures` is the failed list.
 
     In a `with` statement its connections are closed at the end.

@@ -75,9 +75,18 @@ class KnownNodes:
         return host.strip("[]?") or self._nodes[0][0], port
 
     def move(self, host: str, port: int) -> None:
-        """Use this node of the cluster, which the one in use has named."""
+        """Use this node of the cluster, which the one in use has named.
+
+        Raises CarriedError if the keys of the namespace are in several slots.
+        """
         self.is_cluster = True
+        self._check_namespace()
         self._use([self.named(host, port)])
+
+    def _check_namespace(self) -> None:
+        if self._namespace and self._slot is None:
+            place = f"redis at {redact(self._url)}"
+            raise CarriedError(untagged(place, self._namespace))
 
     def arrive(self, connection: Any, greeting: dict[bytes, Any]) -> None:
         """Check a connection that was opened; `greeting` is the reply to HELLO.
@@ -89,10 +98,7 @@ class KnownNodes:
         self.is_cluster = True
         if not self._namespace:
             return
-        if self._slot is None:
-            raise CarriedError(
-                untagged(f"redis at {redact(self._url)}", self._namespace)
-            )
+        self._check_namespace()
         here = (connection.host, connection.port)
         self._learn(connection)
         if self._nodes[0] != here:

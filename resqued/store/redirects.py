@@ -158,7 +158,10 @@ def _is_ask(reply: object) -> bool:
 
 def _turn(link: Redirected, moved: AskError) -> bool:
     """Have the link use the node that MOVED names; return False if it must not."""
-    link.locator.move(moved.host, moved.port)
+    try:
+        link.locator.move(moved.host, moved.port)
+    except CarriedError as error:
+        raise error.carried from None
     return link.leave()
 
 
@@ -171,8 +174,8 @@ def _look_again(link: Redirected, error: Exception) -> None:
 
 def _ask(link: Redirected, command: bytes, error: AskError) -> Any:
     """Send a command to the node that ASK names, and to that one only this time."""
-    address = link.locator.named(error.host, error.port)
     try:
+        address = link.locator.named(error.host, error.port)
         connection = node_connection(link.url, address, timeout=link.timeout)
         try:
             return exchange(connection, link.packed(("ASKING",)) + command, replies=2)

@@ -117,6 +117,25 @@ def test_the_library_says_so_too() -> None:
         client.size("q")
 
 
+def test_a_redirect_is_not_followed_if_keys_are_in_several_slots() -> None:
+    """Not even by a server without HELLO, which does not say that it is a cluster."""
+    with (
+        answering("MOVED 2409 127.0.0.1:1") as url,
+        closing(resqued.Client(url)) as client,
+        pytest.raises(resqued.ConfigError, match=r"-N '\{resque\}' or"),
+    ):
+        client.size("q")
+
+
+def test_a_redirect_by_a_server_that_is_gone_is_an_outage() -> None:
+    with (
+        answering("MOVED 2409 127.0.0.1:1") as url,
+        closing(SingleLink(url, namespace="{resque}")) as link,
+        pytest.raises(StoreError, match=r"Connection refused|MOVED"),
+    ):
+        link.call("LLEN", "{resque}:queue:q")
+
+
 def test_a_database_that_the_server_does_not_have_is_a_fault_of_the_url() -> None:
     with (
         answering(NO_DATABASE) as url,
