@@ -34,6 +34,7 @@ EXAMPLES: dict[Any, list[Any]] = {
         messages.Wake(),
         messages.Pause(),
         messages.Resume(),
+        messages.Reconnect(),
         messages.EndJob("it was dropped"),
         messages.EndJob("too long", Cause.RUNTIME, messages.JobInChild(7, 0.1 + 0.2)),
         messages.Leave(),
