@@ -42,7 +42,7 @@ CONFIG_MISTAKES = {
     "[redis]\nurl = 'http://x'\n[limits]\ngrace = -1\n[[pool]]\nqueues = ''\n": [
         (
             "resqued.toml: [redis] url: redis url 'http://x' must begin with"
-            " redis://, rediss:// or unix://"
+            " redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
         ),
         "resqued.toml: [limits] grace: -1 is negative",
         (
