@@ -81,7 +81,8 @@ class JobRunner:
         # the scoreboard names.
         self._reporter.phase(_RUNNING, job)
         queue = held.queue.encode("utf-8", "surrogateescape")
-        if not forked.pipe.give(queue, held.payload):
+        # A child that stays does not exit, so the worker waits for its outcome at once.
+        if not forked.pipe.give(queue, held.payload) or forked.jobs > 1:
             self._pipe_poller.begin(job)
         self._reporter.busy(job)
         if may_fork_ahead and forked.jobs == 1:
