@@ -254,11 +254,7 @@ def faults(pid: int) -> int:
 
 def resident(pid: int) -> int:
     """Return a process's RSS in bytes, shared pages in full; 0 if it is gone."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
-    except OSError:
-        return 0
-    return int(pages) * mmap.PAGESIZE
+    return procfs.resident_pages(pid) * mmap.PAGESIZE
 
 
 def peak_resident(pid: int) -> int:
