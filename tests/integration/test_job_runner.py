@@ -1,4 +1,4 @@
-"""The running job of a worker: a real child, and the poller that the worker waits at."""
+"""The running job of a worker: a real child, and the poller of the worker."""
 
 from __future__ import annotations
 

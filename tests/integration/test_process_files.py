@@ -45,7 +45,7 @@ def is_short(request: pytest.FixtureRequest) -> Iterator[bool]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     is_short = request.param == "opened each time"
     if is_short:
-        most = max(map(int, os.listdir("/proc/self/fd"))) + 8
+        most = max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 8
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
     yield is_short
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
