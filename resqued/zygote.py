@@ -13,7 +13,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +55,7 @@ from resqued.system import (
 )
 from resqued.system.signals import SignalInbox
 from resqued.wire import queue_list, titles
+from resqued.wire.queue_list import QueueList
 from resqued.worker import WorkerProcess
 
 
@@ -108,8 +109,18 @@ class Zygote:
 
     def _spawn(self, wanted: SpawnWorker, fds: list[int]) -> None:
         """Fork a process that forks a worker and exits."""
+        # Made here once, not in each worker, which would write to more shared pages.
+        rules = self._settings.rules.for_pool(wanted.limits)
+        settings = replace(self._settings, rules=rules)
+        queues = queue_list.parse(wanted.queues)
+
+        def become_worker() -> int:
+            return self._become_worker(
+                settings, queues, fds, is_paused=wanted.is_paused
+            )
+
         try:
-            process.fork_child(self._fork_again, wanted, fds)
+            process.fork_child(self._fork_again, become_worker)
         except OSError as error:
             # The worker's channel closes with these descriptors: the master notices a
             # worker that died before it reported its pid, and waits before it tries
@@ -120,32 +131,39 @@ class Zygote:
         for fd in fds:
             os.close(fd)
 
-    def _fork_again(self, wanted: SpawnWorker, fds: list[int]) -> int:
+    def _fork_again(self, become_worker: Callable[[], int]) -> int:
         """Fork the worker, and exit.
 
         Runs in the process between zygote and worker. Its exit makes the master the
         parent of the worker, because the master is a subreaper.
         """
-        process.fork_child(self._become_worker, wanted, fds)
+        process.fork_child(become_worker)
         return 0
 
-    def _become_worker(self, wanted: SpawnWorker, fds: list[int]) -> int:
+    def _become_worker(
+        self,
+        settings: AppSettings,
+        queues: QueueList,
+        fds: list[int],
+        *,
+        is_paused: bool,
+    ) -> int:
         """Run the worker, with signals blocked at first; return its exit status."""
-        self._inbox.close()
+        self._inbox.reopen()
         self._channel.close()
         prctl.become_subreaper()
         process_title.set_title(titles.starting())
         try:
-            rules = self._settings.rules.for_pool(wanted.limits)
             worker = WorkerProcess(
-                replace(self._settings, rules=rules),
-                queue_list.parse(wanted.queues),
+                settings,
+                queues,
                 WorkerLinks(
+                    self._inbox,
                     worker_to_master(inherited_socket(fds[0])),
                     Scoreboard(fds[1]),
                     self._link,
                 ),
-                is_paused=wanted.is_paused,
+                is_paused=is_paused,
             )
             return worker.run()
         except Exception:  # the master starts another worker
@@ -280,6 +298,7 @@ def main(fd: int) -> int:
             channel.send(ImportFailed(str(error), stack(error.__cause__)))
         return 78
     signals.block()
+    process.learn_host()
     # Created before the first fork, which saves memory in each worker; each worker
     # opens a connection of its own with it.
     link = SingleLink(settings.url, timeout=settings.redis_timeout)

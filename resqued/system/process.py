@@ -236,6 +236,11 @@ def pid_namespace() -> str:
     return str(Path("/proc/self/ns/pid").readlink())
 
 
+def learn_host() -> None:
+    """Read what all processes of this host share; a forked process then knows it."""
+    hostname(), boot_id(), pid_namespace()
+
+
 def start_time(pid: int) -> int | None:
     """Return when a process started, in ticks since boot; None if it does not exist.
 

@@ -40,7 +40,6 @@ def run_jobs(jobs_per_child: int, count: int) -> list[int]:
     ours, _theirs = socket_pair()
     runner = JobRunner(
         ChildContext.of(os.getpid(), "w", settings, scoreboard),
-        inbox,
         WorkerReporter(scoreboard, 1, logger.get(role="worker")),
         poll,
         WorkerLinks(
