@@ -43,7 +43,7 @@ def run_jobs(jobs_per_child: int, count: int) -> list[int]:
         WorkerReporter(scoreboard, 1, logger.get(role="worker")),
         poll,
         WorkerLinks(
-            messages.worker_to_master(ours), scoreboard, SingleLink(settings.url)
+            inbox, messages.worker_to_master(ours), scoreboard, SingleLink(settings.url)
         ),
     )
     waits = []
