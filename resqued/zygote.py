@@ -13,7 +13,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from typing import Any, assert_never
 
 from resqued import client
 from resqued.config.settings import AppSettings
+from resqued.core.limits import Limits
 from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.execution import warmup
 from resqued.execution.worker_links import WorkerLinks
@@ -77,6 +78,7 @@ class Zygote:
         self._link = link
         self._channel = channel
         self._inbox = inbox
+        self._pools: dict[tuple[str, Limits], tuple[AppSettings, QueueList]] = {}
 
     def run(self) -> int:
         """Fork a worker for each order, until the master has exited; return 0."""
@@ -109,18 +111,16 @@ class Zygote:
 
     def _spawn(self, wanted: SpawnWorker, fds: list[int]) -> None:
         """Fork a process that forks a worker and exits."""
-        # Made here once, not in each worker, which would write to more shared pages.
-        rules = self._settings.rules.for_pool(wanted.limits)
-        settings = replace(self._settings, rules=rules)
-        queues = queue_list.parse(wanted.queues)
-
-        def become_worker() -> int:
-            return self._become_worker(
-                settings, queues, fds, is_paused=wanted.is_paused
-            )
-
+        # Pages that the zygote writes to between two forks are left to the worker
+        # before, so what is the same for the workers of a pool is made once.
+        key = wanted.queues, wanted.limits
+        pool = self._pools.get(key)
+        if pool is None:
+            rules = self._settings.rules.for_pool(wanted.limits)
+            settings = replace(self._settings, rules=rules)
+            pool = self._pools[key] = settings, queue_list.parse(wanted.queues)
         try:
-            process.fork_child(self._fork_again, become_worker)
+            process.fork_child(self._fork_again, *pool, fds, wanted.is_paused)
         except OSError as error:
             # The worker's channel closes with these descriptors: the master notices a
             # worker that died before it reported its pid, and waits before it tries
@@ -131,13 +131,13 @@ class Zygote:
         for fd in fds:
             os.close(fd)
 
-    def _fork_again(self, become_worker: Callable[[], int]) -> int:
+    def _fork_again(self, *worker: Any) -> int:
         """Fork the worker, and exit.
 
         Runs in the process between zygote and worker. Its exit makes the master the
         parent of the worker, because the master is a subreaper.
         """
-        process.fork_child(become_worker)
+        process.fork_child(self._become_worker, *worker)
         return 0
 
     def _become_worker(
@@ -145,7 +145,6 @@ class Zygote:
         settings: AppSettings,
         queues: QueueList,
         fds: list[int],
-        *,
         is_paused: bool,
     ) -> int:
         """Run the worker, with signals blocked at first; return its exit status."""
@@ -234,6 +233,7 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     The present objects are excluded from all later garbage collections, which would
     write to each of them. hot path: frozen-heap
     """
+    process.learn_host()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
@@ -298,7 +298,6 @@ def main(fd: int) -> int:
             channel.send(ImportFailed(str(error), stack(error.__cause__)))
         return 78
     signals.block()
-    process.learn_host()
     # Created before the first fork, which saves memory in each worker; each worker
     # opens a connection of its own with it.
     link = SingleLink(settings.url, timeout=settings.redis_timeout)
