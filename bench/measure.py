@@ -59,6 +59,8 @@ QUICK = Effort(
 
 # How many idle workers are watched.
 IDLE_WORKERS = 8
+# Seconds in which the others of several workers start when the first one has.
+CREW_START = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,10 @@ class Idleness:
 
 
 def cost_per_job(rig: Rig, peer: Peer, effort: Effort) -> Cost:
-    """Return the cost of a no-op job: the slope between two numbers of jobs."""
+    """Return the cost of a no-op job: the slope between two numbers of jobs.
+
+    With several workers `wall` is the time between the ends of two jobs.
+    """
     rig.server.clear()
     counts = [effort.fewer * peer.scale, effort.more * peer.scale]
     points = []
@@ -103,7 +108,7 @@ def cost_per_job(rig: Rig, peer: Peer, effort: Effort) -> Cost:
         for count in counts:
             producer.ask("fill", count=count)
             before = _used()
-            with rig.worker(peer, burst=True) as worker:
+            with rig.worker(peer, workers=peer.workers, burst=True) as worker:
                 wall = worker.wait_until_done(count)
                 producer.wait_until_settled()
             used = [after - b for after, b in zip(_used(), before, strict=True)]
@@ -129,9 +134,16 @@ def enqueue_rates(rig: Rig, peer: Peer, effort: Effort) -> Rates:
 
 
 def wake_ups(rig: Rig, peer: Peer, effort: Effort, *, raw: bool) -> list[float]:
-    """Return the seconds from push to start, for each push to one idle worker."""
+    """Return the seconds from push to start, for each push to idle workers."""
     rig.server.clear()
-    with rig.producer(peer) as producer, rig.worker(peer):
+    with (
+        rig.producer(peer) as producer,
+        rig.worker(peer, workers=peer.workers) as worker,
+    ):
+        if peer.workers > 1:
+            producer.ask("push", job="mark", args=["ready"])
+            worker.wait_for_mark(SLOWEST_START)
+            time.sleep(CREW_START)
         return producer.ask(
             "latency", count=effort.wake_ups, raw=raw, warm_up=effort.warm_up
         )

@@ -40,7 +40,6 @@ from resqued.ipc.messages import EndJob, Leave, WorkerOrder, WorkerReport
 from resqued.ipc.scoreboard import Phase
 from resqued.store.availability import RedisAvailability
 from resqued.store.runs import NoJob
-from resqued.system.signals import SignalInbox
 from resqued.wire import payload
 from resqued.wire.payload import FailureInfo, Reservation
 from resqued.wire.queue_list import QueueList
@@ -69,7 +68,7 @@ class WorkerProcess:
     ) -> None:
         self._settings = settings
         self._channel = links.channel
-        self._inbox = SignalInbox()
+        self._inbox = links.inbox
         self._poll = poll()
         # The descriptors of signals and of orders; they never change.
         self._fds = (self._inbox.fileno(), links.channel.fileno())
@@ -83,7 +82,6 @@ class WorkerProcess:
         worker_id = self._registration.runs.worker_id
         self._runner = JobRunner(
             ChildContext.of(os.getpid(), worker_id, settings, links.scoreboard),
-            self._inbox,
             self._reporter,
             self._poll,
             links,
@@ -228,8 +226,9 @@ class WorkerProcess:
             self._report(messages.QueuesEmpty())
             return
         self._reporter.idle(self._registration.runs.queues, is_paused=is_paused)
-        self._runner.fork_ahead()
         self._report(messages.Idle())
+        # Last: pages that this worker has written to before are shared with the child.
+        self._runner.fork_ahead()
 
     def _lose_redis(self, error: StoreError, now: float) -> None:
         self._registration.runs.link.close()

@@ -23,6 +23,7 @@ from typing import Any, assert_never
 
 from resqued import client
 from resqued.config.settings import AppSettings
+from resqued.core.limits import Limits
 from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.execution import warmup
 from resqued.execution.worker_links import WorkerLinks
@@ -55,6 +56,7 @@ from resqued.system import (
 )
 from resqued.system.signals import SignalInbox
 from resqued.wire import queue_list, titles
+from resqued.wire.queue_list import QueueList
 from resqued.worker import WorkerProcess
 
 
@@ -76,6 +78,7 @@ class Zygote:
         self._link = link
         self._channel = channel
         self._inbox = inbox
+        self._pools: dict[tuple[str, Limits], tuple[AppSettings, QueueList]] = {}
 
     def run(self) -> int:
         """Fork a worker for each order, until the master has exited; return 0."""
@@ -108,8 +111,16 @@ class Zygote:
 
     def _spawn(self, wanted: SpawnWorker, fds: list[int]) -> None:
         """Fork a process that forks a worker and exits."""
+        # Pages that the zygote writes to between two forks are left to the worker
+        # before, so what is the same for the workers of a pool is made once.
+        key = wanted.queues, wanted.limits
+        pool = self._pools.get(key)
+        if pool is None:
+            rules = self._settings.rules.for_pool(wanted.limits)
+            settings = replace(self._settings, rules=rules)
+            pool = self._pools[key] = settings, queue_list.parse(wanted.queues)
         try:
-            process.fork_child(self._fork_again, wanted, fds)
+            process.fork_child(self._fork_again, *pool, fds, wanted.is_paused)
         except OSError as error:
             # The worker's channel closes with these descriptors: the master notices a
             # worker that died before it reported its pid, and waits before it tries
@@ -120,32 +131,38 @@ class Zygote:
         for fd in fds:
             os.close(fd)
 
-    def _fork_again(self, wanted: SpawnWorker, fds: list[int]) -> int:
+    def _fork_again(self, *worker: Any) -> int:
         """Fork the worker, and exit.
 
         Runs in the process between zygote and worker. Its exit makes the master the
         parent of the worker, because the master is a subreaper.
         """
-        process.fork_child(self._become_worker, wanted, fds)
+        process.fork_child(self._become_worker, *worker)
         return 0
 
-    def _become_worker(self, wanted: SpawnWorker, fds: list[int]) -> int:
+    def _become_worker(
+        self,
+        settings: AppSettings,
+        queues: QueueList,
+        fds: list[int],
+        is_paused: bool,
+    ) -> int:
         """Run the worker, with signals blocked at first; return its exit status."""
-        self._inbox.close()
+        self._inbox.reopen()
         self._channel.close()
         prctl.become_subreaper()
         process_title.set_title(titles.starting())
         try:
-            rules = self._settings.rules.for_pool(wanted.limits)
             worker = WorkerProcess(
-                replace(self._settings, rules=rules),
-                queue_list.parse(wanted.queues),
+                settings,
+                queues,
                 WorkerLinks(
+                    self._inbox,
                     worker_to_master(inherited_socket(fds[0])),
                     Scoreboard(fds[1]),
                     self._link,
                 ),
-                is_paused=wanted.is_paused,
+                is_paused=is_paused,
             )
             return worker.run()
         except Exception:  # the master starts another worker
@@ -216,6 +233,7 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     The present objects are excluded from all later garbage collections, which would
     write to each of them. hot path: frozen-heap
     """
+    process.learn_host()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()

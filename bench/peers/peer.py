@@ -3,7 +3,7 @@ the module that pushes its jobs, and the measurements that it takes part in.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # The queue that every library uses.
 QUEUE = "bench"
@@ -12,6 +12,8 @@ JOBS = "jobs"
 ENQUEUE = "enqueue"
 LATENCY = "latency"
 IDLE = "idle"
+# How many workers there are where several are measured.
+CREWS = (2, 8)
 PARTS = (JOBS, ENQUEUE, LATENCY, IDLE)
 
 
@@ -54,5 +56,25 @@ class Peer:
     # How many times more jobs are needed for a measurable time.
     scale: int = 1
     parts: tuple[str, ...] = PARTS
+    # How many workers there are; libraries have one unless their title says so.
+    workers: int = 1
+    # The key of the peer to which the ratios of the costs per job refer.
+    base: str = "bare"
     # Why it cannot be measured here, or None.
     problem: Callable[[], str | None] = _no_problem
+
+
+def crews(peer: Peer) -> tuple[Peer, ...]:
+    """Return the peer with each of CREWS, for the jobs and for the latency."""
+    return tuple(
+        replace(
+            peer,
+            key=f"{peer.key}-{workers}",
+            title=f"{peer.title}, {workers} workers",
+            workers=workers,
+            # So that the start of the last worker is a small part of the time.
+            scale=2 * peer.scale,
+            parts=tuple(part for part in peer.parts if part in (JOBS, LATENCY)),
+        )
+        for workers in CREWS
+    )

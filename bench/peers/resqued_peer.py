@@ -6,8 +6,10 @@ import functools
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
-from peers.peer import QUEUE, Launch, Peer
+from peers.peer import JOBS, QUEUE, Launch, Peer
 
 
 def _command(launch: Launch) -> list[str]:
@@ -40,4 +42,22 @@ RESQUED = Peer(
     raw=True,
     in_project=True,
     problem=_problem,
+)
+
+_STAYING = Path(__file__).parent / "staying.toml"
+
+
+def _staying(launch: Launch) -> list[str]:
+    return [*_command(launch), "-c", str(_STAYING)]
+
+
+# Its children stay for a thousand jobs, as those of other libraries do.
+RESQUED_STAYING = replace(
+    RESQUED,
+    key="resqued-staying",
+    title="resqued, `jobs_per_child = 1000`",
+    command=_staying,
+    isolation="a fork per 1,000 jobs",
+    scale=4,
+    parts=(JOBS,),
 )

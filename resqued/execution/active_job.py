@@ -90,9 +90,7 @@ class ActiveJob:
         self.pipe = forked.pipe
         self.held = held
         self.began = process.ticks()
-        # A child that stays does not exit, so the worker waits for its outcome at once.
-        patience = LISTEN_AFTER if forked.jobs == 1 else 0.0
-        self.listen_at = time.monotonic() + patience
+        self.listen_at = time.monotonic() + LISTEN_AFTER
         self._scoreboard = scoreboard
         self._oom_kills = oom_kills
         self._timings = timings

@@ -21,7 +21,6 @@ from resqued.ipc.messages import SPOILER, EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.system import process
 from resqued.system.memory import OomKills
-from resqued.system.signals import SignalInbox
 from resqued.wire.payload import Reservation
 
 _RUNNING = Phase.RUNNING
@@ -31,13 +30,12 @@ class JobRunner:
     """At most one running job of a worker.
 
     `poll` is the only place where the worker waits. A child closes its copies of the
-    descriptors of `inbox` and `links`.
+    descriptors of `links`.
     """
 
     def __init__(
         self,
         context: ChildContext,
-        inbox: SignalInbox,
         reporter: WorkerReporter,
         poll: select.poll,
         links: WorkerLinks,
@@ -48,11 +46,11 @@ class JobRunner:
         self._timings = settings.timings
         self._reporter = reporter
         self._log = reporter.log
-        self._fds = (inbox.fileno(), links.channel.fileno())
+        self._fds = (links.inbox.fileno(), links.channel.fileno())
         self._link = links.redis
         self._pipe_poller = PipePoller(poll)
         self._children = ChildPool(
-            ChildMain(inbox, SignalReaction(self._scoreboard), context),
+            ChildMain(links.inbox, SignalReaction(self._scoreboard), context),
             self._private_descriptors,
             jobs=settings.jobs_per_child,
         )
@@ -81,7 +79,8 @@ class JobRunner:
         # the scoreboard names.
         self._reporter.phase(_RUNNING, job)
         queue = held.queue.encode("utf-8", "surrogateescape")
-        if not forked.pipe.give(queue, held.payload):
+        # A child that stays does not exit, so the worker waits for its outcome at once.
+        if not forked.pipe.give(queue, held.payload) or forked.jobs > 1:
             self._pipe_poller.begin(job)
         self._reporter.busy(job)
         if may_fork_ahead and forked.jobs == 1:

@@ -217,6 +217,8 @@ class LimitEnforcer:
             return job.worker.limits.with_fallback(rules.default)
         if said.memory:
             self._least_asked = min(self._least_asked or said.memory, said.memory)
+        if job.are_known and said == job.limits:
+            return said
         limits = job.limits.tightened(said) if job.are_known else said
         job.are_known = True
         return limits

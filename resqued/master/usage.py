@@ -14,7 +14,8 @@ import mmap
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import NamedTuple
 
 import psutil
 
@@ -126,9 +127,17 @@ class ProcessTree:
         except psutil.Error:
             return None
 
+    @cached_property
+    def _files(self) -> procfs.ProcessFiles:
+        # Opened at the first measurement: a job without a memory limit has none.
+        return procfs.ProcessFiles(self._root.pid)
+
     def members(self) -> list[psutil.Process]:
         """Return the existing processes of the tree, as far as the table shows them."""
         root = self._root.pid
+        if self._files.is_alone():
+            self._members = {root: self._root}
+            return [self._root]
         pids = [root, *self._process_table.descendants(root)]
         known: Mapping[int, psutil.Process] = self._members
         self._members = {}
@@ -143,17 +152,16 @@ class ProcessTree:
 
     def memory(self, limit: int) -> Memory:
         """Return the private bytes of the tree, or a bound that is within `limit`."""
-        bound, seen = 0, []
-        for member in self.members():
-            with suppress(psutil.Error):
-                info = member.memory_info()
-                seen.append((member, info))
-                bound += self._bound(member.pid, info.rss)
+        members = self.members()
+        bound = sum(self._bound(member.pid) for member in members)
         if bound <= limit:
             return Memory(bound, is_exact=False)
-        return Memory(sum(self._walk(*pair) for pair in seen), is_exact=True)
+        return Memory(sum(map(self._walk, members)), is_exact=True)
 
-    def _bound(self, pid: int, resident: int) -> int:
+    def _bound(self, pid: int) -> int:
+        is_root = pid == self._root.pid
+        pages = self._files.resident_pages() if is_root else procfs.resident_pages(pid)
+        resident = pages * mmap.PAGESIZE
         walk = self._walks.get(pid)
         if walk is None or time.monotonic() > walk.at + _WALK_IS_GOOD:
             return resident
@@ -161,7 +169,11 @@ class ProcessTree:
         written = (process.faults(pid) - walk.faults) * mmap.PAGESIZE
         return min(resident, walk.private + grown + max(0, written))
 
-    def _walk(self, member: psutil.Process, info: Any) -> int:
+    def _walk(self, member: psutil.Process) -> int:
+        try:
+            info = member.memory_info()
+        except psutil.Error:
+            return 0
         faults = process.faults(member.pid)
         private = _private(member, otherwise=info.rss - info.shared)
         self._walks[member.pid] = _UssSample(

@@ -10,6 +10,7 @@ hot path: large-pages
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 import time
 from contextlib import suppress
@@ -104,8 +105,9 @@ class OomKills:
     """
 
     def __init__(self) -> None:
-        self._seen = _oom_kills()
-        self._seen_at = time.monotonic()
+        # The first job reads it: an idle worker need not.
+        self._seen = _Count(Path(), 0)
+        self._seen_at = -math.inf
 
     def note(self) -> None:
         """Record the count at the start of a job, so that earlier kills do not matter.

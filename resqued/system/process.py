@@ -236,6 +236,11 @@ def pid_namespace() -> str:
     return str(Path("/proc/self/ns/pid").readlink())
 
 
+def learn_host() -> None:
+    """Read what all processes of this host share; a forked process then knows it."""
+    hostname(), boot_id(), pid_namespace()
+
+
 def start_time(pid: int) -> int | None:
     """Return when a process started, in ticks since boot; None if it does not exist.
 
@@ -254,11 +259,7 @@ def faults(pid: int) -> int:
 
 def resident(pid: int) -> int:
     """Return a process's RSS in bytes, shared pages in full; 0 if it is gone."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
-    except OSError:
-        return 0
-    return int(pages) * mmap.PAGESIZE
+    return procfs.resident_pages(pid) * mmap.PAGESIZE
 
 
 def peak_resident(pid: int) -> int:

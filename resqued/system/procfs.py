@@ -7,7 +7,9 @@ possible.
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,9 @@ from typing import NamedTuple
 
 # An application may replace builtins; standard_library copies modules only.
 _open = open
+_PAGE = 4096
+# The links of /proc/pid/task: itself, its parent, and one for each thread.
+_ONE_THREAD = 3
 
 
 class ProcessEntry(NamedTuple):
@@ -26,6 +31,82 @@ class ProcessEntry(NamedTuple):
     parent: int
     start: int
     is_zombie: bool
+
+
+def read(path: str) -> bytes:
+    """Return what a file of proc(5) holds, up to 4,096 bytes; raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _PAGE)
+    finally:
+        os.close(fd)
+
+
+def resident_pages(pid: int) -> int:
+    """Return how many pages of a process are resident; 0 if it is gone."""
+    try:
+        return _second(read(f"/proc/{pid}/statm"))
+    except OSError:
+        return 0
+
+
+def _second(numbers: bytes) -> int:
+    return int(numbers.split(None, 2)[1])
+
+
+class ProcessFiles:
+    """The files of a process that are read again and again, a few times a second.
+
+    They are kept open: a reading is then one system call, and of the same process even
+    if its pid is reused. While more than half of the descriptors are in use, they are
+    opened for each reading, because others need a descriptor more.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        task = f"/proc/{pid}/task"
+        self._fds = _kept_open(task, f"{task}/{pid}/children", f"/proc/{pid}/statm")
+        self._task, self._children, self._memory = self._fds
+
+    def is_alone(self) -> bool:
+        """Return True if it is certain that the process has no children."""
+        if self._task < 0:
+            return children(self._pid) == []
+        try:
+            threads = os.fstat(self._task).st_nlink
+            return threads == _ONE_THREAD and not os.pread(self._children, 1, 0)
+        except OSError:
+            return False
+
+    def resident_pages(self) -> int:
+        """Return how many pages of the process are resident; 0 if it is gone."""
+        if self._memory < 0:
+            return resident_pages(self._pid)
+        try:
+            return _second(os.pread(self._memory, _PAGE, 0))
+        except OSError:
+            return 0
+
+    def __del__(self) -> None:
+        """Close the files."""
+        for fd in self._fds:
+            if fd >= 0:
+                os.close(fd)
+
+
+def _kept_open(first: str, second: str, third: str) -> tuple[int, int, int]:
+    """Return descriptors of files; -1 for all of them if they are not to be kept."""
+    fds: list[int] = []
+    try:
+        for path in (first, second, third):
+            fds.append(os.open(path, os.O_RDONLY))
+            if fds[-1] > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2:
+                raise OSError(errno.EMFILE, "too many open files")
+    except OSError:
+        for fd in fds:
+            os.close(fd)
+        return -1, -1, -1
+    return fds[0], fds[1], fds[2]
 
 
 def stat_fields(pid: int) -> list[str] | None:
@@ -58,6 +139,17 @@ def children(pid: int) -> list[int] | None:
     list children (CONFIG_PROC_CHILDREN). A child may be missing from the list while
     others are reaped.
     """
+    try:
+        if os.stat(f"/proc/{pid}/task").st_nlink == _ONE_THREAD:  # noqa: PTH116 - fast
+            text = read(f"/proc/{pid}/task/{pid}/children")
+            if len(text) < _PAGE:
+                return [int(child) for child in text.split()]
+    except OSError:
+        pass  # the process is gone, or the kernel does not list children
+    return _children_of_threads(pid)
+
+
+def _children_of_threads(pid: int) -> list[int] | None:
     pids: list[int] = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names alone

@@ -54,10 +54,16 @@ class SignalInbox:
             # job: the call might never return.
             signal.siginterrupt(signum, signum in (signal.SIGTERM, signal.SIGINT))
             mask[(signum - 1) // 8] |= 1 << ((signum - 1) % 8)
-        flags = os.O_NONBLOCK | os.O_CLOEXEC
-        self._fd: int = _signalfd(-1, bytes(mask), flags)
-        if self._fd < 0:
-            raise OSError(ctypes.get_errno(), "signalfd")
+        self._mask = bytes(mask)
+        self._fd = _open(self._mask)
+
+    def reopen(self) -> None:
+        """Make this the inbox of a process that was forked from the one before.
+
+        Raises OSError if the kernel refuses a signalfd.
+        """
+        os.close(self._fd)
+        self._fd = _open(self._mask)
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         """Call the reaction; runs only in a child."""
@@ -94,6 +100,13 @@ class SignalInbox:
     def close(self) -> None:
         """Close the descriptor; the signals stay blocked."""
         os.close(self._fd)
+
+
+def _open(mask: bytes) -> int:
+    fd: int = _signalfd(-1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "signalfd")
+    return fd
 
 
 # Makes a worker or a child write its stacks to the scoreboard. Jobs and their libraries
