@@ -26,6 +26,7 @@ from resqued.store.redis_internals import (
     open_raw,
     own_connection,
     read_push,
+    subscribe,
 )
 from resqued.store.server_url import check_url, redact
 from resqued.store.store_errors import DisconnectedError, RefusedError
@@ -368,6 +369,13 @@ class SingleLink(Link):
             self.ping()
             return False
         return True
+
+    def subscribe(self, channel: str, heard: Callable[[Any], Any]) -> bool:
+        """Call `heard` with each message of a channel; return False if refused."""
+        try:
+            return subscribe(self._connection, channel, heard)
+        except FAULTS as error:
+            raise translate(error, self.url) from error
 
     def drain(self) -> None:
         """Read the messages that have arrived; raise StoreError at end of file."""

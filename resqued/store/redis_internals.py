@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hiredis
-from redis.exceptions import InvalidResponse
+from redis.exceptions import InvalidResponse, ResponseError
 
 # The result of a reader until it has received a complete reply.
 INCOMPLETE = object()
@@ -60,6 +60,24 @@ def on_invalidation(connection: Any, call: Callable[[Any], Any]) -> None:
     This remains in effect when the connection is opened again.
     """
     connection._parser.set_invalidation_push_handler(call)
+
+
+def subscribe(connection: Any, channel: str, call: Callable[[Any], Any]) -> bool:
+    """Subscribe to a channel (RESP3 only); return False if the server refuses that.
+
+    `call` is called with each message of a subscription that is read, a list: its kind,
+    the channel, and for b"message" the data. The confirmation is such a message and no
+    reply, so a PING follows, whose reply is read.
+    """
+    connection._parser.set_pubsub_push_handler(call)
+    commands = [("SUBSCRIBE", channel), ("PING",)]
+    connection.send_packed_command(connection.pack_commands(commands))
+    try:
+        connection.read_response()
+    except ResponseError:
+        connection.read_response()
+        return False
+    return True
 
 
 def read_push(connection: Any) -> None:
