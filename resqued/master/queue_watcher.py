@@ -176,6 +176,7 @@ class QueueWatcher:
         """Wake one worker of these lists for each job, and call for the other jobs."""
         idle = [(w, w.served) for w in self._idle() if w.served in lists]
         woken = wakeups.workers_to_wake(lengths, idle)
+        _wake(woken)
         for queues in {worker.served for worker, _ in woken}:
             jobs = sum(n for name, n in lengths.items() if queues.serves(name))
             each = self._listening[queues]
@@ -186,7 +187,6 @@ class QueueWatcher:
             ]
             calls = each.woke(now, jobs - len(woken), self._share)
             self._call(queues, calls, now)
-        _wake(woken)
 
     def _ask(self, now: float) -> None:
         """Learn whether woken workers have taken jobs."""

@@ -55,12 +55,18 @@ class Line:
 
     def join(self, queues: str) -> int:
         """Go to the end of the line of a queue list; return the length of the line."""
-        return int(self._link.call("RPUSH", self._keys.line(queues), self._id))
+        length = int(self._link.call("RPUSH", self._keys.line(queues), self._id))
+        self._link.drain()
+        return length
 
     def call(self, queues: str, count: int) -> int:
         """Call the next masters in the line; return how many were reached."""
         args = (str(count), self._keys.calls, queues)
-        return int(CALL(self._link, (self._keys.line(queues),), args))
+        reached = int(CALL(self._link, (self._keys.line(queues),), args))
+        # A message directly after the reply, perhaps to this master itself, may be in
+        # the buffer already: the descriptor does not show it.
+        self._link.drain()
+        return reached
 
     def leave(self, queues: str) -> None:
         """Leave the line of a queue list, if Redis can still be reached."""
