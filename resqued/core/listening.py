@@ -12,10 +12,10 @@ listen: only these read the lengths of the queues, and are sent a message at a c
     ASKING   has woken workers, and learns whether one of them has taken a job
 
 A master whose worker has taken a job calls the next in the line, which becomes FIRST.
-One whose worker found nothing calls nobody, and becomes SPARE. So each job that is
-taken makes one FIRST, and listeners beyond it become fewer with each push. Once an
-interval each draws by lot whether it is SPARE, so that about SPARES are, however many
-calls were lost.
+One whose worker found nothing calls nobody, and becomes SPARE; a SPARE that finds
+nothing often waits again. So each job that is taken makes one FIRST, and listeners
+beyond it become fewer with each push. Once an interval each draws by lot whether it is
+SPARE, so that about SPARES are, however many calls were lost.
 
 No lost call delays a job by more than an interval: every master with an idle worker
 looks at its queues at least that often, in every state. A master that is alone is
@@ -41,8 +41,11 @@ OUTCOME_LIMIT = 0.05
 SPARE_DELAY = 0.003
 # How many masters of all are SPARE, on average; and how many when all have connected
 # at once, when no call has been made yet.
-SPARES = 2.0
+SPARES = 3.0
 SPARES_AT_FIRST = 8.0
+# A SPARE that found nothing after a message waits again with this probability: others
+# were faster, so it is needed less than others think.
+RESIGNS = 0.25
 # The most masters that are called at once, by one that sees more jobs than it can
 # take: the number of those that look doubles with each step.
 MOST_CALLS = 2
@@ -74,6 +77,8 @@ class Listening:
     in_line: bool = False
     _draw_at: float = NEVER
     _asked_at: float = 0.0
+    # Whether a SPARE was sent a message since its last look.
+    _was_told: bool = False
     _is_new: bool = True
     _is_unanswered: bool = True
 
@@ -136,6 +141,7 @@ class Listening:
         """Note a change of a queue; return whether to wake a worker for a push now."""
         if self.role is Role.SPARE:
             self.look_at = min(self.look_at, now + SPARE_DELAY * (1 + chance))
+            self._was_told = True
         elif self.role is Role.FIRST:
             self.look_at = now
         return self.role is Role.FIRST
@@ -153,6 +159,13 @@ class Listening:
                 self.role = Role.SPARE if listens else Role.WAITING
         self.look_at = self._draw_at
         return True
+
+    def saw_nothing(self, now: float, share: float, chance: float) -> None:
+        """Note that a look found no job."""
+        was_told, self._was_told = self._was_told, False
+        is_many = share * SPARES < 1
+        if self.role is Role.SPARE and was_told and is_many and chance < RESIGNS:
+            self.role, self.look_at = Role.WAITING, max(self._draw_at, now)
 
     def look_soon(self, now: float) -> None:
         """Look at the next turn, because a worker became idle."""
@@ -202,7 +215,7 @@ class Listening:
         return int(listened)
 
     def _listen(self, role: Role, now: float) -> None:
-        self.role, self.look_at = role, now
+        self.role, self.look_at, self._was_told = role, now, False
 
 
 def _spread(chance: float) -> float:

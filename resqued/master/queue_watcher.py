@@ -223,6 +223,10 @@ class QueueWatcher:
             if again_at is not None:
                 for queues in listening:
                     self._listening[queues].look_again(now, again_at)
+            for queues in listening & due.keys():
+                if not any(map(queues.serves, look.lengths)):
+                    each = self._listening[queues]
+                    each.saw_nothing(now, self._share, random.random())
             self._act_on(look, listening, now)
 
     def _count(self, now: float) -> None:
