@@ -36,7 +36,7 @@ from resqued.core.timings import NEVER
 # wake another worker for the same job, and make the server report its removal.
 WAKE_GRACE = 0.002
 # After so many seconds a woken worker that has not reported counts as one with a job.
-OUTCOME_LIMIT = 0.05
+OUTCOME_LIMIT = 0.2
 # How long a SPARE leaves a job to a FIRST, in seconds: at least this, at most twice.
 SPARE_DELAY = 0.003
 # How many masters of all are SPARE, on average; and how many when all have connected

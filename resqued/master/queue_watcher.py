@@ -131,6 +131,8 @@ class QueueWatcher:
         """Note for each queue list whether a worker is idle."""
         was_polled, self._was_polled = self._was_polled, False
         idle = {worker.served for worker in self._idle()}
+        if idle and now >= self._count_at:
+            self._count(now)
         for queues in idle:
             each = self._listening.setdefault(queues, Listening())
             each.is_idle(now, self._interval(), self._share, random.random())
@@ -202,10 +204,6 @@ class QueueWatcher:
 
     def _look(self, now: float) -> None:
         """Look at the queues, for each list for which that is due."""
-        if now >= self._count_at and any(
-            each.look_at <= now for each in self._listening.values()
-        ):
-            self._count(now)
         due = {
             queues: each
             for queues, each in self._listening.items()
@@ -244,7 +242,8 @@ class QueueWatcher:
             self._poller.register(self._fd, self.hear)
         self._listening.clear()
         self._opened_at = now
-        self._count(now)
+        # When a worker is idle, it is registered, and others may be too.
+        self._count_at = now
         if not self._tracking.is_tracking:
             self._log.warning("redis_without_tracking", interval=self._interval())
         if self._redis.end(self._tracking.check_writes):

@@ -13,8 +13,8 @@ from typing import Any
 
 from resqued.store.connection import Link, SingleLink
 from resqued.store.job_queues import means_pause
-from resqued.store.line import Line
 from resqued.store.store_errors import RefusedError
+from resqued.store.waiting_line import WaitingLine
 from resqued.store.write_check import check_writes
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
@@ -51,7 +51,7 @@ class QueueTracking:
         self._link = SingleLink(url, timeout=timeout)
         self._plain = plain
         self._keys = keys
-        self.line = Line(self._link, keys)
+        self.line = WaitingLine(self._link, keys)
         self.is_callable = False
         self._set_key = keys.queues.encode("utf-8", "surrogateescape")
         self.is_tracking = False

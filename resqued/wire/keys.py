@@ -51,11 +51,6 @@ class Keys:
         return self._key(f"resqued:line:{queues}")
 
     @property
-    def calls(self) -> str:
-        """The start of the names of the channels to which calls are published."""
-        return self._key("resqued:call:")
-
-    @property
     def workers(self) -> str:
         """The set of registered worker ids."""
         return self._key("workers")

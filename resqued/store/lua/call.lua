@@ -1,8 +1,7 @@
 -- Calls masters that wait in the line of a queue list to look at their queues.
 --
--- KEYS  1 resqued:line:<queue list>
--- ARGV  1 how many to call, 2 what the names of their channels begin with,
---       3 the message: the queue list
+-- KEYS  1 resqued:line:<list>
+-- ARGV  1 how many to call  2 what channels begin with  3 queue list, the message
 --
 -- Returns how many were reached. A master that has gone has no connection that is
 -- subscribed to its channel: the next one is called in its place.

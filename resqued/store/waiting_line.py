@@ -17,7 +17,7 @@ from resqued.wire.keys import Keys
 CALL = Script("call")
 
 
-class Line:
+class WaitingLine:
     """The lines of a namespace, on the connection that receives the calls.
 
     Each method raises StoreError if Redis fails.
@@ -26,6 +26,8 @@ class Line:
     def __init__(self, link: SingleLink, keys: Keys) -> None:
         self._link = link
         self._keys = keys
+        # What the names of the channels begin with.
+        self._channels = keys.line("")
         self._id = ""
         self._calls: list[str] = []
 
@@ -36,7 +38,7 @@ class Line:
         """
         self._calls.clear()
         self._id = os.urandom(8).hex()
-        return self._link.subscribe(self._keys.calls + self._id, self._on_message)
+        return self._link.subscribe(self._channels + self._id, self._on_message)
 
     def _on_message(self, message: Any) -> object:
         if message[0] == b"message":
@@ -61,7 +63,7 @@ class Line:
 
     def call(self, queues: str, count: int) -> int:
         """Call the next masters in the line; return how many were reached."""
-        args = (str(count), self._keys.calls, queues)
+        args = (str(count), self._channels, queues)
         reached = int(CALL(self._link, (self._keys.line(queues),), args))
         # A message directly after the reply, perhaps to this master itself, may be in
         # the buffer already: the descriptor does not show it.
