@@ -230,7 +230,9 @@ class QueueWatcher:
     def _count(self, now: float) -> None:
         """Learn which part of all workers is this master's."""
         age = max(now - self._opened_at, self._interval())
-        self._count_at = now + min(age, MOST_COUNT_AGE)
+        # Not all masters at once, although all may have connected at once.
+        wait = min(age, MOST_COUNT_AGE) * random.uniform(0.5, 1.0)
+        self._count_at = now + wait
         workers = self._tracking.workers() if self._tracking.is_callable else 0
         self._share = min(1.0, len(self._serving()) / workers) if workers else 1.0
 

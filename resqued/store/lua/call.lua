@@ -1,7 +1,7 @@
 -- Calls masters that wait in the line of a queue list to look at their queues.
 --
 -- KEYS  1 resqued:line:<list>
--- ARGV  1 how many to call  2 what channels begin with  3 queue list, the message
+-- ARGV  1 how many to call  2 what channels begin with  3 queue list
 --
 -- Returns how many were reached. A master that has gone has no connection that is
 -- subscribed to its channel: the next one is called in its place.
