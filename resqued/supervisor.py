@@ -134,7 +134,9 @@ class Supervisor:
     def _make_queue_watcher(self, config: Config) -> QueueWatcher:
         app = config.app
         watcher = QueueWatcher(
-            QueueTracking(app.url, Keys(app.namespace), timeout=patience(config)),
+            QueueTracking(
+                app.url, Keys(app.namespace), self._link, timeout=patience(config)
+            ),
             lambda: self._config.interval,
             self.pool.serving,
             self._poller,

@@ -21,7 +21,7 @@ class Backoff:
     def failed(self, now: float, jitter: float) -> Backoff:
         """Return the back-off after one more failure, at the time `now`.
 
-        `jitter`, a number in 0..1, shortens the wait by up to a quarter, so that
+        `jitter`, a number in 0..1, shortens the wait by up to a half, so that
         those that failed together do not all try again together.
         """
         delay = min(self.cap, self.first * 2.0 ** min(self.failures, 32))
@@ -29,7 +29,7 @@ class Backoff:
         return replace(
             self,
             failures=self.failures + 1,
-            ready_at=now + delay * (1.0 - jitter / 4),
+            ready_at=now + delay * (1.0 - jitter / 2),
         )
 
     def succeeded(self) -> Backoff:

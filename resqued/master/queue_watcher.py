@@ -1,15 +1,25 @@
 """The search for new jobs, for all idle workers of this master together.
 
-Runs in the master. It looks at the queues when Redis reports a changed queue, when a
-worker becomes idle, and at an interval, for messages that are lost and for servers
-that send none. After a push to an empty queue a worker is woken before the look.
+Runs in the master. It looks at the queues when Redis reports a changed queue, when
+another master calls it, and at an interval, for messages that are lost and for servers
+that send none. core/listening.py says when that is; after a push to an empty queue a
+worker is woken before the look.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import suppress
 
+from resqued.core.listening import Listening, Role
 from resqued.core.timings import NEVER
 from resqued.errors import StoreError
 from resqued.ipc.messages import Reconnect, Wake
@@ -19,10 +29,10 @@ from resqued.master.worker_handle import WorkerHandle
 from resqued.store.availability import RedisAvailability
 from resqued.store.queue_tracking import QueueSnapshot, QueueTracking
 from resqued.system.poller import Poller
+from resqued.wire.queue_list import QueueList
 
-# How long a woken worker needs to take a job, in seconds. A look before that would
-# wake another worker for the same job, and make the server report its removal.
-WAKE_GRACE = 0.002
+# The number of all workers is read again after at most so many seconds.
+MOST_COUNT_AGE = 30.0
 
 
 class QueueWatcher:
@@ -48,85 +58,203 @@ class QueueWatcher:
         self._was_paused = False
         # Queues whose keys are of another type, and that were logged.
         self._odd: set[str] = set()
-        self._look_at = 0.0
+        # Whether a worker became idle since the last turn.
+        self._was_polled = False
         # Queues that were empty and have received a job.
         self._pushed: list[str] = []
+        # By queue list: what this master does for it, and the workers that were woken,
+        # each with how many runs it had settled then.
+        self._listening: dict[QueueList, Listening] = {}
+        self._woken: dict[QueueList, list[tuple[WorkerHandle, int]]] = {}
+        # The part of all workers that are this master's; when to count them, and since
+        # when the connection is open.
+        self._share = 1.0
+        self._count_at = self._opened_at = 0.0
         self._redis = RedisAvailability(log)
 
     def poll_now(self) -> None:
-        """Make the next turn look at the queues, because a worker became idle."""
-        self._look_at = 0.0
+        """Make the next turn see which workers are idle, because one became idle."""
+        self._was_polled = True
 
     def hear(self, now: float) -> None:
         """Read the messages of the server."""
         try:
-            self._pushed = self._tracking.drain()
+            self._take_in(now)
         except StoreError as error:
             self._lose(error, now)
-        self._look_at = 0.0
+
+    def _take_in(self, now: float) -> None:
+        pushed = self._tracking.drain()
+        is_change = bool(pushed) or self._tracking.was_changed
+        for queues, each in self._listening.items():
+            if is_change and each.heard(now, random.random()):
+                self._pushed += filter(queues.serves, pushed)
 
     def due(self, _now: float) -> float:
         """Return when `turn` has something to do."""
         if not self._is_open:
             return self._redis.ready_at
-        # Only serving workers are woken: one that leaves, or that may not begin yet,
-        # waits for no job.
-        is_any_idle = any(worker.is_idle for worker in self._serving())
-        return self._look_at if is_any_idle else NEVER
+        if self._was_polled or self._tracking.has_messages:
+            return 0.0
+        return min((each.look_at for each in self._listening.values()), default=NEVER)
 
     def turn(self, now: float) -> None:
         """Look at the queues, if that is due and a worker is idle; wake the workers."""
         if now < self._redis.ready_at:
             return
-        idle = [worker for worker in self._serving() if worker.is_idle]
         try:
             if not self._is_open:
-                self._open(idle)
+                self._open(now)
+            if self._tracking.has_messages:
+                self._take_in(now)
             if self._tracking.was_emptied:
                 # The server has lost the registrations too; woken workers register
                 # again.
                 self._tracking.was_emptied = False
-                _wake((worker, ()) for worker in idle)
-                idle = []
-            if self._pushed:
-                idle = self._wake_at_once(now, idle)
-            if idle and now >= self._look_at:
-                look = self._tracking.look((worker.served for worker in idle), now)
-                again_at = self._tracking.again_at(now)
-                wait = self._interval() * random.uniform(0.9, 1.1)
-                self._look_at = now + wait if again_at is None else again_at
-                self._act_on(look, idle)
+                self._listening.clear()
+                _wake((worker, ()) for worker in self._idle())
+            self._follow(now)
+            self._answer_calls(now)
+            self._wake_at_once(now)
+            self._ask(now)
+            self._look(now)
+            self._join(now)
         except StoreError as error:
             self._lose(error, now)
 
-    def _wake_at_once(
-        self, now: float, idle: Sequence[WorkerHandle]
-    ) -> list[WorkerHandle]:
-        """Wake one worker for each queue with a push; return the workers still idle."""
-        pushed = dict.fromkeys(self._pushed, 1)
-        self._pushed = []
-        woken = wakeups.workers_to_wake(
-            pushed, [(worker, worker.served) for worker in idle]
-        )
-        _wake(woken)
-        if woken:
-            self._look_at = now + WAKE_GRACE
-        return [worker for worker in idle if worker.is_idle]
+    def _idle(self) -> list[WorkerHandle]:
+        # Only serving workers are woken: one that leaves, or that may not begin yet,
+        # waits for no job.
+        return [worker for worker in self._serving() if worker.is_idle]
 
-    def _open(self, idle: Sequence[WorkerHandle]) -> None:
+    def _follow(self, now: float) -> None:
+        """Note for each queue list whether a worker is idle."""
+        was_polled, self._was_polled = self._was_polled, False
+        idle = {worker.served for worker in self._idle()}
+        if idle and now >= self._count_at:
+            self._count(now)
+        for queues in idle:
+            each = self._listening.setdefault(queues, Listening())
+            each.is_idle(now, self._interval(), self._share, random.random())
+            # A worker that knows only some of its queues may have left jobs in others.
+            if was_polled and (self._share >= 1 or queues.is_dynamic):
+                each.look_soon(now)
+        for queues, each in self._listening.items():
+            if queues not in idle:
+                self._call(queues, each.is_busy(), now)
+
+    def _answer_calls(self, now: float) -> None:
+        for name in self._tracking.line.take_calls():
+            for queues, each in self._listening.items():
+                if queues.name == name and not each.called(now):
+                    self._call(queues, 1, now)
+
+    def _call(self, queues: QueueList, count: int, now: float) -> None:
+        """Call the next masters that wait for jobs of a queue list."""
+        if not (count and self._tracking.is_callable):
+            return
+        reached = self._tracking.line.call(queues.name, count)
+        is_any_idle = any(worker.served == queues for worker in self._idle())
+        self._listening[queues].answered(reached, now, is_any_idle=is_any_idle)
+
+    def _join(self, now: float) -> None:
+        """Go to the end of each line in which this master is to wait."""
+        for queues, each in self._listening.items():
+            if each.joins_line and self._tracking.is_callable:
+                each.joined(self._tracking.line.join(queues.name), now)
+
+    def _wake_at_once(self, now: float) -> None:
+        """Wake one worker for each queue with a push, before any look."""
+        pushed, self._pushed = dict.fromkeys(self._pushed, 1), []
+        if pushed:
+            first = {
+                q for q, each in self._listening.items() if each.role is Role.FIRST
+            }
+            self._wake_for(pushed, first, now)
+
+    def _wake_for(
+        self, lengths: Mapping[str, int], lists: Container[QueueList], now: float
+    ) -> None:
+        """Wake one worker of these lists for each job, and call for the other jobs."""
+        idle = [(w, w.served) for w in self._idle() if w.served in lists]
+        woken = wakeups.workers_to_wake(lengths, idle)
+        _wake(woken)
+        for queues in {worker.served for worker, _ in woken}:
+            jobs = sum(n for name, n in lengths.items() if queues.serves(name))
+            each = self._listening[queues]
+            self._woken[queues] = [
+                (worker, worker.scoreboard.run_counts().done)
+                for worker, _ in woken
+                if worker.served == queues
+            ]
+            calls = each.woke(now, jobs - len(woken), self._share)
+            self._call(queues, calls, now)
+
+    def _ask(self, now: float) -> None:
+        """Learn whether woken workers have taken jobs."""
+        for queues, each in self._listening.items():
+            if each.role is Role.ASKING and now >= each.look_at:
+                woken = self._woken.get(queues, ())
+                taken = any(worker.has_run_since(done) for worker, done in woken)
+                settled = all(worker.is_idle or worker.is_gone for worker, _ in woken)
+                calls = each.learned(now, taken=taken, is_settled=settled)
+                self._call(queues, calls, now)
+                # Workers that are still idle wait for the next call.
+                self._was_polled = True
+
+    def _look(self, now: float) -> None:
+        """Look at the queues, for each list for which that is due."""
+        due = {
+            queues: each
+            for queues, each in self._listening.items()
+            if each.is_due(now, self._interval(), self._share, random.random())
+        }
+        waiting = {queues for queues, each in due.items() if not each.listens}
+        if waiting:
+            found = self._tracking.peek(waiting, now)
+            self._wake_for({} if found.is_paused else found.lengths, waiting, now)
+        if len(waiting) < len(due):
+            # A look takes in the messages for every list that listens.
+            listening = {q for q, each in self._listening.items() if each.listens}
+            look = self._tracking.look(listening, now)
+            again_at = self._tracking.again_at(now)
+            if again_at is not None:
+                for queues in listening:
+                    self._listening[queues].look_again(now, again_at)
+            for queues in listening & due.keys():
+                if not any(map(queues.serves, look.lengths)):
+                    each = self._listening[queues]
+                    each.saw_nothing(now, self._share, random.random())
+            self._act_on(look, listening, now)
+
+    def _count(self, now: float) -> None:
+        """Learn which part of all workers is this master's."""
+        age = max(now - self._opened_at, self._interval())
+        # Not all masters at once, although all may have connected at once.
+        wait = min(age, MOST_COUNT_AGE) * random.uniform(0.5, 1.0)
+        self._count_at = now + wait
+        workers = self._tracking.workers() if self._tracking.is_callable else 0
+        self._share = min(1.0, len(self._serving()) / workers) if workers else 1.0
+
+    def _open(self, now: float) -> None:
         self._tracking.open()
         self._is_open = True
         self._fd = self._tracking.fileno()
         if self._fd is not None:
             self._poller.register(self._fd, self.hear)
-        self._look_at = 0.0
+        self._listening.clear()
+        self._opened_at = now
+        # When a worker is idle, it is registered, and others may be too.
+        self._count_at = now
         if not self._tracking.is_tracking:
             self._log.warning("redis_without_tracking", interval=self._interval())
         if self._redis.end(self._tracking.check_writes):
             # If the server has lost the registrations, woken workers register again.
-            _wake((worker, ()) for worker in idle)
+            _wake((worker, ()) for worker in self._idle())
 
-    def _act_on(self, look: QueueSnapshot, idle: Sequence[WorkerHandle]) -> None:
+    def _act_on(
+        self, look: QueueSnapshot, lists: Collection[QueueList], now: float
+    ) -> None:
         # Workers with many queues are told which have jobs, and never see these.
         for queue in set(look.odd) - self._odd:
             self._odd.add(queue)
@@ -135,17 +263,13 @@ class QueueWatcher:
             self._was_paused = look.is_paused
             _wake(
                 (worker, wakeups.first_choices(look.lengths, worker.served))
-                for worker in idle
+                for worker in self._idle()
             )
         elif not look.is_paused:
-            _wake(
-                wakeups.workers_to_wake(
-                    look.lengths, [(worker, worker.served) for worker in idle]
-                )
-            )
+            self._wake_for(look.lengths, lists, now)
 
     def _lose(self, error: StoreError, now: float) -> None:
-        self._pushed = []
+        self._is_open = False
         self.close()
         self._redis.begin(error, now)
         self.on_lost()
@@ -162,12 +286,23 @@ class QueueWatcher:
         self._tracking.was_emptied = True
 
     def close(self) -> None:
-        """Close the connection; the next turn opens another."""
+        """Call others in the place of this master, and close the connection."""
+        if self._is_open and self._tracking.is_callable:
+            self._leave()
         self._is_open = False
+        self._pushed = []
         if self._fd is not None:
             self._poller.unregister(self._fd)
             self._fd = None
         self._tracking.close()
+
+    def _leave(self) -> None:
+        with suppress(StoreError):
+            for queues, each in self._listening.items():
+                if each.in_line:
+                    self._tracking.line.leave(queues.name)
+                if count := each.leave():
+                    self._tracking.line.call(queues.name, count)
 
 
 def _wake(workers: Iterable[tuple[WorkerHandle, tuple[str, ...]]]) -> None:

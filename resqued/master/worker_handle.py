@@ -130,6 +130,11 @@ class WorkerHandle:
             return SPOILT
         return status
 
+    def has_run_since(self, done: int) -> bool:
+        """Return whether the worker has a job, or has settled more than `done` runs."""
+        has_job = self.scoreboard.read().phase in (Phase.RUNNING, Phase.SETTLING)
+        return has_job or self.scoreboard.run_counts().done > done
+
     def is_stuck(
         self, now: float, *, heartbeat: float, redis_timeout: float, timings: Timings
     ) -> bool:

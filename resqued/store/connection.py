@@ -26,6 +26,7 @@ from resqued.store.redis_internals import (
     own_connection,
     place_of,
     read_push,
+    subscribe,
 )
 
 # The most bytes that are read at a time.
@@ -287,6 +288,13 @@ class SingleLink(Link):
             self.ping()
             return False
         return True
+
+    def subscribe(self, channel: str, heard: Callable[[Any], Any]) -> bool:
+        """Call `heard` with each message of a channel; return False if refused."""
+        try:
+            return subscribe(self._connection, channel, heard)
+        except FAULTS as error:
+            raise translate(error, self.url) from error
 
     def drain(self) -> None:
         """Read the messages that have arrived; raise StoreError at end of file."""

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resqued.store.connection import SingleLink
+from resqued.store.connection import Link, SingleLink
 from resqued.store.job_queues import means_pause
+from resqued.store.store_errors import RefusedError
+from resqued.store.waiting_line import WaitingLine
 from resqued.store.write_check import check_writes
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
@@ -40,16 +42,23 @@ class QueueTracking:
 
     `is_tracking` is True if the server sends messages. Values that were read are then
     kept until a message reports a change, so that 10,000 quiet queues cost nothing.
-    `timeout` is in seconds.
+    `is_callable` is True if the master can wait in a line for a call. `timeout` is in
+    seconds. `plain` is a link without tracking: what is read there makes the server
+    send no message.
     """
 
-    def __init__(self, url: str, keys: Keys, *, timeout: float) -> None:
+    def __init__(self, url: str, keys: Keys, plain: Link, *, timeout: float) -> None:
         self._link = SingleLink(url, timeout=timeout, namespace=keys.namespace)
+        self._plain = plain
         self._keys = keys
+        self.line = WaitingLine(self._link, keys)
+        self.is_callable = False
         self._set_key = keys.queues.encode("utf-8", "surrogateescape")
         self.is_tracking = False
         # Whether the database was emptied; the reader resets it.
         self.was_emptied = False
+        # Whether the last `drain` has read a change.
+        self.was_changed = False
         self._changed: list[bytes | None] = []
         self._is_paused = False
         self._forget()
@@ -72,6 +81,7 @@ class QueueTracking:
         self._changed.clear()
         self._forget()
         self.is_tracking = self._link.listen(self._on_message)
+        self.is_callable = self.is_tracking and self.line.open()
 
     def _on_message(self, message: Any) -> object:
         # A message without keys means that the whole database was emptied.
@@ -87,6 +97,18 @@ class QueueTracking:
         """Return the connection's descriptor, or None without a connection."""
         return self._link.fileno()
 
+    @property
+    def has_messages(self) -> bool:
+        """Whether messages were read that nobody has acted on."""
+        return bool(self._changed) or self.line.is_called
+
+    def workers(self) -> int:
+        """Return how many workers of resqued are registered; 0 if that is refused."""
+        try:
+            return int(self._plain.call("HLEN", self._keys.identities))
+        except RefusedError:
+            return 0
+
     def drain(self) -> list[str]:
         """Read the messages that have arrived; return the queues that have new jobs.
 
@@ -94,6 +116,7 @@ class QueueTracking:
         Raises StoreError at end of file.
         """
         self._link.drain()
+        self.was_changed = bool(self._changed)
         return self._take_changes()
 
     def _take_changes(self) -> list[str]:
@@ -122,19 +145,38 @@ class QueueTracking:
         self._link.drain()
         self._take_changes()
         self._serve(set(lists), now)
+        paused, *lengths = self._read(self._link, [("GET", self._keys.paused)])
+        self._is_paused = means_pause(paused)
+        # A message directly after the last reply may be in the buffer already.
+        self._link.drain()
+        return self._snapshot(lengths)
+
+    def peek(self, lists: Iterable[QueueList], now: float) -> QueueSnapshot:
+        """Return the same as `look`, as far as it is known or can be read.
+
+        The server reports no change of the lengths that this reads; they are read again
+        at the next call. The pause key is not read. Raises StoreError.
+        """
+        self._serve(set(lists), now)
+        before = dict(self._lengths)
+        found = self._snapshot(self._read(self._plain, []))
+        self._lengths = before
+        return found
+
+    def _read(self, link: Link, more: Sequence[tuple[str, ...]]) -> list[Any]:
+        """Return the replies to the commands `more`, and the lengths not known yet."""
         unknown = [key for key in self._served if key not in self._lengths]
-        paused, *lengths = self._link.read_each(
-            [("GET", self._keys.paused), *(("LLEN", key) for key in unknown)]
-        )
+        return link.read_each([*more, *(("LLEN", key) for key in unknown)])
+
+    def _snapshot(self, lengths: Sequence[int | None]) -> QueueSnapshot:
+        """Return what is known, with the lengths that `_read` has returned."""
+        unknown = [key for key in self._served if key not in self._lengths]
         # None: a key of another type, which has no jobs.
         odd = [
             self._served[k] for k, n in zip(unknown, lengths, strict=True) if n is None
         ]
         self._lengths.update(zip(unknown, (n or 0 for n in lengths), strict=True))
-        self._is_paused = means_pause(paused)
         full = {self._served[key]: n for key, n in self._lengths.items() if n}
-        # A message directly after the last reply may be in the buffer already.
-        self._link.drain()
         return QueueSnapshot(full, self._is_paused, odd)
 
     def again_at(self, now: float) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any
 import hiredis
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from resqued.store.redis_errors import ElsewhereError, mark_unsent
 
@@ -154,6 +154,24 @@ def on_invalidation(connection: Any, call: Callable[[Any], Any]) -> None:
     This remains in effect when the connection is opened again.
     """
     connection._parser.set_invalidation_push_handler(call)
+
+
+def subscribe(connection: Any, channel: str, call: Callable[[Any], Any]) -> bool:
+    """Subscribe to a channel (RESP3 only); return False if the server refuses that.
+
+    `call` is called with each message of a subscription that is read, a list: its kind,
+    the channel, and for b"message" the data. The confirmation is such a message and no
+    reply, so a PING follows, whose reply is read.
+    """
+    connection._parser.set_pubsub_push_handler(call)
+    commands = [("SUBSCRIBE", channel), ("PING",)]
+    connection.send_packed_command(connection.pack_commands(commands))
+    try:
+        connection.read_response()
+    except ResponseError:
+        connection.read_response()
+        return False
+    return True
 
 
 def read_push(connection: Any) -> None:

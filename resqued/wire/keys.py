@@ -46,6 +46,10 @@ class Keys:
         """The elements of a list that a bulk operation has seen and that stay."""
         return self._key(f"resqued:bulk:staged:{list_name}")
 
+    def line(self, queues: str) -> str:
+        """The list of masters that wait for new jobs of a queue list, by a number."""
+        return self._key(f"resqued:line:{queues}")
+
     @property
     def workers(self) -> str:
         """The set of registered worker ids."""

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis as redis_py
 
+from resqued.core.listening import WAKE_GRACE
 from resqued.ipc.channel import socket_pair
 from resqued.ipc.messages import to_worker, worker_to_master
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.log import logger
-from resqued.master.queue_watcher import WAKE_GRACE, QueueWatcher
+from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.worker_handle import WorkerHandle
+from resqued.store.connection import SingleLink
 from resqued.store.queue_tracking import QueueTracking
 from resqued.system.poller import Poller
 from resqued.wire import queue_list
@@ -44,7 +46,7 @@ class Idle:
                 lists, self.ends, self.boards, strict=True
             )
         ]
-        self.tracking = QueueTracking(url, Keys("resque"), timeout=30)
+        self.tracking = QueueTracking(url, Keys("resque"), SingleLink(url), timeout=30)
         self.poller = Poller()
         self.queue_watcher = QueueWatcher(
             self.tracking,

@@ -1,0 +1,78 @@
+"""The line of masters that wait for a call, for each queue list, and the calls.
+
+core/listening.py says when a master joins a line and calls the next one. A master in a
+line is known by a number of its connection, to whose channel the call is published.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from resqued.errors import StoreError
+from resqued.store.connection import SingleLink
+from resqued.store.script import Script
+from resqued.wire.keys import Keys
+
+CALL = Script("call")
+
+
+class WaitingLine:
+    """The lines of a namespace, on the connection that receives the calls.
+
+    Each method raises StoreError if Redis fails.
+    """
+
+    def __init__(self, link: SingleLink, keys: Keys) -> None:
+        self._link = link
+        self._keys = keys
+        # What the names of the channels begin with.
+        self._channels = keys.line("")
+        self._id = ""
+        self._calls: list[str] = []
+
+    def open(self) -> bool:
+        """Subscribe to the calls of this connection; return False if that is refused.
+
+        An ACL may refuse it, and servers without RESP3 have no such messages.
+        """
+        self._calls.clear()
+        self._id = os.urandom(8).hex()
+        return self._link.subscribe(self._channels + self._id, self._on_message)
+
+    def _on_message(self, message: Any) -> object:
+        if message[0] == b"message":
+            self._calls.append(message[2].decode("utf-8", "surrogateescape"))
+        return message
+
+    @property
+    def is_called(self) -> bool:
+        """Whether this master was called since last time."""
+        return bool(self._calls)
+
+    def take_calls(self) -> list[str]:
+        """Return the queue lists for which this master was called since last time."""
+        calls, self._calls = self._calls, []
+        return calls
+
+    def join(self, queues: str) -> int:
+        """Go to the end of the line of a queue list; return the length of the line."""
+        length = int(self._link.call("RPUSH", self._keys.line(queues), self._id))
+        self._link.drain()
+        return length
+
+    def call(self, queues: str, count: int) -> int:
+        """Call the next masters in the line; return how many were reached."""
+        args = (str(count), self._channels, queues)
+        reached = int(CALL(self._link, (self._keys.line(queues),), args))
+        # A message directly after the reply, perhaps to this master itself, may be in
+        # the buffer already: the descriptor does not show it.
+        self._link.drain()
+        return reached
+
+    def leave(self, queues: str) -> None:
+        """Leave the line of a queue list, if Redis can still be reached."""
+        try:
+            self._link.call("LREM", self._keys.line(queues), 1, self._id)
+        except StoreError:
+            return
