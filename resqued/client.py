@@ -18,8 +18,10 @@ from resqued.errors import (
     JobClassError,
     PayloadError,
 )
+from resqued.scheduler.delayed_client import DelayedClient
 from resqued.store.connection import TIMEOUT, Link
 from resqued.store.counters import count_jobs
+from resqued.store.delayed import DelayedJobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.registry import Registry
@@ -46,7 +48,7 @@ AnyJob: TypeAlias = FunctionJob[...] | ClassJob[...] | str
 Arguments: TypeAlias = tuple[Any, ...] | list[Any]
 
 
-class Client:
+class Client(DelayedClient):
     """One Redis and one namespace in it.
 
     `url` begins with redis://, rediss:// or unix://; without it, REDIS_URL of the
@@ -55,7 +57,7 @@ class Client:
     `timeout` is how many seconds connecting to Redis, and each of its replies, may
     take. `max_payload` is how many bytes a payload may have; workers judge by
     `max_payload` in their configuration. Nothing is connected before the first call.
-    `failures` is the failed list.
+    `failures` is the failed list, `delayed` are the jobs that wait for a time.
 
     In a `with` statement its connections are closed at the end.
 
@@ -86,6 +88,7 @@ class Client:
         self._queues = Queues(self._link, self._keys)
         self.registry = Registry(self._link, self._keys)
         self.failures = Failures(self._link, self._keys)
+        self.delayed = DelayedJobs(self._link, self._keys)
 
     def __enter__(self) -> Self:
         if self in _replaced:

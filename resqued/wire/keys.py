@@ -15,6 +15,11 @@ class Keys:
         return f"{self.namespace}:{name}"
 
     @property
+    def prefix(self) -> str:
+        """What all keys begin with."""
+        return self._key("")
+
+    @property
     def queues(self) -> str:
         """The set of known queues."""
         return self._key("queues")
@@ -91,3 +96,31 @@ class Keys:
     def prune_lock(self) -> str:
         """The lock that a process takes for 60 s to prune; Ruby takes it too."""
         return self._key("pruning_dead_workers_in_progress")
+
+    @property
+    def delayed_schedule(self) -> str:
+        """The sorted set of the times at which delayed jobs are due (8.1)."""
+        return self._key("delayed_queue_schedule")
+
+    def delayed(self, time: str) -> str:
+        """The list of the items that are due at a time, a text of epoch seconds."""
+        return self._key(f"delayed:{time}")
+
+    def timestamps(self, item: str) -> str:
+        """The set of `delayed:<time>` at which an equal item waits."""
+        return self._key(f"timestamps:{item}")
+
+    @property
+    def scheduler_lease(self) -> str:
+        """The lease of the master that moves delayed jobs; only resqued uses it."""
+        return self._key("resqued:scheduler")
+
+    @property
+    def ruby_scheduler_lock(self) -> str:
+        """The lock of resque-scheduler, which has the namespace twice (8.1)."""
+        return self._key(f"{self.namespace}:resque_scheduler_master_lock")
+
+    @property
+    def node_scheduler_lock(self) -> str:
+        """The lock of the scheduler of node-resque (8.3)."""
+        return self._key("resque_scheduler_leader_lock")
