@@ -108,7 +108,7 @@ class Supervisor:
             self._reclaimer,
             self.redis_monitor,
             self._queue_watcher,
-            *scheduler_parts(config.app, id_of(config), self._poller, log),
+            *scheduler_parts(config.app, id_of(config), generations, self._poller, log),
             self.limit_enforcer,
             self._handlers,
             self._control,

@@ -78,6 +78,8 @@ class Generation:
         self.is_ready = False
         # The smallest memory limit that a job of the application declares, in bytes.
         self.least_memory = 0
+        # The recurring jobs: of the configuration, then those of the application.
+        self.schedules = config.schedules
         self.started_at = 0.0
         self.backoff = Backoff(first=0.1, cap=30.0)
 

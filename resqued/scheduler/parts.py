@@ -6,7 +6,10 @@ from typing import Protocol
 
 from resqued.core.timings import Timings
 from resqued.log.logger import Logger
+from resqued.scheduler.enqueuer import ScheduleEnqueuer
 from resqued.scheduler.mover import DelayedMover
+from resqued.scheduler.schedule import Schedule
+from resqued.store.connection import SingleLink
 from resqued.store.due_jobs import DueJobs
 from resqued.system.poller import Poller
 from resqued.wire.keys import Keys
@@ -32,19 +35,41 @@ class SchedulerSettings(Protocol):
         """The setting of that name."""
 
 
+class ScheduleSource(Protocol):
+    """What has the schedules that apply, and may change them at a reload."""
+
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The schedules; the same tuple for as long as none changes."""
+
+    @property
+    def has_dynamic_schedules(self) -> bool:
+        """Whether those of resque-scheduler apply too."""
+
+
 def scheduler_parts(
-    app: SchedulerSettings, owner: str, poller: Poller, log: Logger
-) -> tuple[DelayedMover]:
+    app: SchedulerSettings,
+    owner: str,
+    source: ScheduleSource,
+    poller: Poller,
+    log: Logger,
+) -> tuple[DelayedMover, ScheduleEnqueuer]:
     """Return the parts of a master; `owner` names it in Redis."""
     # The master acts on signals meanwhile, so it waits for Redis a second at most.
     timeout = min(1.0, app.redis_timeout)
-    jobs = DueJobs(app.url, Keys(app.namespace), owner, timeout=timeout)
-    timings = app.timings
+    keys, timings = Keys(app.namespace), app.timings
     mover = DelayedMover(
-        jobs,
+        DueJobs(app.url, keys, owner, timeout=timeout),
         poller,
         log,
         lease=timings.scheduler_lease,
         poll=timings.scheduler_interval,
     )
-    return (mover,)
+    enqueuer = ScheduleEnqueuer(
+        SingleLink(app.url, timeout=timeout),
+        keys,
+        lambda: source.schedules,
+        log,
+        is_dynamic=lambda: source.has_dynamic_schedules,
+    )
+    return mover, enqueuer

@@ -124,3 +124,28 @@ class Keys:
     def node_scheduler_lock(self) -> str:
         """The lock of the scheduler of node-resque (8.3)."""
         return self._key("resque_scheduler_leader_lock")
+
+    @property
+    def schedules(self) -> str:
+        """The hash of recurring jobs: names to what masters know of them, as JSON."""
+        return self._key("resqued:schedules")
+
+    @property
+    def last_ticks(self) -> str:
+        """The hash of recurring jobs: names to the last tick, in epoch seconds."""
+        return self._key("resqued:schedules:last")
+
+    @property
+    def disabled_schedules(self) -> str:
+        """The set of the names of recurring jobs that are not enqueued."""
+        return self._key("resqued:schedules:disabled")
+
+    @property
+    def last_enqueued_at(self) -> str:
+        """The hash of recurring jobs: names to times as text; Ruby's too (8.1)."""
+        return self._key("delayed:last_enqueued_at")
+
+    @property
+    def persistent_schedules(self) -> str:
+        """The hash of the dynamic schedules of resque-scheduler, as JSON (8.1)."""
+        return self._key("persistent_schedules")

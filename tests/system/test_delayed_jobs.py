@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,25 +90,26 @@ def test_after_the_death_of_the_elected_master_another_moves_what_is_due(
             when = datetime.fromtimestamp(now + second, UTC)
             jobs = [("Run", second * 100 + n) for n in range(20)]
             client.enqueue_many_later(jobs, at=when, queue="default")
+        # As long as this one waits, a master is elected.
+        client.enqueue_in_with_queue("idle", "1h", "Run", 0)
         for turn in range(2):
-            holder = wait_until(lambda: redis.get(LEASE), what="an elected master")
-            mark = next(m for m in masters if m.encode() in holder)
-            os.kill(masters.pop(mark).pid, signal.SIGKILL)
-            wait_until(
-                lambda: (
-                    (redis.get(LEASE) or holder) != holder
-                    or not redis.exists("resque:delayed_queue_schedule")
-                ),
-                what="another elected master",
-            )
+            kill_the_elected(redis, masters)
             start(f"later-{turn}")
-        wait_until(
-            lambda: not redis.exists("resque:delayed_queue_schedule"),
-            what="all to be moved",
-        )
+        wait_until(lambda: client.delayed.count() == 1, what="all to be moved")
         wait_until(lambda: len(runs(redis)) + len(failures(redis)) >= 120, what="120")
     # A job whose worker died with its master is a failure; none ran twice.
     assert set(runs(redis).values()) == {1}
+
+
+def kill_the_elected(redis: redis_py.Redis, masters: dict[str, Daemon]) -> None:
+    """Kill the elected master, and return when another is."""
+    holder = wait_until(lambda: redis.get(LEASE), what="an elected master")
+    mark = next(mark for mark in masters if mark.encode() in holder)
+    os.kill(masters.pop(mark).pid, signal.SIGKILL)
+    wait_until(
+        lambda: redis.get(LEASE) not in (None, holder),
+        what="another elected master",
+    )
 
 
 @pytest.mark.parametrize("how", ["refuse", "black_hole"])
@@ -134,3 +136,71 @@ def test_what_is_due_while_redis_is_away_runs_once_when_it_is_back(
         wait_until(lambda: client.delayed.count() == 0, what="nothing to wait")
     assert runs(redis) == Counter(str(number) for number in range(50))
     assert left_over(redis) - {LEASE.encode()} == set()
+
+
+RECURRING = """
+[schedule.each-second]
+class = "Run"
+queue = "default"
+args = [1]
+every = "1s"
+missed = "all"
+"""
+
+
+def test_each_tick_is_enqueued_once_while_masters_die(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    last = "resque:resqued:schedules:last"
+
+    def ticks() -> int:
+        return int(redis.hget(last, "each-second") or 0)
+
+    with ExitStack() as stack:
+        masters = []
+        for n in range(3):
+            place = tmp_path / str(n)
+            place.mkdir()
+            # Of a queue that nobody works on, so that the jobs can be counted.
+            daemon = pool(
+                redis_url, place, queues="idle", config=RECURRING, may_hang=True
+            )
+            masters.append(stack.enter_context(daemon))
+        begin = wait_until(ticks, what="a schedule to be published")
+        for daemon in masters[:2]:
+            wait_for_two(ticks)
+            os.kill(daemon.pid, signal.SIGKILL)
+        wait_for_two(ticks)
+        # Both in one step: the number of jobs belongs to the last tick.
+        with redis.pipeline(transaction=True) as pipe:
+            size, end = (
+                pipe.llen("resque:queue:default").hget(last, "each-second").execute()
+            )
+        assert size == int(end) - begin
+
+
+def wait_for_two(ticks: Callable[[], int]) -> None:
+    """Return when two more ticks were dealt with."""
+    before = ticks()
+    wait_until(lambda: ticks() > before + 1, what="two more ticks")
+
+
+DECLARING = """
+import resqued
+from tests.support.jobs import note
+
+@resqued.every("1s", args=[7])
+@resqued.job(queue="default", name="Declared")
+def declared(number):
+    note("runs", number)
+"""
+
+
+def test_a_schedule_that_the_application_declares_is_enqueued(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "declaring.py").write_text(DECLARING)
+    with pool(redis_url, tmp_path, "-a", "declaring") as daemon:
+        wait_until(lambda: runs(redis)["7"] > 1, what="two runs")
+        (event, *_) = daemon.wait_for_event("schedule_enqueued")
+        assert (event["name"], event["queue"]) == ("Declared", "default")
