@@ -23,12 +23,13 @@ from resqued.diagnostics.facts import Candidate, Facts, Search
 from resqued.diagnostics.import_result import Import
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.errors import ConfigError, PayloadError, ResquedError
+from resqued.store.delayed import DelayedJob
 from resqued.store.failure_entry import Failure
 from resqued.store.failures import PAGE
 from resqued.store.job_queues import Queues
 from resqued.store.namespaces import look_elsewhere
 from resqued.system import process
-from resqued.wire import payload, queue_list
+from resqued.wire import payload, queue_list, timestamps
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 
@@ -82,6 +83,7 @@ class FactGatherer:
         self._masters = [status for status in told if isinstance(status, StatusReply)]
         self._workers = tuple(map(self._candidate, worker_statuses(client)))
         self._failures = client.failures.page(count=PAGE)
+        self._delayed = client.delayed.page(count=PAGE)
 
     def answers(self, question: Query) -> Iterator[Facts]:
         """Yield the facts of each queue that the question concerns.
@@ -101,7 +103,9 @@ class FactGatherer:
             if search.ahead is None and search.looked_at < self._queues.size(place)
         }
         wanted = [p for p in places if p == queue or found[p].ahead is not None]
-        wanted = wanted or [p for p in self._where_it_was(name) if p in found]
+        for place in self._where_it_was(name) if not wanted else ():
+            found.setdefault(place, Search(name, None, 0))
+            wanted.append(place)
         tried = self._try(name)
         if not wanted and not tried.is_declared:
             yield replace(self._facts(name, None), unread=unread)
@@ -140,9 +144,10 @@ class FactGatherer:
         return Search(class_name, None, seen)
 
     def _where_it_was(self, name: str) -> list[str]:
-        """Return the queues of jobs of a class that run now, or have failed."""
-        places = [w.job_queue for w in self._workers if w.job_class == name]
-        places += [f.queue for f in self._failures if f.class_name == name]
+        """Return the queues of jobs of a class that run, wait for a time, or failed."""
+        places = [j.queue for j in self._delayed if j.class_name == name and j.queue]
+        places += [w.job_queue for w in self._workers if w.job_class == name]
+        places += [f.queue for f in self._failures if f.class_name == name and f.queue]
         return list(dict.fromkeys(places))
 
     def _facts(
@@ -154,6 +159,11 @@ class FactGatherer:
         elsewhere = look_elsewhere(self._client.registry.link, self._keys, queue)
         class_name = search.class_name if search else ""
         failed = [f for f in self._failures if _is_about(f, queue, class_name)]
+        delayed = [
+            job
+            for job in self._delayed
+            if job.queue == queue and class_name in ("", job.class_name)
+        ]
         facts = Facts(
             namespace=self._client.namespace,
             queue=queue,
@@ -173,6 +183,8 @@ class FactGatherer:
                 if (kind := f.fields.get("exception")) in _BY_LIMIT
             ),
             interval=self._config.interval,
+            delayed=len(delayed),
+            delayed_until=_until(delayed[0]) if delayed else "",
         )
         # Without live workers it matters whether the application can be imported.
         tried = tried or (ImportAttempt() if facts.live else self._try(""))
@@ -261,6 +273,11 @@ class FactGatherer:
             timeout=self._config.start_timeout,
         )
         return ImportAttempt(tried)
+
+
+def _until(job: DelayedJob) -> str:
+    due = job.due_at
+    return job.time if due is None else timestamps.heartbeat(due.timestamp())
 
 
 def _is_about(failure: Failure, queue: str, class_name: str) -> bool:
