@@ -18,7 +18,7 @@ from resqued.store.connection import Link
 from resqued.store.job_queues import BATCH
 from resqued.store.script import Script
 from resqued.wire import delayed_item, payload
-from resqued.wire.keys import Keys
+from resqued.wire.keys import Keys, prefix_of
 
 ENQUEUE = Script("enqueue_delayed")
 TAKE = Script("take_delayed")
@@ -125,7 +125,7 @@ class DelayedJobs:
         item = delayed_item.encode(text, queue)
         return (
             (keys.delayed_schedule, keys.queues, keys.queue(queue)),
-            (keys.prefix, queue, text, item, *due.words),
+            (prefix_of(keys), queue, text, item, *due.words),
         )
 
     def times(self) -> Iterator[str]:
@@ -224,7 +224,7 @@ class DelayedJobs:
         keys, total = self._keys, 0
         while True:
             removed = CLEAR_DELAYED(
-                self._link, (keys.delayed_schedule,), (keys.prefix, _CLEARED)
+                self._link, (keys.delayed_schedule,), (prefix_of(keys), _CLEARED)
             )
             if removed < 0:
                 return total

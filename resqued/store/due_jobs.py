@@ -18,7 +18,7 @@ from resqued.store.delayed import DelayedJob, DelayedJobs
 from resqued.store.script import Script
 from resqued.store.store_errors import RefusedError
 from resqued.wire import payload
-from resqued.wire.keys import Keys
+from resqued.wire.keys import Keys, prefix_of
 from resqued.wire.payload import FailureInfo
 
 MOVE = Script("move_due")
@@ -110,7 +110,7 @@ class DueJobs:
             keys.scheduler_lease,
             keys.ruby_scheduler_lock,
         )
-        args = (keys.prefix, self._owner, str(round(lease * 1000)), _MOVED)
+        args = (prefix_of(keys), self._owner, str(round(lease * 1000)), _MOVED)
         state, holds, seconds, micros, moved, *odd = MOVE(self._link, names, args)
         fault = self._settle(*odd) if odd else ("", "")
         is_alone = state in (b"idle", b"elected")

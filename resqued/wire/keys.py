@@ -15,11 +15,6 @@ class Keys:
         return f"{self.namespace}:{name}"
 
     @property
-    def prefix(self) -> str:
-        """What all keys begin with."""
-        return self._key("")
-
-    @property
     def queues(self) -> str:
         """The set of known queues."""
         return self._key("queues")
@@ -149,3 +144,8 @@ class Keys:
     def persistent_schedules(self) -> str:
         """The hash of the dynamic schedules of resque-scheduler, as JSON (8.1)."""
         return self._key("persistent_schedules")
+
+
+def prefix_of(keys: Keys) -> str:
+    """Return what all keys begin with."""
+    return f"{keys.namespace}:"

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -844,10 +845,11 @@ def test_our_worker_comes_back_after_somebody_had_node_clean_it_away(
 def test_our_worker_runs_what_the_scheduler_of_node_hands_over(
     node: Node, queue: Queue, ours: Ours, client: Client, redis: redis_py.Redis
 ) -> None:
-    with ours.pool(), node.scheduler() as scheduler:
+    with node.scheduler() as scheduler:
         at = int(time.time() * 1000) - 2000
         queue("enqueueAt", at, "mixed", "Record", ["delayed", {"k": []}])
         scheduler.wait_for("transferredJob")
+    with ours.pool():
         wait_for_runs(redis, 1)
         wait_until_idle(client)
     assert arguments_of_runs(redis) == [["delayed", {"k": []}]]

@@ -2,10 +2,10 @@
 -- server, which neither loses an item nor moves it twice. The caller becomes, or stays,
 -- the elected master.
 --
--- KEYS  1 delayed_queue_schedule  2 queues  3 lease of the elected master
---       4 lock of resque-scheduler
+-- KEYS  1 delayed_queue_schedule  2 queues  3 resqued:scheduler
+--       4 <namespace>:resque_scheduler_master_lock
 -- ARGV  1 prefix of all keys      2 caller  3 milliseconds of the lease
---       4 items of a batch
+--       4 how many items a batch has
 --
 -- Returns {state, milliseconds, seconds, microseconds, moved, odd…}
 -- State: 'idle'     nothing waits

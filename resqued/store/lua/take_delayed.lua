@@ -2,7 +2,7 @@
 -- among the failures, or nowhere. Nothing happens if it is not there any more.
 --
 -- KEYS  1 delayed_queue_schedule  2 delayed:<time>  3 timestamps:<item>
---       4 queue:<name>, or failed 5 queues          6 stat:failed  7 stat:processed
+--       4 queue:<name> (or failed)  5 queues  6 stat:failed  7 stat:processed
 -- ARGV  1 time                    2 item
 --       3 what is put there, or '' to cancel the item
 --       4 name of the queue, or '' for a failure
