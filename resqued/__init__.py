@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ParamSpec, overload
 
-from resqued.client import AnyJob, Arguments, Client, configure, default_client
+from resqued.client import Client, configure, default_client
 from resqued.core.durations import Duration, Size
 from resqued.core.version import VERSION
 from resqued.errors import (
@@ -27,7 +27,8 @@ from resqued.errors import (
     StoreError,
 )
 from resqued.jobs.declare import Job, job
-from resqued.jobs.recurring import cron, every
+from resqued.jobs.recurrence import cron, every
+from resqued.scheduler.delayed_client import AnyJob, Arguments
 from resqued.store.bulk import BulkProgress
 from resqued.store.delayed import DelayedJob, DelayedJobs
 from resqued.store.failure_entry import Failure

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, ParamSpec, Self, TypeAlias, overload
+from typing import Any, ParamSpec, Self, overload
 
 from resqued.errors import (
     ArgumentError,
@@ -18,7 +18,7 @@ from resqued.errors import (
     JobClassError,
     PayloadError,
 )
-from resqued.scheduler.delayed_client import DelayedClient
+from resqued.scheduler.delayed_client import AnyJob, Arguments, DelayedClient
 from resqued.store.connection import TIMEOUT, Link
 from resqued.store.counters import count_jobs
 from resqued.store.delayed import DelayedJobs
@@ -44,8 +44,6 @@ from resqued.wire.payload import Payload
 from resqued.wire.worker_entry import WorkerEntry
 
 P = ParamSpec("P")
-AnyJob: TypeAlias = FunctionJob[...] | ClassJob[...] | str
-Arguments: TypeAlias = tuple[Any, ...] | list[Any]
 
 
 class Client(DelayedClient):

@@ -42,7 +42,7 @@ from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
 from resqued.jobs.import_failure import explain, stack
 from resqued.jobs.lookup import classes_with_hooks, has_jobs
-from resqued.jobs.recurring import declared_schedules
+from resqued.jobs.recurrence import declared_schedules
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
 from resqued.system import (

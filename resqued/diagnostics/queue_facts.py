@@ -159,11 +159,7 @@ class FactGatherer:
         elsewhere = look_elsewhere(self._client.registry.link, self._keys, queue)
         class_name = search.class_name if search else ""
         failed = [f for f in self._failures if _is_about(f, queue, class_name)]
-        delayed = [
-            job
-            for job in self._delayed
-            if job.queue == queue and class_name in ("", job.class_name)
-        ]
+        delayed, until = self._delayed_of(queue, class_name)
         facts = Facts(
             namespace=self._client.namespace,
             queue=queue,
@@ -183,8 +179,8 @@ class FactGatherer:
                 if (kind := f.fields.get("exception")) in _BY_LIMIT
             ),
             interval=self._config.interval,
-            delayed=len(delayed),
-            delayed_until=_until(delayed[0]) if delayed else "",
+            delayed=delayed,
+            delayed_until=until,
         )
         # Without live workers it matters whether the application can be imported.
         tried = tried or (ImportAttempt() if facts.live else self._try(""))
@@ -196,6 +192,15 @@ class FactGatherer:
             untried=tried.reason,
             allowed=self._allowed(queue, class_name, limits, tried.result),
         )
+
+    def _delayed_of(self, queue: str, class_name: str) -> tuple[int, str]:
+        """Return how many jobs wait for a time, and the time of the first."""
+        found = [
+            job
+            for job in self._delayed
+            if job.queue == queue and class_name in ("", job.class_name)
+        ]
+        return len(found), _until(found[0]) if found else ""
 
     def _allowed(
         self,

@@ -80,6 +80,7 @@ class Generation:
         self.least_memory = 0
         # The recurring jobs: of the configuration, then those of the application.
         self.schedules = config.schedules
+        self.has_dynamic_schedules = config.has_dynamic_schedules
         self.started_at = 0.0
         self.backoff = Backoff(first=0.1, cap=30.0)
 

@@ -33,7 +33,6 @@ from resqued.log.logger import Logger
 from resqued.master.generation import Generation
 from resqued.master.handoff import PoolRecord
 from resqued.master.reload_outcomes import ReloadOutcomes
-from resqued.scheduler.schedule import Schedule
 from resqued.system import process
 from resqued.system.poller import Poller
 
@@ -92,16 +91,6 @@ class GenerationManager:
     def is_on_trial(self) -> bool:
         """Whether the current generation has one worker only, which tries it out."""
         return self.state is GenerationState.TRIAL
-
-    @property
-    def schedules(self) -> tuple[Schedule, ...]:
-        """The recurring jobs of the incumbent."""
-        return self.incumbent.schedules
-
-    @property
-    def has_dynamic_schedules(self) -> bool:
-        """Whether the schedules that resque-scheduler keeps in Redis apply too."""
-        return self.incumbent.config.has_dynamic_schedules
 
     @property
     def incumbent(self) -> Generation:

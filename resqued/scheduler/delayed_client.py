@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ParamSpec, overload
+from typing import Any, ParamSpec, TypeAlias, overload
 
 from resqued.core.durations import Duration
 from resqued.errors import ArgumentError
@@ -22,6 +22,8 @@ from resqued.wire.naming import (
 )
 
 P = ParamSpec("P")
+AnyJob: TypeAlias = FunctionJob[...] | ClassJob[...] | str
+Arguments: TypeAlias = tuple[Any, ...] | list[Any]
 
 
 class DelayedClient:
@@ -127,11 +129,11 @@ class DelayedClient:
 
     def enqueue_many_later(
         self,
-        jobs: Iterable[tuple[Any, ...] | list[Any]],
+        jobs: Iterable[Arguments],
         *,
         delay: Duration | None = None,
         at: datetime | None = None,
-        job: Any = None,
+        job: AnyJob | None = None,
         queue: str | None = None,
     ) -> int:
         """Have many jobs wait, for `delay` or until `at`; return how many.
@@ -151,7 +153,7 @@ class DelayedClient:
         )
 
     def find_delayed(
-        self, job: Any, /, *args: Any, queue: str | None = None
+        self, job: AnyJob, /, *args: Any, queue: str | None = None
     ) -> list[DelayedJob]:
         """Return the delayed jobs of a class, those first that are due first.
 
@@ -160,10 +162,11 @@ class DelayedClient:
         jobs with arguments are found by their own keys; all others by reading every
         delayed job.
         """
-        name = wire_name(job)
+        target: Any = job
+        name = wire_name(target)
         known = queue or (None if isinstance(job, str) else getattr(job, "queue", None))
         if args and isinstance(known, str):
-            text = payload.encode_job(name, args, payload_limits(job))
+            text = payload.encode_job(name, args, payload_limits(target))
             return self.delayed.at_places(known, text)
         return [
             found
@@ -173,12 +176,14 @@ class DelayedClient:
             and queue in (None, found.queue)
         ]
 
-    def cancel_delayed(self, job: Any, /, *args: Any, queue: str | None = None) -> int:
+    def cancel_delayed(
+        self, job: AnyJob, /, *args: Any, queue: str | None = None
+    ) -> int:
         """Remove the delayed jobs that find_delayed finds; return how many."""
         found = self.find_delayed(job, *args, queue=queue)
         return sum(map(self.delayed.cancel, found))
 
-    def run_delayed(self, job: Any, /, *args: Any, queue: str | None = None) -> int:
+    def run_delayed(self, job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
         """Put the delayed jobs that find_delayed finds on their queues; how many."""
         found = self.find_delayed(job, *args, queue=queue)
         return sum(map(self.delayed.run_now, found))

@@ -124,9 +124,11 @@ class ScheduleEnqueuer:
             state = self._jobs.tick(schedule.name, last, new, job, count)
             if state == "changed":
                 return 0.0
-            level = self._log.info if state == "enqueued" else self._log.debug
-            event = "schedule_enqueued" if state == "enqueued" else "schedule_skipped"
-            level(event, name=schedule.name, queue=schedule.queue, jobs=count)
+            about = {"name": schedule.name, "queue": schedule.queue}
+            if state == "enqueued":
+                self._log.info("schedule_enqueued", jobs=count, **about)
+            else:
+                self._log.debug("schedule_skipped", **about)
         due = next_due(schedule, new)
         return NEVER if due is None else due - clock
 

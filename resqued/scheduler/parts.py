@@ -36,21 +36,24 @@ class SchedulerSettings(Protocol):
 
 
 class ScheduleSource(Protocol):
-    """What has the schedules that apply, and may change them at a reload."""
+    """A generation: its schedules stay the same tuple for as long as none changes."""
+
+    schedules: tuple[Schedule, ...]
+    has_dynamic_schedules: bool
+
+
+class Generations(Protocol):
+    """What has the generation whose schedules apply; a reload replaces it."""
 
     @property
-    def schedules(self) -> tuple[Schedule, ...]:
-        """The schedules; the same tuple for as long as none changes."""
-
-    @property
-    def has_dynamic_schedules(self) -> bool:
-        """Whether those of resque-scheduler apply too."""
+    def incumbent(self) -> ScheduleSource:
+        """The generation in use."""
 
 
 def scheduler_parts(
     app: SchedulerSettings,
     owner: str,
-    source: ScheduleSource,
+    generations: Generations,
     poller: Poller,
     log: Logger,
 ) -> tuple[DelayedMover, ScheduleEnqueuer]:
@@ -68,8 +71,8 @@ def scheduler_parts(
     enqueuer = ScheduleEnqueuer(
         SingleLink(app.url, timeout=timeout),
         keys,
-        lambda: source.schedules,
+        lambda: generations.incumbent.schedules,
         log,
-        is_dynamic=lambda: source.has_dynamic_schedules,
+        is_dynamic=lambda: generations.incumbent.has_dynamic_schedules,
     )
     return mover, enqueuer

@@ -68,6 +68,7 @@ IMPURE = {
 
 # Third-party packages, and who alone may use them.
 OUTSIDE = {
+    "cronsim": {"scheduler.cron"},
     "redis": {"store.connection", "store.redis_internals", "system.redis_server"},
     "psutil": {"master.usage", "demo.offspring"},
     "setproctitle": {"system.process_title"},
@@ -90,6 +91,8 @@ OUTSIDE = {
 # Imports inside functions hide cycles and late errors; these have a reason.
 LATE = {
     ("cli.enqueue", "diagnostics.app_import"): "a shell loop with --queue goes without",
+    ("scheduler.schedule", "scheduler.cron"): "only where there is an expression",
+    ("scheduler.schedule_reader", "scheduler.cron"): "only where there is one",
     ("systemd.notify", "cysystemd.daemon"): "an extra, wanted only below systemd",
     ("log.journal", "cysystemd"): "an extra, wanted only below systemd",
 }

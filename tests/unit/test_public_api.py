@@ -21,6 +21,7 @@ import pytest
 
 import resqued
 from resqued import errors
+from resqued.scheduler.delayed_client import DelayedClient
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "resqued"
@@ -78,6 +79,9 @@ def members(owner: type) -> dict[str, object]:
     }
 
 
+OF_CLIENT = members(DelayedClient) | members(resqued.Client)
+
+
 def test_every_name_is_listed_once_and_in_order() -> None:
     assert list(resqued.__all__) == sorted(set(resqued.__all__))
     named = {*functions, *classes, *values}
@@ -125,7 +129,7 @@ def test_errors_that_docstrings_name_exist(name: str) -> None:
 # What a function of the package does, the method of Client does
 
 
-@pytest.mark.parametrize("name", sorted({*functions} & {*members(resqued.Client)}))
+@pytest.mark.parametrize("name", sorted({*functions} & {*OF_CLIENT}))
 def test_a_function_is_the_method_of_client(name: str) -> None:
     function, method = getattr(resqued, name), getattr(resqued.Client, name)
     assert inspect.getdoc(function) == inspect.getdoc(method)
@@ -134,9 +138,12 @@ def test_a_function_is_the_method_of_client(name: str) -> None:
 
 
 def test_functions_without_a_method_are_few() -> None:
-    others = {*functions} - {*members(resqued.Client)}
-    # `failures` is an attribute of Client.
-    assert others == {"configure", "default_client", "failures", "job"}
+    others = {*functions} - {*OF_CLIENT}
+    # `failures` and `delayed` are attributes of Client.
+    assert others == {
+        *("configure", "default_client", "failures", "delayed"),
+        *("job", "every", "cron"),
+    }
     made_alike = inspect.signature(resqued.Client).parameters
     assert inspect.signature(resqued.configure).parameters == made_alike
 

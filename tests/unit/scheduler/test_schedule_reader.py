@@ -8,7 +8,7 @@ import pytest
 
 from resqued.config.loader import build, read_file
 from resqued.errors import ConfigError, JobClassError
-from resqued.jobs import recurring
+from resqued.jobs import recurrence as recurring
 from resqued.jobs.declare import DECLARED, job
 from resqued.scheduler.schedule import Schedule
 from resqued.scheduler.schedule_reader import (
