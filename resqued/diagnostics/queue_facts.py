@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from resqued.client import Client
 from resqued.config.environment import read_environment
@@ -159,7 +160,6 @@ class FactGatherer:
         elsewhere = look_elsewhere(self._client.registry.link, self._keys, queue)
         class_name = search.class_name if search else ""
         failed = [f for f in self._failures if _is_about(f, queue, class_name)]
-        delayed, until = self._delayed_of(queue, class_name)
         facts = Facts(
             namespace=self._client.namespace,
             queue=queue,
@@ -179,8 +179,7 @@ class FactGatherer:
                 if (kind := f.fields.get("exception")) in _BY_LIMIT
             ),
             interval=self._config.interval,
-            delayed=delayed,
-            delayed_until=until,
+            **self._delayed_of(queue, class_name),
         )
         # Without live workers it matters whether the application can be imported.
         tried = tried or (ImportAttempt() if facts.live else self._try(""))
@@ -193,14 +192,15 @@ class FactGatherer:
             allowed=self._allowed(queue, class_name, limits, tried.result),
         )
 
-    def _delayed_of(self, queue: str, class_name: str) -> tuple[int, str]:
-        """Return how many jobs wait for a time, and the time of the first."""
+    def _delayed_of(self, queue: str, class_name: str) -> dict[str, Any]:
+        """Return how many jobs wait for a time, and until when the first does."""
         found = [
             job
             for job in self._delayed
             if job.queue == queue and class_name in ("", job.class_name)
         ]
-        return len(found), _until(found[0]) if found else ""
+        until = _until(found[0]) if found else ""
+        return {"delayed": len(found), "delayed_until": until}
 
     def _allowed(
         self,

@@ -24,6 +24,7 @@ from resqued.core.version import VERSION
 from resqued.errors import StartError
 from resqued.ipc.channel import ChannelClosed, inherited_socket, socket_pair
 from resqued.ipc.messages import (
+    AppImported,
     LogSettings,
     ReopenLog,
     SpawnWorker,
@@ -108,6 +109,11 @@ class Generation:
         found.least_memory = record.least_memory
         found.started_at = record.started_at
         return found
+
+    def learn(self, report: AppImported) -> None:
+        """Keep what the application declares, beside what the configuration says."""
+        self.least_memory = report.least_memory
+        self.schedules = (*self.config.schedules, *report.schedules)
 
     @property
     def pools(self) -> dict[str, int]:
