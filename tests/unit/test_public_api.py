@@ -28,7 +28,7 @@ PACKAGE = ROOT / "resqued"
 
 # What the package needs for its signatures: no part of what it offers.
 HELPERS = {"Any", "AnyJob", "Arguments", "ClassJob", "FunctionJob", "Iterable", "P"}
-HELPERS |= {"ParamSpec", "VERSION", "annotations", "overload"}
+HELPERS |= {"datetime", "ParamSpec", "VERSION", "annotations", "overload"}
 
 # Exceptions that are no error of the package's callers, and stand beside their raiser.
 CONTROL_FLOW = {
@@ -53,11 +53,12 @@ BESIDE_THEIR_RAISER = {
     "RefusedError",
     "UnwellError",
     "WritesRefusedError",
+    "WrongScheduleError",
 }
 
 RECORDS = [resqued.Info, resqued.Payload, resqued.RunningJob, resqued.Status]
 RECORDS += [resqued.Worker, resqued.Failure, resqued.FailureFilter]
-RECORDS += [resqued.BulkProgress]
+RECORDS += [resqued.BulkProgress, resqued.DelayedJob]
 
 # Words for which there is a plainer one.
 UNPLAIN = re.compile(r"\b(whoever|whatever|whenever|anew|told|heed|till|mend)\b", re.I)
