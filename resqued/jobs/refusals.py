@@ -18,7 +18,7 @@ _RETRY = (
     " it again in the job"
 )
 _DELAY = "use enqueue_in('10m', …) or enqueue_at(when, …)"
-_CRON = "jobs do not recur by themselves: use cron or a timer with `resqued enqueue`"
+_CRON = "write @resqued.cron('0 3 * * *') or @resqued.every('10m') above it"
 _UNIQUE = "equal jobs may wait side by side: take a lock in the job"
 _RESULT = "what a job returns is dropped: have the job store it"
 _ENQUEUE = "use enqueue"

@@ -184,7 +184,7 @@ def test_a_plain_name_is_served_by_the_list_of_that_text(queue: str) -> None:
     [
         ("retries", "is not tried again by itself: use `resqued failed retry`"),
         ("countdown", "use enqueue_in"),
-        ("cron", "do not recur by themselves: use cron"),
+        ("cron", "write @resqued.cron"),
         ("unique", "take a lock in the job"),
         ("keep_result", "have the job store it"),
         ("time_limit", "use timeout="),
