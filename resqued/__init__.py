@@ -8,9 +8,10 @@ another Redis or namespace. Each function is the method of Client of that name.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, ParamSpec, overload
 
-from resqued.client import AnyJob, Arguments, Client, configure, default_client
+from resqued.client import Client, configure, default_client
 from resqued.core.durations import Duration, Size
 from resqued.core.version import VERSION
 from resqued.errors import (
@@ -26,7 +27,10 @@ from resqued.errors import (
     StoreError,
 )
 from resqued.jobs.declare import Job, job
+from resqued.jobs.recurrence import cron, every
+from resqued.scheduler.delayed_client import AnyJob, Arguments
 from resqued.store.bulk import BulkProgress
+from resqued.store.delayed import DelayedJob, DelayedJobs
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.store.failures import Failures
@@ -39,6 +43,8 @@ __all__ = [
     "BulkProgress",
     "Client",
     "ConfigError",
+    "DelayedJob",
+    "DelayedJobs",
     "Duration",
     "Failure",
     "FailureFilter",
@@ -60,13 +66,23 @@ __all__ = [
     "StoreError",
     "Worker",
     "__version__",
+    "cancel_delayed",
     "configure",
+    "cron",
     "default_client",
+    "delayed",
     "dequeue",
     "enqueue",
+    "enqueue_at",
+    "enqueue_at_with_queue",
+    "enqueue_in",
+    "enqueue_in_with_queue",
     "enqueue_many",
+    "enqueue_many_later",
     "enqueue_to",
+    "every",
     "failures",
+    "find_delayed",
     "info",
     "job",
     "peek",
@@ -76,6 +92,7 @@ __all__ = [
     "queues",
     "remove_queue",
     "reserve",
+    "run_delayed",
     "size",
     "workers",
     "working",
@@ -136,6 +153,142 @@ def enqueue_many(
     queues then.
     """
     return default_client().enqueue_many(jobs, job=job, queue=queue)
+
+
+def enqueue_in(
+    delay: Duration,
+    job: FunctionJob[P] | ClassJob[P],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> bool:
+    """Have a job wait for `delay`, and go to its own queue then; return True.
+
+    `delay` is in seconds, or a text such as "10m", or a timedelta. The clock is
+    that of the server; the job goes to its queue at the next whole second. Raises
+    what enqueue raises, and ArgumentError for a delay that is none. With `inline`
+    the job runs at once.
+    """
+    return default_client().enqueue_in(delay, job, *args, **kwargs)
+
+
+def enqueue_at(
+    when: datetime,
+    job: FunctionJob[P] | ClassJob[P],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> bool:
+    """Have a job wait until `when`, and go to its own queue then; return True.
+
+    `when` has a time zone; a time that has passed puts the job on its queue at
+    once. Raises what enqueue_in raises, and ArgumentError for a time without a
+    zone.
+    """
+    return default_client().enqueue_at(when, job, *args, **kwargs)
+
+
+@overload
+def enqueue_in_with_queue(
+    queue: str,
+    delay: Duration,
+    job: FunctionJob[P] | ClassJob[P],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> bool: ...
+
+
+@overload
+def enqueue_in_with_queue(
+    queue: str, delay: Duration, job: str, /, *args: Any
+) -> bool: ...
+
+
+def enqueue_in_with_queue(
+    queue: str, delay: Duration, job: Any, /, *args: Any, **kwargs: Any
+) -> bool:
+    """Do as enqueue_in, for the queue that is named.
+
+    The job may be the name of a class, in any language, as for enqueue_to.
+    """
+    return default_client().enqueue_in_with_queue(queue, delay, job, *args, **kwargs)
+
+
+@overload
+def enqueue_at_with_queue(
+    queue: str,
+    when: datetime,
+    job: FunctionJob[P] | ClassJob[P],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> bool: ...
+
+
+@overload
+def enqueue_at_with_queue(
+    queue: str, when: datetime, job: str, /, *args: Any
+) -> bool: ...
+
+
+def enqueue_at_with_queue(
+    queue: str, when: datetime, job: Any, /, *args: Any, **kwargs: Any
+) -> bool:
+    """Do as enqueue_at, for the queue that is named.
+
+    The job may be the name of a class, in any language, as for enqueue_to.
+    """
+    return default_client().enqueue_at_with_queue(queue, when, job, *args, **kwargs)
+
+
+def enqueue_many_later(
+    jobs: Iterable[Arguments],
+    *,
+    delay: Duration | None = None,
+    at: datetime | None = None,
+    job: AnyJob | None = None,
+    queue: str | None = None,
+) -> int:
+    """Have many jobs wait, for `delay` or until `at`; return how many.
+
+    Items, `job` and `queue` are those of enqueue_many. Raises what enqueue_many
+    raises, and ArgumentError unless exactly one of `delay` and `at` is given.
+    """
+    return default_client().enqueue_many_later(
+        jobs, delay=delay, at=at, job=job, queue=queue
+    )
+
+
+def find_delayed(
+    job: AnyJob, /, *args: Any, queue: str | None = None
+) -> list[DelayedJob]:
+    """Return the delayed jobs of a class, those first that are due first.
+
+    With arguments only those with exactly these. `queue` is the only one that is
+    looked at, if it is given. If the queue is known, by `queue` or from the job,
+    jobs with arguments are found by their own keys; all others by reading every
+    delayed job.
+    """
+    return default_client().find_delayed(job, *args, queue=queue)
+
+
+def cancel_delayed(job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
+    """Remove the delayed jobs that find_delayed finds; return how many."""
+    return default_client().cancel_delayed(job, *args, queue=queue)
+
+
+def run_delayed(job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
+    """Put the delayed jobs that find_delayed finds on their queues; how many."""
+    return default_client().run_delayed(job, *args, queue=queue)
+
+
+def delayed() -> DelayedJobs:
+    """Return the delayed jobs of the default client.
+
+    Of a Client of its own, the attribute `delayed` has them.
+    """
+    return default_client().delayed
 
 
 def dequeue(job: AnyJob, /, *args: Any, queue: str | None = None) -> int:

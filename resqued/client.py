@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, ParamSpec, Self, TypeAlias, overload
+from typing import Any, ParamSpec, Self, overload
 
 from resqued.errors import (
     ArgumentError,
@@ -18,8 +18,10 @@ from resqued.errors import (
     JobClassError,
     PayloadError,
 )
+from resqued.scheduler.delayed_client import AnyJob, Arguments, DelayedClient
 from resqued.store.connection import Link
 from resqued.store.counters import count_jobs
+from resqued.store.delayed import DelayedJobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import Queues
 from resqued.store.redis_client import TIMEOUT
@@ -43,11 +45,9 @@ from resqued.wire.payload import Payload
 from resqued.wire.worker_entry import WorkerEntry
 
 P = ParamSpec("P")
-AnyJob: TypeAlias = FunctionJob[...] | ClassJob[...] | str
-Arguments: TypeAlias = tuple[Any, ...] | list[Any]
 
 
-class Client:
+class Client(DelayedClient):
     """One Redis and one namespace in it.
 
     `url` begins with redis://, rediss:// or unix://, or with redis+sentinel:// or
@@ -59,7 +59,7 @@ class Client:
     another server becomes the primary. `max_payload` is how many bytes a payload may
     have; workers judge by `max_payload` in their configuration. Nothing is connected
     before the first call.
-    `failures` is the failed list.
+    `failures` is the failed list, `delayed` are the jobs that wait for a time.
 
     In a `with` statement its connections are closed at the end.
 
@@ -90,6 +90,7 @@ class Client:
         self._queues = Queues(self._link, self._keys)
         self.registry = Registry(self._link, self._keys)
         self.failures = Failures(self._link, self._keys)
+        self.delayed = DelayedJobs(self._link, self._keys)
 
     def __enter__(self) -> Self:
         if self in _replaced:

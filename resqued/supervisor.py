@@ -35,6 +35,7 @@ from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
 from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.reexec import Reexec
+from resqued.scheduler.parts import scheduler_parts
 from resqued.store.connection import SingleLink
 from resqued.store.queue_tracking import QueueTracking
 from resqued.store.registry import Registry
@@ -87,8 +88,7 @@ class Supervisor:
         self._log_file, self._resumes, self._reread = files.log_file, resumes, reread
         self._on_ready: Callable[[], None] | None = None if resumes else on_ready
         self._log = log = logger.get(role="master", pid=os.getpid())
-        self._poller = Poller()
-        self.state, self.began = State.RUNNING, time.monotonic()
+        self._poller, self.state, self.began = Poller(), State.RUNNING, time.monotonic()
         self._terminate_at = self._kill_at = self._reclaim_by = NEVER
         self._link = link_of(config)
         self._registry = Registry(self._link, Keys(config.app.namespace))
@@ -109,6 +109,7 @@ class Supervisor:
             self._reclaimer,
             self.redis_monitor,
             self._queue_watcher,
+            *scheduler_parts(config.app, id_of(config), generations, self._poller, log),
             self.limit_enforcer,
             self._handlers,
             self._control,

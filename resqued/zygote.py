@@ -43,6 +43,7 @@ from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
 from resqued.jobs.import_failure import explain, stack
 from resqued.jobs.lookup import classes_with_hooks, has_jobs
+from resqued.jobs.recurrence import declared_schedules
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
 from resqued.system import (
@@ -88,7 +89,10 @@ class Zygote:
         _look_for_jobs(self._settings)
         try:
             # The master may have died while the application was imported.
-            self._channel.send(AppImported(process.threads(), least_memory()))
+            report = AppImported(
+                process.threads(), least_memory(), declared_schedules()
+            )
+            self._channel.send(report)
             while True:
                 wait.poll()
                 self._inbox.drain()

@@ -30,6 +30,7 @@ from resqued.system import standard_streams
 COMMANDS = {
     "completion": "resqued.cli.completion",
     "config": "resqued.cli.config",
+    "delayed": "resqued.cli.delayed_commands",
     "demo": "resqued.cli.demo",
     "doctor": "resqued.cli.doctor",
     "drain": "resqued.cli.control",
@@ -45,6 +46,7 @@ COMMANDS = {
     "restart": "resqued.cli.daemon",
     "resume": "resqued.cli.control",
     "scale": "resqued.cli.control",
+    "schedule": "resqued.cli.schedule_commands",
     "service": "resqued.cli.service",
     "stack": "resqued.cli.control",
     "start": "resqued.cli.daemon",
@@ -58,7 +60,10 @@ COMMANDS = {
 }
 # As --help lists them, and in this order.
 SECTIONS = {
-    "Jobs": ("enqueue", "queues", "failed", "stats", "why"),
+    "Jobs": (
+        *("enqueue", "queues", "failed", "delayed", "schedule"),
+        *("stats", "why"),
+    ),
     "Pool": ("work", "start", "stop", "restart", "status", "top", "workers"),
     "Operate": (
         *("pause", "resume", "drain", "scale", "reload"),

@@ -16,11 +16,13 @@ from resqued.config import readers
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
 from resqued.config.readers import suggest
+from resqued.config.schedules import located, read_schedules
 from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS
 from resqued.config.schema import example as example  # noqa: PLC0414 - passed on
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
 from resqued.core.limits import UNSET, Limits, Rules
 from resqued.errors import ConfigError, QueueListError
+from resqued.scheduler.schedule import Schedule
 from resqued.store.server_url import redact
 from resqued.wire import queue_list
 
@@ -59,6 +61,8 @@ class Config:
     environment: str = ""
     control: str = ""
     daemon: DaemonSettings = NO_DAEMON
+    schedules: tuple[Schedule, ...] = ()
+    has_dynamic_schedules: bool = False
 
     @property
     def workers(self) -> int:
@@ -105,7 +109,7 @@ def read_file(path: Path) -> dict[str, Any]:
     problems: list[str] = []
     _read(tables, problems)
     if problems:
-        raise ConfigError(*(f"{path}: {problem}" for problem in problems))
+        raise ConfigError(*(located(path, problem) for problem in problems))
     return tables
 
 
@@ -151,13 +155,13 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         pools=pools,
         app=app,
         interval=interval or BY_NAME["worker", "interval"].default,
-        log_level=values["log", "level"],
-        log_format=values["log", "format"],
-        log_events=values["log", "events"],
+        **{f"log_{key}": values["log", key] for key in ("level", "format", "events")},
         start_timeout=values["reload", "start_timeout"],
         canary_jobs=values["reload", "canary_jobs"],
         environment=values["app", "environment"],
         control=values["control", "directory"],
+        schedules=read_schedules(tables.get("schedule", {}), []),
+        has_dynamic_schedules=values["scheduler", "dynamic"],
         daemon=DaemonSettings(
             log_file=values["log", "file"],
             **{key: value for (name, key), value in values.items() if name == "daemon"},
@@ -203,6 +207,8 @@ def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
     for kind in _NARROWER:
         if kind in tables.get("limits", {}):
             found["limits"][kind] = tables["limits"][kind]
+    if tables.get("schedule"):
+        found["schedule"] = tables["schedule"]
     found["pool"] = [
         {"queues": p.queues, "workers": p.workers, **_given(p.limits)} for p in pools
     ]
@@ -227,6 +233,7 @@ def _read(
     values = _read_fields(tables, problems)
     pools = _read_pools(tables.get("pool", []), problems)
     _check_narrower(tables.get("limits", {}), problems)
+    read_schedules(tables.get("schedule", {}), problems)
     problems += _unknown_keys(tables)
     return values, pools
 
@@ -302,11 +309,11 @@ def _check_narrower(limits: object, problems: list[str]) -> None:
 def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
     problems = []
     for section, table in tables.items():
-        if section == "pool":
+        if section in ("pool", "schedule"):
             continue
         is_section = isinstance(table, Mapping)
         if section not in SECTIONS and (is_section or _is_array(table)):
-            known = (*SECTIONS, "pool")
+            known = (*SECTIONS, "pool", "schedule")
             problems.append(f"unknown section [{section}]{suggest(section, known)}")
         elif not is_section:
             problems.append(_stray(section))

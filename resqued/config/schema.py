@@ -265,6 +265,14 @@ FIELDS = (
         "jobs that one worker runs first after a reload; 0: none",
     ),
     Field(
+        "scheduler",
+        "dynamic",
+        readers.flag,
+        False,
+        "enqueue the recurring jobs that resque-scheduler keeps in Redis too",
+        "false",
+    ),
+    Field(
         "control",
         "directory",
         readers.text,
@@ -366,6 +374,15 @@ def example() -> str:
         _line('# runtime = "2h"', "0: unlimited"),
         "# [limits.class.Thumbnail]",
         _line('# memory = "1G"', "K, M, G, T: powers of 1,024"),
+        "",
+        "# A recurring job: `cron`, or `every`.",
+        "# [schedule.nightly]",
+        _line('# class = "myapp.jobs.archive"', "the job"),
+        _line('# queue = "low"', "its queue"),
+        _line('# cron = "0 3 * * *"', "five fields, or six with the seconds first"),
+        _line(
+            '# zone = "Europe/Vienna"', "time zone of the expression; UTC if not set"
+        ),
         "",
         "# One or more pools; without any, give a queue list on the command line.",
         "[[pool]]",

@@ -85,6 +85,15 @@ class Timings:
     """How often the master checks that Redis takes writes: as long as an outage may
     stay out of its status."""
 
+    # Delayed jobs
+
+    scheduler_lease: float = 4.0
+    """How long the master that moves delayed jobs is elected for; it is elected again
+    after half of that. Another takes over within 5 s of its death."""
+    scheduler_interval: float = 5.0
+    """How often to look for delayed jobs where no message tells of them: on a server
+    without tracking, and beside resque-scheduler, which looks as often."""
+
     # Stopping, answering
 
     stop_slack: float = 10.0

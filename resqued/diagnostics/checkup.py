@@ -148,6 +148,7 @@ def _redis(config: Config) -> Iterator[Finding]:
         yield unchecked("registry", str(error))
         return
     yield from server_checks.judge_registry(registered)
+    yield from server_checks.judge_schedulers(_locks(config))
 
 
 def _registered(config: Config) -> server_checks.RegistryFacts:
@@ -167,6 +168,21 @@ def _registered(config: Config) -> server_checks.RegistryFacts:
     ]
     states = {state: tuple(ids) for state, ids in by_state.items()}
     return server_checks.RegistryFacts(states, tuple(ahead))
+
+
+def _locks(config: Config) -> server_checks.SchedulerLocks:
+    app = config.app
+    link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
+    with closing(link) as client:
+        keys = client.registry.keys
+        names = (
+            keys.scheduler_lease,
+            keys.ruby_scheduler_lock,
+            keys.node_scheduler_lock,
+        )
+        found = client.registry.link.read_each([("GET", name) for name in names])
+    texts = ((value or b"").decode("utf-8", "replace") for value in found)
+    return server_checks.SchedulerLocks(*texts)
 
 
 def _application(config: Config, *, may_import: bool) -> Iterable[Finding]:

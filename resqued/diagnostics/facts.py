@@ -70,7 +70,8 @@ class Facts:
     with the number of jobs that were read. `untried` is why the application was not
     imported. `allowed` are the limits that apply. `failed` is how many of the newest
     failures are of the class or queue; `ended` counts those that a limit has caused, by
-    exception.
+    exception. `delayed` is how many of the next delayed jobs are of the class, or of
+    the queue, and `delayed_until` the time of the first.
     """
 
     namespace: str
@@ -92,6 +93,8 @@ class Facts:
     failed: int = 0
     ended: Mapping[str, int] = field(default_factory=dict)
     interval: float = 5.0
+    delayed: int = 0
+    delayed_until: str = ""
 
     @property
     def serving(self) -> tuple[Candidate, ...]:

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from resqued.client import Client
 from resqued.config.environment import read_environment
@@ -23,12 +24,13 @@ from resqued.diagnostics.facts import Candidate, Facts, Search
 from resqued.diagnostics.import_result import Import
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.errors import ConfigError, PayloadError, ResquedError
+from resqued.store.delayed import DelayedJob
 from resqued.store.failure_entry import Failure
 from resqued.store.failures import PAGE
 from resqued.store.job_queues import Queues
 from resqued.store.namespaces import look_elsewhere
 from resqued.system import process
-from resqued.wire import payload, queue_list
+from resqued.wire import payload, queue_list, timestamps
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 
@@ -82,6 +84,7 @@ class FactGatherer:
         self._masters = [status for status in told if isinstance(status, StatusReply)]
         self._workers = tuple(map(self._candidate, worker_statuses(client)))
         self._failures = client.failures.page(count=PAGE)
+        self._delayed = client.delayed.page(count=PAGE)
 
     def answers(self, question: Query) -> Iterator[Facts]:
         """Yield the facts of each queue that the question concerns.
@@ -101,7 +104,9 @@ class FactGatherer:
             if search.ahead is None and search.looked_at < self._queues.size(place)
         }
         wanted = [p for p in places if p == queue or found[p].ahead is not None]
-        wanted = wanted or [p for p in self._where_it_was(name) if p in found]
+        for place in self._where_it_was(name) if not wanted else ():
+            found.setdefault(place, Search(name, None, 0))
+            wanted.append(place)
         tried = self._try(name)
         if not wanted and not tried.is_declared:
             yield replace(self._facts(name, None), unread=unread)
@@ -140,9 +145,10 @@ class FactGatherer:
         return Search(class_name, None, seen)
 
     def _where_it_was(self, name: str) -> list[str]:
-        """Return the queues of jobs of a class that run now, or have failed."""
-        places = [w.job_queue for w in self._workers if w.job_class == name]
-        places += [f.queue for f in self._failures if f.class_name == name]
+        """Return the queues of jobs of a class that run, wait for a time, or failed."""
+        places = [j.queue for j in self._delayed if j.class_name == name and j.queue]
+        places += [w.job_queue for w in self._workers if w.job_class == name]
+        places += [f.queue for f in self._failures if f.class_name == name and f.queue]
         return list(dict.fromkeys(places))
 
     def _facts(
@@ -173,6 +179,7 @@ class FactGatherer:
                 if (kind := f.fields.get("exception")) in _BY_LIMIT
             ),
             interval=self._config.interval,
+            **self._delayed_of(queue, class_name),
         )
         # Without live workers it matters whether the application can be imported.
         tried = tried or (ImportAttempt() if facts.live else self._try(""))
@@ -184,6 +191,16 @@ class FactGatherer:
             untried=tried.reason,
             allowed=self._allowed(queue, class_name, limits, tried.result),
         )
+
+    def _delayed_of(self, queue: str, class_name: str) -> dict[str, Any]:
+        """Return how many jobs wait for a time, and until when the first does."""
+        found = [
+            job
+            for job in self._delayed
+            if job.queue == queue and class_name in ("", job.class_name)
+        ]
+        until = _until(found[0]) if found else ""
+        return {"delayed": len(found), "delayed_until": until}
 
     def _allowed(
         self,
@@ -261,6 +278,11 @@ class FactGatherer:
             timeout=self._config.start_timeout,
         )
         return ImportAttempt(tried)
+
+
+def _until(job: DelayedJob) -> str:
+    due = job.due_at
+    return job.time if due is None else timestamps.heartbeat(due.timestamp())
 
 
 def _is_about(failure: Failure, queue: str, class_name: str) -> bool:

@@ -318,3 +318,35 @@ def judge_registry(registered: RegistryFacts) -> Iterator[Finding]:
         yield ok("registry", f"{pluralize(lively, 'worker')} alive")
     else:
         yield warning("registry", "no worker is alive: no job runs", "`resqued work`")
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerLocks:
+    """Who moves delayed jobs: the values of the locks of each kind; "" for nobody."""
+
+    ours: str = ""
+    ruby: str = ""
+    node: str = ""
+
+
+def judge_schedulers(locks: SchedulerLocks) -> Iterator[Finding]:
+    """Yield warnings about schedulers of other kinds that write the same keys."""
+    check = "schedulers"
+    if locks.ruby:
+        yield warning(
+            check,
+            f"resque-scheduler ({locks.ruby}) and resqued write the same keys: while it"
+            " has its lock, no master of resqued moves delayed jobs",
+            "stop resque-scheduler: masters move the delayed jobs of both",
+        )
+    if locks.node:
+        yield warning(
+            check,
+            f"the scheduler of node-resque ({locks.node}) and resqued write the same"
+            " keys: each job is moved once, but a job that node-resque has taken is"
+            " lost if it dies then",
+            "stop the scheduler of node-resque: masters move the delayed jobs of both",
+        )
+    if not (locks.ruby or locks.node):
+        who = f"master {locks.ours} moves" if locks.ours else "no master has to move"
+        yield ok(check, f"{who} delayed jobs; no scheduler of another kind is there")

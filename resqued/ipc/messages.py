@@ -14,6 +14,7 @@ from resqued.config.settings import AppSettings
 from resqued.core.lifecycle import Stop
 from resqued.core.limits import UNSET, Cause, Limits
 from resqued.ipc.channel import Channel
+from resqued.scheduler.schedule import Schedule
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
@@ -163,11 +164,13 @@ class AppImported(Message, frozen=True):
     """The application is imported, and the zygote can fork workers.
 
     `threads` names the threads that it left running; `least_memory` is the smallest
-    memory limit that a job declares, in bytes, or 0.
+    memory limit that a job declares, in bytes, or 0; `schedules` are its recurring
+    jobs.
     """
 
     threads: list[str]
     least_memory: int
+    schedules: tuple[Schedule, ...] = ()
 
 
 class ImportFailed(Message, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -111,6 +112,37 @@ class Job(Generic[P, R]):
         or no plain name (`a,b`, `*`).
         """
         return default_client().enqueue_to(queue, self, *args, **kwargs)
+
+    def enqueue_in(self, delay: Duration, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Have the job wait for `delay`, and go to its queue then; return True.
+
+        `delay` is in seconds, or a text such as "10m", or a timedelta. Raises what
+        enqueue raises, and ArgumentError for a delay that is none.
+        """
+        return default_client().enqueue_in(delay, self, *args, **kwargs)
+
+    def enqueue_at(self, when: datetime, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Have the job wait until `when`, and go to its queue then; return True.
+
+        Raises what enqueue raises, and ArgumentError for a time without a zone.
+        """
+        return default_client().enqueue_at(when, self, *args, **kwargs)
+
+    def enqueue_in_with_queue(
+        self, queue: str, delay: Duration, /, *args: P.args, **kwargs: P.kwargs
+    ) -> bool:
+        """Do as enqueue_in, for the queue that is named."""
+        return default_client().enqueue_in_with_queue(
+            queue, delay, self, *args, **kwargs
+        )
+
+    def enqueue_at_with_queue(
+        self, queue: str, when: datetime, /, *args: P.args, **kwargs: P.kwargs
+    ) -> bool:
+        """Do as enqueue_at, for the queue that is named."""
+        return default_client().enqueue_at_with_queue(
+            queue, when, self, *args, **kwargs
+        )
 
     @overload
     def dequeue(self, /) -> int: ...

@@ -17,8 +17,8 @@ _RETRY = (
     "a failed job is not tried again by itself: use `resqued failed retry`, or enqueue"
     " it again in the job"
 )
-_DELAY = "jobs cannot be delayed: enqueue the job when it is due"
-_CRON = "jobs do not recur by themselves: use cron or a timer with `resqued enqueue`"
+_DELAY = "use enqueue_in('10m', …) or enqueue_at(when, …)"
+_CRON = "write @resqued.cron('0 3 * * *') or @resqued.every('10m') above it"
 _UNIQUE = "equal jobs may wait side by side: take a lock in the job"
 _RESULT = "what a job returns is dropped: have the job store it"
 _ENQUEUE = "use enqueue"
@@ -43,9 +43,7 @@ _KEYWORDS = {
 }
 _ATTRIBUTES = {
     **dict.fromkeys(("delay", "apply_async", "send", "defer", "submit"), _ENQUEUE),
-    **dict.fromkeys(
-        ("enqueue_in", "enqueue_at", "schedule", "send_with_options"), _DELAY
-    ),
+    **dict.fromkeys(("schedule", "send_with_options"), _DELAY),
     **dict.fromkeys(("get", "result", "wait"), _RESULT),
     **dict.fromkeys(("cancel", "revoke", "remove"), _DEQUEUE),
     "retry": _RETRY,

@@ -24,6 +24,7 @@ from resqued.core.version import VERSION
 from resqued.errors import StartError
 from resqued.ipc.channel import ChannelClosed, inherited_socket, socket_pair
 from resqued.ipc.messages import (
+    AppImported,
     LogSettings,
     ReopenLog,
     SpawnWorker,
@@ -78,6 +79,9 @@ class Generation:
         self.is_ready = False
         # The smallest memory limit that a job of the application declares, in bytes.
         self.least_memory = 0
+        # The recurring jobs: of the configuration, then those of the application.
+        self.schedules = config.schedules
+        self.has_dynamic_schedules = config.has_dynamic_schedules
         self.started_at = 0.0
         self.backoff = Backoff(first=0.1, cap=30.0)
 
@@ -105,6 +109,11 @@ class Generation:
         found.least_memory = record.least_memory
         found.started_at = record.started_at
         return found
+
+    def learn(self, report: AppImported) -> None:
+        """Keep what the application declares, beside what the configuration says."""
+        self.least_memory = report.least_memory
+        self.schedules = (*self.config.schedules, *report.schedules)
 
     @property
     def pools(self) -> dict[str, int]:

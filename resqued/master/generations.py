@@ -260,7 +260,7 @@ class GenerationManager:
 
     def _on_imported(self, generation: Generation, report: AppImported) -> None:
         generation.is_ready = True
-        generation.least_memory = report.least_memory
+        generation.learn(report)
         generation.backoff = generation.backoff.succeeded()
         if report.threads:
             self._log.warning("application_has_threads", threads=report.threads)

@@ -95,3 +95,61 @@ class Keys:
     def prune_lock(self) -> str:
         """The lock that a process takes for 60 s to prune; Ruby takes it too."""
         return self._key("pruning_dead_workers_in_progress")
+
+    @property
+    def delayed_schedule(self) -> str:
+        """The sorted set of the times at which delayed jobs are due (8.1)."""
+        return self._key("delayed_queue_schedule")
+
+    def delayed(self, time: str) -> str:
+        """The list of the items that are due at a time, a text of epoch seconds."""
+        return self._key(f"delayed:{time}")
+
+    def timestamps(self, item: str) -> str:
+        """The set of `delayed:<time>` at which an equal item waits."""
+        return self._key(f"timestamps:{item}")
+
+    @property
+    def scheduler_lease(self) -> str:
+        """The lease of the master that moves delayed jobs; only resqued uses it."""
+        return self._key("resqued:scheduler")
+
+    @property
+    def ruby_scheduler_lock(self) -> str:
+        """The lock of resque-scheduler, which has the namespace twice (8.1)."""
+        return self._key(f"{self.namespace}:resque_scheduler_master_lock")
+
+    @property
+    def node_scheduler_lock(self) -> str:
+        """The lock of the scheduler of node-resque (8.3)."""
+        return self._key("resque_scheduler_leader_lock")
+
+    @property
+    def schedules(self) -> str:
+        """The hash of recurring jobs: names to what masters know of them, as JSON."""
+        return self._key("resqued:schedules")
+
+    @property
+    def last_ticks(self) -> str:
+        """The hash of recurring jobs: names to the last tick, in epoch seconds."""
+        return self._key("resqued:schedules:last")
+
+    @property
+    def disabled_schedules(self) -> str:
+        """The set of the names of recurring jobs that are not enqueued."""
+        return self._key("resqued:schedules:disabled")
+
+    @property
+    def last_enqueued_at(self) -> str:
+        """The hash of recurring jobs: names to times as text; Ruby's too (8.1)."""
+        return self._key("delayed:last_enqueued_at")
+
+    @property
+    def persistent_schedules(self) -> str:
+        """The hash of the dynamic schedules of resque-scheduler, as JSON (8.1)."""
+        return self._key("persistent_schedules")
+
+
+def prefix_of(keys: Keys) -> str:
+    """Return what all keys begin with."""
+    return f"{keys.namespace}:"

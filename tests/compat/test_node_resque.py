@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -844,10 +845,11 @@ def test_our_worker_comes_back_after_somebody_had_node_clean_it_away(
 def test_our_worker_runs_what_the_scheduler_of_node_hands_over(
     node: Node, queue: Queue, ours: Ours, client: Client, redis: redis_py.Redis
 ) -> None:
-    with ours.pool(), node.scheduler() as scheduler:
+    with node.scheduler() as scheduler:
         at = int(time.time() * 1000) - 2000
         queue("enqueueAt", at, "mixed", "Record", ["delayed", {"k": []}])
         scheduler.wait_for("transferredJob")
+    with ours.pool():
         wait_for_runs(redis, 1)
         wait_until_idle(client)
     assert arguments_of_runs(redis) == [["delayed", {"k": []}]]
@@ -881,4 +883,27 @@ def test_the_other_keys_of_node_mean_nothing_to_us(
             # The worker itself writes its ping anew.
             assert value == redis.dump(key) or b":ping:" in key
     assert arguments_of_runs(redis) == [["now"]]
+    assert not failed(redis)
+
+
+def test_two_schedulers_of_different_kinds_enqueue_each_delayed_job_once(
+    node: Node, queue: Queue, ours: Ours, client: Client, redis: redis_py.Redis
+) -> None:
+    """Items of both kinds, moved by both: node takes one at a time, we take many."""
+    with node.scheduler() as scheduler, ours.pool(workers=2):
+        scheduler.wait_for("poll")
+        begin = redis.time()[0] + 3
+        for number in range(60):
+            at = (begin + number % 5) * 1000
+            queue("enqueueAt", at, "mixed", "Record", [f"node {number}"])
+        for second in range(5):
+            when = datetime.fromtimestamp(begin + second, UTC)
+            jobs = [("Record", f"ours {n}") for n in range(second, 200, 5)]
+            client.enqueue_many_later(jobs, at=when, queue="mixed")
+        wait_for_runs(redis, 260)
+        wait_until_idle(client)
+        assert client.delayed.count() == 0
+    found = Counter(args for (args,) in arguments_of_runs(redis))
+    assert len(found) == 260
+    assert set(found.values()) == {1}
     assert not failed(redis)

@@ -21,13 +21,14 @@ import pytest
 
 import resqued
 from resqued import errors
+from resqued.scheduler.delayed_client import DelayedClient
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "resqued"
 
 # What the package needs for its signatures: no part of what it offers.
 HELPERS = {"Any", "AnyJob", "Arguments", "ClassJob", "FunctionJob", "Iterable", "P"}
-HELPERS |= {"ParamSpec", "VERSION", "annotations", "overload"}
+HELPERS |= {"datetime", "ParamSpec", "VERSION", "annotations", "overload"}
 
 # Exceptions that are no error of the package's callers, and stand beside their raiser.
 CONTROL_FLOW = {
@@ -53,11 +54,12 @@ BESIDE_THEIR_RAISER = {
     "RefusedError",
     "UnwellError",
     "WritesRefusedError",
+    "WrongScheduleError",
 }
 
 RECORDS = [resqued.Info, resqued.Payload, resqued.RunningJob, resqued.Status]
 RECORDS += [resqued.Worker, resqued.Failure, resqued.FailureFilter]
-RECORDS += [resqued.BulkProgress]
+RECORDS += [resqued.BulkProgress, resqued.DelayedJob]
 
 # Words for which there is a plainer one.
 UNPLAIN = re.compile(r"\b(whoever|whatever|whenever|anew|told|heed|till|mend)\b", re.I)
@@ -77,6 +79,9 @@ def members(owner: type) -> dict[str, object]:
         if not name.startswith("_")
         and (inspect.isfunction(member) or isinstance(member, property | classmethod))
     }
+
+
+OF_CLIENT = members(DelayedClient) | members(resqued.Client)
 
 
 def test_every_name_is_listed_once_and_in_order() -> None:
@@ -126,7 +131,7 @@ def test_errors_that_docstrings_name_exist(name: str) -> None:
 # What a function of the package does, the method of Client does
 
 
-@pytest.mark.parametrize("name", sorted({*functions} & {*members(resqued.Client)}))
+@pytest.mark.parametrize("name", sorted({*functions} & {*OF_CLIENT}))
 def test_a_function_is_the_method_of_client(name: str) -> None:
     function, method = getattr(resqued, name), getattr(resqued.Client, name)
     assert inspect.getdoc(function) == inspect.getdoc(method)
@@ -135,9 +140,12 @@ def test_a_function_is_the_method_of_client(name: str) -> None:
 
 
 def test_functions_without_a_method_are_few() -> None:
-    others = {*functions} - {*members(resqued.Client)}
-    # `failures` is an attribute of Client.
-    assert others == {"configure", "default_client", "failures", "job"}
+    others = {*functions} - {*OF_CLIENT}
+    # `failures` and `delayed` are attributes of Client.
+    assert others == {
+        *("configure", "default_client", "failures", "delayed"),
+        *("job", "every", "cron"),
+    }
     made_alike = inspect.signature(resqued.Client).parameters
     assert inspect.signature(resqued.configure).parameters == made_alike
 

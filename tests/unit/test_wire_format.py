@@ -245,7 +245,8 @@ def plain(key: str) -> str:
 
 def keys_of_the_code() -> set[str]:
     """Return every key that Keys can make; counters by the names in the scripts."""
-    keys, found = Keys("n"), set()
+    # One key has the namespace twice.
+    keys, found = Keys("<>"), set()
     counters = {
         name
         for script in scripts().values()
@@ -259,7 +260,7 @@ def keys_of_the_code() -> set[str]:
             found |= {keys.stat(counter, "<>") for counter in counters}
         elif callable(member) and not name.startswith("_"):
             found.add(getattr(keys, name)("<>"))
-    return {key.removeprefix("n:") for key in found}
+    return {key.removeprefix("<>:") for key in found}
 
 
 def keys_of_the_document(head: str = "Key") -> list[str]:

@@ -183,8 +183,8 @@ def test_a_plain_name_is_served_by_the_list_of_that_text(queue: str) -> None:
     ("keyword", "way_out"),
     [
         ("retries", "is not tried again by itself: use `resqued failed retry`"),
-        ("countdown", "cannot be delayed"),
-        ("cron", "do not recur by themselves: use cron"),
+        ("countdown", "use enqueue_in"),
+        ("cron", "write @resqued.cron"),
         ("unique", "take a lock in the job"),
         ("keep_result", "have the job store it"),
         ("time_limit", "use timeout="),
@@ -267,7 +267,7 @@ def test_a_keyword_that_is_unknown_is_named_before_what_is_missing() -> None:
     [
         ("delay", "use enqueue"),
         ("apply_async", "use enqueue"),
-        ("enqueue_in", "cannot be delayed"),
+        ("schedule", "use enqueue_in"),
         ("retry", "resqued failed retry"),
         ("get", "have the job store it"),
         ("cancel", "use dequeue"),

@@ -1,0 +1,255 @@
+"""`resqued delayed`: the jobs that wait for a time: look, run now, cancel.
+
+A delayed job is named by a short id made of its time and its content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import click
+
+from resqued.cli.completion import queue_names
+from resqued.cli.options import (
+    ListingGroup,
+    confirm,
+    json_option,
+    page_options,
+    wide_option,
+    with_client,
+    with_writing_client,
+    yes_option,
+)
+from resqued.cli.table import Column, room_of, show_json, show_line, show_table
+from resqued.cli.text import clip, duration, json_line
+from resqued.client import Client
+from resqued.core.plural import pluralize
+from resqued.errors import PayloadError, ResquedError
+from resqued.store.delayed import DelayedJob
+from resqued.wire import timestamps
+
+EXAMPLES = """
+\b
+Examples:
+  resqued delayed
+  resqued delayed list --class myapp.jobs.Mail --json
+  resqued delayed show 3f2a91c04d7e
+  resqued delayed run 3f2a
+  resqued delayed cancel --all --class myapp.jobs.Old --yes
+"""
+COLUMNS = (
+    Column("ID", rank=0),
+    Column("DUE", rank=1),
+    Column("QUEUE", rank=4, least=8),
+    Column("CLASS", least=16, keeps_end=True),
+    Column("ARGUMENTS", rank=3, least=20),
+)
+# An id may be shortened to so many digits.
+_FEWEST = 4
+
+_ids = click.argument("ids", metavar="[ID]...", nargs=-1)
+_all = click.option("--all", "is_all", is_flag=True, help="All, or all that match.")
+_class = click.option("--class", "class_name", help="Only of this class.")
+_queue = click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
+
+
+@click.group(cls=ListingGroup, epilog=EXAMPLES)
+def delayed() -> None:
+    """List the jobs that wait for a time, run them now, or cancel them.
+
+    Without a command: list.
+    """
+
+
+@delayed.command(name="list", epilog=EXAMPLES)
+@page_options(count=20)
+@_class
+@_queue
+@wide_option
+@json_option
+@with_client
+def list_(
+    client: Client,
+    start: int,
+    count: int,
+    class_name: str | None,
+    queue: str | None,
+    is_wide: bool,
+    as_json: bool,
+) -> None:
+    """List delayed jobs, those first that are due first."""
+    if class_name is None and queue is None:
+        found = client.delayed.page(start, count)
+    else:
+        matching = _matching(client, class_name, queue)
+        found = list(islice(matching, start, start + count))
+    if as_json:
+        show_json([_as_dict(job) for job in found])
+        return
+    now = client.registry.link.time()
+    has_ages = room_of(is_wide=is_wide) is not None
+    rows = [_row(job, now if has_ages else None) for job in found]
+    show_table(COLUMNS, rows, empty="no delayed jobs", is_wide=is_wide)
+
+
+def _matching(
+    client: Client, class_name: str | None, queue: str | None
+) -> Iterator[DelayedJob]:
+    for job in client.delayed:
+        if class_name in (None, job.class_name) and queue in (None, job.queue):
+            yield job
+
+
+def _as_dict(job: DelayedJob) -> dict[str, Any]:
+    found = {
+        "id": job.id,
+        "due_at": _due_text(job),
+        "queue": job.queue,
+        "class": job.class_name,
+        "args": list(job.args),
+    }
+    return found if job.payload else found | {"raw": _raw(job)}
+
+
+def _raw(job: DelayedJob) -> str:
+    return job.item.decode("utf-8", "backslashreplace")
+
+
+def _due_text(job: DelayedJob) -> str:
+    due = job.due_at
+    return job.time if due is None else timestamps.heartbeat(due.timestamp())
+
+
+def _row(job: DelayedJob, now: float | None) -> tuple[object, ...]:
+    """Return a job as a row of COLUMNS; `now`, in seconds, if ages are wanted."""
+    due, when = job.due_at, _due_text(job)
+    if now is not None and due is not None:
+        left = due.timestamp() - now
+        when = f"in {duration(left)}" if left > 0 else "now"
+    arguments = ", ".join(map(json_line, job.args))
+    if not job.payload:
+        arguments = _raw(job)
+    return job.id, when, clip(job.queue, 60), job.class_name, clip(arguments, 100)
+
+
+@delayed.command(epilog=EXAMPLES)
+@click.argument("job_id", metavar="ID")
+@json_option
+@with_client
+def show(client: Client, job_id: str, as_json: bool) -> None:
+    """Show all of a delayed job."""
+    (job,) = _pick(client, (job_id,))
+    values = _as_dict(job)
+    if as_json:
+        show_json(values)
+        return
+    for name, value in values.items():
+        text = value if isinstance(value, str) else json_line(value)
+        show_line(f"{name:<8}{text}")
+
+
+@delayed.command(epilog=EXAMPLES)
+@_ids
+@_all
+@_class
+@_queue
+@with_writing_client
+def run(
+    client: Client,
+    ids: tuple[str, ...],
+    is_all: bool,
+    class_name: str | None,
+    queue: str | None,
+) -> None:
+    """Put delayed jobs on their queues now."""
+    found = _chosen(client, ids, class_name, queue, is_all=is_all)
+    _act("enqueued", client.delayed.run_now, found)
+
+
+@delayed.command(epilog=EXAMPLES)
+@_ids
+@_all
+@_class
+@_queue
+@yes_option
+@with_writing_client
+def cancel(
+    client: Client,
+    ids: tuple[str, ...],
+    is_all: bool,
+    class_name: str | None,
+    queue: str | None,
+    yes: bool,
+) -> None:
+    """Remove delayed jobs; they are gone then."""
+    found = _chosen(client, ids, class_name, queue, is_all=is_all)
+    what = f"Cancel {pluralize(len(ids), 'delayed job')}?"
+    confirm("Cancel all delayed jobs that match?" if is_all else what, yes=yes)
+    if is_all and class_name is None and queue is None:
+        click.echo(f"cancelled {pluralize(client.delayed.clear(), 'delayed job')}")
+        return
+    _act("cancelled", client.delayed.cancel, found)
+
+
+def _chosen(
+    client: Client,
+    ids: tuple[str, ...],
+    class_name: str | None,
+    queue: str | None,
+    *,
+    is_all: bool,
+) -> list[DelayedJob] | Iterator[DelayedJob]:
+    if ids and is_all:
+        raise click.UsageError("give IDs or --all, not both")
+    if not is_all and (class_name is not None or queue is not None):
+        raise click.UsageError("add --all: --class and --queue say of what")
+    if not ids and not is_all:
+        raise click.UsageError("name delayed jobs by ID, or add --all")
+    # A list, because a walk misses jobs while others are taken away.
+    return list(_matching(client, class_name, queue)) if is_all else _pick(client, ids)
+
+
+def _pick(client: Client, ids: tuple[str, ...]) -> list[DelayedJob]:
+    """Return the delayed jobs that ids mean; raise ResquedError if one means none."""
+    wanted = {one.strip().lower(): one for one in ids}
+    for prefix, shown in wanted.items():
+        if len(prefix) < _FEWEST:
+            raise ResquedError(f"id {shown!r} is too short: give {_FEWEST} digits")
+    found: dict[str, dict[str, DelayedJob]] = {prefix: {} for prefix in wanted}
+    for job in client.delayed:
+        for prefix in wanted:
+            if job.id.startswith(prefix):
+                found[prefix][job.id] = job
+    for prefix, jobs in found.items():
+        if not jobs:
+            raise ResquedError(
+                f"there is no delayed job {prefix}; `resqued delayed` lists them"
+            )
+        if len(jobs) > 1:
+            some = ", ".join(sorted(jobs)[:5])
+            raise ResquedError(f"id {prefix} means {len(jobs)} delayed jobs: {some}")
+    return list({id_: j for jobs in found.values() for id_, j in jobs.items()}.values())
+
+
+def _act(
+    done: str,
+    action: Callable[[DelayedJob], bool],
+    jobs: list[DelayedJob] | Iterator[DelayedJob],
+) -> None:
+    """Do something to each job, and say to how many it was done."""
+    count = 0
+    problems: list[str] = []
+    for job in jobs:
+        try:
+            is_done = action(job)
+        except PayloadError as error:
+            problems.append(str(error))
+            continue
+        count += is_done
+        if not is_done:
+            problems.append(f"delayed job {job.id} is not there any more")
+    click.echo(f"{done} {pluralize(count, 'delayed job')}")
+    if problems:
+        raise ResquedError("; ".join(problems[:5]))

@@ -1,0 +1,201 @@
+"""`resqued schedule`: the recurring jobs: when they are enqueued, on, off, and now."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from resqued.cli.options import (
+    ListingGroup,
+    confirm,
+    json_option,
+    wide_option,
+    with_client,
+    with_writing_client,
+    yes_option,
+)
+from resqued.cli.table import Column, room_of, show_json, show_line, show_table
+from resqued.cli.text import call, duration, json_line
+from resqued.client import Client
+from resqued.errors import ResquedError
+from resqued.scheduler.schedule import GRACE, Schedule, next_due
+from resqued.store.recurring import RecurringJobs, ScheduleState
+from resqued.wire import timestamps
+
+EXAMPLES = """
+\b
+Examples:
+  resqued schedule
+  resqued schedule show nightly --json
+  resqued schedule run nightly
+  resqued schedule disable nightly
+"""
+COLUMNS = (
+    Column("NAME", rank=0),
+    Column("STATE", rank=1, styles={"disabled": "yellow", "overdue": "red"}),
+    Column("NEXT", rank=1),
+    Column("LAST", rank=3),
+    Column("RULE", rank=2, least=12),
+    Column("QUEUE", rank=5, least=8),
+    Column("JOB", rank=4, least=16),
+)
+_name = click.argument("name")
+_FIELDS = {field.name for field in fields(Schedule)}
+
+
+@click.group(cls=ListingGroup, epilog=EXAMPLES)
+def schedule() -> None:
+    """List the recurring jobs, switch them on or off, or run one now.
+
+    Without a command: list. Shown are those that masters of any host have.
+    """
+
+
+@schedule.command(name="list", epilog=EXAMPLES)
+@wide_option
+@json_option
+@with_client
+def list_(client: Client, is_wide: bool, as_json: bool) -> None:
+    """List recurring jobs with their next and last times."""
+    now = client.registry.link.time()
+    found = _recurring(client).states()
+    if as_json:
+        show_json([_as_dict(name, state, now) for name, state in found.items()])
+        return
+    has_ages = room_of(is_wide=is_wide) is not None
+    rows = [_row(name, state, now, has_ages) for name, state in found.items()]
+    show_table(COLUMNS, rows, empty="no recurring jobs", is_wide=is_wide)
+
+
+def _recurring(client: Client) -> RecurringJobs:
+    return RecurringJobs(client.registry.link, client.registry.keys)
+
+
+def _read(name: str, state: ScheduleState) -> Schedule:
+    """Return what a master has published; of a later version, what is known here."""
+    try:
+        value = json.loads(state.definition)
+        known = {key: v for key, v in value.items() if key in _FIELDS}
+        known["args"] = tuple(known.get("args", ()))
+        return Schedule(**known | {"name": name})
+    except (ValueError, TypeError, AttributeError):
+        raise ResquedError(
+            f"schedule {name} cannot be read; `resqued schedule remove {name}`"
+        ) from None
+
+
+def _next(name: str, state: ScheduleState, now: float) -> int | None:
+    last = int(now) if state.last is None else state.last
+    return next_due(_read(name, state), last)
+
+
+def _state(state: ScheduleState, due: int | None, now: float) -> str:
+    if not state.is_enabled:
+        return "disabled"
+    return "overdue" if due is not None and due < now - GRACE else "enabled"
+
+
+def _as_dict(name: str, state: ScheduleState, now: float) -> dict[str, Any]:
+    found, due = _read(name, state), _next(name, state, now)
+    return {
+        "name": name,
+        "state": _state(state, due, now),
+        "next": None if due is None else timestamps.heartbeat(due),
+        "last": state.last_enqueued or None,
+        "rule": found.rule,
+        "class": found.class_name,
+        **{
+            key: value
+            for key, value in found.as_dict().items()
+            if key not in ("name", "class_name")
+        },
+        "args": list(found.args),
+    }
+
+
+def _row(
+    name: str, state: ScheduleState, now: float, has_ages: bool
+) -> tuple[object, ...]:
+    found, due = _read(name, state), _next(name, state, now)
+    at = timestamps.read(state.last_enqueued)
+    last, coming = state.last_enqueued, "" if due is None else timestamps.heartbeat(due)
+    if has_ages:
+        last = last if at is None else f"{duration(now - at.timestamp())} ago"
+        coming = "never" if due is None else f"in {duration(due - now)}"
+    shown = _state(state, due, now)
+    if shown != "enabled":
+        coming = ""
+    job = call(found.class_name, found.args)
+    return name, shown, coming, last, found.rule, found.queue, job
+
+
+@schedule.command(epilog=EXAMPLES)
+@_name
+@json_option
+@with_client
+def show(client: Client, name: str, as_json: bool) -> None:
+    """Show all of the recurring job NAME."""
+    values = _as_dict(name, _find(client, name), client.registry.link.time())
+    if as_json:
+        show_json(values)
+        return
+    for key, value in values.items():
+        text = value if isinstance(value, str) else json_line(value)
+        show_line(f"{key:<12}{text}")
+
+
+def _find(client: Client, name: str) -> ScheduleState:
+    found = _recurring(client).states().get(name)
+    if found is None:
+        raise ResquedError(
+            f"there is no recurring job {name!r}; `resqued schedule` lists them"
+        )
+    return found
+
+
+@schedule.command(epilog=EXAMPLES)
+@_name
+@with_writing_client
+def run(client: Client, name: str) -> None:
+    """Put the job of NAME on its queue now; its next time stays as it is."""
+    found = _read(name, _find(client, name))
+    client.enqueue_to(found.queue, found.class_name, *found.args)
+    show_line(f"enqueued {call(found.class_name, found.args)} on queue {found.queue}")
+
+
+@schedule.command(epilog=EXAMPLES)
+@_name
+@with_writing_client
+def enable(client: Client, name: str) -> None:
+    """Enqueue NAME again at its times, from the next one on."""
+    _find(client, name)
+    changed = _recurring(client).enable(name)
+    show_line(f"enabled {name}" if changed else f"{name} is enabled already")
+
+
+@schedule.command(epilog=EXAMPLES)
+@_name
+@with_writing_client
+def disable(client: Client, name: str) -> None:
+    """Enqueue NAME no more, on any host, until `enable`."""
+    _find(client, name)
+    changed = _recurring(client).disable(name)
+    show_line(f"disabled {name}" if changed else f"{name} is disabled already")
+
+
+@schedule.command(epilog=EXAMPLES)
+@_name
+@yes_option
+@with_writing_client
+def remove(client: Client, name: str, yes: bool) -> None:
+    """Forget NAME, which no master has any more.
+
+    A master that has it publishes it again when it starts or reloads.
+    """
+    _find(client, name)
+    confirm(f"Remove recurring job {name}?", yes=yes)
+    _recurring(client).remove(name)
+    show_line(f"removed {name}")

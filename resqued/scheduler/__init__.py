@@ -1,0 +1,1 @@
+"""Delayed and recurring jobs: what enqueues them, and the parts of the master."""
