@@ -18,7 +18,6 @@ from math import inf
 from select import POLLIN, poll
 from typing import assert_never
 
-from resqued.child import ChildContext
 from resqued.config.settings import AppSettings
 from resqued.core.lifecycle import Stop, retirement
 from resqued.core.worker_lifecycle import (
@@ -82,12 +81,9 @@ class WorkerProcess:
         )
         worker_id = self._registration.runs.worker_id
         self._runner = JobRunner(
-            ChildContext.of(os.getpid(), worker_id, settings, links.scoreboard),
-            self._inbox,
-            self._reporter,
-            self._poll,
-            links,
+            settings, self._inbox, self._reporter, self._poll, links, worker_id
         )
+        self._hooks = self._runner.hooks
         self._state = _ASKING
         self._stop = _NO
         self._is_paused = is_paused
@@ -101,6 +97,7 @@ class WorkerProcess:
         """Run jobs until ordered to stop; return the exit status."""
         runs = self._registration.runs
         self._report(messages.Hello(os.getpid(), runs.worker_id, runs.identity))
+        self._hooks.run("before_first_fork")
         while self._state is not _GONE:
             now = time.monotonic()
             self._advance(now)
@@ -108,6 +105,7 @@ class WorkerProcess:
             if self._state is not _GONE:
                 self._wait(now)
         self._runner.discard_standby()
+        self._hooks.run("worker_exit")
         self._inbox.close()
         return 0
 
@@ -123,7 +121,9 @@ class WorkerProcess:
         job = self._runner.advance(now, keeps_child=self._stop is _NO)
         if job is not None:
             self._state = step(self._state, _JOB_ENDED)
-            self._conclude(job.held, job.fault())
+            fault = job.fault()
+            self._conclude(job.held, fault)
+            self._hooks.job_ended(job.held, fault, has_reported=job.has_reported)
             self._retire_if_due(now)
 
     def _conclude(self, held: Reservation, fault: FailureInfo | None) -> None:
@@ -222,6 +222,8 @@ class WorkerProcess:
 
     def _become_idle(self, *, is_paused: bool) -> None:
         self._state = step(self._state, WorkerEvent.NO_JOB)
+        if not is_paused:
+            self._hooks.queues_empty()
         # A paused worker has not looked at its queues, so they may have jobs.
         if self._settings.burst and not self._is_paused:
             self._stop = max(self._stop, Stop.QUIT)
@@ -325,18 +327,21 @@ class WorkerProcess:
             case EndJob():
                 self._runner.obey(order, now)
             case messages.Pause():
+                self._hooks.pause(was_paused=self._is_paused)
                 self._is_paused = True
                 if self._is_free():
                     self._reporter.idle(self._registration.runs.queues, is_paused=True)
             case messages.Resume():
-                self._is_paused = False
+                was_paused, self._is_paused = self._is_paused, False
                 self._state = step(self._state, WorkerEvent.WOKEN)
+                self._hooks.resume(was_paused=was_paused)
             case messages.ReopenLog(path):
                 self._runner.reopen_log(path)
             case _:
                 assert_never(order)
 
     def _leave(self, stop: Stop) -> None:
+        self._hooks.shut_down()
         self._stop = max(self._stop, stop)
         if stop is Stop.QUIT:
             self._report(messages.NoMoreJobs())

@@ -6,17 +6,21 @@ this module handles the child, its pipes, and the children that are forked ahead
 
 from __future__ import annotations
 
+import os
 import random
 import select
 import time
 
 from resqued.child import ChildContext, ChildMain, SignalReaction
+from resqued.config.settings import AppSettings
 from resqued.core.backoff import Backoff
 from resqued.core.limits import Cause
 from resqued.execution.active_job import ActiveJob, PipePoller
+from resqued.execution.hook_runner import HookRunner
 from resqued.execution.prefork import ChildPool
 from resqued.execution.reporter import WorkerReporter
 from resqued.execution.worker_links import WorkerLinks
+from resqued.hooks.job_hooks import registered
 from resqued.ipc.messages import SPOILER, EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.system import process
@@ -36,13 +40,15 @@ class JobRunner:
 
     def __init__(
         self,
-        context: ChildContext,
+        settings: AppSettings,
         inbox: SignalInbox,
         reporter: WorkerReporter,
         poll: select.poll,
         links: WorkerLinks,
+        worker_id: str,
     ) -> None:
-        settings, self._scoreboard = context.settings, context.scoreboard
+        self._scoreboard = links.scoreboard
+        context = ChildContext.of(os.getpid(), worker_id, settings, links.scoreboard)
         self._grace, self._exit_grace = settings.grace, settings.exit_grace
         self._sweeps = context.sweeps
         self._timings = settings.timings
@@ -56,6 +62,9 @@ class JobRunner:
             self._private_descriptors,
             jobs=settings.jobs_per_child,
         )
+        # A before_fork hook must see the job before its child is forked.
+        self._forks_ahead = not registered("before_fork")
+        self.hooks = HookRunner(context, inbox, self._log, self._foreign_descriptors)
         self._oom_kills = OomKills()
         # The pause after the system has refused to fork.
         self._scarcity = Backoff(first=0.1, cap=2.0)
@@ -85,7 +94,7 @@ class JobRunner:
             self._pipe_poller.begin(job)
         self._reporter.busy(job)
         if may_fork_ahead and forked.jobs == 1:
-            self._children.fork_ahead()
+            self.fork_ahead()
         return True
 
     def _back_off(self, scarcity: Backoff) -> None:
@@ -169,8 +178,9 @@ class JobRunner:
                 self._children.lost(pid)
 
     def fork_ahead(self) -> None:
-        """Fork a child for the next job."""
-        self._children.fork_ahead()
+        """Fork a child for the next job, unless a hook must see the job first."""
+        if self._forks_ahead:
+            self._children.fork_ahead()
 
     def reopen_log(self, path: str) -> None:
         """Reopen the log for this process and for the children of later jobs."""
@@ -179,6 +189,10 @@ class JobRunner:
     def discard_standby(self) -> None:
         """End the waiting child; there will be no job for it."""
         self._children.discard()
+
+    def _foreign_descriptors(self) -> list[int]:
+        """Return the descriptors of the worker that a process of hooks must close."""
+        return [*self._private_descriptors(), *self._children.descriptors()]
 
     def _private_descriptors(self) -> list[int]:
         """Return the descriptors of the worker that a child must close."""
