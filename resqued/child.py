@@ -20,6 +20,7 @@ from resqued.core.limits import UNSET, Cause
 from resqued.core.redaction import arguments
 from resqued.errors import (
     ExitCode,
+    JobClassError,
     JobTerminated,
     JobTimeout,
     MemoryLimitExceeded,
@@ -27,14 +28,15 @@ from resqued.errors import (
 )
 from resqued.hooks import job_info, performing
 from resqued.hooks.failed_job import HookedFailure, failed_job
-from resqued.hooks.job_hooks import NO_HOOKS, Hook, Hooks, hooks_of, registered
+from resqued.hooks.job_hooks import Hook, Hooks, hooks_of, registered
 from resqued.hooks.time_limit import run_limited
 from resqued.ipc.job_pipe import ChildEnd
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs import coroutines
 from resqued.jobs.exceptions import describe
 from resqued.jobs.lookup import parameters, resolve
-from resqued.log import capture, flushing, logger
+from resqued.log import capture, logger
+from resqued.log.flushing import flush
 from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload, titles
@@ -218,7 +220,7 @@ def _serve(end: ChildEnd, reaction: SignalReaction, terms: ChildContext) -> int:
         reaction.stage = "waiting"
         reaction.cancelled_for = None
         process_title.set_title(titles.STANDBY)
-    flushing.flush()
+    flush()
     return 0
 
 
@@ -264,18 +266,19 @@ def _perform(
         # This is a process that the job has forked; only the child itself reports
         # the outcome.
         os._exit(0)
-    fault, hooks = (None, NO_HOOKS) if failed is None else (failed.fault, failed.hooks)
+    fault = None if failed is None else failed.fault
+    has_hooks = failed is not None and failed.hooks is not None
     # Hooks that are still to run may leave processes behind as well.
-    has_left = terms.sweeps and (bool(hooks) or process.has_children())
-    stays = may_stay and not (has_left or hooks or reaction.was_told)
+    has_left = terms.sweeps and (has_hooks or process.has_children())
+    stays = may_stay and not (has_left or has_hooks or reaction.was_told)
     # Memory that one job keeps must not count for the next one.
     stays = stays and end.is_whole() and not _has_grown(before, terms.scoreboard)
     if stays:
-        flushing.flush()
+        flush()
         # The limits of this job must not apply to the next one.
         terms.scoreboard.limit(0, UNSET)
     end.tell(fault, has_left=has_left, stays=stays)
-    if failed is not None and hooks:
+    if failed is not None:
         failed.run_hooks()
     return stays
 
@@ -298,12 +301,11 @@ def _attempt(
 
     Every exception of the application's code is caught here.
     """
-    hooks: Hooks | None = None
+    hooks = None
     try:
         job, name, title = _read(queue, raw)
         process_title.set_title(title)
-        capture.set_context(_about, name, job.class_name, terms)
-        job_info.set_running(name, job, terms.worker)
+        capture.set_context(_about, name, job, terms)
         target, declared, hooks = resolve(job.class_name, terms.settings.modules)
         limits = terms.settings.rules.of(
             name, job.class_name, declared=declared, asked=job.limits
@@ -314,7 +316,7 @@ def _attempt(
         if terms.shows_arguments:
             _tell_arguments(target, job, name, terms)
         reaction.stage = "performing"
-        if hooks or terms.fork_hooks:
+        if hooks is not None or terms.fork_hooks:
             _perform_with_hooks(hooks, target, reaction, terms)
         elif (result := target(*job.args)) is not None:
             _finish(result, reaction)
@@ -324,12 +326,15 @@ def _attempt(
         return HookedFailure(FailureInfo(payload.PAYLOAD_ERROR, str(error)))
     except BaseException as error:
         reaction.stage = "over"
+        if isinstance(error, JobClassError):
+            # No job of the application, perhaps: the hooks for all jobs run.
+            hooks = hooks or hooks_of(None)
         return failed_job(describe(error, _OWN_FILES), hooks, error)
     return None
 
 
 def _perform_with_hooks(
-    hooks: Hooks,
+    hooks: Hooks | None,
     target: Callable[..., Any],
     reaction: SignalReaction,
     terms: ChildContext,
@@ -345,7 +350,7 @@ def _perform_with_hooks(
         if (result := target(*job.args)) is not None:
             _finish(result, reaction)
 
-    performing.perform(hooks, run, job)
+    performing.perform(hooks or {}, run, job)
 
 
 def _finish(result: object, reaction: SignalReaction) -> None:
@@ -373,7 +378,7 @@ def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str, str]:
     return job, name, titles.processing(name, job.class_name, time.time())
 
 
-def _about(queue: str, class_name: str, terms: ChildContext) -> dict[str, object]:
+def _about(queue: str, job: payload.Payload, terms: ChildContext) -> dict[str, object]:
     """Return the fields that every line of a job's log has."""
     return {
         "role": "child",
@@ -381,7 +386,7 @@ def _about(queue: str, class_name: str, terms: ChildContext) -> dict[str, object
         "worker": terms.worker,
         "generation": terms.settings.generation,
         "queue": queue,
-        "job_class": payload.shown_name(class_name),
+        "job_class": payload.shown_name(job.class_name),
     }
 
 
@@ -390,5 +395,5 @@ def _tell_arguments(
 ) -> None:
     """Log the arguments of the job, except those that the configuration redacts."""
     shown = arguments(parameters(target), job.args, terms.settings.redact)
-    about = _about(queue, job.class_name, terms)
+    about = _about(queue, job, terms)
     logger.get(**about).debug("job_begins", args=shown)

@@ -18,6 +18,7 @@ from math import inf
 from select import POLLIN, poll
 from typing import assert_never
 
+from resqued.child import ChildContext
 from resqued.config.settings import AppSettings
 from resqued.core.lifecycle import Stop, retirement
 from resqued.core.worker_lifecycle import (
@@ -80,9 +81,8 @@ class WorkerProcess:
             links.scoreboard, settings.generation, self._log
         )
         worker_id = self._registration.runs.worker_id
-        self._runner = JobRunner(
-            settings, self._inbox, self._reporter, self._poll, links, worker_id
-        )
+        terms = ChildContext.of(os.getpid(), worker_id, settings, links.scoreboard)
+        self._runner = JobRunner(terms, self._inbox, self._reporter, self._poll, links)
         self._hooks = self._runner.hooks
         self._state = _ASKING
         self._stop = _NO
@@ -123,7 +123,8 @@ class WorkerProcess:
             self._state = step(self._state, _JOB_ENDED)
             fault = job.fault()
             self._conclude(job.held, fault)
-            self._hooks.job_ended(job.held, fault, has_reported=job.has_reported)
+            if fault is not None and not job.has_reported:
+                self._hooks.run_on_failure(job.held, fault)
             self._retire_if_due(now)
 
     def _conclude(self, held: Reservation, fault: FailureInfo | None) -> None:
@@ -222,8 +223,8 @@ class WorkerProcess:
 
     def _become_idle(self, *, is_paused: bool) -> None:
         self._state = step(self._state, WorkerEvent.NO_JOB)
-        if not is_paused:
-            self._hooks.queues_empty()
+        if self._reporter.has_worked and not is_paused:
+            self._hooks.run("queue_empty")
         # A paused worker has not looked at its queues, so they may have jobs.
         if self._settings.burst and not self._is_paused:
             self._stop = max(self._stop, Stop.QUIT)
@@ -332,9 +333,9 @@ class WorkerProcess:
                 if self._is_free():
                     self._reporter.idle(self._registration.runs.queues, is_paused=True)
             case messages.Resume():
-                was_paused, self._is_paused = self._is_paused, False
                 self._state = step(self._state, WorkerEvent.WOKEN)
-                self._hooks.resume(was_paused=was_paused)
+                self._hooks.resume(was_paused=self._is_paused)
+                self._is_paused = False
             case messages.ReopenLog(path):
                 self._runner.reopen_log(path)
             case _:

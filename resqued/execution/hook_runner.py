@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from signal import SIGKILL
 
 from resqued.child import ChildContext
-from resqued.hooks import failed_job, job_info, performing
+from resqued.execution.reporter import WorkerReporter
+from resqued.hooks import failed_job, performing
 from resqued.hooks.job_hooks import Hook, Hooks, hooks_of, registered
-from resqued.hooks.job_info import JobInfo
+from resqued.hooks.job_info import JobInfo, running_inline
+from resqued.ipc.scoreboard import Phase
 from resqued.jobs.lookup import resolve
 from resqued.log import capture, flushing
-from resqued.log.logger import Logger
 from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload, titles
@@ -37,16 +38,14 @@ class HookRunner:
         self,
         context: ChildContext,
         inbox: SignalInbox,
-        log: Logger,
+        reporter: WorkerReporter,
         foreign: Callable[[], Sequence[int]],
     ) -> None:
         self._context = context
         self._inbox = inbox
-        self._log = log
+        self._reporter, self._log = reporter, reporter.log
         self._foreign = foreign
         self._limit = context.settings.timings.hook_limit
-        # Whether a job has ended since the queues were last empty.
-        self._has_worked = False
         self._is_shut_down = False
 
     def run(self, kind: str, *args: object) -> None:
@@ -70,46 +69,37 @@ class HookRunner:
             self._is_shut_down = True
             self.run("shutdown")
 
-    def queues_empty(self) -> None:
-        """Run those that are due when the queues are empty, if a job came before."""
-        if self._has_worked:
-            self._has_worked = False
-            self.run("queue_empty")
-
-    def job_ended(
-        self, held: Reservation, fault: FailureInfo | None, *, has_reported: bool
-    ) -> None:
-        """Run on_failure of a job whose child has died without running it."""
-        self._has_worked = True
-        if fault is not None and not has_reported:
-            self._run_on_failure(held, fault)
-
-    def _run_on_failure(self, held: Reservation, fault: FailureInfo) -> None:
+    def run_on_failure(self, held: Reservation, fault: FailureInfo) -> None:
         """Run the on_failure hooks of a job whose child has died."""
         try:
             job = payload.decode_job(held.payload)
             hooks = self._hooks_of(job.class_name)
         except ValueError:
             return  # no job, so it has no hooks
-        if "on_failure" not in hooks:
+        if hooks is None or "on_failure" not in hooks:
             return
         error = failed_job.error_of(fault)
         worker = self._context.worker
+        about = JobInfo(held.queue, job.class_name, tuple(job.args), worker=worker)
 
         def run() -> None:
-            job_info.set_running(held.queue, job, worker)
-            about = JobInfo(held.queue, job.class_name, job.args, worker=worker)
-            performing.run_on_failure(hooks, about, error, failed_job.report)
+            with running_inline(about):
+                performing.run_on_failure(hooks, about, error, failed_job.report)
 
         self._run("on_failure", run)
 
-    def _hooks_of(self, class_name: str) -> Hooks:
+    def _hooks_of(self, class_name: str) -> Hooks | None:
         try:
             return resolve(class_name, self._context.settings.modules)[2]
         except ValueError:  # it is no job of this application
             return hooks_of(None)
 
     def _run(self, kind: str, hooks: Callable[[], None]) -> None:
+        # The master gives this step of the worker its time from now on.
+        if kind == "on_failure":
+            self._reporter.phase(Phase.SETTLING)
+        elif not self._reporter.shows_job:
+            self._reporter.progress()
         read, write = os.pipe()
         try:
             pid = process.fork_child(self._live, kind, hooks, read, write)

@@ -6,13 +6,11 @@ this module handles the child, its pipes, and the children that are forked ahead
 
 from __future__ import annotations
 
-import os
 import random
 import select
 import time
 
 from resqued.child import ChildContext, ChildMain, SignalReaction
-from resqued.config.settings import AppSettings
 from resqued.core.backoff import Backoff
 from resqued.core.limits import Cause
 from resqued.execution.active_job import ActiveJob, PipePoller
@@ -40,15 +38,13 @@ class JobRunner:
 
     def __init__(
         self,
-        settings: AppSettings,
+        context: ChildContext,
         inbox: SignalInbox,
         reporter: WorkerReporter,
         poll: select.poll,
         links: WorkerLinks,
-        worker_id: str,
     ) -> None:
-        self._scoreboard = links.scoreboard
-        context = ChildContext.of(os.getpid(), worker_id, settings, links.scoreboard)
+        settings, self._scoreboard = context.settings, context.scoreboard
         self._grace, self._exit_grace = settings.grace, settings.exit_grace
         self._sweeps = context.sweeps
         self._timings = settings.timings
@@ -64,7 +60,7 @@ class JobRunner:
         )
         # A before_fork hook must see the job before its child is forked.
         self._forks_ahead = not registered("before_fork")
-        self.hooks = HookRunner(context, inbox, self._log, self._foreign_descriptors)
+        self.hooks = HookRunner(context, inbox, reporter, self._foreign_descriptors)
         self._oom_kills = OomKills()
         # The pause after the system has refused to fork.
         self._scarcity = Backoff(first=0.1, cap=2.0)
@@ -93,8 +89,8 @@ class JobRunner:
         if not forked.pipe.give(queue, held.payload):
             self._pipe_poller.begin(job)
         self._reporter.busy(job)
-        if may_fork_ahead and forked.jobs == 1:
-            self.fork_ahead()
+        if may_fork_ahead and forked.jobs == 1 and self._forks_ahead:
+            self._children.fork_ahead()
         return True
 
     def _back_off(self, scarcity: Backoff) -> None:

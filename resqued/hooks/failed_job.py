@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from resqued.errors import DirtyExit, JobTimeout, MemoryLimitExceeded
 from resqued.hooks import job_info, performing
-from resqued.hooks.job_hooks import NO_HOOKS, Hook, Hooks, hooks_of
+from resqued.hooks.job_hooks import Hook, Hooks
 from resqued.hooks.job_info import JobInfo
 from resqued.log import capture, logger
 from resqued.wire.payload import JOB_TIMEOUT, MEMORY_LIMIT, FailureInfo
@@ -24,7 +24,7 @@ class HookedFailure(NamedTuple):
     """Why a job has failed, and what its on_failure hooks need."""
 
     fault: FailureInfo
-    hooks: Hooks = NO_HOOKS
+    hooks: Hooks | None = None
     job: JobInfo | None = None
     error: BaseException | None = None
 
@@ -33,21 +33,17 @@ class HookedFailure(NamedTuple):
 
         The worker ends this process if that takes longer than `exit_grace`.
         """
-        assert self.job is not None, "jobs with hooks are known"
-        assert self.error is not None, "it was raised"
+        if self.hooks is None or self.job is None or self.error is None:
+            return
         performing.run_on_failure(self.hooks, self.job, self.error, report)
 
 
 def failed_job(
     fault: FailureInfo, hooks: Hooks | None, error: BaseException
 ) -> HookedFailure:
-    """Return the failure of the running job, with its on_failure hooks.
-
-    `hooks` is None if the application has no such job: the hooks for all jobs run.
-    """
-    hooks = hooks_of(None) if hooks is None else hooks
+    """Return the failure of the running job, with its on_failure hooks, if any."""
     job = job_info.current_job()
-    if job is None or "on_failure" not in hooks:
+    if hooks is None or job is None or "on_failure" not in hooks:
         return HookedFailure(fault)
     return HookedFailure(fault, hooks, job, error)
 

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias, TypedDict, T
 
 from resqued.errors import JobClassError
 from resqued.hooks.hook_kinds import JOB_HOOKS, check_hook, place_of
-from resqued.hooks.job_hooks import Hook, hooks_of_plugin
+from resqued.hooks.job_hooks import Hook, Hooks, hooks_of_plugin
 
 P = ParamSpec("P")
 V = TypeVar("V")
@@ -47,6 +47,8 @@ class FunctionHooks(Generic[P]):
 
     def __init__(self) -> None:
         self.hooks: dict[str, tuple[Hook, ...]] = {}
+        # With those for all jobs; found when the application has been imported.
+        self.all_hooks: Hooks | None = None
 
     def before_enqueue(self, hook: Callable[P, V]) -> Callable[P, V]:
         """Run a function before each enqueue; False leaves the job out."""

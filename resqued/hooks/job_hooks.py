@@ -44,29 +44,22 @@ class Hook(NamedTuple):
 
 
 Hooks = Mapping[str, tuple[Hook, ...]]
-NO_HOOKS: Hooks = {}
 
 
-def hooks_of(job: object) -> Hooks:
-    """Return the hooks of a job by kind; a job known by its name has those for all.
+def hooks_of(job: object) -> Hooks | None:
+    """Return the hooks of a job by kind, or None if it has none at all.
 
-    Raises JobClassError for a method that needs an instance of the class.
+    A job that is known by its name alone has those for all jobs. Raises JobClassError
+    for a method that needs an instance of the class.
     """
     if isinstance(job, type):
         own = _hooks_of_class(job)
     else:
-        own = getattr(job, "hooks", None) or NO_HOOKS
+        own = getattr(job, "hooks", None) or {}
     if not REGISTERED:
-        return own
-    return _combined(own) or NO_HOOKS
-
-
-def _combined(own: Hooks) -> Hooks:
-    found: dict[str, tuple[Hook, ...]] = {}
-    for kind in JOB_HOOKS:
-        if every := (*registered(kind), *own.get(kind, ())):
-            found[kind] = every
-    return found
+        return own or None
+    every = {k: (*registered(k), *own.get(k, ())) for k in JOB_HOOKS}
+    return {kind: hooks for kind, hooks in every.items() if hooks} or None
 
 
 def registered(kind: str) -> tuple[Hook, ...]:

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from resqued.log import capture
 from resqued.wire.payload import Payload
 
 
@@ -27,28 +28,8 @@ class JobInfo:
     """The id of the worker; empty outside of a worker, where jobs run inline."""
 
 
-class _RunningJob:
-    """The job of this child: most jobs do not ask, so the record is made late."""
-
-    __slots__ = ("facts",)
-
-    def __init__(self) -> None:
-        self.facts: tuple[str, Payload, str] | None = None
-
-
-_running = _RunningJob()
 # A job that runs inline, in one of several threads.
 _inline: ContextVar[JobInfo | None] = ContextVar("resqued_job", default=None)
-
-
-def set_running(queue: str, job: Payload, worker: str) -> None:
-    """Note the job that this child runs from now on. hot path: lazy-fields."""
-    _running.facts = (queue, job, worker)
-
-
-def forget_running() -> None:
-    """Note that this process runs no job."""
-    _running.facts = None
 
 
 @contextmanager
@@ -69,7 +50,9 @@ def current_job() -> JobInfo | None:
     """
     if (inline := _inline.get()) is not None:
         return inline
-    if _running.facts is None:
-        return None
-    queue, job, worker = _running.facts
-    return JobInfo(queue, job.class_name, tuple(job.args), worker=worker)
+    # A child notes its job once, for what it prints. hot path: lazy-fields
+    match capture.facts():
+        case (str(queue), Payload() as job, about):
+            worker = getattr(about, "worker", "")
+            return JobInfo(queue, job.class_name, tuple(job.args), worker=worker)
+    return None

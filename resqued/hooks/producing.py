@@ -46,7 +46,7 @@ def hooked_call(
 ) -> HookedCall | None:
     """Return a call of the job with its hooks; None if the job has no hooks."""
     hooks = hooks_of(job)
-    if not hooks:
+    if hooks is None:
         return None
     if kwargs and (function := function_of(job)) is not None:
         args = arguments.by_position(wire_name(job), function, args, kwargs)
@@ -58,7 +58,7 @@ def perform_inline(job: JobLike, text: str, queue: str) -> None:
     if isinstance(job, str):
         raise JobClassError(f"{job} cannot run inline: only its name is known here")
     target, read = target_of(job), payload.decode_job(text.encode())
-    hooks = hooks_of(job)
+    hooks = hooks_of(job) or {}
     about = JobInfo(queue, read.class_name, tuple(read.args))
 
     def run() -> None:

@@ -21,7 +21,7 @@ from resqued.wire.payload import shown_name
 
 def resolve(
     name: str, modules: Collection[str]
-) -> tuple[Callable[..., Any], Limits, Hooks]:
+) -> tuple[Callable[..., Any], Limits, Hooks | None]:
     """Return what runs the job that a payload names, its own limits, and its hooks.
 
     `modules` are those of the application; nothing is imported. Raises
@@ -35,7 +35,7 @@ def resolve(
             f" (its modules: {known})"
         )
     if isinstance(found, Job):
-        return found.function, found.limits, hooks_of(found)
+        return found.function, found.limits, found.all_hooks
     return target_of(found), limits_of(found), hooks_of(found)
 
 
@@ -88,11 +88,14 @@ def _member(
 
 
 def find_hooks(modules: Collection[str]) -> list[str]:
-    """Find the hooks of all jobs, once, and return what is wrong with some of them.
+    """Find the hooks of all jobs, and return what is wrong with some of them.
 
-    Looks at declared classes, and at those with `perform` in the modules of the
-    application that are imported.
+    Looks at declared jobs, and at classes with `perform` in the modules of the
+    application that are imported. Children then find them in memory.
     """
+    for job in DECLARED.values():
+        if isinstance(job, Job):
+            job.all_hooks = hooks_of(job)
     declared = [job for job in DECLARED.values() if isinstance(job, type)]
     wrong: list[str] = []
     for job in (*declared, *_classes_of(modules)):

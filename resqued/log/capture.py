@@ -95,6 +95,11 @@ def set_context(describe: Callable[..., dict[str, object]], *facts: object) -> N
     _context.facts = facts
 
 
+def facts() -> tuple[object, ...]:
+    """Return the facts of the last `set_context`."""
+    return _context.facts
+
+
 def context_fields() -> dict[str, object]:
     """Return the fields of the job, for a line of the log about it."""
     return _context.describe(*_context.facts)
