@@ -83,7 +83,6 @@ class WorkerProcess:
         worker_id = self._registration.runs.worker_id
         terms = ChildContext.of(os.getpid(), worker_id, settings, links.scoreboard)
         self._runner = JobRunner(terms, self._inbox, self._reporter, self._poll, links)
-        self._hooks = self._runner.hooks
         self._state = _ASKING
         self._stop = _NO
         self._is_paused = is_paused
@@ -97,7 +96,7 @@ class WorkerProcess:
         """Run jobs until ordered to stop; return the exit status."""
         runs = self._registration.runs
         self._report(messages.Hello(os.getpid(), runs.worker_id, runs.identity))
-        self._hooks.run("before_first_fork")
+        self._runner.hooks.run("before_first_fork")
         while self._state is not _GONE:
             now = time.monotonic()
             self._advance(now)
@@ -105,7 +104,7 @@ class WorkerProcess:
             if self._state is not _GONE:
                 self._wait(now)
         self._runner.discard_standby()
-        self._hooks.run("worker_exit")
+        self._runner.hooks.run("worker_exit")
         self._inbox.close()
         return 0
 
@@ -124,7 +123,7 @@ class WorkerProcess:
             fault = job.fault()
             self._conclude(job.held, fault)
             if fault is not None and not job.has_reported:
-                self._hooks.run_on_failure(job.held, fault)
+                self._runner.hooks.run_on_failure(job.held, fault)
             self._retire_if_due(now)
 
     def _conclude(self, held: Reservation, fault: FailureInfo | None) -> None:
@@ -224,7 +223,7 @@ class WorkerProcess:
     def _become_idle(self, *, is_paused: bool) -> None:
         self._state = step(self._state, WorkerEvent.NO_JOB)
         if self._reporter.has_worked and not is_paused:
-            self._hooks.run("queue_empty")
+            self._runner.hooks.run("queue_empty")
         # A paused worker has not looked at its queues, so they may have jobs.
         if self._settings.burst and not self._is_paused:
             self._stop = max(self._stop, Stop.QUIT)
@@ -297,8 +296,7 @@ class WorkerProcess:
             if received.signum == _SIGCHLD:
                 self._runner.reap()
                 continue
-            is_graceful = self._settings.graceful_term
-            for order in signal_orders(received, self._log, is_graceful=is_graceful):
+            for order in signal_orders(received, self._log, self._settings):
                 self._obey(order, now)
 
     def _take_orders(self) -> None:
@@ -328,13 +326,13 @@ class WorkerProcess:
             case EndJob():
                 self._runner.obey(order, now)
             case messages.Pause():
-                self._hooks.pause(was_paused=self._is_paused)
+                self._runner.hooks.pause(was_paused=self._is_paused)
                 self._is_paused = True
                 if self._is_free():
                     self._reporter.idle(self._registration.runs.queues, is_paused=True)
             case messages.Resume():
                 self._state = step(self._state, WorkerEvent.WOKEN)
-                self._hooks.resume(was_paused=self._is_paused)
+                self._runner.hooks.resume(was_paused=self._is_paused)
                 self._is_paused = False
             case messages.ReopenLog(path):
                 self._runner.reopen_log(path)
@@ -342,7 +340,7 @@ class WorkerProcess:
                 assert_never(order)
 
     def _leave(self, stop: Stop) -> None:
-        self._hooks.shut_down()
+        self._runner.hooks.shut_down()
         self._stop = max(self._stop, stop)
         if stop is Stop.QUIT:
             self._report(messages.NoMoreJobs())
