@@ -103,13 +103,13 @@ def enqueue(
 ) -> bool:
     """Put a job on its own queue; return True when Redis has it.
 
-    Returns False if a before_enqueue hook has refused the job. Keyword arguments are
-    put at their position, because a payload has positions alone; a parameter left out
-    before one of them gets its default. Raises ArgumentError if the arguments do not
-    fit the job, JSON cannot hold one, or the payload is longer than `max_payload`,
-    JobClassError if the job has no name or no queue, and StoreError if Redis did not
-    confirm the job: it may be on the queue all the same. With `inline`, what the job
-    raises comes out too.
+    Returns False if a before_enqueue hook has refused the job. Keyword arguments
+    are put at their position, because a payload has positions alone; a parameter
+    left out before one of them gets its default. Raises ArgumentError if the
+    arguments do not fit the job, JSON cannot hold one, or the payload is longer
+    than `max_payload`, JobClassError if the job has no name or no queue, and
+    StoreError if Redis did not confirm the job: it may be on the queue all the
+    same. With `inline`, what the job raises comes out too.
     """
     return default_client().enqueue(job, *args, **kwargs)
 
