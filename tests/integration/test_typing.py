@@ -81,7 +81,7 @@ def check(repo_id: int, branch: str = "master") -> None: ...
 
 
 @archive.around_perform
-def within(*args: object) -> Iterator[None]:
+def within(*args: object, **kwargs: object) -> Iterator[None]:
     yield
 
 
@@ -106,7 +106,7 @@ def connect(job: resqued.JobInfo) -> None: ...
 def rest() -> None: ...
 
 
-@resqued.job(queue="low", before_perform=print, after_perform=[print], plugins=[object()])
+@resqued.job(queue="low", before_perform=print, plugins=[object()])
 def hooked() -> None: ...
 
 
