@@ -13,7 +13,6 @@ from typing import Any, ParamSpec, Self, TypeAlias, overload
 
 from resqued.errors import (
     ArgumentError,
-    ConfigError,
     PayloadError,
 )
 from resqued.hooks.producing import HookedCall, hooked_call, perform_inline
@@ -23,7 +22,7 @@ from resqued.store.failures import Failures
 from resqued.store.job_queues import BATCH, Queues
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, QueuedJob, Status, Worker
-from resqued.store.server_url import DEFAULT_URL
+from resqued.store.server_url import DEFAULT_URL, check_settings
 from resqued.wire import calls, payload, ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.naming import (
@@ -73,7 +72,7 @@ class Client:
         max_payload: int = payload.MAX_PAYLOAD,
     ) -> None:
         self.url = url or os.environ.get("REDIS_URL") or DEFAULT_URL
-        _check_settings(self.url, namespace, timeout)
+        check_settings(self.url, namespace, timeout)
         self.namespace = namespace
         self.inline = inline
         # The client to go back to, if there was one; empty if there is no going back.
@@ -330,18 +329,6 @@ class Client:
     def close(self) -> None:
         """Close the connections to Redis; the next call opens new ones."""
         self._link.close()
-
-
-def _check_settings(url: object, namespace: object, timeout: object) -> None:
-    if not isinstance(url, str):
-        raise ConfigError(
-            f"redis url must be a str such as {DEFAULT_URL!r}, not"
-            f" {type(url).__name__}: a client opens connections of its own"
-        )
-    if not isinstance(namespace, str) or not namespace:
-        raise ConfigError(f"namespace {namespace!r} is not a str such as 'resque'")
-    if not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigError(f"timeout {timeout!r} is not a number of seconds above 0")
 
 
 def _value_or_bytes(raw: bytes) -> Any:
