@@ -11,21 +11,26 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ParamSpec, overload
 
+from resqued import hook, plugin
 from resqued.client import Client, configure, default_client
 from resqued.core.durations import Duration, Size
 from resqued.core.version import VERSION
 from resqued.errors import (
     ArgumentError,
     ConfigError,
+    DirtyExit,
+    DontPerform,
     JobClassError,
     JobTerminated,
     JobTimeout,
+    LintError,
     MemoryLimitExceeded,
     PayloadError,
     QueueNameError,
     ResquedError,
     StoreError,
 )
+from resqued.hooks.job_info import JobInfo, current_job
 from resqued.jobs.declare import Job, job
 from resqued.jobs.recurrence import cron, every
 from resqued.scheduler.delayed_client import AnyJob, Arguments
@@ -45,6 +50,8 @@ __all__ = [
     "ConfigError",
     "DelayedJob",
     "DelayedJobs",
+    "DirtyExit",
+    "DontPerform",
     "Duration",
     "Failure",
     "FailureFilter",
@@ -52,8 +59,10 @@ __all__ = [
     "Info",
     "Job",
     "JobClassError",
+    "JobInfo",
     "JobTerminated",
     "JobTimeout",
+    "LintError",
     "MemoryLimitExceeded",
     "Payload",
     "PayloadError",
@@ -69,6 +78,7 @@ __all__ = [
     "cancel_delayed",
     "configure",
     "cron",
+    "current_job",
     "default_client",
     "delayed",
     "dequeue",
@@ -83,9 +93,11 @@ __all__ = [
     "every",
     "failures",
     "find_delayed",
+    "hook",
     "info",
     "job",
     "peek",
+    "plugin",
     "pop",
     "push",
     "queue_sizes",
@@ -108,12 +120,13 @@ def enqueue(
 ) -> bool:
     """Put a job on its own queue; return True when Redis has it.
 
-    Keyword arguments are put at their position, because a payload has positions
-    alone; a parameter left out before one of them gets its default. Raises
-    ArgumentError if the arguments do not fit the job, JSON cannot hold one, or the
-    payload is longer than `max_payload`, JobClassError if the job has no name or no
-    queue, and StoreError if Redis did not confirm the job: it may be on the queue
-    all the same. With `inline`, what the job raises comes out too.
+    Returns False if a before_enqueue hook has refused the job. Keyword arguments
+    are put at their position, because a payload has positions alone; a parameter
+    left out before one of them gets its default. Raises ArgumentError if the
+    arguments do not fit the job, JSON cannot hold one, or the payload is longer
+    than `max_payload`, JobClassError if the job has no name or no queue, and
+    StoreError if Redis did not confirm the job: it may be on the queue all the
+    same. With `inline`, what the job raises comes out too.
     """
     return default_client().enqueue(job, *args, **kwargs)
 
@@ -295,8 +308,9 @@ def dequeue(job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
     """Remove jobs from a queue; return how many were removed.
 
     Removes the jobs of this class with exactly these arguments, or all of the
-    class if there are no arguments. `queue` is that of the job by default. Raises
-    JobClassError if the job has no queue and none is given.
+    class if there are no arguments. `queue` is that of the job by default. Returns
+    0 if a before_dequeue hook has refused. Raises JobClassError if the job has no
+    queue and none is given.
     """
     return default_client().dequeue(job, *args, queue=queue)
 

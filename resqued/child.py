@@ -6,7 +6,6 @@ the worker, never uses the worker's connections, and needs Redis only if the job
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -21,17 +20,23 @@ from resqued.core.limits import UNSET, Cause
 from resqued.core.redaction import arguments
 from resqued.errors import (
     ExitCode,
+    JobClassError,
     JobTerminated,
     JobTimeout,
     MemoryLimitExceeded,
     PayloadError,
 )
+from resqued.hooks import job_info, performing
+from resqued.hooks.failed_job import HookedFailure, failed_job
+from resqued.hooks.job_hooks import Hook, Hooks, hooks_of, registered
+from resqued.hooks.time_limit import run_limited
 from resqued.ipc.job_pipe import ChildEnd
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs import coroutines
 from resqued.jobs.exceptions import describe
 from resqued.jobs.lookup import parameters, resolve
 from resqued.log import capture, logger
+from resqued.log.flushing import flush
 from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload, titles
@@ -52,7 +57,11 @@ _RAISED: dict[Cause, type[JobTerminated]] = {
     Cause.MEMORY: MemoryLimitExceeded,
 }
 _ORDER = Cause.ORDER
-_OWN_FILES = (__file__, resolve.__code__.co_filename, signals.__file__)
+_OWN_FILES = (
+    __file__,
+    *(resolve.__code__.co_filename, hooks_of.__code__.co_filename),
+    *(signals.__file__, performing.__file__),
+)
 
 
 Stage = Literal["waiting", "performing", "over"]
@@ -77,6 +86,8 @@ class SignalReaction:
         self.pid = 0
         # Whether SIGTERM came while the job's own code ran.
         self.was_told = False
+        # Whether this child has run no job yet, so that hooks of its fork are due.
+        self.is_fresh = True
         # For a job that is a coroutine: the function that cancels it, and the reason.
         self.cancel: Callable[[], None] | None = None
         self.cancelled_for: JobTerminated | None = None
@@ -124,6 +135,8 @@ class ChildContext:
     # Whether numpy.random is imported: each child would draw the same numbers. Python
     # itself reseeds its own module after a fork.
     has_numpy: bool
+    # The hooks of workers that run in the child, in this order.
+    fork_hooks: tuple[Hook, ...]
 
     @classmethod
     def of(
@@ -140,6 +153,7 @@ class ChildContext:
             is_restrained=settings.is_restrained,
             shows_arguments=logger.is_logged("job_begins", "debug"),
             has_numpy=sys.modules.get("numpy.random") is not None,
+            fork_hooks=registered("before_fork") + registered("after_fork"),
         )
 
 
@@ -206,7 +220,7 @@ def _serve(end: ChildEnd, reaction: SignalReaction, terms: ChildContext) -> int:
         reaction.stage = "waiting"
         reaction.cancelled_for = None
         process_title.set_title(titles.STANDBY)
-    _flush()
+    flush()
     return 0
 
 
@@ -247,20 +261,25 @@ def _perform(
     """Run the job and report its outcome; return True if another may follow."""
     me = os.getpid()
     before = process.resident(me) if may_stay else 0
-    fault = _attempt(reaction, *job, terms)
+    failed = _attempt(reaction, *job, terms)
     if os.getpid() != me:
         # This is a process that the job has forked; only the child itself reports
         # the outcome.
         os._exit(0)
-    has_left = terms.sweeps and process.has_children()
-    stays = may_stay and not has_left and not reaction.was_told
+    fault = None if failed is None else failed.fault
+    has_hooks = failed is not None and failed.hooks is not None
+    # Hooks that are still to run may leave processes behind as well.
+    has_left = terms.sweeps and (has_hooks or process.has_children())
+    stays = may_stay and not (has_left or has_hooks or reaction.was_told)
     # Memory that one job keeps must not count for the next one.
     stays = stays and end.is_whole() and not _has_grown(before, terms.scoreboard)
     if stays:
-        _flush()
+        flush()
         # The limits of this job must not apply to the next one.
         terms.scoreboard.limit(0, UNSET)
     end.tell(fault, has_left=has_left, stays=stays)
+    if failed is not None:
+        failed.run_hooks()
     return stays
 
 
@@ -277,16 +296,17 @@ def _has_grown(before: int, scoreboard: Scoreboard) -> bool:
 
 def _attempt(
     reaction: SignalReaction, queue: bytes, raw: bytes, terms: ChildContext
-) -> FailureInfo | None:
+) -> HookedFailure | None:
     """Run the job; return why it failed, or None.
 
     Every exception of the application's code is caught here.
     """
+    hooks = None
     try:
         job, name, title = _read(queue, raw)
         process_title.set_title(title)
-        capture.set_context(_about, name, job.class_name, terms)
-        target, declared = resolve(job.class_name, terms.settings.modules)
+        capture.set_context(_about, name, job, terms)
+        target, declared, hooks = resolve(job.class_name, terms.settings.modules)
         limits = terms.settings.rules.of(
             name, job.class_name, declared=declared, asked=job.limits
         )
@@ -296,16 +316,41 @@ def _attempt(
         if terms.shows_arguments:
             _tell_arguments(target, job, name, terms)
         reaction.stage = "performing"
-        if (result := target(*job.args)) is not None:
+        if hooks is not None or terms.fork_hooks:
+            _perform_with_hooks(hooks, target, reaction, terms)
+        elif (result := target(*job.args)) is not None:
             _finish(result, reaction)
         reaction.stage = "over"
     except PayloadError as error:
         reaction.stage = "over"
-        return FailureInfo(payload.PAYLOAD_ERROR, str(error))
+        return HookedFailure(FailureInfo(payload.PAYLOAD_ERROR, str(error)))
     except BaseException as error:
         reaction.stage = "over"
-        return describe(error, _OWN_FILES)
+        if isinstance(error, JobClassError):
+            # No job of the application, perhaps: the hooks for all jobs run.
+            hooks = hooks or hooks_of(None)
+        return failed_job(describe(error, _OWN_FILES), hooks, error)
     return None
+
+
+def _perform_with_hooks(
+    hooks: Hooks | None,
+    target: Callable[..., Any],
+    reaction: SignalReaction,
+    terms: ChildContext,
+) -> None:
+    """Run the job with its hooks, after those of the fork if it is the first one."""
+    job = job_info.current_job()
+    assert job is not None, "it runs"
+    if reaction.is_fresh:
+        reaction.is_fresh = False
+        run_limited(terms.fork_hooks, job, terms.settings.timings.hook_limit)
+
+    def run() -> None:
+        if (result := target(*job.args)) is not None:
+            _finish(result, reaction)
+
+    performing.perform(hooks or {}, run, job)
 
 
 def _finish(result: object, reaction: SignalReaction) -> None:
@@ -333,7 +378,7 @@ def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str, str]:
     return job, name, titles.processing(name, job.class_name, time.time())
 
 
-def _about(queue: str, class_name: str, terms: ChildContext) -> dict[str, object]:
+def _about(queue: str, job: payload.Payload, terms: ChildContext) -> dict[str, object]:
     """Return the fields that every line of a job's log has."""
     return {
         "role": "child",
@@ -341,7 +386,7 @@ def _about(queue: str, class_name: str, terms: ChildContext) -> dict[str, object
         "worker": terms.worker,
         "generation": terms.settings.generation,
         "queue": queue,
-        "job_class": payload.shown_name(class_name),
+        "job_class": payload.shown_name(job.class_name),
     }
 
 
@@ -350,27 +395,5 @@ def _tell_arguments(
 ) -> None:
     """Log the arguments of the job, except those that the configuration redacts."""
     shown = arguments(parameters(target), job.args, terms.settings.redact)
-    about = _about(queue, job.class_name, terms)
+    about = _about(queue, job, terms)
     logger.get(**about).debug("job_begins", args=shown)
-
-
-def _flush() -> None:
-    """Flush the buffers that the job has filled.
-
-    A child that is about to exit has reported its outcome, and the worker kills it if
-    it hangs here.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue  # the job has closed or broken it, so no error can be printed
-    capture.finish()
-    for reference in logging._handlerList[:]:  # type: ignore[attr-defined]
-        handler = reference()
-        try:
-            # The last resort is a name for sys.stderr.
-            if handler is not None and handler is not logging.lastResort:
-                handler.flush()
-        except Exception:  # noqa: S112 - handlers are the application's code
-            continue

@@ -6,28 +6,26 @@ package use a default one, made from `configure` or REDIS_URL when first needed.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, ParamSpec, Self, overload
 
 from resqued.errors import (
     ArgumentError,
-    ConfigError,
-    JobClassError,
     PayloadError,
 )
+from resqued.hooks.producing import HookedCall, hooked_call, perform_inline
 from resqued.scheduler.delayed_client import AnyJob, Arguments, DelayedClient
 from resqued.store.connection import Link
 from resqued.store.counters import count_jobs
 from resqued.store.delayed import DelayedJobs
 from resqued.store.failures import Failures
-from resqued.store.job_queues import Queues
+from resqued.store.job_queues import BATCH, Queues
 from resqued.store.redis_client import TIMEOUT
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, QueuedJob, Status, Worker
-from resqued.store.server_url import DEFAULT_URL
+from resqued.store.server_url import DEFAULT_URL, check_settings
 from resqued.wire import calls, payload, ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.naming import (
@@ -38,7 +36,6 @@ from resqued.wire.naming import (
     check_queue_name,
     payload_limits,
     queue_of,
-    target_of,
     wire_name,
 )
 from resqued.wire.payload import Payload
@@ -79,7 +76,7 @@ class Client(DelayedClient):
         max_payload: int = payload.MAX_PAYLOAD,
     ) -> None:
         self.url = url or os.environ.get("REDIS_URL") or DEFAULT_URL
-        _check_settings(self.url, namespace, timeout)
+        check_settings(self.url, namespace, timeout)
         self.namespace = namespace
         self.inline = inline
         # The client to go back to, if there was one; empty if there is no going back.
@@ -113,12 +110,13 @@ class Client(DelayedClient):
     ) -> bool:
         """Put a job on its own queue; return True when Redis has it.
 
-        Keyword arguments are put at their position, because a payload has positions
-        alone; a parameter left out before one of them gets its default. Raises
-        ArgumentError if the arguments do not fit the job, JSON cannot hold one, or the
-        payload is longer than `max_payload`, JobClassError if the job has no name or no
-        queue, and StoreError if Redis did not confirm the job: it may be on the queue
-        all the same. With `inline`, what the job raises comes out too.
+        Returns False if a before_enqueue hook has refused the job. Keyword arguments
+        are put at their position, because a payload has positions alone; a parameter
+        left out before one of them gets its default. Raises ArgumentError if the
+        arguments do not fit the job, JSON cannot hold one, or the payload is longer
+        than `max_payload`, JobClassError if the job has no name or no queue, and
+        StoreError if Redis did not confirm the job: it may be on the queue all the
+        same. With `inline`, what the job raises comes out too.
         """
         target: Any = job
         return self._put(queue_of(target), target, args, kwargs)
@@ -152,10 +150,15 @@ class Client(DelayedClient):
     ) -> bool:
         text = calls.encode(job, args, kwargs, self._max_payload)
         check_queue(queue)
+        hooked = hooked_call(queue, job, args, kwargs)
+        if hooked is not None and hooked.is_vetoed("before_enqueue"):
+            return False
         if self.inline:
-            _perform(job, text)
+            perform_inline(job, text, queue)
         else:
             self._queues.push(queue, text)
+        if hooked is not None:
+            hooked.run("after_enqueue")
         return True
 
     def enqueue_many(
@@ -177,23 +180,52 @@ class Client(DelayedClient):
         if self.inline:
             put = (self._put(queue or queue_of(j), j, args, {}) for j, args in items)
             return sum(put)
-        return self._queues.push_many(
-            calls.encode_item(*item, queue, self._max_payload) for item in items
-        )
+        total = 0
+        while batch := list(islice(items, BATCH)):
+            total += self._push_batch(batch, queue)
+        return total
+
+    def _push_batch(
+        self, items: Iterable[tuple[JobLike, tuple[Any, ...]]], queue: str | None
+    ) -> int:
+        """Put a batch of jobs on queues, with their hooks; return how many."""
+        pairs: list[tuple[str, str]] = []
+        pushed: list[HookedCall] = []
+        for job, args in items:
+            pair = calls.encode_item(job, args, queue, self._max_payload)
+            if (hooked := hooked_call(pair[0], job, args)) is not None:
+                if hooked.is_vetoed("before_enqueue"):
+                    continue
+                pushed.append(hooked)
+            pairs.append(pair)
+        total = self._queues.push_many(pairs)
+        for hooked in pushed:
+            hooked.run("after_enqueue")
+        return total
 
     def dequeue(self, job: AnyJob, /, *args: Any, queue: str | None = None) -> int:
         """Remove jobs from a queue; return how many were removed.
 
         Removes the jobs of this class with exactly these arguments, or all of the
-        class if there are no arguments. `queue` is that of the job by default. Raises
-        JobClassError if the job has no queue and none is given.
+        class if there are no arguments. `queue` is that of the job by default. Returns
+        0 if a before_dequeue hook has refused. Raises JobClassError if the job has no
+        queue and none is given.
         """
         target: Any = job
         name = queue_of(target) if queue is None else check_queue_name(queue)
+        hooked = hooked_call(name, target, args)
+        if hooked is not None and hooked.is_vetoed("before_dequeue"):
+            return 0
+        count = self._remove(name, target, args)
+        if hooked is not None:
+            hooked.run("after_dequeue")
+        return count
+
+    def _remove(self, queue: str, job: JobLike, args: tuple[Any, ...]) -> int:
         if not args:
-            return self._queues.dequeue_class(name, wire_name(target))
-        text = payload.encode_job(wire_name(target), args, payload_limits(target))
-        return self._queues.dequeue(name, text)
+            return self._queues.dequeue_class(queue, wire_name(job))
+        text = payload.encode_job(wire_name(job), args, payload_limits(job))
+        return self._queues.dequeue(queue, text)
 
     def push(self, queue: str, item: object) -> None:
         """Put a JSON value on a queue, as it is.
@@ -302,27 +334,6 @@ class Client(DelayedClient):
     def close(self) -> None:
         """Close the connections to Redis; the next call opens new ones."""
         self._link.close()
-
-
-def _check_settings(url: object, namespace: object, timeout: object) -> None:
-    if not isinstance(url, str):
-        raise ConfigError(
-            f"redis url must be a str such as {DEFAULT_URL!r}, not"
-            f" {type(url).__name__}: a client opens connections of its own"
-        )
-    if not isinstance(namespace, str) or not namespace:
-        raise ConfigError(f"namespace {namespace!r} is not a str such as 'resque'")
-    if not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigError(f"timeout {timeout!r} is not a number of seconds above 0")
-
-
-def _perform(job: JobLike, text: str) -> None:
-    """Run a job here and now, with what a worker would have read."""
-    if isinstance(job, str):
-        raise JobClassError(f"{job} cannot run inline: only its name is known here")
-    result = target_of(job)(*payload.decode_job(text.encode()).args)
-    if inspect.iscoroutine(result):
-        asyncio.run(result)
 
 
 def _value_or_bytes(raw: bytes) -> Any:

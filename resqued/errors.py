@@ -14,6 +14,8 @@ __all__ = [
     "ArgumentError",
     "ConfigError",
     "ControlError",
+    "DirtyExit",
+    "DontPerform",
     "EmbeddedServerError",
     "ExitCode",
     "FileCreationError",
@@ -21,6 +23,7 @@ __all__ = [
     "JobTerminated",
     "JobTimeout",
     "LaunchError",
+    "LintError",
     "MemoryLimitExceeded",
     "NoMasterError",
     "PayloadError",
@@ -93,6 +96,21 @@ class ArgumentError(ResquedError, TypeError):
 
 class JobClassError(ResquedError, ValueError):
     """A job is declared wrongly, names no queue, or is not known here."""
+
+
+class LintError(ResquedError, ValueError):
+    """A plugin has a hook that may collide with others, or that cannot be one."""
+
+
+class DontPerform(ResquedError):  # noqa: N818 - the name is that of Resque
+    """Raised by a before_perform hook: the job is not run, and counts as a success."""
+
+
+class DirtyExit(ResquedError):  # noqa: N818 - the name is that of Resque
+    """The child of a job has died without reporting an outcome: by a signal, or exit.
+
+    on_failure hooks get it; a job that a signal has killed cannot raise anything.
+    """
 
 
 class QueueNameError(JobClassError):

@@ -76,29 +76,23 @@ class WorkerProcess:
             self._poll.register(fd, POLLIN)
         self._registration = WorkerRegistration(settings, queues, links.redis)
         self._log = self._registration.log
-        self._reporter = WorkerReporter(
-            links.scoreboard, settings.generation, self._log
-        )
+        board = links.scoreboard
+        self._reporter = WorkerReporter(board, settings.generation, self._log)
         worker_id = self._registration.runs.worker_id
-        self._runner = JobRunner(
-            ChildContext.of(os.getpid(), worker_id, settings, links.scoreboard),
-            self._reporter,
-            self._poll,
-            links,
-        )
-        self._state = _ASKING
-        self._stop = _NO
+        terms = ChildContext.of(os.getpid(), worker_id, settings, board)
+        self._runner = JobRunner(terms, self._reporter, self._poll, links)
+        self._state, self._stop = _ASKING, _NO
         self._is_paused = is_paused
         self._redis = RedisAvailability(self._log)
         self._leave_at = retirement(settings.max_age, time.monotonic(), random.random())
-        self._give_up_at = inf
-        self._orphan_at = inf
+        self._give_up_at = self._orphan_at = inf
         self._is_orphan = False
 
     def run(self) -> int:
         """Run jobs until ordered to stop; return the exit status."""
         runs = self._registration.runs
         self._report(messages.Hello(os.getpid(), runs.worker_id, runs.identity))
+        self._runner.hooks.run("before_first_fork")
         while self._state is not _GONE:
             now = time.monotonic()
             self._advance(now)
@@ -106,6 +100,7 @@ class WorkerProcess:
             if self._state is not _GONE:
                 self._wait(now)
         self._runner.discard_standby()
+        self._runner.hooks.run("worker_exit")
         self._inbox.close()
         return 0
 
@@ -121,7 +116,10 @@ class WorkerProcess:
         job = self._runner.advance(now, keeps_child=self._stop is _NO)
         if job is not None:
             self._state = step(self._state, _JOB_ENDED)
-            self._conclude(job.held, job.fault())
+            fault = job.fault()
+            self._conclude(job.held, fault)
+            if fault is not None and not job.has_reported:
+                self._runner.hooks.run_on_failure(job.held, fault)
             self._retire_if_due(now)
 
     def _conclude(self, held: Reservation, fault: FailureInfo | None) -> None:
@@ -220,6 +218,8 @@ class WorkerProcess:
 
     def _become_idle(self, *, is_paused: bool) -> None:
         self._state = step(self._state, WorkerEvent.NO_JOB)
+        if self._reporter.has_worked and not is_paused:
+            self._runner.hooks.run("queue_empty")
         # A paused worker has not looked at its queues, so they may have jobs.
         if self._settings.burst and not self._is_paused:
             self._stop = max(self._stop, Stop.QUIT)
@@ -293,8 +293,7 @@ class WorkerProcess:
             if received.signum == _SIGCHLD:
                 self._runner.reap()
                 continue
-            is_graceful = self._settings.graceful_term
-            for order in signal_orders(received, self._log, is_graceful=is_graceful):
+            for order in signal_orders(received, self._log, self._settings):
                 self._obey(order, now)
 
     def _take_orders(self) -> None:
@@ -324,12 +323,14 @@ class WorkerProcess:
             case EndJob():
                 self._runner.obey(order, now)
             case messages.Pause():
+                self._runner.hooks.pause(was_paused=self._is_paused)
                 self._is_paused = True
                 if self._is_free():
                     self._reporter.idle(self._registration.runs.queues, is_paused=True)
             case messages.Resume():
-                self._is_paused = False
                 self._state = step(self._state, WorkerEvent.WOKEN)
+                self._runner.hooks.resume(was_paused=self._is_paused)
+                self._is_paused = False
             case messages.Reconnect():
                 self._registration.runs.link.close()
             case messages.ReopenLog(path):
@@ -338,6 +339,7 @@ class WorkerProcess:
                 assert_never(order)
 
     def _leave(self, stop: Stop) -> None:
+        self._runner.hooks.shut_down()
         self._stop = max(self._stop, stop)
         if stop is Stop.QUIT:
             self._report(messages.NoMoreJobs())

@@ -42,7 +42,7 @@ from resqued.ipc.messages import (
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
 from resqued.jobs.import_failure import explain, stack
-from resqued.jobs.lookup import classes_with_hooks, has_jobs
+from resqued.jobs.lookup import find_hooks, has_jobs
 from resqued.jobs.recurrence import declared_schedules
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
@@ -253,11 +253,10 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
 
 
 def _warn_of_absentees(modules: Sequence[str]) -> None:
-    """Log the features of Resque that the application uses and resqued lacks."""
+    """Log what the application has of Resque that does not work here."""
     about: dict[str, Any] = {"role": "zygote", "pid": os.getpid()}
-    if classes := classes_with_hooks(modules):
-        told = [f"{name}: {', '.join(hooks)}" for name, hooks in classes.items()]
-        logger.get(**about).warning("hooks_ignored", classes=told)
+    if wrong := find_hooks(modules):
+        logger.get(**about).warning("hooks_invalid", hooks=wrong)
     backend = os.environ.get("FAILURE_BACKEND", "")
     if backend not in ("", "redis"):
         logger.get(**about).warning("failure_backend_ignored", backend=backend)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from resqued.config import readers
+from resqued.config.example_file import example as example  # noqa: PLC0414 - passed on
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
 from resqued.config.readers import suggest
 from resqued.config.schedules import located, read_schedules
 from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS
-from resqued.config.schema import example as example  # noqa: PLC0414 - passed on
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
 from resqued.core.limits import UNSET, Limits, Rules
 from resqued.errors import ConfigError, QueueListError

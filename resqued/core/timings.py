@@ -64,6 +64,12 @@ class Timings:
     """A process in an uninterruptible wait outlives SIGKILL: when none has died for so
     long, the job is over."""
 
+    # Hooks
+
+    hook_limit: float = 5.0
+    """For all hooks of one event of a worker. Less than min_step_limit: a worker waits
+    for its hooks within one step."""
+
     # Moving to a new generation
 
     yield_patience: float = 1.0

@@ -128,7 +128,7 @@ def _try(settings: AppSettings, class_name: str) -> dict[str, Any]:
     }
     if class_name:
         try:
-            _, found["limits"] = resolve(class_name, settings.modules)
+            _, found["limits"], _ = resolve(class_name, settings.modules)
         except JobClassError as error:
             found["class_error"] = str(error)
         else:

@@ -14,9 +14,11 @@ from resqued.child import ChildContext, ChildMain, SignalReaction
 from resqued.core.backoff import Backoff
 from resqued.core.limits import Cause
 from resqued.execution.active_job import ActiveJob, PipePoller
+from resqued.execution.hook_runner import HookRunner
 from resqued.execution.prefork import ChildPool
 from resqued.execution.reporter import WorkerReporter
 from resqued.execution.worker_links import WorkerLinks
+from resqued.hooks.job_hooks import registered
 from resqued.ipc.messages import SPOILER, EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.system import process
@@ -54,6 +56,11 @@ class JobRunner:
             self._private_descriptors,
             jobs=settings.jobs_per_child,
         )
+        # A before_fork hook must see the job before its child is forked.
+        self._forks_ahead = not registered("before_fork")
+        self.hooks = HookRunner(
+            context, links.inbox, reporter, self._foreign_descriptors
+        )
         self._oom_kills = OomKills()
         # The pause after the system has refused to fork.
         self._scarcity = Backoff(first=0.1, cap=2.0)
@@ -83,7 +90,7 @@ class JobRunner:
         if not forked.pipe.give(queue, held.payload) or forked.jobs > 1:
             self._pipe_poller.begin(job)
         self._reporter.busy(job)
-        if may_fork_ahead and forked.jobs == 1:
+        if may_fork_ahead and forked.jobs == 1 and self._forks_ahead:
             self._children.fork_ahead()
         return True
 
@@ -168,8 +175,9 @@ class JobRunner:
                 self._children.lost(pid)
 
     def fork_ahead(self) -> None:
-        """Fork a child for the next job."""
-        self._children.fork_ahead()
+        """Fork a child for the next job, unless a hook must see the job first."""
+        if self._forks_ahead:
+            self._children.fork_ahead()
 
     def reopen_log(self, path: str) -> None:
         """Reopen the log for this process and for the children of later jobs."""
@@ -178,6 +186,10 @@ class JobRunner:
     def discard_standby(self) -> None:
         """End the waiting child; there will be no job for it."""
         self._children.discard()
+
+    def _foreign_descriptors(self) -> list[int]:
+        """Return the descriptors of the worker that a process of hooks must close."""
+        return [*self._private_descriptors(), *self._children.descriptors()]
 
     def _private_descriptors(self) -> list[int]:
         """Return the descriptors of the worker that a child must close."""

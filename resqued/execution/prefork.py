@@ -55,6 +55,12 @@ class ChildPool:
         """Return the pid of the waiting child, as a set that is empty without one."""
         return set() if self._standby is None else {self._standby.pid}
 
+    def descriptors(self) -> tuple[int, ...]:
+        """Return the worker's ends of the pipes of the waiting child."""
+        if self._standby is None:
+            return ()
+        return self._standby.pipe.down, self._standby.pipe.up
+
     def take(self) -> ChildHandle:
         """Return a child for a job; raises OSError if none can be forked."""
         forked = self._standby or self._fork()

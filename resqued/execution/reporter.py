@@ -50,6 +50,16 @@ class WorkerReporter:
         """When the current step began, on the monotonic clock."""
         return self._since
 
+    @property
+    def has_worked(self) -> bool:
+        """Whether a job has ended since the worker was last idle."""
+        return self.done > max(0, self._done_when_idle)
+
+    @property
+    def shows_job(self) -> bool:
+        """Whether the scoreboard shows a running job."""
+        return self._phase is Phase.RUNNING
+
     def phase(self, phase: Phase, job: ActiveJob | None = None) -> None:
         """Show that a step begins now."""
         pid, began = (job.pid, job.began) if job else (0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from resqued.config.settings import AppSettings
 from resqued.core.lifecycle import Stop
 from resqued.ipc import messages
 from resqued.ipc.messages import EndJob, Leave, WorkerOrder
@@ -23,11 +24,11 @@ SIGNAL_ORDERS: dict[int, tuple[WorkerOrder, ...]] = {
 
 
 def signal_orders(
-    received: Received, log: Logger, *, is_graceful: bool
+    received: Received, log: Logger, settings: AppSettings
 ) -> tuple[WorkerOrder, ...]:
     """Return the orders that a signal to a worker means, and log the signal.
 
-    With `is_graceful` SIGTERM means the same as SIGQUIT (`[worker] graceful_term`).
+    With `[worker] graceful_term` SIGTERM means the same as SIGQUIT.
     """
     orders = SIGNAL_ORDERS.get(received.signum, ())
     if orders:
@@ -35,6 +36,6 @@ def signal_orders(
         sent_by = process.describe(*sender)
         name = signal.Signals(received.signum).name
         log.info("signal_received", signal=name, sent_by=sent_by)
-    if is_graceful and received.signum == signal.SIGTERM:
+    if settings.graceful_term and received.signum == signal.SIGTERM:
         return (Leave(),)
     return orders

@@ -38,6 +38,8 @@ def warm_up(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
     reaction.stage = "over"
     plain = replace(settings, jobs_per_child=1, nice=0, open_files=-1, core_size=-1)
     terms = child.ChildContext.of(os.getppid(), NAME, plain, scoreboard)
+    # Code of the application is for its jobs alone.
+    terms = replace(terms, fork_hooks=())
     life = child.ChildMain(inbox, reaction, terms)
     try:
         with temporary_job(NAME):

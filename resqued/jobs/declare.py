@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from resqued.client import default_client
 from resqued.core import durations
 from resqued.core.durations import Duration, Size
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError, QueueNameError
+from resqued.hooks.function_hooks import FunctionHooks, HookArguments, taken
+from resqued.hooks.job_hooks import hooks_of
 from resqued.jobs import refusals
 from resqued.jobs.coroutines import refuse_generators
 from resqued.wire import arguments
@@ -37,13 +39,14 @@ N = TypeVar("N", int, float)
 DECLARED: dict[str, DeclaredJob | type] = {}
 
 
-class Job(Generic[P, R]):
+class Job(FunctionHooks[P], Generic[P, R]):
     """A function that can be enqueued; calling it runs it here and now.
 
     `resqued.job` makes it. `function` is the function that was decorated, `name` the
     class name in payloads, and `queue` its queue, or None. `limits` are those that
     were declared, `asked` those of `limited`: each has `runtime` in seconds and
-    `memory` in bytes, 0 for without limit and None for not given.
+    `memory` in bytes, 0 for without limit and None for not given. `hooks` are the hooks
+    of this job.
     """
 
     # What update_wrapper takes over from the function.
@@ -59,6 +62,7 @@ class Job(Generic[P, R]):
         limits: Limits = UNSET,
         asked: Limits = UNSET,
     ) -> None:
+        super().__init__()
         self.function = function
         self.queue = queue
         self.name = name
@@ -174,13 +178,15 @@ class Job(Generic[P, R]):
         return self._asking(_limits(self.name, timeout, memory))
 
     def _asking(self, asked: Limits) -> Job[P, R]:
-        return Job(
+        copy = Job(
             self.function,
             queue=self.queue,
             name=self.name,
             limits=self.limits,
             asked=asked.with_fallback(self.asked),
         )
+        copy.hooks = self.hooks
+        return copy
 
 
 class Decorator:
@@ -192,6 +198,7 @@ class Decorator:
         name: str | None,
         timeout: Duration | None,
         memory: Size | None,
+        hooks: HookArguments,
     ) -> None:
         if name is not None and not (isinstance(name, str) and name):
             raise JobClassError(f"job name {name!r} is not a text such as 'Archive'")
@@ -201,6 +208,7 @@ class Decorator:
             raise QueueNameError(f"{name or 'job'}: {error}") from None
         self._name = name
         self._limits = _limits(name or "job", timeout, memory)
+        self._hooks = hooks
 
     @overload
     def __call__(self, target: C) -> C: ...  # type: ignore[overload-overlap]
@@ -220,6 +228,9 @@ class Decorator:
                 setattr(target, QUEUE_ATTRIBUTE, self._queue)
             setattr(target, LIMITS_ATTRIBUTE, self._limits)
             _check_function(name, target_of(target))
+            if self._hooks:
+                raise refusals.hooks_of_class(name, self._hooks)
+            hooks_of(target)
             _declare(name, target)
             return target
         function = refusals.function_in(target)
@@ -228,6 +239,7 @@ class Decorator:
         made: Job[..., Any] = Job(
             function, queue=self._queue, name=name, limits=self._limits
         )
+        made.add_hooks(self._hooks)
         _declare(name, made)
         return made
 
@@ -243,6 +255,7 @@ def job(
     name: str | None = None,
     timeout: Duration | None = None,
     memory: Size | None = None,
+    **hooks: Unpack[HookArguments],
 ) -> Decorator: ...
 def job(
     target: Any = None,
@@ -252,7 +265,7 @@ def job(
     name: str | None = None,
     timeout: Duration | None = None,
     memory: Size | None = None,
-    **others: object,
+    **others: Any,
 ) -> Any:
     """Declare a job: a function, or a class with a static or class method `perform`.
 
@@ -262,15 +275,17 @@ def job(
     in seconds or as "15m"; `memory` what its processes may use, in bytes or as
     "512M". 0 is without limit; what is left out comes from the configuration of the
     worker. `@resqued.job` without parentheses declares a job without a queue, for
-    enqueue_to.
+    enqueue_to. A function takes hooks too, by their kind: `before_perform=check`, or a
+    list of them; and `plugins`, a list of objects with methods that are hooks.
 
     Raises JobClassError if another job has the name, if no worker could import the
     function or call it by position, or if a limit is negative or cannot be read; and
     QueueNameError if the queue is empty, or is a queue list and not a name.
     """
-    if others:
-        raise refusals.keywords(others)
-    decorator = Decorator(queue, name, timeout, memory)
+    hooks = taken(others)
+    if unknown := others.keys() - hooks.keys():
+        raise refusals.keywords(sorted(unknown))
+    decorator = Decorator(queue, name, timeout, memory, hooks)  # type: ignore[arg-type]
     return decorator if target is None else decorator(target)
 
 

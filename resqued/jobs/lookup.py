@@ -13,19 +13,16 @@ from typing import Any
 
 from resqued.core.limits import Limits
 from resqued.errors import JobClassError
+from resqued.hooks.job_hooks import Hooks, hooks_of
 from resqued.jobs.declare import DECLARED, Job
 from resqued.wire.naming import DeclaredJob, limits_of, target_of
 from resqued.wire.payload import shown_name
 
-# Methods of a job class that Ruby Resque calls, also with a name after them.
-_HOOKS = (
-    *("before_enqueue", "after_enqueue", "before_dequeue", "after_dequeue"),
-    *("before_perform", "after_perform", "around_perform", "on_failure"),
-)
 
-
-def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Limits]:
-    """Return what runs the job that a payload names, and the limits it declares.
+def resolve(
+    name: str, modules: Collection[str]
+) -> tuple[Callable[..., Any], Limits, Hooks | None]:
+    """Return what runs the job that a payload names, its own limits, and its hooks.
 
     `modules` are those of the application; nothing is imported. Raises
     JobClassError for anything that was not declared.
@@ -38,8 +35,8 @@ def resolve(name: str, modules: Collection[str]) -> tuple[Callable[..., Any], Li
             f" (its modules: {known})"
         )
     if isinstance(found, Job):
-        return found.function, found.limits
-    return target_of(found), limits_of(found)
+        return found.function, found.limits, found.all_hooks
+    return target_of(found), limits_of(found), hooks_of(found)
 
 
 def declared_queue(name: str, modules: Collection[str]) -> str:
@@ -90,27 +87,24 @@ def _member(
     return None
 
 
-def classes_with_hooks(modules: Collection[str]) -> dict[str, list[str]]:
-    """Return the job classes with methods that Ruby Resque would call, by name.
+def find_hooks(modules: Collection[str]) -> list[str]:
+    """Find the hooks of all jobs, and return what is wrong with some of them.
 
-    Looks at declared classes, and at those with `perform` in the modules of the
-    application that are imported. The values are the names of the methods.
+    Looks at declared jobs, and at classes with `perform` in the modules of the
+    application that are imported. Children then find them in memory.
     """
+    for job in DECLARED.values():
+        if isinstance(job, Job):
+            job.all_hooks = hooks_of(job)
     declared = [job for job in DECLARED.values() if isinstance(job, type)]
-    return {
-        f"{_module_of(job)}.{job.__qualname__}": hooks
-        for job in (*declared, *_classes_of(modules))
-        if _has_method(job, "perform") and (hooks := _hooks(job))
-    }
-
-
-def _hooks(job: type) -> list[str]:
-    return [
-        name
-        for name in sorted({name for part in type.mro(job) for name in vars(part)})
-        if any(name == hook or name.startswith(f"{hook}_") for hook in _HOOKS)
-        and _has_method(job, name)
-    ]
+    wrong: list[str] = []
+    for job in (*declared, *_classes_of(modules)):
+        if _has_method(job, "perform"):
+            try:
+                hooks_of(job)
+            except JobClassError as error:
+                wrong.append(str(error))
+    return wrong
 
 
 # An attribute of an object of the application may run its code: a metaclass raises, a

@@ -54,9 +54,18 @@ _ATTRIBUTES = {
 
 def keywords(others: Iterable[str]) -> JobClassError:
     """Return the error for keywords that the decorator does not have."""
-    known = "it takes queue, name, timeout and memory"
+    known = "it takes queue, name, timeout, memory and hooks"
     said = [f"no {one}=: {_KEYWORDS.get(one, known)}" for one in others]
     return JobClassError(f"resqued.job has {'; and '.join(said)}")
+
+
+def hooks_of_class(name: str, hooks: Iterable[str]) -> JobClassError:
+    """Return the error for hooks that were given to the decorator of a class."""
+    said = ", ".join(f"{hook}=" for hook in hooks)
+    return JobClassError(
+        f"{name} is a class, whose hooks are its methods: write them, or inherit them"
+        f" from a plugin, in place of {said}"
+    )
 
 
 def attribute(name: str, missing: str) -> AttributeError:

@@ -50,7 +50,7 @@ class _Lines(io.RawIOBase):
 
     def _log(self, line: bytes) -> None:
         level, message = read_line(line.decode("utf-8", "backslashreplace"))
-        fields = _context.describe(*_context.facts)
+        fields = context_fields()
         logger.log_unconditionally(
             level, "output", stream=self._stream, message=message, **fields
         )
@@ -93,6 +93,16 @@ def set_context(describe: Callable[..., dict[str, object]], *facts: object) -> N
     """
     _context.describe = describe
     _context.facts = facts
+
+
+def facts() -> tuple[object, ...]:
+    """Return the facts of the last `set_context`."""
+    return _context.facts
+
+
+def context_fields() -> dict[str, object]:
+    """Return the fields of the job, for a line of the log about it."""
+    return _context.describe(*_context.facts)
 
 
 def finish() -> None:

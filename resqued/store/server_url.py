@@ -293,3 +293,16 @@ def _redact_option(option: str) -> str:
     if not separator:
         return "***" if option else ""
     return f"{name}=***" if _SECRET.search(name) else option
+
+
+def check_settings(url: object, namespace: object, timeout: object) -> None:
+    """Raise ConfigError if an argument of a client cannot be used."""
+    if not isinstance(url, str):
+        raise ConfigError(
+            f"redis url must be a str such as {DEFAULT_URL!r}, not"
+            f" {type(url).__name__}: a client opens connections of its own"
+        )
+    if not isinstance(namespace, str) or not namespace:
+        raise ConfigError(f"namespace {namespace!r} is not a str such as 'resque'")
+    if not isinstance(timeout, int | float) or not timeout > 0:
+        raise ConfigError(f"timeout {timeout!r} is not a number of seconds above 0")

@@ -19,7 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from resqued.config import schema
+from resqued.config import example_file
 from resqued.errors import ResquedError
 
 SHARE = Path(__file__).with_name("share")
@@ -151,7 +151,7 @@ def files(
         yield File(layout.logrotate / "resqued", text)
     example = layout.configuration / "resqued.toml"
     # A URL may hold a password; tmpfiles.d sets the group that may read the file.
-    yield File(example, schema.example(), mode=0o640, for_admin=True)
+    yield File(example, example_file.example(), mode=0o640, for_admin=True)
     for page in sorted((SHARE / "man").iterdir()):
         place = layout.share / f"man/man{page.suffix[1:]}"
         yield File(place / page.name, page.read_text("utf-8"))

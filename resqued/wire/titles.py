@@ -62,6 +62,11 @@ def quitting(pid: int, generation: int) -> str:
     return f"{_PREFIX}: Quitting after {pid} [gen {generation}]"
 
 
+def hook(kind: str) -> str:
+    """Title of a process that runs the hooks of a worker."""
+    return f"{_PREFIX}: Hook {kind}"
+
+
 def processing(queue: str, class_name: str, now: float) -> str:
     """Title of a child that has run a job since `now`."""
     return f"{_PREFIX}: Processing {queue} since {int(now)} [{class_name}]"

@@ -75,6 +75,53 @@ class Nothing:
     queue = "low"
 
 
+# Hooks
+@archive.before_perform
+def check(repo_id: int, branch: str = "master") -> None: ...
+
+
+@archive.around_perform
+def within(*args: object, **kwargs: object) -> Iterator[None]:
+    yield
+
+
+@archive.on_failure
+def note(error: Exception, repo_id: int, branch: str = "master") -> None: ...
+
+
+assert_type(check(44), None)
+
+
+@resqued.hook.around_perform
+def timing(job: resqued.JobInfo) -> Iterator[None]:
+    assert_type(job.queue, str)
+    yield
+
+
+@resqued.hook.after_fork
+def connect(job: resqued.JobInfo) -> None: ...
+
+
+@resqued.hook.queue_empty
+def rest() -> None: ...
+
+
+@resqued.job(queue="low", before_perform=print, plugins=[object()])
+def hooked() -> None: ...
+
+
+def few(repo_id: str) -> None: ...
+def nothing() -> None: ...
+
+
+archive.before_perform(few)  # wrong
+archive.around_perform(print)  # wrong
+resqued.hook.before_fork(nothing)  # wrong
+resqued.hook.before_pause(5)  # wrong
+resqued.job(queue="low", before_perform=5)  # wrong
+resqued.plugin.lint(object())
+assert_type(resqued.current_job(), resqued.JobInfo | None)
+
 # Calls
 archive(44)
 assert_type(archive(44, branch="main"), str)

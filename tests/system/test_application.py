@@ -174,7 +174,7 @@ def test_a_reader_of_the_log_that_stands_still_stops_no_job_and_no_signal(
     assert "log_lines_dropped" in events
 
 
-def test_what_is_ignored_of_resque_is_said_when_the_application_starts(
+def test_what_does_not_work_is_said_when_the_application_starts(
     redis_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "hooked.py").write_text(
@@ -188,7 +188,8 @@ def test_what_is_ignored_of_resque_is_said_when_the_application_starts(
     options = ("-a", "hooked", "-r", redis_url, "--burst")
     with Daemon("default", *options, cwd=tmp_path, env=env) as daemon:
         assert daemon.wait() == 0
-        (ignored,) = daemon.events("hooks_ignored")
-        assert ignored["classes"] == ["hooked.Job: before_perform_check"]
+        (wrong,) = daemon.events("hooks_invalid")
+        (said,) = wrong["hooks"]
+        assert said.startswith("hooked.Job.before_perform_check must be a static")
         (backend,) = daemon.events("failure_backend_ignored")
         assert backend["backend"] == "redis_multi_queue"

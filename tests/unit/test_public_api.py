@@ -59,7 +59,7 @@ BESIDE_THEIR_RAISER = {
 
 RECORDS = [resqued.Info, resqued.Payload, resqued.RunningJob, resqued.Status]
 RECORDS += [resqued.Worker, resqued.Failure, resqued.FailureFilter]
-RECORDS += [resqued.BulkProgress, resqued.DelayedJob]
+RECORDS += [resqued.BulkProgress, resqued.DelayedJob, resqued.JobInfo]
 
 # Words for which there is a plainer one.
 UNPLAIN = re.compile(r"\b(whoever|whatever|whenever|anew|told|heed|till|mend)\b", re.I)
@@ -69,6 +69,7 @@ functions = [
 ]
 classes = [name for name in resqued.__all__ if inspect.isclass(getattr(resqued, name))]
 values = {"__version__", "Duration", "Size"}
+modules = {"hook", "plugin"}
 
 
 def members(owner: type) -> dict[str, object]:
@@ -86,7 +87,7 @@ OF_CLIENT = members(DelayedClient) | members(resqued.Client)
 
 def test_every_name_is_listed_once_and_in_order() -> None:
     assert list(resqued.__all__) == sorted(set(resqued.__all__))
-    named = {*functions, *classes, *values}
+    named = {*functions, *classes, *values, *modules}
     assert set(resqued.__all__) == named
 
 
@@ -96,7 +97,7 @@ def test_nothing_public_is_left_out() -> None:
         for name, value in vars(resqued).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    assert there - HELPERS == set(resqued.__all__) - {"__version__"}
+    assert there - HELPERS == set(resqued.__all__) - {"__version__"} - modules
 
 
 def test_job_is_the_function_and_no_module() -> None:
@@ -144,7 +145,7 @@ def test_functions_without_a_method_are_few() -> None:
     # `failures` and `delayed` are attributes of Client.
     assert others == {
         *("configure", "default_client", "failures", "delayed"),
-        *("job", "every", "cron"),
+        *("job", "every", "cron", "current_job"),
     }
     made_alike = inspect.signature(resqued.Client).parameters
     assert inspect.signature(resqued.configure).parameters == made_alike

@@ -389,7 +389,7 @@ def test_limits_for_what_is_enqueued_through_the_answer_alone():
     assert (payload_limits(longer), payload_limits(job)) == (Limits(7200.0), UNSET)
     assert limits_of(longer) == limits_of(job) == Limits(5.0)
     assert (longer.name, longer.queue, longer(3)) == ("A", "q", 3)
-    assert resolve("A", ()) == (job.function, Limits(5.0))
+    assert resolve("A", ()) == (job.function, Limits(5.0), None)
 
 
 def test_limits_may_be_given_one_after_the_other_and_the_last_word_counts():

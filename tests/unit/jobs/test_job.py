@@ -120,7 +120,7 @@ def test_a_name_is_given_once():
     ],
 )
 def test_jobs_are_found(name: str, args: tuple[Any, ...], result: Any):
-    target, _ = resolve(name, HERE)
+    target, _, _ = resolve(name, HERE)
     assert target(*args) == result
 
 

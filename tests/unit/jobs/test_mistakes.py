@@ -189,7 +189,7 @@ def test_a_plain_name_is_served_by_the_list_of_that_text(queue: str) -> None:
         ("keep_result", "have the job store it"),
         ("time_limit", "use timeout="),
         ("priority", "use queue="),
-        ("colour", "it takes queue, name, timeout and memory"),
+        ("colour", "it takes queue, name, timeout, memory and hooks"),
     ],
 )
 def test_a_keyword_that_the_decorator_lacks(keyword: str, way_out: str) -> None:

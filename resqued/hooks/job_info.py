@@ -1,0 +1,58 @@
+"""A job as hooks and the job itself see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from resqued.log import capture
+from resqued.wire.payload import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A job that runs, is about to run, or is being put on a queue or taken off it."""
+
+    queue: str
+    """The queue that the job came from, or goes to."""
+    class_name: str
+    """The name of the job in its payload."""
+    args: tuple[Any, ...] = ()
+    """The arguments, by position."""
+    attempt: int = 1
+    """How often the job has begun, this time included."""
+    worker: str = ""
+    """The id of the worker; empty outside of a worker, where jobs run inline."""
+
+
+# A job that runs inline, in one of several threads.
+_inline: ContextVar[JobInfo | None] = ContextVar("resqued_job", default=None)
+
+
+@contextmanager
+def running_inline(job: JobInfo) -> Iterator[None]:
+    """Have `current_job` return `job` in this thread, within the block."""
+    token = _inline.set(job)
+    try:
+        yield
+    finally:
+        _inline.reset(token)
+
+
+def current_job() -> JobInfo | None:
+    """Return the job that this process runs; None outside of a job.
+
+    Threads and processes that the job starts get the same answer. With `inline` that
+    is the job of this thread.
+    """
+    if (inline := _inline.get()) is not None:
+        return inline
+    # A child notes its job once, for what it prints. hot path: lazy-fields
+    match capture.facts():
+        case (str(queue), Payload() as job, about):
+            worker = getattr(about, "worker", "")
+            return JobInfo(queue, job.class_name, tuple(job.args), worker=worker)
+    return None
