@@ -71,8 +71,11 @@ class Zygote:
         channel: Channel[ZygoteReport, ZygoteOrder],
         inbox: SignalInbox,
         link: SingleLink,
+        default: client.Client,
     ) -> None:
         self._settings = settings
+        # The client that jobs use, unless the application has configured another.
+        self._client = default
         self._link = link
         self._channel = channel
         self._inbox = inbox
@@ -136,10 +139,13 @@ class Zygote:
         prctl.become_subreaper()
         process_title.set_title(titles.starting())
         try:
+            queues, namespace = wanted.pool
             rules = self._settings.rules.for_pool(wanted.limits)
+            if namespace != self._settings.namespace:
+                self._use_namespace(namespace)
             worker = WorkerProcess(
-                replace(self._settings, rules=rules),
-                queue_list.parse(wanted.queues),
+                replace(self._settings, rules=rules, namespace=namespace),
+                queue_list.parse(queues),
                 WorkerLinks(
                     worker_to_master(inherited_socket(fds[0])),
                     Scoreboard(fds[1]),
@@ -151,6 +157,14 @@ class Zygote:
         except Exception:  # the master starts another worker
             logger.get(role="worker", pid=os.getpid()).exception("worker_failed")
             return int(ExitCode.INTERNAL)
+
+    def _use_namespace(self, namespace: str) -> None:
+        """Make the jobs of this worker enqueue into the namespace of its pool.
+
+        A client that the application has configured stays in use.
+        """
+        if client.default_client() is self._client:
+            _configure_client(replace(self._settings, namespace=namespace))
 
 
 def _about(settings: AppSettings) -> dict[str, object]:
@@ -241,9 +255,9 @@ def _warn_of_absentees(modules: Sequence[str]) -> None:
         logger.get(**about).warning("failure_backend_ignored", backend=backend)
 
 
-def _configure_client(settings: AppSettings) -> None:
+def _configure_client(settings: AppSettings) -> client.Client:
     """Make jobs that enqueue jobs use this Redis, unless the application changes it."""
-    client.configure(
+    return client.configure(
         settings.url, namespace=settings.namespace, max_payload=settings.max_payload
     )
 
@@ -263,7 +277,7 @@ def main(fd: int) -> int:
     assert start is not None, "select found a message"
     channel, settings, log = zygote_to_master(sock), start.settings, start.log
     title = _show_title(settings)
-    _configure_client(settings)
+    default = _configure_client(settings)
     standard_library.keep_own_copies()
     # Processes that the application starts meanwhile must not inherit blocked signals.
     signals.unblock()
@@ -285,7 +299,7 @@ def main(fd: int) -> int:
     link = SingleLink(settings.url, timeout=settings.redis_timeout)
     kept = freeze(settings, inbox, title)
     try:
-        return Zygote(settings, channel, inbox, link).run()
+        return Zygote(settings, channel, inbox, link, default).run()
     finally:
         kept.clear()
 

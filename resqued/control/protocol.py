@@ -71,6 +71,7 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     pid: int | None
     queues: str
+    namespace: str = ""
     generation: int
     phase: str
     quits: bool
@@ -84,10 +85,22 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory: int | None = None
 
 
+class NamespaceStatus(Struct, frozen=True, kw_only=True):
+    """A namespace that a master serves, and the wanted workers by queue list there.
+
+    `redis_error` is why the master cannot use Redis for it; "" if it can.
+    """
+
+    namespace: str
+    pools: dict[str, int]
+    redis_error: str = ""
+
+
 class StatusReply(Reply, frozen=True, kw_only=True):
     """A master and its workers; `since` is how many seconds the master has run.
 
-    `redis` is the URL of its server, without the password. `redis_error` is why the
+    `redis` is the URL of its server, without the password. `namespace` is the default
+    one; an older master sends no `namespaces`. `redis_error` is why the
     master cannot use its Redis, `spawn_error` why it cannot order workers; "" if it
     can.
     """
@@ -102,8 +115,9 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     redis: str = ""
     namespace: str
     modules: tuple[str, ...]
-    # The wanted number of workers by queue list.
+    # The wanted number of workers by queue list, in all namespaces together.
     pools: dict[str, int]
+    namespaces: tuple[NamespaceStatus, ...] = ()
     workers: tuple[PoolWorker, ...]
     redis_error: str = ""
     spawn_error: str = ""
@@ -212,9 +226,11 @@ class ScaleRequest(Request[ScaleReply], frozen=True, kw_only=True):
     """Set the wanted number of workers; a text with a sign changes the present number.
 
     `queues` is the queue list of the pool; it may be None if the master has one pool.
+    `namespace` may be None if only one pool has the queue list.
     """
 
     queues: str | None = None
+    namespace: str | None = None
     workers: int | Annotated[str, Meta(pattern=r"^[+-]?[0-9]{1,9}\Z")]
 
 
