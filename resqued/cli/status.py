@@ -161,7 +161,7 @@ def _show_all(client: Client, meant: LocalMasters, *, is_wide: bool) -> None:
     rows = list(found.queues.items())
     show_table(QUEUE_COLUMNS, rows, empty="no queues", is_wide=is_wide)
     click.echo()
-    _show_workers(join_workers(local, found.workers), is_wide=is_wide)
+    _show_workers(join_workers(local, found.workers, client.namespace), is_wide=is_wide)
 
 
 def counters_in_words(counters: Counters) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,27 +122,13 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
     """
     values, pools = _checked(tables)
     interval = values["worker", "interval"]
-    app = AppSettings(
-        url=values["redis", "url"],
-        namespace=values["redis", "namespace"],
-        redis_timeout=values["redis", "timeout"],
-        modules=values["app", "import"],
-        directory=values["app", "directory"],
-        burst=burst or not interval,
-        grace=values["limits", "grace"],
-        rules=rules_in(tables, values),
-        redact=values["log", "redact"],
-        names_namespace=len(namespaces_of(pool.key for pool in pools)) > 1,
-        # The other keys of [worker] have the same names in AppSettings.
-        **{
-            key: value
-            for (section, key), value in values.items()
-            if section == "worker" and key != "interval"
-        },
-    )
     return Config(
         pools=pools,
-        app=app,
+        app=replace(
+            _app_settings(tables, values),
+            burst=burst or not interval,
+            names_namespace=len(namespaces_of(pool.key for pool in pools)) > 1,
+        ),
         interval=interval or BY_NAME["worker", "interval"].default,
         log_level=values["log", "level"],
         log_format=values["log", "format"],
@@ -155,6 +141,26 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
             log_file=values["log", "file"],
             **{key: value for (name, key), value in values.items() if name == "daemon"},
         ),
+    )
+
+
+def _app_settings(tables: Mapping[str, Any], values: Values) -> AppSettings:
+    """Return the settings of a generation, in tables that are already checked."""
+    return AppSettings(
+        url=values["redis", "url"],
+        namespace=values["redis", "namespace"],
+        redis_timeout=values["redis", "timeout"],
+        modules=values["app", "import"],
+        directory=values["app", "directory"],
+        grace=values["limits", "grace"],
+        rules=rules_in(tables, values),
+        redact=values["log", "redact"],
+        # The other keys of [worker] have the same names in AppSettings.
+        **{
+            key: value
+            for (section, key), value in values.items()
+            if section == "worker" and key != "interval"
+        },
     )
 
 

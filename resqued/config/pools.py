@@ -16,7 +16,7 @@ from resqued.errors import QueueListError
 from resqued.wire import queue_list
 from resqued.wire.keys import DEFAULT_NAMESPACE
 
-_KEYS = ("queues", "workers", "namespace", *LIMITS)
+POOL_KEYS = ("queues", "workers", "namespace", *LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ def _read_key(
 ) -> PoolKey:
     """Return queue list and namespace of a pool, and add the problems of both."""
     problems += [
-        f"{place}: unknown key {key!r}{suggest(key, _KEYS)}"
+        f"{place}: unknown key {key!r}{suggest(key, POOL_KEYS)}"
         for key in table
-        if key not in _KEYS
+        if key not in POOL_KEYS
     ]
     names, namespace = table.get("queues", ""), table.get("namespace", default)
     try:

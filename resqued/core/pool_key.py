@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -16,10 +15,10 @@ class PoolKey(NamedTuple):
 
 def by_queues(counts: Mapping[PoolKey, int]) -> dict[str, int]:
     """Return numbers of workers by queue list, summed over the namespaces."""
-    found: Counter[str] = Counter()
+    found: dict[str, int] = {}
     for pool, count in counts.items():
-        found[pool.queues] += count
-    return dict(found)
+        found[pool.queues] = found.get(pool.queues, 0) + count
+    return found
 
 
 def namespaces_of(pools: Iterable[PoolKey]) -> tuple[str, ...]:

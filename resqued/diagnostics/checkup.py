@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from resqued.client import Client
 from resqued.config.environment import read_environment
@@ -142,17 +142,21 @@ def _redis(config: Config) -> Iterator[Finding]:
     yield ok("redis", f"{place} answers in {server.round_trip * 1000:.1f} ms")
     yield from server_checks.judge_url(app.url)
     yield from server_checks.judge(server)
-    try:
-        registered = _registered(config)
-    except ResquedError as error:
-        yield unchecked("registry", str(error))
-        return
-    yield from server_checks.judge_registry(registered)
+    for namespace in config.namespaces or (app.namespace,):
+        try:
+            registered = _registered(config, namespace)
+        except ResquedError as error:
+            findings: Iterable[Finding] = [unchecked("registry", str(error))]
+        else:
+            findings = server_checks.judge_registry(registered)
+        for finding in findings:
+            where = f"namespace {namespace}: " if app.names_namespace else ""
+            yield replace(finding, text=where + finding.text)
 
 
-def _registered(config: Config) -> server_checks.RegistryFacts:
+def _registered(config: Config, namespace: str) -> server_checks.RegistryFacts:
     app = config.app
-    link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
+    link = Client(app.url, namespace=namespace, timeout=app.redis_timeout)
     by_state: dict[str, list[str]] = {}
     with closing(link) as client:
         for status in worker_statuses(client):
