@@ -23,8 +23,9 @@ class PoolView:
     `pools` are the wanted numbers of workers by queue list and namespace. `since` is
     how many seconds the master has run. `redis` is the URL of its server, without the
     password, and "" if an older version of the master does not send it. `failed_reload`
-    is the last reload, if it failed. `redis_error` is why the master cannot use its Redis, and
-    `spawn_error` why it cannot order workers; "" if it can. `answer` is the reply that the other values come from.
+    is the last reload, if it failed. `redis_error` is why the master cannot use its
+    Redis, and `spawn_error` why it cannot order workers; "" if it can. `answer` is the
+    reply that the other values come from.
     """
 
     answer: StatusReply | SilentMaster

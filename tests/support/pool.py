@@ -73,5 +73,9 @@ def waiting(client: redis_py.Redis, queue: str = "default") -> int:
 
 
 def left_over(client: redis_py.Redis) -> set[bytes]:
-    """Return the keys that should not be there when the pool has gone."""
-    return set(client.keys("*")) - LASTING
+    """Return the keys that should not be there when the pool has gone.
+
+    Those of the namespace {mail} are returned as those of resque.
+    """
+    keys = {key.replace(b"{mail}:", b"resque:", 1) for key in client.keys("*")}
+    return keys - LASTING

@@ -352,8 +352,10 @@ def test_a_pool_is_in_its_namespace_or_in_that_of_redis(given, pools):
         ),
         (
             {"queues": "a", "namespace": "resque"},
-            "[[pool]] 2 queues: 'a' is the list of another pool, too:"
-            " merge the two pools",
+            (
+                "[[pool]] 2 queues: 'a' is the list of another pool, too:"
+                " merge the two pools"
+            ),
         ),
         (
             {"queues": "b", "namespaces": "x"},
@@ -534,7 +536,7 @@ def test_what_holds_is_shown_with_every_key_and_without_the_password():
     shown = loader.effective(tables)
     assert shown["redis"]["url"] == "redis://me:***@h/2"
     assert shown["app"] == {"import": ["a"], "directory": "", "environment": ""}
-    assert shown["pool"] == [{"queues": "a", "workers": 1}]
+    assert shown["pool"] == [{"queues": "a", "workers": 1, "namespace": "resque"}]
     assert {
         (section, key)
         for section, values in shown.items()

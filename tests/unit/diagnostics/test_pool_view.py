@@ -192,7 +192,8 @@ SEVERAL = [
 
 
 def test_pools_of_several_namespaces_are_told_apart() -> None:
-    found = pool({"namespace": "{mail}"}, pools={"a": 3}, namespaces=SEVERAL)
+    mail = {**WORKER, "namespace": "{mail}"}
+    found = pool(mail, pools={"a": 3}, namespaces=SEVERAL)
     assert found.pools == {PoolKey("a", "resque"): 1, PoolKey("a", "{mail}"): 2}
     assert found.wanted == 3
     assert found.serves == "namespaces resque, {mail}"
@@ -202,6 +203,6 @@ def test_pools_of_several_namespaces_are_told_apart() -> None:
 
 
 def test_an_older_master_has_one_namespace() -> None:
-    found = pool({}, pools={"a": 1}, namespace="shop")
+    found = pool(WORKER, pools={"a": 1}, namespace="shop")
     assert found.namespaces == ("shop",)
     assert problem_of(found) == ""

@@ -51,16 +51,20 @@ def test_a_pool_is_named_by_what_only_it_has(
             [MAIL, OWN],
             "mail",
             None,
-            "which pool? name its namespace with -N:"
-            " there are 'mail' in resque and 'mail' in {mail}",
+            (
+                "which pool? name its namespace with -N:"
+                " there are 'mail' in resque and 'mail' in {mail}"
+            ),
         ),
         ([MAIL], "x", None, "there is no pool on 'x'; there is 'mail'"),
         (
             [MAIL, OWN],
             "mail",
             "shop",
-            "there is no pool on 'mail' in namespace shop;"
-            " there is 'mail' in resque and 'mail' in {mail}",
+            (
+                "there is no pool on 'mail' in namespace shop;"
+                " there is 'mail' in resque and 'mail' in {mail}"
+            ),
         ),
         ([MAIL], None, "shop", "there is no pool in namespace shop; there is 'mail'"),
     ],
