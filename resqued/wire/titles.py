@@ -63,7 +63,7 @@ def quitting(pid: int, generation: int) -> str:
 
 
 def in_namespace(title: str, namespace: str) -> str:
-    """Return the title of a worker with its namespace, after the version."""
+    """Return the title of a worker, with its namespace after the version."""
     return title.replace(_PREFIX, f"{_PREFIX}[{namespace}]", 1)
 
 

@@ -125,11 +125,7 @@ def test_a_job_enqueues_into_the_namespace_that_it_runs_in(
         assert redis.llen(f"{MAIL}:queue:forwarded") == 1
         assert redis.llen("resque:queue:forwarded") == 0
         # A client that the application configures stays in use.
-        site.release(
-            "two",
-            ENQUEUES
-            + 'url = os.environ["TEST_REDIS_URL"]\nresqued.configure(url, namespace="shop")\n',
-        )
+        site.release("two", ENQUEUES + CONFIGURES)
         assert site.reload()["ok"]
         mail.enqueue_to("default", "Forward")
         wait_until(
