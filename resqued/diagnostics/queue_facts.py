@@ -38,7 +38,7 @@ ROOM = 256 << 20
 LEAST_ROOM = 4 << 20
 LEAST_DEPTH = 1_000
 # The title of a paused worker in `ps`, of this package or Ruby's.
-_PAUSED = re.compile(r"resque-\S+: Paused")
+_PAUSED = re.compile(r"resque-\S+?(\[.+\])?: Paused")
 _BY_LIMIT = (payload.JOB_TIMEOUT, payload.MEMORY_LIMIT, payload.OUT_OF_MEMORY)
 
 
