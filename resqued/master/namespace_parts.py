@@ -7,12 +7,12 @@ only its own workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from resqued.config.loader import Config
 from resqued.control.protocol import NamespaceStatus
-from resqued.core.plural import join_names
-from resqued.core.pool_key import PoolKey
+from resqued.core.pool_key import PoolKey, where_they_are
 from resqued.core.supervised_worker import SupervisedState
 from resqued.errors import StoreError, UnusableServerError
 from resqued.log.logger import Logger
@@ -27,35 +27,18 @@ from resqued.store.registry import Registry
 from resqued.system.poller import Poller
 from resqued.wire.keys import Keys
 
-# How many namespaces a line of text names.
-_NAMED = 3
-
 Workers = Callable[[], Sequence[WorkerHandle]]
 
 
+@dataclass(frozen=True, slots=True)
 class NamespaceParts:
     """Registry, reclaimer, monitor and queue watcher of one namespace."""
 
-    def __init__(self, namespace: str, config: Config, owner: str, log: Logger) -> None:
-        app, keys = config.app, Keys(namespace)
-        if app.names_namespace or namespace != app.namespace:
-            log = log.bind(namespace=namespace)
-        self._log = log
-        self._link = SingleLink(app.url, timeout=patience(config))
-        self.registry = Registry(self._link, keys)
-        timings = app.timings
-        self.reclaimer = Reclaimer(self.registry, owner, log, timings=timings)
-        self.monitor = RedisMonitor(self.registry, log, timings)
-        self._tracking = QueueTracking(app.url, keys, timeout=patience(config))
-
-    def watch(
-        self, serving: Workers, interval: Callable[[], float], poller: Poller
-    ) -> None:
-        """Make the part that wakes the workers; `serving` returns those of here."""
-        self.watcher = QueueWatcher(
-            self._tracking, interval, serving, poller, self._log
-        )
-        self.watcher.on_lost = self.monitor.check_soon
+    link: SingleLink
+    registry: Registry
+    reclaimer: Reclaimer
+    monitor: RedisMonitor
+    watcher: QueueWatcher
 
     def turn(self, now: float, *, is_alone: bool) -> None:
         """Do what is due.
@@ -79,7 +62,7 @@ class NamespaceParts:
     def close(self) -> None:
         """Close the connections."""
         self.watcher.close()
-        self._link.close()
+        self.link.close()
 
 
 class ServedNamespaces:
@@ -107,19 +90,31 @@ class ServedNamespaces:
 
     def of(self, namespace: str) -> NamespaceParts:
         """Return the parts of a namespace, which are made if they do not exist."""
-        found = self._parts.get(namespace)
-        if found is None:
+        if namespace not in self._parts:
             config = self._generations.current.config
-            found = NamespaceParts(namespace, config, self._owner, self._log)
-            found.reclaimer.is_own = lambda worker: worker in self._own_ids(namespace)
-            found.watch(
-                lambda: self._of(namespace, self.serving), self._interval, self._poller
-            )
-            self._parts[namespace] = found
-        return found
+            self._parts[namespace] = self._make(namespace, config)
+        return self._parts[namespace]
 
-    def _interval(self) -> float:
-        return self._generations.incumbent.config.interval
+    def _make(self, namespace: str, config: Config) -> NamespaceParts:
+        app, keys, log = config.app, Keys(namespace), self._log
+        if app.names_namespace or namespace != app.namespace:
+            log = log.bind(namespace=namespace)
+        link = SingleLink(app.url, timeout=patience(config))
+        registry = Registry(link, keys)
+        reclaimer = Reclaimer(registry, self._owner, log, timings=app.timings)
+        reclaimer.is_own = lambda worker: (
+            worker in own_ids(self._of(namespace, self.workers))
+        )
+        monitor = RedisMonitor(registry, log, app.timings)
+        watcher = QueueWatcher(
+            QueueTracking(app.url, keys, timeout=patience(config)),
+            lambda: self._generations.incumbent.config.interval,
+            lambda: self._of(namespace, self.serving),
+            self._poller,
+            log,
+        )
+        watcher.on_lost = monitor.check_soon
+        return NamespaceParts(link, registry, reclaimer, monitor, watcher)
 
     def _of(self, namespace: str, workers: Workers) -> Sequence[WorkerHandle]:
         """Return the workers of a namespace."""
@@ -127,9 +122,6 @@ class ServedNamespaces:
         if len(self._parts) == 1:
             return every
         return [worker for worker in every if worker.pool.namespace == namespace]
-
-    def _own_ids(self, namespace: str) -> set[str]:
-        return own_ids(self._of(namespace, self.workers))
 
     def follow(self) -> None:
         """Have the parts of each namespace that is served, and no others."""
@@ -179,12 +171,14 @@ class ServedNamespaces:
     @property
     def error(self) -> str:
         """Why Redis cannot be used, and in which namespaces; "" if it can."""
-        return "; ".join(self._where({n: p.monitor.error for n, p in self._items()}))
+        errors = {name: parts.monitor.error for name, parts in self._parts.items()}
+        return "; ".join(where_they_are(errors))
 
     @property
     def problem(self) -> str:
         """The same in a few words, for titles; "" if Redis can be used."""
-        return ", ".join(self._where({n: p.monitor.problem for n, p in self._items()}))
+        found = {name: parts.monitor.problem for name, parts in self._parts.items()}
+        return ", ".join(where_they_are(found))
 
     def statuses(self, pools: Mapping[PoolKey, int]) -> tuple[NamespaceStatus, ...]:
         """Return the status of each namespace, with the wanted workers of its pools."""
@@ -194,19 +188,8 @@ class ServedNamespaces:
                 pools={p.queues: n for p, n in pools.items() if p.namespace == name},
                 redis_error=parts.monitor.error,
             )
-            for name, parts in self._items()
+            for name, parts in self._parts.items()
         )
-
-    def _items(self) -> ItemsView[str, NamespaceParts]:
-        return self._parts.items()
-
-    def _where(self, problems: Mapping[str, str]) -> Iterator[str]:
-        """Yield each problem once, with the namespaces that have it."""
-        for problem in filter(None, dict.fromkeys(problems.values())):
-            names = [name for name, other in problems.items() if other == problem]
-            noun = "namespace" if len(names) == 1 else "namespaces"
-            where = f" ({noun} {join_names(names, _NAMED)})"
-            yield problem if len(problems) == 1 else problem + where
 
     def turn(self, now: float) -> None:
         """Do what is due in each namespace."""
