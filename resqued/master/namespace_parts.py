@@ -168,6 +168,11 @@ class ServedNamespaces:
         """Whether a dead worker of this master is still to be reclaimed."""
         return any(parts.reclaimer.is_busy for parts in self._parts.values())
 
+    def is_away(self, namespace: str) -> bool:
+        """Return True if a namespace cannot be used at the moment, and others can."""
+        errors = {name: parts.monitor.error for name, parts in self._parts.items()}
+        return bool(errors.get(namespace)) and not all(errors.values())
+
     @property
     def error(self) -> str:
         """Why Redis cannot be used, and in which namespaces; "" if it can."""

@@ -66,6 +66,7 @@ class Pool:
         self._rollout = Rollout(
             self.slots, self.retiring, generations, self._listen, log
         )
+        self._rollout.is_away = namespaces.is_away
         self._follow()
 
     # Replacement of the master's program
@@ -178,6 +179,7 @@ class Pool:
             return
         self.generations.turn(now)
         self._follow()
+        self._see_ready()
         self._resize(now)
         self._rollout.turn(now, is_paused=self.is_paused)
         for slot in self.slots:
@@ -268,9 +270,14 @@ class Pool:
             self._namespaces.of(worker.pool.namespace).reclaimer.prune_soon()
 
     def _see_ready(self) -> None:
-        if not self.was_ready and all(s.is_done or s.is_ready() for s in self.slots):
+        if not self.was_ready and self.slots and all(map(self._may_serve, self.slots)):
             self.was_ready = True
             self._log.info("master_ready", workers=len(self.slots))
+
+    def _may_serve(self, slot: Slot) -> bool:
+        """Return True if nothing but an outage of its namespace holds up a slot."""
+        is_set = slot.is_done or slot.is_ready()
+        return is_set or self._namespaces.is_away(slot.pool.namespace)
 
     def on_exit(self, pid: Pid, how: Exit, now: float) -> None:
         """Act on the exit of a child of the master: a zygote, a worker or another."""

@@ -58,6 +58,8 @@ class Rollout:
         self._generations = generations
         self._spawned = spawned
         self._log = log
+        # Whether a namespace cannot be used at the moment, and others can.
+        self.is_away: Callable[[str], bool] = lambda _: False
         self._moving_to = generations.current
         self._moving: Slot | None = None
         self._canary: Slot | None = None
@@ -146,13 +148,17 @@ class Rollout:
         candidates = [self._canary] if is_on_trial and self._canary else self._slots
         return [slot for slot in candidates if self._is_stale(slot)]
 
+    def _within_reach(self, slots: list[Slot]) -> list[Slot]:
+        """Return the slots whose namespaces can be used."""
+        return [slot for slot in slots if not self.is_away(slot.pool.namespace)]
+
     def _move_next(self, now: float) -> None:
         if self._generations.is_on_trial and self._canary is None:
             self._choose_canary()
         stale = self._stale()
         ready = [slot for slot in stale if now >= slot.backoff.ready_at]
         if ready:
-            slot = _first(ready)
+            slot = _first(self._within_reach(ready) or ready)
             # The successor stays paused until the old worker takes no more jobs.
             slot.successor = self.spawn(slot, now, is_paused=True)
             self._moving = slot if slot.successor else None
@@ -170,6 +176,10 @@ class Rollout:
             self._abort_move(slot, now)
             return
         if not successor.is_registered:
+            # An outage of its namespace must not hold up the slots of the others.
+            is_away = self.is_away(slot.pool.namespace)
+            if is_away and self._within_reach(self._stale()):
+                self._abort_move(slot, now)
             return
         if old is not None:
             old.retire(now)
@@ -206,7 +216,8 @@ class Rollout:
         kept = [slot for slot in slots if slot.pool in pools]
         # Prefer a slot that has moved to an earlier new generation: it moves anyway.
         stray = [slot for slot in kept or slots if self._is_stale(slot)]
-        self._canary = _first(stray or kept or slots)
+        likely = stray or kept or slots
+        self._canary = _first(self._within_reach(likely) or likely)
         # The worker of the first slot is woken first, so the canary gets jobs even
         # where jobs are few.
         self._slots.remove(self._canary)

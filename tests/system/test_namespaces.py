@@ -193,6 +193,29 @@ def test_a_namespace_that_is_away_stops_no_other(
         )
 
 
+def test_a_master_starts_and_reloads_while_a_namespace_is_away(
+    site: Site, redis: redis_py.Redis, server: EmbeddedServer, mail: resqued.Client
+) -> None:
+    site.configure(POOL, pools={"default": 1})
+    with Proxy(server.port) as proxy:
+        proxy.swallow_replies(of=MAIL)
+        with site.running("-r", proxy.url):
+            # It is ready without the workers that cannot register.
+            assert workers(site)[MAIL]["phase"] == "starting"
+            site.release("two")
+            assert site.ask("reload")["ok"]
+            mail.enqueue_to("default", "Tell", "later")
+            wait_until(
+                lambda: workers(site)["resque"]["generation"] == 2,
+                what="the pool within reach to move",
+            )
+            assert site.run("new").release == "two"
+            assert site.ask("status")["is_reloading"]
+            proxy.forward()
+            site.wait_told("later")
+            site.settled(2, 2)
+
+
 def test_another_program_takes_over_all_namespaces(
     site: Site, redis: redis_py.Redis, mail: resqued.Client
 ) -> None:
