@@ -206,7 +206,14 @@ def test_a_master_starts_and_reloads_while_a_namespace_is_away(
             assert site.ask("reload")["ok"]
             mail.enqueue_to("default", "Tell", "later")
             wait_until(
-                lambda: workers(site)["resque"]["generation"] == 2,
+                lambda: (
+                    [
+                        worker["generation"]
+                        for worker in site.ask("status")["workers"]
+                        if worker["namespace"] == "resque"
+                    ]
+                    == [2]
+                ),
                 what="the pool within reach to move",
             )
             assert site.run("new").release == "two"
