@@ -50,7 +50,7 @@ def redis_target(
     """
     given = {"redis": {"url": url, "namespace": namespace}}
     try:
-        tables = read_layers(config_file, given).merged()
+        tables = read_layers(config_file, given).for_command()
         app = loader.build(tables).app
     except ConfigError:
         if url or namespace:

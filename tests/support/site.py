@@ -69,7 +69,7 @@ class Site:
         self.place = place
         self.app = place / "app"
         self.config = place / "resqued.toml"
-        self._url = url
+        self.url = url
         self._redis = redis
         self.client = resqued.Client(url)
         # The name of a Unix socket has no room for the name of a test.
@@ -106,10 +106,10 @@ class Site:
     ) -> Iterator[Daemon]:
         """Run a master of it till the end of the block, from when it is ready."""
         environment = {
-            "TEST_REDIS_URL": self._url,
+            "TEST_REDIS_URL": self.url,
             **env,
         }
-        command = (python, *RESQUED[1:], "-c", str(self.config), "-r", self._url, *args)
+        command = (python, *RESQUED[1:], "-c", str(self.config), "-r", self.url, *args)
         place = cwd or self.place
         self.daemon = Daemon(command=command, cwd=place, env=environment)
         # Not in a directory that is about to be another one.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -255,3 +257,31 @@ def test_commands_name_the_namespace_where_it_matters(
         assert (answer["before"], answer["workers"]) == (1, 2)
         wait_until(lambda: len(ids(redis, MAIL)) == 2, what="two workers of {mail}")
         assert len(ids(redis, "resque")) == 1
+
+
+def test_the_option_of_a_command_moves_no_pool_of_the_file(
+    site: Site, mail: resqued.Client
+) -> None:
+    site.configure(POOL, pools={"default": 1})
+    with site.running():
+        mail.enqueue_to("default", "Tell", 1)
+        site.wait_told(1)
+
+        def told(*words: str) -> Any:
+            where = ("-r", site.url, "-N", MAIL, "-c", str(site.config))
+            done = subprocess.run(
+                [sys.executable, "-m", "resqued", *words, *where],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            return done.stdout
+
+        status = json.loads(told("status", "--json"))
+        assert len(status["masters"]) == 1
+        assert [w["id"] for w in status["workers"]] == [workers(site)[MAIL]["id"]]
+        assert len(status["masters"][0]["workers"]) == 2
+        (answer,) = json.loads(told("why", "default", "--json"))
+        assert (answer["namespace"], len(answer["serving"])) == (MAIL, 1)
+        assert told("scale", "default", "2") == "default: 2 workers, before 1\n"
+        assert "NAMESPACE" in told("top")
