@@ -270,14 +270,10 @@ class Pool:
             self._namespaces.of(worker.pool.namespace).reclaimer.prune_soon()
 
     def _see_ready(self) -> None:
-        if not self.was_ready and self.slots and all(map(self._may_serve, self.slots)):
+        is_away = self._namespaces.is_away
+        if not self.was_ready and are_ready(self.slots, is_away):
             self.was_ready = True
             self._log.info("master_ready", workers=len(self.slots))
-
-    def _may_serve(self, slot: Slot) -> bool:
-        """Return True if nothing but an outage of its namespace holds up a slot."""
-        is_set = slot.is_done or slot.is_ready()
-        return is_set or self._namespaces.is_away(slot.pool.namespace)
 
     def on_exit(self, pid: Pid, how: Exit, now: float) -> None:
         """Act on the exit of a child of the master: a zygote, a worker or another."""
@@ -344,6 +340,12 @@ class Pool:
     def _excluded(self) -> set[int] | None:
         """Return the pids of the master's children; None while one is not known yet."""
         return children_of(self.workers(), self.generations.all(), self.dry_run)
+
+
+def are_ready(slots: Sequence[Slot], is_away: Callable[[str], bool]) -> bool:
+    """Return True if nothing but an outage of its namespace holds up any slot."""
+    waiting = [slot for slot in slots if not (slot.is_done or slot.is_ready())]
+    return bool(slots) and all(is_away(slot.pool.namespace) for slot in waiting)
 
 
 def first_to_go(slots: Sequence[Slot], pool: PoolKey, count: int) -> list[Slot]:
