@@ -77,7 +77,7 @@ class WorkerProcess:
         self._registration = WorkerRegistration(settings, queues, links.redis)
         self._log = self._registration.log
         self._reporter = WorkerReporter(
-            links.scoreboard, settings.generation, self._log
+            links.scoreboard, settings.generation, self._log, settings.shown_namespace
         )
         worker_id = self._registration.runs.worker_id
         self._runner = JobRunner(
