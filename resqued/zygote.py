@@ -137,7 +137,8 @@ class Zygote:
         """Return what the workers of a pool share, which is made and kept."""
         rules = self._settings.rules.for_pool(limits)
         settings = replace(self._settings, rules=rules, namespace=pool.namespace)
-        self._links.setdefault(pool.namespace, _link_of(settings))
+        if pool.namespace not in self._links:
+            self._links[pool.namespace] = _link_of(settings)
         found = self._pools[pool, limits] = settings, queue_list.parse(pool.queues)
         return found
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -161,14 +162,37 @@ def test_the_library_refuses_a_namespace_without_braces(cluster: Cluster) -> Non
         client.enqueue_to("default", "Run", 1)
 
 
-def test_one_master_serves_namespaces_of_several_primaries(
-    cluster: Cluster, redis_url: str, redis: redis_py.Redis, tmp_path: Path
-) -> None:
-    a, b = (resqued.Client(cluster.url, namespace=n) for n in ("{a}", "{b}"))
+@pytest.fixture
+def spread(cluster: Cluster, redis: redis_py.Redis, tmp_path: Path) -> Site:
+    """An application with a pool in {b}, and one in {a}, the default."""
     site = Site(tmp_path, cluster.url, redis)
     site.release("one")
+    configure_default(site, "{a}")
+    return site
+
+
+def configure_default(site: Site, namespace: str) -> None:
     pool = '[[pool]]\nqueues = "default"\nnamespace = "{b}"\nworkers = 1'
-    site.configure(f'[redis]\nnamespace = "{{a}}"\n{pool}', pools={"default": 1})
+    text = f'[redis]\nnamespace = "{namespace}"\n{pool}'
+    site.configure(text, pools={"default": 1})
+
+
+@pytest.fixture
+def clients(cluster: Cluster) -> Iterator[tuple[resqued.Client, resqued.Client]]:
+    with (
+        resqued.Client(cluster.url, namespace="{a}") as a,
+        resqued.Client(cluster.url, namespace="{b}") as b,
+    ):
+        yield a, b
+
+
+def test_one_master_serves_namespaces_of_several_primaries(
+    cluster: Cluster,
+    redis_url: str,
+    spread: Site,
+    clients: tuple[resqued.Client, resqued.Client],
+) -> None:
+    site, (a, b) = spread, clients
 
     def statuses() -> dict[str, dict[str, Any]]:
         return {n["namespace"]: n for n in site.ask("status")["namespaces"]}
@@ -179,13 +203,24 @@ def test_one_master_serves_namespaces_of_several_primaries(
     def seen() -> dict[str, str]:
         return {name: status["primary"] for name, status in statuses().items()}
 
-    with closing(a), closing(b), site.running(TEST_REDIS_URL=redis_url) as running:
-        for client in (a, b):
+    def answering() -> dict[str, str]:
+        words = ("doctor", "--no-import", "--json", "-r", cluster.url)
+        ended = run_command(*words, "-c", str(site.config), cwd=site.place)
+        found = [f for f in json.loads(ended.stdout) if f["check"] == "redis"]
+        return {
+            f["text"].removeprefix("namespace ").partition(":")[0]: f["verdict"]
+            for f in found
+        }
+
+    with site.running(TEST_REDIS_URL=redis_url) as running:
+        for client in clients:
             client.enqueue_to("default", "Tell", client.namespace)
             site.wait_told(client.namespace)
         assert len(set(primaries().values())) == 2
         wait_until(lambda: seen() == primaries(), what="both primaries in the status")
-        assert site.ask("status")["primary"] == ""
+        # There is no single one.
+        assert "primary" not in site.ask("status")
+        assert answering() == {"{a}": "ok", "{b}": "ok"}
 
         with without_failover(cluster, "{a}") as old:
             wait_until(lambda: statuses()["{a}"]["redis_error"], what="{a} to be away")
@@ -194,6 +229,7 @@ def test_one_master_serves_namespaces_of_several_primaries(
                 site.wait_told(job)
             assert statuses()["{b}"]["redis_error"] == ""
             assert statuses()["{a}"]["redis_error"]
+            assert answering() == {"{a}": "problem", "{b}": "ok"}
         cluster.wait_for_promotion("{a}", old)
         a.enqueue_to("default", "Tell", "after")
         site.wait_told("after")
@@ -204,6 +240,28 @@ def test_one_master_serves_namespaces_of_several_primaries(
     cluster.restart(old)
     for name in ("{a}", "{b}"):
         assert left_over(cluster.primary_of(name).client, name) == set()
+
+
+def test_a_namespace_without_braces_at_a_reload_stops_no_other(
+    redis_url: str, spread: Site, clients: tuple[resqued.Client, resqued.Client]
+) -> None:
+    site, (a, b) = spread, clients
+    with site.running(TEST_REDIS_URL=redis_url):
+        configure_default(site, "plain")
+        assert site.ask("reload", wait=False)["ok"]
+        wait_until(
+            lambda: "in several slots" in site.ask("status").get("redis_error", ""),
+            what="the reason in the status",
+        )
+        b.enqueue_to("default", "Tell", 1)
+        site.wait_told(1)
+        configure_default(site, "{a}")
+        assert site.reload()["ok"]
+        a.enqueue_to("default", "Tell", 2)
+        site.wait_told(2)
+        wait_until(
+            lambda: "redis_error" not in site.ask("status"), what="no error any more"
+        )
 
 
 def test_a_slot_moves_while_jobs_run(

@@ -202,6 +202,26 @@ def test_pools_of_several_namespaces_are_told_apart() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("primary", "primaries", "text"),
+    [
+        ("h:1", ["h:1", "h:1"], "primary h:1, namespaces {a}, {b}"),
+        ("", ["h:1", "h:2"], "namespaces {a} (primary h:1), {b} (primary h:2)"),
+        # One of them has not been reached yet.
+        ("", ["h:1", ""], "namespaces {a} (primary h:1), {b}"),
+        ("", ["", ""], "namespaces {a}, {b}"),
+    ],
+)
+def test_primaries_are_named_where_they_differ(
+    primary: str, primaries: list[str], text: str
+) -> None:
+    namespaces = [
+        {"namespace": name, "pools": {"a": 1}, "primary": place}
+        for name, place in zip(("{a}", "{b}"), primaries, strict=True)
+    ]
+    assert pool(primary=primary, namespaces=namespaces).serves == text
+
+
 def test_an_older_master_has_one_namespace() -> None:
     found = pool(WORKER, pools={"a": 1}, namespace="shop")
     assert found.namespaces == ("shop",)
