@@ -223,6 +223,7 @@ class Supervisor:
         try:
             config = self._reread()
             refuse_changes(self._config, config)
+            self.namespaces.refuse_unusable(config)
         except ResquedError as error:
             return self.pool.generations.refuse_configuration(error)
         return self.pool.reload(config, now)

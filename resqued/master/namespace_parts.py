@@ -23,7 +23,10 @@ from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.worker_handle import WorkerHandle
 from resqued.store.connection import SingleLink
 from resqued.store.queue_tracking import QueueTracking
+from resqued.store.redis_errors import untagged
 from resqued.store.registry import Registry
+from resqued.store.server_url import redact
+from resqued.store.slots import slot_of_namespace
 from resqued.system.poller import Poller
 from resqued.wire.keys import Keys
 
@@ -173,6 +176,18 @@ class ServedNamespaces:
                 errors.append(error)
         if len(errors) == len(self._parts):
             raise errors[0]
+
+    def refuse_unusable(self, config: Config) -> None:
+        """Raise UnusableServerError for a namespace that the cluster cannot have.
+
+        Its workers could never register, so a reload to it would not end.
+        """
+        url = config.app.url
+        links = [parts.link for parts in self._parts.values()]
+        if any(link.locator.is_cluster and link.url == url for link in links):
+            for name in config.namespaces:
+                if slot_of_namespace(name) is None:
+                    raise untagged(f"redis at {redact(url)}", name)
 
     def poll_now(self) -> None:
         """Make every watcher look at its queues at the next turn."""
