@@ -28,17 +28,11 @@ from resqued.master.control_handlers import CommandHandlers
 from resqued.master.generations import GenerationManager
 from resqued.master.handoff import HandoffState
 from resqued.master.limit_enforcer import LimitEnforcer
+from resqued.master.namespace_parts import ServedNamespaces
 from resqued.master.part import Part
 from resqued.master.pool import TERMINATED, Pool
 from resqued.master.pool_status import StatusPublisher
-from resqued.master.queue_watcher import QueueWatcher
-from resqued.master.reclaimer import Reclaimer
-from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.reexec import Reexec
-from resqued.scheduler.parts import scheduler_parts
-from resqued.store.connection import SingleLink
-from resqued.store.queue_tracking import QueueTracking
-from resqued.store.registry import Registry
 from resqued.system import (
     prctl,
     process,
@@ -51,7 +45,6 @@ from resqued.system.poller import Poller
 from resqued.system.signals import SignalInbox
 from resqued.systemd.notify import Notifier
 from resqued.wire import queue_list
-from resqued.wire.keys import Keys
 
 EVENTS = {
     signal.SIGQUIT: Event.QUIT,
@@ -90,26 +83,21 @@ class Supervisor:
         self._log = log = logger.get(role="master", pid=os.getpid())
         self._poller, self.state, self.began = Poller(), State.RUNNING, time.monotonic()
         self._terminate_at = self._kill_at = self._reclaim_by = NEVER
-        self._link = link_of(config)
-        self._registry = Registry(self._link, Keys(config.app.namespace))
-        timings = config.app.timings
-        self._reclaimer = Reclaimer(self._registry, id_of(config), log, timings=timings)
-        self.redis_monitor = RedisMonitor(self._link, self._registry, log, timings)
-        self.pool = self._make_pool(config)
+        directory = working_directory.home(os.environ.get("PWD", ""))
+        generations = GenerationManager(config, directory, self._poller, log)
+        self.namespaces = ServedNamespaces(
+            generations, id_of(config), self._poller, log
+        )
+        self.pool = Pool(generations, self.namespaces, self._poller, log)
         self._handlers = CommandHandlers(self, self._log)
         place = sockets.directory(config.control, os.environ)
         self._control = ControlServer(place, self._handlers.handle, self._poller, log)
         self._reexec = Reexec(
             self.pool, self._control, files.pid_file, log, self._may_replace
         )
-        self._queue_watcher = self._make_queue_watcher(config)
-        generations, workers = self.pool.generations, self.pool.workers
-        self.limit_enforcer = LimitEnforcer(generations, workers, log)
+        self.limit_enforcer = LimitEnforcer(generations, self.pool.workers, log)
         self._parts: tuple[Part, ...] = (
-            self._reclaimer,
-            self.redis_monitor,
-            self._queue_watcher,
-            *scheduler_parts(config.app, id_of(config), generations, self._poller, log),
+            self.namespaces,
             self.limit_enforcer,
             self._handlers,
             self._control,
@@ -121,37 +109,6 @@ class Supervisor:
     def is_stopping(self) -> bool:
         """Whether the master has an order to stop."""
         return self.state is not State.RUNNING
-
-    def _make_pool(self, config: Config) -> Pool:
-        directory = working_directory.home(os.environ.get("PWD", ""))
-        return Pool(
-            GenerationManager(config, directory, self._poller, self._log),
-            self._reclaimer,
-            self._poller,
-            self._log,
-            poll_now=self._poll_queues,
-        )
-
-    def _make_queue_watcher(self, config: Config) -> QueueWatcher:
-        app = config.app
-        watcher = QueueWatcher(
-            QueueTracking(
-                app.url, Keys(app.namespace), self._link, timeout=patience(config)
-            ),
-            lambda: self._config.interval,
-            self.pool.serving,
-            self._poller,
-            self._log,
-        )
-        watcher.on_lost = self.redis_monitor.check_soon
-        self.redis_monitor.url = lambda: self._config.app.url
-        self.redis_monitor.on_moved = lambda: watcher.reconnect(
-            self._link.url, self.pool.workers()
-        )
-        return watcher
-
-    def _poll_queues(self) -> None:
-        self._queue_watcher.poll_now()
 
     @property
     def _config(self) -> Config:
@@ -171,7 +128,7 @@ class Supervisor:
         process.reserve_title_space()
         prctl.become_subreaper()
         if self._resumes is None:
-            self._registry.check_server()
+            self.namespaces.check_servers()
             self._control.open()
             self._log.info("master_started", workers=self._config.workers)
         else:
@@ -238,7 +195,7 @@ class Supervisor:
     def _is_empty(self, now: float) -> bool:
         """Return True if no process and no dead worker is left to wait for."""
         is_hopeless = now >= self._reclaim_by
-        return not self.pool.workers() and (not self._reclaimer.is_busy or is_hopeless)
+        return not self.pool.workers() and (not self.namespaces.is_busy or is_hopeless)
 
     def _stop(self, now: float) -> None:
         """Finish the stop: every worker has exited or was killed."""
@@ -250,7 +207,7 @@ class Supervisor:
         if workers:
             self._kill_at = now + 1.0
             return
-        if self.state is not State.RUNNING and self._reclaimer.is_busy:
+        if self.state is not State.RUNNING and self.namespaces.is_busy:
             self._log.error("workers_not_reclaimed", reason="redis is away")
         self.state = lifecycle.step(self.state, Event.EMPTY)
 
@@ -265,6 +222,7 @@ class Supervisor:
         try:
             config = self._reread()
             refuse_changes(self._config, config)
+            self.namespaces.refuse_unusable(config)
         except ResquedError as error:
             return self.pool.generations.refuse_configuration(error)
         return self.pool.reload(config, now)
@@ -293,7 +251,7 @@ class Supervisor:
 
     def _may_replace(self) -> bool:
         is_running = self.state is State.RUNNING
-        return is_running and self.pool.is_settled and not self._reclaimer.is_busy
+        return is_running and self.pool.is_settled and not self.namespaces.is_busy
 
     def _resume(self, handed: HandoffState) -> None:
         """Take over the workers of the older program, and move to a new generation."""
@@ -338,8 +296,8 @@ class Supervisor:
 
     def _resize(self, change: int) -> None:
         """Change the wanted number of workers of the first queue list by `change`."""
-        name, workers = next(iter(self.pool.wanted.counts.items()))
-        self.pool.scale(name, max(0, workers + change))
+        first, workers = next(iter(self.pool.wanted.counts.items()))
+        self.pool.scale(first, max(0, workers + change))
 
     # Waiting
 
@@ -367,24 +325,9 @@ class Supervisor:
         self.pool.generations.close()
         # Workers that are left after an error of the master become orphans: they settle
         # their jobs themselves, and exit.
-        self._queue_watcher.close()
-        self._link.close()
+        self.namespaces.close()
         self._control.close()
         self._inbox.close()
-
-
-def patience(config: Config) -> float:
-    """Return how long the master waits for Redis, in seconds.
-
-    At most 1 second, so that the master can act on signals.
-    """
-    return min(1.0, config.app.redis_timeout)
-
-
-def link_of(config: Config) -> SingleLink:
-    """Return the connection of the master, not open yet."""
-    app = config.app
-    return SingleLink(app.url, timeout=patience(config), namespace=app.namespace)
 
 
 def id_of(config: Config) -> str:

@@ -67,8 +67,7 @@ class WorkerProcess:
         is_paused: bool = False,
     ) -> None:
         self._settings = settings
-        self._channel = links.channel
-        self._inbox = links.inbox
+        self._channel, self._inbox = links.channel, links.inbox
         self._poll = poll()
         # The descriptors of signals and of orders; they never change.
         self._fds = (self._inbox.fileno(), links.channel.fileno())
@@ -77,12 +76,13 @@ class WorkerProcess:
         self._registration = WorkerRegistration(settings, queues, links.redis)
         self._log = self._registration.log
         board = links.scoreboard
-        self._reporter = WorkerReporter(board, settings.generation, self._log)
+        self._reporter = WorkerReporter(
+            board, settings.generation, self._log, settings.shown_namespace
+        )
         worker_id = self._registration.runs.worker_id
         terms = ChildContext.of(os.getpid(), worker_id, settings, board)
         self._runner = JobRunner(terms, self._reporter, self._poll, links)
-        self._state, self._stop = _ASKING, _NO
-        self._is_paused = is_paused
+        self._state, self._stop, self._is_paused = _ASKING, _NO, is_paused
         self._redis = RedisAvailability(self._log)
         self._leave_at = retirement(settings.max_age, time.monotonic(), random.random())
         self._give_up_at = self._orphan_at = inf

@@ -24,6 +24,7 @@ from typing import Any, assert_never
 from resqued import client
 from resqued.config.settings import AppSettings
 from resqued.core.limits import Limits
+from resqued.core.pool_key import PoolKey
 from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.execution import warmup
 from resqued.execution.worker_links import WorkerLinks
@@ -74,12 +75,17 @@ class Zygote:
         channel: Channel[ZygoteReport, ZygoteOrder],
         inbox: SignalInbox,
         link: SingleLink,
+        default: client.Client,
     ) -> None:
         self._settings = settings
-        self._link = link
+        # The client that jobs use, unless the application has configured another.
+        self._client = default
         self._channel = channel
         self._inbox = inbox
-        self._pools: dict[tuple[str, Limits], tuple[AppSettings, QueueList]] = {}
+        # What the workers of a pool share, and the connection of each namespace, not
+        # open: on a cluster each may lead to another node.
+        self._pools: dict[tuple[PoolKey, Limits], tuple[AppSettings, QueueList]] = {}
+        self._links = {link.namespace: link}
 
     def run(self) -> int:
         """Fork a worker for each order, until the master has exited; return 0."""
@@ -117,12 +123,8 @@ class Zygote:
         """Fork a process that forks a worker and exits."""
         # Pages that the zygote writes to between two forks are left to the worker
         # before, so what is the same for the workers of a pool is made once.
-        key = wanted.queues, wanted.limits
-        pool = self._pools.get(key)
-        if pool is None:
-            rules = self._settings.rules.for_pool(wanted.limits)
-            settings = replace(self._settings, rules=rules)
-            pool = self._pools[key] = settings, queue_list.parse(wanted.queues)
+        key = wanted.pool, wanted.limits
+        pool = self._pools.get(key) or self._add_pool(*key)
         try:
             process.fork_child(self._fork_again, *pool, fds, wanted.is_paused)
         except OSError as error:
@@ -134,6 +136,15 @@ class Zygote:
             )
         for fd in fds:
             os.close(fd)
+
+    def _add_pool(self, pool: PoolKey, limits: Limits) -> tuple[AppSettings, QueueList]:
+        """Return what the workers of a pool share, which is made and kept."""
+        rules = self._settings.rules.for_pool(limits)
+        settings = replace(self._settings, rules=rules, namespace=pool.namespace)
+        if pool.namespace not in self._links:
+            self._links[pool.namespace] = _link_of(settings)
+        found = self._pools[pool, limits] = settings, queue_list.parse(pool.queues)
+        return found
 
     def _fork_again(self, *worker: Any) -> int:
         """Fork the worker, and exit.
@@ -157,6 +168,8 @@ class Zygote:
         prctl.become_subreaper()
         process_title.set_title(titles.starting())
         try:
+            if settings.namespace != self._settings.namespace:
+                self._use_namespace(settings)
             worker = WorkerProcess(
                 settings,
                 queues,
@@ -164,7 +177,7 @@ class Zygote:
                     self._inbox,
                     worker_to_master(inherited_socket(fds[0])),
                     Scoreboard(fds[1]),
-                    self._link,
+                    self._links[settings.namespace],
                 ),
                 is_paused=is_paused,
             )
@@ -172,6 +185,14 @@ class Zygote:
         except Exception:  # the master starts another worker
             logger.get(role="worker", pid=os.getpid()).exception("worker_failed")
             return int(ExitCode.INTERNAL)
+
+    def _use_namespace(self, settings: AppSettings) -> None:
+        """Make the jobs of this worker enqueue into the namespace of its pool.
+
+        A client that the application has configured stays in use.
+        """
+        if client.default_client() is self._client:
+            _configure_client(settings)
 
 
 def _about(settings: AppSettings) -> dict[str, object]:
@@ -262,9 +283,9 @@ def _warn_of_absentees(modules: Sequence[str]) -> None:
         logger.get(**about).warning("failure_backend_ignored", backend=backend)
 
 
-def _configure_client(settings: AppSettings) -> None:
+def _configure_client(settings: AppSettings) -> client.Client:
     """Make jobs that enqueue jobs use this Redis, unless the application changes it."""
-    client.configure(
+    return client.configure(
         settings.url, namespace=settings.namespace, max_payload=settings.max_payload
     )
 
@@ -291,7 +312,7 @@ def main(fd: int) -> int:
     assert start is not None, "select found a message"
     channel, settings, log = zygote_to_master(sock), start.settings, start.log
     title = _show_title(settings)
-    _configure_client(settings)
+    default = _configure_client(settings)
     standard_library.keep_own_copies()
     # Processes that the application starts meanwhile must not inherit blocked signals.
     signals.unblock()
@@ -313,7 +334,7 @@ def main(fd: int) -> int:
     link = _link_of(settings)
     kept = freeze(settings, inbox, title)
     try:
-        return Zygote(settings, channel, inbox, link).run()
+        return Zygote(settings, channel, inbox, link, default).run()
     finally:
         kept.clear()
 

@@ -153,7 +153,8 @@ def scale(queues: tuple[str, ...], count: str, meant: LocalMasters) -> None:
     """Have N workers, or N more, or N fewer, until the next reload or restart.
 
     QUEUES is the queue list of the pool that is meant, as `resqued status` shows
-    it; a master with one pool needs none. Who is to go finishes its job first.
+    it, and -N its namespace if several have this list; a master with one pool needs
+    neither. Who is to go finishes its job first.
     """
     for word in queues:
         if word.startswith("-"):
@@ -165,7 +166,7 @@ def scale(queues: tuple[str, ...], count: str, meant: LocalMasters) -> None:
     if not _COUNT.fullmatch(count):
         raise click.UsageError(f"{count!r} is not N, +N or -N, such as 4, +1 or -1.")
     master = meant.only()
-    found = master.scale(queues[0] if queues else None, count)
+    found = master.scale(queues[0] if queues else None, count, meant.namespace)
     wanted = pluralize(found.workers, "worker")
     show_line(f"{found.queues}: {wanted}, before {found.before}")
 

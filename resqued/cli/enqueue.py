@@ -65,7 +65,7 @@ def enqueue(
         "app": {"import": list(modules) or None},
     }
     if queue is None:
-        config = build(read_layers(config_file, given).merged())
+        config = build(read_layers(config_file, given).for_command())
         place = _declared_queue(class_name, config)
     else:
         place = queue

@@ -71,7 +71,7 @@ def masters_meant(
     # Only an option counts: the pid file of the environment is for the start of one.
     named = pid if pid else holder(pid_file)
     target = None if named else redis_target(config_file, url, namespace)
-    return LocalMasters(config_file, named, target)
+    return LocalMasters(config_file, named, target, namespace)
 
 
 # Showing

@@ -235,7 +235,7 @@ def client(
     It waits no longer for an answer than the configuration says, and `patience`.
     """
     given = {"redis": {"url": url, "namespace": namespace}}
-    tables = read_layers(config_file, given).merged()
+    tables = read_layers(config_file, given).for_command()
     app = loader.build(tables).app
     if not text_at(tables, "redis", "url"):
         click.get_current_context().meta[_DEFAULT_SERVER] = app.url

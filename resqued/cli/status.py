@@ -156,12 +156,14 @@ def _show_all(client: Client, meant: LocalMasters, *, is_wide: bool) -> None:
         if local:
             _show_workers(join_workers(local, ()), is_wide=is_wide)
         raise
-    show_words(counters_in_words(found.counters))
+    are_many = any(len(pool.namespaces) > 1 for pool in here.meant)
+    where = f"namespace {client.namespace}: " if are_many else ""
+    show_words(where + counters_in_words(found.counters))
     click.echo()
     rows = list(found.queues.items())
     show_table(QUEUE_COLUMNS, rows, empty="no queues", is_wide=is_wide)
     click.echo()
-    _show_workers(join_workers(local, found.workers), is_wide=is_wide)
+    _show_workers(join_workers(local, found.workers, client.namespace), is_wide=is_wide)
 
 
 def counters_in_words(counters: Counters) -> str:

@@ -44,6 +44,8 @@ class Column:
     keeps_end: bool = False
     # What a cell looks like on a terminal, by its text.
     styles: Mapping[str, str] = field(default_factory=dict)
+    # Shown only if the rows differ in it.
+    tells_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +105,27 @@ def table_lines(columns: Sequence[Column], rows: Rows, room: int | None) -> list
         max(cell_len(c.title), *(cell_len(row[i].plain) for row in cells))
         for i, c in enumerate(columns)
     ]
+    used = [
+        i
+        for i, column in enumerate(columns)
+        if _is_used(column, {row[i].plain for row in cells}, in_full=room is None)
+    ]
     if room is None:
-        widths = dict(enumerate(widest))
+        widths = {i: widest[i] for i in used}
     else:
-        used = [
-            i
-            for i, column in enumerate(columns)
-            if not column.rank or any(row[i].plain for row in cells)
-        ]
         needs = [_need(columns[i], widest[i]) for i in used]
         widths = {used[n]: w for n, w in fit_columns(needs, room).items()}
     titles = [Text(column.title, style="bold") for column in columns]
     return [
         line for row in (titles, *cells) for line in _lines_of(columns, row, widths)
     ]
+
+
+def _is_used(column: Column, texts: set[str], *, in_full: bool) -> bool:
+    """Return True if a column with these texts has a place in the table."""
+    if column.tells_apart:
+        return len(texts - {""}) > 1
+    return in_full or not column.rank or bool(texts - {""})
 
 
 def _need(column: Column, widest: int) -> ColumnNeed:

@@ -28,7 +28,7 @@ from resqued.cli.table import (
     table_lines,
 )
 from resqued.cli.text import clean
-from resqued.cli.worker_table import STATES, state_of
+from resqued.cli.worker_table import NAMESPACE, STATES, state_of
 from resqued.core.durations import show_seconds, show_size
 from resqued.diagnostics.local_masters import LocalMasters
 from resqued.diagnostics.pool_view import PoolView, PoolWorker
@@ -56,6 +56,7 @@ COLUMNS = (
     Column("OF", rank=7, is_number=True),
     Column("TIME", rank=2, is_number=True),
     Column("OF", rank=6, is_number=True),
+    NAMESPACE,
     Column("QUEUE", rank=5, least=8),
     Column("JOB", rank=2, least=16, keeps_end=True),
 )
@@ -200,6 +201,7 @@ def _row(usage: WorkerUsage) -> tuple[object, ...]:
         show_size(memory) if memory else "",
         "-" if age is None else _near(show_seconds(int(age)), usage.runtime_share),
         show_seconds(runtime) if runtime and worker.child is not None else "",
+        worker.namespace,
         job.queue if job else worker.queues,
         job.class_name if job else "",
     )

@@ -67,7 +67,7 @@ def why(
         "redis": {"url": url, "namespace": namespace},
         "app": {"import": list(modules) or None},
     }
-    config = build(read_layers(config_file, given).merged())
+    config = build(read_layers(config_file, given).for_command())
     app = config.app
     link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
     with closing(link) as client:

@@ -26,6 +26,8 @@ STATES = {
     "silent": "yellow",
     "unknown": "yellow",
 }
+# Of workers of pools with namespaces of their own.
+NAMESPACE = Column("NAMESPACE", rank=4, tells_apart=True)
 COLUMNS = (
     Column("WORKER", rank=0),
     Column("STATE", styles=STATES),
@@ -38,7 +40,9 @@ COLUMNS = (
 )
 # Of workers whose master runs here.
 LOCAL_COLUMNS = (
-    *COLUMNS[:5],
+    *COLUMNS[:3],
+    NAMESPACE,
+    *COLUMNS[3:5],
     Column("LIMITS", rank=7),
     *COLUMNS[5:],
     Column("GEN", rank=9, is_number=True),
@@ -53,10 +57,14 @@ _MOST_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker, as Redis and its master know it; one of them may not know it."""
+    """A worker, as Redis and its master know it; one of them may not know it.
+
+    `namespace` is "" if it is not known.
+    """
 
     registered: WorkerStatus | None
     local: PoolWorker | None
+    namespace: str = ""
 
     @property
     def state(self) -> str:
@@ -84,6 +92,7 @@ class WorkerRow:
             (worker.id if worker else local.id if local else "") or "-",
             self.state,
             "" if self.age is None else duration(self.age),
+            self.namespace,
             *self._job(),
             show_limits(limits_of(local)) if local else "",
             *counts,
@@ -106,12 +115,21 @@ def state_of(worker: PoolWorker) -> str:
 
 
 def join_workers(
-    local: Sequence[PoolWorker], registered: Sequence[WorkerStatus]
+    local: Sequence[PoolWorker],
+    registered: Sequence[WorkerStatus],
+    namespace: str = "",
 ) -> list[WorkerRow]:
-    """Return each worker once: what needs a look first, then the oldest jobs."""
+    """Return each worker once: what needs a look first, then the oldest jobs.
+
+    `namespace` is the one that `registered` were read from.
+    """
     by_id = {status.worker.id: status for status in registered}
-    rows = [WorkerRow(by_id.pop(worker.id, None), worker) for worker in local]
-    rows += [WorkerRow(status, None) for status in by_id.values()]
+    rows = []
+    for worker in local:
+        is_there = worker.namespace in ("", namespace)
+        status = by_id.pop(worker.id, None) if is_there else None
+        rows.append(WorkerRow(status, worker, worker.namespace or namespace))
+    rows += [WorkerRow(status, None, namespace) for status in by_id.values()]
     return sorted(rows, key=_urgency)
 
 

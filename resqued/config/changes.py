@@ -9,7 +9,6 @@ from resqued.errors import ConfigError
 def refuse_changes(old: Config, new: Config) -> None:
     """Raise ConfigError if a key differs that only a restart can change."""
     pairs = (
-        ("[redis] namespace", old.app.namespace, new.app.namespace),
         ("[worker] hostname", old.app.hostname, new.app.hostname),
         ("[control] directory", old.control, new.control),
         ("[daemon] or [log] file", old.daemon, new.daemon),

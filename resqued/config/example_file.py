@@ -39,6 +39,7 @@ def example() -> str:
             "first one first; *, ?, [a-z] match, !name excludes",
         ),
         _line("workers = 4", "number of workers"),
+        _line('# namespace = "{mail}"', "of these queues; that of [redis] if none"),
         _line('# runtime = "5m"', "limits of this pool: runtime, memory"),
     ]
     return "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from resqued.config import loader
 from resqued.errors import ConfigError, ExitCode, ResquedError
+from resqued.wire.keys import DEFAULT_NAMESPACE
 from resqued.wire.queue_list import parse
 
 # The options of a command that set a key under another name than the key's own.
@@ -48,6 +49,19 @@ class Layers(NamedTuple):
     def merged(self) -> Tables:
         """Return the layers as one."""
         return loader.merge(*self)
+
+    def for_command(self) -> Tables:
+        """Return the layers as one, for a command that uses a running master or none.
+
+        Its option --namespace says where to look, and moves no pool of the file.
+        """
+        merged = self.merged()
+        if not merged.get("pool"):
+            return merged
+        below = loader.merge(self.shared, self.own, self.environment)
+        default = text_at(below, "redis", "namespace") or DEFAULT_NAMESPACE
+        pools = [{"namespace": default, **pool} for pool in merged["pool"]]
+        return {**merged, "pool": pools}
 
 
 def read_layers(

@@ -8,38 +8,25 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
-from resqued.config import readers
 from resqued.config.example_file import example as example  # noqa: PLC0414 - passed on
+from resqued.config.limit_tables import NARROWER, Values, check_narrower, rules_in
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
+from resqued.config.pools import PoolConfig as PoolConfig  # noqa: PLC0414
+from resqued.config.pools import is_array, read_pools
 from resqued.config.readers import suggest
 from resqued.config.schedules import located, read_schedules
-from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS
+from resqued.config.schema import BY_NAME, FIELDS, SECTIONS
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
-from resqued.core.limits import UNSET, Limits, Rules
-from resqued.errors import ConfigError, QueueListError
+from resqued.core.pool_key import namespaces_of
+from resqued.errors import ConfigError
 from resqued.scheduler.schedule import Schedule
 from resqued.store.server_url import redact
-from resqued.wire import queue_list
-
-_POOL_KEYS = ("queues", "workers", *LIMITS)
-# Tables in [limits], keyed by the name of a queue or of a class.
-_NARROWER = ("queue", "class")
-
-_Values = dict[tuple[str, str], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PoolConfig:
-    """One pool: a queue list, its number of workers, and the limits of its jobs."""
-
-    queues: str
-    workers: int
-    limits: Limits = UNSET
+from resqued.wire.keys import DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +55,11 @@ class Config:
     def workers(self) -> int:
         """The number of workers of all pools."""
         return sum(pool.workers for pool in self.pools)
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces of the pools, each once; the first pool's comes first."""
+        return namespaces_of(pool.key for pool in self.pools)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -134,26 +126,13 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
     """
     values, pools = _checked(tables)
     interval = values["worker", "interval"]
-    server = {key: value for (name, key), value in values.items() if name == "redis"}
-    app = AppSettings(
-        redis_timeout=server.pop("timeout"),
-        **server,
-        modules=values["app", "import"],
-        directory=values["app", "directory"],
-        burst=burst or not interval,
-        grace=values["limits", "grace"],
-        rules=_rules(tables, values),
-        redact=values["log", "redact"],
-        # The other keys of [worker] have the same names in AppSettings.
-        **{
-            key: value
-            for (section, key), value in values.items()
-            if section == "worker" and key != "interval"
-        },
-    )
     return Config(
         pools=pools,
-        app=app,
+        app=replace(
+            _app_settings(tables, values),
+            burst=burst or not interval,
+            names_namespace=len(namespaces_of(pool.key for pool in pools)) > 1,
+        ),
         interval=interval or BY_NAME["worker", "interval"].default,
         **{f"log_{key}": values["log", key] for key in ("level", "format", "events")},
         start_timeout=values["reload", "start_timeout"],
@@ -169,29 +148,24 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
     )
 
 
-def _rules(tables: Mapping[str, Any], values: _Values) -> Rules:
-    """Return the limits in tables that are already checked."""
-    queues, classes = (
-        {
-            name: _read_limits(table, "", [])
-            for name, table in tables.get("limits", {}).get(kind, {}).items()
-        }
-        for kind in _NARROWER
+def _app_settings(tables: Mapping[str, Any], values: Values) -> AppSettings:
+    """Return the settings of a generation, in tables that are already checked."""
+    server = {key: value for (name, key), value in values.items() if name == "redis"}
+    return AppSettings(
+        redis_timeout=server.pop("timeout"),
+        **server,
+        modules=values["app", "import"],
+        directory=values["app", "directory"],
+        grace=values["limits", "grace"],
+        rules=rules_in(tables, values),
+        redact=values["log", "redact"],
+        # The other keys of [worker] have the same names in AppSettings.
+        **{
+            key: value
+            for (section, key), value in values.items()
+            if section == "worker" and key != "interval"
+        },
     )
-    default = Limits(values["limits", "runtime"], values["limits", "memory"])
-    most = Limits(values["limits", "max_runtime"], values["limits", "max_memory"])
-    return Rules(default, queues, classes, most)
-
-
-def _read_limits(table: Mapping[str, Any], place: str, problems: list[str]) -> Limits:
-    """Return the limits in a table; a limit that it does not set is None."""
-    found: dict[str, Any] = {}
-    for key, field in LIMITS.items():
-        try:
-            found[key] = field.read(table[key]) if key in table else None
-        except ValueError as error:
-            problems.append(f"{place} {key}: {error}")
-    return Limits(**found) if len(found) == len(LIMITS) else UNSET
 
 
 def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,22 +178,24 @@ def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
     for (section, key), value in values.items():
         found[section][key] = list(value) if isinstance(value, tuple) else value
     found["redis"]["url"] = redact(found["redis"]["url"])
-    for kind in _NARROWER:
+    for kind in NARROWER:
         if kind in tables.get("limits", {}):
             found["limits"][kind] = tables["limits"][kind]
     if tables.get("schedule"):
         found["schedule"] = tables["schedule"]
     found["pool"] = [
-        {"queues": p.queues, "workers": p.workers, **_given(p.limits)} for p in pools
+        {
+            "queues": p.queues,
+            "workers": p.workers,
+            "namespace": p.namespace,
+            **{k: v for k, v in p.limits._asdict().items() if v is not None},
+        }
+        for p in pools
     ]
     return found
 
 
-def _given(limits: Limits) -> dict[str, float]:
-    return {key: value for key, value in limits._asdict().items() if value is not None}
-
-
-def _checked(tables: Mapping[str, Any]) -> tuple[_Values, tuple[PoolConfig, ...]]:
+def _checked(tables: Mapping[str, Any]) -> tuple[Values, tuple[PoolConfig, ...]]:
     problems: list[str] = []
     values, pools = _read(tables, problems)
     if problems:
@@ -229,16 +205,18 @@ def _checked(tables: Mapping[str, Any]) -> tuple[_Values, tuple[PoolConfig, ...]
 
 def _read(
     tables: Mapping[str, Any], problems: list[str]
-) -> tuple[_Values, tuple[PoolConfig, ...]]:
+) -> tuple[Values, tuple[PoolConfig, ...]]:
     values = _read_fields(tables, problems)
-    pools = _read_pools(tables.get("pool", []), problems)
-    _check_narrower(tables.get("limits", {}), problems)
+    # Without a valid default the result is not used, but problems are still found.
+    default = values.get(("redis", "namespace"), DEFAULT_NAMESPACE)
+    pools = read_pools(tables.get("pool", []), default, problems)
+    check_narrower(tables.get("limits", {}), problems)
     read_schedules(tables.get("schedule", {}), problems)
     problems += _unknown_keys(tables)
     return values, pools
 
 
-def _read_fields(tables: Mapping[str, Any], problems: list[str]) -> _Values:
+def _read_fields(tables: Mapping[str, Any], problems: list[str]) -> Values:
     values = {}
     for field in FIELDS:
         table = tables.get(field.section, {})
@@ -252,85 +230,26 @@ def _read_fields(tables: Mapping[str, Any], problems: list[str]) -> _Values:
     return values
 
 
-def _read_pools(tables: object, problems: list[str]) -> tuple[PoolConfig, ...]:
-    if not _is_array(tables):
-        problems.append("pool must be written as [[pool]], once for each pool")
-        return ()
-    pools: list[PoolConfig] = []
-    for number, table in enumerate(tables, start=1):
-        place = f"[[pool]] {number}"
-        problems += [
-            f"{place}: unknown key {key!r}{suggest(key, _POOL_KEYS)}"
-            for key in table
-            if key not in _POOL_KEYS
-        ]
-        names, workers = table.get("queues", ""), table.get("workers", 1)
-        try:
-            queue_list.parse(readers.text(names))
-        except (ValueError, QueueListError) as error:
-            problems.append(f"{place} queues: {error}")
-        if any(names == pool.queues for pool in pools):
-            problems.append(
-                f"{place} queues: {names!r} is the list of another pool, too:"
-                " merge the two pools"
-            )
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-            problems.append(
-                f"{place} workers: {workers!r} must be a whole number from 1"
-            )
-        else:
-            limits = _read_limits(table, place, problems)
-            pools.append(PoolConfig(str(names), workers, limits))
-    return tuple(pools)
-
-
-def _check_narrower(limits: object, problems: list[str]) -> None:
-    """Add the problems in [limits.queue.NAME] and [limits.class.NAME]."""
-    if not isinstance(limits, Mapping):
-        return
-    for kind in _NARROWER:
-        tables = limits.get(kind, {})
-        if not isinstance(tables, Mapping):
-            problems.append(f"limits.{kind} must be written as [limits.{kind}.NAME]")
-            continue
-        for name, table in tables.items():
-            place = f"[limits.{kind}.{name}]"
-            if not isinstance(table, Mapping):
-                problems.append(f"{place} must be a section")
-                continue
-            _read_limits(table, place, problems)
-            problems += [
-                f"{place}: unknown key {key!r}{suggest(key, tuple(LIMITS))}"
-                for key in table
-                if key not in LIMITS
-            ]
-
-
 def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
     problems = []
     for section, table in tables.items():
         if section in ("pool", "schedule"):
             continue
         is_section = isinstance(table, Mapping)
-        if section not in SECTIONS and (is_section or _is_array(table)):
+        if section not in SECTIONS and (is_section or is_array(table)):
             known = (*SECTIONS, "pool", "schedule")
             problems.append(f"unknown section [{section}]{suggest(section, known)}")
         elif not is_section:
             problems.append(_stray(section))
         else:
             known = tuple(f.key for f in FIELDS if f.section == section)
-            known += _NARROWER if section == "limits" else ()
+            known += NARROWER if section == "limits" else ()
             problems += [
                 f"[{section}]: unknown key {key!r}{suggest(key, known)}"
                 for key in table
                 if key not in known
             ]
     return problems
-
-
-def _is_array(value: object) -> TypeGuard[list[dict[str, Any]]]:
-    """Return True if a value was written as [[value]]."""
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _stray(key: str) -> str:

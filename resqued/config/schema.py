@@ -13,6 +13,7 @@ from resqued.config import readers
 from resqued.core.limits import Limits
 from resqued.log import logger
 from resqued.store.server_url import DEFAULT_URL
+from resqued.wire.keys import DEFAULT_NAMESPACE
 from resqued.wire.payload import MAX_PAYLOAD
 
 
@@ -46,8 +47,8 @@ FIELDS = (
         "redis",
         "namespace",
         readers.namespace,
-        "resque",
-        "prefix of every key in Redis",
+        DEFAULT_NAMESPACE,
+        "prefix of every key in Redis; a pool may name another",
     ),
     Field(
         "redis",

@@ -11,6 +11,7 @@ from typing import Any
 from resqued.core.limits import Rules
 from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
 from resqued.errors import ConfigError
+from resqued.wire.keys import DEFAULT_NAMESPACE
 from resqued.wire.payload import MAX_PAYLOAD
 
 
@@ -47,11 +48,13 @@ class AppSettings:
     `leftovers`: "kill" or "leave" the processes that a job leaves behind. `nice`
     lowers the priority of the children, and `open_files` and `core_size` (bytes) limit
     them; -1 changes nothing.
-    `redact`: names of arguments that no log shows.
+    `redact`: names of arguments that no log shows. `namespace` is the default one, or
+    in a worker that of its pool. `names_namespace`: the pools of the master have
+    several namespaces, so titles and logs name the one of a worker.
     """
 
     url: str
-    namespace: str = "resque"
+    namespace: str = DEFAULT_NAMESPACE
     modules: tuple[str, ...] = ()
     directory: str = ""
     generation: int = 1
@@ -75,6 +78,7 @@ class AppSettings:
     open_files: int = -1
     core_size: int = -1
     redact: tuple[str, ...] = ()
+    names_namespace: bool = False
     rules: Rules = field(default_factory=Rules)
     timings: Timings = DEFAULT_TIMINGS
 
@@ -82,6 +86,11 @@ class AppSettings:
     def sweeps(self) -> bool:
         """True if processes that a job leaves behind are killed."""
         return self.leftovers == "kill"
+
+    @property
+    def shown_namespace(self) -> str:
+        """The namespace, where titles and logs must name it; else ""."""
+        return self.namespace if self.names_namespace else ""
 
     @property
     def is_restrained(self) -> bool:

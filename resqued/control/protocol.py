@@ -71,6 +71,7 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     pid: int | None
     queues: str
+    namespace: str = ""
     generation: int
     phase: str
     quits: bool
@@ -84,11 +85,26 @@ class PoolWorker(Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory: int | None = None
 
 
+class NamespaceStatus(Struct, frozen=True, kw_only=True):
+    """A namespace that a master serves, and the wanted workers by queue list there.
+
+    `primary` is the address of the primary that has it, if sentinels or a cluster
+    choose that. `redis_error` is why the master cannot use Redis for it; "" if it can.
+    """
+
+    namespace: str
+    pools: dict[str, int]
+    primary: str = ""
+    redis_error: str = ""
+
+
 class StatusReply(Reply, frozen=True, kw_only=True):
     """A master and its workers; `since` is how many seconds the master has run.
 
     `redis` is the URL of its server, without the password; `primary` is the address of
-    the primary, if sentinels or a cluster choose it. `redis_error` is why the
+    the primary, if sentinels or a cluster choose it and it is the same for all
+    namespaces. `namespace` is the default one; an older master sends no `namespaces`.
+    `redis_error` is why the
     master cannot use its Redis, `spawn_error` why it cannot order workers; "" if it
     can.
     """
@@ -104,8 +120,9 @@ class StatusReply(Reply, frozen=True, kw_only=True):
     primary: str = ""
     namespace: str
     modules: tuple[str, ...]
-    # The wanted number of workers by queue list.
+    # The wanted number of workers by queue list, in all namespaces together.
     pools: dict[str, int]
+    namespaces: tuple[NamespaceStatus, ...] = ()
     workers: tuple[PoolWorker, ...]
     redis_error: str = ""
     spawn_error: str = ""
@@ -214,9 +231,11 @@ class ScaleRequest(Request[ScaleReply], frozen=True, kw_only=True):
     """Set the wanted number of workers; a text with a sign changes the present number.
 
     `queues` is the queue list of the pool; it may be None if the master has one pool.
+    `namespace` may be None if only one pool has the queue list.
     """
 
     queues: str | None = None
+    namespace: str | None = None
     workers: int | Annotated[str, Meta(pattern=r"^[+-]?[0-9]{1,9}\Z")]
 
 

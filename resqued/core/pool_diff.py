@@ -10,27 +10,29 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from resqued.core.pool_key import PoolKey
+
 
 class Diff(NamedTuple):
-    """How many slots to add and to remove, by the text of the queue list."""
+    """How many slots to add and to remove, by pool."""
 
-    add: dict[str, int]
-    remove: dict[str, int]
+    add: dict[PoolKey, int]
+    remove: dict[PoolKey, int]
 
 
-def diff(wanted: Mapping[str, int], have: Mapping[str, int]) -> Diff:
+def diff(wanted: Mapping[PoolKey, int], have: Mapping[PoolKey, int]) -> Diff:
     """Return the changes that make `have` equal to `wanted`.
 
-    Both are numbers of slots by queue list.
+    Both are numbers of slots by pool.
     """
-    add: dict[str, int] = {}
-    remove: dict[str, int] = {}
-    for name in [*wanted, *(n for n in have if n not in wanted)]:
-        change = wanted.get(name, 0) - have.get(name, 0)
+    add: dict[PoolKey, int] = {}
+    remove: dict[PoolKey, int] = {}
+    for pool in [*wanted, *(p for p in have if p not in wanted)]:
+        change = wanted.get(pool, 0) - have.get(pool, 0)
         if change > 0:
-            add[name] = change
+            add[pool] = change
         elif change < 0:
-            remove[name] = -change
+            remove[pool] = -change
     return Diff(add, remove)
 
 

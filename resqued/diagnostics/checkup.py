@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from resqued.client import Client
 from resqued.config.environment import read_environment
@@ -24,7 +24,7 @@ from resqued.diagnostics import app_import, host_checks, host_limits, server_che
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked
 from resqued.diagnostics.worker_status import worker_statuses
 from resqued.errors import ConfigError, ResquedError
-from resqued.store.server_facts import examine
+from resqued.store.server_facts import ServerFacts, examine
 from resqued.store.server_url import redact
 from resqued.wire import worker_entry
 
@@ -132,28 +132,56 @@ def redis_hangs(check: str, reason: str) -> Finding:
 
 
 def _redis(config: Config) -> Iterator[Finding]:
-    app, place = config.app, redact(config.app.url)
-    try:
-        server = examine(app.url, timeout=app.redis_timeout, namespace=app.namespace)
-    except ResquedError as error:
-        yield problem("redis", str(error), server_checks.way_out(str(error)))
-        yield unchecked("registry", "redis does not answer as it should")
-        return
-    yield ok("redis", f"{place} answers in {server.round_trip * 1000:.1f} ms")
-    yield from server_checks.judge_url(app.url)
-    yield from server_checks.judge(server)
-    try:
-        registered = _registered(config)
-    except ResquedError as error:
-        yield unchecked("registry", str(error))
-        return
-    yield from server_checks.judge_registry(registered)
-    yield from server_checks.judge_schedulers(_locks(config))
-
-
-def _registered(config: Config) -> server_checks.RegistryFacts:
     app = config.app
-    link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
+    namespaces = config.namespaces or (app.namespace,)
+    first = yield from _server(config, namespaces[0])
+    if first is None:
+        return
+    yield from server_checks.judge_url(app.url)
+    yield from _registry(config, namespaces[0])
+    for namespace in namespaces[1:]:
+        # Each may be on another node of a cluster.
+        if not first.cluster or (yield from _server(config, namespace)):
+            yield from _registry(config, namespace)
+
+
+def _server(
+    config: Config, namespace: str
+) -> Generator[Finding, None, ServerFacts | None]:
+    """Yield the findings about the server of a namespace; return its facts."""
+    app, place = config.app, redact(config.app.url)
+    where = f"namespace {namespace}: " if app.names_namespace else ""
+    try:
+        server = examine(app.url, timeout=app.redis_timeout, namespace=namespace)
+    except ResquedError as error:
+        yield problem("redis", where + str(error), server_checks.way_out(str(error)))
+        yield unchecked("registry", f"{where}redis does not answer as it should")
+        return None
+    where = where if server.cluster else ""
+    yield ok("redis", f"{where}{place} answers in {server.round_trip * 1000:.1f} ms")
+    for finding in server_checks.judge(server):
+        yield replace(finding, text=where + finding.text)
+    return server
+
+
+def _registry(config: Config, namespace: str) -> Iterator[Finding]:
+    try:
+        registered = _registered(config, namespace)
+    except ResquedError as error:
+        findings: Iterable[Finding] = [unchecked("registry", str(error))]
+    else:
+        findings = (
+            *server_checks.judge_registry(registered),
+            *server_checks.judge_schedulers(_locks(config, namespace)),
+        )
+    where = f"namespace {namespace}: " if config.app.names_namespace else ""
+    for finding in findings:
+        yield replace(finding, text=where + finding.text)
+
+
+def _registered(config: Config, namespace: str) -> server_checks.RegistryFacts:
+    app = config.app
+    link = Client(app.url, namespace=namespace, timeout=app.redis_timeout)
     by_state: dict[str, list[str]] = {}
     with closing(link) as client:
         for status in worker_statuses(client):
@@ -170,9 +198,9 @@ def _registered(config: Config) -> server_checks.RegistryFacts:
     return server_checks.RegistryFacts(states, tuple(ahead))
 
 
-def _locks(config: Config) -> server_checks.SchedulerLocks:
+def _locks(config: Config, namespace: str) -> server_checks.SchedulerLocks:
     app = config.app
-    link = Client(app.url, namespace=app.namespace, timeout=app.redis_timeout)
+    link = Client(app.url, namespace=namespace, timeout=app.redis_timeout)
     with closing(link) as client:
         keys = client.registry.keys
         names = (

@@ -74,13 +74,15 @@ class Master:
         request = DrainRequest(wait=wait is not None)
         requests.ask(self.address, request, wait=wait or ReplyWait())
 
-    def scale(self, queues: str | None, workers: str) -> ScaleReply:
+    def scale(
+        self, queues: str | None, workers: str, namespace: str | None = None
+    ) -> ScaleReply:
         """Set or change the wanted number of workers of a queue list.
 
         `workers` is N, +N or -N. `queues` may be None if the master has only one queue
-        list.
+        list, and `namespace` if only one of its pools has this list.
         """
-        request = ScaleRequest(queues=queues, workers=workers)
+        request = ScaleRequest(queues=queues, namespace=namespace, workers=workers)
         return requests.ask(self.address, request)
 
     def reload(self, wait: ReplyWait | None = None, *, program: bool = False) -> int:
@@ -144,12 +146,13 @@ class LocalMasters:
     `config_file` is the file that an option names, None for the default one. With `pid`
     only the master of that pid is selected, whatever it serves. All masters are
     selected if `target` is None, or if no option names a Redis and none serves the
-    default one.
+    default one. `namespace` is the one that an option names.
     """
 
     config_file: str | None
     pid: int | None = None
     target: RedisTarget | None = None
+    namespace: str | None = None
 
     def find(self) -> list[Master]:
         """Return all masters that listen, or the one of `pid`, sorted by pid.
@@ -252,7 +255,7 @@ class LocalMasters:
         serving = [
             pool
             for pool in pools
-            if pool.error or target.is_same(pool.redis, pool.namespace)
+            if pool.error or target.is_among(pool.redis, pool.namespaces)
         ]
         return serving if serving or target.is_named else list(pools)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,19 +12,21 @@ from resqued.control.protocol import JobLimits as JobLimits  # noqa: PLC0414 - p
 from resqued.control.protocol import PoolWorker as PoolWorker  # noqa: PLC0414
 from resqued.control.protocol import ReloadResult, StatusReply
 from resqued.control.requests import SilentMaster
-from resqued.core.plural import pluralize
+from resqued.core.plural import join_names, pluralize
+from resqued.core.pool_key import PoolKey, namespaces_of
 
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
     """A master and its workers. `error` is why the master does not answer, or "".
 
-    `pools` are the wanted numbers of workers by queue list. `since` is how many seconds
-    the master has run. `redis` is the URL of its server, without the password, and ""
-    if an older version of the master does not send it. `failed_reload` is the last
-    reload, if it failed. `redis_error` is why the master cannot use its Redis, and
-    `spawn_error` why it cannot order workers; "" if it can.
-    `answer` is the reply that the other values come from.
+    `pools` are the wanted numbers of workers by queue list and namespace. `since` is
+    how many seconds the master has run. `redis` is the URL of its server, without the
+    password, and "" if an older version of the master does not send it. `primary` is
+    the address of the primary, if it can move, and `primaries` those of namespaces that
+    have several. `failed_reload` is the last reload, if it failed. `redis_error` is why
+    the master cannot use its Redis, and `spawn_error` why it cannot order workers; ""
+    if it can. `answer` is the reply that the other values come from.
     """
 
     answer: StatusReply | SilentMaster
@@ -38,8 +40,8 @@ class PoolView:
     since: float = 0.0
     redis: str = ""
     primary: str = ""
-    namespace: str = ""
-    pools: Mapping[str, int] = field(default_factory=dict)
+    primaries: Mapping[str, str] = field(default_factory=dict)
+    pools: Mapping[PoolKey, int] = field(default_factory=dict)
     workers: Sequence[PoolWorker] = ()
     redis_error: str = ""
     spawn_error: str = ""
@@ -61,8 +63,8 @@ class PoolView:
             since=answer.since,
             redis=answer.redis,
             primary=answer.primary,
-            namespace=answer.namespace,
-            pools=answer.pools,
+            primaries={n.namespace: n.primary for n in answer.namespaces if n.primary},
+            pools=_pools_of(answer),
             workers=answer.workers,
             redis_error=answer.redis_error,
             spawn_error=answer.spawn_error,
@@ -79,10 +81,28 @@ class PoolView:
 
     @property
     def serves(self) -> str:
-        """The Redis and the namespace that the master serves, as text."""
+        """The Redis and the namespaces that the master serves, as text."""
         place = f"{self.redis}, " if self.redis else ""
         place += f"primary {self.primary}, " if self.primary else ""
-        return f"{place}namespace {self.namespace}"
+        noun = "namespace" if len(self.namespaces) == 1 else "namespaces"
+        return f"{place}{noun} {join_names(self._placed_namespaces)}"
+
+    @property
+    def _placed_namespaces(self) -> list[str]:
+        """The namespaces, each with its primary where they have several."""
+        if self.primary:
+            return list(self.namespaces)
+        return [
+            f"{name} (primary {self.primaries[name]})"
+            if name in self.primaries
+            else name
+            for name in self.namespaces
+        ]
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces of the pools, each once."""
+        return namespaces_of(self.pools)
 
     @property
     def ready(self) -> int:
@@ -110,17 +130,18 @@ class PoolView:
         return sum(worker.child is not None for worker in self.workers)
 
     @property
-    def lacking(self) -> Mapping[str, int]:
-        """The queue lists that lack workers, with how many they have."""
+    def lacking(self) -> Mapping[PoolKey, int]:
+        """The pools that lack workers, with how many they have."""
+        only = next(iter(self.namespaces), "")
         there = Counter(
-            worker.queues
+            PoolKey(worker.queues, worker.namespace or only)
             for worker in self.workers
             if worker.phase != "starting" and not worker.quits
         )
         return {
-            queues: there[queues]
-            for queues, wanted in self.pools.items()
-            if there[queues] < wanted
+            pool: there[pool]
+            for pool, wanted in self.pools.items()
+            if there[pool] < wanted
         }
 
     def has(self, who: str) -> bool:
@@ -138,9 +159,26 @@ def limits_of(worker: PoolWorker) -> JobLimits | None:
     return worker.limits if isinstance(worker.limits, JobLimits) else None
 
 
-def show_pools(pools: Mapping[str, int]) -> str:
-    """Return the queue lists with their wanted numbers of workers, as text."""
-    return "; ".join(f"{queues}: {count}" for queues, count in pools.items())
+def show_pools(pools: Mapping[PoolKey, int]) -> str:
+    """Return the pools with their wanted numbers of workers, as text."""
+    return "; ".join(f"{_in_words(pool, pools)}: {n}" for pool, n in pools.items())
+
+
+def _in_words(pool: PoolKey, pools: Iterable[PoolKey]) -> str:
+    """Return the queue list of a pool, with its namespace if there are several."""
+    are_many = len(namespaces_of(pools)) > 1
+    return f"{pool.queues} in {pool.namespace}" if are_many else pool.queues
+
+
+def _pools_of(answer: StatusReply) -> dict[PoolKey, int]:
+    """Return the pools of a reply; an older master has but one namespace."""
+    if not answer.namespaces:
+        return {PoolKey(q, answer.namespace): n for q, n in answer.pools.items()}
+    return {
+        PoolKey(queues, place.namespace): count
+        for place in answer.namespaces
+        for queues, count in place.pools.items()
+    }
 
 
 def why_it_waits(status: StatusReply, *, for_jobs: bool) -> str:
@@ -167,8 +205,9 @@ def problem_of(pool: PoolView) -> str:
     if pool.state != "running":
         return f"is {pool.state}: it takes no more jobs"
     lacking = [
-        f"{count} of {pluralize(pool.pools[queues], 'worker')} on {queues}"
-        for queues, count in pool.lacking.items()
+        f"{count} of {pluralize(pool.pools[key], 'worker')}"
+        f" on {_in_words(key, pool.pools)}"
+        for key, count in pool.lacking.items()
     ]
     if not lacking:
         return ""

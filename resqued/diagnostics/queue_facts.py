@@ -40,7 +40,7 @@ ROOM = 256 << 20
 LEAST_ROOM = 4 << 20
 LEAST_DEPTH = 1_000
 # The title of a paused worker in `ps`, of this package or Ruby's.
-_PAUSED = re.compile(r"resque-\S+: Paused")
+_PAUSED = re.compile(r"resque-\S+?(\[.+\])?: Paused")
 _BY_LIMIT = (payload.JOB_TIMEOUT, payload.MEMORY_LIMIT, payload.OUT_OF_MEMORY)
 
 
@@ -156,7 +156,7 @@ class FactGatherer:
     ) -> Facts:
         """Return the facts of one queue, and of the class if one was asked for."""
         is_known = queue in self._sizes
-        pools = [(queue_list.parse(p.queues), p.limits) for p in self._config.pools]
+        pools = self._pools()
         elsewhere = look_elsewhere(self._client.registry.link, self._keys, queue)
         class_name = search.class_name if search else ""
         failed = [f for f in self._failures if _is_about(f, queue, class_name)]
@@ -201,6 +201,14 @@ class FactGatherer:
         ]
         until = _until(found[0]) if found else ""
         return {"delayed": len(found), "delayed_until": until}
+
+    def _pools(self) -> list[tuple[QueueList, Limits]]:
+        """Return the configured pools of this namespace: queue list and limits."""
+        return [
+            (queue_list.parse(pool.queues), pool.limits)
+            for pool in self._config.pools
+            if pool.namespace == self._client.namespace
+        ]
 
     def _allowed(
         self,

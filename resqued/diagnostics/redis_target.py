@@ -5,6 +5,7 @@ Reads the configuration; connects to nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,13 +32,13 @@ class RedisTarget:
     def __str__(self) -> str:
         return f"{self.url}, namespace {self.namespace}"
 
-    def is_same(self, url: str, namespace: str) -> bool:
-        """Return True if `url` and `namespace` are this target.
+    def is_among(self, url: str, namespaces: Collection[str]) -> bool:
+        """Return True if `url` is that of this target, and its namespace is there.
 
         An empty `url`, from a master of an older version, matches every server.
         """
         is_there = not url or _place(url) == _place(self.url)
-        return is_there and namespace == self.namespace
+        return is_there and self.namespace in namespaces
 
 
 def redis_target(
@@ -49,7 +50,7 @@ def redis_target(
     """
     given = {"redis": {"url": url, "namespace": namespace}}
     try:
-        tables = read_layers(config_file, given).merged()
+        tables = read_layers(config_file, given).for_command()
         app = loader.build(tables).app
     except ConfigError:
         if url or namespace:

@@ -55,6 +55,8 @@ class WorkerRegistration:
             worker=self.runs.worker_id,
             generation=settings.generation,
         )
+        if settings.shown_namespace:
+            self.log = self.log.bind(namespace=settings.shown_namespace)
         self.is_registered = False
         # Queues whose keys are not lists.
         self._wrong_types: set[str] = set()

@@ -29,9 +29,12 @@ class WorkerReporter:
         scoreboard: Scoreboard,
         generation: int,
         log: Logger,
+        namespace: str = "",
     ) -> None:
         self._scoreboard = scoreboard
         self._generation = generation
+        # The namespace that titles name; "" if they name none.
+        self._namespace = namespace
         self.log = log
         # hot path: log-guard
         self._is_verbose = logger.is_logged("job_performed", "info")
@@ -77,16 +80,20 @@ class WorkerReporter:
             # A look that finds no job, or a heartbeat, does not restart the idle time.
             self._done_when_idle = self.done
             self._scoreboard.set_idle_since(self._since)
-        title = titles.paused() if is_paused else titles.waiting(queues)
-        process_title.set_title(title)
+        self._show(titles.paused() if is_paused else titles.waiting(queues))
 
     def busy(self, job: ActiveJob) -> None:
         """Show the job that a child runs."""
-        process_title.set_title(titles.forked(job.pid, time.time()))
+        self._show(titles.forked(job.pid, time.time()))
 
     def quitting(self, job: ActiveJob) -> None:
         """Show that this worker leaves when its running job has ended."""
-        process_title.set_title(titles.quitting(job.pid, self._generation))
+        self._show(titles.quitting(job.pid, self._generation))
+
+    def _show(self, title: str) -> None:
+        if self._namespace:
+            title = titles.in_namespace(title, self._namespace)
+        process_title.set_title(title)
 
     def ended(self, held: Reservation, fault: FailureInfo | None) -> None:
         """Log the outcome of a job."""

@@ -13,6 +13,7 @@ import msgspec
 from resqued.config.settings import AppSettings
 from resqued.core.lifecycle import Stop
 from resqued.core.limits import UNSET, Cause, Limits
+from resqued.core.pool_key import PoolKey
 from resqued.ipc.channel import Channel
 from resqued.scheduler.schedule import Schedule
 
@@ -146,13 +147,13 @@ class Start(Message, frozen=True):
 
 
 class SpawnWorker(Message, frozen=True):
-    """Fork a worker for a queue list.
+    """Fork a worker of a pool, for its queue list in its namespace.
 
     The message carries the descriptors of the worker's channel and scoreboard.
     `is_paused` applies from the start: an order could arrive after the first job.
     """
 
-    queues: str
+    pool: PoolKey
     limits: Limits = UNSET
     is_paused: bool = False
 

@@ -42,14 +42,15 @@ from resqued.control.protocol import (
 from resqued.control.server import Peer
 from resqued.core.durations import show_seconds
 from resqued.core.lifecycle import Event, State
+from resqued.core.pool_key import by_queues
 from resqued.core.timings import NEVER
 from resqued.errors import ControlError
 from resqued.ipc.messages import EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.log.logger import Logger
 from resqued.master.limit_enforcer import LimitEnforcer
+from resqued.master.namespace_parts import ServedNamespaces
 from resqued.master.pool import Pool
-from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.usage import of_process
 from resqued.master.worker_handle import WorkerHandle
 from resqued.store.server_url import redact
@@ -69,7 +70,7 @@ class MasterControl(Protocol):
 
     pool: Pool
     limit_enforcer: LimitEnforcer
-    redis_monitor: RedisMonitor
+    namespaces: ServedNamespaces
     state: State
     began: float
 
@@ -180,7 +181,7 @@ class CommandHandlers:
     def _status(self, now: float, *, with_usage: bool) -> StatusReply:
         """Return the status of this master and of its workers."""
         generations = self._pool.generations
-        result = generations.outcomes.newest
+        result, counts = generations.outcomes.newest, self._pool.wanted.counts
         return StatusReply(
             pid=os.getpid(),
             state=self._master.state.value,
@@ -192,9 +193,10 @@ class CommandHandlers:
             redis=redact(generations.current.config.app.url),
             namespace=generations.current.config.app.namespace,
             modules=tuple(generations.current.config.app.modules),
-            pools=dict(self._pool.wanted.counts),
-            primary=self._master.redis_monitor.primary,
-            redis_error=self._master.redis_monitor.error,
+            pools=by_queues(counts),
+            namespaces=self._master.namespaces.statuses(counts),
+            primary=self._master.namespaces.primary,
+            redis_error=self._master.namespaces.error,
             spawn_error=next((s.error for s in self._pool.slots if s.error), ""),
             workers=tuple(
                 self._worker(w, now, with_usage=with_usage)
@@ -213,7 +215,7 @@ class CommandHandlers:
         return PoolWorker(
             id=worker.worker_id,
             pid=worker.pid,
-            queues=worker.queues,
+            **worker.pool._asdict(),
             generation=worker.generation,
             phase=status.phase.name.lower() if worker.is_registered else "starting",
             quits=worker.left_at is not None,
@@ -299,15 +301,16 @@ class CommandHandlers:
     def _scale(self, request: ScaleRequest) -> ScaleReply:
         """Set the wanted number of workers; `+1` and `-1` change the present number."""
         self._refuse_if_stopping()
-        name = self._pool.wanted.list_named(request.queues)
-        before, text = self._pool.wanted.counts[name], str(request.workers)
+        wanted = self._pool.wanted
+        pool = wanted.pool_named(request.queues, request.namespace)
+        before, text = wanted.counts[pool], str(request.workers)
         count = int(text) + (before if text[:1] in "+-" else 0)
         if not 0 <= count <= MOST_WORKERS:
             raise ControlError(
                 f"that would be {count} workers: must be from 0 to {MOST_WORKERS}"
             )
-        self._pool.scale(name, count)
-        return ScaleReply(queues=name, before=before, workers=count)
+        self._pool.scale(pool, count)
+        return ScaleReply(queues=pool.queues, before=before, workers=count)
 
     def _drain(self, request: DrainRequest) -> DrainReply | Poll:
         """Pause the pool; with `wait`, answer when no job is running."""

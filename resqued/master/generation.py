@@ -20,6 +20,7 @@ from resqued.config.loader import Config
 from resqued.core.backoff import Backoff
 from resqued.core.exit_status import Exit
 from resqued.core.limits import UNSET
+from resqued.core.pool_key import PoolKey
 from resqued.core.version import VERSION
 from resqued.errors import StartError
 from resqued.ipc.channel import ChannelClosed, inherited_socket, socket_pair
@@ -116,9 +117,9 @@ class Generation:
         self.schedules = (*self.config.schedules, *report.schedules)
 
     @property
-    def pools(self) -> dict[str, int]:
-        """The configured number of workers by queue list."""
-        return {pool.queues: pool.workers for pool in self.config.pools}
+    def pools(self) -> dict[PoolKey, int]:
+        """The configured number of workers by pool."""
+        return {pool.key: pool.workers for pool in self.config.pools}
 
     def start(self, now: float) -> None:
         """Start the zygote.
@@ -167,7 +168,7 @@ class Generation:
             with suppress(ChannelClosed):  # its exit is noticed elsewhere
                 self.channel.send(ReopenLog(path))
 
-    def spawn(self, queues: str, *, is_paused: bool) -> WorkerHandle | None:
+    def spawn(self, pool: PoolKey, *, is_paused: bool) -> WorkerHandle | None:
         """Order the zygote to fork a worker; return the master's handle of the worker.
 
         None if the zygote has just died, or does not read its channel. Raises OSError
@@ -182,8 +183,8 @@ class Generation:
             except OSError:
                 ours.close()
                 raise
-            worker = self._handle(to_worker(ours), scoreboard, queues)
-            order = SpawnWorker(queues, worker.limits, is_paused=is_paused)
+            worker = self._handle(to_worker(ours), scoreboard, pool)
+            order = SpawnWorker(pool, worker.limits, is_paused=is_paused)
             fds = [theirs.fileno(), scoreboard.fd]
             try:
                 self.channel.send(order, descriptors=fds)
@@ -193,17 +194,17 @@ class Generation:
         return worker
 
     def _handle(
-        self, channel: WorkerChannel, scoreboard: Scoreboard, queues: str
+        self, channel: WorkerChannel, scoreboard: Scoreboard, pool: PoolKey
     ) -> WorkerHandle:
-        limits = {pool.queues: pool.limits for pool in self.config.pools}
+        limits = {pool.key: pool.limits for pool in self.config.pools}
         return WorkerHandle(
             channel,
             scoreboard,
             spawned_at=time.monotonic(),
             generation=self.number,
-            queues=queues,
-            served=queue_list.parse(queues),
-            limits=limits.get(queues, UNSET),
+            pool=pool,
+            served=queue_list.parse(pool.queues),
+            limits=limits.get(pool, UNSET),
         )
 
     @property

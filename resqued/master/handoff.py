@@ -15,11 +15,12 @@ from resqued.config.loader import Config
 from resqued.core.backoff import Backoff
 from resqued.core.generation_lifecycle import GenerationState
 from resqued.core.limits import Limits
+from resqued.core.pool_key import PoolKey
 from resqued.core.supervised_worker import SupervisedState
 
 # Increased when a record or a message to workers changes. A new program that receives
 # another version refuses it, and the master keeps its program until it is restarted.
-VERSION = 3
+VERSION = 4
 
 
 class DescriptorList:
@@ -40,7 +41,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     state: SupervisedState
     spawned_at: float
     generation: int
-    queues: str
+    pool: PoolKey
     limits: Limits
     pid: int
     worker_id: str
@@ -54,7 +55,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
 class SlotRecord(msgspec.Struct, frozen=True):
     """One slot; only a pool without moving slots is handed over."""
 
-    queues: str
+    pool: PoolKey
     backoff: Backoff
     worker: WorkerRecord | None
     is_done: bool
@@ -80,7 +81,7 @@ class PoolRecord(msgspec.Struct, frozen=True):
     state: GenerationState
     slots: list[SlotRecord]
     retiring: list[WorkerRecord]
-    wanted: dict[str, int]
+    wanted: list[tuple[PoolKey, int]]
     is_paused: bool
     was_ready: bool
 

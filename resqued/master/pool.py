@@ -15,6 +15,7 @@ from resqued.config.loader import Config
 from resqued.core import pool_diff
 from resqued.core.exit_status import Exit
 from resqued.core.lifecycle import Stop
+from resqued.core.pool_key import PoolKey
 from resqued.core.supervised_worker import SupervisedState, is_good_exit
 from resqued.core.timings import NEVER, Timings
 from resqued.ipc import messages
@@ -25,7 +26,8 @@ from resqued.log.logger import Logger
 from resqued.master.generation import Generation
 from resqued.master.generations import GenerationManager
 from resqued.master.handoff import DescriptorList, PoolRecord
-from resqued.master.reclaimer import DeadWorker, Reclaimer
+from resqued.master.namespace_parts import ServedNamespaces
+from resqued.master.reclaimer import DeadWorker
 from resqued.master.rollout import Rollout
 from resqued.master.slot import Slot
 from resqued.master.wanted import WantedWorkers
@@ -39,22 +41,19 @@ TERMINATED = "its worker was told to terminate"
 
 
 class Pool:
-    """All slots of a master. `poll_now` is called when a worker becomes idle."""
+    """All slots of a master, and the namespaces that their workers serve."""
 
     def __init__(
         self,
         generations: GenerationManager,
-        reclaimer: Reclaimer,
+        namespaces: ServedNamespaces,
         poller: Poller,
         log: Logger,
-        *,
-        poll_now: Callable[[], None],
     ) -> None:
-        self._reclaimer = reclaimer
-        reclaimer.is_own = lambda name: name in own_ids(self.workers())
+        self._namespaces = namespaces
+        namespaces.workers, namespaces.serving = self.workers, self.serving
         self._poller = poller
         self._log = log
-        self._poll_now = poll_now
         self.generations = generations
         self.slots: list[Slot] = []
         self.retiring: list[WorkerHandle] = []
@@ -67,6 +66,7 @@ class Pool:
         self._rollout = Rollout(
             self.slots, self.retiring, generations, self._listen, log
         )
+        self._rollout.is_away = namespaces.is_away
         self._follow()
 
     # Replacement of the master's program
@@ -80,7 +80,7 @@ class Pool:
             state=generations.state,
             slots=[slot.record(descriptors) for slot in self.slots],
             retiring=[worker.record(descriptors) for worker in self.retiring],
-            wanted=dict(self.wanted.counts),
+            wanted=list(self.wanted.counts.items()),
             is_paused=self.is_paused,
             was_ready=self.was_ready,
         )
@@ -88,7 +88,7 @@ class Pool:
     def resume(self, record: PoolRecord) -> None:
         """Take over a recorded pool, whose descriptors are still open."""
         self.generations.resume(record)
-        self.wanted.resume(self.generations.current.number, record.wanted)
+        self.wanted.resume(self.generations.current.number, dict(record.wanted))
         self.slots += map(Slot.from_record, record.slots)
         self.retiring += map(WorkerHandle.from_record, record.retiring)
         self.is_paused, self.was_ready = record.is_paused, record.was_ready
@@ -135,10 +135,10 @@ class Pool:
         self.wanted.forget_scaling()
         return self.generations.begin(config, now)
 
-    def scale(self, name: str, workers: int) -> None:
-        """Set the wanted number of workers of a queue list of this pool."""
-        self.wanted.scale(name, workers)
-        self._log.info("pool_scaled", queues=name, workers=workers)
+    def scale(self, pool: PoolKey, workers: int) -> None:
+        """Set the wanted number of workers of a pool of the configuration."""
+        self.wanted.scale(pool, workers)
+        self._log.info("pool_scaled", **pool._asdict(), workers=workers)
 
     def pause(self, *, is_paused: bool) -> None:
         """Order all workers to take no jobs, or to take jobs again."""
@@ -179,6 +179,7 @@ class Pool:
             return
         self.generations.turn(now)
         self._follow()
+        self._see_ready()
         self._resize(now)
         self._rollout.turn(now, is_paused=self.is_paused)
         for slot in self.slots:
@@ -204,24 +205,24 @@ class Pool:
         return is_empty and self._rollout.target(slot).generation.is_ready
 
     def _resize(self, now: float) -> None:
-        """Add and remove slots until each queue list has the wanted number."""
-        have = Counter(slot.queues for slot in self.slots)
+        """Add and remove slots until each pool has the wanted number."""
+        have = Counter(slot.pool for slot in self.slots)
         change = pool_diff.diff(self.wanted.counts, have)
-        missing = [name for name, count in change.add.items() for _ in range(count)]
+        missing = [pool for pool, count in change.add.items() for _ in range(count)]
         surplus = [
             slot
-            for name, n in change.remove.items()
-            for slot in first_to_go(self.slots, name, n)
+            for pool, n in change.remove.items()
+            for slot in first_to_go(self.slots, pool, n)
         ]
-        # A slot that gets another list moves there as it would to another generation:
+        # A slot that gets another pool moves there as it would to another generation:
         # its worker leaves only when the successor is ready.
-        for slot, name in zip(surplus, missing, strict=False):
-            slot.reassign(name)
+        for slot, pool in zip(surplus, missing, strict=False):
+            slot.reassign(pool)
         for slot in surplus[len(missing) :]:
             self._remove(slot, now)
         self.slots += map(Slot, missing[len(surplus) :])
         if missing or surplus:
-            self._poll_now()
+            self._namespaces.poll_now()
 
     def _remove(self, slot: Slot, now: float) -> None:
         for worker in slot.workers():
@@ -264,12 +265,13 @@ class Pool:
             self.generations.worker_ready(worker.generation, now)
             self._see_ready()
         elif isinstance(report, messages.Idle):
-            self._poll_now()
+            self._namespaces.of(worker.pool.namespace).watcher.poll_now()
         elif isinstance(report, messages.IdTaken):
-            self._reclaimer.prune_soon()
+            self._namespaces.of(worker.pool.namespace).reclaimer.prune_soon()
 
     def _see_ready(self) -> None:
-        if not self.was_ready and all(s.is_done or s.is_ready() for s in self.slots):
+        is_away = self._namespaces.is_away
+        if not self.was_ready and are_ready(self.slots, is_away):
             self.was_ready = True
             self._log.info("master_ready", workers=len(self.slots))
 
@@ -295,7 +297,7 @@ class Pool:
         if worker.worker_id:
             left = leftovers(worker.status(), self._excluded, self.timings)
             dead = DeadWorker(worker.worker_id, worker.identity, how, left)
-            self._reclaimer.receive(dead)
+            self._namespaces.of(worker.pool.namespace).reclaimer.receive(dead)
         is_good = is_good_exit(worker.state, how, is_stopping=self.is_stopping)
         self._rollout.on_worker_exit(worker, is_good=is_good)
         slot = self._take_out(worker)
@@ -340,16 +342,17 @@ class Pool:
         return children_of(self.workers(), self.generations.all(), self.dry_run)
 
 
-def first_to_go(slots: Sequence[Slot], queues: str, count: int) -> list[Slot]:
-    """Return `count` slots of a queue list, in the order in which to remove them."""
-    candidates = [slot for slot in slots if slot.queues == queues]
+def are_ready(slots: Sequence[Slot], is_away: Callable[[str], bool]) -> bool:
+    """Return True if nothing but an outage of its namespace holds up any slot."""
+    waiting = [slot for slot in slots if not (slot.is_done or slot.is_ready())]
+    return bool(slots) and all(is_away(slot.pool.namespace) for slot in waiting)
+
+
+def first_to_go(slots: Sequence[Slot], pool: PoolKey, count: int) -> list[Slot]:
+    """Return `count` slots of a pool, in the order in which to remove them."""
+    candidates = [slot for slot in slots if slot.pool == pool]
     order = pool_diff.removal_order([slot.state() for slot in candidates])
     return [candidates[n] for n in order[:count]]
-
-
-def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
-    """Return the ids of the workers, without those that Redis refused as taken."""
-    return {w.worker_id for w in workers if w.state is not SupervisedState.REFUSED}
 
 
 def children_of(

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from resqued.ipc.scoreboard import Phase
+from resqued.master.namespace_parts import ServedNamespaces
 from resqued.master.pool import Pool
-from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process_title
 from resqued.systemd.notify import Notifier
@@ -19,7 +19,7 @@ class MasterState(Protocol):
     """The parts of a master that its status is read from."""
 
     pool: Pool
-    redis_monitor: RedisMonitor
+    namespaces: ServedNamespaces
 
     @property
     def is_stopping(self) -> bool:
@@ -72,7 +72,7 @@ def pool_status_of(master: MasterState, now: float) -> PoolStatus:
         is_reloading=not generations.is_settled,
         is_stopping=is_stopping,
         is_paused=pool.is_paused,
-        redis=master.redis_monitor.problem,
+        redis=master.namespaces.problem,
         error=generations.outcomes.newest.error if generations.outcomes.newest else "",
     )
 

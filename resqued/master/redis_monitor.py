@@ -42,6 +42,11 @@ class RedisMonitor:
         self._redis = RedisAvailability(log)
 
     @property
+    def is_down(self) -> bool:
+        """Whether the last try failed; the next one is soon."""
+        return self._redis.is_down
+
+    @property
     def error(self) -> str:
         """Why Redis cannot be used; "" if it can."""
         return "" if self._redis.error is None else str(self._redis.error)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from resqued.core import pool_diff
 from resqued.core.pool_diff import Trial
+from resqued.core.pool_key import PoolKey
 from resqued.core.timings import NEVER, Timings
 from resqued.ipc.messages import Resume
 from resqued.ipc.scoreboard import RunCounts
@@ -26,15 +27,15 @@ from resqued.master.worker_handle import WorkerHandle
 
 
 class SlotTarget(NamedTuple):
-    """The generation and queue list that the worker of a slot must have."""
+    """The generation and pool that the worker of a slot must have."""
 
     generation: Generation
-    queues: str
+    pool: PoolKey
 
     def is_met_by(self, worker: WorkerHandle) -> bool:
-        """Return True if a worker has this generation and queue list."""
+        """Return True if a worker has this generation and pool."""
         is_of_it = worker.generation == self.generation.number
-        return is_of_it and worker.queues == self.queues
+        return is_of_it and worker.pool == self.pool
 
 
 class Rollout:
@@ -57,6 +58,8 @@ class Rollout:
         self._generations = generations
         self._spawned = spawned
         self._log = log
+        # Whether a namespace cannot be used at the moment, and others can.
+        self.is_away: Callable[[str], bool] = lambda _: False
         self._moving_to = generations.current
         self._moving: Slot | None = None
         self._canary: Slot | None = None
@@ -86,22 +89,22 @@ class Rollout:
             slot.backoff = slot.backoff.succeeded()
 
     def target(self, slot: Slot) -> SlotTarget:
-        """Return the generation and queue list that a slot must have now."""
+        """Return the generation and pool that a slot must have now."""
         current = self._generations.current
         if self._generations.is_on_trial and slot is self._canary:
-            # The canary serves a queue list of the new configuration.
-            is_kept = slot.queues in current.pools
+            # The canary serves a pool of the new configuration.
+            is_kept = slot.pool in current.pools
             return SlotTarget(
-                current, slot.queues if is_kept else next(iter(current.pools))
+                current, slot.pool if is_kept else next(iter(current.pools))
             )
-        return SlotTarget(self._generations.incumbent, slot.queues)
+        return SlotTarget(self._generations.incumbent, slot.pool)
 
     def spawn(self, slot: Slot, now: float, *, is_paused: bool) -> WorkerHandle | None:
         """Order a worker for a slot and return it; None if the slot must wait."""
-        generation, queues = self.target(slot)
+        generation, pool = self.target(slot)
         error = ""
         try:
-            worker = generation.spawn(queues, is_paused=is_paused)
+            worker = generation.spawn(pool, is_paused=is_paused)
         except OSError as problem:
             worker, error = None, f"{problem.strerror} (in the master)"
         if worker is None:
@@ -110,7 +113,7 @@ class Rollout:
             self._spawned(worker)
         # Log an error once, not for each slot and at each attempt.
         if error and all(error != each.error for each in self._slots):
-            self._log.error("worker_not_spawned", queues=queues, reason=error)
+            self._log.error("worker_not_spawned", queues=pool.queues, reason=error)
         slot.error = error
         return worker
 
@@ -145,13 +148,17 @@ class Rollout:
         candidates = [self._canary] if is_on_trial and self._canary else self._slots
         return [slot for slot in candidates if self._is_stale(slot)]
 
+    def _within_reach(self, slots: list[Slot]) -> list[Slot]:
+        """Return the slots whose namespaces can be used."""
+        return [slot for slot in slots if not self.is_away(slot.pool.namespace)]
+
     def _move_next(self, now: float) -> None:
         if self._generations.is_on_trial and self._canary is None:
             self._choose_canary()
         stale = self._stale()
         ready = [slot for slot in stale if now >= slot.backoff.ready_at]
         if ready:
-            slot = _first(ready)
+            slot = _first(self._within_reach(ready) or ready)
             # The successor stays paused until the old worker takes no more jobs.
             slot.successor = self.spawn(slot, now, is_paused=True)
             self._moving = slot if slot.successor else None
@@ -169,6 +176,10 @@ class Rollout:
             self._abort_move(slot, now)
             return
         if not successor.is_registered:
+            # An outage of its namespace must not hold up the slots of the others.
+            is_away = self.is_away(slot.pool.namespace)
+            if is_away and self._within_reach(self._stale()):
+                self._abort_move(slot, now)
             return
         if old is not None:
             old.retire(now)
@@ -197,15 +208,16 @@ class Rollout:
 
     def _choose_canary(self) -> None:
         """Choose the slot for the first worker of a new generation."""
-        lists = self._generations.current.pools
+        pools = self._generations.current.pools
         slots = [slot for slot in self._slots if not slot.is_done]
         if not slots:
             self._generations.pass_trial()
             return
-        kept = [slot for slot in slots if slot.queues in lists]
+        kept = [slot for slot in slots if slot.pool in pools]
         # Prefer a slot that has moved to an earlier new generation: it moves anyway.
         stray = [slot for slot in kept or slots if self._is_stale(slot)]
-        self._canary = _first(stray or kept or slots)
+        likely = stray or kept or slots
+        self._canary = _first(self._within_reach(likely) or likely)
         # The worker of the first slot is woken first, so the canary gets jobs even
         # where jobs are few.
         self._slots.remove(self._canary)

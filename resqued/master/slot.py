@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from resqued.core.backoff import Backoff
 from resqued.core.pool_diff import SlotState
+from resqued.core.pool_key import PoolKey
 from resqued.ipc.scoreboard import Phase
 from resqued.master.handoff import DescriptorList, SlotRecord
 from resqued.master.worker_handle import WorkerHandle
@@ -15,13 +16,13 @@ from resqued.master.worker_handle import WorkerHandle
 class Slot:
     """One place in the pool; it outlives its workers.
 
-    `queues` is the list that the slot must serve; its worker may still serve another
-    list. While the slot moves to another generation or list, `successor` is the new
+    `pool` is the one that the slot belongs to; its worker may still be of another one.
+    While the slot moves to another generation or pool, `successor` is the new
     worker, which takes no jobs yet. `is_done`: in burst mode, the worker has found its
     queues empty. `error` is why the master could not order a worker; "" if it could.
     """
 
-    queues: str
+    pool: PoolKey
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.1, cap=30.0))
     worker: WorkerHandle | None = None
     successor: WorkerHandle | None = None
@@ -34,14 +35,14 @@ class Slot:
         # replacement waits for the report.
         is_known = self.worker is not None and self.worker.pid is not None
         worker = self.worker.record(descriptors) if self.worker and is_known else None
-        return SlotRecord(self.queues, self.backoff, worker, self.is_done)
+        return SlotRecord(self.pool, self.backoff, worker, self.is_done)
 
     @classmethod
     def from_record(cls, record: SlotRecord) -> Slot:
         """Return a recorded slot."""
         worker = record.worker
         return cls(
-            record.queues,
+            record.pool,
             record.backoff,
             worker=None if worker is None else WorkerHandle.from_record(worker),
             is_done=record.is_done,
@@ -51,9 +52,9 @@ class Slot:
         """Return the worker and the successor, if they exist."""
         return [w for w in (self.worker, self.successor) if w is not None]
 
-    def reassign(self, queues: str) -> None:
-        """Assign another queue list; its worker serves the old one until the move."""
-        self.queues = queues
+    def reassign(self, pool: PoolKey) -> None:
+        """Assign another pool; its worker serves the old one until the move."""
+        self.pool = pool
         self.is_done = False
 
     def is_ready(self) -> bool:

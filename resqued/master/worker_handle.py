@@ -10,6 +10,7 @@ from typing import assert_never
 from resqued.core import supervised_worker
 from resqued.core.exit_status import Exit
 from resqued.core.limits import UNSET, Limits
+from resqued.core.pool_key import PoolKey
 from resqued.core.supervised_worker import (
     HAS_YIELDED,
     REGISTERED,
@@ -46,7 +47,7 @@ class WorkerHandle:
     scoreboard: Scoreboard
     spawned_at: float
     generation: int
-    queues: str
+    pool: PoolKey
     served: QueueList
     limits: Limits = UNSET
     state: SupervisedState = SupervisedState.FORKED
@@ -172,7 +173,7 @@ class WorkerHandle:
             state=self.state,
             spawned_at=self.spawned_at,
             generation=self.generation,
-            queues=self.queues,
+            pool=self.pool,
             limits=self.limits,
             pid=self.pid,
             worker_id=self.worker_id,
@@ -192,8 +193,8 @@ class WorkerHandle:
             Scoreboard(record.scoreboard),
             spawned_at=record.spawned_at,
             generation=record.generation,
-            queues=record.queues,
-            served=queue_list.parse(record.queues),
+            pool=record.pool,
+            served=queue_list.parse(record.pool.queues),
             limits=record.limits,
             state=record.state,
             pid=Pid(record.pid),

@@ -132,6 +132,14 @@ class ScheduleEnqueuer:
         due = next_due(schedule, new)
         return NEVER if due is None else due - clock
 
+    def use(self, url: str) -> None:
+        """Close the connection; the next turn opens one for this URL."""
+        self._link.use(url)
+
+    def close(self) -> None:
+        """Close the connection; the next turn opens another."""
+        self._link.close()
+
     def _lose(self, error: StoreError, now: float) -> None:
         # Other parts of the master log that Redis is away.
         self._link.close()

@@ -105,6 +105,11 @@ class DelayedMover:
             self._refusal = reason
             self._log.error("scheduler_failed", reason=reason)
 
+    def use(self, url: str) -> None:
+        """Close the connection; the next turn opens one for this URL."""
+        self.close()
+        self._jobs.use(url)
+
     def close(self) -> None:
         """Close the connection; the next turn opens another."""
         self._is_open = False

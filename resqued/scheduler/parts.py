@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from resqued.core.timings import Timings
 from resqued.log.logger import Logger
@@ -23,10 +24,6 @@ class SchedulerSettings(Protocol):
         """The setting of that name."""
 
     @property
-    def namespace(self) -> str:
-        """The setting of that name."""
-
-    @property
     def redis_timeout(self) -> float:
         """The setting of that name."""
 
@@ -35,44 +32,43 @@ class SchedulerSettings(Protocol):
         """The setting of that name."""
 
 
-class ScheduleSource(Protocol):
-    """A generation: its schedules stay the same tuple for as long as none changes."""
+class ScheduleSource(NamedTuple):
+    """Where the schedules of a namespace come from; a reload replaces them.
 
-    schedules: tuple[Schedule, ...]
-    has_dynamic_schedules: bool
+    `declared` returns the same tuple for as long as none changes. `is_dynamic` is
+    whether those in Redis count too.
+    """
 
-
-class Generations(Protocol):
-    """What has the generation whose schedules apply; a reload replaces it."""
-
-    @property
-    def incumbent(self) -> ScheduleSource:
-        """The generation in use."""
+    declared: Callable[[], tuple[Schedule, ...]]
+    is_dynamic: Callable[[], bool]
 
 
-def scheduler_parts(
-    app: SchedulerSettings,
-    owner: str,
-    generations: Generations,
-    poller: Poller,
-    log: Logger,
-) -> tuple[DelayedMover, ScheduleEnqueuer]:
-    """Return the parts of a master; `owner` names it in Redis."""
-    # The master acts on signals meanwhile, so it waits for Redis a second at most.
-    timeout = min(1.0, app.redis_timeout)
-    keys, timings = Keys(app.namespace), app.timings
-    mover = DelayedMover(
-        DueJobs(app.url, keys, owner, timeout=timeout),
+def delayed_mover(
+    app: SchedulerSettings, namespace: str, owner: str, poller: Poller, log: Logger
+) -> DelayedMover:
+    """Return the part for the delayed jobs of a namespace; `owner` names the master."""
+    return DelayedMover(
+        DueJobs(app.url, Keys(namespace), owner, timeout=_patience(app)),
         poller,
         log,
-        lease=timings.scheduler_lease,
-        poll=timings.scheduler_interval,
+        lease=app.timings.scheduler_lease,
+        poll=app.timings.scheduler_interval,
     )
-    enqueuer = ScheduleEnqueuer(
-        SingleLink(app.url, timeout=timeout),
-        keys,
-        lambda: generations.incumbent.schedules,
+
+
+def schedule_enqueuer(
+    app: SchedulerSettings, namespace: str, schedules: ScheduleSource, log: Logger
+) -> ScheduleEnqueuer:
+    """Return the part for the recurring jobs of a namespace."""
+    return ScheduleEnqueuer(
+        SingleLink(app.url, timeout=_patience(app), namespace=namespace),
+        Keys(namespace),
+        schedules.declared,
         log,
-        is_dynamic=lambda: generations.incumbent.has_dynamic_schedules,
+        is_dynamic=schedules.is_dynamic,
     )
-    return mover, enqueuer
+
+
+def _patience(app: SchedulerSettings) -> float:
+    # The master acts on signals meanwhile, so it waits for Redis a second at most.
+    return min(1.0, app.redis_timeout)

@@ -62,7 +62,7 @@ class DueJobs:
     """
 
     def __init__(self, url: str, keys: Keys, owner: str, *, timeout: float) -> None:
-        self._link = SingleLink(url, timeout=timeout)
+        self._link = SingleLink(url, timeout=timeout, namespace=keys.namespace)
         self._keys = keys
         self._owner = owner
         self._delayed = DelayedJobs(self._link, keys)
@@ -161,6 +161,10 @@ class DueJobs:
         )
         self._delayed.fail(job, entry)
         return job.id, fault
+
+    def use(self, url: str) -> None:
+        """Connect to this URL from the next `open` on."""
+        self._link.use(url)
 
     def close(self) -> None:
         """Close the connection; `open` makes a new one."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# The namespace where nobody names another: that of Resque.
+DEFAULT_NAMESPACE = "resque"
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Makes key names; `namespace` is the part before the first colon."""
 
-    namespace: str = "resque"
+    namespace: str = DEFAULT_NAMESPACE
 
     def _key(self, name: str) -> str:
         return f"{self.namespace}:{name}"

@@ -67,6 +67,11 @@ def hook(kind: str) -> str:
     return f"{_PREFIX}: Hook {kind}"
 
 
+def in_namespace(title: str, namespace: str) -> str:
+    """Return the title of a worker, with its namespace after the version."""
+    return title.replace(_PREFIX, f"{_PREFIX}[{namespace}]", 1)
+
+
 def processing(queue: str, class_name: str, now: float) -> str:
     """Title of a child that has run a job since `now`."""
     return f"{_PREFIX}: Processing {queue} since {int(now)} [{class_name}]"

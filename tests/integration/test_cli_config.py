@@ -165,7 +165,8 @@ def test_show_prints_what_holds_as_toml_and_hides_passwords(
     assert values["worker"]["hostname"] == '\x7f"é'
     limits = {"runtime": 0.0, "memory": 0, "grace": 4.0}
     assert values["limits"] == {**limits, "max_runtime": 0.0, "max_memory": 0}
-    assert values["pool"] == [{"queues": "a,b", "workers": 2}]
+    pool = {"queues": "a,b", "workers": 2, "namespace": "option"}
+    assert values["pool"] == [pool]
     as_json = run("config", "show", "-c", str(path), "-N", "option", "--json").stdout
     assert json.loads(as_json) == values
     again = tmp_path / "again.toml"

@@ -73,7 +73,14 @@ def waiting(client: redis_py.Redis, queue: str = "default") -> int:
     return int(client.llen(f"resque:queue:{queue}"))
 
 
-def left_over(client: redis_py.Redis, namespace: str = NAMESPACE) -> set[bytes]:
-    """Return the keys that should not be there when the pool has gone."""
-    lasting = {f"{namespace}:{name}".encode() for name in LASTING}
+def left_over(client: redis_py.Redis, *namespaces: str) -> set[bytes]:
+    """Return the keys that should not be there when the pool has gone.
+
+    `namespaces` are those that the pool has served; without them, the default one.
+    """
+    lasting = {
+        f"{namespace}:{name}".encode()
+        for namespace in namespaces or (NAMESPACE,)
+        for name in LASTING
+    }
     return set(client.keys("*")) - lasting - WRITTEN_BY_JOBS

@@ -15,8 +15,11 @@ import redis as redis_py
 import resqued
 from tests.support.asking import ask_at
 from tests.support.daemon import RESQUED, Daemon
-from tests.support.pool import left_over
+from tests.support.pool import NAMESPACE, left_over
 from tests.support.wait import wait_until
+
+# A second namespace, which a pool of the application may have.
+MAIL = "{mail}"
 
 APPLICATION = """
 import os, sys, time
@@ -69,7 +72,7 @@ class Site:
         self.place = place
         self.app = place / "app"
         self.config = place / "resqued.toml"
-        self._url = url
+        self.url = url
         self._redis = redis
         self.client = resqued.Client(url)
         # The name of a Unix socket has no room for the name of a test.
@@ -102,14 +105,19 @@ class Site:
         *args: str,
         cwd: Path | None = None,
         python: str = sys.executable,
+        names_url: bool = True,
         **env: str,
     ) -> Iterator[Daemon]:
-        """Run a master of it till the end of the block, from when it is ready."""
+        """Run a master of it till the end of the block, from when it is ready.
+
+        Without `names_url` its URL is that of the configuration.
+        """
         environment = {
-            "TEST_REDIS_URL": self._url,
+            "TEST_REDIS_URL": self.url,
             **env,
         }
-        command = (python, *RESQUED[1:], "-c", str(self.config), "-r", self._url, *args)
+        where = ("-r", self.url) if names_url else ()
+        command = (python, *RESQUED[1:], "-c", str(self.config), *where, *args)
         place = cwd or self.place
         self.daemon = Daemon(command=command, cwd=place, env=environment)
         # Not in a directory that is about to be another one.
@@ -118,7 +126,7 @@ class Site:
             with self.daemon:
                 self.daemon.wait_for_event("master_ready")
                 yield self.daemon
-            assert left_over(self._redis) <= {b"told"}
+            assert left_over(self._redis, NAMESPACE, MAIL) <= {b"told"}
         finally:
             shutil.rmtree(self._control, ignore_errors=True)
 

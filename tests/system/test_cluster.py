@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_py
@@ -21,8 +24,10 @@ from tests.support.every import (
     use_every_method,
     use_failed_commands,
 )
+from tests.support.node import Node
 from tests.support.pool import count, failures, left_over, runs
 from tests.support.readme import words_of_commands
+from tests.support.site import Site
 from tests.support.stream import Stream
 from tests.support.wait import wait_until
 
@@ -64,6 +69,28 @@ def enqueue_jobs(url: str) -> None:
     with resqued.Client(url, namespace=NAMESPACE) as client:
         jobs = ([LENGTH, number] for number in range(JOBS))
         client.enqueue_many(jobs, job="Sleep", queue="default")
+
+
+@contextmanager
+def without_failover(cluster: Cluster, key: str) -> Iterator[Node]:
+    """Kill the primary of a key; its replica takes over after the block.
+
+    The other primaries serve meanwhile.
+    """
+    for node in cluster.nodes:
+        node.client.config_set("cluster-require-full-coverage", "no")
+    replicas = cluster.replicas_of(cluster.primary_of(key))
+    for replica in replicas:
+        replica.client.config_set("cluster-replica-no-failover", "yes")
+        # However long it waits, its data is good enough.
+        replica.client.config_set("cluster-replica-validity-factor", 0)
+    try:
+        yield cluster.kill_primary(key)
+    finally:
+        for replica in replicas:
+            replica.client.config_set("cluster-replica-no-failover", "no")
+        for node in filter(Node.is_running, cluster.nodes):
+            node.client.config_set("cluster-require-full-coverage", "yes")
 
 
 def wait_for_all(cluster: Cluster, witness: redis_py.Redis, stream: Stream) -> None:
@@ -133,6 +160,101 @@ def test_the_library_refuses_a_namespace_without_braces(cluster: Cluster) -> Non
         pytest.raises(ResquedError, match=r"\{resque\}"),
     ):
         client.enqueue_to("default", "Run", 1)
+
+
+@pytest.fixture
+def spread(cluster: Cluster, redis: redis_py.Redis, tmp_path: Path) -> Site:
+    """An application with a pool in {b}, and one in {a}, the default."""
+    site = Site(tmp_path, cluster.url, redis)
+    site.release("one")
+    configure_default(site, "{a}")
+    return site
+
+
+def configure_default(site: Site, namespace: str) -> None:
+    pool = '[[pool]]\nqueues = "default"\nnamespace = "{b}"\nworkers = 1'
+    text = f'[redis]\nnamespace = "{namespace}"\n{pool}'
+    site.configure(text, pools={"default": 1})
+
+
+@pytest.fixture
+def clients(cluster: Cluster) -> Iterator[tuple[resqued.Client, resqued.Client]]:
+    with (
+        resqued.Client(cluster.url, namespace="{a}") as a,
+        resqued.Client(cluster.url, namespace="{b}") as b,
+    ):
+        yield a, b
+
+
+def test_one_master_serves_namespaces_of_several_primaries(
+    cluster: Cluster,
+    redis_url: str,
+    spread: Site,
+    clients: tuple[resqued.Client, resqued.Client],
+) -> None:
+    site, (a, b) = spread, clients
+
+    def statuses() -> dict[str, dict[str, Any]]:
+        return {n["namespace"]: n for n in site.ask("status")["namespaces"]}
+
+    def primaries() -> dict[str, str]:
+        return {n: cluster.primary_of(n).address for n in ("{a}", "{b}")}
+
+    def seen() -> dict[str, str]:
+        return {name: status["primary"] for name, status in statuses().items()}
+
+    def answering() -> dict[str, str]:
+        words = ("doctor", "--no-import", "--json", "-r", cluster.url)
+        ended = run_command(*words, "-c", str(site.config), cwd=site.place)
+        found = [f for f in json.loads(ended.stdout) if f["check"] == "redis"]
+        return {
+            f["text"].removeprefix("namespace ").partition(":")[0]: f["verdict"]
+            for f in found
+        }
+
+    with site.running(TEST_REDIS_URL=redis_url) as running:
+        for client in clients:
+            client.enqueue_to("default", "Tell", client.namespace)
+            site.wait_told(client.namespace)
+        assert len(set(primaries().values())) == 2
+        wait_until(lambda: seen() == primaries(), what="both primaries in the status")
+        # There is no single one.
+        assert "primary" not in site.ask("status")
+        assert answering() == {"{a}": "ok", "{b}": "ok"}
+
+        with without_failover(cluster, "{a}") as old:
+            wait_until(lambda: statuses()["{a}"]["redis_error"], what="{a} to be away")
+            for job in range(5):
+                b.enqueue_to("default", "Tell", job)
+                site.wait_told(job)
+            assert statuses()["{b}"]["redis_error"] == ""
+            assert statuses()["{a}"]["redis_error"]
+            assert answering() == {"{a}": "problem", "{b}": "ok"}
+        cluster.wait_for_promotion("{a}", old)
+        a.enqueue_to("default", "Tell", "after")
+        site.wait_told("after")
+        wait_until(lambda: seen() == primaries(), what="the new primary in the status")
+        assert running.events("worker_died") == []
+        moved = [event["namespace"] for event in running.events("redis_moved")]
+        assert moved == ["{a}"]
+    cluster.restart(old)
+    for name in ("{a}", "{b}"):
+        assert left_over(cluster.primary_of(name).client, name) == set()
+
+
+def test_a_reload_refuses_a_namespace_without_braces(
+    redis_url: str, spread: Site, clients: tuple[resqued.Client, resqued.Client]
+) -> None:
+    site = spread
+    with site.running(TEST_REDIS_URL=redis_url):
+        configure_default(site, "plain")
+        answer = site.reload()
+        assert not answer["ok"]
+        assert "{plain}" in answer["error"]
+        configure_default(site, "{c}")
+        assert site.reload()["ok"]
+        clients[1].enqueue_to("default", "Tell", 1)
+        site.wait_told(1)
 
 
 def test_a_slot_moves_while_jobs_run(

@@ -178,7 +178,7 @@ def test_new_code_that_is_no_good_leaves_the_old_at_work(
         ("[[pool", "line"),
         ("[reload]\nstart_timeot = 3", "start_timeot"),
         ("[redis]\nurl = 'redis://elsewhere:1/0'\n[x]", "unknown section [x]"),
-        ("[redis]\nnamespace = 'another'", "restart it"),
+        ("[worker]\nhostname = 'another'", "restart it"),
         ("[app2]", "unknown section"),
     ],
 )

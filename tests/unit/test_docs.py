@@ -21,6 +21,7 @@ import resqued
 from resqued import supervisor
 from resqued.cli import cli
 from resqued.config import loader
+from resqued.config.pools import POOL_KEYS
 from resqued.config.schema import BY_NAME, FIELDS, Field
 from resqued.core.version import VERSION
 from resqued.errors import ConfigError, ExitCode
@@ -333,7 +334,7 @@ def default_of(told: str) -> str:
 
 
 def test_every_key_stands_in_the_manual() -> None:
-    pool = {("pool", key) for key in loader._POOL_KEYS}
+    pool = {("pool", key) for key in POOL_KEYS}
     assert keys().keys() == set(BY_NAME) | pool
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from resqued.cli import cli
 from resqued.config import loader
+from resqued.config.pools import POOL_KEYS
 from resqued.config.schema import BY_NAME
 from resqued.control import sockets
 from resqued.scheduler.schedule_reader import KEYS
@@ -82,7 +83,7 @@ def test_nothing_is_told_in_two_pages() -> None:
 
 @pages
 def test_what_stands_there_as_a_command_or_key_is_one(page: Path) -> None:
-    keys = {key for _, key in BY_NAME} | {*loader._POOL_KEYS, *KEYS}
+    keys = {key for _, key in BY_NAME} | {*POOL_KEYS, *KEYS}
     for line in re.findall(r"\bIc (.+)$", text_of(page), re.M):
         words = re.split(r" (?:Ns|Op|Oo|Ar|Cm|Pq|Ev|[,.;:)])(?: |$)", line)[0]
         assert words in commands() or words in keys, line

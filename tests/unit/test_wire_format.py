@@ -580,6 +580,9 @@ TITLES = {
     "child that runs a job": titles.processing("high", "Archive", THEN),
     "worker of generation 1": titles.quitting(4711, 1),
     "child that waits for its job": titles.STANDBY,
+    "worker whose master serves several namespaces": titles.in_namespace(
+        titles.waiting(("high", "low")), "mail"
+    ),
 }
 
 

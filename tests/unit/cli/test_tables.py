@@ -209,3 +209,30 @@ def test_sentences_are_broken_between_words(
     text: str, room: int | None, indent: int, lines: list[str]
 ) -> None:
     assert wrapped(text, room, indent) == lines
+
+
+@pytest.mark.parametrize("width", [None, 80])
+def test_a_column_that_tells_apart_is_shown_only_where_rows_differ(
+    width: int | None,
+) -> None:
+    columns = (Column("ID", rank=0), Column("NAMESPACE", tells_apart=True))
+    alike = [("a", "resque"), ("b", "resque"), ("c", "")]
+    assert shown(columns, alike, width) == ["ID", "a", "b", "c"]
+    differing = [("a", "resque"), ("b", "{mail}")]
+    assert [line.split() for line in shown(columns, differing, width)] == [
+        ["ID", "NAMESPACE"],
+        ["a", "resque"],
+        ["b", "{mail}"],
+    ]
+
+
+def test_a_worker_of_another_namespace_is_not_taken_for_one_of_the_same_id() -> None:
+    local = local_worker(0, namespace="{mail}")
+    stale = registered(local.id, "silent")
+    rows = worker_table.join_workers([local], [stale], "resque")
+    assert [(row.namespace, row.state) for row in rows] == [
+        ("resque", "silent"),
+        ("{mail}", "working"),
+    ]
+    (row,) = worker_table.join_workers([local], [stale], "{mail}")
+    assert row.registered is stale

@@ -83,21 +83,22 @@ def test_every_value_arrives_where_it_is_used():
             },
             "pool": [
                 {"queues": "critical,high", "workers": 4, "memory": "1G"},
-                {"queues": "*,!slow"},
+                {"queues": "*,!slow", "namespace": "{mail}"},
             ],
         },
         burst=True,
     )
     assert built == loader.Config(
         pools=(
-            loader.PoolConfig("critical,high", 4, Limits(None, 1 << 30)),
-            loader.PoolConfig("*,!slow", 1),
+            loader.PoolConfig("critical,high", 4, Limits(None, 1 << 30), "a:b"),
+            loader.PoolConfig("*,!slow", 1, namespace="{mail}"),
         ),
         app=AppSettings(
             url="unix:///run/x",
             namespace="a:b",
             modules=("myapp.jobs", "other"),
             redact=("pin",),
+            names_namespace=True,
             directory="/srv/current",
             jobs_per_child=7,
             max_jobs=1000,
@@ -311,6 +312,64 @@ def test_what_does_not_belong_there_is_told_with_what_was_meant(tables, problem)
     assert problems(tables) == (problem,)
 
 
+@pytest.mark.parametrize(
+    ("given", "pools"),
+    [
+        ({"pool": [{"queues": "a"}]}, [("a", "resque")]),
+        (
+            {"redis": {"namespace": "shop"}, "pool": [{"queues": "a"}]},
+            [("a", "shop")],
+        ),
+        # One list in two namespaces is two pools.
+        (
+            {"pool": [{"queues": "a"}, {"queues": "a", "namespace": "{mail}"}]},
+            [("a", "resque"), ("a", "{mail}")],
+        ),
+        # Only the name of the default is no namespace of its own.
+        (
+            {
+                "redis": {"namespace": "shop"},
+                "pool": [{"queues": "a"}, {"queues": "b", "namespace": "shop"}],
+            },
+            [("a", "shop"), ("b", "shop")],
+        ),
+    ],
+)
+def test_a_pool_is_in_its_namespace_or_in_that_of_redis(given, pools):
+    built = loader.build(given)
+    assert [tuple(pool.key) for pool in built.pools] == pools
+    assert built.namespaces == tuple(dict.fromkeys(name for _, name in pools))
+    assert built.app.names_namespace is (len(built.namespaces) > 1)
+
+
+@pytest.mark.parametrize(
+    ("pool", "problem"),
+    [
+        (
+            {"queues": "b", "namespace": ""},
+            "[[pool]] 2 namespace: must not be empty; the default is 'resque'",
+        ),
+        (
+            {"queues": "b", "namespace": 5},
+            "[[pool]] 2 namespace: 5 must be a string, in quotes",
+        ),
+        (
+            {"queues": "a", "namespace": "resque"},
+            (
+                "[[pool]] 2 queues: 'a' is the list of another pool, too:"
+                " merge the two pools"
+            ),
+        ),
+        (
+            {"queues": "b", "namespaces": "x"},
+            "[[pool]] 2: unknown key 'namespaces' (did you mean 'namespace'?)",
+        ),
+    ],
+)
+def test_a_namespace_of_a_pool_that_cannot_be_one_is_told(pool, problem):
+    assert problems({"pool": [{"queues": "a"}, pool]}) == (problem,)
+
+
 def test_all_problems_are_told_at_once():
     found = problems(
         {
@@ -483,7 +542,7 @@ def test_what_holds_is_shown_with_every_key_and_without_the_password():
     shown = loader.effective(tables)
     assert shown["redis"]["url"] == "redis://me:***@h/2"
     assert shown["app"] == {"import": ["a"], "directory": "", "environment": ""}
-    assert shown["pool"] == [{"queues": "a", "workers": 1}]
+    assert shown["pool"] == [{"queues": "a", "workers": 1, "namespace": "resque"}]
     assert {
         (section, key)
         for section, values in shown.items()

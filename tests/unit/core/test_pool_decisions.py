@@ -25,6 +25,9 @@ from resqued.wire import titles
 # Slots
 
 
+A, R, M = "a", "resque", "{mail}"
+
+
 @pytest.mark.parametrize(
     ("wanted", "have", "expected"),
     [
@@ -37,6 +40,9 @@ from resqued.wire import titles
         ({}, {"a": 3}, Diff({}, {"a": 3})),
         ({"a": 0}, {}, Diff({}, {})),
         ({"a,b": 2, "b": 1}, {"b,a": 1, "b": 2}, Diff({"a,b": 2}, {"b": 1, "b,a": 1})),
+        # Pools of one list in two namespaces are two.
+        ({(A, R): 1, (A, M): 2}, {(A, R): 2}, Diff({(A, M): 2}, {(A, R): 1})),
+        ({(A, M): 1}, {(A, R): 1}, Diff({(A, M): 1}, {(A, R): 1})),
     ],
 )
 def test_slots_to_add_and_to_take_away(wanted, have, expected):

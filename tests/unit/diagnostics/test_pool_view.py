@@ -10,6 +10,7 @@ import pytest
 
 from resqued.control.protocol import ReloadResult, StatusReply
 from resqued.control.requests import SilentMaster
+from resqued.core.pool_key import PoolKey
 from resqued.diagnostics.pool_view import (
     JobLimits,
     PoolView,
@@ -178,4 +179,50 @@ def test_jobs_that_have_run_for_longer_are_found() -> None:
 
 def test_pools_are_shown_with_their_workers() -> None:
     assert show_pools({}) == ""
-    assert show_pools({"a,b": 2, "*": 1}) == "a,b: 2; *: 1"
+    a, b = PoolKey("a,b", "resque"), PoolKey("*", "resque")
+    assert show_pools({a: 2, b: 1}) == "a,b: 2; *: 1"
+    other = PoolKey("a,b", "{mail}")
+    assert show_pools({a: 2, other: 1}) == "a,b in resque: 2; a,b in {mail}: 1"
+
+
+SEVERAL = [
+    {"namespace": "resque", "pools": {"a": 1}},
+    {"namespace": "{mail}", "pools": {"a": 2}, "redis_error": "away"},
+]
+
+
+def test_pools_of_several_namespaces_are_told_apart() -> None:
+    mail = {**WORKER, "namespace": "{mail}"}
+    found = pool(mail, pools={"a": 3}, namespaces=SEVERAL)
+    assert found.pools == {PoolKey("a", "resque"): 1, PoolKey("a", "{mail}"): 2}
+    assert found.wanted == 3
+    assert found.serves == "namespaces resque, {mail}"
+    assert problem_of(found).startswith(
+        "has 0 of 1 worker on a in resque, 1 of 2 workers on a in {mail}; "
+    )
+
+
+@pytest.mark.parametrize(
+    ("primary", "primaries", "text"),
+    [
+        ("h:1", ["h:1", "h:1"], "primary h:1, namespaces {a}, {b}"),
+        ("", ["h:1", "h:2"], "namespaces {a} (primary h:1), {b} (primary h:2)"),
+        # One of them has not been reached yet.
+        ("", ["h:1", ""], "namespaces {a} (primary h:1), {b}"),
+        ("", ["", ""], "namespaces {a}, {b}"),
+    ],
+)
+def test_primaries_are_named_where_they_differ(
+    primary: str, primaries: list[str], text: str
+) -> None:
+    namespaces = [
+        {"namespace": name, "pools": {"a": 1}, "primary": place}
+        for name, place in zip(("{a}", "{b}"), primaries, strict=True)
+    ]
+    assert pool(primary=primary, namespaces=namespaces).serves == text
+
+
+def test_an_older_master_has_one_namespace() -> None:
+    found = pool(WORKER, pools={"a": 1}, namespace="shop")
+    assert found.namespaces == ("shop",)
+    assert problem_of(found) == ""

@@ -36,8 +36,8 @@ HERE = "redis://localhost:6379/0"
     ],
 )
 def test_a_place_has_several_names(one: str, other: str, is_same: bool) -> None:
-    assert RedisTarget(one, "resque").is_same(other, "resque") is is_same
-    assert not RedisTarget(one, "resque").is_same(other, "shop")
+    assert RedisTarget(one, "resque").is_among(other, ["mail", "resque"]) is is_same
+    assert not RedisTarget(one, "resque").is_among(other, ["shop"])
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ import pytest
 from resqued.config.settings import AppSettings
 from resqued.core.lifecycle import Stop
 from resqued.core.limits import Cause, Limits, Rules
+from resqued.core.pool_key import PoolKey
 from resqued.core.timings import Timings
 from resqued.ipc import messages
 from resqued.ipc.channel import Channel, ChannelClosed, socket_pair
@@ -50,7 +51,9 @@ EXAMPLES: dict[Any, list[Any]] = {
         messages.QueuesEmpty(),
     ],
     messages.ZygoteOrder: [
-        messages.SpawnWorker("a,b", Limits(1.5, None), is_paused=True),
+        messages.SpawnWorker(
+            PoolKey("a,b", "{mail}"), Limits(1.5, None), is_paused=True
+        ),
         messages.ReopenLog("log"),
     ],
     messages.Start: [

@@ -117,7 +117,7 @@ def test_options_of_a_master_win_over_file_and_environment(
     monkeypatch.setenv("INTERVAL", "7")
     options = MasterOptions(queues="a", workers=2, namespace="own", user="nobody")
     built = read_config(options)
-    assert built.pools == (PoolConfig("a", 2),)
+    assert built.pools == (PoolConfig("a", 2, namespace="own"),)
     assert (built.app.namespace, built.daemon.user) == ("own", "nobody")
     assert built.interval == 7.0
     assert read_config(MasterOptions(queues="a", interval="3")).interval == 3.0
@@ -148,14 +148,18 @@ def test_an_instance_has_the_pool_of_its_name_and_what_its_file_says(
     config.write_text('[redis]\nnamespace = "shared"\n[[pool]]\nqueues = "x"\n')
     options = MasterOptions(instance=MAIL, workers=2)
     assert own_file(options) is None
-    assert read_config(options).pools == (PoolConfig("mail", 2),)
+    shared = PoolConfig("mail", 2, namespace="shared")
+    assert read_config(options).pools == (shared,)
     own = config.with_name("mail.toml")
     own.write_text('[redis]\nnamespace = "mail"\n')
     assert own_file(options) == own
     built = read_config(options)
-    assert (built.app.namespace, built.pools) == ("mail", (PoolConfig("mail", 2),))
+    assert (built.app.namespace, built.namespaces) == ("mail", ("mail",))
+    assert built.pools == (PoolConfig("mail", 2, namespace="mail"),)
     own.write_text('[[pool]]\nqueues = "high,mail"\nworkers = 5\n')
-    assert read_config(options).pools == (PoolConfig("high,mail", 5),)
+    assert read_config(options).pools == (
+        PoolConfig("high,mail", 5, namespace="shared"),
+    )
 
 
 def test_the_shared_file_is_not_taken_for_that_of_an_instance(config: Path) -> None:

@@ -10,6 +10,7 @@ from resqued.config.settings import AppSettings
 from resqued.core.backoff import Backoff
 from resqued.core.generation_lifecycle import GenerationState
 from resqued.core.limits import Limits, Rules
+from resqued.core.pool_key import PoolKey
 from resqued.core.supervised_worker import SupervisedState
 from resqued.master import handoff
 from resqued.master.handoff import (
@@ -23,7 +24,10 @@ from resqued.master.handoff import (
 )
 
 CONFIG = Config(
-    pools=(PoolConfig("a,\udcff", 2, Limits(None, 5)), PoolConfig("b", 1)),
+    pools=(
+        PoolConfig("a,\udcff", 2, Limits(None, 5)),
+        PoolConfig("b", 1, namespace="{mail}"),
+    ),
     app=AppSettings(
         url="redis://localhost",
         modules=("a",),
@@ -38,7 +42,7 @@ WORKER = WorkerRecord(
     state=SupervisedState.READY,
     spawned_at=0.1 + 0.2,
     generation=3,
-    queues="a,\udcff",
+    pool=PoolKey("a,\udcff", "resque"),
     limits=Limits(None, 5),
     pid=4711,
     worker_id="host:4711:a",
@@ -67,9 +71,11 @@ def state() -> HandoffState:
         current=generation,
         last=4,
         state=GenerationState.SERVING,
-        slots=[SlotRecord("a,\udcff", backoff, WORKER, is_done=False)],
+        slots=[
+            SlotRecord(PoolKey("a,\udcff", "resque"), backoff, WORKER, is_done=False)
+        ],
         retiring=[],
-        wanted={"a,\udcff": 2, "b": 1},
+        wanted=[(PoolKey("a,\udcff", "resque"), 2), (PoolKey("b", "{mail}"), 1)],
         is_paused=True,
         was_ready=True,
     )
@@ -95,7 +101,14 @@ def test_a_number_that_is_no_descriptor_is_not_taken_for_one() -> None:
     odd = replace(CONFIG, app=replace(CONFIG.app, max_jobs=2, nice=1))
     current = GenerationRecord(odd, 3, None, None, False, 0, 0.0)
     pool = PoolRecord(
-        current, 3, GenerationState.BOOTING, [], [], {"channel": 2}, False, False
+        current,
+        3,
+        GenerationState.BOOTING,
+        [],
+        [],
+        [(PoolKey("channel", "a"), 2)],
+        False,
+        False,
     )
     empty = HandoffState(pool, None, None, None, DescriptorList().numbers)
     found = handoff.read(handoff.write(empty))

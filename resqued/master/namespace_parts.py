@@ -1,0 +1,298 @@
+"""The parts of the master that belong to a namespace: one set for each that it serves.
+
+Runs in the master. On a Redis Cluster each namespace may be on another node, so each
+has its own connections, finds out by itself where its primary is and whether that can
+be used, and wakes only its own workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from resqued.config.loader import Config
+from resqued.control.protocol import NamespaceStatus
+from resqued.core.pool_key import PoolKey, where_they_are
+from resqued.core.supervised_worker import SupervisedState
+from resqued.errors import StoreError, UnusableServerError
+from resqued.log.logger import Logger
+from resqued.master.generations import GenerationManager
+from resqued.master.queue_watcher import QueueWatcher
+from resqued.master.reclaimer import Reclaimer
+from resqued.master.redis_monitor import RedisMonitor
+from resqued.master.worker_handle import WorkerHandle
+from resqued.scheduler.enqueuer import ScheduleEnqueuer
+from resqued.scheduler.mover import DelayedMover
+from resqued.scheduler.parts import ScheduleSource, delayed_mover, schedule_enqueuer
+from resqued.scheduler.schedule import Schedule
+from resqued.store.connection import SingleLink
+from resqued.store.queue_tracking import QueueTracking
+from resqued.store.redis_errors import untagged
+from resqued.store.registry import Registry
+from resqued.store.server_url import redact
+from resqued.store.slots import slot_of_namespace
+from resqued.system.poller import Poller
+from resqued.wire.keys import Keys
+
+Workers = Callable[[], Sequence[WorkerHandle]]
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceParts:
+    """What the master has for one namespace: its connections, and who uses them."""
+
+    link: SingleLink
+    registry: Registry
+    reclaimer: Reclaimer
+    monitor: RedisMonitor
+    watcher: QueueWatcher
+    mover: DelayedMover
+    enqueuer: ScheduleEnqueuer
+
+    def turn(self, now: float, *, is_alone: bool) -> None:
+        """Do what is due.
+
+        Each try to reach a node that does not answer takes time. Where there are
+        workers of other namespaces, only the monitor tries.
+        """
+        if is_alone or not self.monitor.is_down:
+            self.reclaimer.turn(now)
+        self.monitor.turn(now)
+        if is_alone or not self.monitor.is_down:
+            for part in (self.watcher, self.mover, self.enqueuer):
+                part.turn(now)
+
+    def due(self, now: float, *, is_alone: bool) -> float:
+        """Return when `turn` has something to do."""
+        due = self.monitor.due(now)
+        if is_alone or not self.monitor.is_down:
+            parts = (self.reclaimer, self.watcher, self.mover, self.enqueuer)
+            due = min(due, *(part.due(now) for part in parts))
+        return due
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.mover.close()
+        self.enqueuer.close()
+        self.watcher.close()
+        self.link.close()
+
+    def move(self, workers: Iterable[WorkerHandle]) -> None:
+        """Follow the connection of the monitor, which has gone to another server."""
+        self.mover.use(self.link.url)
+        self.enqueuer.use(self.link.url)
+        self.watcher.reconnect(self.link.url, workers)
+
+
+class ServedNamespaces:
+    """The namespaces that the workers of a master serve, as one part of its loop.
+
+    The pools of the generations name them. A namespace that no pool names any longer is
+    kept until its last worker has left or is reclaimed. `serving` and `workers` return
+    the workers that take jobs, and all of them; the pool sets both.
+    """
+
+    def __init__(
+        self, generations: GenerationManager, owner: str, poller: Poller, log: Logger
+    ) -> None:
+        self._generations = generations
+        self._owner = owner
+        self._poller = poller
+        self._log = log
+        self.serving: Workers = list
+        self.workers: Workers = list
+        self._parts: dict[str, NamespaceParts] = {}
+        # The generations whose namespaces are here.
+        self._followed = (0, 0)
+        # Whether a namespace is here that no configuration has any longer.
+        self._has_former = False
+
+    def of(self, namespace: str) -> NamespaceParts:
+        """Return the parts of a namespace, which are made if they do not exist."""
+        if namespace not in self._parts:
+            config = self._generations.current.config
+            self._parts[namespace] = self._make(namespace, config)
+        return self._parts[namespace]
+
+    def _make(self, namespace: str, config: Config) -> NamespaceParts:
+        app, keys, log = config.app, Keys(namespace), self._log
+        if app.names_namespace or namespace != app.namespace:
+            log = log.bind(namespace=namespace)
+        link = SingleLink(app.url, timeout=patience(config), namespace=namespace)
+        registry = Registry(link, keys)
+        reclaimer = Reclaimer(registry, self._owner, log, timings=app.timings)
+        reclaimer.is_own = lambda worker: (
+            worker in own_ids(self._of(namespace, self.workers))
+        )
+        monitor = RedisMonitor(link, registry, log, app.timings)
+        watcher = QueueWatcher(
+            QueueTracking(app.url, keys, link, timeout=patience(config)),
+            lambda: self._generations.incumbent.config.interval,
+            lambda: self._of(namespace, self.serving),
+            self._poller,
+            log,
+        )
+        watcher.on_lost = monitor.check_soon
+        source = ScheduleSource(lambda: self._schedules(namespace), self._is_dynamic)
+        parts = NamespaceParts(
+            link,
+            registry,
+            reclaimer,
+            monitor,
+            watcher,
+            delayed_mover(app, namespace, self._owner, self._poller, log),
+            schedule_enqueuer(app, namespace, source, log),
+        )
+        monitor.url = lambda: self._url(namespace, link.url)
+        monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
+        return parts
+
+    def _schedules(self, namespace: str) -> tuple[Schedule, ...]:
+        """Return the recurring jobs of a namespace: the default one has them all."""
+        incumbent = self._generations.incumbent
+        is_default = namespace == incumbent.config.app.namespace
+        return incumbent.schedules if is_default else ()
+
+    def _is_dynamic(self) -> bool:
+        return self._generations.incumbent.has_dynamic_schedules
+
+    def _url(self, namespace: str, before: str) -> str:
+        """Return the URL where a namespace is now.
+
+        That of the generation that serves it; the old one, if the namespace is served
+        only by workers that leave: they do not move either.
+        """
+        generations = self._generations
+        for config in (generations.incumbent.config, generations.current.config):
+            if namespace in config.namespaces:
+                return config.app.url
+        return before
+
+    def _of(self, namespace: str, workers: Workers) -> Sequence[WorkerHandle]:
+        """Return the workers of a namespace."""
+        every = workers()
+        if len(self._parts) == 1:
+            return every
+        return [worker for worker in every if worker.pool.namespace == namespace]
+
+    def follow(self) -> None:
+        """Have the parts of each namespace that is served, and no others."""
+        incumbent, current = self._generations.incumbent, self._generations.current
+        if (incumbent.number, current.number) != self._followed or self._has_former:
+            self._followed = (incumbent.number, current.number)
+            configured = (*incumbent.config.namespaces, *current.config.namespaces)
+            self._adjust(configured)
+
+    def _adjust(self, configured: Sequence[str]) -> None:
+        served = {worker.pool.namespace for worker in self.workers()}
+        for name in dict.fromkeys((*configured, *served)):
+            self.of(name)
+        former = self._parts.keys() - configured
+        for name in former - served:
+            if not self._parts[name].reclaimer.is_busy:
+                self._parts.pop(name).close()
+        self._has_former = not self._parts.keys() <= set(configured)
+
+    def check_servers(self) -> None:
+        """Check that one namespace, at least, can be used; the others may come later.
+
+        Raises what Registry.check_server raises.
+        """
+        self.follow()
+        errors: list[StoreError] = []
+        for parts in self._parts.values():
+            try:
+                parts.registry.check_server()
+            except UnusableServerError:
+                raise
+            except StoreError as error:
+                errors.append(error)
+        if len(errors) == len(self._parts):
+            raise errors[0]
+
+    def refuse_unusable(self, config: Config) -> None:
+        """Raise UnusableServerError for a namespace that the cluster cannot have.
+
+        Its workers could never register, so a reload to it would not end.
+        """
+        url = config.app.url
+        links = [parts.link for parts in self._parts.values()]
+        if any(link.locator.is_cluster and link.url == url for link in links):
+            for name in config.namespaces:
+                if slot_of_namespace(name) is None:
+                    raise untagged(f"redis at {redact(url)}", name)
+
+    def poll_now(self) -> None:
+        """Make every watcher look at its queues at the next turn."""
+        for parts in self._parts.values():
+            parts.watcher.poll_now()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a dead worker of this master is still to be reclaimed."""
+        return any(parts.reclaimer.is_busy for parts in self._parts.values())
+
+    def is_away(self, namespace: str) -> bool:
+        """Return True if a namespace cannot be used at the moment, and others can."""
+        errors = {name: parts.monitor.error for name, parts in self._parts.items()}
+        return bool(errors.get(namespace)) and not all(errors.values())
+
+    @property
+    def error(self) -> str:
+        """Why Redis cannot be used, and in which namespaces; "" if it can."""
+        errors = {name: parts.monitor.error for name, parts in self._parts.items()}
+        return "; ".join(where_they_are(errors))
+
+    @property
+    def problem(self) -> str:
+        """The same in a few words, for titles; "" if Redis can be used."""
+        found = {name: parts.monitor.problem for name, parts in self._parts.items()}
+        return ", ".join(where_they_are(found))
+
+    @property
+    def primary(self) -> str:
+        """The address of the primary, if it can move; "" if there are several."""
+        found = {parts.monitor.primary for parts in self._parts.values()}
+        return found.pop() if len(found) == 1 else ""
+
+    def statuses(self, pools: Mapping[PoolKey, int]) -> tuple[NamespaceStatus, ...]:
+        """Return the status of each namespace, with the wanted workers of its pools."""
+        return tuple(
+            NamespaceStatus(
+                namespace=name,
+                pools={p.queues: n for p, n in pools.items() if p.namespace == name},
+                primary=parts.monitor.primary,
+                redis_error=parts.monitor.error,
+            )
+            for name, parts in self._parts.items()
+        )
+
+    def turn(self, now: float) -> None:
+        """Do what is due in each namespace."""
+        self.follow()
+        is_alone = len(self._parts) == 1
+        for parts in self._parts.values():
+            parts.turn(now, is_alone=is_alone)
+
+    def due(self, now: float) -> float:
+        """Return when `turn` has something to do."""
+        is_alone = len(self._parts) == 1
+        return min(p.due(now, is_alone=is_alone) for p in self._parts.values())
+
+    def close(self) -> None:
+        """Close all connections."""
+        for parts in self._parts.values():
+            parts.close()
+
+
+def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
+    """Return the ids of the workers, without those that Redis refused as taken."""
+    return {w.worker_id for w in workers if w.state is not SupervisedState.REFUSED}
+
+
+def patience(config: Config) -> float:
+    """Return how long the master waits for Redis, in seconds.
+
+    At most 1 second, so that the master can act on signals.
+    """
+    return min(1.0, config.app.redis_timeout)
