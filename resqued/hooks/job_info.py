@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from resqued.log import capture
 from resqued.wire.payload import Payload
 
 
@@ -50,8 +50,10 @@ def current_job() -> JobInfo | None:
     """
     if (inline := _inline.get()) is not None:
         return inline
-    # A child notes its job once, for what it prints. hot path: lazy-fields
-    match capture.facts():
+    # A child notes its job once, for what it prints. A program that only enqueues has
+    # not loaded the module, which needs more packages. hot path: lazy-fields
+    capture = sys.modules.get("resqued.log.capture")
+    match capture and capture.facts():
         case (str(queue), Payload() as job, about):
             worker = getattr(about, "worker", "")
             return JobInfo(queue, job.class_name, tuple(job.args), worker=worker)

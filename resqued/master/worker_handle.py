@@ -132,7 +132,12 @@ class WorkerHandle:
         return status
 
     def has_run_since(self, done: int) -> bool:
-        """Return whether the worker has a job, or has settled more than `done` runs."""
+        """Return whether the worker has a job, or has settled more than `done` runs.
+
+        Of a worker that has gone it is not known.
+        """
+        if self.is_gone:
+            return False
         has_job = self.scoreboard.read().phase in (Phase.RUNNING, Phase.SETTLING)
         return has_job or self.scoreboard.run_counts().done > done
 

@@ -159,6 +159,7 @@ def test_show_prints_what_holds_as_toml_and_hides_passwords(
         "url": "redis://:***@h/1",
         "namespace": "option",
         "timeout": 1.0,
+        "min_replicas": 0,
     }
     assert values["log"]["level"] == "debug"
     assert values["log"]["events"] == {"output": "off"}

@@ -72,7 +72,7 @@ def deaf(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@resqued.job(queue="default", name="Swallow")
+@resqued.job(queue="default", name="SwallowTerm")
 def swallow(seconds: float) -> None:
     """Catch whatever is raised inside, and be done."""
     note("started", os.getpid())

@@ -55,6 +55,11 @@ def number(redis: redis_py.Redis, key: str) -> int:
     return int(redis.get(key) or 0)
 
 
+# How many connections a master has for each namespace: for the registry, the queues and
+# the delayed jobs.
+EACH = 3
+
+
 def connections(running: Daemon) -> int:
     """Return how many connections the master has to Redis."""
     return len(psutil.Process(running.pid).net_connections("tcp"))
@@ -141,7 +146,7 @@ def test_a_reload_adds_moves_and_removes_a_namespace(
     site: Site, redis: redis_py.Redis, mail: resqued.Client
 ) -> None:
     with site.running() as running:
-        assert connections(running) == 2
+        assert connections(running) == EACH
         site.hold("held")
         wait_until(lambda: redis.llen("started"), what="the job to run")
         site.configure(POOL, pools={"default": 1})
@@ -150,7 +155,7 @@ def test_a_reload_adds_moves_and_removes_a_namespace(
         site.wait_told("added")
         site.let_go("held")
         site.settled(2, 2)
-        wait_until(lambda: connections(running) == 4, what="four connections")
+        wait_until(lambda: connections(running) == 2 * EACH, what="those of two")
         assert site.run("kept").worker == workers(site)["resque"]["pid"]
 
         # The default is another one: the pool without a name of its own moves.
@@ -164,7 +169,7 @@ def test_a_reload_adds_moves_and_removes_a_namespace(
         wait_until(lambda: ids(redis, "resque") == [], what="nobody in resque")
 
         # With one namespace a master has the connections that it had.
-        wait_until(lambda: connections(running) == 2, what="two connections")
+        wait_until(lambda: connections(running) == EACH, what="those of one")
 
 
 def test_a_reload_that_changes_the_url_moves_all_namespaces(
@@ -177,10 +182,14 @@ def test_a_reload_that_changes_the_url_moves_all_namespaces(
     with Proxy(server.port) as old, Proxy(server.port) as new:
         site.configure(f'[redis]\nurl = "{old.url}"\n{POOL}', pools={"default": 1})
         with site.running(names_url=False) as running:
-            wait_until(lambda: ports(running) == {old.port: 4}, what="connections")
+            wait_until(
+                lambda: ports(running) == {old.port: 2 * EACH}, what="connections"
+            )
             site.configure(f'[redis]\nurl = "{new.url}"\n{POOL}', pools={"default": 1})
             assert site.reload()["ok"]
-            wait_until(lambda: ports(running) == {new.port: 4}, what="the new URL")
+            wait_until(
+                lambda: ports(running) == {new.port: 2 * EACH}, what="the new URL"
+            )
             mail.enqueue_to("default", "Tell", "moved")
             site.wait_told("moved")
             assert site.run("other").worker == workers(site)["resque"]["pid"]
@@ -192,14 +201,16 @@ def test_a_reload_that_changes_the_url_moves_all_namespaces(
             site.configure(place, pools={"default": 2})
             assert site.ask("reload", wait=False)["ok"]
             wait_until(
-                lambda: ports(running) == {old.port: 2, new.port: 2},
+                lambda: ports(running) == {old.port: EACH, new.port: EACH},
                 what="one namespace to move",
             )
             mail.enqueue_to("default", "Tell", "back")
             site.wait_told("back")
             site.let_go("held")
             site.wait_told("held")
-            wait_until(lambda: ports(running) == {old.port: 2}, what="the other to end")
+            wait_until(
+                lambda: ports(running) == {old.port: EACH}, what="the other to end"
+            )
             assert number(redis, "resque:stat:processed") == 2
             assert ids(redis, "resque") == []
 

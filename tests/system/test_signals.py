@@ -121,7 +121,7 @@ def test_a_job_that_swallows_its_termination_has_succeeded(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     with pool(redis_url, tmp_path) as running:
-        resqued.Client(redis_url).enqueue_to("default", "Swallow", SECONDS)
+        resqued.Client(redis_url).enqueue_to("default", "SwallowTerm", SECONDS)
         busy_child(redis)
         running.signal(signal.SIGTERM)
         assert running.wait() == 0
