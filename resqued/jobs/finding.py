@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from resqued.errors import JobClassError, ObjectNotFoundError
 
@@ -54,6 +54,12 @@ class Finder(NamedTuple):
         raise ObjectNotFoundError(
             f"{path} {identity!r} was not found: find gave {said}"
         )
+
+
+# What an application gives to say how objects are found: find, identity, session.
+Ways: TypeAlias = tuple[
+    Callable[[Any], Any] | None, Callable[[Any], object] | None, Session | None
+]
 
 
 def finder_of(

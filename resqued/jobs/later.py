@@ -20,7 +20,7 @@ from resqued.errors import ArgumentError, JobClassError
 from resqued.jobs.coroutines import refuse_generators
 from resqued.jobs.declare import Job
 from resqued.jobs.declare import job as declare_job
-from resqued.jobs.finding import Finder, Session, finder_of
+from resqued.jobs.finding import Finder, Session, Ways, finder_of
 from resqued.wire.naming import dotted_path, queue_of
 
 P = ParamSpec("P")
@@ -176,17 +176,16 @@ def allow_later(
     Raises JobClassError for a class that has no way to find its objects, and for what
     cannot be a job, such as a private method.
     """
-    if target is None:
-        return functools.partial(
-            allow_later,
-            methods=methods,
-            find=find,
-            identity=identity,
-            session=session,
-            **options,
-        )
+    allow = functools.partial(_allow, methods, (find, identity, session), options)
+    return allow if target is None else allow(target)
+
+
+def _allow(
+    methods: Collection[str], ways: Ways, options: dict[str, Any], target: Any
+) -> Any:
+    """Declare what may be called of target, and return it."""
     if isinstance(target, type):
-        finder = finder_of(target, find, identity, session)
+        finder = finder_of(target, *ways)
         _CLASSES[target] = finder, _jobs_of(target, methods, finder, options)
     elif not inspect.isfunction(target):
         raise JobClassError(f"{target!r} may not be called later: it is no function")
