@@ -84,7 +84,7 @@ def test_inline_hooks_run_and_nothing_is_written(case: Case) -> None:
 # Children, one daemon for all of them
 
 
-@deviates("prune-lock", "names")
+@deviates("prune-lock", "names", "failure-hooks")
 def test_the_hooks_around_a_job_decide_its_outcome(case: Case) -> None:
     classes = ("Dont", "DontOutside", "Swallow", "NoYield", "BeforeBoom", "AfterBoom2")
     for name in (*classes, "FailBoom"):
@@ -108,3 +108,32 @@ def test_the_hooks_around_a_job_decide_its_outcome(case: Case) -> None:
     counts = {name: re.sub("1", "4", text) for name, text in FAILED_ONCE.items()}
     counts["resque:stat:processed"] = "string 7"
     assert case.dump() == QUEUES | counts | failed(*entries)
+
+
+BROKEN = """
+import resqued
+
+
+@resqued.hook.before_first_fork
+def refuse():
+    raise RuntimeError("not today")
+
+
+@resqued.hook.worker_exit
+def leave():
+    raise SystemExit(3)
+"""
+
+
+@deviates("prune-lock", "worker-hooks")
+def test_a_hook_of_a_worker_that_raises_costs_neither_worker_nor_job(
+    case: Case,
+) -> None:
+    """In Ruby the worker would end before it had registered."""
+    (case.folder / "broken.py").write_text(BROKEN)
+    case.push("default", b'{"class":"Ok","args":[1]}')
+    with case.daemon("-a", "broken", "--burst") as daemon:
+        daemon.may_log_tracebacks = True
+        assert daemon.wait() == 0
+        assert len(daemon.wait_for_event("hook_failed", count=2)) == 2
+    assert case.dump() == QUEUES | {"resque:stat:processed": "string 1"}
