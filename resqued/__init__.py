@@ -185,7 +185,7 @@ def enqueue_in(
     `delay` is in seconds, or a text such as "10m", or a timedelta. The clock is
     that of the server; the job goes to its queue at the next whole second. Raises
     what enqueue raises, and ArgumentError for a delay that is none. With `inline`
-    the job runs at once.
+    the job runs at once. Returns False if a before_schedule hook has refused.
     """
     return default_client().enqueue_in(delay, job, *args, **kwargs)
 
