@@ -112,6 +112,11 @@ def _job_of_function(function: Any) -> Job[..., Any]:
     job = function if isinstance(function, Job) else _FUNCTIONS.get(function)
     if job is None:
         path = f"{function.__module__}.{function.__qualname__}"
+        if _is_in_class(function):
+            raise JobClassError(
+                f"{path} is a method: later takes its object, as in"
+                f" later(account).{function.__name__}(…)"
+            )
         raise JobClassError(
             f"function {path} may not be called later: allow it by"
             f" resqued.allow_later({function.__name__}, queue=…) in its module"

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 import resqued
+from resqued.hooks.hook_kinds import REGISTERED
 from resqued.jobs.lookup import resolve
 from resqued.wire import calls
 
@@ -126,6 +127,7 @@ def test_options_are_those_of_a_job() -> None:
             "an object, and not the class",
         ),
         (lambda: resqued.later(object()).delete(), "builtins.object may not be called"),
+        (lambda: resqued.later(Account.close), "later takes its object, as in later("),
         (lambda: resqued.later(other), "resqued.allow_later(other, queue=…)"),
         (lambda: resqued.later(Account(7).delete), "delete may not be called later"),
     ],
@@ -148,6 +150,29 @@ def test_wrong_calls_are_refused(client: Recorder) -> None:
     with pytest.raises(resqued.ArgumentError, match="delay or at"):
         resqued.later(Account(7), delay="1m", at=datetime.now(UTC))
     assert client.put == []
+
+
+def test_inline_runs_the_method_at_once_with_hooks_and_arguments_of_json(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account, seen = Account(9), []
+
+    def note(job: resqued.JobInfo) -> None:
+        seen.append((job.queue, job.class_name, job.args))
+
+    monkeypatch.setitem(REGISTERED, "before_perform", [note])
+    with resqued.configure(inline=True):
+        assert resqued.later(account).send_invoice((1, 2), note="x") is True
+        assert resqued.later(account, delay="1h").close() is True
+        assert resqued.later(account).wait() is True
+    assert account.sent == [([1, 2], 1, "x"), ("closed",), ("waited",)]
+    assert seen[0] == ("mail", f"{HERE}.Account.send_invoice", (9, [1, 2], 1, "x"))
+
+
+def test_a_job_can_be_called_later_as_functions_can(client: Recorder) -> None:
+    job = resqued.job(queue="low", name="Sent")(lambda number: None)
+    resqued.later(job, client=client)(5)
+    assert client.put == [("low", {"class": "Sent", "args": [5]})]
 
 
 # Declarations
