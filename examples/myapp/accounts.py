@@ -11,8 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import resqued
-
-from . import DATA
+from myapp import DATA
 
 
 @contextmanager

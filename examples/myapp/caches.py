@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import resqued
-
-from . import DATA
+from myapp import DATA
 
 PAGES = ("front", "prices", "contact")
 

@@ -9,8 +9,7 @@ import subprocess
 from pathlib import Path
 
 import resqued
-
-from . import DATA
+from myapp import DATA
 
 
 class Repository:
