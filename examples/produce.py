@@ -15,8 +15,8 @@ def main() -> None:
     here = Path(__file__).parent.resolve()
     target = Path(tempfile.gettempdir(), "myapp.tar.gz")
     archive.enqueue(str(here / "myapp"), str(target))
-    resqued.enqueue_many(((seconds,) for seconds in (1, 2, 3)), job=count)
-    resqued.enqueue_to("low", "Count", 2)
+    resqued.enqueue_many(((seconds,) for seconds in (1, 1, 1)), job=count)
+    resqued.enqueue_to("low", "Count", 1)
     print(resqued.queue_sizes())
 
 

@@ -25,6 +25,7 @@ from resqued.errors import (
     JobTimeout,
     LintError,
     MemoryLimitExceeded,
+    ObjectNotFoundError,
     PayloadError,
     QueueNameError,
     ResquedError,
@@ -32,6 +33,7 @@ from resqued.errors import (
 )
 from resqued.hooks.job_info import JobInfo, current_job
 from resqued.jobs.declare import Job, job
+from resqued.jobs.later import allow_later, later
 from resqued.jobs.recurrence import cron, every
 from resqued.scheduler.delayed_client import AnyJob, Arguments
 from resqued.store.bulk import BulkProgress
@@ -64,6 +66,7 @@ __all__ = [
     "JobTimeout",
     "LintError",
     "MemoryLimitExceeded",
+    "ObjectNotFoundError",
     "Payload",
     "PayloadError",
     "QueueNameError",
@@ -75,6 +78,7 @@ __all__ = [
     "StoreError",
     "Worker",
     "__version__",
+    "allow_later",
     "cancel_delayed",
     "configure",
     "cron",
@@ -96,6 +100,7 @@ __all__ = [
     "hook",
     "info",
     "job",
+    "later",
     "peek",
     "plugin",
     "pop",
@@ -180,7 +185,7 @@ def enqueue_in(
     `delay` is in seconds, or a text such as "10m", or a timedelta. The clock is
     that of the server; the job goes to its queue at the next whole second. Raises
     what enqueue raises, and ArgumentError for a delay that is none. With `inline`
-    the job runs at once.
+    the job runs at once. Returns False if a before_schedule hook has refused.
     """
     return default_client().enqueue_in(delay, job, *args, **kwargs)
 
@@ -210,14 +215,10 @@ def enqueue_in_with_queue(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> bool: ...
-
-
 @overload
 def enqueue_in_with_queue(
     queue: str, delay: Duration, job: str, /, *args: Any
 ) -> bool: ...
-
-
 def enqueue_in_with_queue(
     queue: str, delay: Duration, job: Any, /, *args: Any, **kwargs: Any
 ) -> bool:
@@ -237,14 +238,10 @@ def enqueue_at_with_queue(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> bool: ...
-
-
 @overload
 def enqueue_at_with_queue(
     queue: str, when: datetime, job: str, /, *args: Any
 ) -> bool: ...
-
-
 def enqueue_at_with_queue(
     queue: str, when: datetime, job: Any, /, *args: Any, **kwargs: Any
 ) -> bool:

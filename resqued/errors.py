@@ -26,6 +26,7 @@ __all__ = [
     "LintError",
     "MemoryLimitExceeded",
     "NoMasterError",
+    "ObjectNotFoundError",
     "PayloadError",
     "QueueListError",
     "QueueNameError",
@@ -96,6 +97,10 @@ class ArgumentError(ResquedError, TypeError):
 
 class JobClassError(ResquedError, ValueError):
     """A job is declared wrongly, names no queue, or is not known here."""
+
+
+class ObjectNotFoundError(ResquedError, LookupError):
+    """The object whose method is to run was not found by its id."""
 
 
 class LintError(ResquedError, ValueError):

@@ -22,6 +22,7 @@ __all__ = [
     "after_fork",
     "after_pause",
     "after_perform",
+    "after_schedule",
     "around_perform",
     "before_dequeue",
     "before_enqueue",
@@ -29,6 +30,7 @@ __all__ = [
     "before_fork",
     "before_pause",
     "before_perform",
+    "before_schedule",
     "on_failure",
     "queue_empty",
     "shutdown",
@@ -62,6 +64,16 @@ def before_dequeue(hook: Callable[[JobInfo], V]) -> Callable[[JobInfo], V]:
 def after_dequeue(hook: Callable[[JobInfo], V]) -> Callable[[JobInfo], V]:
     """Run after each dequeue, in the producer."""
     return register("after_dequeue", hook)
+
+
+def before_schedule(hook: Callable[[JobInfo], V]) -> Callable[[JobInfo], V]:
+    """Run before a job begins to wait for a time, in the producer; False refuses."""
+    return register("before_schedule", hook)
+
+
+def after_schedule(hook: Callable[[JobInfo], V]) -> Callable[[JobInfo], V]:
+    """Run when a job waits for a time, in the producer."""
+    return register("after_schedule", hook)
 
 
 def before_perform(hook: Callable[[JobInfo], V]) -> Callable[[JobInfo], V]:

@@ -90,7 +90,7 @@ def list_(
         return
     now = client.registry.link.time()
     has_ages = room_of(is_wide=is_wide) is not None
-    rows = [_row(job, now if has_ages else None) for job in found]
+    rows = [row_of(job, now if has_ages else None) for job in found]
     show_table(COLUMNS, rows, empty="no delayed jobs", is_wide=is_wide)
 
 
@@ -122,7 +122,7 @@ def _due_text(job: DelayedJob) -> str:
     return job.time if due is None else timestamps.heartbeat(due.timestamp())
 
 
-def _row(job: DelayedJob, now: float | None) -> tuple[object, ...]:
+def row_of(job: DelayedJob, now: float | None) -> tuple[object, ...]:
     """Return a job as a row of COLUMNS; `now`, in seconds, if ages are wanted."""
     due, when = job.due_at, _due_text(job)
     if now is not None and due is not None:

@@ -66,7 +66,7 @@ def list_(client: Client, is_wide: bool, as_json: bool) -> None:
         show_json([_as_dict(name, state, now) for name, state in found.items()])
         return
     has_ages = room_of(is_wide=is_wide) is not None
-    rows = [_row(name, state, now, has_ages) for name, state in found.items()]
+    rows = [row_of(name, state, now, has_ages) for name, state in found.items()]
     show_table(COLUMNS, rows, empty="no recurring jobs", is_wide=is_wide)
 
 
@@ -116,9 +116,10 @@ def _as_dict(name: str, state: ScheduleState, now: float) -> dict[str, Any]:
     }
 
 
-def _row(
+def row_of(
     name: str, state: ScheduleState, now: float, has_ages: bool
 ) -> tuple[object, ...]:
+    """Return a recurring job as a row of COLUMNS; `now` is in seconds."""
     found, due = _read(name, state), _next(name, state, now)
     at = timestamps.read(state.last_enqueued)
     last, coming = state.last_enqueued, "" if due is None else timestamps.heartbeat(due)

@@ -25,6 +25,8 @@ class HookArguments(TypedDict, total=False):
     after_enqueue: AnyHook
     before_dequeue: AnyHook
     after_dequeue: AnyHook
+    before_schedule: AnyHook
+    after_schedule: AnyHook
     before_perform: AnyHook
     around_perform: AnyHook
     after_perform: AnyHook
@@ -65,6 +67,14 @@ class FunctionHooks(Generic[P]):
     def after_dequeue(self, hook: Callable[..., V]) -> Callable[..., V]:
         """Run a function after each dequeue."""
         return self._add("after_dequeue", hook)
+
+    def before_schedule(self, hook: Callable[P, V]) -> Callable[P, V]:
+        """Run a function before the job begins to wait for a time; False refuses."""
+        return self._add("before_schedule", hook)
+
+    def after_schedule(self, hook: Callable[P, V]) -> Callable[P, V]:
+        """Run a function when the job waits for a time."""
+        return self._add("after_schedule", hook)
 
     def before_perform(self, hook: Callable[P, V]) -> Callable[P, V]:
         """Run a function before the job; DontPerform ends the job as a success."""

@@ -16,6 +16,7 @@ H = TypeVar("H", bound=Callable[..., Any])
 
 JOB_HOOKS = (
     *("before_enqueue", "after_enqueue", "before_dequeue", "after_dequeue"),
+    *("before_schedule", "after_schedule"),
     *("before_perform", "around_perform", "after_perform", "on_failure"),
 )
 WORKER_HOOKS = (

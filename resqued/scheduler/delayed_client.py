@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Any, ParamSpec, TypeAlias, overload
 
 from resqued.core.durations import Duration
 from resqued.errors import ArgumentError
+from resqued.hooks.producing import HookedCall, hooked_call
 from resqued.scheduler.due_time import due_at, due_in
 from resqued.store.delayed import DelayedJob, DelayedJobs, Due
+from resqued.store.job_queues import BATCH
 from resqued.wire import calls, payload
 from resqued.wire.naming import (
     ClassJob,
@@ -46,7 +49,7 @@ class DelayedClient:
         `delay` is in seconds, or a text such as "10m", or a timedelta. The clock is
         that of the server; the job goes to its queue at the next whole second. Raises
         what enqueue raises, and ArgumentError for a delay that is none. With `inline`
-        the job runs at once.
+        the job runs at once. Returns False if a before_schedule hook has refused.
         """
         target: Any = job
         return self._put_later(queue_of(target), due_in(delay), target, args, kwargs)
@@ -119,9 +122,15 @@ class DelayedClient:
     ) -> bool:
         text = calls.encode(job, args, kwargs, self._max_payload)
         check_queue(queue)
+        hooked = hooked_call(queue, job, args, kwargs)
+        if hooked is not None and hooked.is_vetoed("before_schedule"):
+            return False
         if self.inline:
-            return self._put(queue, job, args, kwargs)
-        self.delayed.put_one(queue, text, due)
+            self._put(queue, job, args, kwargs)
+        else:
+            self.delayed.put_one(queue, text, due)
+        if hooked is not None:
+            hooked.run("after_schedule")
         return True
 
     def _put(self, queue: str, job: JobLike, args: Any, kwargs: Any) -> bool:
@@ -146,11 +155,35 @@ class DelayedClient:
         due = due_at(at) if at is not None else due_in(delay or 0)
         items = (calls.job_of(item, job) for item in jobs)
         if self.inline:
-            put = (self._put(queue or queue_of(j), j, args, {}) for j, args in items)
-            return sum(put)
-        return self.delayed.put(
-            (calls.encode_item(*item, queue, self._max_payload) for item in items), due
-        )
+            return sum(
+                self._put_later(queue or queue_of(j), due, j, args, {})
+                for j, args in items
+            )
+        total = 0
+        while batch := list(islice(items, BATCH)):
+            total += self._put_batch_later(batch, queue, due)
+        return total
+
+    def _put_batch_later(
+        self,
+        items: Iterable[tuple[JobLike, tuple[Any, ...]]],
+        queue: str | None,
+        due: Due,
+    ) -> int:
+        """Have a batch of jobs wait, with their hooks; return how many."""
+        pairs: list[tuple[str, str]] = []
+        put: list[HookedCall] = []
+        for job, args in items:
+            pair = calls.encode_item(job, args, queue, self._max_payload)
+            if (hooked := hooked_call(pair[0], job, args)) is not None:
+                if hooked.is_vetoed("before_schedule"):
+                    continue
+                put.append(hooked)
+            pairs.append(pair)
+        total = self.delayed.put(pairs, due)
+        for hooked in put:
+            hooked.run("after_schedule")
+        return total
 
     def find_delayed(
         self, job: AnyJob, /, *args: Any, queue: str | None = None

@@ -60,6 +60,24 @@ class AfterDeq(Quiet):
         raise RuntimeError("ad")
 
 
+@resqued.job(name="VetoS")
+class VetoS(Quiet):
+    @staticmethod
+    def before_schedule_veto(*args: object) -> bool:
+        return False
+
+
+@resqued.job(name="AfterSched")
+class AfterSched(Quiet):
+    @staticmethod
+    def after_schedule_raise(*args: object) -> None:
+        raise RuntimeError("as")
+
+    @staticmethod
+    def before_delayed_enqueue_raise(*args: object) -> None:
+        raise RuntimeError("it ran")
+
+
 @resqued.job(name="Dont")
 class Dont:
     queue = "default"
@@ -83,8 +101,8 @@ class DontOutside(Quiet):
         yield
 
 
-@resqued.job(name="Swallow")
-class Swallow:
+@resqued.job(name="SwallowsIt")
+class SwallowsIt:
     queue = "default"
 
     @staticmethod

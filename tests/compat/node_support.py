@@ -235,5 +235,6 @@ class Node:
     def multiworker(self, queues: str, *, timeout: int = 50) -> Service:
         return Service("multiworker.js", queues, str(timeout), **self._about)
 
-    def scheduler(self, *, stuck: int = 3_600_000) -> Service:
-        return Service("scheduler.js", str(stuck), **self._about)
+    def scheduler(self, *, stuck: int = 3_600_000, timeout: int = 50) -> Service:
+        """A scheduler, which looks every *timeout* milliseconds."""
+        return Service("scheduler.js", str(stuck), str(timeout), **self._about)

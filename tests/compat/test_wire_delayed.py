@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from resqued.scheduler.pacing import wait_after
+from resqued.store.connection import Link
 from resqued.store.due_jobs import DueJobs, Move
+from resqued.store.recurring import RecurringJobs
 from resqued.wire.keys import Keys
 from tests.compat import jobs
 from tests.compat.dump import holds
@@ -74,6 +76,12 @@ def test_a_job_whose_time_has_come_is_enqueued_at_once(case: Case) -> None:
           [0] {"class":"Ok","args":[1]}
         resque:queues = set {default}
     """)
+
+
+@deviates("delayed-time")
+def test_a_fraction_of_a_second_is_waited_for(case: Case) -> None:
+    case.client.enqueue_at(FUTURE - timedelta(seconds=0.6), jobs.Ok, 1)
+    assert case.dump() == holds(ONE_DELAYED)
 
 
 @deviates("cancelled-time")
@@ -210,6 +218,7 @@ def test_a_time_whose_key_is_no_list_stops_no_other(case: Case, mover: DueJobs) 
     assert case.redis.get("resque:delayed:1600000000") == b"x"
 
 
+@deviates("scheduler-lease")
 def test_resque_scheduler_is_left_alone_while_it_has_its_lock(
     case: Case, mover: DueJobs
 ) -> None:
@@ -217,6 +226,26 @@ def test_resque_scheduler_is_left_alone_while_it_has_its_lock(
     add(case, 1700000000, OK_ITEM)
     assert mover.move(4.0).state == "foreign"
     assert case.redis.llen("resque:delayed:1700000000") == 1
+    assert not case.redis.exists("resque:resqued:scheduler")
     case.redis.delete("resque:resque:resque_scheduler_master_lock")
+    add(case, 1900000000, OK_ITEM)
     move_all(mover)
+    assert case.redis.get("resque:resqued:scheduler") == b"me"
+    assert 0 < case.redis.pttl("resque:resqued:scheduler") <= 4000
     assert case.redis.llen("resque:queue:default") == 1
+
+
+TICK = '{"class":"Ok","every":"1h"}'
+
+
+def test_only_schedules_that_persist_are_read_from_redis(case: Case) -> None:
+    """What set_schedule and remove_schedule of resque-scheduler leave is left alone."""
+    recurring = RecurringJobs(Link(case.url, namespace="resque"), Keys())
+    changed = {"resque:schedules_changed": "set {tick}"}
+    case.redis.sadd("resque:schedules_changed", "tick")
+    assert recurring.dynamic() == {}
+    case.redis.hset("resque:persistent_schedules", "tick", TICK)
+    assert [*recurring.dynamic()] == ["tick"]
+    case.redis.hdel("resque:persistent_schedules", "tick")
+    assert recurring.dynamic() == {}
+    assert case.dump() == changed

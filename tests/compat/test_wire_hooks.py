@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,12 +82,41 @@ def test_inline_hooks_run_and_nothing_is_written(case: Case) -> None:
     assert case.dump() == {}
 
 
+@deviates("schedule-hooks")
+def test_the_hooks_of_schedules_run_in_the_producer_alone(
+    case: Case, redis_url: str
+) -> None:
+    when = datetime.fromtimestamp(1900000000, UTC)
+    assert case.client.enqueue_at(when, jobs.VetoS, 1) is False
+    assert case.client.enqueue_many_later([(jobs.VetoS, 1)], at=when) == 0
+    assert Client(redis_url, inline=True).enqueue_in("1m", jobs.VetoS, 1) is False
+    assert case.dump() == {}
+    with pytest.raises(RuntimeError, match=r"^as$"):
+        case.client.enqueue_at(when, jobs.AfterSched, 1)
+    # Neither its veto nor that of before_delayed_enqueue counts when it is due.
+    assert case.client.enqueue_at(when, jobs.VetoQ, 1) is True
+    for job in case.client.delayed:
+        case.client.delayed.run_now(job)
+    assert case.dump() == QUEUES | holds("""
+        resque:queue:default = list:
+          [0] {"class":"AfterSched","args":[1]}
+          [1] {"class":"VetoQ","args":[1]}
+    """)
+
+
 # Children, one daemon for all of them
 
 
-@deviates("prune-lock", "names")
+@deviates("prune-lock", "names", "failure-hooks")
 def test_the_hooks_around_a_job_decide_its_outcome(case: Case) -> None:
-    classes = ("Dont", "DontOutside", "Swallow", "NoYield", "BeforeBoom", "AfterBoom2")
+    classes = (
+        "Dont",
+        "DontOutside",
+        "SwallowsIt",
+        "NoYield",
+        "BeforeBoom",
+        "AfterBoom2",
+    )
     for name in (*classes, "FailBoom"):
         case.push("default", b'{"class":"%b","args":[]}' % name.encode())
     with case.daemon("-a", "tests.compat.hooked_jobs", "--burst") as daemon:
@@ -108,3 +138,32 @@ def test_the_hooks_around_a_job_decide_its_outcome(case: Case) -> None:
     counts = {name: re.sub("1", "4", text) for name, text in FAILED_ONCE.items()}
     counts["resque:stat:processed"] = "string 7"
     assert case.dump() == QUEUES | counts | failed(*entries)
+
+
+BROKEN = """
+import resqued
+
+
+@resqued.hook.before_first_fork
+def refuse():
+    raise RuntimeError("not today")
+
+
+@resqued.hook.worker_exit
+def leave():
+    raise SystemExit(3)
+"""
+
+
+@deviates("prune-lock", "worker-hooks")
+def test_a_hook_of_a_worker_that_raises_costs_neither_worker_nor_job(
+    case: Case,
+) -> None:
+    """In Ruby the worker would end before it had registered."""
+    (case.folder / "broken.py").write_text(BROKEN)
+    case.push("default", b'{"class":"Ok","args":[1]}')
+    with case.daemon("-a", "broken", "--burst") as daemon:
+        daemon.may_log_tracebacks = True
+        assert daemon.wait() == 0
+        assert len(daemon.wait_for_event("hook_failed", count=2)) == 2
+    assert case.dump() == QUEUES | {"resque:stat:processed": "string 1"}

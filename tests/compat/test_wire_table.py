@@ -162,12 +162,58 @@ CASES = {
     "heartbeats while a worker lives": (
         "test_heartbeats_are_written_by_the_clock_of_the_server",
     ),
+    # Hooks
+    "a before_enqueue hook that answers false stops the push": (
+        "test_a_before_enqueue_hook_that_answers_false_stops_the_push",
+        "test_only_false_is_a_veto",
+        "test_a_before_enqueue_hook_that_raises_stops_the_push",
+        "test_a_before_dequeue_hook_that_answers_false_leaves_the_job",
+    ),
+    "an after_enqueue hook that raises does not undo the push": (
+        "test_an_after_enqueue_hook_that_raises_does_not_undo_the_push",
+        "test_an_after_dequeue_hook_that_raises_does_not_undo_it",
+    ),
+    "DontPerform in before_perform: processed, not failed": (
+        "test_the_hooks_around_a_job_decide_its_outcome",
+        "test_inline_hooks_run_and_nothing_is_written",
+    ),
+    "DontPerform anywhere else: an ordinary failure": (
+        "test_the_hooks_around_a_job_decide_its_outcome",
+    ),
+    "around_perform that swallows the error: a success": (
+        "test_the_hooks_around_a_job_decide_its_outcome",
+    ),
+    "after_perform that raises: a failure": (
+        "test_the_hooks_around_a_job_decide_its_outcome",
+    ),
+    # Delayed jobs
+    "enqueue_at in the future": ("test_a_job_in_the_future_waits_in_three_keys",),
+    "enqueue_at now or in the past is a plain enqueue": (
+        "test_a_job_whose_time_has_come_is_enqueued_at_once",
+    ),
+    "remove_delayed": ("test_cancelling_leaves_nothing",),
+    "remove_delayed_job_from_timestamp": ("test_cancelling_leaves_nothing",),
+    "a due bucket is moved to the queues": (
+        "test_due_items_go_to_their_queues_without_the_key_queue",
+        "test_items_of_every_form_lose_their_queue_alone",
+        "test_an_item_without_a_queue_becomes_a_failure",
+    ),
+    "a time whose list is gone is cleaned": (
+        "test_a_time_whose_list_is_gone_is_cleaned",
+    ),
+    "reset_delayed_queue": ("test_clearing_leaves_nothing",),
+    # Recurring jobs
+    "set_schedule, persistent or not, and remove_schedule": (
+        "test_only_schedules_that_persist_are_read_from_redis",
+    ),
 }
 
 # What no case is about.
 BESIDE = {
     "test_failures_of_node_are_retried_as_ruby_retries_them",
     "test_a_failure_is_found_by_the_beginning_of_its_id",
+    "test_a_queue_of_another_type_stops_no_other_item",
+    "test_a_time_whose_key_is_no_list_stops_no_other",
 }
 
 ROW = re.compile(r"\| `([\w-]+)` \| (.+) \| (.+) \| (.+) \|")

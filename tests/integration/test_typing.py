@@ -75,6 +75,36 @@ class Nothing:
     queue = "low"
 
 
+# Methods that are called later
+@resqued.allow_later(methods=("send_invoice",), queue="mail")
+class Account:
+    id = 7
+
+    @classmethod
+    def find(cls, number: int) -> Account:
+        return cls()
+
+    def send_invoice(self, number: int, copies: int = 1) -> None: ...
+
+    @resqued.allow_later(queue="low")
+    def close(self) -> None: ...
+
+
+def crop(path: str, width: int = 640) -> str:
+    return path
+
+
+resqued.allow_later(crop, queue="images")
+assert_type(resqued.later(Account()).send_invoice(42), bool)
+assert_type(resqued.later(Account(), delay="10m").send_invoice(42), bool)
+assert_type(resqued.later(Account().send_invoice)(42, copies=2), bool)
+resqued.later(Account().send_invoice)("42")  # wrong
+assert_type(resqued.later(crop, queue="low")("a.jpg", width=80), bool)
+resqued.later(crop)(80)  # wrong
+assert_type(crop("a.jpg"), str)
+Account().close()
+
+
 # Hooks
 @archive.before_perform
 def check(repo_id: int, branch: str = "master") -> None: ...

@@ -101,6 +101,42 @@ def test_after_the_death_of_the_elected_master_another_moves_what_is_due(
     assert set(runs(redis).values()) == {1}
 
 
+def test_a_stopped_master_moves_nothing_twice_when_it_continues(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    client = resqued.Client(redis_url)
+    with ExitStack() as stack:
+        masters: dict[str, Daemon] = {}
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            daemon = stack.enter_context(pool(redis_url, tmp_path / name))
+            daemon.wait_for_event("master_ready")
+            masters[f":{daemon.pid}:"] = daemon
+        client.enqueue_in_with_queue("idle", "1h", "Run", 0)
+        holder = wait_until(lambda: redis.get(LEASE), what="an elected master")
+        mark = next(mark for mark in masters if mark.encode() in holder)
+        stopped = masters.pop(mark)
+        (other,) = masters.values()
+        os.kill(stopped.pid, signal.SIGSTOP)
+        try:
+            now = redis.time()[0]
+            for number in range(40):
+                when = datetime.fromtimestamp(now + number % 8, UTC)
+                client.enqueue_at_with_queue("default", when, "Run", number + 1)
+            wait_until(lambda: redis.get(LEASE) not in (None, holder), what="another")
+            wait_until(lambda: len(runs(redis)) > 10, what="jobs to be moved")
+        finally:
+            os.kill(stopped.pid, signal.SIGCONT)
+        # It has looked by now, when the lease of the other was the newer one.
+        wait_until(lambda: client.delayed.count() == 1, what="all to be moved")
+        wait_until(lambda: len(runs(redis)) == 40, what="all to run")
+        assert other.events("scheduler_elected")
+        other.signal(signal.SIGQUIT)
+        stopped.wait_for_event("scheduler_elected", count=2)
+    assert set(runs(redis).values()) == {1}
+    assert not failures(redis)
+
+
 def kill_the_elected(redis: redis_py.Redis, masters: dict[str, Daemon]) -> None:
     """Kill the elected master, and return when another is."""
     holder = wait_until(lambda: redis.get(LEASE), what="an elected master")

@@ -145,7 +145,7 @@ def test_functions_without_a_method_are_few() -> None:
     # `failures` and `delayed` are attributes of Client.
     assert others == {
         *("configure", "default_client", "failures", "delayed"),
-        *("job", "every", "cron", "current_job"),
+        *("job", "every", "cron", "current_job", "later", "allow_later"),
     }
     made_alike = inspect.signature(resqued.Client).parameters
     assert inspect.signature(resqued.configure).parameters == made_alike

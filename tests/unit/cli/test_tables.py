@@ -17,13 +17,23 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.text import Text
 
-from resqued.cli import failure_table, queues, top, worker_table
+from resqued.cli import (
+    delayed_commands,
+    failure_table,
+    queues,
+    schedule_commands,
+    top,
+    worker_table,
+)
 from resqued.cli.masters import headlines
 from resqued.cli.table import Column, Rows, table_lines, wrapped
 from resqued.control.protocol import PoolWorker
 from resqued.diagnostics.pool_view import PoolView
 from resqued.diagnostics.worker_status import WorkerStatus
+from resqued.scheduler.schedule import Schedule
+from resqued.store.delayed import DelayedJob
 from resqued.store.failure_entry import Failure
+from resqued.store.recurring import ScheduleState
 from resqued.store.reports import RunningJob, Worker
 from resqued.wire import timestamps
 from tests.support.replies import WELL
@@ -122,6 +132,33 @@ def everywhere() -> list[WorkerStatus]:
     ]
 
 
+def delayed() -> list[DelayedJob]:
+    waits = (7, 86_400 * 2, 5_000_000)
+    found = []
+    for wait, (queue, name, args) in zip(waits, JOBS, strict=True):
+        item = json.dumps({"class": name, "args": args, "queue": queue}).encode()
+        found.append(DelayedJob.read(item, str(int(NOW) + wait)))
+    return [*found, DelayedJob.read(b"no job \xff", "soon")]
+
+
+def recurring() -> dict[str, ScheduleState]:
+    rules: tuple[dict[str, Any], ...] = (
+        {"cron": "0 3 * * MON-FRI", "zone": "Europe/Vienna"},
+        {"every": 600.0},
+        {"cron": "*/15 * * * * *"},
+    )
+    found = {}
+    for number, (queue, name, args) in enumerate(JOBS):
+        schedule = Schedule(name, name, queue, tuple(args), **rules[number])
+        definition = json.dumps(schedule.as_dict()).encode()
+        last = (int(NOW) - 3_600, int(NOW) - 30, None)[number]
+        text = "" if last is None else timestamps.heartbeat(last)
+        found[("nightly", "sweep", "画像")[number]] = ScheduleState(
+            definition, last, number != 1, text
+        )
+    return found
+
+
 def shown(columns: Sequence[Column], rows: Rows, width: int | None) -> list[str]:
     return [line.plain for line in table_lines(columns, rows, width)]
 
@@ -137,23 +174,36 @@ def status(width: int, count: int) -> list[str]:
 
 
 def look(name: str, width: int) -> list[str]:
+    rows: Rows
+    columns: Sequence[Column]
     match name:
         case "failed":
+            columns = failure_table.COLUMNS
             rows = [failure_table.row_of(failure, NOW) for failure in failures()]
-            return shown(failure_table.COLUMNS, rows, width)
         case "workers":
-            found = [worker_table.as_row(each) for each in everywhere()]
-            return shown(worker_table.COLUMNS, found, width)
+            columns = worker_table.COLUMNS
+            rows = [worker_table.as_row(each) for each in everywhere()]
+        case "delayed":
+            columns = delayed_commands.COLUMNS
+            rows = [delayed_commands.row_of(job, NOW) for job in delayed()]
+        case "schedule":
+            columns = schedule_commands.COLUMNS
+            rows = [
+                schedule_commands.row_of(name, state, NOW, has_ages=True)
+                for name, state in recurring().items()
+            ]
         case "queues":
-            sizes = {"critical": 0, "画像" * 8: 1_000_000, "x" * 90: 3}
-            return shown(queues.COLUMNS, list(sizes.items()), width)
+            columns = queues.COLUMNS
+            rows = [("critical", 0), ("画像" * 8, 1_000_000), ("x" * 90, 3)]
         case "top":
-            return shown(top.COLUMNS, top.table_rows(pool(5).workers, {}), width)
+            columns, rows = top.COLUMNS, top.table_rows(pool(5).workers, {})
         case _:
             return status(width, 40 if name == "status of 40" else 4)
+    return shown(columns, rows, width)
 
 
 TABLES = ("failed", "workers", "queues", "top", "status", "status of 40")
+TABLES += ("delayed", "schedule")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
