@@ -91,7 +91,8 @@ class Supervisor:
         self._poller, self.state, self.began = Poller(), State.RUNNING, time.monotonic()
         self._terminate_at = self._kill_at = self._reclaim_by = NEVER
         self._link = link_of(config)
-        self._registry = Registry(self._link, Keys(config.app.namespace))
+        keys, app = Keys(config.app.namespace), config.app
+        self._registry = Registry(self._link, keys, app.failure_place)
         timings = config.app.timings
         self._reclaimer = Reclaimer(self._registry, id_of(config), log, timings=timings)
         self.redis_monitor = RedisMonitor(self._link, self._registry, log, timings)

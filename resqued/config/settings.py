@@ -11,6 +11,7 @@ from typing import Any
 from resqued.core.limits import Rules
 from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
 from resqued.errors import ConfigError
+from resqued.wire.failure_place import REDIS, FailurePlace
 from resqued.wire.payload import MAX_PAYLOAD
 
 
@@ -47,7 +48,10 @@ class AppSettings:
     `leftovers`: "kill" or "leave" the processes that a job leaves behind. `nice`
     lowers the priority of the children, and `open_files` and `core_size` (bytes) limit
     them; -1 changes nothing.
-    `redact`: names of arguments that no log shows.
+    `redact`: names of arguments that no log shows. `failure_backends`: where failures
+    go; `webhook_url` gets them as JSON, and a delivery may take `delivery_timeout`.
+    `max_failures`, `max_failure_age`: how many failures a list keeps, and for how long;
+    0 means all, for ever.
     """
 
     url: str
@@ -75,6 +79,11 @@ class AppSettings:
     open_files: int = -1
     core_size: int = -1
     redact: tuple[str, ...] = ()
+    failure_backends: tuple[str, ...] = (REDIS,)
+    webhook_url: str = ""
+    delivery_timeout: float = 10.0
+    max_failures: int = 0
+    max_failure_age: float = 0.0
     rules: Rules = field(default_factory=Rules)
     timings: Timings = DEFAULT_TIMINGS
 
@@ -82,6 +91,11 @@ class AppSettings:
     def sweeps(self) -> bool:
         """True if processes that a job leaves behind are killed."""
         return self.leftovers == "kill"
+
+    @property
+    def failure_place(self) -> FailurePlace:
+        """Where the failures of these workers go."""
+        return FailurePlace.of(self.failure_backends)
 
     @property
     def is_restrained(self) -> bool:
@@ -98,6 +112,7 @@ class AppSettings:
         read = {
             "modules": tuple(values["modules"]),
             "redact": tuple(values["redact"]),
+            "failure_backends": tuple(values["failure_backends"]),
             "rules": Rules.from_dict(values["rules"]),
         }
         return cls(**{**values, **read})

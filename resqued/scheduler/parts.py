@@ -12,6 +12,7 @@ from resqued.scheduler.schedule import Schedule
 from resqued.store.connection import SingleLink
 from resqued.store.due_jobs import DueJobs
 from resqued.system.poller import Poller
+from resqued.wire.failure_place import FailurePlace
 from resqued.wire.keys import Keys
 
 
@@ -29,6 +30,10 @@ class SchedulerSettings(Protocol):
     @property
     def redis_timeout(self) -> float:
         """The setting of that name."""
+
+    @property
+    def failure_place(self) -> FailurePlace:
+        """The property of that name."""
 
     @property
     def timings(self) -> Timings:
@@ -62,7 +67,7 @@ def scheduler_parts(
     timeout = min(1.0, app.redis_timeout)
     keys, timings = Keys(app.namespace), app.timings
     mover = DelayedMover(
-        DueJobs(app.url, keys, owner, timeout=timeout),
+        DueJobs(app.url, keys, owner, timeout=timeout, place=app.failure_place),
         poller,
         log,
         lease=timings.scheduler_lease,

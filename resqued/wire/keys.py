@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# The name of the list of the failures of all queues.
+FAILED = "failed"
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -26,7 +29,33 @@ class Keys:
     @property
     def failed(self) -> str:
         """The list of failure entries; the tail is the newest."""
-        return self._key("failed")
+        return self._key(FAILED)
+
+    def failures(self, list_name: str) -> str:
+        """A list of failure entries by its name: `failed`, or `<queue>_failed`."""
+        return self._key(list_name)
+
+    @property
+    def failed_queues(self) -> str:
+        """The set of the names of the lists that have the failures of one queue."""
+        return self._key("failed_queues")
+
+    def outbox(self, backend: str) -> str:
+        """The list of failures that a back end of another service still gets."""
+        return self._key(f"resqued:outbox:{backend}")
+
+    def outbox_hand(self, backend: str) -> str:
+        """The list with the failure that is being delivered to a back end."""
+        return self._key(f"resqued:outbox:hand:{backend}")
+
+    def outbox_owner(self, backend: str) -> str:
+        """The lease of the process that delivers to a back end; it expires."""
+        return self._key(f"resqued:outbox:owner:{backend}")
+
+    @property
+    def outbox_dropped(self) -> str:
+        """The hash of back ends to how many failures their full outboxes have lost."""
+        return self._key("resqued:outbox:dropped")
 
     @property
     def failed_aside(self) -> str:
