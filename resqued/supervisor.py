@@ -91,8 +91,7 @@ class Supervisor:
         self._poller, self.state, self.began = Poller(), State.RUNNING, time.monotonic()
         self._terminate_at = self._kill_at = self._reclaim_by = NEVER
         self._link = link_of(config)
-        keys, app = Keys(config.app.namespace), config.app
-        self._registry = Registry(self._link, keys, app.failure_place)
+        self._registry = registry_of(config, self._link)
         timings = config.app.timings
         self._reclaimer = Reclaimer(self._registry, id_of(config), log, timings=timings)
         self.redis_monitor = RedisMonitor(self._link, self._registry, log, timings)
@@ -130,7 +129,7 @@ class Supervisor:
             self._reclaimer,
             self._poller,
             self._log,
-            poll_now=self._poll_queues,
+            poll_now=lambda: self._queue_watcher.poll_now(),  # noqa: PLW0108 - later
         )
 
     def _make_queue_watcher(self, config: Config) -> QueueWatcher:
@@ -150,9 +149,6 @@ class Supervisor:
             self._link.url, self.pool.workers()
         )
         return watcher
-
-    def _poll_queues(self) -> None:
-        self._queue_watcher.poll_now()
 
     @property
     def _config(self) -> Config:
@@ -386,6 +382,12 @@ def link_of(config: Config) -> SingleLink:
     """Return the connection of the master, not open yet."""
     app = config.app
     return SingleLink(app.url, timeout=patience(config), namespace=app.namespace)
+
+
+def registry_of(config: Config, link: SingleLink) -> Registry:
+    """Return the registry of the master's namespace."""
+    app = config.app
+    return Registry(link, Keys(app.namespace), app.failure_place)
 
 
 def id_of(config: Config) -> str:

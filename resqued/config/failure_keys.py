@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from resqued.config import readers
 from resqued.config.field import Field
 from resqued.wire.failure_place import BACKENDS, REDIS, REDIS_MULTI_QUEUE
@@ -40,10 +43,14 @@ def web_address(value: object) -> str:
     return address
 
 
-def failure_setting(key: str) -> str:
-    """Return what a key of [failure] is called among the settings of a worker."""
+def failure_settings(values: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+    """Return the values of [failure] by their names among the settings of workers."""
     names = {"backends": "failure_backends", "max_age": "max_failure_age"}
-    return names.get(key, key)
+    return {
+        names.get(key, key): value
+        for (section, key), value in values.items()
+        if section == "failure"
+    }
 
 
 FAILURE_FIELDS = (
@@ -53,7 +60,7 @@ FAILURE_FIELDS = (
         backends,
         (REDIS,),
         f"where failures go: {', '.join(BACKENDS)}, or module.Class",
-        '["redis", "sentry"]',
+        '["redis"]',
     ),
     Field(
         "failure",

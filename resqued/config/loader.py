@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 
 from resqued.config import readers
 from resqued.config.example_file import example as example  # noqa: PLC0414 - passed on
-from resqued.config.failure_keys import failure_setting
+from resqued.config.failure_keys import failure_settings
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
 from resqued.config.readers import suggest
@@ -138,8 +138,8 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
     values, pools = _checked(tables)
     interval = values["worker", "interval"]
     server = {key: value for (name, key), value in values.items() if name == "redis"}
+    server |= {"redis_timeout": server.pop("timeout"), **failure_settings(values)}
     app = AppSettings(
-        redis_timeout=server.pop("timeout"),
         **server,
         modules=values["app", "import"],
         directory=values["app", "directory"],
@@ -147,11 +147,6 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         grace=values["limits", "grace"],
         rules=_rules(tables, values),
         redact=values["log", "redact"],
-        **{
-            failure_setting(k): v
-            for (name, k), v in values.items()
-            if name == "failure"
-        },
         # The other keys of [worker] have the same names in AppSettings.
         **{
             key: value

@@ -30,8 +30,7 @@ from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.store.script import Script
 from resqued.wire import payload
-from resqued.wire.failure_place import list_name
-from resqued.wire.keys import FAILED, Keys
+from resqued.wire.keys import FAILED, Keys, prefix_of
 
 RETRY = Script("retry")
 CLEAR = Script("clear")
@@ -42,8 +41,8 @@ class Failures:
     """The lists of failures of one Redis and namespace; the last entry is the newest.
 
     They are `failed` and, if a worker uses the back end `redis_multi_queue`, a list
-    `<queue>_failed` for each queue. All of them together are read and changed, whatever
-    the configuration of the workers is.
+    `<queue>_failed` for each queue. All of them together are read and changed, with any
+    configuration of the workers.
     All methods raise StoreError if Redis does not answer or refuses.
     """
 
@@ -59,13 +58,17 @@ class Failures:
         (found,) = self._link.read_each([("SMEMBERS", self._keys.failed_queues)])
         names = {name.decode("utf-8", "surrogateescape") for name in found or ()}
         if queue is not None:
-            names &= {list_name(queue)}
+            own = self._keys.failed_of(queue)
+            names = {name for name in names if self._key(name) == own}
         return [FAILED, *sorted(names - {FAILED})]
+
+    def _key(self, list_name: str) -> str:
+        return f"{prefix_of(self._keys)}{list_name}"
 
     def _lengths(self, name: str | None = None) -> dict[str, int]:
         """Return how many failures each list has, or only the one of that name."""
         names = self.lists() if name is None else [name]
-        keys = [self._keys.failures(each) for each in names]
+        keys = [self._key(each) for each in names]
         found = self._link.pipeline([("LLEN", key) for key in keys])
         return dict(zip(names, found, strict=True))
 
@@ -89,7 +92,7 @@ class Failures:
         full = [name for name, length in self._lengths(list_name).items() if length]
         if len(full) > 1:
             return list(islice(self.newest_first(), start, start + count))
-        key = self._keys.failures(full[0] if full else FAILED)
+        key = self._key(full[0] if full else FAILED)
         found = self._link.call("LRANGE", key, -start - count, -start - 1)
         name = full[0] if full else FAILED
         return [Failure(entry, list_name=name) for entry in reversed(found)]
@@ -125,7 +128,7 @@ class Failures:
             end = start
 
     def _between(self, name: str, start: int, end: int) -> list[Failure]:
-        key = self._keys.failures(name)
+        key = self._key(name)
         found = self._link.call("LRANGE", key, start, end - 1)
         return [Failure(entry, start + i, name) for i, entry in enumerate(found)]
 
@@ -152,7 +155,7 @@ class Failures:
         return bool(
             RETRY(
                 self._link,
-                (keys.failures(failure.list_name), keys.queues, keys.queue(queue)),
+                (self._key(failure.list_name), keys.queues, keys.queue(queue)),
                 (
                     failure.entry,
                     _marked(failure, time.time()),
@@ -169,7 +172,7 @@ class Failures:
         Of equal ones the newest goes, so that nothing moves in front of a reader who
         walks from the newest to the oldest.
         """
-        key = self._keys.failures(failure.list_name)
+        key = self._key(failure.list_name)
         return bool(self._link.call("LREM", key, -1, failure.entry))
 
     def matching(self, which: FailureFilter) -> Iterator[Failure]:
@@ -194,7 +197,7 @@ class Failures:
     ) -> Generator[BulkProgress]:
         before = BulkProgress()
         for name in self.lists(which.queue):
-            key = self._keys.failures(name)
+            key = self._key(name)
             operation = BulkOperation(self._link, self._keys, key, side)
             steps = operation.run(partial(_judged, judge, name))
             progress = before
@@ -240,7 +243,7 @@ class Failures:
             int(
                 CLEAR(
                     self._link,
-                    (keys.failures(name), keys.bulk, keys.bulk_staged(name)),
+                    (self._key(name), keys.bulk, keys.bulk_staged(name)),
                     (name,),
                 )
             )

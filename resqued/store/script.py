@@ -26,7 +26,7 @@ def _text(name: str) -> str:
 
 @cache
 def _source(name: str) -> tuple[str, str]:
-    text = _INCLUDE.sub(lambda found: _text(found[1]), _text(name))
+    text = _INCLUDE.sub(lambda found: _text(f"include/{found[1]}"), _text(name))
     # A name for the script, not a secret: Redis calls scripts by SHA-1.
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 

@@ -31,9 +31,9 @@ class Keys:
         """The list of failure entries; the tail is the newest."""
         return self._key(FAILED)
 
-    def failures(self, list_name: str) -> str:
-        """A list of failure entries by its name: `failed`, or `<queue>_failed`."""
-        return self._key(list_name)
+    def failed_of(self, queue: str) -> str:
+        """The list of the failures of one queue, with `redis_multi_queue`."""
+        return self._key(f"{queue}_failed")
 
     @property
     def failed_queues(self) -> str:
@@ -51,6 +51,11 @@ class Keys:
     def outbox_owner(self, backend: str) -> str:
         """The lease of the process that delivers to a back end; it expires."""
         return self._key(f"resqued:outbox:owner:{backend}")
+
+    @property
+    def outbox_id(self) -> str:
+        """The counter of failures that were addressed to other services."""
+        return self._key("resqued:outbox:id")
 
     @property
     def outbox_dropped(self) -> str:
