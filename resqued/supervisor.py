@@ -24,6 +24,7 @@ from resqued.core.lifecycle import Event, State, Stop
 from resqued.core.timings import NEVER
 from resqued.errors import ControlError, ExitCode, ResquedError
 from resqued.log import logfile, logger
+from resqued.master.background_parts import background_parts
 from resqued.master.control_handlers import CommandHandlers
 from resqued.master.generations import GenerationManager
 from resqued.master.handoff import HandoffState
@@ -35,7 +36,6 @@ from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
 from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.reexec import Reexec
-from resqued.scheduler.parts import scheduler_parts
 from resqued.store.connection import SingleLink
 from resqued.store.queue_tracking import QueueTracking
 from resqued.store.registry import Registry
@@ -109,7 +109,7 @@ class Supervisor:
             self._reclaimer,
             self.redis_monitor,
             self._queue_watcher,
-            *scheduler_parts(config.app, id_of(config), generations, self._poller, log),
+            *background_parts(config, id_of(config), generations, self._poller, log),
             self.limit_enforcer,
             self._handlers,
             self._control,
