@@ -98,6 +98,14 @@ class JobClassError(ResquedError, ValueError):
     """A job is declared wrongly, names no queue, or is not known here."""
 
 
+class DeliveryError(ResquedError):
+    """A service did not take a failure; a later try may help."""
+
+
+class DeliveryRefused(ResquedError):  # noqa: N818 - it says what happened
+    """A service will never take this failure; a back end raises it in `save`."""
+
+
 class LintError(ResquedError, ValueError):
     """A plugin has a hook that may collide with others, or that cannot be one."""
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from resqued.errors import ConfigError
+from resqued.errors import ConfigError, DeliveryError
 from resqued.failure.backend import FailureBackend
-from resqued.failure.http_post import DeliveryError
 from resqued.failure.sentry import frames_of
 from resqued.store.failure_entry import Failure
 

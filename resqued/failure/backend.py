@@ -6,12 +6,7 @@ changes neither the record there nor the next job: it runs in a process of its o
 
 from __future__ import annotations
 
-from resqued.errors import ResquedError
 from resqued.store.failure_entry import Failure
-
-
-class DeliveryRefused(ResquedError):  # noqa: N818 - it says what happened
-    """The service will never take this failure, so that no other try is made."""
 
 
 class FailureBackend:

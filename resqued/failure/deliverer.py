@@ -20,8 +20,13 @@ from types import FrameType
 
 from resqued.config.settings import AppSettings
 from resqued.core.backoff import Backoff
-from resqued.errors import ConfigError, ResquedError, StoreError
-from resqued.failure.backend import DeliveryRefused, FailureBackend
+from resqued.errors import (
+    ConfigError,
+    DeliveryRefused,
+    ResquedError,
+    StoreError,
+)
+from resqued.failure.backend import FailureBackend
 from resqued.failure.finding import backend_of
 from resqued.ipc.channel import ChannelClosed, inherited_socket
 from resqued.ipc.messages import receive_start
@@ -133,18 +138,18 @@ def main(fd: int, name: str) -> int:
     except ChannelClosed:
         return 0
     assert start is not None, "select found a message"
-    settings, log = start.settings, start.log
+    settings, style = start.settings, start.log
     process_title.set_title(f"resqued deliverer [{name}]")
-    logger.configure(level=log.level, style=log.style, events=log.events)
+    logger.configure(level=style.level, style=style.style, events=style.events)
     capture.install()
     signals.unblock()
-    mine = logger.get(role="deliverer", pid=os.getpid(), backend=name)
+    about = {"role": "deliverer", "pid": os.getpid(), "backend": name}
     try:
         if settings.directory:
             os.chdir(settings.directory)
         backend = backend_of(name, settings)
     except (ConfigError, OSError) as error:
-        mine.error("deliverer_failed", error=str(error))
+        logger.get(**about).error("deliverer_failed", error=str(error))
         return 78
     outbox = outbox_of(name, settings)
     deliverer = Deliverer(name, backend, outbox, settings.delivery_timeout)

@@ -7,14 +7,10 @@ import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from resqued.failure.backend import DeliveryRefused
+from resqued.errors import DeliveryError, DeliveryRefused
 
 # Answers after which another try may succeed, beside those of 500 and more.
 _TRY_AGAIN = {408, 425, 429}
-
-
-class DeliveryError(Exception):
-    """The service did not take the failure this time."""
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from resqued.config.loader import Config
-from resqued.failure.parts import failure_parts
+from resqued.failure.deliverer_keeper import DelivererKeeper
+from resqued.failure.trimmer import FailureTrimmer
 from resqued.log.logger import Logger
 from resqued.master.generations import GenerationManager
 from resqued.master.part import Part
@@ -19,7 +20,12 @@ def background_parts(
     log: Logger,
 ) -> tuple[Part, ...]:
     """Return these parts; `owner` names the master in Redis."""
+
+    def present() -> Config:
+        return generations.incumbent.config
+
     return (
         *scheduler_parts(config.app, owner, generations, poller, log),
-        *failure_parts(generations, poller, log),
+        DelivererKeeper(present, poller, log),
+        FailureTrimmer(present, log),
     )

@@ -58,8 +58,9 @@ class Outbox:
     """The outbox of one back end. Each method raises StoreError if Redis fails.
 
     `token` names the owner: it is the same for two processes of one master, of which
-    the second replaces the first. `lease` is in seconds, longer than a delivery and the wait for a failure take. The
-    time-out of the link must be longer than that wait, which is 10 s.
+    the second replaces the first. `lease` is in seconds, longer than a delivery and the
+    wait for a failure take. The time-out of the link must be longer than that wait,
+    which is 10 s.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ _READ = 100
 
 
 class Trimming:
-    """Trims the lists of one namespace; each method raises StoreError if Redis fails."""
+    """Trims the lists of one namespace; methods raise StoreError if Redis fails."""
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link

@@ -1,4 +1,4 @@
-"""The parts of a master for failures: deliverers, and the trimming of lists."""
+"""Keeps the deliverers running; runs in the master."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
-from typing import Protocol
 
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.core.backoff import Backoff
 from resqued.core.timings import NEVER
 from resqued.errors import ConfigError
-from resqued.failure.trimmer import FailureTrimmer
 from resqued.ipc.channel import ChannelClosed, socket_pair
 from resqued.ipc.messages import LogSettings, Start, ZygoteChannel, to_zygote
 from resqued.log.logger import Logger
@@ -28,20 +26,6 @@ from resqued.systemd.notify import without_private
 
 # Room for the title, in characters.
 _TITLE_ROOM = 80
-
-
-class Configured(Protocol):
-    """A generation."""
-
-    config: Config
-
-
-class ConfiguredGenerations(Protocol):
-    """What has the generation whose configuration applies; a reload replaces it."""
-
-    @property
-    def incumbent(self) -> Configured:
-        """The generation in use."""
 
 
 @dataclass(slots=True)
@@ -139,14 +123,3 @@ class DelivererKeeper:
         if each.pid is not None:
             process.send(each.pid, SIGTERM)
         each.pid = each.channel = None
-
-
-def failure_parts(
-    generations: ConfiguredGenerations, poller: Poller, log: Logger
-) -> tuple[DelivererKeeper, FailureTrimmer]:
-    """Return the parts of a master."""
-
-    def config() -> Config:
-        return generations.incumbent.config
-
-    return DelivererKeeper(config, poller, log), FailureTrimmer(config, log)
