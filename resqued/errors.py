@@ -14,6 +14,8 @@ __all__ = [
     "ArgumentError",
     "ConfigError",
     "ControlError",
+    "DeliveryError",
+    "DeliveryRefused",
     "DirtyExit",
     "DontPerform",
     "EmbeddedServerError",

@@ -303,6 +303,10 @@ def main(fd: int) -> int:
         load(settings.modules, directory=settings.directory)
         _look_for_jobs(settings)
         _warn_of_absentees(settings)
+        if settings.failure_place.outboxes:
+            from resqued.failure import capturing
+
+            capturing.prepare(settings)
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send(ImportFailed(str(error), stack(error.__cause__)))

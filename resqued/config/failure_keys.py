@@ -45,7 +45,11 @@ def web_address(value: object) -> str:
 
 def failure_settings(values: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
     """Return the values of [failure] by their names among the settings of workers."""
-    names = {"backends": "failure_backends", "max_age": "max_failure_age"}
+    names = {
+        "backends": "failure_backends",
+        "locals": "failure_locals",
+        "max_age": "max_failure_age",
+    }
     return {
         names.get(key, key): value
         for (section, key), value in values.items()
@@ -69,6 +73,14 @@ FAILURE_FIELDS = (
         "",
         "address that the back end webhook posts failures to",
         '"https://example.com/failures"',
+    ),
+    Field(
+        "failure",
+        "locals",
+        readers.flag,
+        False,
+        "send local variables of failed jobs to Sentry",
+        "false",
     ),
     Field(
         "failure",

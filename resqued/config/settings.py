@@ -49,7 +49,8 @@ class AppSettings:
     lowers the priority of the children, and `open_files` and `core_size` (bytes) limit
     them; -1 changes nothing.
     `redact`: names of arguments that no log shows. `failure_backends`: where failures
-    go; `webhook_url` gets them as JSON, and a delivery may take `delivery_timeout`.
+    go; `webhook_url` gets them as JSON, and a delivery may take `delivery_timeout`;
+    with `failure_locals` Sentry gets local variables too.
     `max_failures`, `max_failure_age`: how many failures a list keeps, and for how long;
     0 means all, for ever.
     """
@@ -82,6 +83,7 @@ class AppSettings:
     failure_backends: tuple[str, ...] = (REDIS,)
     webhook_url: str = ""
     delivery_timeout: float = 10.0
+    failure_locals: bool = False
     max_failures: int = 0
     max_failure_age: float = 0.0
     rules: Rules = field(default_factory=Rules)

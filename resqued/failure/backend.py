@@ -17,6 +17,21 @@ class FailureBackend:
     methods are for back ends that keep failures and can return them.
     """
 
+    # Whether `capture` is called with the exception itself, in the process of the job.
+    wants_exception = False
+
+    def capture(self, error: BaseException) -> str:  # noqa: ARG002
+        """Return what to keep of an exception that a job has raised, as text.
+
+        Runs in the process of the job after the failure was reported, for 5 seconds at
+        most. No exception is left of a job that died by a signal.
+        """
+        return ""
+
+    def save_captured(self, failure: Failure, delivery: str, captured: str) -> None:  # noqa: ARG002
+        """Take a failure with what `capture` has returned, else as `save` does."""
+        self.save(failure, delivery)
+
     def save(self, failure: Failure, delivery: str) -> None:
         """Take one failure; an exception means that it is tried again later.
 

@@ -79,10 +79,15 @@ class Deliverer:
         return 0.0
 
     def _deliver(self, delivery: Delivery) -> None:
-        failure = delivery.failure
+        failure, captured = delivery.failure, ""
+        if self._backend.wants_exception:
+            captured = self._outbox.captured(failure)
         try:
             with _limited(self._limit):
-                self._backend.save(failure, delivery.id)
+                if captured:
+                    self._backend.save_captured(failure, delivery.id, captured)
+                else:
+                    self._backend.save(failure, delivery.id)
         except DeliveryRefused as error:
             self._log.error("delivery_refused", failure=failure.id, error=str(error))
         except Exception as error:  # the code of a library or of the application

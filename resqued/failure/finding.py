@@ -25,7 +25,9 @@ def backend_of(name: str, settings: AppSettings) -> FailureBackend:
         case "webhook":
             return WebhookBackend(settings.webhook_url, settings.delivery_timeout)
         case "sentry":
-            return SentryBackend(settings.delivery_timeout)
+            return SentryBackend(
+                settings.delivery_timeout, with_locals=settings.failure_locals
+            )
         case "airbrake":
             return AirbrakeBackend()
         case "log":

@@ -6,6 +6,7 @@ of an event is that of its delivery, so Sentry drops one that comes twice.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import Any
@@ -22,7 +23,8 @@ _FRAME = re.compile(r' *File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<name>
 class SentryBackend(FailureBackend):
     """Sends events to the project of SENTRY_DSN; `timeout` is in seconds."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, *, with_locals: bool = False) -> None:
+        self.wants_exception = with_locals
         try:
             from sentry_sdk.utils import BadDsn, Dsn
         except ImportError:
@@ -40,10 +42,33 @@ class SentryBackend(FailureBackend):
 
     def save(self, failure: Failure, delivery: str) -> None:
         """Send one failure as an event."""
+        self._send(event_of(failure, delivery))
+
+    def capture(self, error: BaseException) -> str:
+        """Return the exceptions of an event: frames with local variables.
+
+        Values whose names look like secrets are left out, as Sentry's package does it.
+        """
+        from sentry_sdk.consts import DEFAULT_OPTIONS
+        from sentry_sdk.scrubber import EventScrubber
+        from sentry_sdk.serializer import serialize
+        from sentry_sdk.utils import event_from_exception
+
+        event, _ = event_from_exception(error, client_options=dict(DEFAULT_OPTIONS))
+        EventScrubber(recursive=True).scrub_event(event)
+        return json.dumps(serialize(dict(event))["exception"])
+
+    def save_captured(self, failure: Failure, delivery: str, captured: str) -> None:
+        """Send one failure as an event with local variables."""
+        event = event_of(failure, delivery)
+        event["exception"] = json.loads(captured)
+        self._send(event)
+
+    def _send(self, event: Any) -> None:
         from sentry_sdk.envelope import Envelope
 
-        envelope = Envelope(headers={"event_id": delivery})
-        envelope.add_event(event_of(failure, delivery))
+        envelope = Envelope(headers={"event_id": event["event_id"]})
+        envelope.add_event(event)
         headers = {
             "Content-Type": "application/x-sentry-envelope",
             "User-Agent": f"resqued/{VERSION}",

@@ -8,6 +8,7 @@ EVENTS = frozenset(
         "application_has_threads",
         "bulk_restored",
         "canary_passed",
+        "capture_failed",
         "child_failed",
         "control_failed",
         "control_refused",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from resqued.store.captured import Captured
 from resqued.store.connection import SingleLink
 from resqued.store.failure_entry import Failure
 from resqued.store.script import Script
@@ -74,6 +75,7 @@ class Outbox:
         self._hand = keys.outbox_hand(backend)
         self._list = keys.outbox(backend)
         self._dropped = keys.outbox_dropped
+        self._captured = Captured(link, keys)
 
     def take(self) -> Taken:
         """Renew the lease, and return what is in the hand, or the next failure."""
@@ -85,6 +87,10 @@ class Outbox:
         dropped, element = found
         delivery = Delivery(element) if element is not None else None
         return Taken(is_owner=True, dropped=dropped, delivery=delivery)
+
+    def captured(self, failure: Failure) -> str:
+        """Return what the back end has kept of the exception; "" if nothing."""
+        return self._captured.find(self._backend, failure)
 
     def wait(self) -> None:
         """Return when a failure has come into the hand, or after 10 s."""

@@ -57,6 +57,10 @@ class Keys:
         """The counter of failures that were addressed to other services."""
         return self._key("resqued:outbox:id")
 
+    def captured(self, name: str) -> str:
+        """What a back end has kept of an exception; it expires."""
+        return self._key(f"resqued:captured:{name}")
+
     @property
     def outbox_dropped(self) -> str:
         """The hash of back ends to how many failures their full outboxes have lost."""

@@ -135,6 +135,28 @@ def test_a_failure_comes_again_until_the_service_takes_it(
     assert redis.llen("resque:failed") == 2
 
 
+def test_sentry_gets_local_variables_and_of_a_death_the_record(
+    redis: redis_py.Redis, redis_url: str, tmp_path: Path, push: Callable[[int], None]
+) -> None:
+    with receiver() as sentry:
+        configure(tmp_path, ["sentry"], locals=True)
+        env = {"SENTRY_DSN": f"http://key@127.0.0.1:{sentry.port}/7"}
+        with Daemon(*APP, "-r", redis_url, cwd=tmp_path, env=env) as daemon:
+            push(1)
+            redis.rpush("resque:queue:default", b'{"class":"Die9","args":[9]}')
+            wait_until(lambda: len(sentry.requests) == 2, what="both failures")
+            assert not daemon.events("capture_failed")
+    found = {}
+    for request in sentry.requests:
+        event = json.loads(request.body.split(b"\n")[2])
+        (exception,) = event["exception"]["values"]
+        found[exception["type"]] = exception
+    frames = found["ValueError"]["stacktrace"]["frames"]
+    assert frames[-1]["vars"] == {"args": ["0"]}
+    assert "Resque::DirtyExit" in found
+    assert redis.llen("resque:failed") == 2
+
+
 def test_what_is_refused_is_not_sent_again(
     redis: redis_py.Redis, redis_url: str, tmp_path: Path, push: Callable[[int], None]
 ) -> None:

@@ -72,8 +72,10 @@ OUTSIDE = {
     "cronsim": {"scheduler.cron"},
     "pybrake": {"failure.airbrake"},
     "sentry_sdk": {"failure.sentry"},
-    "sentry_sdk.envelope": {"failure.sentry"},
-    "sentry_sdk.utils": {"failure.sentry"},
+    **{
+        f"sentry_sdk.{module}": {"failure.sentry"}
+        for module in ("consts", "envelope", "scrubber", "serializer", "utils")
+    },
     "redis": {
         "store.connection",
         "store.redirects",
@@ -108,6 +110,10 @@ LATE = {
     ("failure.airbrake", "pybrake"): "an extra, wanted only by this back end",
     ("failure.sentry", "sentry_sdk.envelope"): "an extra, wanted only by this one",
     ("failure.sentry", "sentry_sdk.utils"): "an extra, wanted only by this one",
+    ("failure.sentry", "sentry_sdk.consts"): "an extra, wanted only by this one",
+    ("failure.sentry", "sentry_sdk.scrubber"): "an extra, wanted only by this one",
+    ("failure.sentry", "sentry_sdk.serializer"): "an extra, wanted only by this one",
+    ("zygote", "failure.capturing"): "only where failures go to other services",
     ("systemd.notify", "cysystemd.daemon"): "an extra, wanted only below systemd",
     ("log.journal", "cysystemd"): "an extra, wanted only below systemd",
 }
