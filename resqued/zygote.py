@@ -262,6 +262,16 @@ def _warn_of_absentees(settings: AppSettings) -> None:
         logger.get(**about).warning("failure_backend_ignored", backend=backend)
 
 
+def _look_at_application(settings: AppSettings) -> None:
+    """Warn of what is missing, and prepare what back ends want of its exceptions."""
+    _look_for_jobs(settings)
+    _warn_of_absentees(settings)
+    if settings.failure_place.outboxes:
+        from resqued.failure import capturing
+
+        capturing.prepare(settings)
+
+
 def _configure_client(settings: AppSettings) -> None:
     """Make jobs that enqueue jobs use this Redis, unless the application changes it."""
     client.configure(
@@ -301,12 +311,7 @@ def main(fd: int) -> int:
         capture.set_context(_about, settings)
         enter(settings.directory)
         load(settings.modules, directory=settings.directory)
-        _look_for_jobs(settings)
-        _warn_of_absentees(settings)
-        if settings.failure_place.outboxes:
-            from resqued.failure import capturing
-
-            capturing.prepare(settings)
+        _look_at_application(settings)
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send(ImportFailed(str(error), stack(error.__cause__)))

@@ -114,7 +114,7 @@ class AppSettings:
         read = {
             "modules": tuple(values["modules"]),
             "redact": tuple(values["redact"]),
-            "failure_backends": tuple(values["failure_backends"]),
+            "failure_backends": tuple(values.get("failure_backends", (REDIS,))),
             "rules": Rules.from_dict(values["rules"]),
         }
         return cls(**{**values, **read})

@@ -68,7 +68,7 @@ def test_each_failure_reaches_each_service_once_and_redis_always(
         }
         with Daemon(*APP, "-r", redis_url, cwd=tmp_path, env=env) as daemon:
             push(3)
-            redis.rpush("resque:queue:default", b'{"class":"Die9","args":[9]}')
+            redis.rpush("resque:queue:default", b'{"class":"DieN","args":[9]}')
             wait_until(lambda: redis.llen("resque:failed") == 4, what="4 failures")
             for name, where in (("webhook", web), ("sentry", sentry), ("air", air)):
                 wait_until(lambda w=where: len(w.requests) >= 4, what=name)
@@ -143,7 +143,7 @@ def test_sentry_gets_local_variables_and_of_a_death_the_record(
         env = {"SENTRY_DSN": f"http://key@127.0.0.1:{sentry.port}/7"}
         with Daemon(*APP, "-r", redis_url, cwd=tmp_path, env=env) as daemon:
             push(1)
-            redis.rpush("resque:queue:default", b'{"class":"Die9","args":[9]}')
+            redis.rpush("resque:queue:default", b'{"class":"DieN","args":[9]}')
             wait_until(lambda: len(sentry.requests) == 2, what="both failures")
             assert not daemon.events("capture_failed")
     found = {}
