@@ -14,6 +14,8 @@ __all__ = [
     "ArgumentError",
     "ConfigError",
     "ControlError",
+    "DeliveryError",
+    "DeliveryRefused",
     "DirtyExit",
     "DontPerform",
     "EmbeddedServerError",
@@ -101,6 +103,14 @@ class JobClassError(ResquedError, ValueError):
 
 class ObjectNotFoundError(ResquedError, LookupError):
     """The object whose method is to run was not found by its id."""
+
+
+class DeliveryError(ResquedError):
+    """A service did not take a failure; a later try may help."""
+
+
+class DeliveryRefused(ResquedError):  # noqa: N818 - it says what happened
+    """A service will never take this failure; a back end raises it in `save`."""
 
 
 class LintError(ResquedError, ValueError):

@@ -13,7 +13,6 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -273,14 +272,25 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     return memory.fill_pools()
 
 
-def _warn_of_absentees(modules: Sequence[str]) -> None:
+def _warn_of_absentees(settings: AppSettings) -> None:
     """Log what the application has of Resque that does not work here."""
     about: dict[str, Any] = {"role": "zygote", "pid": os.getpid()}
-    if wrong := find_hooks(modules):
+    if wrong := find_hooks(settings.modules):
         logger.get(**about).warning("hooks_invalid", hooks=wrong)
     backend = os.environ.get("FAILURE_BACKEND", "")
-    if backend not in ("", "redis"):
+    # The master has read its own environment; this is that of the application.
+    if backend and backend not in settings.failure_backends:
         logger.get(**about).warning("failure_backend_ignored", backend=backend)
+
+
+def _look_at_application(settings: AppSettings) -> None:
+    """Warn of what is missing, and prepare what back ends want of its exceptions."""
+    _look_for_jobs(settings)
+    _warn_of_absentees(settings)
+    if settings.failure_place.outboxes:
+        from resqued.failure import capturing
+
+        capturing.prepare(settings)
 
 
 def _configure_client(settings: AppSettings) -> client.Client:
@@ -322,8 +332,7 @@ def main(fd: int) -> int:
         capture.set_context(_about, settings)
         enter(settings.directory)
         load(settings.modules, directory=settings.directory)
-        _look_for_jobs(settings)
-        _warn_of_absentees(settings.modules)
+        _look_at_application(settings)
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send(ImportFailed(str(error), stack(error.__cause__)))

@@ -240,9 +240,11 @@ def client(
     if not text_at(tables, "redis", "url"):
         click.get_current_context().meta[_DEFAULT_SERVER] = app.url
     timeout = min(app.redis_timeout, patience)
-    return Client(
+    found = Client(
         app.url,
         namespace=app.namespace,
         timeout=timeout,
         max_payload=app.max_payload,
     )
+    found.registry.place = app.failure_place
+    return found

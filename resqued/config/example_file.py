@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from resqued.config.schema import FIELDS, Field
+from resqued.config.field import Field
+from resqued.config.schema import FIELDS
 
 
 def example() -> str:

@@ -7,12 +7,13 @@ layer is checked before the merge, so that a problem names its file, variable or
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from resqued.config.example_file import example as example  # noqa: PLC0414 - passed on
+from resqued.config.failure_keys import failure_settings
 from resqued.config.limit_tables import NARROWER, Values, check_narrower, rules_in
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
@@ -22,6 +23,8 @@ from resqued.config.readers import suggest
 from resqued.config.schedules import located, read_schedules
 from resqued.config.schema import BY_NAME, FIELDS, SECTIONS
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
+from resqued.config.variables import from_environment as from_environment  # noqa: PLC0414
+from resqued.config.variables import problems_of as problems_of  # noqa: PLC0414
 from resqued.core.pool_key import namespaces_of
 from resqued.errors import ConfigError
 from resqued.scheduler.schedule import Schedule
@@ -151,8 +154,8 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
 def _app_settings(tables: Mapping[str, Any], values: Values) -> AppSettings:
     """Return the settings of a generation, in tables that are already checked."""
     server = {key: value for (name, key), value in values.items() if name == "redis"}
+    server |= {"redis_timeout": server.pop("timeout"), **failure_settings(values)}
     return AppSettings(
-        redis_timeout=server.pop("timeout"),
         **server,
         modules=values["app", "import"],
         directory=values["app", "directory"],
@@ -259,58 +262,3 @@ def _stray(key: str) -> str:
     places = [f"[{f.section}]" for f in FIELDS if f.key == key]
     places = places or [f"[{section}]" for section in SECTIONS]
     return f"key {key!r} is in no section: write it under {' or '.join(places)}"
-
-
-def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings in environment variables, by section and key.
-
-    Reads the variables of resqued, those of Resque, and REDIS_URL. An empty variable
-    counts as unset. Raises ConfigError with every problem.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    problems: list[str] = []
-    for section, key, names, read in _VARIABLES:
-        name = next((n for n in names if environ.get(n)), None)
-        value = None if name is None else read(environ[name])
-        if name is not None and value is not None:
-            found.setdefault(section, {}).setdefault(key, value)
-            problems += problems_of(section, key, value, name)
-    if problems:
-        raise ConfigError(*problems)
-    return dict(found)
-
-
-def problems_of(section: str, key: str, value: object, name: str) -> list[str]:
-    """Return the problems of one value; `name` is the option or variable it is from."""
-    try:
-        BY_NAME[section, key].read(value)
-    except ValueError as error:
-        return [f"{name}: {error}"]
-    return []
-
-
-def _truth(value: str) -> bool:
-    return value.strip().lower() not in {"0", "false", "no", "off"}
-
-
-def _if_true(level: str) -> Callable[[str], str | None]:
-    return lambda value: level if _truth(value) else None
-
-
-# For one key, the first variable that is set applies.
-_VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] = (
-    ("redis", "url", ("RESQUED_REDIS_URL", "REDIS_URL"), str),
-    ("redis", "namespace", ("RESQUED_NAMESPACE",), str),
-    ("app", "import", ("RESQUED_APP",), str),
-    ("worker", "graceful_term", ("RESQUED_GRACEFUL_TERM", "GRACEFUL_TERM"), _truth),
-    ("worker", "stop_timeout", ("RESQUED_STOP_TIMEOUT",), str),
-    ("limits", "grace", ("RESQUED_GRACE", "RESQUE_TERM_TIMEOUT"), str),
-    ("log", "level", ("RESQUED_LOG_LEVEL",), str),
-    # Variables of Resque; there, too, the more verbose one applies (wire format 5.1).
-    ("log", "level", ("VVERBOSE",), _if_true("debug")),
-    ("log", "level", ("VERBOSE",), _if_true("info")),
-    ("log", "level", ("LOGGING",), _if_true("info")),
-    ("log", "format", ("RESQUED_LOG_FORMAT",), str),
-    ("log", "file", ("RESQUED_LOG_FILE",), str),
-    ("daemon", "pid_file", ("RESQUED_PIDFILE", "PIDFILE"), str),
-)

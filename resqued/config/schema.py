@@ -5,34 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from resqued.config import readers
+from resqued.config.failure_keys import FAILURE_FIELDS
+from resqued.config.field import Field
 from resqued.core.limits import Limits
 from resqued.log import logger
 from resqued.store.server_url import DEFAULT_URL
 from resqued.wire.keys import DEFAULT_NAMESPACE
 from resqued.wire.payload import MAX_PAYLOAD
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One key of the file.
-
-    `read` checks and converts a value, or raises ValueError; see readers. `meaning` is
-    the comment in `resqued config example`. `example` is the value shown there, as
-    TOML; if it is empty, the default is shown.
-    """
-
-    section: str
-    key: str
-    read: Callable[[Any], Any]
-    default: Any
-    meaning: str
-    example: str = ""
-
 
 FIELDS = (
     Field(
@@ -273,6 +253,7 @@ FIELDS = (
         "enqueue the recurring jobs that resque-scheduler keeps in Redis too",
         "false",
     ),
+    *FAILURE_FIELDS,
     Field(
         "control",
         "directory",

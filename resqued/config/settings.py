@@ -11,6 +11,7 @@ from typing import Any
 from resqued.core.limits import Rules
 from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
 from resqued.errors import ConfigError
+from resqued.wire.failure_place import REDIS, FailurePlace
 from resqued.wire.keys import DEFAULT_NAMESPACE
 from resqued.wire.payload import MAX_PAYLOAD
 
@@ -51,6 +52,11 @@ class AppSettings:
     `redact`: names of arguments that no log shows. `namespace` is the default one, or
     in a worker that of its pool. `names_namespace`: the pools of the master have
     several namespaces, so titles and logs name the one of a worker.
+    `failure_backends`: where failures go; `webhook_url` gets them as JSON, and a
+    delivery may take `delivery_timeout`; with `failure_locals` Sentry gets local
+    variables too.
+    `max_failures`, `max_failure_age`: how many failures a list keeps, and for how long;
+    0 means all, for ever.
     """
 
     url: str
@@ -79,6 +85,12 @@ class AppSettings:
     core_size: int = -1
     redact: tuple[str, ...] = ()
     names_namespace: bool = False
+    failure_backends: tuple[str, ...] = (REDIS,)
+    webhook_url: str = ""
+    delivery_timeout: float = 10.0
+    failure_locals: bool = False
+    max_failures: int = 0
+    max_failure_age: float = 0.0
     rules: Rules = field(default_factory=Rules)
     timings: Timings = DEFAULT_TIMINGS
 
@@ -91,6 +103,11 @@ class AppSettings:
     def shown_namespace(self) -> str:
         """The namespace, where titles and logs must name it; else ""."""
         return self.namespace if self.names_namespace else ""
+
+    @property
+    def failure_place(self) -> FailurePlace:
+        """Where the failures of these workers go."""
+        return FailurePlace.of(self.failure_backends)
 
     @property
     def is_restrained(self) -> bool:
@@ -107,6 +124,7 @@ class AppSettings:
         read = {
             "modules": tuple(values["modules"]),
             "redact": tuple(values["redact"]),
+            "failure_backends": tuple(values.get("failure_backends", (REDIS,))),
             "rules": Rules.from_dict(values["rules"]),
         }
         return cls(**{**values, **read})

@@ -79,6 +79,11 @@ class Timings:
     """How often to read the canary's counts: they are in shared memory, which wakes
     nobody."""
 
+    # Failures
+
+    trim_interval: float = 60.0
+    """How often to see that lists of failures are within their limits, if any."""
+
     # The registry
 
     prune_interval: float = 70.0

@@ -66,6 +66,7 @@ class WorkerRegistration:
         self.finished: FinishedRun | None = None
         self.next_heartbeat = 0.0
         self._heartbeat = settings.heartbeat
+        self._place = settings.failure_place
 
     def register(self, now: float) -> bool:
         """Register the worker; return False if another worker has its id."""
@@ -96,7 +97,7 @@ class WorkerRegistration:
             queue=held.queue,
             now=time.time(),
         )
-        self.finished = FinishedRun(held.run, entry)
+        self.finished = FinishedRun(held.run, self._place.addressed(entry, held.queue))
 
     def ask(self, *, takes_job: bool) -> Reservation | NoJob:
         """Settle the last run and take the next job, in one round trip."""

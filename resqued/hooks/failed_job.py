@@ -5,6 +5,7 @@ Runs in the child.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from resqued.errors import DirtyExit, JobTimeout, MemoryLimitExceeded
@@ -18,6 +19,10 @@ _ERRORS: dict[str, type[BaseException]] = {
     JOB_TIMEOUT: JobTimeout,
     MEMORY_LIMIT: MemoryLimitExceeded,
 }
+
+
+# Called with job and exception after the hooks; set before the first fork.
+afterwards: list[Callable[[JobInfo, BaseException], None]] = []
 
 
 class HookedFailure(NamedTuple):
@@ -36,6 +41,8 @@ class HookedFailure(NamedTuple):
         if self.hooks is None or self.job is None or self.error is None:
             return
         performing.run_on_failure(self.hooks, self.job, self.error, report)
+        for call in afterwards:
+            call(self.job, self.error)
 
 
 def failed_job(
@@ -43,9 +50,10 @@ def failed_job(
 ) -> HookedFailure:
     """Return the failure of the running job, with its on_failure hooks, if any."""
     job = job_info.current_job()
-    if hooks is None or job is None or "on_failure" not in hooks:
+    has_hooks = hooks is not None and "on_failure" in hooks
+    if job is None or not (has_hooks or afterwards):
         return HookedFailure(fault)
-    return HookedFailure(fault, hooks, job, error)
+    return HookedFailure(fault, hooks or {}, job, error)
 
 
 def error_of(fault: FailureInfo) -> BaseException:

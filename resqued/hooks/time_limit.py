@@ -24,12 +24,12 @@ _STDERR = 2
 def run_limited(hooks: Sequence[Hook], job: JobInfo, seconds: float) -> None:
     """Run hooks that each may take some seconds; their exceptions are raised."""
     for hook in hooks:
-        with _time_limit(seconds, hook.name):
+        with time_limit(seconds, hook.name):
             hook.run(job)
 
 
 @contextmanager
-def _time_limit(seconds: float, name: str) -> Iterator[None]:
+def time_limit(seconds: float, name: str) -> Iterator[None]:
     """Raise TimeoutError, which names the hook, in a block that runs for too long."""
 
     def expire(_signum: int, _frame: FrameType | None) -> None:

@@ -8,15 +8,18 @@ be used, and wakes only its own workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resqued.config.loader import Config
 from resqued.control.protocol import NamespaceStatus
 from resqued.core.pool_key import PoolKey, where_they_are
 from resqued.core.supervised_worker import SupervisedState
 from resqued.errors import StoreError, UnusableServerError
+from resqued.failure.deliverer_keeper import DelivererKeeper
+from resqued.failure.trimmer import FailureTrimmer
 from resqued.log.logger import Logger
 from resqued.master.generations import GenerationManager
+from resqued.master.part import Part
 from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
 from resqued.master.redis_monitor import RedisMonitor
@@ -48,6 +51,13 @@ class NamespaceParts:
     watcher: QueueWatcher
     mover: DelayedMover
     enqueuer: ScheduleEnqueuer
+    keeper: DelivererKeeper
+    trimmer: FailureTrimmer
+
+    @property
+    def _users(self) -> tuple[Part, ...]:
+        """What has nothing to do while Redis is away, besides the reclaimer."""
+        return (self.watcher, self.mover, self.enqueuer, self.keeper, self.trimmer)
 
     def turn(self, now: float, *, is_alone: bool) -> None:
         """Do what is due.
@@ -59,19 +69,20 @@ class NamespaceParts:
             self.reclaimer.turn(now)
         self.monitor.turn(now)
         if is_alone or not self.monitor.is_down:
-            for part in (self.watcher, self.mover, self.enqueuer):
+            for part in self._users:
                 part.turn(now)
 
     def due(self, now: float, *, is_alone: bool) -> float:
         """Return when `turn` has something to do."""
         due = self.monitor.due(now)
         if is_alone or not self.monitor.is_down:
-            parts = (self.reclaimer, self.watcher, self.mover, self.enqueuer)
-            due = min(due, *(part.due(now) for part in parts))
+            due = min(due, *(p.due(now) for p in (self.reclaimer, *self._users)))
         return due
 
     def close(self) -> None:
         """Close the connections."""
+        self.keeper.close()
+        self.trimmer.close()
         self.mover.close()
         self.enqueuer.close()
         self.watcher.close()
@@ -102,6 +113,8 @@ class ServedNamespaces:
         self.serving: Workers = list
         self.workers: Workers = list
         self._parts: dict[str, NamespaceParts] = {}
+        # By namespace: the configuration that applies, and what was made of it.
+        self._configs: dict[str, tuple[Config, Config]] = {}
         # The generations whose namespaces are here.
         self._followed = (0, 0)
         # Whether a namespace is here that no configuration has any longer.
@@ -119,7 +132,7 @@ class ServedNamespaces:
         if app.names_namespace or namespace != app.namespace:
             log = log.bind(namespace=namespace)
         link = SingleLink(app.url, timeout=patience(config), namespace=namespace)
-        registry = Registry(link, keys)
+        registry = Registry(link, keys, app.failure_place)
         reclaimer = Reclaimer(registry, self._owner, log, timings=app.timings)
         reclaimer.is_own = lambda worker: (
             worker in own_ids(self._of(namespace, self.workers))
@@ -142,10 +155,26 @@ class ServedNamespaces:
             watcher,
             delayed_mover(app, namespace, self._owner, self._poller, log),
             schedule_enqueuer(app, namespace, source, log),
+            DelivererKeeper(lambda: self._config_of(namespace), self._poller, log),
+            FailureTrimmer(lambda: self._config_of(namespace), log),
         )
         monitor.url = lambda: self._url(namespace, link.url)
         monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
         return parts
+
+    def _config_of(self, namespace: str) -> Config:
+        """Return the configuration that applies, with this namespace as the default.
+
+        The same object for as long as no reload changes it.
+        """
+        config = self._generations.incumbent.config
+        if namespace == config.app.namespace:
+            return config
+        before, made = self._configs.get(namespace, (None, config))
+        if before is not config:
+            made = replace(config, app=replace(config.app, namespace=namespace))
+            self._configs[namespace] = config, made
+        return made
 
     def _schedules(self, namespace: str) -> tuple[Schedule, ...]:
         """Return the recurring jobs of a namespace: the default one has them all."""

@@ -13,6 +13,7 @@ from resqued.scheduler.schedule import Schedule
 from resqued.store.connection import SingleLink
 from resqued.store.due_jobs import DueJobs
 from resqued.system.poller import Poller
+from resqued.wire.failure_place import FailurePlace
 from resqued.wire.keys import Keys
 
 
@@ -26,6 +27,10 @@ class SchedulerSettings(Protocol):
     @property
     def redis_timeout(self) -> float:
         """The setting of that name."""
+
+    @property
+    def failure_place(self) -> FailurePlace:
+        """The property of that name."""
 
     @property
     def timings(self) -> Timings:
@@ -48,7 +53,13 @@ def delayed_mover(
 ) -> DelayedMover:
     """Return the part for the delayed jobs of a namespace; `owner` names the master."""
     return DelayedMover(
-        DueJobs(app.url, Keys(namespace), owner, timeout=_patience(app)),
+        DueJobs(
+            app.url,
+            Keys(namespace),
+            owner,
+            timeout=_patience(app),
+            place=app.failure_place,
+        ),
         poller,
         log,
         lease=app.timings.scheduler_lease,

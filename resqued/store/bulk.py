@@ -82,6 +82,16 @@ class BulkProgress:
     problem: str = ""
     """Why the first of those that were left out cannot be retried."""
 
+    def __add__(self, other: BulkProgress) -> BulkProgress:
+        """Return the progress of this operation and of one on another list."""
+        return BulkProgress(
+            self.judged + other.judged,
+            self.total + other.total,
+            self.changed + other.changed,
+            self.left_out + other.left_out,
+            self.problem or other.problem,
+        )
+
 
 def last_of(steps: Iterator[BulkProgress]) -> BulkProgress:
     """Run all steps of an operation; return the last progress."""

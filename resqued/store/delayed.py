@@ -202,7 +202,10 @@ class DelayedJobs:
         return self._take(job, self._keys.queue(job.queue), job.payload, job.queue)
 
     def fail(self, job: DelayedJob, entry: bytes) -> bool:
-        """Put a failure entry in the place of one job; False if it is gone."""
+        """Put a failure entry, with its address, in the place of one job.
+
+        Returns False if the job is gone.
+        """
         return self._take(job, self._keys.failed, entry, "")
 
     def _take(self, job: DelayedJob, key: str, text: str | bytes, queue: str) -> bool:
@@ -216,6 +219,7 @@ class DelayedJobs:
             keys.queues,
             keys.stat("failed"),
             keys.stat("processed"),
+            keys.failed_aside,
         )
         return bool(TAKE(self._link, names, (job.time, job.item, text, queue)))
 

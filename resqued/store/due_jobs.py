@@ -18,6 +18,7 @@ from resqued.store.delayed import DelayedJob, DelayedJobs
 from resqued.store.script import Script
 from resqued.store.store_errors import RefusedError
 from resqued.wire import payload
+from resqued.wire.failure_place import IN_FAILED, FailurePlace
 from resqued.wire.keys import Keys, prefix_of
 from resqued.wire.payload import FailureInfo
 
@@ -58,10 +59,20 @@ class Move:
 class DueJobs:
     """Moves delayed jobs of one namespace; `owner` names this master in the lease.
 
-    `timeout` is in seconds. Each method raises StoreError if Redis fails.
+    `timeout` is in seconds; `place` is where the failures of items go that are no jobs.
+    Each method raises StoreError if Redis fails.
     """
 
-    def __init__(self, url: str, keys: Keys, owner: str, *, timeout: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        owner: str,
+        *,
+        timeout: float,
+        place: FailurePlace = IN_FAILED,
+    ) -> None:
+        self._place = place
         self._link = SingleLink(url, timeout=timeout, namespace=keys.namespace)
         self._keys = keys
         self._owner = owner
@@ -159,7 +170,7 @@ class DueJobs:
             queue=job.queue,
             now=self._link.time(),
         )
-        self._delayed.fail(job, entry)
+        self._delayed.fail(job, self._place.addressed(entry, job.queue))
         return job.id, fault
 
     def use(self, url: str) -> None:

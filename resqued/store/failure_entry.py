@@ -10,6 +10,7 @@ from typing import Any
 
 from resqued.errors import PayloadError
 from resqued.wire import payload, timestamps
+from resqued.wire.keys import FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Failure:
     """The bytes of the entry in Redis, by which it is retried or removed."""
     # The index at which it was read: saves a search, and has no other effect.
     position: int = field(default=-1, compare=False, repr=False)
+    list_name: str = field(default=FAILED, compare=False)
+    """The list that it was read from: `failed`, or `<queue>_failed`."""
     # The decoded entry, when it has been asked for. No cached_property: a thread could
     # hold its lock while another one forks.
     _decoded: dict[str, Any] | None = field(

@@ -1,4 +1,4 @@
-"""The list of failures: reads it in pages, and changes entries by their content.
+"""The lists of failures: reads them in pages, and changes entries by their content.
 
 Entries are never changed by index: while a person looks at a page, others append and
 remove entries, and the index then belongs to another failure.
@@ -7,7 +7,13 @@ remove entries, and the index then belongs to another failure.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from heapq import merge
+from itertools import islice
+from math import inf
+from operator import itemgetter
 
 from resqued.errors import PayloadError
 from resqued.store.bulk import (
@@ -16,6 +22,7 @@ from resqued.store.bulk import (
     BulkOperation,
     BulkProgress,
     Decision,
+    Side,
     last_of,
 )
 from resqued.store.connection import Link
@@ -23,7 +30,7 @@ from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.store.script import Script
 from resqued.wire import payload
-from resqued.wire.keys import Keys
+from resqued.wire.keys import FAILED, Keys, prefix_of
 
 RETRY = Script("retry")
 CLEAR = Script("clear")
@@ -31,8 +38,11 @@ PAGE = 200
 
 
 class Failures:
-    """The failed list of one Redis and namespace; its last entry is the newest.
+    """The lists of failures of one Redis and namespace; the last entry is the newest.
 
+    They are `failed` and, if a worker uses the back end `redis_multi_queue`, a list
+    `<queue>_failed` for each queue. All of them together are read and changed, with any
+    configuration of the workers.
     All methods raise StoreError if Redis does not answer or refuses.
     """
 
@@ -40,46 +50,92 @@ class Failures:
         self._link = link
         self._keys = keys
 
-    def count(self) -> int:
-        """Return the number of failures."""
-        return int(self._link.call("LLEN", self._keys.failed))
+    def lists(self, queue: str | None = None) -> list[str]:
+        """Return the names of all lists, or of those that may have a queue's failures.
 
-    def page(self, start: int = 0, count: int = 20) -> list[Failure]:
-        """Return up to `count` failures, newest first, without the `start` newest."""
+        The first one is `failed`; the others are sorted.
+        """
+        (found,) = self._link.read_each([("SMEMBERS", self._keys.failed_queues)])
+        names = {name.decode("utf-8", "surrogateescape") for name in found or ()}
+        if queue is not None:
+            own = self._keys.failed_of(queue)
+            names = {name for name in names if self._key(name) == own}
+        return [FAILED, *sorted(names - {FAILED})]
+
+    def _key(self, list_name: str) -> str:
+        return f"{prefix_of(self._keys)}{list_name}"
+
+    def _lengths(self, name: str | None = None) -> dict[str, int]:
+        """Return how many failures each list has, or only the one of that name."""
+        names = self.lists() if name is None else [name]
+        keys = [self._key(each) for each in names]
+        found = self._link.pipeline([("LLEN", key) for key in keys])
+        return dict(zip(names, found, strict=True))
+
+    def count(self, list_name: str | None = None) -> int:
+        """Return the number of failures, in all lists or in one."""
+        return sum(self._lengths(list_name).values())
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of failures by the name of the list."""
+        return self._lengths()
+
+    def page(
+        self, start: int = 0, count: int = 20, list_name: str | None = None
+    ) -> list[Failure]:
+        """Return up to `count` failures, newest first, without the `start` newest.
+
+        Those of all lists, in the order of `failed_at`, or of one list.
+        """
         if count <= 0:
             return []
-        found = self._link.call("LRANGE", self._keys.failed, -start - count, -start - 1)
-        return [Failure(entry) for entry in reversed(found)]
+        full = [name for name, length in self._lengths(list_name).items() if length]
+        if len(full) > 1:
+            return list(islice(self.newest_first(), start, start + count))
+        key = self._key(full[0] if full else FAILED)
+        found = self._link.call("LRANGE", key, -start - count, -start - 1)
+        name = full[0] if full else FAILED
+        return [Failure(entry, list_name=name) for entry in reversed(found)]
 
     def oldest_first(self) -> Iterator[Failure]:
         """Yield the present failures, the oldest first.
 
         They may be retried meanwhile; to remove them, walk from the newest.
         """
-        end = self.count()
-        for start in range(0, end, PAGE):
-            yield from self._between(start, min(start + PAGE, end))
+        lengths = self._lengths().items()
+        yield from in_order([self._upwards(*each) for each in lengths], newest=False)
 
-    def newest_first(self) -> Iterator[Failure]:
+    def newest_first(self, queue: str | None = None) -> Iterator[Failure]:
         """Yield the present failures, the newest first.
 
-        They may be removed meanwhile. Positions count from the head, so that neither
-        the removal of a yielded failure nor an append shifts the others.
+        With `queue`, lists of other queues are left out. They may be removed
+        meanwhile. Positions count from the head, so that neither the removal of a
+        yielded failure nor an append shifts the others.
         """
-        end = self.count()
+        names = self.lists(queue)
+        lengths = self._lengths().items()
+        lists = [self._downwards(*each) for each in lengths if each[0] in names]
+        yield from in_order(lists, newest=True)
+
+    def _upwards(self, name: str, end: int) -> Iterator[Failure]:
+        for start in range(0, end, PAGE):
+            yield from self._between(name, start, min(start + PAGE, end))
+
+    def _downwards(self, name: str, end: int) -> Iterator[Failure]:
         while end > 0:
             start = max(0, end - PAGE)
-            yield from reversed(self._between(start, end))
+            yield from reversed(self._between(name, start, end))
             end = start
 
-    def _between(self, start: int, end: int) -> list[Failure]:
-        found = self._link.call("LRANGE", self._keys.failed, start, end - 1)
-        return [Failure(entry, start + i) for i, entry in enumerate(found)]
+    def _between(self, name: str, start: int, end: int) -> list[Failure]:
+        key = self._key(name)
+        found = self._link.call("LRANGE", key, start, end - 1)
+        return [Failure(entry, start + i, name) for i, entry in enumerate(found)]
 
     def find(self, failure_id: str) -> Failure | None:
         """Return the newest failure whose id begins with `failure_id`, or None.
 
-        Reads the list from its end until it finds one.
+        Reads the lists from their ends until it finds one.
         """
         if not failure_id:
             return None
@@ -90,7 +146,7 @@ class Failures:
     def retry(self, failure: Failure) -> bool:
         """Enqueue the job again and mark the failure as retried; return True.
 
-        Returns False if the failure is not in the list any more, or was retried since
+        Returns False if the failure is not in its list any more, or was retried since
         it was read: of two callers who retry one failure, one succeeds. The failure
         stays in the list. Raises PayloadError if the failure holds no job.
         """
@@ -99,10 +155,10 @@ class Failures:
         return bool(
             RETRY(
                 self._link,
-                (keys.failed, keys.queues, keys.queue(queue)),
+                (self._key(failure.list_name), keys.queues, keys.queue(queue)),
                 (
                     failure.entry,
-                    payload.retried(failure.entry, time.time()),
+                    _marked(failure, time.time()),
                     queue,
                     job,
                     str(failure.position),
@@ -111,30 +167,45 @@ class Failures:
         )
 
     def remove(self, failure: Failure) -> bool:
-        """Remove one failure; return False if it is not in the list any more.
+        """Remove one failure; return False if it is not in its list any more.
 
         Of equal ones the newest goes, so that nothing moves in front of a reader who
         walks from the newest to the oldest.
         """
-        return bool(self._link.call("LREM", self._keys.failed, -1, failure.entry))
+        key = self._key(failure.list_name)
+        return bool(self._link.call("LREM", key, -1, failure.entry))
 
     def matching(self, which: FailureFilter) -> Iterator[Failure]:
         """Yield the failures that a filter has, the newest first; changes nothing."""
-        return filter(which.has, self.newest_first())
+        return filter(which.has, self.newest_first(which.queue))
 
     def retry_steps(self, which: FailureFilter) -> Generator[BulkProgress]:
         """Retry the failures that a filter has, and yield the progress in steps.
 
-        The oldest come first. Each is enqueued and marked in one step on the server.
-        Those that were retried before are left out, if the filter does not ask for
-        them, and so are those without a job. If the iterator is closed, the failures
-        that were not looked at stay as they are.
+        The oldest of a list come first. Each is enqueued and marked in one step on the
+        server. Those that were retried before are left out, if the filter does not ask
+        for them, and so are those without a job. If the iterator is closed, the
+        failures that were not looked at stay as they are.
         """
         now = time.time()
-        operation = BulkOperation(self._link, self._keys, self._keys.failed, "head")
-        return operation.run(
-            lambda entry: _retry_decision(Failure(entry), which, now, is_all=True)
+        return self._in_each_list(
+            which, "head", lambda f: _retry_decision(f, which, now, is_all=True)
         )
+
+    def _in_each_list(
+        self, which: FailureFilter, side: Side, judge: Callable[[Failure], Decision]
+    ) -> Generator[BulkProgress]:
+        before = BulkProgress()
+        for name in self.lists(which.queue):
+            key = self._key(name)
+            operation = BulkOperation(self._link, self._keys, key, side)
+            steps = operation.run(partial(_judged, judge, name))
+            progress = before
+            with closing(steps):
+                for step in steps:
+                    progress = before + step
+                    yield progress
+            before = progress
 
     def rehearse_retry(
         self, which: FailureFilter, failures: Iterable[Failure] | None = None
@@ -158,23 +229,65 @@ class Failures:
     def remove_steps(self, which: FailureFilter) -> Generator[BulkProgress]:
         """Remove the failures that a filter has, and yield the progress in steps.
 
-        The newest come first. Failures that are added meanwhile stay. If the iterator
-        is closed, the failures that were not looked at stay as they are.
+        The newest of a list come first. Failures that are added meanwhile stay. If the
+        iterator is closed, the failures that were not looked at stay as they are.
         """
-        operation = BulkOperation(self._link, self._keys, self._keys.failed)
-        return operation.run(
-            lambda entry: REMOVE if which.has(Failure(entry)) else KEEP
+        return self._in_each_list(
+            which, "tail", lambda f: REMOVE if which.has(f) else KEEP
         )
 
-    def clear(self) -> int:
-        """Remove all failures; return how many there were."""
-        keys = self._keys
-        names = (keys.failed, keys.bulk, keys.bulk_staged("failed"))
-        return int(CLEAR(self._link, names, ("failed",)))
+    def clear(self, list_name: str | None = None) -> int:
+        """Remove all failures, or those of one list; return how many there were."""
+        keys, names = self._keys, [list_name] if list_name else self.lists()
+        return sum(
+            int(
+                CLEAR(
+                    self._link,
+                    (self._key(name), keys.bulk, keys.bulk_staged(name)),
+                    (name,),
+                )
+            )
+            for name in names
+        )
 
     def clear_retried(self) -> int:
         """Remove the failures that were retried; return how many there were."""
         return last_of(self.remove_steps(FailureFilter(is_retried=True))).changed
+
+
+def in_order(lists: Sequence[Iterator[Failure]], *, newest: bool) -> Iterator[Failure]:
+    """Yield the failures of several lists by time, the newest first or last.
+
+    Each list is in that order. A failure whose time cannot be read comes after the one
+    before it in its list.
+    """
+    if len(lists) == 1:
+        yield from lists[0]
+        return
+    timed = [_with_times(each, newest=newest) for each in lists]
+    for _, failure in merge(*timed, key=itemgetter(0)):
+        yield failure
+
+
+def _with_times(
+    failures: Iterator[Failure], *, newest: bool
+) -> Iterator[tuple[float, Failure]]:
+    last = -inf
+    for failure in failures:
+        at = failure.failed_at
+        if at is not None:
+            last = max(last, -at.timestamp() if newest else at.timestamp())
+        yield last, failure
+
+
+def _judged(
+    judge: Callable[[Failure], Decision], list_name: str, entry: bytes
+) -> Decision:
+    return judge(Failure(entry, list_name=list_name))
+
+
+def _marked(failure: Failure, now: float) -> bytes:
+    return payload.retried(failure.entry, now, has_zone=failure.list_name == FAILED)
 
 
 def _retry_decision(
@@ -186,6 +299,6 @@ def _retry_decision(
         return KEEP
     try:
         queue, job = payload.retry_job(failure.entry)
-        return Decision("r", payload.retried(failure.entry, now), queue, job)
+        return Decision("r", _marked(failure, now), queue, job)
     except PayloadError as error:
         return Decision("k", problem=f"failure {failure.id}: {error}")

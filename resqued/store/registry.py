@@ -17,6 +17,7 @@ from resqued.store.runs import HEARTBEAT, registry_keys
 from resqued.store.script import Script
 from resqued.store.write_check import check_writes
 from resqued.wire import payload, worker_record
+from resqued.wire.failure_place import IN_FAILED, FailurePlace
 from resqued.wire.keys import Keys
 from resqued.wire.payload import FailureInfo
 from resqued.wire.worker_entry import WorkerEntry
@@ -47,9 +48,11 @@ class Registry:
     Each method raises StoreError if Redis fails.
     """
 
-    def __init__(self, link: Link, keys: Keys) -> None:
+    def __init__(self, link: Link, keys: Keys, place: FailurePlace = IN_FAILED) -> None:
         self.link = link
         self.keys = keys
+        # Where the failures of reclaimed jobs go.
+        self.place = place
 
     def check_server(self) -> None:
         """Run a script over several keys, which changes nothing.
@@ -165,7 +168,7 @@ class Registry:
                 entry.identity,
                 entry.heartbeat,
                 entry.record,
-                _failure_of(entry, fault) if entry.record else b"",
+                _failure_of(entry, fault, self.place) if entry.record else b"",
                 entry.ping,
             ),
         )
@@ -235,16 +238,17 @@ class Registry:
         return _count(done), _count(failed)
 
 
-def _failure_of(entry: WorkerEntry, fault: FailureInfo) -> bytes:
+def _failure_of(entry: WorkerEntry, fault: FailureInfo, place: FailurePlace) -> bytes:
     try:
         held = worker_record.decode_held(entry.record)
         queue, raw = held.queue, held.payload
     except PayloadError:
         # A record that cannot be read is kept as it is, as the payload.
         queue, raw = "", entry.record
-    return payload.failure(
+    text = payload.failure(
         fault, payload=raw, worker=entry.worker_id, queue=queue, now=time.time()
     )
+    return place.addressed(text, queue)
 
 
 def _count(value: bytes | None) -> int:

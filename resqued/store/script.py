@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,9 +16,17 @@ from resqued.store.redis_errors import ScriptUnknownError
 _FOLDER = Path(__file__).with_name("lua")
 
 
+# A line of a script that stands for the text of another file.
+_INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
+
+
+def _text(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text("utf-8")
+
+
 @cache
 def _source(name: str) -> tuple[str, str]:
-    text = (_FOLDER / f"{name}.lua").read_text("utf-8")
+    text = _INCLUDE.sub(lambda found: _text(f"include/{found[1]}"), _text(name))
     # A name for the script, not a secret: Redis calls scripts by SHA-1.
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 

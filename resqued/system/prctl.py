@@ -13,13 +13,13 @@ _SIGKILL = int(signal.SIGKILL)
 _prctl = ctypes.CDLL(None).prctl
 
 
-def die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int, signum: int = _SIGKILL) -> None:
     """Make the kernel kill this process when its parent dies (PR_SET_PDEATHSIG).
 
-    `parent` is the pid of the parent. Exits at once with status 1 if the parent is dead
-    already, because the kernel then sends no signal.
+    `parent` is the pid of the parent, and `signum` the signal. Exits at once with
+    status 1 if the parent is dead already, because the kernel then sends no signal.
     """
-    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent:
         os._exit(1)
 

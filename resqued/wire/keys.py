@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 # The namespace where nobody names another: that of Resque.
 DEFAULT_NAMESPACE = "resque"
+# The name of the list of the failures of all queues.
+FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,42 @@ class Keys:
     @property
     def failed(self) -> str:
         """The list of failure entries; the tail is the newest."""
-        return self._key("failed")
+        return self._key(FAILED)
+
+    def failed_of(self, queue: str) -> str:
+        """The list of the failures of one queue, with `redis_multi_queue`."""
+        return self._key(f"{queue}_failed")
+
+    @property
+    def failed_queues(self) -> str:
+        """The set of the names of the lists that have the failures of one queue."""
+        return self._key("failed_queues")
+
+    def outbox(self, backend: str) -> str:
+        """The list of failures that a back end of another service still gets."""
+        return self._key(f"resqued:outbox:{backend}")
+
+    def outbox_hand(self, backend: str) -> str:
+        """The list with the failure that is being delivered to a back end."""
+        return self._key(f"resqued:outbox:hand:{backend}")
+
+    def outbox_owner(self, backend: str) -> str:
+        """The lease of the process that delivers to a back end; it expires."""
+        return self._key(f"resqued:outbox:owner:{backend}")
+
+    @property
+    def outbox_id(self) -> str:
+        """The counter of failures that were addressed to other services."""
+        return self._key("resqued:outbox:id")
+
+    def captured(self, name: str) -> str:
+        """What a back end has kept of an exception; it expires."""
+        return self._key(f"resqued:captured:{name}")
+
+    @property
+    def outbox_dropped(self) -> str:
+        """The hash of back ends to how many failures their full outboxes have lost."""
+        return self._key("resqued:outbox:dropped")
 
     @property
     def failed_aside(self) -> str:

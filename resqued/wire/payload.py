@@ -291,14 +291,16 @@ def failure(
     ).encode()
 
 
-def retried(entry: bytes, now: float) -> bytes:
+def retried(entry: bytes, now: float, *, has_zone: bool = True) -> bytes:
     """Return a failure entry with `retried_at` set, as its last key, as Ruby does.
 
-    `now` is in seconds since the epoch. Raises PayloadError if the entry is not a
+    `now` is in seconds since the epoch. Ruby writes the zone of the time in `failed`,
+    and leaves it out in the list of a queue. Raises PayloadError if the entry is not a
     JSON object.
     """
     value = decode_failure(entry)
-    value["retried_at"] = timestamps.failed_at(now)
+    written = timestamps.failed_at if has_zone else timestamps.retried_at
+    value["retried_at"] = written(now)
     return _rewrite(value, "the failure", depth=0).encode()
 
 

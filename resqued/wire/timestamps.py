@@ -13,7 +13,7 @@ _EPOCH = re.compile(r"[0-9]{1,10}")
 
 # 2026/11/27 22:58:27 UTC, 2026-11-27 22:58:27 +0100, 2026-11-27T22:58:27Z
 _WRITTEN = re.compile(
-    r"(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)? ?(\S+)"
+    r"(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)?(?: ?(\S+))?"
 )
 
 # Fri Nov 27 2026 22:58:27 GMT+0100 (Central European Standard Time)
@@ -28,6 +28,11 @@ _UTC_NAMES = {"UTC", "GMT", "Z"}
 def failed_at(now: float) -> str:
     """Return the time of a failure as Ruby writes it: local, with zone (2.3)."""
     return time.strftime("%Y/%m/%d %H:%M:%S %Z", time.localtime(now))
+
+
+def retried_at(now: float) -> str:
+    """Return the time of a retry as Ruby writes it in a list per queue: no zone."""
+    return time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(now))
 
 
 def run_at(now: float) -> str:
@@ -49,7 +54,8 @@ def heartbeat(now: float) -> str:
 def read(text: str) -> datetime | None:
     """Return an aware datetime; None if the text is no time, or its zone is unknown.
 
-    The name of a zone is known if it is UTC, or a zone of this host at that time.
+    The name of a zone is known if it is UTC, or a zone of this host at that time. A
+    time without a zone is in that of this host.
     """
     try:
         if _EPOCH.fullmatch(text):
@@ -66,7 +72,9 @@ def read(text: str) -> datetime | None:
         return None
 
 
-def _in_zone(clock: str, zone: str) -> datetime | None:
+def _in_zone(clock: str, zone: str | None) -> datetime | None:
+    if zone is None:
+        return datetime.fromisoformat(clock).astimezone()
     if zone in _UTC_NAMES:
         return datetime.fromisoformat(clock).replace(tzinfo=UTC)
     if zone[0] in "+-":

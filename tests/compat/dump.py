@@ -7,6 +7,7 @@ line per element, `hash {field => value}`. What no two runs share is replaced:
     <host>           this host, in front of a pid
     <F> <Z> <H> <S>  a time of the last minutes, in the form of `failed_at`,
                      `run_at`, a heartbeat, `…:started`; older ones stay
+    <F-nozone>       a time of the last minutes in the form of `failed_at`, no zone
     <P>              a pid in an error message
     <BT>             a backtrace with at least one line
     <identity>       what tells one worker of resqued from another
@@ -34,6 +35,7 @@ RECENT = 150.0
 TTL_STEP = 60
 
 _F = re.compile(r"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) (?P<zone>[A-Z+\-\d]+)")
+_F_NOZONE = re.compile(r'\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?=")')
 _Z = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _H = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d")
 _S = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}")
@@ -109,6 +111,14 @@ def _masked(text: str, names: Mapping[str, str]) -> str:
     text = _without_backtraces(text)
     text = _P.sub("<P>", text)
     text = _F.sub(lambda m: "<F>" if _is_failed_at(m) else m[0], text)
+    text = _F_NOZONE.sub(
+        lambda m: (
+            "<F-nozone>"
+            if _is_recent(time.mktime(time.strptime(m[0], "%Y/%m/%d %H:%M:%S")))
+            else m[0]
+        ),
+        text,
+    )
     for pattern, placeholder in ((_Z, "<Z>"), (_H, "<H>"), (_S, "<S>")):
         text = pattern.sub(
             lambda m, p=placeholder: (

@@ -184,9 +184,11 @@ def test_what_does_not_work_is_said_when_the_application_starts(
         "    @staticmethod\n"
         "    def perform(): ...\n"
     )
-    env = {"FAILURE_BACKEND": "redis_multi_queue"}
-    options = ("-a", "hooked", "-r", redis_url, "--burst")
-    with Daemon("default", *options, cwd=tmp_path, env=env) as daemon:
+    # The master does not read what is in this file: it is for the application.
+    (tmp_path / "environment").write_text("FAILURE_BACKEND=redis_multi_queue\n")
+    (tmp_path / "r.toml").write_text('[app]\nenvironment = "environment"\n')
+    options = ("-c", "r.toml", "-a", "hooked", "-r", redis_url, "--burst")
+    with Daemon("default", *options, cwd=tmp_path) as daemon:
         assert daemon.wait() == 0
         (wrong,) = daemon.events("hooks_invalid")
         (said,) = wrong["hooks"]

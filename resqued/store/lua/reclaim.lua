@@ -6,9 +6,11 @@
 --       8 stat:processed  9 stat:failed  10 failed  11 worker:ping:<name>
 --       12 resqued:failed (failures, when `failed` is no list)
 -- ARGV  1 id  2 identity or ''  3 heartbeat or ''  4 record or ''
---       5 failure entry or ''  6 ping of node-resque or ''
+--       5 failure entry, with its address, or ''  6 ping of node-resque or ''
 --
 -- Returns 1 reclaimed | 0 changed meanwhile | 2 nothing was left
+
+-- include push_failure
 
 local identity = redis.call('HGET', KEYS[5], ARGV[1]) or ''
 local heartbeat = redis.call('HGET', KEYS[4], ARGV[1]) or ''
@@ -29,11 +31,8 @@ end
 if ARGV[5] ~= '' then
   -- First what may fail. If `failed` is no list, the entry goes beside it; a counter
   -- that is no number stays as it is.
-  local added = redis.pcall('RPUSH', KEYS[10], ARGV[5])
-  if type(added) == 'table' then
-    if not string.find(added.err, 'WRONGTYPE', 1, true) then return added end
-    redis.call('RPUSH', KEYS[12], ARGV[5])
-  end
+  local added = push_failure(KEYS[10], KEYS[12], ARGV[5])
+  if type(added) == 'table' then return added end
   redis.pcall('INCR', KEYS[8])
   redis.pcall('INCR', KEYS[9])
 end

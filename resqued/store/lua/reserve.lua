@@ -11,7 +11,7 @@
 --       10 resqued:failed (failures, when `failed` is no list)
 --       11… the queues to try, in order
 -- ARGV  1 worker id            2 identity
---       3 run to settle, or '' 4 its failure entry, or ''
+--       3 run to settle, or '' 4 its failure entry, with its address, or ''
 --       5 run_at               6 '1' to reserve, '0' to take no new job; a job that
 --                                the worker holds already is returned in both cases
 --       7 bytes that a payload may have
@@ -55,6 +55,8 @@ local function increase(key)
   return type(value) == 'number' and value or nil
 end
 
+-- include push_failure
+
 local function is_wrong_type(reply)
   return string.find(reply.err, 'WRONGTYPE', 1, true) ~= nil
 end
@@ -80,12 +82,8 @@ if ARGV[3] ~= '' then
   if (held or is_overwritten) and tonumber(ARGV[3]) == run then
     if ARGV[4] ~= '' then
       -- If `failed` is no list, the entry goes beside it: no failure is forgotten.
-      local added = redis.pcall('RPUSH', KEYS[6], ARGV[4])
-      if type(added) == 'table' then
-        if not is_wrong_type(added) then return added end
-        redis.call('RPUSH', KEYS[10], ARGV[4])
-        settled = 2
-      end
+      settled = push_failure(KEYS[6], KEYS[10], ARGV[4])
+      if type(settled) == 'table' then return settled end
     end
     redis.call('DEL', KEYS[1])
     held = false

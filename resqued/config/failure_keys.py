@@ -1,0 +1,108 @@
+"""The keys of [failure]: where failures go, and how many are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resqued.config import readers
+from resqued.config.field import Field
+from resqued.wire.failure_place import BACKENDS, REDIS, REDIS_MULTI_QUEUE
+
+
+def backends(value: object) -> tuple[str, ...]:
+    """Return the names of back ends, or class paths; raise ValueError.
+
+    One of the two lists in Redis comes first, `redis` if none is named.
+    """
+    names = value.split(",") if isinstance(value, str) else value
+    found = tuple(dict.fromkeys(name.strip() for name in readers.names(names)))
+    for name in found:
+        if name not in BACKENDS and not _is_class_path(name):
+            hint = readers.suggest(name, BACKENDS)
+            raise ValueError(
+                f"{name!r} is no back end{hint}: {', '.join(BACKENDS)},"
+                " or a class as module.Class"
+            )
+    if REDIS in found and REDIS_MULTI_QUEUE in found:
+        raise ValueError(f"{REDIS} and {REDIS_MULTI_QUEUE} exclude each other")
+    stores = [name for name in found if name in (REDIS, REDIS_MULTI_QUEUE)] or [REDIS]
+    return (*stores, *(name for name in found if name not in stores))
+
+
+def _is_class_path(name: str) -> bool:
+    module, _, cls = name.replace(":", ".").rpartition(".")
+    return bool(module) and all(map(str.isidentifier, [*module.split("."), cls]))
+
+
+def web_address(value: object) -> str:
+    """Return an address of a web server, or ""; raise ValueError."""
+    address = readers.text(value)
+    if address and not address.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return address
+
+
+def failure_settings(values: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+    """Return the values of [failure] by their names among the settings of workers."""
+    names = {
+        "backends": "failure_backends",
+        "locals": "failure_locals",
+        "max_age": "max_failure_age",
+    }
+    return {
+        names.get(key, key): value
+        for (section, key), value in values.items()
+        if section == "failure"
+    }
+
+
+FAILURE_FIELDS = (
+    Field(
+        "failure",
+        "backends",
+        backends,
+        (REDIS,),
+        f"where failures go: {', '.join(BACKENDS)}, or module.Class",
+        '["redis"]',
+    ),
+    Field(
+        "failure",
+        "webhook_url",
+        web_address,
+        "",
+        "address that the back end webhook posts failures to",
+        '"https://example.com/failures"',
+    ),
+    Field(
+        "failure",
+        "locals",
+        readers.flag,
+        False,
+        "send local variables of failed jobs to Sentry",
+        "false",
+    ),
+    Field(
+        "failure",
+        "delivery_timeout",
+        readers.positive,
+        10.0,
+        "maximum time of one delivery to another service",
+        '"10s"',
+    ),
+    Field(
+        "failure",
+        "max_failures",
+        readers.whole(0, 10**12),
+        0,
+        "failures that a list in Redis keeps; 0: all",
+    ),
+    Field(
+        "failure",
+        "max_age",
+        readers.long_duration,
+        0.0,
+        "time after which a failure is removed from Redis; 0: never",
+        '"30d"',
+    ),
+)

@@ -1,0 +1,1 @@
+"""Failure back ends: where failures go, in Redis and to other services."""

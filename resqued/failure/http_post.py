@@ -1,0 +1,45 @@
+"""One HTTP request that brings a failure to a service, without a library."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from resqued.errors import DeliveryError, DeliveryRefused
+
+# Answers after which another try may succeed, beside those of 500 and more.
+_TRY_AGAIN = {408, 425, 429}
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> None:
+    """Send a body by POST; `timeout` is for each step, in seconds.
+
+    Raises DeliveryRefused if the service answers that it will never take it, and
+    DeliveryError or OSError if it may do so later. No message has the address, which
+    may be a secret.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(
+            host, port, timeout=timeout, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection.request("POST", target, body, dict(headers))
+        status = connection.getresponse().status
+    except http.client.HTTPException as error:
+        raise DeliveryError(f"no answer in HTTP: {error!r}") from error
+    finally:
+        connection.close()
+    if 200 <= status < 300:
+        return
+    if status >= 500 or status in _TRY_AGAIN:
+        raise DeliveryError(f"{host} answers {status}")
+    raise DeliveryRefused(f"{host} answers {status}")
