@@ -28,11 +28,13 @@ from resqued.errors import (
     PayloadError,
     QueueNameError,
     ResquedError,
+    RetryLater,
     StoreError,
 )
 from resqued.hooks.job_info import JobInfo, current_job
 from resqued.jobs.declare import Job, job
 from resqued.jobs.recurrence import cron, every
+from resqued.retries.policy import Retry
 from resqued.scheduler.delayed_client import AnyJob, Arguments
 from resqued.store.bulk import BulkProgress
 from resqued.store.delayed import DelayedJob, DelayedJobs
@@ -69,6 +71,8 @@ __all__ = [
     "QueueNameError",
     "QueuedJob",
     "ResquedError",
+    "Retry",
+    "RetryLater",
     "RunningJob",
     "Size",
     "Status",

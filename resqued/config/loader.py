@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -16,19 +17,26 @@ from resqued.config import readers
 from resqued.config.example_file import example as example  # noqa: PLC0414 - passed on
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
+from resqued.config.narrower import (
+    KEYS,
+    KINDS,
+    check_narrower,
+    limit_rules,
+    narrower_keys,
+    read_limits,
+    retry_rules,
+)
 from resqued.config.readers import suggest
 from resqued.config.schedules import located, read_schedules
 from resqued.config.schema import BY_NAME, FIELDS, LIMITS, SECTIONS
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
-from resqued.core.limits import UNSET, Limits, Rules
+from resqued.core.limits import UNSET, Limits
 from resqued.errors import ConfigError, QueueListError
 from resqued.scheduler.schedule import Schedule
 from resqued.store.server_url import redact
 from resqued.wire import queue_list
 
 _POOL_KEYS = ("queues", "workers", *LIMITS)
-# Tables in [limits], keyed by the name of a queue or of a class.
-_NARROWER = ("queue", "class")
 
 _Values = dict[tuple[str, str], Any]
 
@@ -142,7 +150,8 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         directory=values["app", "directory"],
         burst=burst or not interval,
         grace=values["limits", "grace"],
-        rules=_rules(tables, values),
+        rules=limit_rules(tables, values),
+        retries=retry_rules(tables, values),
         redact=values["log", "redact"],
         # The other keys of [worker] have the same names in AppSettings.
         **{
@@ -169,31 +178,6 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
     )
 
 
-def _rules(tables: Mapping[str, Any], values: _Values) -> Rules:
-    """Return the limits in tables that are already checked."""
-    queues, classes = (
-        {
-            name: _read_limits(table, "", [])
-            for name, table in tables.get("limits", {}).get(kind, {}).items()
-        }
-        for kind in _NARROWER
-    )
-    default = Limits(values["limits", "runtime"], values["limits", "memory"])
-    most = Limits(values["limits", "max_runtime"], values["limits", "max_memory"])
-    return Rules(default, queues, classes, most)
-
-
-def _read_limits(table: Mapping[str, Any], place: str, problems: list[str]) -> Limits:
-    """Return the limits in a table; a limit that it does not set is None."""
-    found: dict[str, Any] = {}
-    for key, field in LIMITS.items():
-        try:
-            found[key] = field.read(table[key]) if key in table else None
-        except ValueError as error:
-            problems.append(f"{place} {key}: {error}")
-    return Limits(**found) if len(found) == len(LIMITS) else UNSET
-
-
 def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the effective value of every key, by section, and the pools.
 
@@ -204,9 +188,9 @@ def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
     for (section, key), value in values.items():
         found[section][key] = list(value) if isinstance(value, tuple) else value
     found["redis"]["url"] = redact(found["redis"]["url"])
-    for kind in _NARROWER:
-        if kind in tables.get("limits", {}):
-            found["limits"][kind] = tables["limits"][kind]
+    for section, kind in product(KEYS, KINDS):
+        if kind in tables.get(section, {}):
+            found[section][kind] = tables[section][kind]
     if tables.get("schedule"):
         found["schedule"] = tables["schedule"]
     found["pool"] = [
@@ -232,7 +216,7 @@ def _read(
 ) -> tuple[_Values, tuple[PoolConfig, ...]]:
     values = _read_fields(tables, problems)
     pools = _read_pools(tables.get("pool", []), problems)
-    _check_narrower(tables.get("limits", {}), problems)
+    check_narrower(tables, problems)
     read_schedules(tables.get("schedule", {}), problems)
     problems += _unknown_keys(tables)
     return values, pools
@@ -279,31 +263,9 @@ def _read_pools(tables: object, problems: list[str]) -> tuple[PoolConfig, ...]:
                 f"{place} workers: {workers!r} must be a whole number from 1"
             )
         else:
-            limits = _read_limits(table, place, problems)
+            limits = read_limits(table, place, problems)
             pools.append(PoolConfig(str(names), workers, limits))
     return tuple(pools)
-
-
-def _check_narrower(limits: object, problems: list[str]) -> None:
-    """Add the problems in [limits.queue.NAME] and [limits.class.NAME]."""
-    if not isinstance(limits, Mapping):
-        return
-    for kind in _NARROWER:
-        tables = limits.get(kind, {})
-        if not isinstance(tables, Mapping):
-            problems.append(f"limits.{kind} must be written as [limits.{kind}.NAME]")
-            continue
-        for name, table in tables.items():
-            place = f"[limits.{kind}.{name}]"
-            if not isinstance(table, Mapping):
-                problems.append(f"{place} must be a section")
-                continue
-            _read_limits(table, place, problems)
-            problems += [
-                f"{place}: unknown key {key!r}{suggest(key, tuple(LIMITS))}"
-                for key in table
-                if key not in LIMITS
-            ]
 
 
 def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
@@ -319,7 +281,7 @@ def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
             problems.append(_stray(section))
         else:
             known = tuple(f.key for f in FIELDS if f.section == section)
-            known += _NARROWER if section == "limits" else ()
+            known += narrower_keys(section)
             problems += [
                 f"[{section}]: unknown key {key!r}{suggest(key, known)}"
                 for key in table

@@ -11,6 +11,7 @@ from typing import Any
 
 from resqued.config import readers
 from resqued.core.limits import Limits
+from resqued.core.retry import MOST_TIMES
 from resqued.log import logger
 from resqued.store.server_url import DEFAULT_URL
 from resqued.wire.payload import MAX_PAYLOAD
@@ -250,6 +251,76 @@ FIELDS = (
         '"4s"',
     ),
     Field(
+        "retry",
+        "times",
+        readers.whole(0, MOST_TIMES),
+        0,
+        "how often a failed job is tried again that declares no retry; 0: never",
+    ),
+    Field(
+        "retry",
+        "delay",
+        readers.long_duration,
+        10.0,
+        "time between the first attempt of a job and the second; 0: at once",
+        '"10s"',
+    ),
+    Field(
+        "retry",
+        "factor",
+        readers.number(0.001, 1000),
+        2.0,
+        "by what each further delay is longer than the one before",
+        "2.0",
+    ),
+    Field(
+        "retry",
+        "jitter",
+        readers.number(0, 1),
+        0.1,
+        "share of a delay by which it is longer or shorter by chance, 0 to 1",
+        "0.1",
+    ),
+    Field(
+        "retry",
+        "max_delay",
+        readers.long_duration,
+        86_400.0,
+        "longest delay between two attempts",
+        '"1d"',
+    ),
+    Field(
+        "retry",
+        "on",
+        readers.exceptions,
+        ("Exception",),
+        "exceptions after which a job is tried again, with those derived from them",
+        '["Exception"]',
+    ),
+    Field(
+        "retry",
+        "unless",
+        readers.exceptions,
+        (),
+        "exceptions after which it is not, although `on` has them",
+        '["ValueError"]',
+    ),
+    Field(
+        "retry",
+        "within",
+        readers.long_duration,
+        0.0,
+        "time from the first attempt in which the next must be due; 0: any",
+        '"1h"',
+    ),
+    Field(
+        "retry",
+        "record",
+        readers.choice(("last", "all")),
+        "last",
+        "attempts that go to the failed list: last or all",
+    ),
+    Field(
         "reload",
         "start_timeout",
         readers.positive,
@@ -352,6 +423,12 @@ FIELDS = (
     ),
 )
 BY_NAME = {(field.section, field.key): field for field in FIELDS}
-# The keys that may also be set for a class of jobs, a queue and a pool.
+# The keys that may also be set for a class of jobs and for a queue.
+RETRIES = {
+    key: field
+    for (section, key), field in BY_NAME.items()
+    if section == "retry" and key != "record"
+}
+# These for a pool too.
 LIMITS = {key: BY_NAME["limits", key] for key in Limits._fields}
 SECTIONS = tuple(dict.fromkeys(field.section for field in FIELDS))

@@ -11,6 +11,7 @@ from typing import Any
 from resqued.core.limits import Rules
 from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
 from resqued.errors import ConfigError
+from resqued.retries.policy import RetryRules
 from resqued.wire.payload import MAX_PAYLOAD
 
 
@@ -76,6 +77,7 @@ class AppSettings:
     core_size: int = -1
     redact: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
+    retries: RetryRules = field(default_factory=RetryRules)
     timings: Timings = DEFAULT_TIMINGS
 
     @property
@@ -99,6 +101,7 @@ class AppSettings:
             "modules": tuple(values["modules"]),
             "redact": tuple(values["redact"]),
             "rules": Rules.from_dict(values["rules"]),
+            "retries": RetryRules.from_dict(values["retries"]),
         }
         return cls(**{**values, **read})
 

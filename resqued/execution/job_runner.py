@@ -21,6 +21,7 @@ from resqued.execution.worker_links import WorkerLinks
 from resqued.hooks.job_hooks import registered
 from resqued.ipc.messages import SPOILER, EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase, StepRecord
+from resqued.store.attempts import Attempt
 from resqued.system import process
 from resqued.system.memory import OomKills
 from resqued.wire.payload import Reservation
@@ -68,7 +69,13 @@ class JobRunner:
         self.ready_at = self._scarcity.ready_at
         self.active: ActiveJob | None = None
 
-    def start(self, held: Reservation, *, may_fork_ahead: bool) -> bool:
+    def start(
+        self,
+        held: Reservation,
+        *,
+        may_fork_ahead: bool,
+        attempt: Attempt | None = None,
+    ) -> bool:
         """Give the job to a child; return False if no child can be forked."""
         try:
             forked = self._children.take()
@@ -87,7 +94,9 @@ class JobRunner:
         self._reporter.phase(_RUNNING, job)
         queue = held.queue.encode("utf-8", "surrogateescape")
         # A child that stays does not exit, so the worker waits for its outcome at once.
-        if not forked.pipe.give(queue, held.payload) or forked.jobs > 1:
+        job.attempt = attempt
+        known = attempt.encode() if attempt else b""
+        if not forked.pipe.give(queue, held.payload, known) or forked.jobs > 1:
             self._pipe_poller.begin(job)
         self._reporter.busy(job)
         if may_fork_ahead and forked.jobs == 1 and self._forks_ahead:

@@ -11,12 +11,15 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from resqued.config.settings import AppSettings
 from resqued.core.limits import Limits
 from resqued.errors import JobClassError
 from resqued.hooks.job_hooks import Hooks, hooks_of
 from resqued.jobs.declare import DECLARED, Job
+from resqued.retries.declared import own_retry
+from resqued.retries.policy import Retry
 from resqued.wire.naming import DeclaredJob, limits_of, target_of
-from resqued.wire.payload import shown_name
+from resqued.wire.payload import PAYLOAD_ERROR, shown_name
 
 
 def resolve(
@@ -44,6 +47,20 @@ def declared_queue(name: str, modules: Collection[str]) -> str:
     found = DECLARED.get(name) or _look_up(name, modules)
     queue = getattr(found, "queue", None)
     return queue if isinstance(queue, str) else ""
+
+
+def retry_of(queue: str, name: str, settings: AppSettings) -> Retry | None:
+    """Return the retry of a job: its own, or that of the configuration, if any."""
+    if name == PAYLOAD_ERROR:
+        return None
+    found = DECLARED.get(name) or _look_up(name, settings.modules)
+    return settings.retries.of(queue, name, own_retry(found) if found else None)
+
+
+def has_retries(modules: Collection[str]) -> bool:
+    """Return True if a job of the imported application declares a retry."""
+    jobs = (*DECLARED.values(), *_classes_of(modules))
+    return any(own_retry(job) is not None for job in jobs)
 
 
 def has_jobs(modules: Collection[str]) -> bool:
@@ -102,6 +119,7 @@ def find_hooks(modules: Collection[str]) -> list[str]:
         if _has_method(job, "perform"):
             try:
                 hooks_of(job)
+                own_retry(job)
             except JobClassError as error:
                 wrong.append(str(error))
     return wrong

@@ -1,0 +1,1 @@
+"""Retries: what a job declares of them, and how its attempts are named."""
