@@ -327,7 +327,7 @@ def _attempt(
             # No job of the application, perhaps: the hooks for all jobs run.
             hooks = hooks or hooks_of(None)
         failed = failed_job(describe(error, _OWN_FILES), hooks, error)
-        return with_retry(failed, error, terms.settings)
+        return with_retry(failed, error, terms.settings.modules, terms.settings.retries)
     return None
 
 

@@ -32,14 +32,12 @@ from resqued.errors import StoreError
 from resqued.execution.job_runner import JobRunner
 from resqued.execution.registration import WorkerRegistration
 from resqued.execution.reporter import WorkerReporter
-from resqued.execution.retrier import Retrier
 from resqued.execution.signal_orders import signal_orders
 from resqued.execution.worker_links import WorkerLinks
 from resqued.ipc import messages
 from resqued.ipc.channel import ChannelClosed
 from resqued.ipc.messages import EndJob, Leave, WorkerOrder, WorkerReport
 from resqued.ipc.scoreboard import Phase
-from resqued.store.attempts import Attempt
 from resqued.store.availability import RedisAvailability
 from resqued.store.runs import NoJob
 from resqued.wire import payload
@@ -83,7 +81,6 @@ class WorkerProcess:
         worker_id = self._registration.runs.worker_id
         terms = ChildContext.of(os.getpid(), worker_id, settings, board)
         self._runner = JobRunner(terms, self._reporter, self._poll, links)
-        self._retrier = Retrier(settings, links.redis, self._runner.hooks)
         self._state, self._stop = _ASKING, _NO
         self._is_paused = is_paused
         self._redis = RedisAvailability(self._log)
@@ -121,10 +118,9 @@ class WorkerProcess:
             self._state = step(self._state, _JOB_ENDED)
             fault = job.fault()
             self._reporter.ended(job.held, fault)
-            after = None
-            if fault is not None or job.attempt is not None:
-                after = self._retrier.after(job, fault)
-            self._registration.record_end(job.held, fault, after)
+            self._registration.record_end(
+                job.held, fault, self._runner.retrier.after(job, fault)
+            )
             self._retire_if_due(now)
 
     def _retire_if_due(self, now: float) -> None:
@@ -200,20 +196,18 @@ class WorkerProcess:
 
     def _take_in(self, answer: Reservation | NoJob) -> None:
         if isinstance(answer, Reservation):
-            attempt = self._attempt_of(answer) if self._retrier.is_used else None
+            # Until it has begun, Redis alone knows of it: the next request returns it
+            # again, if its attempts cannot be read or no child can be forked.
+            self._registration.reply_lost = True
             if self._stop is _TERMINATE:
+                after = self._runner.retrier.after_refusal(answer, _NOT_BEGUN)
                 self._reporter.ended(answer, _NOT_BEGUN)
-                delay = self._retrier.delay_after_death(answer, _NOT_BEGUN, attempt)
-                after = self._retrier.end(answer, attempt, delay)
                 self._registration.record_end(answer, _NOT_BEGUN, after)
-            elif self._runner.start(
-                answer, may_fork_ahead=self._stop is _NO, attempt=attempt
-            ):
+            elif self._runner.start(answer, may_fork_ahead=self._stop is _NO):
                 self._state = step(self._state, _JOB)
             else:
-                # No child could be forked. Redis has the job as this worker's, so the
-                # next request returns it again.
-                self._registration.reply_lost = True
+                return
+            self._registration.reply_lost = False
         elif answer is NoJob.UNREGISTERED:
             self._registration.is_registered = False
             self._state = step(self._state, WorkerEvent.UNREGISTERED)
@@ -221,14 +215,6 @@ class WorkerProcess:
             self._become_idle(is_paused=answer is NoJob.PAUSED)
         elif self._is_paused and self._stop is _NO:
             self._reporter.idle(self._registration.runs.queues, is_paused=True)
-
-    def _attempt_of(self, held: Reservation) -> Attempt | None:
-        """Return which attempt a job is, if it has a retry."""
-        # If Redis fails now, the next request returns the same job.
-        self._registration.reply_lost = True
-        attempt = self._retrier.attempt_of(held)
-        self._registration.reply_lost = False
-        return attempt
 
     def _become_idle(self, *, is_paused: bool) -> None:
         self._state = step(self._state, WorkerEvent.NO_JOB)

@@ -136,13 +136,12 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
-    """Return the configuration; raise ConfigError with every problem.
+    """Return the configuration, with burst mode if the interval is 0.
 
-    An interval of 0 asks for burst mode, as in Resque.
+    Raises ConfigError with every problem.
     """
     values, pools = _checked(tables)
-    interval = values["worker", "interval"]
-    server = {key: value for (name, key), value in values.items() if name == "redis"}
+    interval, server = values["worker", "interval"], _section(values, "redis")
     app = AppSettings(
         redis_timeout=server.pop("timeout"),
         **server,
@@ -173,9 +172,13 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         has_dynamic_schedules=values["scheduler", "dynamic"],
         daemon=DaemonSettings(
             log_file=values["log", "file"],
-            **{key: value for (name, key), value in values.items() if name == "daemon"},
+            **_section(values, "daemon"),
         ),
     )
+
+
+def _section(values: _Values, section: str) -> dict[str, Any]:
+    return {key: value for (name, key), value in values.items() if name == section}
 
 
 def effective(tables: Mapping[str, Any]) -> dict[str, Any]:

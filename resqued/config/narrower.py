@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resqued.config.readers import suggest
-from resqued.config.schema import LIMITS, RETRIES, Field
+from resqued.config.retry_fields import RETRIES
+from resqued.config.schema import LIMITS, Field
 from resqued.core.limits import UNSET, Limits, Rules
 from resqued.core.retry import Spacing
 from resqued.retries.policy import RetryRules, RetryTable

@@ -5,34 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from resqued.config import readers
+from resqued.config.field import Field as Field  # noqa: PLC0414 - passed on
+from resqued.config.retry_fields import RETRY_FIELDS
 from resqued.core.limits import Limits
-from resqued.core.retry import MOST_TIMES
 from resqued.log import logger
 from resqued.store.server_url import DEFAULT_URL
 from resqued.wire.payload import MAX_PAYLOAD
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One key of the file.
-
-    `read` checks and converts a value, or raises ValueError; see readers. `meaning` is
-    the comment in `resqued config example`. `example` is the value shown there, as
-    TOML; if it is empty, the default is shown.
-    """
-
-    section: str
-    key: str
-    read: Callable[[Any], Any]
-    default: Any
-    meaning: str
-    example: str = ""
-
 
 FIELDS = (
     Field(
@@ -250,76 +229,7 @@ FIELDS = (
         "time between SIGTERM and SIGKILL for a job",
         '"4s"',
     ),
-    Field(
-        "retry",
-        "times",
-        readers.whole(0, MOST_TIMES),
-        0,
-        "how often a failed job is tried again that declares no retry; 0: never",
-    ),
-    Field(
-        "retry",
-        "delay",
-        readers.long_duration,
-        10.0,
-        "time between the first attempt of a job and the second; 0: at once",
-        '"10s"',
-    ),
-    Field(
-        "retry",
-        "factor",
-        readers.number(0.001, 1000),
-        2.0,
-        "by what each further delay is longer than the one before",
-        "2.0",
-    ),
-    Field(
-        "retry",
-        "jitter",
-        readers.number(0, 1),
-        0.1,
-        "share of a delay by which it is longer or shorter by chance, 0 to 1",
-        "0.1",
-    ),
-    Field(
-        "retry",
-        "max_delay",
-        readers.long_duration,
-        86_400.0,
-        "longest delay between two attempts",
-        '"1d"',
-    ),
-    Field(
-        "retry",
-        "on",
-        readers.exceptions,
-        ("Exception",),
-        "exceptions after which a job is tried again, with those derived from them",
-        '["Exception"]',
-    ),
-    Field(
-        "retry",
-        "unless",
-        readers.exceptions,
-        (),
-        "exceptions after which it is not, although `on` has them",
-        '["ValueError"]',
-    ),
-    Field(
-        "retry",
-        "within",
-        readers.long_duration,
-        0.0,
-        "time from the first attempt in which the next must be due; 0: any",
-        '"1h"',
-    ),
-    Field(
-        "retry",
-        "record",
-        readers.choice(("last", "all")),
-        "last",
-        "attempts that go to the failed list: last or all",
-    ),
+    *RETRY_FIELDS,
     Field(
         "reload",
         "start_timeout",
@@ -423,12 +333,6 @@ FIELDS = (
     ),
 )
 BY_NAME = {(field.section, field.key): field for field in FIELDS}
-# The keys that may also be set for a class of jobs and for a queue.
-RETRIES = {
-    key: field
-    for (section, key), field in BY_NAME.items()
-    if section == "retry" and key != "record"
-}
-# These for a pool too.
+# The keys that may also be set for a class of jobs, a queue and a pool.
 LIMITS = {key: BY_NAME["limits", key] for key in Limits._fields}
 SECTIONS = tuple(dict.fromkeys(field.section for field in FIELDS))

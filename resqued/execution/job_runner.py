@@ -17,11 +17,11 @@ from resqued.execution.active_job import ActiveJob, PipePoller
 from resqued.execution.hook_runner import HookRunner
 from resqued.execution.prefork import ChildPool
 from resqued.execution.reporter import WorkerReporter
+from resqued.execution.retrier import Retrier
 from resqued.execution.worker_links import WorkerLinks
 from resqued.hooks.job_hooks import registered
 from resqued.ipc.messages import SPOILER, EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase, StepRecord
-from resqued.store.attempts import Attempt
 from resqued.system import process
 from resqued.system.memory import OomKills
 from resqued.wire.payload import Reservation
@@ -62,6 +62,7 @@ class JobRunner:
         self.hooks = HookRunner(
             context, links.inbox, reporter, self._foreign_descriptors
         )
+        self.retrier = Retrier(settings, links.redis, self.hooks)
         self._oom_kills = OomKills()
         # The pause after the system has refused to fork.
         self._scarcity = Backoff(first=0.1, cap=2.0)
@@ -69,14 +70,12 @@ class JobRunner:
         self.ready_at = self._scarcity.ready_at
         self.active: ActiveJob | None = None
 
-    def start(
-        self,
-        held: Reservation,
-        *,
-        may_fork_ahead: bool,
-        attempt: Attempt | None = None,
-    ) -> bool:
-        """Give the job to a child; return False if no child can be forked."""
+    def start(self, held: Reservation, *, may_fork_ahead: bool) -> bool:
+        """Give the job to a child; return False if no child can be forked.
+
+        Raises StoreError if it has a retry, and its attempts cannot be read.
+        """
+        attempt = self.retrier.attempt_of(held)
         try:
             forked = self._children.take()
         except OSError as error:

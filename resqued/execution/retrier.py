@@ -24,32 +24,33 @@ from resqued.wire.payload import FailureInfo, Reservation
 class Retrier:
     """Knows the retries of one worker's jobs.
 
-    `is_used` is False if no job of the application and no rule of the configuration
-    has one: nothing is asked then, for any job.
+    If no job of the application and no rule of the configuration has one, nothing is
+    asked for any job.
     """
 
     def __init__(
         self, settings: AppSettings, link: SingleLink, hooks: HookRunner
     ) -> None:
-        self._settings = settings
+        self._modules, self._rules = settings.modules, settings.retries
         self._counters = AttemptCounters(link, Keys(settings.namespace))
         self._hooks = hooks
-        modules = settings.modules
-        self.is_used = bool(settings.retries) or lookup.has_retries(modules)
+        self._is_used = bool(self._rules) or lookup.has_retries(self._modules)
 
     def attempt_of(self, held: Reservation) -> Attempt | None:
         """Return which attempt a job is; None if it has no retry.
 
         Costs a round trip for a job that has one. Raises StoreError.
         """
-        policy = self._policy_of(held)
+        policy = self._policy_of(held) if self._is_used else None
         if policy is None or not (identity := identity_of(held.payload)):
             return None
         return self._counters.read(identity, with_age=bool(policy.spacing.within))
 
     def _policy_of(self, held: Reservation) -> Retry | None:
         name = json_scan.class_name(held.payload)
-        return lookup.retry_of(held.queue, name, self._settings) if name else None
+        if not name:
+            return None
+        return lookup.retry_of(held.queue, name, self._modules, self._rules)
 
     def after(self, job: ActiveJob, fault: FailureInfo | None) -> AttemptEnd | None:
         """Return what follows the run of a job; None if it has no retry.
@@ -65,6 +66,11 @@ class Retrier:
         number = job.attempt.number if job.attempt else 1
         self._hooks.run_on_failure(job.held, fault, exhausted, attempt=number)
         return self.end(job.held, job.attempt, delay)
+
+    def after_refusal(self, held: Reservation, fault: FailureInfo) -> AttemptEnd | None:
+        """Return what follows a job that was not begun. Raises StoreError."""
+        attempt = self.attempt_of(held)
+        return self.end(held, attempt, self.delay_after_death(held, fault, attempt))
 
     def delay_after_death(
         self, held: Reservation, fault: FailureInfo, attempt: Attempt | None
@@ -95,5 +101,5 @@ class Retrier:
             held.queue,
             text,
             delayed_item.encode(text, held.queue),
-            self._settings.retries.records_all,
+            self._rules.records_all,
         )

@@ -11,13 +11,12 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from resqued.config.settings import AppSettings
 from resqued.core.limits import Limits
 from resqued.errors import JobClassError
 from resqued.hooks.job_hooks import Hooks, hooks_of
 from resqued.jobs.declare import DECLARED, Job
 from resqued.retries.declared import own_retry
-from resqued.retries.policy import Retry
+from resqued.retries.policy import Retry, RetryRules
 from resqued.wire.naming import DeclaredJob, limits_of, target_of
 from resqued.wire.payload import PAYLOAD_ERROR, shown_name
 
@@ -49,12 +48,14 @@ def declared_queue(name: str, modules: Collection[str]) -> str:
     return queue if isinstance(queue, str) else ""
 
 
-def retry_of(queue: str, name: str, settings: AppSettings) -> Retry | None:
+def retry_of(
+    queue: str, name: str, modules: Collection[str], rules: RetryRules
+) -> Retry | None:
     """Return the retry of a job: its own, or that of the configuration, if any."""
     if name == PAYLOAD_ERROR:
         return None
-    found = DECLARED.get(name) or _look_up(name, settings.modules)
-    return settings.retries.of(queue, name, own_retry(found) if found else None)
+    found = DECLARED.get(name) or _look_up(name, modules)
+    return rules.of(queue, name, own_retry(found) if found else None)
 
 
 def has_retries(modules: Collection[str]) -> bool:

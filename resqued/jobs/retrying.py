@@ -5,7 +5,8 @@ Runs in the child, which has the exception, and may call the application.
 
 from __future__ import annotations
 
-from resqued.config.settings import AppSettings
+from collections.abc import Collection
+
 from resqued.errors import RetryLater
 from resqued.hooks import failed_job, job_info
 from resqued.hooks.failed_job import HookedFailure
@@ -13,14 +14,17 @@ from resqued.hooks.hook_kinds import place_of
 from resqued.hooks.job_hooks import Hook, Hooks
 from resqued.hooks.job_info import JobInfo
 from resqued.jobs.lookup import retry_of
-from resqued.retries.policy import Retry, seconds_of
+from resqued.retries.policy import Retry, RetryRules, seconds_of
 
 # Of a RetryLater that names no delay, in a job that declares none, in seconds.
 _DELAY = 10.0
 
 
 def with_retry(
-    failed: HookedFailure, error: BaseException, settings: AppSettings
+    failed: HookedFailure,
+    error: BaseException,
+    modules: Collection[str],
+    rules: RetryRules,
 ) -> HookedFailure:
     """Return the failure with the delay of the next attempt, if one follows.
 
@@ -29,7 +33,7 @@ def with_retry(
     job = job_info.current_job()
     if job is None:
         return failed
-    policy = retry_of(job.queue, job.class_name, settings)
+    policy = retry_of(job.queue, job.class_name, modules, rules)
     if policy is None and not isinstance(error, RetryLater):
         return failed
     delay = _delay(policy, error, job)

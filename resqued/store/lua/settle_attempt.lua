@@ -57,10 +57,7 @@ local function schedule()
     if is_there then redis.pcall('SADD', KEYS[13], ARGV[12]) end
     return is_there, err
   end
-  if redis.call('TYPE', KEYS[12]).ok ~= 'zset'
-    and redis.call('EXISTS', KEYS[12]) == 1 then
-    return false
-  end
+  if is_wrong_type(redis.pcall('ZRANGE', KEYS[12], 0, 0)) then return false end
   local clock = redis.call('TIME')
   local due = tonumber(clock[1]) + tonumber(clock[2]) / 1e6 + delay
   -- Up to the next whole second: no job begins before its time.

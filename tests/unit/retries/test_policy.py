@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from datetime import timedelta
@@ -163,7 +164,6 @@ def test_wrong_tables_are_refused(table: dict[str, Any], problem: str) -> None:
     ],
 )
 def test_attempts_are_named_as_in_ruby(args: list[Any], text: str) -> None:
-    import hashlib  # noqa: PLC0415 - for this test alone
 
     digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     assert identify("A b", args) == f"Ab:{digest}"
