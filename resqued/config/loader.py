@@ -21,6 +21,7 @@ from resqued.config.narrower import (
     KEYS,
     KINDS,
     check_narrower,
+    death_rules,
     limit_rules,
     narrower_keys,
     read_limits,
@@ -151,6 +152,7 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         grace=values["limits", "grace"],
         rules=limit_rules(tables, values),
         retries=retry_rules(tables, values),
+        deaths=death_rules(tables, values),
         redact=values["log", "redact"],
         # The other keys of [worker] have the same names in AppSettings.
         **{

@@ -14,6 +14,7 @@ from resqued.config.retry_fields import RETRIES
 from resqued.config.schema import LIMITS, Field
 from resqued.core.limits import UNSET, Limits, Rules
 from resqued.core.retry import Spacing
+from resqued.core.worker_death import DeathRule, DeathRules
 from resqued.retries.policy import RetryRules, RetryTable
 
 # The kinds of tables, and the keys that each section has in them.
@@ -109,9 +110,29 @@ def retry_rules(tables: Mapping[str, Any], values: _Values) -> RetryRules:
     return RetryRules(default, queues, classes, values["retry", "record"] == "all")
 
 
+def death_rules(tables: Mapping[str, Any], values: _Values) -> DeathRules:
+    """Return what tables that are already checked say of jobs whose worker dies."""
+    queues, classes = (
+        {
+            name: _death_rule(_read(table, RETRIES, "", []))
+            for name, table in tables.get("retry", {}).get(kind, {}).items()
+        }
+        for kind in KINDS
+    )
+    general = {key: values["retry", key] for key in RETRIES}
+    default = _death_rule({**general, "times": general["times"] or _TIMES})
+    records_all = values["retry", "record"] == "all"
+    return DeathRules(default, queues, classes, records_all=records_all)
+
+
+def _death_rule(given: Mapping[str, Any]) -> DeathRule:
+    return DeathRule(*(given.get(key) for key in ("on_worker_death", "times", "delay")))
+
+
 def _table(values: Mapping[str, Any]) -> RetryTable:
     names = ("on", "unless")
-    spacing = {key: value for key, value in values.items() if key not in names}
+    others = {*names, "on_worker_death"}
+    spacing = {key: value for key, value in values.items() if key not in others}
     return RetryTable(Spacing(**spacing), *(values[name] for name in names))
 
 

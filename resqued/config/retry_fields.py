@@ -5,6 +5,7 @@ from __future__ import annotations
 from resqued.config import readers
 from resqued.config.field import Field
 from resqued.core.retry import MOST_TIMES
+from resqued.core.worker_death import ACTIONS
 
 RETRY_FIELDS = (
     Field(
@@ -69,6 +70,13 @@ RETRY_FIELDS = (
         0.0,
         "time from the first attempt in which the next must be due; 0: any",
         '"1h"',
+    ),
+    Field(
+        "retry",
+        "on_worker_death",
+        readers.choice(ACTIONS),
+        "fail",
+        "jobs whose worker dies: fail, retry (after the delay) or requeue (at once)",
     ),
     Field(
         "retry",

@@ -10,6 +10,7 @@ from typing import Any
 
 from resqued.core.limits import Rules
 from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
+from resqued.core.worker_death import DeathRules
 from resqued.errors import ConfigError
 from resqued.retries.policy import RetryRules
 from resqued.wire.payload import MAX_PAYLOAD
@@ -78,6 +79,7 @@ class AppSettings:
     redact: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
     retries: RetryRules = field(default_factory=RetryRules)
+    deaths: DeathRules = field(default_factory=DeathRules)
     timings: Timings = DEFAULT_TIMINGS
 
     @property
@@ -101,6 +103,7 @@ class AppSettings:
             "modules": tuple(values["modules"]),
             "redact": tuple(values["redact"]),
             "rules": Rules.from_dict(values["rules"]),
+            "deaths": DeathRules.from_dict(values["deaths"]),
             "retries": RetryRules.from_dict(values["retries"]),
         }
         return cls(**{**values, **read})

@@ -12,10 +12,10 @@ from resqued.execution.active_job import ActiveJob
 from resqued.execution.hook_runner import HookRunner
 from resqued.hooks import failed_job
 from resqued.jobs import lookup
-from resqued.retries.identity import identity_of
 from resqued.retries.policy import Retry
 from resqued.store.attempts import Attempt, AttemptCounters, AttemptEnd
 from resqued.store.connection import SingleLink
+from resqued.store.job_identity import identity_of
 from resqued.wire import delayed_item, json_scan, payload
 from resqued.wire.keys import Keys
 from resqued.wire.payload import FailureInfo, Reservation
@@ -34,17 +34,32 @@ class Retrier:
         self._modules, self._rules = settings.modules, settings.retries
         self._counters = AttemptCounters(link, Keys(settings.namespace))
         self._hooks = hooks
-        self._is_used = bool(self._rules) or lookup.has_retries(self._modules)
+        self._deaths = settings.deaths.with_declared(
+            lookup.declared_deaths(self._modules)
+        )
+        self._is_used = bool(self._rules or self._deaths) or lookup.has_retries(
+            self._modules
+        )
 
     def attempt_of(self, held: Reservation) -> Attempt | None:
         """Return which attempt a job is; None if it has no retry.
 
         Costs a round trip for a job that has one. Raises StoreError.
         """
-        policy = self._policy_of(held) if self._is_used else None
-        if policy is None or not (identity := identity_of(held.payload)):
+        if not self._is_used:
             return None
-        return self._counters.read(identity, with_age=bool(policy.spacing.within))
+        policy = self._policy_of(held)
+        if policy is None and not self._is_put_back(held):
+            return None
+        if not (identity := identity_of(held.payload)):
+            return None
+        with_age = policy is not None and bool(policy.spacing.within)
+        return self._counters.read(identity, with_age=with_age)
+
+    def _is_put_back(self, held: Reservation) -> bool:
+        """Return True if the job is put back when this worker dies."""
+        name = json_scan.class_name(held.payload)
+        return bool(self._deaths) and self._deaths.of(held.queue, name).puts_back
 
     def _policy_of(self, held: Reservation) -> Retry | None:
         name = json_scan.class_name(held.payload)

@@ -18,7 +18,14 @@ from resqued.hooks.function_hooks import FunctionHooks, HookArguments, taken
 from resqued.hooks.job_hooks import hooks_of
 from resqued.jobs import refusals
 from resqued.jobs.coroutines import refuse_generators
-from resqued.retries.declared import own_retry, retry_named
+from resqued.retries.declared import (
+    DEATH_ATTRIBUTE,
+    OnWorkerDeath,
+    check_action,
+    own_death_rule,
+    own_retry,
+    retry_named,
+)
 from resqued.retries.policy import Retry, RetryArgument
 from resqued.wire import arguments
 from resqued.wire.naming import (
@@ -64,6 +71,7 @@ class Job(FunctionHooks[P], Generic[P, R]):
         limits: Limits = UNSET,
         asked: Limits = UNSET,
         retry: Retry | None = None,
+        on_worker_death: str | None = None,
     ) -> None:
         super().__init__()
         self.function = function
@@ -72,6 +80,7 @@ class Job(FunctionHooks[P], Generic[P, R]):
         self.limits = limits
         self.asked = asked
         self.retry = retry
+        self.on_worker_death = on_worker_death
         # Not the attributes of the function, which could be called as ours are.
         update_wrapper(self, function, updated=())
 
@@ -189,6 +198,7 @@ class Job(FunctionHooks[P], Generic[P, R]):
             limits=self.limits,
             asked=asked.with_fallback(self.asked),
             retry=self.retry,
+            on_worker_death=self.on_worker_death,
         )
         copy.hooks = self.hooks
         return copy
@@ -202,7 +212,7 @@ class Decorator:
         queue: str | None,
         name: str | None,
         limits: Limits,
-        retry: RetryArgument | None,
+        again: tuple[RetryArgument | None, str | None],
         hooks: HookArguments,
     ) -> None:
         if name is not None and not (isinstance(name, str) and name):
@@ -213,7 +223,9 @@ class Decorator:
             raise QueueNameError(f"{name or 'job'}: {error}") from None
         self._name = name
         self._limits = limits
+        retry, on_worker_death = again
         self._retry = retry_named(name or "job", retry)
+        self._on_worker_death = check_action(name or "job", on_worker_death)
         self._hooks = hooks
 
     @overload
@@ -236,6 +248,9 @@ class Decorator:
             _check_function(name, target_of(target))
             if self._retry is not None:
                 target.retry = self._retry  # type: ignore[attr-defined]
+            if self._on_worker_death is not None:
+                setattr(target, DEATH_ATTRIBUTE, self._on_worker_death)
+            own_death_rule(target)
             own_retry(target)
             if self._hooks:
                 raise refusals.hooks_of_class(name, self._hooks)
@@ -251,6 +266,7 @@ class Decorator:
             name=name,
             limits=self._limits,
             retry=self._retry,
+            on_worker_death=self._on_worker_death,
         )
         made.add_hooks(self._hooks)
         _declare(name, made)
@@ -269,6 +285,7 @@ def job(
     timeout: Duration | None = None,
     memory: Size | None = None,
     retry: RetryArgument | None = None,
+    on_worker_death: OnWorkerDeath | None = None,
     **hooks: Unpack[HookArguments],
 ) -> Decorator: ...
 def job(  # noqa: PLR0913 - what a job has
@@ -280,6 +297,7 @@ def job(  # noqa: PLR0913 - what a job has
     timeout: Duration | None = None,
     memory: Size | None = None,
     retry: RetryArgument | None = None,
+    on_worker_death: OnWorkerDeath | None = None,
     **others: Any,
 ) -> Any:
     """Declare a job: a function, or a class with a static or class method `perform`.
@@ -291,7 +309,8 @@ def job(  # noqa: PLR0913 - what a job has
     "512M". 0 is without limit; what is left out comes from the configuration of the
     worker. `retry` says when the job is tried again after a failure: a number, a
     resqued.Retry, or a function of the attempt that has failed, which returns the
-    delay. `@resqued.job` without parentheses declares a job without a queue, for
+    delay. `on_worker_death` says what becomes of it if its worker dies: fail, retry or
+    requeue. `@resqued.job` without parentheses declares a job without a queue, for
     enqueue_to. A function takes hooks too, by their kind: `before_perform=check`, or a
     list of them; and `plugins`, a list of objects with methods that are hooks.
 
@@ -303,7 +322,8 @@ def job(  # noqa: PLR0913 - what a job has
     if unknown := others.keys() - hooks.keys():
         raise refusals.keywords(sorted(unknown))
     limits = _limits(name or "job", timeout, memory)
-    decorator = Decorator(queue, name, limits, retry, hooks)  # type: ignore[arg-type]
+    again = (retry, on_worker_death)
+    decorator = Decorator(queue, name, limits, again, hooks)  # type: ignore[arg-type]
     return decorator if target is None else decorator(target)
 
 

@@ -16,6 +16,7 @@ from resqued.core.backoff import Backoff
 from resqued.core.generation_lifecycle import GenerationState
 from resqued.core.limits import Limits
 from resqued.core.supervised_worker import SupervisedState
+from resqued.core.worker_death import DeathRule
 
 # Increased when a record or a message to workers changes. A new program that receives
 # another version refuses it, and the master keeps its program until it is restarted.
@@ -70,6 +71,7 @@ class GenerationRecord(msgspec.Struct, frozen=True):
     is_ready: bool
     least_memory: int
     started_at: float
+    deaths: dict[str, DeathRule] = {}
 
 
 class PoolRecord(msgspec.Struct, frozen=True):

@@ -51,6 +51,7 @@ class Pool:
         poll_now: Callable[[], None],
     ) -> None:
         self._reclaimer = reclaimer
+        reclaimer.deaths = lambda: self.generations.incumbent.deaths
         reclaimer.is_own = lambda name: name in own_ids(self.workers())
         self._poller = poller
         self._log = log

@@ -1,1 +1,1 @@
-"""Retries: what a job declares of them, and how its attempts are named."""
+"""Retries: what a job, and the configuration, declare of them."""

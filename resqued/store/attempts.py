@@ -1,7 +1,7 @@
 """The attempts of a job in Redis: the counter of resque-retry, and what goes with it.
 
 Used by workers, for jobs that have a retry. The name of a job is that of
-retries.identity.
+store.job_identity.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from resqued.core.worker_death import FAIL, DeathRules
+from resqued.errors import PayloadError
 from resqued.store.connection import SingleLink
+from resqued.store.job_identity import identity_of
 from resqued.store.script import Script
+from resqued.wire import delayed_item, json_scan, payload, worker_record
 from resqued.wire.keys import Keys, prefix_of
 
 SETTLE_ATTEMPT = Script("settle_attempt")
@@ -103,6 +107,48 @@ def attempt_words(
             end.queue,
             end.payload,
             end.item,
+        ),
+    )
+
+
+def death_words(
+    keys: Keys, record: bytes, deaths: DeathRules
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the last keys and arguments of reclaim.lua: what becomes of the job.
+
+    `record` is that of the dead worker.
+    """
+    queue = identity = text = ""
+    rule = FAIL
+    try:
+        held = worker_record.decode_held(record)
+    except PayloadError:
+        pass  # no job, or none that could be put back
+    else:
+        queue, identity = held.queue, identity_of(held.payload)
+        name = json_scan.class_name(held.payload)
+        if identity and queue and name != payload.PAYLOAD_ERROR:
+            rule = deaths.of(queue, name)
+            text = payload.readable(held.payload) if rule.puts_back else ""
+    return (
+        (
+            keys.attempts(identity),
+            keys.attempt_failure(identity),
+            keys.first_attempt(identity),
+            keys.delayed_schedule,
+            keys.queues,
+            keys.queue(queue),
+        ),
+        (
+            rule.action or "fail",
+            "all" if deaths.records_all else "last",
+            str(rule.times or 0),
+            f"{rule.delay or 0:.6f}",
+            str(_KEPT + math.ceil(rule.delay or 0)),
+            prefix_of(keys),
+            queue,
+            text,
+            delayed_item.encode(text, queue) if text else "",
         ),
     )
 

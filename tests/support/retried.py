@@ -111,3 +111,32 @@ def plain(number: int) -> None:
     """Declare nothing; the configuration may."""
     note("attempts", f"{number} {attempt()}")
     raise ValueError("plain")
+
+
+@resqued.job(queue="default", name="Lethal", on_worker_death="requeue")
+def lethal(number: int, good: int) -> None:
+    """Kill the worker until the attempt with the number `good`."""
+    _kill_worker(number, good)
+
+
+@resqued.job(
+    queue="default",
+    name="LethalTwice",
+    on_worker_death="retry",
+    retry=resqued.Retry(1, delay=0),
+)
+def lethal_twice(number: int, good: int) -> None:
+    _kill_worker(number, good)
+
+
+@resqued.job(queue="low", name="LethalByQueue")
+def lethal_by_queue(number: int, good: int) -> None:
+    _kill_worker(number, good)
+
+
+def _kill_worker(number: int, good: int) -> None:
+    note("attempts", f"{number} {attempt()}")
+    if attempt() < good:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(600)
+    note("runs", number)

@@ -9,8 +9,10 @@ import redis as redis_py
 
 import resqued
 from tests.support import retried
+from tests.support.asking import ask, running
 from tests.support.daemon import Daemon
 from tests.support.pool import count, failures, left_over, pool, runs
+from tests.support.wait import wait_until
 
 OWN = {b"attempts", b"exhausted"}
 
@@ -153,3 +155,46 @@ def test_what_waits_is_what_resque_retry_and_resque_scheduler_know(
     now = redis.time()[0]
     for job in client.delayed:
         assert now + hour * 0.8 < int(job.time) < now + hour * 1.2
+
+
+def test_a_job_whose_worker_dies_is_put_back_if_it_says_so(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    """By the code, or for a queue; as often as its retry says, or three times."""
+    client = resqued.Client(redis_url)
+    client.enqueue(retried.lethal, 1, 3)
+    client.enqueue(retried.lethal, 2, 99)
+    client.enqueue(retried.lethal_twice, 3, 99)
+    client.enqueue(retried.lethal_by_queue, 4, 2)
+    with pool(
+        redis_url,
+        tmp_path,
+        *("-a", "tests.support.retried"),
+        queues="default,low",
+        config="[retry.queue.low]\non_worker_death = 'requeue'\n",
+    ):
+        wait_until(
+            lambda: len(failures(redis)) == 2 and len(runs(redis)) == 2,
+            what="two jobs to be done and two to have failed",
+        )
+    told = attempts(redis)
+    assert [text for text in told if text[0] == "1"] == ["1 1", "1 2", "1 3"]
+    assert [text for text in told if text[0] == "2"] == [f"2 {n}" for n in (1, 2, 3, 4)]
+    assert [text for text in told if text[0] == "3"] == ["3 1", "3 2"]
+    assert [text for text in told if text[0] == "4"] == ["4 1", "4 2"]
+    # One that is put back at the head runs before those behind it.
+    assert told[:3] == ["1 1", "1 2", "1 3"]
+    assert {f["exception"] for f in failures(redis)} == {"Resque::DirtyExit"}
+    assert (count(redis, "processed"), count(redis, "failed")) == (11, 9)
+    assert left_over(redis) <= OWN
+
+
+def test_what_a_job_says_of_the_death_of_its_worker_survives_a_reexec(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    client = resqued.Client(redis_url)
+    with running(redis_url, tmp_path, "-a", "tests.support.retried") as daemon:
+        assert ask(daemon, do="reload", master=True)["ok"]
+        client.enqueue(retried.lethal, 1, 2)
+        wait_until(lambda: runs(redis), what="the job to be done")
+    assert not failures(redis)

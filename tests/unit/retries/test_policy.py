@@ -15,8 +15,8 @@ from resqued.config.loader import build
 from resqued.core.retry import MOST_TIMES, Spacing
 from resqued.errors import ConfigError, JobClassError
 from resqued.retries.declared import own_retry
-from resqued.retries.identity import identify, identity_of
 from resqued.retries.policy import Retry, RetryRules, RetryTable, read_retry
+from resqued.store.job_identity import identify, identity_of
 
 
 @pytest.mark.parametrize(
