@@ -21,11 +21,10 @@ from resqued.config.narrower import (
     KEYS,
     KINDS,
     check_narrower,
-    death_rules,
     limit_rules,
     narrower_keys,
     read_limits,
-    retry_rules,
+    repetition,
 )
 from resqued.config.readers import suggest
 from resqued.config.schedules import located, read_schedules
@@ -151,8 +150,7 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
         burst=burst or not interval,
         grace=values["limits", "grace"],
         rules=limit_rules(tables, values),
-        retries=retry_rules(tables, values),
-        deaths=death_rules(tables, values),
+        **repetition(tables, values),
         redact=values["log", "redact"],
         # The other keys of [worker] have the same names in AppSettings.
         **{

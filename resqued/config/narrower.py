@@ -129,6 +129,14 @@ def _death_rule(given: Mapping[str, Any]) -> DeathRule:
     return DeathRule(*(given.get(key) for key in ("on_worker_death", "times", "delay")))
 
 
+def repetition(tables: Mapping[str, Any], values: _Values) -> dict[str, Any]:
+    """Return the settings about jobs that are tried again, by name."""
+    return {
+        "retries": retry_rules(tables, values),
+        "deaths": death_rules(tables, values),
+    }
+
+
 def _table(values: Mapping[str, Any]) -> RetryTable:
     names = ("on", "unless")
     others = {*names, "on_worker_death"}

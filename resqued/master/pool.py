@@ -53,8 +53,7 @@ class Pool:
         self._reclaimer = reclaimer
         reclaimer.deaths = lambda: self.generations.incumbent.deaths
         reclaimer.is_own = lambda name: name in own_ids(self.workers())
-        self._poller = poller
-        self._log = log
+        self._poller, self._log = poller, log
         self._poll_now = poll_now
         self.generations = generations
         self.slots: list[Slot] = []

@@ -71,13 +71,15 @@ class AttemptCounters:
         """Return which attempt the next run of a job is."""
         key = self._keys.attempts(identity)
         if not with_age:
-            return Attempt(identity, _number(self._link.call("GET", key)))
+            return Attempt(identity, next_attempt(self._link.call("GET", key)))
         (count, first), (seconds, micros) = self._link.pipeline(
             [("MGET", key, self._keys.first_attempt(identity)), ("TIME",)]
         )
         now = int(seconds) + int(micros) / 1e6
         first_at = _time(first, now)
-        return Attempt(identity, _number(count), first_at, max(0.0, now - first_at))
+        return Attempt(
+            identity, next_attempt(count), first_at, max(0.0, now - first_at)
+        )
 
 
 def attempt_words(
@@ -153,7 +155,7 @@ def death_words(
     )
 
 
-def _number(count: bytes | None) -> int:
+def next_attempt(count: bytes | None) -> int:
     """Return the number of the next attempt; the counter begins at 0, with the first.
 
     A counter that is no number counts as none.

@@ -6,7 +6,7 @@
 --       5 resqued:workers  6 stat:processed:<id>  7 stat:failed:<id>
 --       8 stat:processed  9 stat:failed  10 failed  11 worker:ping:<name>
 --       12 resqued:failed (failures, when `failed` is no list)
---       13 resque-retry:<job>, the number of the last attempt
+--       13 resque-retry:<job> (the number of the last attempt)
 --       14 failure-resque-retry:<job>  15 resqued:retry:<job>
 --       16 delayed_queue_schedule  17 queues  18 queue:<name>
 -- ARGV  1 id  2 identity or ''  3 heartbeat or ''  4 record or ''
@@ -39,8 +39,12 @@ end
 -- Puts the job back; returns false if it cannot wait there, because of a type.
 local function put_back()
   if ARGV[7] == 'requeue' or tonumber(ARGV[10]) <= 0 then
-    local command = ARGV[7] == 'requeue' and 'LPUSH' or 'RPUSH'
-    local added = redis.pcall(command, KEYS[18], ARGV[14])
+    local added
+    if ARGV[7] == 'requeue' then
+      added = redis.pcall('LPUSH', KEYS[18], ARGV[14])
+    else
+      added = redis.pcall('RPUSH', KEYS[18], ARGV[14])
+    end
     if type(added) == 'table' then return false, added end
     redis.pcall('SADD', KEYS[17], ARGV[13])
     return true

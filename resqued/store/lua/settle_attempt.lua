@@ -5,9 +5,9 @@
 -- KEYS  1 worker:<id>          2 stat:processed   3 stat:processed:<id>
 --       4 stat:failed          5 stat:failed:<id> 6 failed
 --       7 resqued:workers      8 resqued:failed (failures, when `failed` is no list)
---       9 resque-retry:<job>, the number of the last attempt
---       10 failure-resque-retry:<job>, the failure of the last attempt
---       11 resqued:retry:<job>, when the first attempt began
+--       9 resque-retry:<job> (the number of the last attempt)
+--       10 failure-resque-retry:<job> (the failure of the last attempt)
+--       11 resqued:retry:<job> (when the first attempt began)
 --       12 delayed_queue_schedule 13 queues       14 queue:<name>
 -- ARGV  1 worker id            2 identity         3 run to settle
 --       4 'done', 'failed' or 'retry'
