@@ -29,12 +29,14 @@ from resqued.errors import (
     PayloadError,
     QueueNameError,
     ResquedError,
+    RetryLater,
     StoreError,
 )
 from resqued.hooks.job_info import JobInfo, current_job
 from resqued.jobs.declare import Job, job
 from resqued.jobs.later import allow_later, later
 from resqued.jobs.recurrence import cron, every
+from resqued.retries.policy import Retry
 from resqued.scheduler.delayed_client import AnyJob, Arguments
 from resqued.store.bulk import BulkProgress
 from resqued.store.delayed import DelayedJob, DelayedJobs
@@ -72,6 +74,8 @@ __all__ = [
     "QueueNameError",
     "QueuedJob",
     "ResquedError",
+    "Retry",
+    "RetryLater",
     "RunningJob",
     "Size",
     "Status",

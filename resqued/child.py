@@ -35,16 +35,13 @@ from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs import coroutines
 from resqued.jobs.exceptions import describe
 from resqued.jobs.lookup import parameters, resolve
+from resqued.jobs.retrying import with_retry
 from resqued.log import capture, logger
 from resqued.log.flushing import flush
 from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload, titles
-from resqued.wire.payload import (
-    DIRTY_EXIT,
-    MAX_ERROR,
-    FailureInfo,
-)
+from resqued.wire.payload import DIRTY_EXIT, MAX_ERROR, FailureInfo
 
 # A child that has grown by more than this share of the job's memory limit takes no
 # other job.
@@ -58,11 +55,9 @@ _RAISED: dict[Cause, type[JobTerminated]] = {
 }
 _ORDER = Cause.ORDER
 _OWN_FILES = (
-    __file__,
-    *(resolve.__code__.co_filename, hooks_of.__code__.co_filename),
+    *(__file__, resolve.__code__.co_filename, hooks_of.__code__.co_filename),
     *(signals.__file__, performing.__file__),
 )
-
 
 Stage = Literal["waiting", "performing", "over"]
 
@@ -253,7 +248,7 @@ def _fail(
 def _perform(
     end: ChildEnd,
     reaction: SignalReaction,
-    job: tuple[bytes, bytes],
+    job: tuple[bytes, bytes, bytes],
     terms: ChildContext,
     *,
     may_stay: bool,
@@ -261,12 +256,14 @@ def _perform(
     """Run the job and report its outcome; return True if another may follow."""
     me = os.getpid()
     before = process.resident(me) if may_stay else 0
-    failed = _attempt(reaction, *job, terms)
+    if job[2] or may_stay:
+        job_info.note_attempt(job[2])
+    failed = _attempt(reaction, *job[:2], terms)
     if os.getpid() != me:
         # This is a process that the job has forked; only the child itself reports
         # the outcome.
         os._exit(0)
-    fault = None if failed is None else failed.fault
+    fault, retry = (failed.fault, failed.retry) if failed else (None, None)
     has_hooks = failed is not None and failed.hooks is not None
     # Hooks that are still to run may leave processes behind as well.
     has_left = terms.sweeps and (has_hooks or process.has_children())
@@ -277,7 +274,7 @@ def _perform(
         flush()
         # The limits of this job must not apply to the next one.
         terms.scoreboard.limit(0, UNSET)
-    end.tell(fault, has_left=has_left, stays=stays)
+    end.tell(fault, has_left=has_left, stays=stays, retry=retry)
     if failed is not None:
         failed.run_hooks()
     return stays
@@ -329,7 +326,8 @@ def _attempt(
         if isinstance(error, JobClassError):
             # No job of the application, perhaps: the hooks for all jobs run.
             hooks = hooks or hooks_of(None)
-        return failed_job(describe(error, _OWN_FILES), hooks, error)
+        failed = failed_job(describe(error, _OWN_FILES), hooks, error)
+        return with_retry(failed, error, terms.settings.modules, terms.settings.retries)
     return None
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "QueueListError",
     "QueueNameError",
     "ResquedError",
+    "RetryLater",
     "StartError",
     "StoreError",
     "UnusableServerError",
@@ -126,6 +127,18 @@ class DirtyExit(ResquedError):  # noqa: N818 - the name is that of Resque
 
     on_failure hooks get it; a job that a signal has killed cannot raise anything.
     """
+
+
+class RetryLater(ResquedError):  # noqa: N818 - it is no error
+    """Raised by a job that is to be tried again after `delay`.
+
+    `delay` is in seconds, or a text such as "30s"; without one it is that of the retry
+    that the job declares, or 10 s. A job that declares none is tried without limit.
+    """
+
+    def __init__(self, delay: float | str | None = None, reason: str = "") -> None:
+        self.delay = delay
+        super().__init__(reason or "the job asks to be tried again later")
 
 
 class QueueNameError(JobClassError):

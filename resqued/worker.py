@@ -117,15 +117,11 @@ class WorkerProcess:
         if job is not None:
             self._state = step(self._state, _JOB_ENDED)
             fault = job.fault()
-            self._conclude(job.held, fault)
-            if fault is not None and not job.has_reported:
-                self._runner.hooks.run_on_failure(job.held, fault)
+            self._reporter.ended(job.held, fault)
+            self._registration.record_end(
+                job.held, fault, self._runner.retrier.after(job, fault)
+            )
             self._retire_if_due(now)
-
-    def _conclude(self, held: Reservation, fault: FailureInfo | None) -> None:
-        """Note the outcome of a run; the next request to Redis settles it."""
-        self._reporter.ended(held, fault)
-        self._registration.record_end(held, fault)
 
     def _retire_if_due(self, now: float) -> None:
         """Leave after `max_jobs` jobs or at `max_age`, to be replaced."""
@@ -200,14 +196,18 @@ class WorkerProcess:
 
     def _take_in(self, answer: Reservation | NoJob) -> None:
         if isinstance(answer, Reservation):
+            # Until it has begun, Redis alone knows of it: the next request returns it
+            # again, if its attempts cannot be read or no child can be forked.
+            self._registration.reply_lost = True
             if self._stop is _TERMINATE:
-                self._conclude(answer, _NOT_BEGUN)
+                after = self._runner.retrier.after_refusal(answer, _NOT_BEGUN)
+                self._reporter.ended(answer, _NOT_BEGUN)
+                self._registration.record_end(answer, _NOT_BEGUN, after)
             elif self._runner.start(answer, may_fork_ahead=self._stop is _NO):
                 self._state = step(self._state, _JOB)
             else:
-                # No child could be forked. Redis has the job as this worker's, so the
-                # next request returns it again.
-                self._registration.reply_lost = True
+                return
+            self._registration.reply_lost = False
         elif answer is NoJob.UNREGISTERED:
             self._registration.is_registered = False
             self._state = step(self._state, WorkerEvent.UNREGISTERED)

@@ -42,7 +42,7 @@ from resqued.ipc.messages import (
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
 from resqued.jobs.import_failure import explain, stack
-from resqued.jobs.lookup import find_hooks, has_jobs
+from resqued.jobs.lookup import declared_deaths, find_hooks, has_jobs
 from resqued.jobs.recurrence import declared_schedules
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
@@ -95,7 +95,10 @@ class Zygote:
         try:
             # The master may have died while the application was imported.
             report = AppImported(
-                process.threads(), least_memory(), declared_schedules()
+                process.threads(),
+                least_memory(),
+                declared_schedules(),
+                declared_deaths(self._settings.modules),
             )
             self._channel.send(report)
             while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.chaos import deaths, failovers, garbage, outages
+from bench.chaos import deaths, failovers, garbage, outages, retries
 from bench.chaos.fault import Fault
 from bench.chaos.site import Setting
 
@@ -25,6 +25,13 @@ FAULTS = (
     ),
     Fault(
         "kill-everything", deaths.kill_everything, 20, may_fail=True, has_reload=True
+    ),
+    Fault(
+        "retries-kill-anything",
+        retries.kill_anything,
+        40,
+        may_fail=True,
+        site=retries.RetrySite,
     ),
     Fault("stop-worker", deaths.stop_worker, 5),
     Fault("stop-master", deaths.stop_master, 5),

@@ -57,6 +57,24 @@ def work(number: int, seconds: float) -> None:
     end(number)
 
 
+@resqued.job(
+    queue="default",
+    name="Again",
+    retry=resqued.Retry(
+        4, delay=0.5, on=(ConnectionError, resqued.DirtyExit, resqued.JobTerminated)
+    ),
+    on_worker_death="retry",
+)
+def again(number: int, good: int, seconds: float) -> None:
+    """Fail until the attempt with the number `good`; five attempts at most."""
+    begin(number)
+    time.sleep(seconds)
+    job = resqued.current_job()
+    if job is None or job.attempt < good:
+        raise ConnectionError(f"attempt of job {number}")
+    end(number)
+
+
 @resqued.job(queue="default", name="KillWorker")
 def kill_worker(number: int) -> None:
     """Kill its worker."""

@@ -31,6 +31,7 @@ COMMANDS = {
     "completion": "resqued.cli.completion",
     "config": "resqued.cli.config",
     "delayed": "resqued.cli.delayed_commands",
+    "retries": "resqued.cli.retry_commands",
     "demo": "resqued.cli.demo",
     "doctor": "resqued.cli.doctor",
     "drain": "resqued.cli.control",
@@ -61,7 +62,7 @@ COMMANDS = {
 # As --help lists them, and in this order.
 SECTIONS = {
     "Jobs": (
-        *("enqueue", "queues", "failed", "delayed", "schedule"),
+        *("enqueue", "queues", "failed", "delayed", "retries", "schedule"),
         *("stats", "why"),
     ),
     "Pool": ("work", "start", "stop", "restart", "status", "top", "workers"),

@@ -86,7 +86,7 @@ def list_(
         matching = _matching(client, class_name, queue)
         found = list(islice(matching, start, start + count))
     if as_json:
-        show_json([_as_dict(job) for job in found])
+        show_json([as_dict(job) for job in found])
         return
     now = client.registry.link.time()
     has_ages = room_of(is_wide=is_wide) is not None
@@ -102,7 +102,8 @@ def _matching(
             yield job
 
 
-def _as_dict(job: DelayedJob) -> dict[str, Any]:
+def as_dict(job: DelayedJob) -> dict[str, Any]:
+    """Return a delayed job as `--json` has it."""
     found = {
         "id": job.id,
         "due_at": _due_text(job),
@@ -122,12 +123,18 @@ def _due_text(job: DelayedJob) -> str:
     return job.time if due is None else timestamps.heartbeat(due.timestamp())
 
 
+def due_in(job: DelayedJob, now: float | None) -> str:
+    """Return when a job is due: in how long, if `now` is given, in seconds."""
+    due = job.due_at
+    if now is None or due is None:
+        return _due_text(job)
+    left = due.timestamp() - now
+    return f"in {duration(left)}" if left > 0 else "now"
+
+
 def row_of(job: DelayedJob, now: float | None) -> tuple[object, ...]:
     """Return a job as a row of COLUMNS; `now`, in seconds, if ages are wanted."""
-    due, when = job.due_at, _due_text(job)
-    if now is not None and due is not None:
-        left = due.timestamp() - now
-        when = f"in {duration(left)}" if left > 0 else "now"
+    when = due_in(job, now)
     arguments = ", ".join(map(json_line, job.args))
     if not job.payload:
         arguments = _raw(job)
@@ -140,8 +147,8 @@ def row_of(job: DelayedJob, now: float | None) -> tuple[object, ...]:
 @with_client
 def show(client: Client, job_id: str, as_json: bool) -> None:
     """Show all of a delayed job."""
-    (job,) = _pick(client, (job_id,))
-    values = _as_dict(job)
+    (job,) = pick(client, (job_id,))
+    values = as_dict(job)
     if as_json:
         show_json(values)
         return
@@ -165,7 +172,7 @@ def run(
 ) -> None:
     """Put delayed jobs on their queues now."""
     found = _chosen(client, ids, class_name, queue, is_all=is_all)
-    _act("enqueued", client.delayed.run_now, found)
+    act("enqueued", client.delayed.run_now, found)
 
 
 @delayed.command(epilog=EXAMPLES)
@@ -190,7 +197,7 @@ def cancel(
     if is_all and class_name is None and queue is None:
         click.echo(f"cancelled {pluralize(client.delayed.clear(), 'delayed job')}")
         return
-    _act("cancelled", client.delayed.cancel, found)
+    act("cancelled", client.delayed.cancel, found)
 
 
 def _chosen(
@@ -208,10 +215,10 @@ def _chosen(
     if not ids and not is_all:
         raise click.UsageError("name delayed jobs by ID, or add --all")
     # A list, because a walk misses jobs while others are taken away.
-    return list(_matching(client, class_name, queue)) if is_all else _pick(client, ids)
+    return list(_matching(client, class_name, queue)) if is_all else pick(client, ids)
 
 
-def _pick(client: Client, ids: tuple[str, ...]) -> list[DelayedJob]:
+def pick(client: Client, ids: tuple[str, ...]) -> list[DelayedJob]:
     """Return the delayed jobs that ids mean; raise ResquedError if one means none."""
     wanted = {one.strip().lower(): one for one in ids}
     for prefix, shown in wanted.items():
@@ -233,7 +240,7 @@ def _pick(client: Client, ids: tuple[str, ...]) -> list[DelayedJob]:
     return list({id_: j for jobs in found.values() for id_, j in jobs.items()}.values())
 
 
-def _act(
+def act(
     done: str,
     action: Callable[[DelayedJob], bool],
     jobs: list[DelayedJob] | Iterator[DelayedJob],

@@ -9,14 +9,23 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from resqued.config.example_file import example as example  # noqa: PLC0414 - passed on
 from resqued.config.failure_keys import failure_settings
-from resqued.config.limit_tables import NARROWER, Values, check_narrower, rules_in
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
+from resqued.config.narrower import (
+    KEYS,
+    KINDS,
+    Values,
+    check_narrower,
+    limit_rules,
+    narrower_keys,
+    repetition,
+)
 from resqued.config.pools import PoolConfig as PoolConfig  # noqa: PLC0414
 from resqued.config.pools import is_array, read_pools
 from resqued.config.readers import suggest
@@ -123,9 +132,9 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
-    """Return the configuration; raise ConfigError with every problem.
+    """Return the configuration, with burst mode if the interval is 0.
 
-    An interval of 0 asks for burst mode, as in Resque.
+    Raises ConfigError with every problem.
     """
     values, pools = _checked(tables)
     interval = values["worker", "interval"]
@@ -160,7 +169,8 @@ def _app_settings(tables: Mapping[str, Any], values: Values) -> AppSettings:
         modules=values["app", "import"],
         directory=values["app", "directory"],
         grace=values["limits", "grace"],
-        rules=rules_in(tables, values),
+        rules=limit_rules(tables, values),
+        **repetition(tables, values),
         redact=values["log", "redact"],
         # The other keys of [worker] have the same names in AppSettings.
         **{
@@ -181,9 +191,9 @@ def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
     for (section, key), value in values.items():
         found[section][key] = list(value) if isinstance(value, tuple) else value
     found["redis"]["url"] = redact(found["redis"]["url"])
-    for kind in NARROWER:
-        if kind in tables.get("limits", {}):
-            found["limits"][kind] = tables["limits"][kind]
+    for section, kind in product(KEYS, KINDS):
+        if kind in tables.get(section, {}):
+            found[section][kind] = tables[section][kind]
     if tables.get("schedule"):
         found["schedule"] = tables["schedule"]
     found["pool"] = [
@@ -213,7 +223,7 @@ def _read(
     # Without a valid default the result is not used, but problems are still found.
     default = values.get(("redis", "namespace"), DEFAULT_NAMESPACE)
     pools = read_pools(tables.get("pool", []), default, problems)
-    check_narrower(tables.get("limits", {}), problems)
+    check_narrower(tables, problems)
     read_schedules(tables.get("schedule", {}), problems)
     problems += _unknown_keys(tables)
     return values, pools
@@ -246,7 +256,7 @@ def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
             problems.append(_stray(section))
         else:
             known = tuple(f.key for f in FIELDS if f.section == section)
-            known += NARROWER if section == "limits" else ()
+            known += narrower_keys(section)
             problems += [
                 f"[{section}]: unknown key {key!r}{suggest(key, known)}"
                 for key in table

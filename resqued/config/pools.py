@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from resqued.config import readers
-from resqued.config.limit_tables import read_limits
+from resqued.config.narrower import read_limits
 from resqued.config.readers import suggest
 from resqued.config.schema import LIMITS
 from resqued.core.limits import UNSET, Limits

@@ -133,6 +133,25 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     return read
 
 
+def number(least: float, most: float) -> Callable[[object], float]:
+    """Return a reader of numbers from `least` to `most`."""
+
+    def read(value: object) -> float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not least <= value <= most:  # type: ignore[operator]
+            raise ValueError(f"{value!r} must be a number from {least:g} to {most:g}")
+        return float(value)  # type: ignore[arg-type]
+
+    return read
+
+
+def exceptions(value: object) -> tuple[str, ...]:
+    """Read names of exceptions."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"{value!r} must be a list of names, as in ['OSError']")
+    return tuple(value)
+
+
 def core_size(value: object) -> int:
     """Read a number of bytes; -1 means unchanged."""
     return -1 if value == -1 else size(value)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from resqued.config import readers
 from resqued.config.failure_keys import FAILURE_FIELDS
-from resqued.config.field import Field
+from resqued.config.field import Field as Field  # noqa: PLC0414 - passed on
+from resqued.config.retry_fields import RETRY_FIELDS
 from resqued.core.limits import Limits
 from resqued.log import logger
 from resqued.store.server_url import DEFAULT_URL
@@ -230,6 +231,7 @@ FIELDS = (
         "time between SIGTERM and SIGKILL for a job",
         '"4s"',
     ),
+    *RETRY_FIELDS,
     Field(
         "reload",
         "start_timeout",

@@ -10,7 +10,9 @@ from typing import Any
 
 from resqued.core.limits import Rules
 from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
+from resqued.core.worker_death import DeathRules
 from resqued.errors import ConfigError
+from resqued.retries.policy import RetryRules
 from resqued.wire.failure_place import REDIS, FailurePlace
 from resqued.wire.keys import DEFAULT_NAMESPACE
 from resqued.wire.payload import MAX_PAYLOAD
@@ -92,6 +94,8 @@ class AppSettings:
     max_failures: int = 0
     max_failure_age: float = 0.0
     rules: Rules = field(default_factory=Rules)
+    retries: RetryRules = field(default_factory=RetryRules)
+    deaths: DeathRules = field(default_factory=DeathRules)
     timings: Timings = DEFAULT_TIMINGS
 
     @property
@@ -126,6 +130,8 @@ class AppSettings:
             "redact": tuple(values["redact"]),
             "failure_backends": tuple(values.get("failure_backends", (REDIS,))),
             "rules": Rules.from_dict(values["rules"]),
+            "deaths": DeathRules.from_dict(values["deaths"]),
+            "retries": RetryRules.from_dict(values["retries"]),
         }
         return cls(**{**values, **read})
 

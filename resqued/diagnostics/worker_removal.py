@@ -17,7 +17,7 @@ from resqued.client import Client
 from resqued.errors import ResquedError
 from resqued.store import pruning
 from resqued.store.pruning import JudgedWorker, job_of
-from resqued.store.registry import PRUNE_LOCK_SECONDS, ReclaimResult
+from resqued.store.registry import PRUNE_LOCK_SECONDS
 from resqued.system import process
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEntry
@@ -73,7 +73,7 @@ def remove(client: Client, worker_id: str) -> RemovedWorker:
             )
         fault = FailureInfo(DIRTY_EXIT, "Job still being processed")
         (result,) = client.registry.reclaim([(entry, fault)])
-        if result is ReclaimResult.DONE:
+        if result.is_done:
             return RemovedWorker(worker_id, _job(entry))
     raise ResquedError(f"worker {worker_id} is busy, so it lives: stop it on its host")
 

@@ -20,6 +20,7 @@ from resqued.core.limits import Cause
 from resqued.core.timings import Timings
 from resqued.execution.prefork import ChildHandle
 from resqued.ipc.scoreboard import Scoreboard
+from resqued.store.attempts import Attempt
 from resqued.system import process
 from resqued.system.memory import OomKills
 from resqued.system.process_tree import JobProcesses
@@ -89,6 +90,8 @@ class ActiveJob:
         self.pid = forked.pid
         self.pipe = forked.pipe
         self.held = held
+        # Known for jobs with a retry.
+        self.attempt: Attempt | None = None
         self.began = process.ticks()
         self.listen_at = time.monotonic() + LISTEN_AFTER
         self._scoreboard = scoreboard
@@ -122,6 +125,11 @@ class ActiveJob:
     def has_reported(self) -> bool:
         """Whether the child has reported the outcome of the job."""
         return self._told is not None
+
+    @property
+    def retry(self) -> float | None:
+        """The delay in seconds after which the child wants another attempt, or None."""
+        return None if self._told is None else self._told.retry
 
     def stays(self) -> bool:
         """Return True if the child has finished its job and waits for another."""

@@ -19,13 +19,17 @@ from resqued.hooks.job_hooks import Hook, Hooks, hooks_of, registered
 from resqued.hooks.job_info import JobInfo, running_inline
 from resqued.ipc.scoreboard import Phase
 from resqued.jobs.lookup import resolve
+from resqued.jobs.retrying import with_exhausted
 from resqued.log import capture, flushing
+from resqued.retries.policy import Retry
 from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import payload, titles
 from resqued.wire.payload import FailureInfo, Reservation
 
 _DONE = b"."
+# Of what a process of hooks answers, in bytes.
+_LONGEST_ANSWER = 64
 
 
 class HookRunner:
@@ -69,18 +73,28 @@ class HookRunner:
             self._is_shut_down = True
             self.run("shutdown")
 
-    def run_on_failure(self, held: Reservation, fault: FailureInfo) -> None:
-        """Run the on_failure hooks of a job whose child has died."""
+    def run_on_failure(
+        self,
+        held: Reservation,
+        fault: FailureInfo,
+        exhausted: Retry | None = None,
+        *,
+        attempt: int = 1,
+    ) -> None:
+        """Run the on_failure hooks of a job whose child has died.
+
+        `exhausted` is its retry, if no attempt follows this one, number `attempt`.
+        """
         try:
             job = payload.decode_job(held.payload)
-            hooks = self._hooks_of(job.class_name)
+            hooks = with_exhausted(self._hooks_of(job.class_name), exhausted)
         except ValueError:
             return  # no job, so it has no hooks
         if hooks is None or "on_failure" not in hooks:
             return
         error = failed_job.error_of(fault)
         worker = self._context.worker
-        about = JobInfo(held.queue, job.class_name, tuple(job.args), worker=worker)
+        about = JobInfo(held.queue, job.class_name, tuple(job.args), attempt, worker)
 
         def run() -> None:
             with running_inline(about):
@@ -88,13 +102,27 @@ class HookRunner:
 
         self._run("on_failure", run)
 
+    def next_delay(self, policy: Retry, attempt: int, age: float) -> float | None:
+        """Return the delay of the next attempt, by the function of the application.
+
+        None if there is none, or if the function fails.
+        """
+
+        def ask() -> bytes:
+            delay = policy.next_delay(attempt, age)
+            return b"" if delay is None else repr(delay).encode()
+
+        answer = self._run("on_failure", ask)
+        return float(answer) if answer else None
+
     def _hooks_of(self, class_name: str) -> Hooks | None:
         try:
             return resolve(class_name, self._context.settings.modules)[2]
         except ValueError:  # it is no job of this application
             return hooks_of(None)
 
-    def _run(self, kind: str, hooks: Callable[[], None]) -> None:
+    def _run(self, kind: str, hooks: Callable[[], bytes | None]) -> bytes:
+        """Run hooks; return what they answer, b"" if they fail or answer nothing."""
         # The master gives this step of the worker its time from now on.
         if kind == "on_failure":
             self._reporter.phase(Phase.SETTLING)
@@ -106,20 +134,24 @@ class HookRunner:
         except OSError as error:
             self._log.error("hook_failed", hook=kind, error=f"fork: {error}")
             os.close(read)
-            return
+            return b""
         finally:
             os.close(write)
         poll = select.poll()
         poll.register(read, select.POLLIN)
         is_late = not poll.poll(self._limit * 1000)
         problem = f"ran for longer than {self._limit:g} s" if is_late else "died"
-        if is_late or os.read(read, 1) != _DONE:
+        answer = b"" if is_late else os.read(read, _LONGEST_ANSWER)
+        if not answer.startswith(_DONE):
             self._log.error("hook_failed", hook=kind, error=f"its process {problem}")
         # The loop of the worker reaps it, as it does other processes.
         process.send_group(pid, SIGKILL)
         os.close(read)
+        return answer[len(_DONE) :]
 
-    def _live(self, kind: str, hooks: Callable[[], None], read: int, write: int) -> int:
+    def _live(
+        self, kind: str, hooks: Callable[[], bytes | None], read: int, write: int
+    ) -> int:
         """Run hooks. Runs in their process, with signals blocked at first."""
         prctl.die_with_parent(self._context.parent)
         self._inbox.react(None)
@@ -128,9 +160,9 @@ class HookRunner:
         process_title.set_title(titles.hook(kind))
         capture.set_context(self._about, kind)
         signals.unblock()
-        hooks()
+        answer = hooks() or b""
         flushing.flush()
-        os.write(write, _DONE)
+        os.write(write, _DONE + answer)
         return 0
 
     def _about(self, kind: str) -> dict[str, object]:

@@ -17,6 +17,7 @@ from resqued.execution.active_job import ActiveJob, PipePoller
 from resqued.execution.hook_runner import HookRunner
 from resqued.execution.prefork import ChildPool
 from resqued.execution.reporter import WorkerReporter
+from resqued.execution.retrier import Retrier
 from resqued.execution.worker_links import WorkerLinks
 from resqued.hooks.job_hooks import registered
 from resqued.ipc.messages import SPOILER, EndJob, JobInChild
@@ -61,6 +62,7 @@ class JobRunner:
         self.hooks = HookRunner(
             context, links.inbox, reporter, self._foreign_descriptors
         )
+        self.retrier = Retrier(settings, links.redis, self.hooks)
         self._oom_kills = OomKills()
         # The pause after the system has refused to fork.
         self._scarcity = Backoff(first=0.1, cap=2.0)
@@ -69,7 +71,11 @@ class JobRunner:
         self.active: ActiveJob | None = None
 
     def start(self, held: Reservation, *, may_fork_ahead: bool) -> bool:
-        """Give the job to a child; return False if no child can be forked."""
+        """Give the job to a child; return False if no child can be forked.
+
+        Raises StoreError if it has a retry, and its attempts cannot be read.
+        """
+        attempt = self.retrier.attempt_of(held)
         try:
             forked = self._children.take()
         except OSError as error:
@@ -87,7 +93,9 @@ class JobRunner:
         self._reporter.phase(_RUNNING, job)
         queue = held.queue.encode("utf-8", "surrogateescape")
         # A child that stays does not exit, so the worker waits for its outcome at once.
-        if not forked.pipe.give(queue, held.payload) or forked.jobs > 1:
+        job.attempt = attempt
+        known = attempt.encode() if attempt else b""
+        if not forked.pipe.give(queue, held.payload, known) or forked.jobs > 1:
             self._pipe_poller.begin(job)
         self._reporter.busy(job)
         if may_fork_ahead and forked.jobs == 1 and self._forks_ahead:

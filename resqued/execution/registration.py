@@ -12,6 +12,7 @@ import time
 
 from resqued.config.settings import AppSettings
 from resqued.log import logger
+from resqued.store.attempts import AttemptEnd
 from resqued.store.connection import SingleLink
 from resqued.store.runs import FinishedRun, JobIntake, NoJob, Runs, SettleOutcome
 from resqued.system import process
@@ -85,10 +86,18 @@ class WorkerRegistration:
         """Raise StoreError unless Redis accepts writes."""
         self.runs.check_writes()
 
-    def record_end(self, held: Reservation, fault: FailureInfo | None) -> None:
-        """Keep the outcome of a run, which the next request settles."""
+    def record_end(
+        self,
+        held: Reservation,
+        fault: FailureInfo | None,
+        attempt: AttemptEnd | None = None,
+    ) -> None:
+        """Keep the outcome of a run, which the next request settles.
+
+        `attempt` is there if the job has a retry.
+        """
         if fault is None:
-            self.finished = FinishedRun(held.run)
+            self.finished = FinishedRun(held.run, attempt=attempt)
             return
         entry = payload.failure(
             fault,
@@ -96,11 +105,14 @@ class WorkerRegistration:
             worker=self.runs.worker_id,
             queue=held.queue,
             now=time.time(),
+            attempt=attempt.attempt.number if attempt else 0,
         )
-        self.finished = FinishedRun(held.run, self._place.addressed(entry, held.queue))
+        addressed = self._place.addressed(entry, held.queue)
+        self.finished = FinishedRun(held.run, addressed, attempt)
 
     def ask(self, *, takes_job: bool) -> Reservation | NoJob:
         """Settle the last run and take the next job, in one round trip."""
+        self._settle_attempt()
         finished = self.finished
         if takes_job:
             self.reply_lost = True
@@ -111,14 +123,24 @@ class WorkerRegistration:
         if self.runs.wrong_type:
             self._report_wrong_type(self.runs.wrong_type)
         if finished is not None:
-            self.finished = None
-            if settled is _NOT_MINE:
-                # Another process pruned this worker as dead and recorded a failure.
-                self.log.warning("run_settled_elsewhere", run=finished.run)
-            elif settled is _ASIDE:
-                reason = "failed is no list: the entry is in resqued:failed"
-                self.log.error("job_unsettled", run=finished.run, reason=reason)
+            self._note_settled(finished, settled)
         return answer
+
+    def _settle_attempt(self) -> None:
+        """Settle the last run, if its job has a retry."""
+        finished = self.finished
+        if finished is not None and finished.attempt is not None:
+            settled = self.runs.settle_attempt(finished, finished.attempt)
+            self._note_settled(finished, settled)
+
+    def _note_settled(self, finished: FinishedRun, settled: SettleOutcome) -> None:
+        self.finished = None
+        if settled is _NOT_MINE:
+            # Another process pruned this worker as dead and recorded a failure.
+            self.log.warning("run_settled_elsewhere", run=finished.run)
+        elif settled is _ASIDE:
+            reason = "failed is no list: the entry is in resqued:failed"
+            self.log.error("job_unsettled", run=finished.run, reason=reason)
 
     def _report_wrong_type(self, queue: str) -> None:
         """Log, once for each queue, that it is skipped because of its type."""

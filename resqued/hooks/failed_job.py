@@ -8,16 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from resqued.errors import DirtyExit, JobTimeout, MemoryLimitExceeded
+from resqued.errors import (
+    DirtyExit,
+    JobTerminated,
+    JobTimeout,
+    MemoryLimitExceeded,
+)
 from resqued.hooks import job_info, performing
 from resqued.hooks.job_hooks import Hook, Hooks
 from resqued.hooks.job_info import JobInfo
 from resqued.log import capture, logger
-from resqued.wire.payload import JOB_TIMEOUT, MEMORY_LIMIT, FailureInfo
+from resqued.wire.payload import (
+    JOB_TIMEOUT,
+    MEMORY_LIMIT,
+    OUT_OF_MEMORY,
+    TERM_EXCEPTION,
+    FailureInfo,
+)
 
 _ERRORS: dict[str, type[BaseException]] = {
     JOB_TIMEOUT: JobTimeout,
     MEMORY_LIMIT: MemoryLimitExceeded,
+    OUT_OF_MEMORY: MemoryLimitExceeded,
+    TERM_EXCEPTION: JobTerminated,
 }
 
 
@@ -26,12 +39,16 @@ afterwards: list[Callable[[JobInfo, BaseException], None]] = []
 
 
 class HookedFailure(NamedTuple):
-    """Why a job has failed, and what its on_failure hooks need."""
+    """Why a job has failed, and what its on_failure hooks need.
+
+    `retry` is the delay after which it is tried again, in seconds, or None.
+    """
 
     fault: FailureInfo
     hooks: Hooks | None = None
     job: JobInfo | None = None
     error: BaseException | None = None
+    retry: float | None = None
 
     def run_hooks(self) -> None:
         """Run the on_failure hooks, when the worker has the outcome already.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,9 +24,36 @@ class JobInfo:
     args: tuple[Any, ...] = ()
     """The arguments, by position."""
     attempt: int = 1
-    """How often the job has begun, this time included."""
+    """How often the job has begun, this time included; counted if it has a retry."""
     worker: str = ""
     """The id of the worker; empty outside of a worker, where jobs run inline."""
+
+
+class _AttemptCount:
+    """Which attempt this process runs, and when the first one began.
+
+    Set in a child, for jobs with a retry.
+    """
+
+    def __init__(self) -> None:
+        self.number = 1
+        # On the monotonic clock.
+        self.first_at = 0.0
+
+
+_attempts = _AttemptCount()
+
+
+def note_attempt(told: bytes) -> None:
+    """Note what the worker knows of the attempts of the job, as Attempt encodes it."""
+    number, age = told.split() if told else (b"1", b"0")
+    _attempts.number = int(number)
+    _attempts.first_at = time.monotonic() - float(age)
+
+
+def age_of_job() -> float:
+    """Return how many seconds ago the first attempt of the running job began."""
+    return time.monotonic() - _attempts.first_at
 
 
 # A job that runs inline, in one of several threads.
@@ -56,5 +84,6 @@ def current_job() -> JobInfo | None:
     match capture and capture.facts():
         case (str(queue), Payload() as job, about):
             worker = getattr(about, "worker", "")
-            return JobInfo(queue, job.class_name, tuple(job.args), worker=worker)
+            args, attempt = tuple(job.args), _attempts.number
+            return JobInfo(queue, job.class_name, args, attempt, worker)
     return None

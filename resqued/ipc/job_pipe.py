@@ -18,7 +18,8 @@ import struct
 from resqued.wire.outcome import SUCCEEDED, ChildReport
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 
-_JOB = struct.Struct("!II")
+# Of the queue, of the payload, and of what is known of earlier attempts.
+_JOB = struct.Struct("!III")
 # The number of bytes that show that the child wrote an outcome.
 SECRET_SIZE = 8
 _OUTCOME = struct.Struct(f"!{SECRET_SIZE}sI")
@@ -67,9 +68,13 @@ class WorkerEnd:
         """Whether a part of the job has not been sent yet."""
         return bool(self._out)
 
-    def give(self, queue: bytes, payload: bytes) -> bool:
-        """Send a job; return True if all of it fitted. `pump` sends the rest."""
-        self._out = _JOB.pack(len(queue), len(payload)) + queue + payload
+    def give(self, queue: bytes, payload: bytes, attempts: bytes = b"") -> bool:
+        """Send a job; return True if all of it fitted. `pump` sends the rest.
+
+        `attempts` is what the worker knows of its attempts, for jobs with a retry.
+        """
+        head = _JOB.pack(len(queue), len(payload), len(attempts))
+        self._out = head + queue + attempts + payload
         self.pump()
         return not self._out
 
@@ -122,8 +127,8 @@ class WorkerEnd:
             return None
         if length == 0:
             return ChildReport(None, left, stays)
-        fault = _read_fault(bytes(data[_OUTCOME_SIZE : _OUTCOME_SIZE + length]))
-        return _SPOILT if fault is None else ChildReport(fault, left, stays)
+        told = _read_fault(bytes(data[_OUTCOME_SIZE : _OUTCOME_SIZE + length]))
+        return _SPOILT if told is None else ChildReport(told[0], left, stays, told[1])
 
     def close(self) -> None:
         """Close the pipes; a child that waits for a job then exits."""
@@ -142,25 +147,33 @@ def _extended(begun: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
 
 
 def _encode(
-    secret: bytes, fault: FailureInfo | None, *, has_left: bool, stays: bool
+    secret: bytes,
+    fault: FailureInfo | None,
+    *,
+    has_left: bool,
+    stays: bool,
+    retry: float | None,
 ) -> bytes:
     head = _LEFT * has_left | _STAYS * stays
     if fault is None:
         return _OUTCOME.pack(secret, head)
-    body = json.dumps([fault.exception, fault.error, fault.backtrace]).encode()
+    told = [fault.exception, fault.error, fault.backtrace, retry]
+    body = json.dumps(told).encode()
     return _OUTCOME.pack(secret, head | len(body)) + body
 
 
-def _read_fault(body: bytes) -> FailureInfo | None:
-    """Return the failure in an outcome; None if it is invalid."""
+def _read_fault(body: bytes) -> tuple[FailureInfo, float | None] | None:
+    """Return failure and delay of the retry in an outcome; None if it is invalid."""
     try:
-        exception, error, backtrace = json.loads(body)
+        exception, error, backtrace, retry = json.loads(body)
         texts = [exception, error, *backtrace]
     except (ValueError, TypeError, RecursionError):
         return None
     if not all(isinstance(text, str) for text in texts):
         return None
-    return FailureInfo(exception, error, tuple(backtrace))
+    if not isinstance(retry, float | None):
+        return None
+    return FailureInfo(exception, error, tuple(backtrace)), retry
 
 
 class ChildEnd:
@@ -182,8 +195,10 @@ class ChildEnd:
         self._device, self._inode = found.st_dev, found.st_ino
         self._down_inode = 0
 
-    def wait_for_job(self, *, is_last: bool = True) -> tuple[bytes, bytes] | None:
-        """Wait for a job; return its queue and payload, or None if none will come.
+    def wait_for_job(
+        self, *, is_last: bool = True
+    ) -> tuple[bytes, bytes, bytes] | None:
+        """Wait for a job; return its queue, payload and attempts; None if none comes.
 
         With `is_last` the child runs no other job after it. Raises OSError.
         """
@@ -195,14 +210,16 @@ class ChildEnd:
             if not chunk:
                 return None
             data += chunk
-        queue, payload = _JOB.unpack_from(data)
-        start, length = _JOB_SIZE + queue, _JOB_SIZE + queue + payload
+        queue, payload, attempts = _JOB.unpack_from(data)
+        middle = _JOB_SIZE + queue
+        start = middle + attempts
+        length = start + payload
         if len(data) < length:
             whole = self._read_rest(data, length)
             if whole is None:
                 return None
             data = whole
-        return data[_JOB_SIZE:start], data[start:]
+        return data[_JOB_SIZE:middle], data[start:], data[middle:start]
 
     def _read_rest(self, begun: bytes, length: int) -> bytes | None:
         """Return the whole message, of `length` bytes; None if the rest will not come.
@@ -229,17 +246,25 @@ class ChildEnd:
         return inodes == [self._inode, self._down_inode]
 
     def tell(
-        self, fault: FailureInfo | None, *, has_left: bool = False, stays: bool = False
+        self,
+        fault: FailureInfo | None,
+        *,
+        has_left: bool = False,
+        stays: bool = False,
+        retry: float | None = None,
     ) -> None:
         """Send the outcome of the job to the worker.
 
         `has_left`: the job has left processes behind; `stays`: the child waits for
-        another job. Raises OSError if that is not possible.
+        another job; `retry`: it is tried again after so many seconds. Raises OSError
+        if that is not possible.
         """
         message = self._secret.fine
         if fault is not None or has_left or stays:
             prefix = self._secret.prefix
-            message = _encode(prefix, fault, has_left=has_left, stays=stays)
+            message = _encode(
+                prefix, fault, has_left=has_left, stays=stays, retry=retry
+            )
         fd = self._opened()
         while message:
             message = message[os.write(fd, message) :]

@@ -14,6 +14,7 @@ from resqued.config.settings import AppSettings
 from resqued.core.lifecycle import Stop
 from resqued.core.limits import UNSET, Cause, Limits
 from resqued.core.pool_key import PoolKey
+from resqued.core.worker_death import DeathRule
 from resqued.ipc.channel import Channel
 from resqued.scheduler.schedule import Schedule
 
@@ -166,12 +167,13 @@ class AppImported(Message, frozen=True):
 
     `threads` names the threads that it left running; `least_memory` is the smallest
     memory limit that a job declares, in bytes, or 0; `schedules` are its recurring
-    jobs.
+    jobs; `deaths` is what jobs declare for the death of their workers, by name.
     """
 
     threads: list[str]
     least_memory: int
     schedules: tuple[Schedule, ...] = ()
+    deaths: dict[str, DeathRule] = {}
 
 
 class ImportFailed(Message, frozen=True):

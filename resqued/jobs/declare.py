@@ -18,6 +18,15 @@ from resqued.hooks.function_hooks import FunctionHooks, HookArguments, taken
 from resqued.hooks.job_hooks import hooks_of
 from resqued.jobs import refusals
 from resqued.jobs.coroutines import refuse_generators
+from resqued.retries.declared import (
+    DEATH_ATTRIBUTE,
+    OnWorkerDeath,
+    check_action,
+    own_death_rule,
+    own_retry,
+    retry_named,
+)
+from resqued.retries.policy import Retry, RetryArgument
 from resqued.wire import arguments
 from resqued.wire.naming import (
     LIMITS_ATTRIBUTE,
@@ -46,14 +55,14 @@ class Job(FunctionHooks[P], Generic[P, R]):
     class name in payloads, and `queue` its queue, or None. `limits` are those that
     were declared, `asked` those of `limited`: each has `runtime` in seconds and
     `memory` in bytes, 0 for without limit and None for not given. `hooks` are the hooks
-    of this job.
+    of this job, and `retry` says when it is tried again.
     """
 
     # What update_wrapper takes over from the function.
     __name__: str
     __qualname__: str
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a job has
         self,
         function: Callable[P, R],
         *,
@@ -61,6 +70,8 @@ class Job(FunctionHooks[P], Generic[P, R]):
         name: str,
         limits: Limits = UNSET,
         asked: Limits = UNSET,
+        retry: Retry | None = None,
+        on_worker_death: str | None = None,
     ) -> None:
         super().__init__()
         self.function = function
@@ -68,6 +79,8 @@ class Job(FunctionHooks[P], Generic[P, R]):
         self.name = name
         self.limits = limits
         self.asked = asked
+        self.retry = retry
+        self.on_worker_death = on_worker_death
         # Not the attributes of the function, which could be called as ours are.
         update_wrapper(self, function, updated=())
 
@@ -184,6 +197,8 @@ class Job(FunctionHooks[P], Generic[P, R]):
             name=self.name,
             limits=self.limits,
             asked=asked.with_fallback(self.asked),
+            retry=self.retry,
+            on_worker_death=self.on_worker_death,
         )
         copy.hooks = self.hooks
         return copy
@@ -196,8 +211,8 @@ class Decorator:
         self,
         queue: str | None,
         name: str | None,
-        timeout: Duration | None,
-        memory: Size | None,
+        limits: Limits,
+        again: tuple[RetryArgument | None, str | None],
         hooks: HookArguments,
     ) -> None:
         if name is not None and not (isinstance(name, str) and name):
@@ -207,7 +222,10 @@ class Decorator:
         except QueueNameError as error:
             raise QueueNameError(f"{name or 'job'}: {error}") from None
         self._name = name
-        self._limits = _limits(name or "job", timeout, memory)
+        self._limits = limits
+        retry, on_worker_death = again
+        self._retry = retry_named(name or "job", retry)
+        self._on_worker_death = check_action(name or "job", on_worker_death)
         self._hooks = hooks
 
     @overload
@@ -228,6 +246,12 @@ class Decorator:
                 setattr(target, QUEUE_ATTRIBUTE, self._queue)
             setattr(target, LIMITS_ATTRIBUTE, self._limits)
             _check_function(name, target_of(target))
+            if self._retry is not None:
+                target.retry = self._retry  # type: ignore[attr-defined]
+            if self._on_worker_death is not None:
+                setattr(target, DEATH_ATTRIBUTE, self._on_worker_death)
+            own_death_rule(target)
+            own_retry(target)
             if self._hooks:
                 raise refusals.hooks_of_class(name, self._hooks)
             hooks_of(target)
@@ -237,7 +261,12 @@ class Decorator:
         name = self._name or dotted_path(function)
         _check_function(name, function)
         made: Job[..., Any] = Job(
-            function, queue=self._queue, name=name, limits=self._limits
+            function,
+            queue=self._queue,
+            name=name,
+            limits=self._limits,
+            retry=self._retry,
+            on_worker_death=self._on_worker_death,
         )
         made.add_hooks(self._hooks)
         _declare(name, made)
@@ -255,9 +284,11 @@ def job(
     name: str | None = None,
     timeout: Duration | None = None,
     memory: Size | None = None,
+    retry: RetryArgument | None = None,
+    on_worker_death: OnWorkerDeath | None = None,
     **hooks: Unpack[HookArguments],
 ) -> Decorator: ...
-def job(
+def job(  # noqa: PLR0913 - what a job has
     target: Any = None,
     /,
     *,
@@ -265,6 +296,8 @@ def job(
     name: str | None = None,
     timeout: Duration | None = None,
     memory: Size | None = None,
+    retry: RetryArgument | None = None,
+    on_worker_death: OnWorkerDeath | None = None,
     **others: Any,
 ) -> Any:
     """Declare a job: a function, or a class with a static or class method `perform`.
@@ -274,7 +307,10 @@ def job(
     find too; by default it is the dotted path. `timeout` is how long the job may run,
     in seconds or as "15m"; `memory` what its processes may use, in bytes or as
     "512M". 0 is without limit; what is left out comes from the configuration of the
-    worker. `@resqued.job` without parentheses declares a job without a queue, for
+    worker. `retry` says when the job is tried again after a failure: a number, a
+    resqued.Retry, or a function of the attempt that has failed, which returns the
+    delay. `on_worker_death` says what becomes of it if its worker dies: fail, retry or
+    requeue. `@resqued.job` without parentheses declares a job without a queue, for
     enqueue_to. A function takes hooks too, by their kind: `before_perform=check`, or a
     list of them; and `plugins`, a list of objects with methods that are hooks.
 
@@ -285,7 +321,9 @@ def job(
     hooks = taken(others)
     if unknown := others.keys() - hooks.keys():
         raise refusals.keywords(sorted(unknown))
-    decorator = Decorator(queue, name, timeout, memory, hooks)  # type: ignore[arg-type]
+    limits = _limits(name or "job", timeout, memory)
+    again = (retry, on_worker_death)
+    decorator = Decorator(queue, name, limits, again, hooks)  # type: ignore[arg-type]
     return decorator if target is None else decorator(target)
 
 

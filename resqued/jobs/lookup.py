@@ -9,14 +9,18 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from typing import Any
 
 from resqued.core.limits import Limits
+from resqued.core.worker_death import DeathRule
 from resqued.errors import JobClassError
 from resqued.hooks.job_hooks import Hooks, hooks_of
 from resqued.jobs.declare import DECLARED, Job
-from resqued.wire.naming import DeclaredJob, limits_of, target_of
-from resqued.wire.payload import shown_name
+from resqued.retries.declared import own_death_rule, own_retry
+from resqued.retries.policy import Retry, RetryRules
+from resqued.wire.naming import DeclaredJob, limits_of, target_of, wire_name
+from resqued.wire.payload import PAYLOAD_ERROR, shown_name
 
 
 def resolve(
@@ -44,6 +48,32 @@ def declared_queue(name: str, modules: Collection[str]) -> str:
     found = DECLARED.get(name) or _look_up(name, modules)
     queue = getattr(found, "queue", None)
     return queue if isinstance(queue, str) else ""
+
+
+def retry_of(
+    queue: str, name: str, modules: Collection[str], rules: RetryRules
+) -> Retry | None:
+    """Return the retry of a job: its own, or that of the configuration, if any."""
+    if name == PAYLOAD_ERROR:
+        return None
+    found = DECLARED.get(name) or _look_up(name, modules)
+    return rules.of(queue, name, own_retry(found) if found else None)
+
+
+def declared_deaths(modules: Collection[str]) -> dict[str, DeathRule]:
+    """Return what jobs declare for the death of their workers, by their names."""
+    found: dict[str, DeathRule] = {}
+    for job in (*_classes_of(modules), *DECLARED.values()):
+        # What is wrong is in the log already, by `find_hooks`.
+        with suppress(JobClassError):
+            if rule := own_death_rule(job):
+                found[wire_name(job)] = rule
+    return found
+
+
+def has_retries(modules: Collection[str]) -> bool:
+    """Return True if a job of the imported application declares a retry."""
+    return any(rule.times for rule in declared_deaths(modules).values())
 
 
 def has_jobs(modules: Collection[str]) -> bool:
@@ -102,6 +132,7 @@ def find_hooks(modules: Collection[str]) -> list[str]:
         if _has_method(job, "perform"):
             try:
                 hooks_of(job)
+                own_death_rule(job)
             except JobClassError as error:
                 wrong.append(str(error))
     return wrong

@@ -13,10 +13,7 @@ from typing import Any
 
 from resqued.errors import JobClassError
 
-_RETRY = (
-    "a failed job is not tried again by itself: use `resqued failed retry`, or enqueue"
-    " it again in the job"
-)
+_RETRY = "use retry=, as in retry=resqued.Retry(3, delay='10s')"
 _DELAY = "use enqueue_in('10m', …) or enqueue_at(when, …)"
 _CRON = "write @resqued.cron('0 3 * * *') or @resqued.every('10m') above it"
 _UNIQUE = "equal jobs may wait side by side: take a lock in the job"
@@ -26,9 +23,7 @@ _DEQUEUE = "use dequeue, with the arguments of the job"
 
 # What other libraries have, under their names: the way out here.
 _KEYWORDS = {
-    **dict.fromkeys(
-        ("retry", "retries", "max_retries", "autoretry_for", "retry_delay"), _RETRY
-    ),
+    **dict.fromkeys(("retries", "max_retries", "autoretry_for", "retry_delay"), _RETRY),
     **dict.fromkeys(("delay", "countdown", "eta", "enqueue_in"), _DELAY),
     **dict.fromkeys(("cron", "crontab", "every", "schedule"), _CRON),
     **dict.fromkeys(("unique", "unique_for", "lock", "job_id"), _UNIQUE),
@@ -46,7 +41,7 @@ _ATTRIBUTES = {
     **dict.fromkeys(("schedule", "send_with_options"), _DELAY),
     **dict.fromkeys(("get", "result", "wait"), _RESULT),
     **dict.fromkeys(("cancel", "revoke", "remove"), _DEQUEUE),
-    "retry": _RETRY,
+    "retry_later": "raise resqued.RetryLater('30s') in the job",
     "enqueue_many": "use resqued.enqueue_many(items, job=…)",
     "delay_on_commit": "call enqueue in what your database runs after a commit",
 }
@@ -54,7 +49,7 @@ _ATTRIBUTES = {
 
 def keywords(others: Iterable[str]) -> JobClassError:
     """Return the error for keywords that the decorator does not have."""
-    known = "it takes queue, name, timeout, memory and hooks"
+    known = "it takes queue, name, timeout, memory, retry and hooks"
     said = [f"no {one}=: {_KEYWORDS.get(one, known)}" for one in others]
     return JobClassError(f"resqued.job has {'; and '.join(said)}")
 

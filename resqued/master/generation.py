@@ -83,6 +83,7 @@ class Generation:
         # The recurring jobs: of the configuration, then those of the application.
         self.schedules = config.schedules
         self.has_dynamic_schedules = config.has_dynamic_schedules
+        self.deaths = config.app.deaths
         self.started_at = 0.0
         self.backoff = Backoff(first=0.1, cap=30.0)
 
@@ -96,6 +97,7 @@ class Generation:
             channel=None if fd is None else descriptors.keep(fd),
             is_ready=self.is_ready,
             least_memory=self.least_memory,
+            deaths=dict(self.deaths.declared),
             started_at=self.started_at,
         )
 
@@ -108,6 +110,7 @@ class Generation:
         found.pid = None if record.pid is None else Pid(record.pid)
         found.is_ready = record.is_ready
         found.least_memory = record.least_memory
+        found.deaths = record.config.app.deaths.with_declared(record.deaths)
         found.started_at = record.started_at
         return found
 
@@ -115,6 +118,7 @@ class Generation:
         """Keep what the application declares, beside what the configuration says."""
         self.least_memory = report.least_memory
         self.schedules = (*self.config.schedules, *report.schedules)
+        self.deaths = self.config.app.deaths.with_declared(report.deaths)
 
     @property
     def pools(self) -> dict[PoolKey, int]:

@@ -17,6 +17,7 @@ from resqued.core.generation_lifecycle import GenerationState
 from resqued.core.limits import Limits
 from resqued.core.pool_key import PoolKey
 from resqued.core.supervised_worker import SupervisedState
+from resqued.core.worker_death import DeathRule
 
 # Increased when a record or a message to workers changes. A new program that receives
 # another version refuses it, and the master keeps its program until it is restarted.
@@ -71,6 +72,7 @@ class GenerationRecord(msgspec.Struct, frozen=True):
     is_ready: bool
     least_memory: int
     started_at: float
+    deaths: dict[str, DeathRule] = {}
 
 
 class PoolRecord(msgspec.Struct, frozen=True):

@@ -134,6 +134,7 @@ class ServedNamespaces:
         link = SingleLink(app.url, timeout=patience(config), namespace=namespace)
         registry = Registry(link, keys, app.failure_place)
         reclaimer = Reclaimer(registry, self._owner, log, timings=app.timings)
+        reclaimer.deaths = lambda: self._generations.incumbent.deaths
         reclaimer.is_own = lambda worker: (
             worker in own_ids(self._of(namespace, self.workers))
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from resqued.core.exit_status import Exit
 from resqued.core.timings import DEFAULT_TIMINGS, Timings
+from resqued.core.worker_death import DeathRules
 from resqued.errors import StoreError
 from resqued.log.logger import Logger
 from resqued.store import bulk, pruning
@@ -39,9 +40,10 @@ class DeadWorker:
 class Reclaimer:
     """Reclaims and prunes dead workers, while Redis is available.
 
-    `is_own` returns True for the id of a worker of this master. The master reaps such a
-    worker and reclaims its job when the processes of the job are dead; pruning skips
-    it, even if it is dead and not reaped yet.
+    `deaths` returns what becomes of their jobs. `is_own` returns True for the id of a
+    worker of this master. The master reaps such a worker and reclaims its job when the
+    processes of the job are dead; pruning skips it, even if it is dead and not reaped
+    yet.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Reclaimer:
         self._owner = owner
         self._timings = timings
         self._log = log
+        self.deaths: Callable[[], DeathRules] = DeathRules
         self.is_own: Callable[[str], bool] = lambda _: False
         self._dead: list[DeadWorker] = []
         self._round: Iterator[None] | None = None
@@ -111,8 +114,10 @@ class Reclaimer:
             return True  # it has unregistered, or another worker has its id
         job = job_of(entry)
         error = f"Worker {dead.worker_id} died of {dead.how} while processing {job}"
-        (result,) = self._registry.reclaim([(entry, FailureInfo(DIRTY_EXIT, error))])
-        if result is ReclaimResult.DONE:
+        (result,) = self._registry.reclaim(
+            [(entry, FailureInfo(DIRTY_EXIT, error))], self.deaths()
+        )
+        if result.is_done:
             self._log.info("worker_reclaimed", worker=dead.worker_id, job=job)
         return result is not ReclaimResult.CHANGED
 
@@ -133,7 +138,7 @@ class Reclaimer:
         lock = pruning.PruneLock(self._registry, self._owner)
         for page in pruning.survey(self._registry, self._is_ours):
             dead = pruning.to_prune(page, lock.take)
-            for judged in pruning.reclaim(self._registry, dead):
+            for judged in pruning.reclaim(self._registry, dead, self.deaths()):
                 self._log.warning(
                     "worker_pruned",
                     worker=judged.entry.worker_id,

@@ -44,7 +44,7 @@ class Failure:
 
         resqued and Resque write `failed_at`, `payload` (`class` and `args`),
         `exception`, `error`, `backtrace`, `worker`, `queue` and, after a retry,
-        `retried_at`.
+        `retried_at`; resqued also `attempt`, of a second attempt and later ones.
         """
         if self._decoded is None:
             object.__setattr__(self, "_decoded", _fields(self.entry))
@@ -92,6 +92,12 @@ class Failure:
     def worker(self) -> str:
         """The id of the worker that ran the job."""
         return self._text("worker")
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the job failed, from 1; 1 if nobody counted."""
+        found = self.fields.get("attempt")
+        return found if isinstance(found, int) else 1
 
     @property
     def failed_at(self) -> datetime | None:

@@ -14,8 +14,9 @@ from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
+from resqued.core.worker_death import DeathRules
 from resqued.errors import PayloadError
-from resqued.store.registry import PAGE, RECORDS, ReclaimResult, Registry
+from resqued.store.registry import NO_DEATHS, PAGE, RECORDS, Registry
 from resqued.system import process
 from resqued.wire import payload, worker_entry, worker_record
 from resqued.wire.payload import DIRTY_EXIT, PRUNE_DIRTY_EXIT, FailureInfo
@@ -97,8 +98,10 @@ def to_prune(
     return [judged for judged in page if judged.verdict in fatal]
 
 
-def reclaim(store: Registry, dead: Sequence[JudgedWorker]) -> list[JudgedWorker]:
-    """Remove dead workers from Redis and record their jobs as failed.
+def reclaim(
+    store: Registry, dead: Sequence[JudgedWorker], deaths: DeathRules = NO_DEATHS
+) -> list[JudgedWorker]:
+    """Remove dead workers from Redis; their jobs fail, or are put back by `deaths`.
 
     Reads their records, a few at a time. Returns those that were reclaimed: workers
     that have changed since they were judged are left alone. Raises StoreError.
@@ -106,9 +109,10 @@ def reclaim(store: Registry, dead: Sequence[JudgedWorker]) -> list[JudgedWorker]
     reclaimed: list[JudgedWorker] = []
     for some in _batches(dead):
         held = with_records(store, some)
-        results = store.reclaim([(judged.entry, fault_of(judged)) for judged in held])
+        faults = [(judged.entry, fault_of(judged)) for judged in held]
+        results = store.reclaim(faults, deaths)
         pairs = zip(held, results, strict=True)
-        reclaimed += [judged for judged, r in pairs if r is ReclaimResult.DONE]
+        reclaimed += [judged for judged, r in pairs if r.is_done]
     return reclaimed
 
 

@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import islice
 
+from resqued.core.worker_death import DeathRules
 from resqued.errors import PayloadError
+from resqued.store.attempts import death_words
 from resqued.store.connection import Link
 from resqued.store.runs import HEARTBEAT, registry_keys
 from resqued.store.script import Script
@@ -34,12 +36,21 @@ PRUNE_LOCK_SECONDS = 60
 _RUBY_PRUNES = 2
 
 
+NO_DEATHS = DeathRules()
+
+
 class ReclaimResult(Enum):
     """The reply of reclaim.lua for one worker."""
 
     CHANGED = 0
     DONE = 1
     NOTHING_LEFT = 2
+    PUT_BACK = 3
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the worker was removed; its job failed, or was put back."""
+        return self in (ReclaimResult.DONE, ReclaimResult.PUT_BACK)
 
 
 class Registry:
@@ -131,29 +142,32 @@ class Registry:
         ]
 
     def reclaim(
-        self, dead: Sequence[tuple[WorkerEntry, FailureInfo]]
+        self,
+        dead: Sequence[tuple[WorkerEntry, FailureInfo]],
+        deaths: DeathRules = NO_DEATHS,
     ) -> list[ReclaimResult]:
-        """Remove dead workers and record the jobs they held as failed.
+        """Remove dead workers; the jobs they held fail, or are put back by `deaths`.
 
         Takes pairs of an entry and the failure for its job, and needs one round trip,
         or two if some are workers of node-resque. Workers that have changed since
         they were read are left alone, with the result CHANGED.
         """
-        calls = [self._reclaim_call(entry, fault) for entry, fault in dead]
+        calls = [self._reclaim_call(entry, fault, deaths) for entry, fault in dead]
         results = [ReclaimResult(reply) for reply in RECLAIM.each(self.link, calls)]
         pairs = zip(dead, results, strict=True)
         self._forget_node_workers(
             entry.node_name
             for (entry, _), result in pairs
-            if entry.ping and result is ReclaimResult.DONE
+            if entry.ping and result.is_done
         )
         return results
 
     def _reclaim_call(
-        self, entry: WorkerEntry, fault: FailureInfo
+        self, entry: WorkerEntry, fault: FailureInfo, deaths: DeathRules
     ) -> tuple[tuple[str, ...], tuple[str | bytes, ...]]:
         """Return the keys and the arguments of reclaim.lua for one worker."""
         keys = self.keys
+        more, words = death_words(keys, entry.record, deaths)
         return (
             (
                 *registry_keys(keys, entry.worker_id),
@@ -162,6 +176,7 @@ class Registry:
                 keys.failed,
                 keys.ping(entry.node_name),
                 keys.failed_aside,
+                *more,
             ),
             (
                 entry.worker_id,
@@ -170,6 +185,7 @@ class Registry:
                 entry.record,
                 _failure_of(entry, fault, self.place) if entry.record else b"",
                 entry.ping,
+                *words,
             ),
         )
 

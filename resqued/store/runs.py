@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from resqued.store.attempts import SETTLE_ATTEMPT, AttemptEnd, attempt_words
 from resqued.store.connection import SingleLink
 from resqued.store.queue_choice import QueueChoice
 from resqued.store.script import Script
@@ -46,13 +47,14 @@ class SettleOutcome(Enum):
 
     ASIDE: the failure entry went to `resqued:failed`, because `failed` is no list;
     NOTHING: it was recorded before, or there was none; NOT_MINE: the run has been
-    taken away from this worker.
+    taken away from this worker; RETRIED: the next attempt of the job waits.
     """
 
     RECORDED = 1
     ASIDE = 2
     NOTHING = 0
     NOT_MINE = -1
+    RETRIED = 3
 
 
 # hot path: enum-members
@@ -72,10 +74,14 @@ ReserveReply = tuple[SettleOutcome, payload.Reservation | NoJob]
 # hot path: plain-records
 @dataclass(slots=True)
 class FinishedRun:
-    """A run to settle: its number, and its failure entry ("" if it succeeded)."""
+    """A run to settle: its number, and its failure entry ("" if it succeeded).
+
+    `attempt` is there if the job has a retry.
+    """
 
     run: int
     failure: bytes = b""
+    attempt: AttemptEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +227,20 @@ class Runs:
         reserved it was lost.
         """
         return self._ask(ending, reserve=False)
+
+    def settle_attempt(self, ending: FinishedRun, end: AttemptEnd) -> SettleOutcome:
+        """Settle a run of a job with a retry, and have the next attempt wait.
+
+        All in one step on the server.
+        """
+        keys, words = attempt_words(self._keys, end, ending.failure)
+        # The counters, `failed`, the identities and what stands in for `failed`.
+        first = (*self._fixed[:7], self._fixed[9])
+        about = (self.worker_id, self.identity, str(ending.run))
+        reply = SETTLE_ATTEMPT(self.link, (*first, *keys), (*about, *words))
+        if self._min_replicas:
+            self._await_replicas()
+        return _SETTLED[reply]
 
     def _ask(self, ending: FinishedRun | None, *, reserve: bool) -> ReserveReply:
         """Run reserve.lua; AGAIN if it must run again with other queues."""

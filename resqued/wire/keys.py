@@ -184,6 +184,18 @@ class Keys:
         """The hash of recurring jobs: names to times as text; Ruby's too (8.1)."""
         return self._key("delayed:last_enqueued_at")
 
+    def attempts(self, job: str) -> str:
+        """The number of the last attempt of a job, from 0, as in resque-retry (8.2)."""
+        return self._key(f"resque-retry:{job}")
+
+    def attempt_failure(self, job: str) -> str:
+        """The failure entry of the last attempt, while the next one waits (8.2)."""
+        return self._key(f"failure-resque-retry:{job}")
+
+    def first_attempt(self, job: str) -> str:
+        """When the first attempt of a job began; only resqued uses this key."""
+        return self._key(f"resqued:retry:{job}")
+
     @property
     def persistent_schedules(self) -> str:
         """The hash of the dynamic schedules of resque-scheduler, as JSON (8.1)."""

@@ -34,11 +34,13 @@ class ChildReport:
 
     `fault` is None if the job succeeded. `has_left` is True if processes that the job
     started still run; `stays` if the child does not exit and can take another job.
+    `retry` is the delay in seconds after which the job is tried again; None: it is not.
     """
 
     fault: FailureInfo | None = None
     has_left: bool = False
     stays: bool = False
+    retry: float | None = None
 
 
 # What most children report. hot path: made-once

@@ -266,19 +266,22 @@ def _refused(raw: bytes) -> str:
     return f'{{"class":"{PAYLOAD_ERROR}","args":[{kept}]}}'
 
 
-def failure(
+def failure(  # noqa: PLR0913 - what a failure entry is made of
     fault: FailureInfo,
     *,
     payload: bytes,
     worker: str,
     queue: str,
     now: float,
+    attempt: int = 0,
 ) -> bytes:
     """Return an entry for the `failed` list (2.2): seven fields in Ruby's order.
 
     `payload` is the raw payload of the job, `worker` the worker's id, `now` the time
-    in seconds since the epoch. Long errors and backtraces are cut.
+    in seconds since the epoch. An `attempt` after the first one becomes one more field.
+    Long errors and backtraces are cut.
     """
+    more = f',"attempt":{attempt}' if attempt > 1 else ""
     backtrace = ",".join(ruby_json.quote(line) for line in _clip(fault.backtrace))
     return (
         f'{{"failed_at":{ruby_json.quote(timestamps.failed_at(now))}'
@@ -287,7 +290,7 @@ def failure(
         f',"error":{ruby_json.quote(_cut(fault.error, MAX_ERROR))}'
         f',"backtrace":[{backtrace}]'
         f',"worker":{ruby_json.quote(worker)}'
-        f',"queue":{ruby_json.quote(queue)}}}'
+        f',"queue":{ruby_json.quote(queue)}{more}}}'
     ).encode()
 
 

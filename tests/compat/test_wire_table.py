@@ -208,6 +208,16 @@ CASES = {
     ),
 }
 
+CASES |= {
+    "resque-retry: the first attempt fails": (
+        "test_a_first_attempt_that_fails_waits_for_the_next_one",
+    ),
+    "resque-retry: a success after a retry removes the counter": (
+        "test_a_success_after_a_retry_removes_the_counter",
+        "test_attempts_that_ruby_has_counted_count",
+    ),
+}
+
 # What no case is about.
 BESIDE = {
     "test_failures_of_node_are_retried_as_ruby_retries_them",

@@ -30,7 +30,7 @@ class Ends:
             self.down[0], self.up[1], secret=SECRET, read_end=self.up[0]
         )
         self.worker.give(b"queue", b"payload")
-        assert self.child.wait_for_job(is_last=False) == (b"queue", b"payload")
+        assert self.child.wait_for_job(is_last=False) == (b"queue", b"payload", b"")
 
     def close(self) -> None:
         for fd in (*self.down, *self.up):

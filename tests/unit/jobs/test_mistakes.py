@@ -182,14 +182,14 @@ def test_a_plain_name_is_served_by_the_list_of_that_text(queue: str) -> None:
 @pytest.mark.parametrize(
     ("keyword", "way_out"),
     [
-        ("retries", "is not tried again by itself: use `resqued failed retry`"),
+        ("retries", "use retry=, as in retry=resqued.Retry"),
         ("countdown", "use enqueue_in"),
         ("cron", "write @resqued.cron"),
         ("unique", "take a lock in the job"),
         ("keep_result", "have the job store it"),
         ("time_limit", "use timeout="),
         ("priority", "use queue="),
-        ("colour", "it takes queue, name, timeout, memory and hooks"),
+        ("colour", "it takes queue, name, timeout, memory, retry and hooks"),
     ],
 )
 def test_a_keyword_that_the_decorator_lacks(keyword: str, way_out: str) -> None:
@@ -268,7 +268,7 @@ def test_a_keyword_that_is_unknown_is_named_before_what_is_missing() -> None:
         ("delay", "use enqueue"),
         ("apply_async", "use enqueue"),
         ("schedule", "use enqueue_in"),
-        ("retry", "resqued failed retry"),
+        ("retry_later", "raise resqued.RetryLater"),
         ("get", "have the job store it"),
         ("cancel", "use dequeue"),
         ("colour", "$"),

@@ -1,5 +1,5 @@
 -- Adds a failure entry to its list, and to what else it is addressed to. Part of other
--- scripts.
+-- scripts. read_address returns the names of an address, and the entry behind it.
 --
 -- failed: the key `failed`; aside: resqued:failed, for a list that is of another type.
 -- text: the entry, a JSON object; in front of it may stand an address: names, each as
@@ -7,10 +7,7 @@
 -- are back ends with an outbox.
 --
 -- Returns 1 recorded | 2 recorded aside | an error, and nothing was written.
-local function push_failure(failed, aside, text)
-  local OUTBOX_LENGTH = 10000
-
-  local prefix = string.sub(failed, 1, -7)
+local function read_address(text)
   local names, start = {}, 1
   while true do
     local digits = string.match(text, '^(%d+):', start)
@@ -19,7 +16,14 @@ local function push_failure(failed, aside, text)
     start = first + tonumber(digits)
     names[#names + 1] = string.sub(text, first, start - 1)
   end
-  local entry = start == 1 and text or string.sub(text, start)
+  return names, start == 1 and text or string.sub(text, start)
+end
+
+local function push_failure(failed, aside, text)
+  local OUTBOX_LENGTH = 10000
+
+  local prefix = string.sub(failed, 1, -7)
+  local names, entry = read_address(text)
 
   local result, list = 1, prefix .. (names[1] or 'failed')
   local added

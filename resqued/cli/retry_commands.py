@@ -1,0 +1,210 @@
+"""`resqued retries`: the jobs that wait for another attempt: look, run now, cancel.
+
+They are delayed jobs, and have the same ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import click
+
+from resqued.cli.completion import queue_names
+from resqued.cli.delayed_commands import act, as_dict, due_in, pick
+from resqued.cli.options import (
+    ListingGroup,
+    confirm,
+    json_option,
+    page_options,
+    wide_option,
+    with_client,
+    with_writing_client,
+    yes_option,
+)
+from resqued.cli.table import Column, room_of, show_json, show_line, show_table
+from resqued.cli.text import clip, json_line
+from resqued.client import Client
+from resqued.core.plural import pluralize
+from resqued.errors import ResquedError
+from resqued.store.delayed import DelayedJob
+from resqued.store.waiting_retries import WaitingRetries, WaitingRetry
+
+EXAMPLES = """
+\b
+Examples:
+  resqued retries
+  resqued retries list --class myapp.jobs.Mail --json
+  resqued retries show 3f2a91c04d7e
+  resqued retries run 3f2a
+  resqued retries cancel --all --class myapp.jobs.Old --yes
+"""
+COLUMNS = (
+    Column("ID", rank=0),
+    Column("DUE", rank=1),
+    Column("ATTEMPT", rank=5),
+    Column("QUEUE", rank=4, least=8),
+    Column("CLASS", least=16, keeps_end=True),
+    Column("ERROR", rank=3, least=20),
+)
+
+_ids = click.argument("ids", metavar="[ID]...", nargs=-1)
+_all = click.option("--all", "is_all", is_flag=True, help="All, or all that match.")
+_class = click.option("--class", "class_name", help="Only of this class.")
+_queue = click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
+
+
+@click.group(cls=ListingGroup, epilog=EXAMPLES)
+def retries() -> None:
+    """List the jobs that wait for another attempt, run them now, or cancel them.
+
+    Without a command: list.
+    """
+
+
+@retries.command(name="list", epilog=EXAMPLES)
+@page_options(count=20)
+@_class
+@_queue
+@wide_option
+@json_option
+@with_client
+def list_(
+    client: Client,
+    start: int,
+    count: int,
+    class_name: str | None,
+    queue: str | None,
+    is_wide: bool,
+    as_json: bool,
+) -> None:
+    """List the jobs that wait for another attempt, those first that are due first."""
+    matching = _matching(client, class_name, queue)
+    found = list(islice(matching, start, start + count))
+    if as_json:
+        show_json([_as_dict(retry) for retry in found])
+        return
+    now = client.registry.link.time()
+    has_ages = room_of(is_wide=is_wide) is not None
+    rows = [_row(retry, now if has_ages else None) for retry in found]
+    show_table(COLUMNS, rows, empty="no retries wait", is_wide=is_wide)
+
+
+def _waiting(client: Client) -> WaitingRetries:
+    return WaitingRetries(client.registry.link, client.registry.keys, client.delayed)
+
+
+def _matching(
+    client: Client, class_name: str | None, queue: str | None
+) -> Iterator[WaitingRetry]:
+    for retry in _waiting(client):
+        job = retry.job
+        if class_name in (None, job.class_name) and queue in (None, job.queue):
+            yield retry
+
+
+def _error(retry: WaitingRetry) -> str:
+    failure = retry.failure
+    return "" if failure is None else f"{failure.exception}: {failure.error}"
+
+
+def _as_dict(retry: WaitingRetry) -> dict[str, Any]:
+    failure = None if retry.failure is None else dict(retry.failure.fields)
+    return {**as_dict(retry.job), "attempt": retry.attempt, "failure": failure}
+
+
+def _row(retry: WaitingRetry, now: float | None) -> tuple[object, ...]:
+    job = retry.job
+    about = (clip(job.queue, 60), job.class_name, clip(_error(retry), 100))
+    return (job.id, due_in(job, now), retry.attempt, *about)
+
+
+@retries.command(epilog=EXAMPLES)
+@click.argument("job_id", metavar="ID")
+@json_option
+@with_client
+def show(client: Client, job_id: str, as_json: bool) -> None:
+    """Show all of a job that waits for another attempt."""
+    (job,) = pick(client, (job_id,))
+    retry = _waiting(client).of(job)
+    if retry is None:
+        raise ResquedError(
+            f"delayed job {job.id} waits for no other attempt: see `resqued delayed"
+            f" show {job.id}`"
+        )
+    values = _as_dict(retry)
+    if as_json:
+        show_json(values)
+        return
+    failure = values.pop("failure") or {}
+    told = ("failed_at", "exception", "error", "worker")
+    values |= {name: failure[name] for name in told if name in failure}
+    for name, value in values.items():
+        text = value if isinstance(value, str) else json_line(value)
+        show_line(f"{name:<10}{text}")
+    for line in failure.get("backtrace") or ():
+        show_line(f"  {line}")
+
+
+@retries.command(epilog=EXAMPLES)
+@_ids
+@_all
+@_class
+@_queue
+@with_writing_client
+def run(
+    client: Client,
+    ids: tuple[str, ...],
+    is_all: bool,
+    class_name: str | None,
+    queue: str | None,
+) -> None:
+    """Put jobs that wait for another attempt on their queues now."""
+    found = _chosen(client, ids, class_name, queue, is_all=is_all)
+    act("enqueued", client.delayed.run_now, found)
+
+
+@retries.command(epilog=EXAMPLES)
+@_ids
+@_all
+@_class
+@_queue
+@yes_option
+@with_writing_client
+def cancel(
+    client: Client,
+    ids: tuple[str, ...],
+    is_all: bool,
+    class_name: str | None,
+    queue: str | None,
+    yes: bool,
+) -> None:
+    """Remove jobs that wait for another attempt; no failure is recorded."""
+    found = _chosen(client, ids, class_name, queue, is_all=is_all)
+    confirm(f"Cancel {pluralize(len(found), 'delayed job')}?", yes=yes)
+    act("cancelled", _waiting(client).cancel, found)
+
+
+def _chosen(
+    client: Client,
+    ids: tuple[str, ...],
+    class_name: str | None,
+    queue: str | None,
+    *,
+    is_all: bool,
+) -> list[DelayedJob]:
+    if ids and is_all:
+        raise click.UsageError("give IDs or --all, not both")
+    if not is_all and (class_name is not None or queue is not None):
+        raise click.UsageError("add --all: --class and --queue say of what")
+    if not ids and not is_all:
+        raise click.UsageError("name retries by ID, or add --all")
+    if is_all:
+        return [retry.job for retry in _matching(client, class_name, queue)]
+    waiting = _waiting(client)
+    jobs = pick(client, ids)
+    for job in jobs:
+        if waiting.of(job) is None:
+            raise ResquedError(f"delayed job {job.id} waits for no other attempt")
+    return jobs

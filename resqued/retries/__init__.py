@@ -1,0 +1,1 @@
+"""Retries: what a job, and the configuration, declare of them."""

@@ -1,0 +1,71 @@
+"""Jobs that wait for another attempt: delayed jobs whose attempts are counted.
+
+Used by commands. The counter of a job is found by its class and arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from resqued.store.attempts import next_attempt
+from resqued.store.connection import Link
+from resqued.store.delayed import PAGE, DelayedJob, DelayedJobs
+from resqued.store.failure_entry import Failure
+from resqued.store.job_identity import identity_of
+from resqued.wire.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRetry:
+    """A job that waits for its next attempt, which has the number `attempt`.
+
+    `failure` is that of the attempt before; None if nobody has kept it.
+    """
+
+    job: DelayedJob
+    attempt: int
+    failure: Failure | None = None
+
+
+class WaitingRetries:
+    """The jobs of one namespace that wait for another attempt. Raises StoreError."""
+
+    def __init__(self, link: Link, keys: Keys, delayed: DelayedJobs) -> None:
+        self._link = link
+        self._keys = keys
+        self._delayed = delayed
+
+    def __iter__(self) -> Iterator[WaitingRetry]:
+        """Yield them, those first that are due first."""
+        jobs = iter(self._delayed)
+        while page := list(islice(jobs, PAGE)):
+            yield from self._of(page)
+
+    def of(self, job: DelayedJob) -> WaitingRetry | None:
+        """Return what is known of one delayed job; None if it waits for no retry."""
+        return next(self._of([job]), None)
+
+    def _of(self, jobs: list[DelayedJob]) -> Iterator[WaitingRetry]:
+        names = [identity_of(job.payload) if job.payload else "" for job in jobs]
+        keys = self._keys
+        counts = self._link.call("MGET", *map(keys.attempts, names))
+        for job, name, count in zip(jobs, names, counts, strict=True):
+            if name and count is not None:
+                entry = self._link.call("GET", keys.attempt_failure(name))
+                failure = None if entry is None else Failure(entry)
+                yield WaitingRetry(job, next_attempt(count), failure)
+
+    def cancel(self, job: DelayedJob) -> bool:
+        """Remove a job and its counters; return False if it is not there any more."""
+        keys, name = self._keys, identity_of(job.payload)
+        if not self._delayed.cancel(job):
+            return False
+        self._link.call(
+            "DEL",
+            keys.attempts(name),
+            keys.attempt_failure(name),
+            keys.first_attempt(name),
+        )
+        return True

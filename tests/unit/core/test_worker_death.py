@@ -1,0 +1,44 @@
+"""What becomes of a job whose worker has died: which rule is whose."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from resqued.core.worker_death import FAIL, DeathRule, DeathRules
+
+RULES = DeathRules(
+    DeathRule("fail", 3, 10.0),
+    {"low": DeathRule("requeue")},
+    {"Mail": DeathRule("retry", 7)},
+    {"Sync": DeathRule(None, 5, 0.0), "Mail": DeathRule("fail", 1, 60.0)},
+)
+
+
+@pytest.mark.parametrize(
+    ("queue", "name", "rule"),
+    [
+        ("high", "Other", DeathRule("fail", 3, 10.0)),
+        ("low", "Other", DeathRule("requeue", 3, 10.0)),
+        ("low", "Sync", DeathRule("requeue", 5, 0.0)),
+        ("high", "Sync", DeathRule("fail", 5, 0.0)),
+        ("high", "Mail", DeathRule("retry", 7, 60.0)),
+    ],
+)
+def test_each_value_is_that_of_the_most_specific_place(
+    queue: str, name: str, rule: DeathRule
+) -> None:
+    assert RULES.of(queue, name) == rule
+
+
+def test_rules_travel_as_json() -> None:
+    assert DeathRules.from_dict(json.loads(json.dumps(asdict(RULES)))) == RULES
+
+
+def test_rules_that_put_nothing_back_are_false() -> None:
+    assert RULES
+    assert not DeathRules()
+    assert not DeathRules(declared={"A": DeathRule(None, 3)})
+    assert DeathRules().of("q", "A") == FAIL
