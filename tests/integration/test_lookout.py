@@ -11,6 +11,7 @@ import pytest
 import redis as redis_py
 
 from resqued.core.listening import WAKE_GRACE
+from resqued.core.pool_key import PoolKey
 from resqued.ipc.channel import socket_pair
 from resqued.ipc.messages import to_worker, worker_to_master
 from resqued.ipc.scoreboard import Scoreboard
@@ -40,7 +41,13 @@ class Idle:
         self.boards = [Scoreboard.create() for _ in lists]
         self.workers = [
             WorkerHandle(
-                ours, scoreboard, 0.0, 1, names, queue_list.parse(names), is_idle=True
+                ours,
+                scoreboard,
+                0.0,
+                1,
+                PoolKey(names, "resque"),
+                queue_list.parse(names),
+                is_idle=True,
             )
             for names, (ours, _), scoreboard in zip(
                 lists, self.ends, self.boards, strict=True

@@ -14,6 +14,7 @@ import pytest
 import redis as redis_py
 
 import resqued
+from resqued.core.pool_key import PoolKey
 from resqued.core.timings import DEFAULT_TIMINGS
 from resqued.ipc.channel import socket_pair
 from resqued.ipc.messages import to_worker
@@ -350,7 +351,7 @@ def test_how_long_a_step_may_take_follows_from_the_time_out_of_redis() -> None:
         scoreboard,
         spawned_at=100.0,
         generation=1,
-        queues="q",
+        pool=PoolKey("q", "resque"),
         served=queue_list.parse("q"),
     )
 
