@@ -53,7 +53,8 @@ class Idle:
                 lists, self.ends, self.boards, strict=True
             )
         ]
-        self.tracking = QueueTracking(url, Keys("resque"), SingleLink(url), timeout=30)
+        self.plain = SingleLink(url)
+        self.tracking = QueueTracking(url, Keys("resque"), self.plain, timeout=30)
         self.poller = Poller()
         self.queue_watcher = QueueWatcher(
             self.tracking,
@@ -84,6 +85,7 @@ class Idle:
 
     def close(self) -> None:
         self.queue_watcher.close()
+        self.plain.close()
         for ours, theirs in self.ends:
             ours.close()
             theirs.close()
