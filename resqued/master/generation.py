@@ -98,6 +98,7 @@ class Generation:
             is_ready=self.is_ready,
             least_memory=self.least_memory,
             deaths=dict(self.deaths.declared),
+            schedules=self.schedules,
             started_at=self.started_at,
         )
 
@@ -111,6 +112,7 @@ class Generation:
         found.is_ready = record.is_ready
         found.least_memory = record.least_memory
         found.deaths = record.config.app.deaths.with_declared(record.deaths)
+        found.schedules = record.schedules
         found.started_at = record.started_at
         return found
 

@@ -18,6 +18,7 @@ from resqued.core.limits import Limits
 from resqued.core.pool_key import PoolKey
 from resqued.core.supervised_worker import SupervisedState
 from resqued.core.worker_death import DeathRule
+from resqued.scheduler.schedule import Schedule
 
 # Increased when a record or a message to workers changes. A new program that receives
 # another version refuses it, and the master keeps its program until it is restarted.
@@ -73,6 +74,7 @@ class GenerationRecord(msgspec.Struct, frozen=True):
     least_memory: int
     started_at: float
     deaths: dict[str, DeathRule] = {}
+    schedules: tuple[Schedule, ...] = ()
 
 
 class PoolRecord(msgspec.Struct, frozen=True):

@@ -113,6 +113,30 @@ def test_application_code_that_is_wrong_replaces_the_master_alone(
         wait_until(lambda: runs(redis)["1"], what="the job to run")
 
 
+DECLARING = """
+import resqued
+from tests.support.jobs import note
+
+@resqued.every("1s", args=[7])
+@resqued.job(queue="default", name="Declared")
+def declared(number):
+    note("runs", number)
+"""
+
+
+def test_what_the_application_declares_stays_in_force(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "changing.py").write_text(DECLARING)
+    with running(redis_url, tmp_path, "-a", "changing") as daemon:
+        wait_until(lambda: runs(redis)["7"], what="a recurring job to run")
+        (tmp_path / "changing.py").write_text("1 +")
+        assert not ask(daemon, do="reload", master=True)["ok"]
+        assert daemon.events("master_resumed")
+        before = runs(redis)["7"]
+        wait_until(lambda: runs(redis)["7"] > before + 2, what="it to run again")
+
+
 def test_signals_that_come_meanwhile_are_not_lost(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
