@@ -62,7 +62,7 @@ class JobRunner:
         self.hooks = HookRunner(
             context, links.inbox, reporter, self._foreign_descriptors
         )
-        self.retrier = Retrier(settings, links.redis, self.hooks)
+        self.retrier = Retrier(settings, links.redis, self.hooks, self._log)
         self._oom_kills = OomKills()
         # The pause after the system has refused to fork.
         self._scarcity = Backoff(first=0.1, cap=2.0)

@@ -12,6 +12,7 @@ from resqued.execution.active_job import ActiveJob
 from resqued.execution.hook_runner import HookRunner
 from resqued.hooks import failed_job
 from resqued.jobs import lookup
+from resqued.log.logger import Logger
 from resqued.retries.policy import Retry
 from resqued.store.attempts import Attempt, AttemptCounters, AttemptEnd
 from resqued.store.connection import SingleLink
@@ -29,8 +30,9 @@ class Retrier:
     """
 
     def __init__(
-        self, settings: AppSettings, link: SingleLink, hooks: HookRunner
+        self, settings: AppSettings, link: SingleLink, hooks: HookRunner, log: Logger
     ) -> None:
+        self._log = log
         self._modules, self._rules = settings.modules, settings.retries
         self._counters = AttemptCounters(link, Keys(settings.namespace))
         self._hooks = hooks
@@ -110,6 +112,13 @@ class Retrier:
             return AttemptEnd(attempt) if attempt and attempt.number > 1 else None
         attempt = attempt or Attempt(identity_of(held.payload))
         text = payload.readable(held.payload)
+        self._log.info(
+            "retry_scheduled",
+            queue=held.queue,
+            job_class=payload.class_of(held.payload),
+            attempt=attempt.number + 1,
+            wait=round(delay, 3),
+        )
         return AttemptEnd(
             attempt,
             delay,

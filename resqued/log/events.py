@@ -57,6 +57,7 @@ EVENTS = frozenset(
         "reload_failed",
         "reload_replaced",
         "reload_started",
+        "retry_scheduled",
         "run_settled_elsewhere",
         "running_as_root",
         "schedule_enqueued",

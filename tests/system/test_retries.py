@@ -37,8 +37,10 @@ def test_a_job_is_tried_until_it_succeeds_and_leaves_nothing(
 ) -> None:
     client = resqued.Client(redis_url)
     client.enqueue(retried.flaky, 1, 3)
-    finish(work(redis_url, tmp_path))
+    daemon = work(redis_url, tmp_path)
+    finish(daemon)
     assert attempts(redis) == ["1 1", "1 2", "1 3"]
+    assert [e["attempt"] for e in daemon.events("retry_scheduled")] == [2, 3]
     assert runs(redis) == {"1": 1}
     assert not failures(redis)
     assert (count(redis, "processed"), count(redis, "failed")) == (3, 2)
