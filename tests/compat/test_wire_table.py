@@ -209,6 +209,13 @@ CASES = {
 }
 
 CASES |= {
+    "multi-queue backend: requeue writes retried_at without a zone": (
+        "test_a_retry_writes_the_time_without_a_zone",
+    ),
+    "multi-queue backend: clear deletes the lists and keeps the names": (
+        "test_clear_deletes_the_lists_and_keeps_the_names",
+        "test_each_queue_has_its_list",
+    ),
     "resque-retry: the first attempt fails": (
         "test_a_first_attempt_that_fails_waits_for_the_next_one",
     ),
@@ -223,6 +230,9 @@ BESIDE = {
     "test_failures_of_node_are_retried_as_ruby_retries_them",
     "test_a_failure_is_found_by_the_beginning_of_its_id",
     "test_a_queue_of_another_type_stops_no_other_item",
+    "test_a_wrong_back_end_is_a_configuration_error",
+    "test_commands_know_the_lists",
+    "test_failures_of_all_lists_are_one_page_by_time",
     "test_a_time_whose_key_is_no_list_stops_no_other",
 }
 

@@ -101,7 +101,9 @@ match os.environ.get("FAULT_POINT"):
     case "after-reserve":
         wrap(WorkerRegistration, "ask", None, has_reserved)
     case "before-handing-over":
-        wrap(WorkerEnd, "give", lambda _, _queue, payload: strike(payload), None)
+        wrap(
+            WorkerEnd, "give", lambda _, _queue, payload, *_rest: strike(payload), None
+        )
     case "while-the-child-runs":
         wrap(JobRunner, "start", None, has_started)
     case "after-the-result":

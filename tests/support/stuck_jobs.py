@@ -25,8 +25,8 @@ from multiprocessing import shared_memory
 from typing import Any
 
 import resqued
+from resqued.execution.reporter import WorkerReporter
 from resqued.store.runs import Runs
-from resqued.worker import WorkerProcess
 from tests.support.faults import wrap
 from tests.support.jobs import note
 
@@ -428,4 +428,4 @@ match os.environ.get("TEST_WORKER_HANGS"):
         wrap(Runs, "reserve", lambda _, ending: ending is not None and hang(), None)
     case "running":
         # The child is dead, and the worker does not get to say so.
-        wrap(WorkerProcess, "_conclude", lambda *_: hang(), None)
+        wrap(WorkerReporter, "ended", lambda *_: hang(), None)
