@@ -7,6 +7,7 @@ line is known by a number of its connection, to whose channel the call is publis
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from resqued.errors import StoreError
@@ -30,13 +31,18 @@ class WaitingLine:
         self._channels = keys.line("")
         self._id = ""
         self._calls: list[str] = []
+        # The lines that have a number of this master, with that number.
+        self._places: dict[str, str] = {}
 
     def open(self) -> bool:
         """Subscribe to the calls of this connection; return False if that is refused.
 
-        An ACL may refuse it, and servers without RESP3 have no such messages.
+        An ACL may refuse it, and servers without RESP3 have no such messages. Leaves
+        the lines in which the last connection stood: nobody can be called there.
         """
         self._calls.clear()
+        for queues in list(self._places):
+            self._remove(queues)
         self._id = os.urandom(8).hex()
         return self._link.subscribe(self._channels + self._id, self._on_message)
 
@@ -53,10 +59,13 @@ class WaitingLine:
     def take_calls(self) -> list[str]:
         """Return the queue lists for which this master was called since last time."""
         calls, self._calls = self._calls, []
+        for queues in calls:
+            self._places.pop(queues, None)
         return calls
 
     def join(self, queues: str) -> int:
         """Go to the end of the line of a queue list; return the length of the line."""
+        self._places[queues] = self._id
         length = int(self._link.call("RPUSH", self._keys.line(queues), self._id))
         self._link.drain()
         return length
@@ -72,7 +81,10 @@ class WaitingLine:
 
     def leave(self, queues: str) -> None:
         """Leave the line of a queue list, if Redis can still be reached."""
-        try:
-            self._link.call("LREM", self._keys.line(queues), 1, self._id)
-        except StoreError:
-            return
+        with suppress(StoreError):
+            self._remove(queues)
+
+    def _remove(self, queues: str) -> None:
+        if place := self._places.get(queues):
+            self._link.call("LREM", self._keys.line(queues), 1, place)
+            del self._places[queues]

@@ -273,6 +273,11 @@ def test_everything_killed_at_once_is_found_by_the_next_master(
         # At once: nobody is to act on the death of another one.
         for victim in victims:
             victim.suspend()
+        # A process stops when it is next about to run its own code.
+        wait_until(
+            lambda: all(v.status() == psutil.STATUS_STOPPED for v in victims),
+            what="all to stand still",
+        )
         for victim in victims:
             victim.kill()
         wait_until(lambda: not running.processes(), what="their death")
