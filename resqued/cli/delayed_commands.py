@@ -11,7 +11,13 @@ from typing import Any
 
 import click
 
-from resqued.cli.completion import queue_names
+from resqued.cli.choice import (
+    all_option,
+    check_choice,
+    class_option,
+    ids_argument,
+    queue_option,
+)
 from resqued.cli.options import (
     ListingGroup,
     confirm,
@@ -49,11 +55,6 @@ COLUMNS = (
 # An id may be shortened to so many digits.
 _FEWEST = 4
 
-_ids = click.argument("ids", metavar="[ID]...", nargs=-1)
-_all = click.option("--all", "is_all", is_flag=True, help="All, or all that match.")
-_class = click.option("--class", "class_name", help="Only of this class.")
-_queue = click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
-
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
 def delayed() -> None:
@@ -65,8 +66,8 @@ def delayed() -> None:
 
 @delayed.command(name="list", epilog=EXAMPLES)
 @page_options(count=20)
-@_class
-@_queue
+@class_option
+@queue_option
 @wide_option
 @json_option
 @with_client
@@ -158,10 +159,10 @@ def show(client: Client, job_id: str, as_json: bool) -> None:
 
 
 @delayed.command(epilog=EXAMPLES)
-@_ids
-@_all
-@_class
-@_queue
+@ids_argument
+@all_option
+@class_option
+@queue_option
 @with_writing_client
 def run(
     client: Client,
@@ -176,10 +177,10 @@ def run(
 
 
 @delayed.command(epilog=EXAMPLES)
-@_ids
-@_all
-@_class
-@_queue
+@ids_argument
+@all_option
+@class_option
+@queue_option
 @yes_option
 @with_writing_client
 def cancel(
@@ -208,12 +209,8 @@ def _chosen(
     *,
     is_all: bool,
 ) -> list[DelayedJob] | Iterator[DelayedJob]:
-    if ids and is_all:
-        raise click.UsageError("give IDs or --all, not both")
-    if not is_all and (class_name is not None or queue is not None):
-        raise click.UsageError("add --all: --class and --queue say of what")
-    if not ids and not is_all:
-        raise click.UsageError("name delayed jobs by ID, or add --all")
+    is_filtered = class_name is not None or queue is not None
+    check_choice(ids, is_all=is_all, is_filtered=is_filtered, noun="delayed jobs")
     # A list, because a walk misses jobs while others are taken away.
     return list(_matching(client, class_name, queue)) if is_all else pick(client, ids)
 

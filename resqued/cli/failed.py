@@ -15,7 +15,13 @@ from typing import Any
 
 import click
 
-from resqued.cli.completion import queue_names
+from resqued.cli.choice import (
+    all_option,
+    check_choice,
+    class_option,
+    ids_argument,
+    queue_option,
+)
 from resqued.cli.failure_table import show_failures
 from resqued.cli.options import (
     ListingGroup,
@@ -78,15 +84,13 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Only those from TIME on: 1h, or 2026-11-27 22:58.",
         ),
         click.option("--exception", metavar="NAME", help="Only of this exception."),
-        click.option("--queue", help="Only of this queue.", shell_complete=queue_names),
-        click.option("--class", "class_name", help="Only of this class."),
+        queue_option,
+        class_option,
     ):
         command = option(command)
     return command
 
 
-_ids = click.argument("ids", metavar="[ID]...", nargs=-1)
-_all = click.option("--all", "is_all", is_flag=True, help="All, or all that match.")
 _dry_run = click.option(
     "--dry-run", is_flag=True, help="Say how many, and change nothing."
 )
@@ -162,8 +166,8 @@ def show(client: Client, failure_id: str, as_json: bool) -> None:
 
 
 @failed.command(epilog=EXAMPLES)
-@_ids
-@_all
+@ids_argument
+@all_option
 @filter_options
 @_dry_run
 @with_writing_client
@@ -202,8 +206,8 @@ def _explain_marks() -> None:
 
 
 @failed.command(epilog=EXAMPLES)
-@_ids
-@_all
+@ids_argument
+@all_option
 @filter_options
 @_dry_run
 @yes_option
@@ -248,14 +252,13 @@ def clear(client: Client, retried: bool, yes: bool) -> None:
 
 
 def _check_choice(ids: tuple[str, ...], which: FailureFilter, *, is_all: bool) -> None:
-    if ids and is_all:
-        raise click.UsageError("give IDs or --all, not both")
-    if not is_all and not which.is_all:
-        raise click.UsageError(
-            "add --all: --class, --queue, --exception, --since and --until say of what"
-        )
-    if not ids and not is_all:
-        raise click.UsageError("name failures by ID, or add --all")
+    check_choice(
+        ids,
+        is_all=is_all,
+        is_filtered=not which.is_all,
+        noun="failures",
+        filters="--class, --queue, --exception, --since and --until",
+    )
 
 
 def _go_through(done: str, steps: Generator[BulkProgress]) -> None:
