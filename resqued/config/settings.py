@@ -109,6 +109,14 @@ class AppSettings:
         return self.namespace if self.names_namespace else ""
 
     @property
+    def master_timeout(self) -> float:
+        """How long the master waits for Redis, in seconds.
+
+        At most 1 second, so that it can act on signals meanwhile.
+        """
+        return min(1.0, self.redis_timeout)
+
+    @property
     def failure_place(self) -> FailurePlace:
         """Where the failures of these workers go."""
         return FailurePlace.of(self.failure_backends)

@@ -50,7 +50,7 @@ class FailureTrimmer:
         app = self._config().app
         if self._link is None:
             self._link = SingleLink(
-                app.url, timeout=min(1.0, app.redis_timeout), namespace=app.namespace
+                app.url, timeout=app.master_timeout, namespace=app.namespace
             )
         try:
             if self._round is None:

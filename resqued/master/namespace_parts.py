@@ -131,7 +131,7 @@ class ServedNamespaces:
         app, keys, log = config.app, Keys(namespace), self._log
         if app.names_namespace or namespace != app.namespace:
             log = log.bind(namespace=namespace)
-        link = SingleLink(app.url, timeout=patience(config), namespace=namespace)
+        link = SingleLink(app.url, timeout=app.master_timeout, namespace=namespace)
         registry = Registry(link, keys, app.failure_place)
         reclaimer = Reclaimer(registry, self._owner, log, timings=app.timings)
         reclaimer.deaths = lambda: self._generations.incumbent.deaths
@@ -140,7 +140,7 @@ class ServedNamespaces:
         )
         monitor = RedisMonitor(link, registry, log, app.timings)
         watcher = QueueWatcher(
-            QueueTracking(app.url, keys, link, timeout=patience(config)),
+            QueueTracking(app.url, keys, link, timeout=app.master_timeout),
             lambda: self._generations.incumbent.config.interval,
             lambda: self._of(namespace, self.serving),
             self._poller,
@@ -318,11 +318,3 @@ class ServedNamespaces:
 def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
     """Return the ids of the workers, without those that Redis refused as taken."""
     return {w.worker_id for w in workers if w.state is not SupervisedState.REFUSED}
-
-
-def patience(config: Config) -> float:
-    """Return how long the master waits for Redis, in seconds.
-
-    At most 1 second, so that the master can act on signals.
-    """
-    return min(1.0, config.app.redis_timeout)

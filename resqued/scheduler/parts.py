@@ -25,8 +25,8 @@ class SchedulerSettings(Protocol):
         """The setting of that name."""
 
     @property
-    def redis_timeout(self) -> float:
-        """The setting of that name."""
+    def master_timeout(self) -> float:
+        """The property of that name."""
 
     @property
     def failure_place(self) -> FailurePlace:
@@ -57,7 +57,7 @@ def delayed_mover(
             app.url,
             Keys(namespace),
             owner,
-            timeout=_patience(app),
+            timeout=app.master_timeout,
             place=app.failure_place,
         ),
         poller,
@@ -72,14 +72,9 @@ def schedule_enqueuer(
 ) -> ScheduleEnqueuer:
     """Return the part for the recurring jobs of a namespace."""
     return ScheduleEnqueuer(
-        SingleLink(app.url, timeout=_patience(app), namespace=namespace),
+        SingleLink(app.url, timeout=app.master_timeout, namespace=namespace),
         Keys(namespace),
         schedules.declared,
         log,
         is_dynamic=schedules.is_dynamic,
     )
-
-
-def _patience(app: SchedulerSettings) -> float:
-    # The master acts on signals meanwhile, so it waits for Redis a second at most.
-    return min(1.0, app.redis_timeout)
