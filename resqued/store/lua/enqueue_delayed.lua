@@ -9,21 +9,16 @@
 -- Returns the time at which the job is due, in seconds since the epoch; 0 if it is on
 -- its queue.
 
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
-local due = tonumber(ARGV[6])
-if ARGV[5] == 'in' then due = now + due end
+-- include delay
 
-if due <= now then
+local clock = server_time()
+local due = tonumber(ARGV[6])
+if ARGV[5] == 'in' then due = clock + due end
+
+if due <= clock then
   redis.call('RPUSH', KEYS[3], ARGV[3])
   redis.call('SADD', KEYS[2], ARGV[2])
   return 0
 end
 
--- Up to the next whole second: no job begins before its time.
-local time = string.format('%.0f', math.ceil(due))
-local name = 'delayed:' .. time
-redis.call('RPUSH', ARGV[1] .. name, ARGV[4])
-redis.call('SADD', ARGV[1] .. 'timestamps:' .. ARGV[4], name)
-redis.call('ZADD', KEYS[1], time, time)
-return tonumber(time)
+return delay(ARGV[1], KEYS[1], due, ARGV[4])

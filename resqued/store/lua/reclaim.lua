@@ -21,6 +21,7 @@
 -- 2 nothing was left
 
 -- include push_failure
+-- include delay
 
 local identity = redis.call('HGET', KEYS[5], ARGV[1]) or ''
 local heartbeat = redis.call('HGET', KEYS[4], ARGV[1]) or ''
@@ -51,16 +52,8 @@ local function put_back()
     redis.pcall('SADD', KEYS[17], ARGV[13])
     return true
   end
-  local waiting = redis.pcall('ZRANGE', KEYS[16], 0, 0)
-  if waiting.err then return false, waiting end
-  local clock = redis.call('TIME')
-  local due = tonumber(clock[1]) + tonumber(clock[2]) / 1e6 + tonumber(ARGV[10])
-  local time = string.format('%.0f', math.ceil(due))
-  local name = 'delayed:' .. time
-  local added = redis.pcall('RPUSH', ARGV[12] .. name, ARGV[15])
-  if type(added) == 'table' then return false, added end
-  redis.pcall('SADD', ARGV[12] .. 'timestamps:' .. ARGV[15], name)
-  redis.call('ZADD', KEYS[16], time, time)
+  local due = delay(ARGV[12], KEYS[16], server_time() + tonumber(ARGV[10]), ARGV[15])
+  if type(due) == 'table' then return false, due end
   return true
 end
 

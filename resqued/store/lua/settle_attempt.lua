@@ -25,6 +25,7 @@
 -- What may fail comes before what is written.
 
 -- include push_failure
+-- include delay
 
 local function increase(key)
   redis.pcall('INCR', key)
@@ -53,24 +54,16 @@ end
 
 -- Has the next attempt wait, or puts it on its queue at once. Returns as push does.
 local function schedule()
-  local delay = tonumber(ARGV[8])
-  if delay <= 0 then
+  local wait = tonumber(ARGV[8])
+  if wait <= 0 then
     local is_there, err = push(KEYS[14], ARGV[13])
     if is_there then redis.pcall('SADD', KEYS[13], ARGV[12]) end
     return is_there, err
   end
-  if is_wrong_type(redis.pcall('ZRANGE', KEYS[12], 0, 0)) then return false end
-  local clock = redis.call('TIME')
-  local due = tonumber(clock[1]) + tonumber(clock[2]) / 1e6 + delay
-  -- Up to the next whole second: no job begins before its time.
-  local time = string.format('%.0f', math.ceil(due))
-  local name = 'delayed:' .. time
-  local is_there, err = push(ARGV[11] .. name, ARGV[14])
-  if is_there then
-    redis.pcall('SADD', ARGV[11] .. 'timestamps:' .. ARGV[14], name)
-    redis.call('ZADD', KEYS[12], time, time)
-  end
-  return is_there, err
+  local due = delay(ARGV[11], KEYS[12], server_time() + wait, ARGV[14])
+  if type(due) ~= 'table' then return true end
+  if is_wrong_type(due) then return false end
+  return nil, due
 end
 
 -- Records the failure. If its list is none, the entry goes beside it.
