@@ -55,6 +55,7 @@ COMMANDS = {
     "status": "resqued.cli.status",
     "stop": "resqued.cli.daemon",
     "top": "resqued.cli.top",
+    "web": "resqued.cli.web",
     "why": "resqued.cli.why",
     "work": "resqued.cli.work",
     "workers": "resqued.cli.workers",
@@ -65,7 +66,7 @@ SECTIONS = {
         *("enqueue", "queues", "failed", "delayed", "retries", "schedule"),
         *("stats", "why"),
     ),
-    "Pool": ("work", "start", "stop", "restart", "status", "top", "workers"),
+    "Pool": ("work", "start", "stop", "restart", "status", "top", "workers", "web"),
     "Operate": (
         *("pause", "resume", "drain", "scale", "reload"),
         *("kill", "stack", "logs"),

@@ -34,6 +34,7 @@ from resqued.config.schema import BY_NAME, FIELDS, SECTIONS
 from resqued.config.settings import NO_DAEMON, AppSettings, DaemonSettings
 from resqued.config.variables import from_environment as from_environment  # noqa: PLC0414
 from resqued.config.variables import problems_of as problems_of  # noqa: PLC0414
+from resqued.config.web_settings import WebSettings, web_settings
 from resqued.core.pool_key import namespaces_of
 from resqued.errors import ConfigError
 from resqued.scheduler.schedule import Schedule
@@ -158,6 +159,14 @@ def build(tables: Mapping[str, Any], *, burst: bool = False) -> Config:
             **{key: value for (name, key), value in values.items() if name == "daemon"},
         ),
     )
+
+
+def build_web(tables: Mapping[str, Any]) -> WebSettings:
+    """Return the settings of the web front end.
+
+    Raises ConfigError with every problem.
+    """
+    return web_settings(_checked(tables)[0])
 
 
 def _app_settings(tables: Mapping[str, Any], values: Values) -> AppSettings:

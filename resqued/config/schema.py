@@ -9,6 +9,7 @@ from resqued.config import readers
 from resqued.config.failure_keys import FAILURE_FIELDS
 from resqued.config.field import Field as Field  # noqa: PLC0414 - passed on
 from resqued.config.retry_fields import RETRY_FIELDS
+from resqued.config.web_settings import WEB_FIELDS
 from resqued.core.limits import Limits
 from resqued.log import logger
 from resqued.store.server_url import DEFAULT_URL
@@ -334,6 +335,7 @@ FIELDS = (
         "names of arguments that no log shows",
         '["password", "passwd", "secret", "token", "api_key", "authorization"]',
     ),
+    *WEB_FIELDS,
 )
 BY_NAME = {(field.section, field.key): field for field in FIELDS}
 # The keys that may also be set for a class of jobs, a queue and a pool.

@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(
             Lanes(ROOT, Path(place), ["--server=both"]),
             beside=asked.beside,
-            paths=("tests/integration", "tests/system", "tests/compat"),
+            paths=("tests/integration", "tests/system", "tests/compat", "tests/web"),
             workers=asked.workers or FOR_EACH_CORE * (os.cpu_count() or 1),
             again=asked.again,
             last=("tests/systemd",) if asked.systemd else (),

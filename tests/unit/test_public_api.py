@@ -42,6 +42,7 @@ CONTROL_FLOW = {
 }
 # Errors that never leave the command, or the part of the package, that raises them.
 BESIDE_THEIR_RAISER = {
+    "ListenError",
     "ApplicationError",
     "DemoError",
     "OptionsError",

@@ -1,0 +1,190 @@
+"""The application: its routes, its guard, its error pages."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from datetime import timedelta
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, g, jsonify, request, url_for
+from jinja2 import StrictUndefined
+from markupsafe import Markup
+from werkzeug.exceptions import HTTPException
+
+from resqued.config.web_settings import WebSettings
+from resqued.core.version import VERSION
+from resqued.core.visible_text import visible
+from resqued.errors import ConfigError, StoreError
+from resqued.log import logger
+from resqued.web import formats, guard, render, site
+from resqued.web.identity import current_user
+from resqued.web.proxies import Proxied
+from resqued.web.routes import ROUTES
+from resqued.web.tabs import tabs
+
+_MAX_FORM = 1 << 20
+_SESSION = timedelta(hours=12)
+_STATIC = Path(__file__).parent / "static"
+_REQUEST_ID = re.compile(r"[\w-]{1,64}")
+
+
+def create_app(settings: WebSettings | None = None) -> Flask:
+    """Return a WSGI application with all pages.
+
+    Without settings, the environment and the configuration file count, as for
+    `resqued web`. Raises ConfigError if they are not valid.
+    """
+    app = Flask(__name__, static_folder=None)
+    own = site.Site.of(settings or WebSettings())
+    app.secret_key = _secret_key(own.settings)
+    app.config.update(
+        MAX_CONTENT_LENGTH=_MAX_FORM,
+        PERMANENT_SESSION_LIFETIME=_SESSION,
+        SESSION_COOKIE_NAME="resqued",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
+    with app.app_context():
+        site.install(own)
+    app.wsgi_app = Proxied(app.wsgi_app, own.settings)  # type: ignore[assignment]
+    _add_routes(app)
+    _prepare_templates(app)
+    app.before_request(_begin)
+    needed = {route.endpoint: route.capability for route in ROUTES}
+    app.before_request(guard.Guard(needed).check)
+    app.after_request(guard.add_headers)
+    app.register_error_handler(StoreError, _store_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+    return app
+
+
+def _begin() -> None:
+    g.began = time.monotonic()
+    sent = request.headers.get("X-Request-ID", "")
+    g.request_id = sent if _REQUEST_ID.fullmatch(sent) else os.urandom(6).hex()
+
+
+def _add_routes(app: Flask) -> None:
+    for route in ROUTES:
+        app.add_url_rule(
+            route.path,
+            endpoint=route.endpoint,
+            view_func=route.view,
+            methods=list(route.methods),
+            strict_slashes=False,
+        )
+    app.add_url_rule("/static/<digest>/<path:name>", "static", _static)
+
+
+def _static(digest: str, name: str) -> Response:
+    """Return a file of ours; its URL changes with it, so it may be kept."""
+    if asset_digest(name) != digest:
+        return Response("no such file\n", 404, mimetype="text/plain")
+    kinds = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+    response = Response(
+        (_STATIC / name).read_bytes(), mimetype=kinds[Path(name).suffix]
+    )
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response
+
+
+@cache
+def asset_digest(name: str) -> str:
+    """Return the digest in the URL of an asset; "" if there is no such file."""
+    path = (_STATIC / name).resolve()
+    if not path.is_relative_to(_STATIC.resolve()) or not path.is_file():
+        return ""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _asset(name: str) -> str:
+    return url_for("static", digest=asset_digest(name), name=name)
+
+
+def _prepare_templates(app: Flask) -> None:
+    environment = app.jinja_env
+    environment.undefined = StrictUndefined
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.finalize = _finalized
+    environment.globals.update(
+        asset=_asset,
+        settings=app.extensions["resqued"].settings,
+        version=VERSION,
+        user=current_user,
+        may=_may,
+        now=time.time,
+        tabs=tabs,
+        **formats.FUNCTIONS,
+    )
+    environment.filters.update(formats.FILTERS)
+    with app.app_context():
+        environment.globals["ui"] = environment.get_template("ui.html").module
+
+
+def _may(capability: str) -> bool:
+    user = current_user()
+    return user is not None and user.may(capability)
+
+
+def _finalized(value: Any) -> Any:
+    """Return what a template may show of a value: hidden characters as escapes."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value)
+    return value
+
+
+def _secret_key(settings: WebSettings) -> bytes:
+    """Return the key that signs sessions; make its file when it is missing."""
+    if not settings.secret_file:
+        return os.urandom(32)
+    path = Path(settings.secret_file)
+    try:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_bytes()
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(os.urandom(32))
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"[web] secret_file {path} cannot be used: {error.strerror}"
+        ) from None
+
+
+def _store_error(error: StoreError) -> Response:
+    return _problem(503, f"Redis: {error}")
+
+
+def _http_error(error: HTTPException) -> Any:
+    if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
+        return error.get_response()
+    return _problem(error.code, error.description or error.name)
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.get().error(
+        "web_error", path=request.path, request_id=g.request_id, exc_info=error
+    )
+    return _problem(500, f"this page has failed; the log says why: {g.request_id}")
+
+
+def _problem(status: int, detail: str) -> Response:
+    title = HTTPStatus(status).phrase
+    if guard.wants_json() or request.endpoint == "health.readyz":
+        found = jsonify(title=title, status=status, detail=detail)
+        found.mimetype, found.status_code = "application/problem+json", status
+        return found
+    if "part" in request.args:
+        return Response(detail, status, mimetype="text/plain")
+    found = render.page("problem.html", status=status, title=title, detail=detail)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        found.headers["Retry-After"] = "2"
+    return found

@@ -1,0 +1,156 @@
+"""How pages show values: counts, durations, sizes, times, names of queues, payloads."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import url_for
+
+from resqued.core.durations import show_seconds, show_size
+from resqued.core.redaction import HIDDEN, arguments
+from resqued.core.roles import VIEW_ARGS
+from resqued.core.visible_text import shortened
+from resqued.errors import PayloadError
+from resqued.web.identity import current_user
+from resqued.web.site import site
+from resqued.wire import payload
+
+# The most characters of a payload on a page; the rest can be downloaded.
+_LONGEST = 2_000
+_MINUTE = 60
+# Stands where there is no value: an en dash.
+NONE = "\u2013"
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A payload as a page shows it.
+
+    `args` has the shown text of each argument by its name or index; None if the user
+    may not see arguments. `problem` is why the payload is no job; then `text` are its
+    first bytes. `size` is in bytes.
+    """
+
+    class_name: str
+    args: Mapping[str, str] | None
+    size: int
+    problem: str = ""
+    text: str = ""
+
+
+def job_view(raw: bytes) -> JobView:
+    """Return a payload as the present user may see it."""
+    try:
+        job = payload.decode_job(raw)
+    except PayloadError as error:
+        sees = _sees_args()
+        text = raw[:_LONGEST].decode("utf-8", "backslashreplace") if sees else HIDDEN
+        name = payload.UNKNOWN_JOB
+        return JobView(name, None, len(raw), str(error), text)
+    return JobView(job.class_name, shown_args(job.class_name, job.args), len(raw))
+
+
+def shown_args(class_name: str, args: Any) -> Mapping[str, str] | None:
+    """Return the shown arguments of a job by name; None if the user may not see any.
+
+    The names are those that a master has written for the class.
+    """
+    if not _sees_args():
+        return None
+    names = site().argument_names(class_name)
+    found = args if isinstance(args, (list, tuple)) else [args]
+    return arguments(names, found, site().settings.redact)
+
+
+def _sees_args() -> bool:
+    user = current_user()
+    return user is not None and user.may(VIEW_ARGS)
+
+
+def count(value: float | None) -> str:
+    """Return a number with separators, as in 12,345; a dash for None."""
+    if value is None:
+        return NONE
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:,.1f}"
+    return f"{value:,.0f}"
+
+
+def duration(value: float | None) -> str:
+    """Return seconds as 12s, 4m or 3h 5m; a dash for None."""
+    if value is None:
+        return NONE
+    whole = max(0, int(value))
+    if whole < _MINUTE:
+        return f"{whole}s"
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, seconds = divmod(rest, _MINUTE)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
+    shown = [f"{number}{unit}" for number, unit in parts if number]
+    return " ".join(shown[:2])
+
+
+def iso(value: float | datetime | None) -> str:
+    """Return a time in UTC for <time datetime>; "" for None."""
+    if value is None:
+        return ""
+    if not isinstance(value, datetime):
+        try:
+            value = datetime.fromtimestamp(value, UTC)
+        except (OverflowError, ValueError, OSError):
+            return ""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def queue_url(name: str, endpoint: str = "queues.show") -> str:
+    """Return the URL of a queue; of a name that no path can hold, with its base64."""
+    if _is_plain(name):
+        return url_for(endpoint, name=name)
+    text = base64.urlsafe_b64encode(name.encode("utf-8", "surrogateescape")).decode()
+    return url_for(endpoint, name="-", name64=text)
+
+
+def queue_named(name: str, name64: str) -> str:
+    """Return the name of the queue that a URL of queue_url means; raise ValueError."""
+    if not name64:
+        return name
+    try:
+        raw = base64.urlsafe_b64decode(name64)
+    except ValueError:
+        raise ValueError(f"name64={name64[:40]!r} is no base64") from None
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _is_plain(name: str) -> bool:
+    """Return True if browsers and servers leave the name as it is in a path."""
+    segments = name.split("/")
+    if any(segment in ("", ".", "..") for segment in segments):
+        return False
+    return name != "-" and name.isprintable()
+
+
+def as_json(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "job_view": job_view,
+    "shown_args": shown_args,
+    "queue_url": queue_url,
+}
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "count": count,
+    "duration": duration,
+    "size": show_size,
+    "seconds": show_seconds,
+    "iso": iso,
+    "shortened": shortened,
+    "as_json": as_json,
+}

@@ -1,0 +1,144 @@
+"""The user of a request: from the session, a header of a proxy, or a bearer token."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Request, g, request, session
+
+from resqued.core.roles import (
+    ADMINISTRATOR,
+    METRICS,
+    ROLES,
+    capabilities,
+    highest_role,
+)
+from resqued.web.site import site
+from resqued.web.users import WebAccount, is_token, read_users
+
+_USER, _PROOF = "user", "proof"
+_BEARER = "Bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The user of a request, with what it may do.
+
+    `role` is "" for a token that only reads metrics. `is_program` is True for a program
+    that sent a bearer token.
+    """
+
+    name: str
+    role: str
+    capabilities: frozenset[str]
+    is_program: bool = False
+
+    def may(self, capability: str) -> bool:
+        """Return True if the user has a capability."""
+        return capability in self.capabilities
+
+
+class _UsersFile:
+    """The accounts of a file, read again when it changes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: tuple[str, int, int] | None = None
+        self._accounts: Mapping[str, WebAccount] = {}
+
+    def accounts(self, path: str) -> Mapping[str, WebAccount]:
+        """Return the accounts; raise ConfigError if the file is not valid."""
+        with self._lock:
+            try:
+                status = Path(path).stat()
+                seen = path, status.st_mtime_ns, status.st_size
+            except OSError:
+                seen = path, 0, 0
+            if seen != self._seen:
+                self._accounts, self._seen = read_users(Path(path)), seen
+            return self._accounts
+
+
+_file = _UsersFile()
+
+
+def accounts() -> Mapping[str, WebAccount]:
+    """Return the users of the file of this site."""
+    return _file.accounts(site().settings.users)
+
+
+def current_user() -> User | None:
+    """Return the user of the request; None if it has to log in."""
+    return getattr(g, "user", None)
+
+
+def identify() -> User | None:
+    """Return who sent the request; None if nothing says so."""
+    settings = site().settings
+    header = request.headers.get("Authorization", "")
+    if header.startswith(_BEARER):
+        return _of_token(header.removeprefix(_BEARER).strip())
+    if settings.auth == "none":
+        return user_of("", ADMINISTRATOR)
+    if settings.auth == "proxy":
+        return _of_proxy(request)
+    return _of_session()
+
+
+def user_of(name: str, role: str, *, is_program: bool = False) -> User:
+    """Return a user with the capabilities of a role."""
+    settings = site().settings
+    found = capabilities(
+        role, show_args=settings.show_args, read_only=settings.read_only
+    )
+    return User(name, role, found, is_program)
+
+
+def _of_token(token: str) -> User | None:
+    for name, stored in site().settings.tokens.items():
+        scope, _, hashed = stored.partition(":")
+        if not is_token(token, hashed):
+            continue
+        if scope in ROLES:
+            return user_of(name, scope, is_program=True)
+        return User(name, "", frozenset({METRICS}), is_program=True)
+    return None
+
+
+def _of_proxy(sent: Request) -> User | None:
+    settings = site().settings
+    name = sent.headers.get(settings.proxy_user, "")
+    if not name or not g.is_trusted:
+        return None
+    groups = sent.headers.get(settings.proxy_groups, "").split(",")
+    role = highest_role([group.strip() for group in groups], settings.roles)
+    return user_of(name, role or "")
+
+
+def _of_session() -> User | None:
+    account = accounts().get(session.get(_USER, ""))
+    if account is None or session.get(_PROOF) != _proof(account):
+        return None
+    return user_of(account.name, account.role)
+
+
+def log_in(account: WebAccount) -> None:
+    """Begin the session of an account."""
+    session.clear()
+    session[_USER], session[_PROOF] = account.name, _proof(account)
+    session.permanent = True
+
+
+def log_out() -> None:
+    """End the session."""
+    session.clear()
+
+
+def _proof(account: WebAccount) -> str:
+    """Return a digest of role and hash: when they change, the session ends."""
+    text = f"{account.role}:{account.password_hash}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,51 @@
+"""Login and logout, with passwords of the file of users."""
+
+from __future__ import annotations
+
+from flask import Response, redirect, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from resqued.web.identity import accounts, log_in, log_out
+from resqued.web.login_attempts import attempts
+from resqued.web.render import page
+from resqued.web.users import is_password
+
+# For a name that is not there: to compare takes as long as for one that is.
+_NOBODY = "scrypt$AAAAAAAAAAAAAAAAAAAAAA==$"
+_WRONG = "name or password are wrong"
+
+
+def show() -> Response:
+    """Show the form."""
+    return page("login.html", error="", next=_goal())
+
+
+def enter() -> BaseResponse:
+    """Log in, and go to the page that was asked for."""
+    name, password = request.form.get("name", ""), request.form.get("password", "")
+    sender = name[:100], request.remote_addr or ""
+    if pause := attempts.pause(sender):
+        error = f"too many attempts: try again in {pause:.0f} s"
+        return page("login.html", status=429, error=error, next=_goal())
+    account = accounts().get(name)
+    stored = account.password_hash if account else _NOBODY
+    if not is_password(password, stored) or account is None:
+        attempts.add(sender)
+        return page("login.html", status=401, error=_WRONG, next=_goal())
+    attempts.forget(sender)
+    log_in(account)
+    return redirect(_goal(), 303)
+
+
+def leave() -> BaseResponse:
+    """Log out."""
+    log_out()
+    return redirect(url_for("login.show"), 303)
+
+
+def _goal() -> str:
+    """Return the path to go to after the login, always one of ours."""
+    goal = request.values.get("next", "")
+    is_ours = goal.startswith("/") and not goal.startswith(("//", "/\\"))
+    own = request.script_root + goal if is_ours else url_for("overview.show")
+    return own.replace("\n", "").replace("\r", "").replace("\t", "")

@@ -1,0 +1,77 @@
+"""Pages and their live parts.
+
+A template has blocks named part_NAME inside <section data-live="NAME">. A request with
+?part=NAME gets that block alone; its tag (HX-PTag) says whether it has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from typing import Any
+
+from flask import Response, abort, current_app, g, make_response, request
+
+from resqued.errors import StoreError
+from resqued.web.site import site
+from resqued.web.snapshot import SiteSnapshot
+
+_TAG = "HX-PTag"
+# The next interval of a live part, in milliseconds, which the server alone chooses.
+INTERVAL = "X-Interval"
+_FAST = 2_000
+# A part that took longer than this, in seconds, is asked for less often.
+_SLOW = 0.3
+_PART = re.compile(r"[a-z_]{1,40}")
+
+
+def page(template: str, *, status: int = 200, **values: Any) -> Response:
+    """Return a page, or the part of it that the request asks for."""
+    part = request.args.get("part", "")
+    if not part:
+        text = _template(template).render(**_frame(), **values)
+        return make_response(text, status)
+    if not _PART.fullmatch(part):
+        abort(404, f"the page has no part {part[:40]!r}")
+    return _part(template, part, values)
+
+
+def _part(template: str, part: str, values: dict[str, Any]) -> Response:
+    found = _template(template)
+    block = found.blocks.get(f"part_{part}")
+    if block is None:
+        abort(404, f"the page has no part {part!r}")
+    context = found.new_context({**_frame(), **values})
+    text = "".join(block(context))
+    tag = hashlib.sha256(text.encode()).hexdigest()[:16]
+    unchanged = request.headers.get(_TAG) == tag
+    response = make_response("" if unchanged else text, 304 if unchanged else 200)
+    response.headers[_TAG] = tag
+    response.headers[INTERVAL] = str(_next_interval())
+    return response
+
+
+def _next_interval() -> int:
+    took = time.monotonic() - g.began
+    return int(max(_FAST, 10_000 * took)) if took > _SLOW else _FAST
+
+
+def _template(name: str) -> Any:
+    return current_app.jinja_env.get_template(name)
+
+
+def _frame() -> dict[str, Any]:
+    """Return what the frame of every page shows: the snapshot, if there is one."""
+    try:
+        return {"snapshot": snapshot(), "trouble": ""}
+    except StoreError as error:
+        return {"snapshot": None, "trouble": str(error)}
+
+
+def snapshot() -> SiteSnapshot:
+    """Return the snapshot of this request, always the same one; raise StoreError."""
+    if "snapshot" not in g:
+        g.snapshot = site().keeper.get()
+    found: SiteSnapshot = g.snapshot
+    return found

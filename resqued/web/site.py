@@ -1,0 +1,56 @@
+"""What all views of one application share: settings, client, snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from flask import current_app
+
+from resqued.client import Client
+from resqued.config.web_settings import WebSettings
+from resqued.store.job_queues import Queues
+from resqued.web.snapshot import SnapshotKeeper
+from resqued.wire.keys import Keys
+
+_NAME = "resqued"
+# Less than the patience of a person and of a proxy.
+REDIS_TIMEOUT = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The settings of the web front end, its client, and the snapshot of all pages."""
+
+    settings: WebSettings
+    client: Client
+    queues: Queues = field(init=False)
+    keeper: SnapshotKeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        link = self.client.registry.link
+        queues = Queues(link, Keys(self.settings.namespace))
+        object.__setattr__(self, "queues", queues)
+        object.__setattr__(self, "keeper", SnapshotKeeper(self.client, queues))
+
+    @classmethod
+    def of(cls, settings: WebSettings) -> Site:
+        """Return a site with a client of its own; nothing is connected yet."""
+        client = Client(
+            settings.url, namespace=settings.namespace, timeout=REDIS_TIMEOUT
+        )
+        return cls(settings, client)
+
+    def argument_names(self, class_name: str) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the names of the arguments of a class; none if they are not known."""
+        return ()
+
+
+def install(site: Site) -> None:
+    """Make a site that of the current application."""
+    current_app.extensions[_NAME] = site
+
+
+def site() -> Site:
+    """Return the site of the current application."""
+    return cast("Site", current_app.extensions[_NAME])

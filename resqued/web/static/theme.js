@@ -1,0 +1,6 @@
+// The theme that was chosen, before anything is drawn.
+"use strict";
+try {
+  const chosen = localStorage.getItem("resqued-theme");
+  if (chosen) document.documentElement.dataset.theme = chosen;
+} catch { /* No storage: the theme of the system. */ }

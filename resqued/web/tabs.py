@@ -1,0 +1,62 @@
+"""The tabs in the header of each page, with what they count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import current_app, request, url_for
+
+from resqued.core.roles import VIEW
+from resqued.errors import StoreError
+from resqued.web.identity import current_user
+from resqued.web.render import snapshot
+from resqued.web.snapshot import SiteSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A tab: its title and URL, and the number that it shows, if any."""
+
+    title: str
+    url: str
+    count: int | None
+    is_current: bool
+    is_bad: bool = False
+
+
+# Title, endpoint, and what it counts in a snapshot.
+_TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
+    ("Overview", "overview.show", lambda _: None),
+    ("Queues", "queues.show_all", lambda now: now.overview.counters.pending),
+    ("Working", "working.show_all", lambda now: len(now.working)),
+    ("Failed", "failed.show_all", lambda now: now.overview.counters.failures),
+    ("Workers", "workers.show_all", lambda now: len(now.workers)),
+    ("Masters", "masters.show_all", lambda _: None),
+    ("Delayed", "delayed.show_all", lambda _: None),
+    ("Schedule", "schedule.show_all", lambda _: None),
+    ("Stats", "stats.show", lambda _: None),
+)
+
+
+def tabs() -> list[Tab]:
+    """Return the tabs for the present user; none before a login."""
+    user = current_user()
+    if user is None or not user.may(VIEW):
+        return []
+    try:
+        now = snapshot()
+    except StoreError:
+        now = None
+    module = (request.endpoint or "").partition(".")[0]
+    return [
+        Tab(
+            title,
+            url_for(endpoint),
+            counted(now) if now else None,
+            is_current=endpoint.partition(".")[0] == module,
+            is_bad=bool(title == "Failed" and now and counted(now)),
+        )
+        for title, endpoint, counted in _TABS
+        if endpoint in current_app.view_functions
+    ]

@@ -1,0 +1,46 @@
+"""Fixtures for tests of the web front end: pages in this process, a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import resqued
+from resqued.config.web_settings import WebSettings
+from resqued.web.app import create_app
+from resqued.web.site import site
+from tests.support.pages import Pages
+
+Open = Callable[..., Pages]
+
+
+@pytest.fixture
+def open_pages(redis_url: str) -> Iterator[Open]:
+    """Return pages with settings of [web]; the server is empty at first."""
+    clients = []
+
+    def make(**settings: Any) -> Pages:
+        app = create_app(replace(WebSettings(url=redis_url), **settings))
+        with app.app_context():
+            clients.append(site().client)
+        return Pages(app.test_client())
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def pages(open_pages: Open) -> Pages:
+    """The pages as somebody without a login has them: an administrator."""
+    return open_pages()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[resqued.Client]:
+    """A client of the library for the same server."""
+    with resqued.Client(redis_url) as client:
+        yield client
