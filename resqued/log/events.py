@@ -69,6 +69,7 @@ EVENTS = frozenset(
         "signal_received",
         "state_changed",
         "stop_timeout_exceeded",
+        "web_action",
         "web_error",
         "worker_died",
         "worker_exited",

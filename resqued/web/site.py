@@ -24,12 +24,15 @@ class Site:
 
     settings: WebSettings
     client: Client
+    keys: Keys = field(init=False)
     queues: Queues = field(init=False)
     keeper: SnapshotKeeper = field(init=False)
 
     def __post_init__(self) -> None:
         link = self.client.registry.link
-        queues = Queues(link, Keys(self.settings.namespace))
+        keys = Keys(self.settings.namespace)
+        queues = Queues(link, keys)
+        object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "queues", queues)
         object.__setattr__(self, "keeper", SnapshotKeeper(self.client, queues))
 

@@ -55,6 +55,11 @@ class Keys:
         return self._key(f"resqued:outbox:owner:{backend}")
 
     @property
+    def audit(self) -> str:
+        """The stream of the actions of users of the web front end."""
+        return self._key("resqued:audit")
+
+    @property
     def outbox_id(self) -> str:
         """The counter of failures that were addressed to other services."""
         return self._key("resqued:outbox:id")
