@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from resqued.cli.options import redis_options
+from resqued.cli.web_access import token, user
 from resqued.config import loader
 from resqued.config.layers import read_layers
 from resqued.errors import ConfigError
@@ -33,6 +34,10 @@ def web(ctx: click.Context, /, **options: Any) -> None:
     """
     if ctx.invoked_subcommand is None:
         _serve(**options)
+
+
+web.add_command(user)
+web.add_command(token)
 
 
 def _serve(
