@@ -66,14 +66,16 @@ class Moment(click.ParamType):  # type: ignore[type-arg] # click < 8.5 has none
 
 
 class ListingGroup(click.Group):
-    """A group that by itself does what its command `list` does."""
+    """A group that by itself does what its command `list`, or another one, does."""
+
+    default = "list"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `list` in front where no command is named."""
+        """Put the default in front where no command is named."""
         if not args or (
             args[0].startswith("-") and args[0] not in ctx.help_option_names
         ):
-            args = ["list", *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
 
 

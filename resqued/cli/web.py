@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from resqued.cli.options import redis_options
+from resqued.cli.options import ListingGroup, redis_options
 from resqued.cli.web_access import token, user
 from resqued.config import loader
 from resqued.config.layers import read_layers
 from resqued.errors import ConfigError
+from resqued.log import logger
 
 EXAMPLES = """
 \b
@@ -22,31 +23,40 @@ Examples:
 """
 
 
-@click.group(invoke_without_command=True, epilog=EXAMPLES)
-@redis_options
-@click.option("--listen", metavar="ADDRESS", help="host:port, unix:PATH or fd:.")
-@click.option("--read-only", is_flag=True, help="No page changes anything.")
-@click.pass_context
-def web(ctx: click.Context, /, **options: Any) -> None:
+class WebGroup(ListingGroup):
+    """`resqued web` by itself serves the pages."""
+
+    default = "serve"
+
+
+@click.group(cls=WebGroup, epilog=EXAMPLES)
+def web() -> None:
     """Serve pages that show jobs and workers, and mend what failed.
 
-    They need Redis alone. Without a login they are on this host only.
+    Without a command: serve.
     """
-    if ctx.invoked_subcommand is None:
-        _serve(**options)
 
 
 web.add_command(user)
 web.add_command(token)
 
 
-def _serve(
+@web.command(epilog=EXAMPLES)
+@redis_options
+@click.option("--listen", metavar="ADDRESS", help="host:port, unix:PATH or fd:.")
+@click.option("--read-only", is_flag=True, help="No page changes anything.")
+def serve(
     url: str | None,
     namespace: str | None,
     config_file: str | None,
     listen: str | None,
     read_only: bool,
 ) -> None:
+    """Serve the pages until SIGTERM or Ctrl-C.
+
+    They need Redis alone: no application is imported. Without a login they listen on
+    loopback addresses and Unix sockets only.
+    """
     try:
         from resqued.web import serving
     except ModuleNotFoundError as error:
@@ -54,7 +64,9 @@ def _serve(
             f"the web front end needs {error.name}: pip install 'resqued[web]'"
         ) from None
     given = {"redis": {"url": url, "namespace": namespace}, "web": {"listen": listen}}
-    settings = loader.build_web(read_layers(config_file, given).for_command())
+    tables = read_layers(config_file, given).for_command()
+    settings, log = loader.build_web(tables), loader.build(tables)
+    logger.configure(level=log.log_level, style=log.log_format, events=log.log_events)
     settings = replace(settings, read_only=settings.read_only or read_only)
     serving.check(settings)
     opened = serving.open_socket(settings)

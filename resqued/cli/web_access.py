@@ -8,7 +8,13 @@ from pathlib import Path
 
 import click
 
-from resqued.cli.options import config_option, confirm, json_option, yes_option
+from resqued.cli.options import (
+    ListingGroup,
+    config_option,
+    confirm,
+    json_option,
+    yes_option,
+)
 from resqued.cli.table import Column, show_json, show_table
 from resqued.config import loader
 from resqued.config.layers import read_layers
@@ -50,9 +56,12 @@ def _path(users_file: Path | None, config_file: str | None) -> Path:
     return Path(settings.users)
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(cls=ListingGroup, epilog=EXAMPLES)
 def user() -> None:
-    """Add, list or remove users of the web front end."""
+    """Add, list or remove users of the web front end.
+
+    Without a command: list.
+    """
 
 
 @user.command(epilog=EXAMPLES)

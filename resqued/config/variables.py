@@ -61,5 +61,7 @@ _VARIABLES: tuple[tuple[str, str, tuple[str, ...], Callable[[str], Any]], ...] =
     ("log", "level", ("LOGGING",), _if_true("info")),
     ("log", "format", ("RESQUED_LOG_FORMAT",), str),
     ("log", "file", ("RESQUED_LOG_FILE",), str),
+    ("web", "listen", ("RESQUED_WEB_LISTEN",), str),
+    ("web", "secret_file", ("RESQUED_WEB_SECRET_FILE",), str),
     ("daemon", "pid_file", ("RESQUED_PIDFILE", "PIDFILE"), str),
 )

@@ -25,7 +25,7 @@ from resqued.errors import ResquedError
 SHARE = Path(__file__).with_name("share")
 # Where the units of the package expect the program.
 _USUAL_PROGRAM = "/usr/bin/resqued"
-_UNITS = (".service", ".slice", ".target")
+_UNITS = (".service", ".slice", ".socket", ".target")
 _STAMP = "resqued service replaces and removes this file while it is unchanged: sha256 "
 _MANUAL = re.compile(r"\.[1-9]")
 

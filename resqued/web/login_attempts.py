@@ -41,6 +41,3 @@ class LoginAttempts:
         """Forget the failed logins of a sender who has logged in."""
         with self._lock:
             self._failed.pop(sender, None)
-
-
-attempts = LoginAttempts()

@@ -6,8 +6,8 @@ from flask import Response, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.web.identity import accounts, log_in, log_out
-from resqued.web.login_attempts import attempts
 from resqued.web.render import page
+from resqued.web.site import site
 from resqued.web.users import is_password
 
 # For a name that is not there: to compare takes as long as for one that is.
@@ -24,15 +24,15 @@ def enter() -> BaseResponse:
     """Log in, and go to the page that was asked for."""
     name, password = request.form.get("name", ""), request.form.get("password", "")
     sender = name[:100], request.remote_addr or ""
-    if pause := attempts.pause(sender):
+    if pause := site().attempts.pause(sender):
         error = f"too many attempts: try again in {pause:.0f} s"
         return page("login.html", status=429, error=error, next=_goal())
     account = accounts().get(name)
     stored = account.password_hash if account else _NOBODY
     if not is_password(password, stored) or account is None:
-        attempts.add(sender)
+        site().attempts.add(sender)
         return page("login.html", status=401, error=_WRONG, next=_goal())
-    attempts.forget(sender)
+    site().attempts.forget(sender)
     log_in(account)
     return redirect(_goal(), 303)
 

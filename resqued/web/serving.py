@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -109,8 +110,13 @@ def _unix(path: Path) -> socket.socket:
     return found
 
 
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
+
+
 def serve(settings: WebSettings, opened: socket.socket) -> None:
-    """Serve the pages until a signal ends the process."""
+    """Serve the pages until SIGTERM or SIGINT; requests that run are answered."""
+    signal.signal(signal.SIGTERM, _leave)
     waitress.serve(
         create_app(settings),
         sockets=[opened],

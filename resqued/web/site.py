@@ -10,6 +10,7 @@ from flask import current_app
 from resqued.client import Client
 from resqued.config.web_settings import WebSettings
 from resqued.store.job_queues import Queues
+from resqued.web.login_attempts import LoginAttempts
 from resqued.web.snapshot import SnapshotKeeper
 from resqued.wire.keys import Keys
 
@@ -26,6 +27,7 @@ class Site:
     client: Client
     keys: Keys = field(init=False)
     queues: Queues = field(init=False)
+    attempts: LoginAttempts = field(default_factory=LoginAttempts)
     keeper: SnapshotKeeper = field(init=False)
 
     def __post_init__(self) -> None:

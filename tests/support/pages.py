@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,3 +44,7 @@ def text_of(html: str) -> str:
     main = tree.find(".//main")
     words = " ".join((tree if main is None else main).itertext()).split()
     return " ".join(words)
+
+
+# Makes pages with settings of [web].
+Open = Callable[..., Pages]

@@ -154,7 +154,7 @@ def described() -> dict[str, str]:
         words = line.split()
         # The longest command that the line begins with.
         name = next(
-            " ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in commands()
+            " ".join(words[:n]) for n in (3, 2, 1) if " ".join(words[:n]) in commands()
         )
         found[name] = item
     return found
@@ -224,7 +224,7 @@ def test_commands_in_the_documentation_are_right(page: str, line: str) -> None:
         name = (
             words.pop(0)
             if words and words[0] in command.list_commands(context)
-            else "list"
+            else getattr(command, "default", "list")
         )
         found = command.get_command(context, name)
         assert found is not None, f"{page}: {line}"

@@ -38,15 +38,15 @@ def section(page: Path, title: str) -> str:
 def commands() -> dict[str, click.Command]:
     """Return every command by what one types, without the groups in front."""
     found: dict[str, click.Command] = {}
-    groups: list[click.Group] = [cli]
-    for group in groups:
+    groups: list[tuple[str, click.Group]] = [("", cli)]
+    for prefix, group in groups:
         context = click.Context(group)
         for name in group.list_commands(context):
             command = group.get_command(context, name)
             assert command is not None
-            found[name if group is cli else f"{group.name} {name}"] = command
+            found[f"{prefix}{name}"] = command
             if isinstance(command, click.Group):
-                groups.append(command)
+                groups.append((f"{prefix}{name} ", command))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +12,7 @@ import resqued
 from resqued.config.web_settings import WebSettings
 from resqued.web.app import create_app
 from resqued.web.site import site
-from tests.support.pages import Pages
-
-Open = Callable[..., Pages]
+from tests.support.pages import Open, Pages
 
 
 @pytest.fixture

@@ -1,0 +1,198 @@
+"""Who gets in: login, proxies, tokens, hosts, origins, roles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from resqued.cli import cli
+from resqued.web.login_attempts import FREE
+from resqued.web.users import hash_token
+from resqued.web.users_file import add_user, remove_user
+from tests.support.pages import Open, Pages
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    path = tmp_path / "users"
+    add_user(path, "anna", "operator", PASSWORD)
+    return path
+
+
+@pytest.fixture
+def guarded(open_pages: Open, users: Path) -> Pages:
+    return open_pages(auth="password", users=str(users))
+
+
+def log_in(pages: Pages, name: str = "anna", password: str = PASSWORD) -> None:
+    pages.post("/login", name=name, password=password)
+
+
+def test_without_a_login_there_is_the_form_alone(guarded: Pages) -> None:
+    assert guarded.get("/queues?q=x", 303).location == "/login?next=/queues?q%3Dx"
+    assert "Log in" in guarded.text("/login")
+    guarded.get("/healthz")
+
+
+def test_a_login_leads_to_the_page_that_was_wanted(guarded: Pages) -> None:
+    found = guarded.post("/login?next=/queues", name="anna", password=PASSWORD)
+    assert found.location == "/queues"
+    guarded.get("/queues")
+
+
+@pytest.mark.parametrize("goal", ["//evil.example", "https://evil.example", "/\\evil"])
+def test_no_login_leads_elsewhere(guarded: Pages, goal: str) -> None:
+    found = guarded.post("/login", name="anna", password=PASSWORD, next=goal)
+    assert found.location == "/overview"
+
+
+@pytest.mark.parametrize(("name", "password"), [("anna", "wrong"), ("eve", PASSWORD)])
+def test_a_wrong_name_and_a_wrong_password_look_the_same(
+    guarded: Pages, name: str, password: str
+) -> None:
+    found = guarded.post("/login", 401, name=name, password=password)
+    assert "name or password are wrong" in found.text
+    guarded.get("/queues", 303)
+
+
+def test_failed_logins_make_a_pause(guarded: Pages) -> None:
+    for _ in range(FREE):
+        guarded.post("/login", 401, name="mallory", password="x")
+    assert "too many attempts" in guarded.post("/login", 429, name="mallory").text
+    log_in(guarded)
+
+
+def test_a_session_ends_with_the_password_and_with_the_user(
+    guarded: Pages, users: Path
+) -> None:
+    log_in(guarded)
+    add_user(users, "anna", "operator", "another one")
+    guarded.get("/queues", 303)
+    log_in(guarded, password="another one")
+    guarded.get("/queues")
+    remove_user(users, "anna")
+    guarded.get("/queues", 303)
+
+
+def test_log_out_ends_the_session(guarded: Pages) -> None:
+    log_in(guarded)
+    guarded.post("/logout")
+    guarded.get("/queues", 303)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "null"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"},
+    ],
+)
+def test_a_form_of_another_site_is_refused(
+    pages: Pages, headers: dict[str, str]
+) -> None:
+    found = pages.client.post("/logout", headers=headers)
+    assert found.status_code == 403
+    assert "does not come from these pages" in found.text
+
+
+def test_a_plain_browser_sends_an_origin_alone(pages: Pages) -> None:
+    found = pages.client.post("/logout", headers={"Origin": "http://localhost"})
+    assert found.status_code == 303
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1"])
+def test_a_foreign_host_is_refused(pages: Pages, host: str) -> None:
+    assert "[web] hosts" in pages.get("/queues", 400, headers={"Host": host}).text
+
+
+def test_a_host_that_is_named_is_answered(open_pages: Open) -> None:
+    named = open_pages(hosts=("Resqued.example.org",))
+    named.get("/queues", headers={"Host": "resqued.example.org:8443"})
+
+
+def from_(address: str, **headers: str) -> dict[str, object]:
+    return {
+        "environ_base": {"REMOTE_ADDR": address},
+        "headers": {name.replace("_", "-"): text for name, text in headers.items()},
+    }
+
+
+def test_a_header_counts_from_a_trusted_proxy_alone(open_pages: Open) -> None:
+    behind = open_pages(
+        auth="proxy",
+        trusted_proxies=("10.0.0.0/8",),
+        roles={"operator": ("dev",), "viewer": ("*",)},
+    )
+    behind.get("/queues", 401, **from_("192.0.2.1", X_Remote_User="anna"))
+    behind.get("/queues", 401, **from_("10.1.2.3"))
+    behind.get("/queues", **from_("10.1.2.3", X_Remote_User="anna"))
+    found = behind.get(
+        "/queues", **from_("10.1.2.3", X_Remote_User="a", X_Remote_Groups="x, dev")
+    )
+    assert "role operator" in found.text
+    # Through a Unix socket comes a proxy alone.
+    behind.get("/queues", **from_("", X_Remote_User="anna"))
+
+
+def test_forwarded_headers_count_from_a_trusted_proxy_alone(open_pages: Open) -> None:
+    behind = open_pages(trusted_proxies=("10.0.0.1",), hosts=("jobs.example",))
+    sent = {"X_Forwarded_Host": "jobs.example", "X_Forwarded_Prefix": "/resque"}
+    found = behind.get("/queues", **from_("10.0.0.1", **sent))
+    assert 'href="/resque/overview"' in found.text
+    found = behind.get("/queues", **from_("192.0.2.1", **sent))
+    assert 'href="/overview"' in found.text
+
+
+def test_a_prefix_that_a_proxy_leaves_in_the_path(open_pages: Open) -> None:
+    below = open_pages(prefix="/admin/jobs")
+    assert 'href="/admin/jobs/overview"' in below.get("/admin/jobs/queues").text
+    assert below.get("/admin/jobs", 302).location == "/admin/jobs/overview"
+
+
+def test_a_token_has_a_scope(open_pages: Open) -> None:
+    stored = {"ci": f"viewer:{hash_token('one')}", "prom": f"metrics:{hash_token('2')}"}
+    guarded = open_pages(auth="proxy", tokens=stored)
+    guarded.get("/queues", headers={"Authorization": "Bearer one"})
+    guarded.get("/queues", 403, headers={"Authorization": "Bearer 2"})
+    guarded.get("/queues", 401, headers={"Authorization": "Bearer nobody"})
+    guarded.get("/queues", 401, headers={"Authorization": "Basic one"})
+
+
+def test_every_answer_has_the_headers(pages: Pages) -> None:
+    for path, status in (("/overview", 200), ("/nowhere", 404), ("/", 302)):
+        found = pages.get(path, status).headers
+        assert found["Content-Security-Policy"].startswith("default-src 'none'")
+        assert found["Cache-Control"] == "no-store"
+        assert "'unsafe" not in found["Content-Security-Policy"]
+
+
+def test_read_only_pages_say_so(open_pages: Open) -> None:
+    assert "role admin, read-only" in open_pages(read_only=True).get("/queues").text
+
+
+def test_a_file_of_users_is_checked(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    path.write_text("anna:boss:x\n")
+    result = CliRunner().invoke(cli, ["web", "user", "list", "--users", str(path)])
+    assert "line 1: a line is name:role:hash" in str(result.exception)
+
+
+def test_passwords_come_from_standard_input(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    add = ["web", "user", "add", "bob", "--role", "admin", "--users", str(path)]
+    assert CliRunner().invoke(cli, add, input=f"{PASSWORD}\n").exit_code == 0
+    assert "bob" in CliRunner().invoke(cli, [*add[:2], "list", *add[-2:]]).stdout
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert PASSWORD not in path.read_text()
+    gone = CliRunner().invoke(cli, [*add[:2], "remove", "bob", "--yes", *add[-2:]])
+    assert gone.exit_code == 0
+    assert path.read_text() == ""
