@@ -24,6 +24,7 @@ Examples:
   resqued demo --source ~/src/myproject --workers 8
   resqued demo --out /var/tmp/archives         a folder that is empty, or made
   resqued demo --redis redis://localhost:6379/5
+  resqued demo --web                           with pages to look at
   resqued demo --json | jq .jobs_per_second
 
 \b
@@ -70,9 +71,21 @@ _HERE = Path(sysconfig.get_path("stdlib"))
     show_default="one for each processor",
     help="How many workers.",
 )
+@click.option(
+    "--web",
+    "has_web",
+    is_flag=True,
+    help="Serve the web front end meanwhile, and repeat the jobs until Ctrl-C.",
+)
 @json_option
 def demo(
-    source: Path, out: Path | None, redis: str | None, workers: int, as_json: bool
+    *,
+    source: Path,
+    out: Path | None,
+    redis: str | None,
+    workers: int,
+    has_web: bool,
+    as_json: bool,
 ) -> int:
     """Run real jobs from start to end, and check that all is as it should be.
 
@@ -80,7 +93,7 @@ def demo(
     of source files while some jobs fail on purpose, shows how it goes, ends
     everything, and checks the archives, the counts and that no process is left.
     """
-    wishes = DemoOptions(source.absolute(), out, redis, workers)
+    wishes = DemoOptions(source.absolute(), out, redis, workers, has_web)
     console = Console(stderr=as_json, highlight=False)
     with Interrupts() as interrupts:
         try:

@@ -52,7 +52,7 @@ class DemoMaster:
                 # Not the current directory, so that no module is imported from it.
                 cwd=workspace.path,
                 # The URL has a password, and arguments are for all to see.
-                env={**_environment(), "RESQUED_REDIS_URL": url},
+                env={**clean_environment(), "RESQUED_REDIS_URL": url},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -157,7 +157,8 @@ def _command(workers: int) -> list[str]:
     ]
 
 
-def _environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """Return the environment without what configures resqued or Resque."""
     return {
         name: value
         for name, value in os.environ.items()

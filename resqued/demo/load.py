@@ -23,10 +23,12 @@ class Load:
     def __init__(self, folders: Sequence[Folder], workspace: Workspace) -> None:
         self._folders = folders
         self._workspace = workspace
+        self._rounds = 0
         self._enqueued: Counter[tuple[str, str]] = Counter()
 
     def enqueue(self, client: Client) -> None:
-        """Enqueue all jobs; raise StoreError if Redis fails."""
+        """Enqueue all jobs, once more each time; raise StoreError if Redis fails."""
+        self._rounds += 1
         client.enqueue_many(self._counted(demo_jobs.CRITICAL, self._usages()))
         client.enqueue_many(self._counted(demo_jobs.FILE_SERVE, self._archives()))
         doomed = [
@@ -63,7 +65,9 @@ class Load:
 
     def lines(self, tally: EndedJobs) -> list[Line]:
         """Return the progress of each queue, if all Archives succeed."""
-        totals: Counter[str] = Counter({demo_jobs.LOW: len(self._folders)})
+        totals: Counter[str] = Counter(
+            {demo_jobs.LOW: self._rounds * len(self._folders)}
+        )
         for (queue, _), number in self._enqueued.items():
             totals[queue] += number
         over: Counter[str] = Counter()

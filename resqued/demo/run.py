@@ -7,12 +7,13 @@ part finish: master, workers, server, remaining processes, folder.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from resqued.client import Client
-from resqued.demo import NAMESPACE, DemoError, demo_server
+from resqued.demo import NAMESPACE, DemoError, demo_pages, demo_server
 from resqued.demo.demo_master import QUEUES, DemoMaster, EndedJobs
 from resqued.demo.interrupts import Interrupts
 from resqued.demo.load import Load
@@ -26,6 +27,8 @@ from resqued.errors import StoreError
 from resqued.store.reports import RunningJob
 
 _TICK = 0.1
+# Between two rounds of jobs while the pages are served, in seconds.
+_REST = 5.0
 _START_DEADLINE = 30.0
 # After so many seconds with jobs queued and no worker busy, the demo gives up.
 _STALL_DEADLINE = 60.0
@@ -35,12 +38,16 @@ _LEAVE_DEADLINE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """The options of `resqued demo`; `out` and `redis` are None by default."""
+    """The options of `resqued demo`; `out` and `redis` are None by default.
+
+    With `has_web` the pages are served, and the demo goes on until a signal ends it.
+    """
 
     source: Path
     out: Path | None
     redis: str | None
     workers: int
+    has_web: bool = False
 
 
 class Demo:
@@ -116,7 +123,8 @@ class Demo:
             client = Client(url, namespace=NAMESPACE)
             master = DemoMaster(url, self._options.workers, workspace)
             try:
-                return self._watch(load, client, master, pool)
+                with self._pages(url, workspace):
+                    return self._watch(load, client, master, pool)
             except StoreError:
                 # Without Redis a master would wait, to record the jobs that it ended.
                 master.kill()
@@ -126,6 +134,16 @@ class Demo:
                 # Before the server ends, or the processes would wait for it.
                 pool.kill()
                 client.close()
+
+    @contextmanager
+    def _pages(self, url: str, workspace: Workspace) -> Iterator[None]:
+        """Serve the pages meanwhile, if they are wanted."""
+        if not self._options.has_web:
+            yield
+            return
+        with demo_pages.serving(url, workspace) as address:
+            self._progress.say(f"look at {address}; Ctrl-C ends the demo")
+            yield
 
     def _watch(
         self, load: Load, client: Client, master: DemoMaster, pool: Descendants
@@ -137,6 +155,11 @@ class Demo:
         began = time.monotonic()
         load.enqueue(client)
         ended = self._wait_for_jobs(load, client, master, tally)
+        while self._options.has_web:
+            # The pages show jobs that run, until a signal ends the demo.
+            self._pause(_REST)
+            load.enqueue(client)
+            self._wait_for_jobs(load, client, master, tally)
         report = DemoReport(
             self._options.source, master.log.parent, count, ended - began
         )
@@ -148,6 +171,12 @@ class Demo:
         processes = [describe(one) for one in remaining]
         report.checks = check_pool(outcome, status, processes)
         return report
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._tick()
+            time.sleep(_TICK)
 
     def _wait_for_workers(self, client: Client, master: DemoMaster) -> None:
         deadline = time.monotonic() + _START_DEADLINE

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import termios
 import time
+import urllib.request
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -834,3 +835,21 @@ def read_some(fd: int) -> str:
         while select.select([fd], [], [], 0)[0] and (chunk := os.read(fd, 65536)):
             data += chunk
     return data.decode("utf-8", "replace")
+
+
+def test_pages_show_the_jobs_and_ctrl_c_leaves_nothing(tmp_path, source):
+    with running(tmp_path, "--web", "--source", str(source)) as run:
+        run.wait_for("the address", lambda run: "look at http://" in run.stdout())
+        found = re.search(r"look at (http://\S+)/;", run.stdout())
+        assert found
+
+        def looks_busy(_run: Run) -> bool:
+            with urllib.request.urlopen(f"{found[1]}/queues", timeout=20) as answer:
+                return "file_serve" in answer.read().decode()
+
+        run.wait_for("a queue on the page", looks_busy)
+        run.interrupt()
+        assert run.wait() == 130, run.stdout() + run.stderr()
+        assert run.others() == []
+    assert run.stderr() == "interrupted (SIGINT): nothing is left\n"
+    assert names(run.temp) == []
