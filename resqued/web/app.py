@@ -17,6 +17,8 @@ from jinja2 import StrictUndefined
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
+from resqued.config import loader
+from resqued.config.layers import read_layers
 from resqued.config.web_settings import WebSettings
 from resqued.core.version import VERSION
 from resqued.core.visible_text import visible
@@ -24,6 +26,7 @@ from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
 from resqued.web import formats, guard, render, site
 from resqued.web.identity import current_user
+from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
 from resqued.web.routes import ROUTES
 from resqued.web.tabs import tabs
@@ -34,6 +37,14 @@ _STATIC = Path(__file__).parent / "static"
 _REQUEST_ID = re.compile(r"[\w-]{1,64}")
 
 
+def read_settings() -> WebSettings:
+    """Return the settings of the environment and the configuration file.
+
+    Raises ConfigError with every problem.
+    """
+    return loader.build_web(read_layers(None, {}).for_command())
+
+
 def create_app(settings: WebSettings | None = None) -> Flask:
     """Return a WSGI application with all pages.
 
@@ -41,7 +52,7 @@ def create_app(settings: WebSettings | None = None) -> Flask:
     `resqued web`. Raises ConfigError if they are not valid.
     """
     app = Flask(__name__, static_folder=None)
-    own = site.Site.of(settings or WebSettings())
+    own = site.Site.of(settings or read_settings())
     app.secret_key = _secret_key(own.settings)
     app.config.update(
         MAX_CONTENT_LENGTH=_MAX_FORM,

@@ -12,7 +12,7 @@ from flask import Response, abort, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.roles import CAPABILITIES
-from resqued.web.identity import current_user, identify
+from resqued.web.identity import HOST_AUTH, current_user, identify
 from resqued.web.proxies import TRUSTED
 from resqued.web.site import site
 
@@ -86,8 +86,10 @@ def wants_json() -> bool:
 
 def _check_host() -> None:
     """Refuse a Host that is not ours: the name may have been bound to this address."""
-    name = urlsplit(f"//{request.host}").hostname or ""
     settings = site().settings
+    if settings.auth == HOST_AUTH:
+        return  # The application that has the pages checks its own hosts.
+    name = urlsplit(f"//{request.host}").hostname or ""
     own = {urlsplit(f"//{each}").hostname or each for each in LOCAL_NAMES}
     listens_on = urlsplit(f"//{settings.listen}").hostname or ""
     if name in {*own, listens_on, *(host.lower() for host in settings.hosts)}:

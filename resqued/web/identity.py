@@ -22,6 +22,9 @@ from resqued.web.users import WebAccount, is_token, read_users
 
 _USER, _PROOF = "user", "proof"
 _BEARER = "Bearer "
+# An application that has the pages decides who the user is, and says so in the WSGI
+# environment, as name and role; no configuration file can set this kind of login.
+HOST_AUTH, HOST_USER = "host", "resqued.user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,9 @@ def identify() -> User | None:
     header = request.headers.get("Authorization", "")
     if header.startswith(_BEARER):
         return _of_token(header.removeprefix(_BEARER).strip())
+    if settings.auth == HOST_AUTH:
+        found = request.environ.get(HOST_USER)
+        return user_of(*found) if found else None
     if settings.auth == "none":
         return user_of("", ADMINISTRATOR)
     if settings.auth == "proxy":

@@ -1,0 +1,1 @@
+"""The web front end inside other applications: Flask, Django; a module for each."""

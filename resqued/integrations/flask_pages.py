@@ -1,0 +1,38 @@
+"""The pages as a blueprint of a Flask application."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from resqued.config.web_settings import WebSettings
+from resqued.integrations.mounted_site import MountedSite, PersonOf
+
+_METHODS = ["GET", "HEAD", "POST"]
+
+
+def blueprint(
+    user: PersonOf, settings: WebSettings | None = None, *, name: str = "resqued"
+) -> Blueprint:
+    """Return a blueprint with all pages, for `app.register_blueprint`.
+
+    `user()` is called in each request; it returns the name and the role of the user,
+    viewer, operator or admin, or None to refuse. Raises ConfigError if the
+    configuration is not valid.
+    """
+    site = MountedSite(settings)
+    pages = Blueprint(name, __name__)
+
+    def show(path: str = "") -> Response:
+        environ = request.environ
+        whole = environ.get("PATH_INFO", "")
+        tail = f"/{path.encode().decode('latin-1')}"
+        prefix = environ.get("SCRIPT_NAME", "") + whole.removesuffix(tail)
+        found = site.answer(environ, prefix, tail, user())
+        answer = Response(found.body, found.status)
+        answer.headers.clear()
+        answer.headers.extend(found.headers)
+        return answer
+
+    for rule in ("/", "/<path:path>"):
+        pages.add_url_rule(rule, "show", show, methods=_METHODS, merge_slashes=False)
+    return pages
