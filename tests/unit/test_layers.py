@@ -102,16 +102,10 @@ OUTSIDE = {
     "cysystemd": {"log.journal"},
     "cysystemd.daemon": {"systemd.notify"},
     "click": {"cli"},
-    **{name: {"web"} for name in ("jinja2", "markupsafe")},
+    **{name: {"web"} for name in ("jinja2", "markupsafe", "werkzeug")},
     "flask": {"web", "integrations.flask_pages"},
     "werkzeug.test": {"integrations.mounted_site"},
-    **{
-        f"django.{name}": {"integrations.django_pages"}
-        for name in ("http", "urls", "views.decorators.csrf")
-    },
-    "werkzeug.exceptions": {"web"},
-    "werkzeug.middleware.proxy_fix": {"web"},
-    "werkzeug.wrappers": {"web"},
+    "django": {"integrations.django_pages"},
     "waitress": {"web.serving"},
     "prometheus_client": {"web.metrics"},
     "click.shell_completion": {"cli"},
