@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from flask import Response, abort, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from resqued.core.roles import CAPABILITIES
+from resqued.core.roles import CAPABILITIES, METRICS
 from resqued.web.identity import HOST_AUTH, current_user, identify
 from resqued.web.proxies import TRUSTED
 from resqued.web.site import site
@@ -52,7 +52,7 @@ class Guard:
         if request.method not in SAFE:
             _check_origin()
         capability = self._needed[endpoint]
-        if capability is None:
+        if capability is None or _is_open(capability):
             return None
         user = current_user()
         if user is None:
@@ -60,6 +60,10 @@ class Guard:
         if not user.may(capability):
             abort(403, _refusal(capability))
         return None
+
+
+def _is_open(capability: str) -> bool:
+    return capability == METRICS and site().settings.metrics == "open"
 
 
 def _refusal(capability: str) -> str:
@@ -120,7 +124,8 @@ def _check_origin() -> None:
 
 
 def add_headers(response: Response) -> Response:
-    """Add the headers that keep other sites and caches out."""
+    """Add the headers that keep other sites and caches out, and count the answer."""
+    site().requests.add(response.status_code)
     for name, value in HEADERS.items():
         response.headers[name] = value
     if request.endpoint != "static":

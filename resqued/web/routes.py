@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from resqued.core import roles
-from resqued.web import health_page, login_page, overview_page, queues_page
+from resqued.web import (
+    health_page,
+    login_page,
+    metrics_page,
+    overview_page,
+    queues_page,
+)
 
 View = Callable[..., Any]
 GET, POST = ("GET",), ("POST",)
@@ -39,6 +45,7 @@ ROUTES = (
     Route("/search", overview_page.find),
     Route("/queues", queues_page.show_all),
     Route("/queues/<path:name>", queues_page.show),
+    Route("/metrics", metrics_page.show, roles.METRICS),
     Route("/healthz", health_page.healthz, None),
     Route("/readyz", health_page.readyz, None),
     Route("/login", login_page.show, None),

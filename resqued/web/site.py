@@ -11,6 +11,7 @@ from resqued.client import Client
 from resqued.config.web_settings import WebSettings
 from resqued.store.job_queues import Queues
 from resqued.web.login_attempts import LoginAttempts
+from resqued.web.request_counts import RequestCounts
 from resqued.web.snapshot import SnapshotKeeper
 from resqued.wire.keys import Keys
 
@@ -27,6 +28,7 @@ class Site:
     client: Client
     keys: Keys = field(init=False)
     queues: Queues = field(init=False)
+    requests: RequestCounts = field(default_factory=RequestCounts)
     attempts: LoginAttempts = field(default_factory=LoginAttempts)
     keeper: SnapshotKeeper = field(init=False)
 

@@ -1,0 +1,84 @@
+"""/metrics, as Prometheus reads it."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import redis as redis_py
+from prometheus_client.parser import text_string_to_metric_families
+
+import resqued
+from resqued.web.users import hash_token
+from tests.support.cli import add_failure
+from tests.support.pages import Open, Pages
+
+
+def values(pages: Pages, **options: object) -> dict[tuple[str, ...], float]:
+    """Return each value by its name and labels; fail for a name that comes twice."""
+    text = pages.get("/metrics", **options).text
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            key = (sample.name, *sample.labels.values())
+            assert key not in found
+            found[key] = sample.value
+    return found
+
+
+def test_queues_failures_and_jobs_are_counted(
+    pages: Pages, client: resqued.Client, redis: redis_py.Redis
+) -> None:
+    client.enqueue_to("critical", "Archive", 1)
+    client.enqueue_to('a"b\nc', "Archive", 1)
+    add_failure(redis, 1)
+    redis.set("resque:stat:processed", 7)
+    found = values(pages)
+    assert found["resqued_up",] == 1
+    assert found["resqued_queue_jobs", "critical"] == 1
+    assert found["resqued_queue_jobs", 'a"b\nc'] == 1
+    assert found["resqued_queue_workers", "critical"] == 0
+    assert found["resqued_pending_jobs",] == 2
+    assert found["resqued_failures",] == 1
+    assert found["resqued_jobs_processed_total",] == 7
+    assert found["resqued_workers", "working"] == 0
+
+
+def test_workers_serve_what_their_lists_say(
+    pages: Pages, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    client.enqueue_to("high", "Archive", 1)
+    client.enqueue_to("low", "Archive", 1)
+    for worker in ("web1:1:high,low", "web2:2:*", "web3:3:other"):
+        redis.sadd("resque:workers", worker)
+    found = values(pages)
+    unknown = found["resqued_workers", "unknown"]
+    assert unknown + found["resqued_workers", "idle"] == 3
+    assert found["resqued_queue_workers", "high"] == 2 - min(2, unknown)
+
+
+def test_many_queues_do_not_make_many_series(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    redis.sadd("resque:queues", *(f"q{n}" for n in range(1_000)))
+    found = values(pages)
+    assert sum(key[0] == "resqued_queue_jobs" for key in found) == 200
+    assert found["resqued_queues_omitted",] == 800
+
+
+def test_a_scrape_succeeds_while_redis_is_away(open_pages: Open) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    found = values(open_pages(url=f"redis://127.0.0.1:{port}"))
+    assert found["resqued_up",] == 0
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_login_guards_them_unless_they_are_open(
+    open_pages: Open, is_open: bool
+) -> None:
+    kind = "open" if is_open else "login"
+    token = {"prom": f"metrics:{hash_token('t')}"}
+    pages = open_pages(auth="proxy", metrics=kind, tokens=token)
+    pages.get("/metrics", 200 if is_open else 401)
+    pages.get("/metrics", headers={"Authorization": "Bearer t"})
