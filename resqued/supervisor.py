@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from resqued.master.control_handlers import CommandHandlers
 from resqued.master.generations import GenerationManager
 from resqued.master.handoff import HandoffState
 from resqued.master.limit_enforcer import LimitEnforcer
+from resqued.master.master_facts import master_facts
 from resqued.master.namespace_parts import ServedNamespaces
 from resqued.master.part import Part
 from resqued.master.pool import TERMINATED, Pool
@@ -89,6 +91,7 @@ class Supervisor:
             generations, id_of(config), self._poller, log
         )
         self.pool = Pool(generations, self.namespaces, self._poller, log)
+        self.namespaces.facts = partial(master_facts, self)
         self._handlers = CommandHandlers(self, self._log)
         place = sockets.directory(config.control, os.environ)
         self._control = ControlServer(place, self._handlers.handle, self._poller, log)

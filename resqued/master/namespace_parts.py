@@ -22,6 +22,7 @@ from resqued.master.generations import GenerationManager
 from resqued.master.part import Part
 from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
+from resqued.master.record_publisher import MasterFacts, RecordPublisher
 from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.worker_handle import WorkerHandle
 from resqued.scheduler.enqueuer import ScheduleEnqueuer
@@ -53,11 +54,13 @@ class NamespaceParts:
     enqueuer: ScheduleEnqueuer
     keeper: DelivererKeeper
     trimmer: FailureTrimmer
+    publisher: RecordPublisher
 
     @property
     def _users(self) -> tuple[Part, ...]:
         """What has nothing to do while Redis is away, besides the reclaimer."""
-        return (self.watcher, self.mover, self.enqueuer, self.keeper, self.trimmer)
+        schedulers = (self.mover, self.enqueuer)
+        return (self.watcher, *schedulers, self.keeper, self.trimmer, self.publisher)
 
     def turn(self, now: float, *, is_alone: bool) -> None:
         """Do what is due.
@@ -80,7 +83,9 @@ class NamespaceParts:
         return due
 
     def close(self) -> None:
-        """Close the connections."""
+        """Remove the record of this master, and close the connections."""
+        if not self.monitor.is_down:
+            self.publisher.close()
         self.keeper.close()
         self.trimmer.close()
         self.mover.close()
@@ -100,7 +105,8 @@ class ServedNamespaces:
 
     The pools of the generations name them. A namespace that no pool names any longer is
     kept until its last worker has left or is reclaimed. `serving` and `workers` return
-    the workers that take jobs, and all of them; the pool sets both.
+    the workers that take jobs, and all of them; the pool sets both. `facts` returns
+    what is true of the master, which sets it.
     """
 
     def __init__(
@@ -112,6 +118,7 @@ class ServedNamespaces:
         self._log = log
         self.serving: Workers = list
         self.workers: Workers = list
+        self.facts: Callable[[float], MasterFacts | None] = lambda _: None
         self._parts: dict[str, NamespaceParts] = {}
         # By namespace: the configuration that applies, and what was made of it.
         self._configs: dict[str, tuple[Config, Config]] = {}
@@ -158,6 +165,7 @@ class ServedNamespaces:
             schedule_enqueuer(app, namespace, source, log),
             DelivererKeeper(lambda: self._config_of(namespace), self._poller, log),
             FailureTrimmer(lambda: self._config_of(namespace), log),
+            RecordPublisher(link, namespace, app.timings, log),
         )
         monitor.url = lambda: self._url(namespace, link.url)
         monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
@@ -300,8 +308,9 @@ class ServedNamespaces:
     def turn(self, now: float) -> None:
         """Do what is due in each namespace."""
         self.follow()
-        is_alone = len(self._parts) == 1
+        is_alone, facts = len(self._parts) == 1, self.facts(now)
         for parts in self._parts.values():
+            parts.publisher.see(facts)
             parts.turn(now, is_alone=is_alone)
 
     def due(self, now: float) -> float:

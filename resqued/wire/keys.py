@@ -113,6 +113,15 @@ class Keys:
         """The hash of worker ids to their identities; only resqued uses this key."""
         return self._key("resqued:workers")
 
+    @property
+    def masters(self) -> str:
+        """The set of the ids of masters; those without a record have gone."""
+        return self._key("resqued:masters")
+
+    def master(self, master_id: str) -> str:
+        """The record of a master, which expires unless it is written again."""
+        return self._key(f"resqued:master:{master_id}")
+
     def ping(self, name: str) -> str:
         """The ping of a node-resque worker, whose name has no queues (8.3)."""
         return self._key(f"worker:ping:{name}")
