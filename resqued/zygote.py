@@ -128,7 +128,7 @@ class Zygote:
         key = wanted.pool, wanted.limits
         pool = self._pools.get(key) or self._add_pool(*key)
         try:
-            process.fork_child(self._fork_again, *pool, fds, wanted.is_paused)
+            process.fork_child(self._fork_again, *pool, fds, wanted)
         except OSError as error:
             # The worker's channel closes with these descriptors: the master notices a
             # worker that died before it reported its pid, and waits before it tries
@@ -162,7 +162,7 @@ class Zygote:
         settings: AppSettings,
         queues: QueueList,
         fds: list[int],
-        is_paused: bool,
+        wanted: SpawnWorker,
     ) -> int:
         """Run the worker, with signals blocked at first; return its exit status."""
         self._inbox.reopen()
@@ -181,7 +181,7 @@ class Zygote:
                     Scoreboard(fds[1]),
                     self._links[settings.namespace],
                 ),
-                is_paused=is_paused,
+                wanted,
             )
             return worker.run()
         except Exception:  # the master starts another worker

@@ -104,6 +104,9 @@ class Timings:
     """How often it may write one because the number of its workers has changed: workers
     that are replaced after each job would have it write all the time."""
 
+    detail_interval: float = 2.0
+    """How often a master writes the state of its workers while somebody looks."""
+
     # Delayed jobs
 
     scheduler_lease: float = 4.0

@@ -7,6 +7,7 @@ describes what was read, and may be outdated. This module never asks Redis.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterator, Mapping
 
 from resqued.core.durations import show_seconds, show_size
@@ -145,6 +146,12 @@ def _paused(facts: Facts) -> Iterator[Observation]:
             "paused",
             f"all workers of all hosts are paused: the key {key} says true",
             f"`redis-cli del {key}`",
+        )
+    if facts.is_queue_paused:
+        yield Observation(
+            "queue_paused",
+            f"queue {facts.queue} is paused on all hosts",
+            f"`resqued queues resume {shlex.quote(facts.queue)}`",
         )
     paused = [w for w in facts.live if w.is_paused]
     all_are = len(paused) == len(facts.live)

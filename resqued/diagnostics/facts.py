@@ -64,7 +64,8 @@ class Search:
 class Facts:
     """All facts about a queue. `sizes` are the lengths of all known queues.
 
-    `elsewhere` are the keys and lengths of queues of this name in other namespaces;
+    `is_paused` is whether all workers are paused, `is_queue_paused` whether this queue
+    is. `elsewhere` are the keys and lengths of queues of this name in other namespaces;
     `unseen` is why such keys may be missing. `pools` are the queue lists of the
     configuration. `unread` are queues that were searched for the class only in part,
     with the number of jobs that were read. `untried` is why the application was not
@@ -82,6 +83,7 @@ class Facts:
     elsewhere: Mapping[str, int] = field(default_factory=dict)
     unseen: str = ""
     is_paused: bool = False
+    is_queue_paused: bool = False
     paused_masters: tuple[int, ...] = ()
     workers: tuple[Candidate, ...] = ()
     pools: tuple[QueueList, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -169,15 +169,12 @@ class FactGatherer:
             elsewhere=elsewhere.queues,
             unseen=elsewhere.unseen,
             is_paused=self._queues.are_paused(),
+            is_queue_paused=queue in self._queues.paused(),
             workers=self._workers,
             pools=tuple(served for served, _ in pools),
             search=search,
             failed=len(failed),
-            ended=Counter(
-                str(kind)
-                for f in failed
-                if (kind := f.fields.get("exception")) in _BY_LIMIT
-            ),
+            ended=_ended(failed),
             interval=self._config.interval,
             **self._delayed_of(queue, class_name),
         )
@@ -286,6 +283,12 @@ class FactGatherer:
             timeout=self._config.start_timeout,
         )
         return ImportAttempt(tried)
+
+
+def _ended(failed: Iterable[Failure]) -> Counter[str]:
+    """Return how many jobs each limit has ended, by exception."""
+    kinds = (failure.fields.get("exception") for failure in failed)
+    return Counter(str(kind) for kind in kinds if kind in _BY_LIMIT)
 
 
 def _until(job: DelayedJob) -> str:

@@ -46,6 +46,7 @@ EVENTS = frozenset(
         "output",
         "pool_scaled",
         "queue_wrong_type",
+        "queues_paused",
         "record_refused",
         "redis_lost",
         "redis_moved",

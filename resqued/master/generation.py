@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Collection
 from contextlib import closing, suppress
 from dataclasses import replace
 from importlib import metadata
@@ -37,6 +38,7 @@ from resqued.ipc.messages import (
 )
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.log import logger
+from resqued.master import wakeups
 from resqued.master.handoff import DescriptorList, GenerationRecord
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
@@ -174,9 +176,12 @@ class Generation:
             with suppress(ChannelClosed):  # its exit is noticed elsewhere
                 self.channel.send(ReopenLog(path))
 
-    def spawn(self, pool: PoolKey, *, is_paused: bool) -> WorkerHandle | None:
+    def spawn(
+        self, pool: PoolKey, *, is_paused: bool, paused: Collection[str] | None
+    ) -> WorkerHandle | None:
         """Order the zygote to fork a worker; return the master's handle of the worker.
 
+        `paused` are the paused queues of its namespace; None if they are not known.
         None if the zygote has just died, or does not read its channel. Raises OSError
         if this process has no descriptors or no memory left for the worker's channel
         and scoreboard.
@@ -190,7 +195,12 @@ class Generation:
                 ours.close()
                 raise
             worker = self._handle(to_worker(ours), scoreboard, pool)
-            order = SpawnWorker(pool, worker.limits, is_paused=is_paused)
+            order = SpawnWorker(
+                pool,
+                worker.limits,
+                is_paused=is_paused,
+                paused_queues=wakeups.paused_for(paused, worker.served),
+            )
             fds = [theirs.fileno(), scoreboard.fd]
             try:
                 self.channel.send(order, descriptors=fds)

@@ -10,6 +10,8 @@ from resqued.wire import master_record
 from resqued.wire.keys import Keys
 from resqued.wire.master_record import LIFETIME, MasterRecord
 
+# How many seconds the status of a master lives unless it is written again.
+DETAIL_LIFETIME = 10
 # How many records are read in one round trip.
 _PAGE = 500
 
@@ -37,8 +39,18 @@ class MasterRecords:
         """Remove a master that stops."""
         keys = self._keys
         self._link.pipeline(
-            [("SREM", keys.masters, master_id), ("DEL", keys.master(master_id))]
+            [
+                ("SREM", keys.masters, master_id),
+                ("DEL", keys.master(master_id), keys.detail(master_id)),
+            ]
         )
+
+    def write_detail(self, master_id: str, text: bytes) -> bool:
+        """Write the status of a master; return False if nobody looks any more."""
+        keys = self._keys
+        detail = ("SET", keys.detail(master_id), text, "EX", DETAIL_LIFETIME)
+        _, watch = self._link.pipeline([detail, ("GET", keys.watch)])
+        return watch is not None
 
     def forget_lost(self) -> None:
         """Remove the ids without a record: their masters were killed, or cut off.
