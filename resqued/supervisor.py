@@ -19,6 +19,7 @@ from typing import NamedTuple
 from resqued.config.changes import refuse_changes
 from resqued.config.loader import Config
 from resqued.control import sockets
+from resqued.control.protocol import encode_reply
 from resqued.control.server import ControlServer, Peer
 from resqued.core import lifecycle
 from resqued.core.lifecycle import Event, State, Stop
@@ -93,6 +94,7 @@ class Supervisor:
         self.pool = Pool(generations, self.namespaces, self._poller, log)
         self.namespaces.facts = partial(master_facts, self)
         self._handlers = CommandHandlers(self, self._log)
+        self.namespaces.status = self._status
         place = sockets.directory(config.control, os.environ)
         self._control = ControlServer(place, self._handlers.handle, self._poller, log)
         self._reexec = Reexec(
@@ -245,6 +247,10 @@ class Supervisor:
         self._log.info("log_reopened", file=str(path))
         self.pool.reopen_log(str(path))
         return True
+
+    def _status(self, now: float) -> bytes:
+        """Return the status of the master, as the control socket sends it."""
+        return encode_reply(self._handlers.status(now, with_usage=True)).rstrip()
 
     # Replacing the master
 

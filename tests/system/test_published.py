@@ -14,6 +14,7 @@ from resqued.store.connection import Link
 from resqued.store.master_records import MasterRecords
 from resqued.wire.keys import Keys
 from resqued.wire.master_record import MasterRecord
+from tests.support.asking import ask
 from tests.support.daemon import Daemon
 from tests.support.pool import pool
 from tests.support.wait import wait_until
@@ -105,6 +106,74 @@ def test_ids_without_a_record_go_when_a_master_starts(
             what="the end of the id",
         )
         assert [record.pid for record in records(redis_url)] == [daemon.pid]
+
+
+# What a master may say of pauses and onlookers when there are none: nothing.
+QUIET = (b"resqued:watch", b"resqued:paused", b"resqued:detail", b"resqued:master")
+
+
+def words_of(redis: redis_py.Redis, checks: int) -> list[bytes]:
+    """Return the commands of all clients, until the master has checked its server."""
+    found: list[bytes] = []
+    with redis.monitor() as monitor:
+        for command in monitor.listen():
+            found.append(command["command"].encode())
+            if sum(b"resqued:write-check" in each for each in found) == checks:
+                return found
+    raise AssertionError("the server has closed the connection")
+
+
+def test_while_nobody_looks_a_pool_asks_for_nothing_more(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    env = {"RESQUED_TIMINGS": "redis_check_interval=0.2"}
+    config = "[worker]\ninterval = 0.2\n"
+    with pool(redis_url, tmp_path, workers=8, env=env, config=config) as daemon:
+        daemon.wait_for_event("master_ready")
+        wait_for_record(redis_url, lambda r: r.pools[0].live == 8, "of all workers")
+        words_of(redis, checks=2)  # until the first record is written
+        sent = words_of(redis, checks=15)
+        assert not [each for each in sent if any(name in each for name in QUIET)]
+        # A look that finds nothing new sends one command; there is one for each check.
+        looks = [each for each in sent if b"pause-all-workers" in each]
+        assert 0 < len(looks) < 40
+
+
+def test_the_state_of_workers_is_written_while_somebody_looks(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    env = {"RESQUED_TIMINGS": "redis_check_interval=0.2 detail_interval=0.1"}
+    job = {"class": "Until", "args": [str(tmp_path / "gate"), 1]}
+    with pool(redis_url, tmp_path, workers=2, env=env) as daemon:
+        daemon.wait_for_event("master_ready")
+        key = f"resque:resqued:detail:{wait_for_record(redis_url).id}"
+        redis.rpush("resque:queue:default", json.dumps(job))
+        redis.blpop("started", timeout=20)
+        for _ in range(2):
+            redis.set("resque:resqued:watch", "1", ex=15)
+            wait_until(lambda: redis.exists(key), what="the detail")
+            assert 0 < redis.ttl(key) <= 10
+            written = json.loads(redis.get(key) or b"")
+            asked = ask(daemon, do="status", usage=True)
+            assert written.keys() == asked.keys()
+            busy = [w for w in written["workers"] if w["phase"] == "running"]
+            assert [w["job"]["class"] for w in busy] == ["Until"]
+            assert all(w["memory"] > 0 for w in written["workers"])
+            # It is kept up to date; a page that writes again changes nothing.
+            redis.delete(key)
+            redis.set("resque:resqued:watch", "1", ex=15)
+            wait_until(lambda: redis.exists(key), what="the next detail")
+            # The last one that looks has gone.
+            redis.delete("resque:resqued:watch")
+            wait_until(lambda: is_quiet(redis), what="silence")
+            redis.delete(key)
+        (tmp_path / "gate").touch()
+    assert not redis.keys("resque:resqued:detail:*")
+
+
+def is_quiet(redis: redis_py.Redis) -> bool:
+    """Say whether no detail is written during two checks of the server."""
+    return not [each for each in words_of(redis, 2) if b":detail:" in each]
 
 
 def test_every_namespace_has_the_pools_that_serve_it(
