@@ -65,7 +65,10 @@ class Facts:
     """All facts about a queue. `sizes` are the lengths of all known queues.
 
     `is_paused` is whether all workers are paused, `is_queue_paused` whether this queue
-    is. `elsewhere` are the keys and lengths of queues of this name in other namespaces;
+    is. `paused_masters` are the pids of paused masters that answer here. The ids of
+    `other_masters` are of those that serve the queue and are known from Redis alone, on
+    other hosts or of other users; `paused_elsewhere` are those of them that are paused.
+    `elsewhere` are the keys and lengths of queues of this name in other namespaces;
     `unseen` is why such keys may be missing. `pools` are the queue lists of the
     configuration. `unread` are queues that were searched for the class only in part,
     with the number of jobs that were read. `untried` is why the application was not
@@ -85,6 +88,8 @@ class Facts:
     is_paused: bool = False
     is_queue_paused: bool = False
     paused_masters: tuple[int, ...] = ()
+    other_masters: tuple[str, ...] = ()
+    paused_elsewhere: tuple[str, ...] = ()
     workers: tuple[Candidate, ...] = ()
     pools: tuple[QueueList, ...] = ()
     search: Search | None = None

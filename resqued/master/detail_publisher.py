@@ -14,11 +14,11 @@ from collections.abc import Callable
 from resqued.core.backoff import Backoff
 from resqued.core.timings import NEVER, Timings
 from resqued.errors import StoreError
-from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.record_publisher import MasterFacts
 from resqued.store.connection import SingleLink
 from resqued.store.master_records import MasterRecords
 from resqued.store.store_errors import RefusedError
+from resqued.store.tracked_values import TrackedValues
 from resqued.wire.keys import Keys
 from resqued.wire.master_record import master_id
 
@@ -26,20 +26,21 @@ from resqued.wire.master_record import master_id
 class DetailPublisher:
     """Writes the status of this master into one namespace; a part of the master.
 
-    `status` returns it as the control socket does, with the usage of each worker.
+    `watched` knows whether somebody looks. `status` returns the status as the control
+    socket does, with the usage of each worker.
     """
 
     def __init__(
         self,
         link: SingleLink,
         namespace: str,
-        watcher: QueueWatcher,
+        watched: TrackedValues,
         timings: Timings,
         status: Callable[[float], bytes],
     ) -> None:
         self._link = link
         self._records = MasterRecords(link, Keys(namespace))
-        self._watcher = watcher
+        self._watched = watched
         self._interval = timings.detail_interval
         self._status = status
         self._facts: MasterFacts | None = None
@@ -52,7 +53,7 @@ class DetailPublisher:
 
     def due(self, _now: float) -> float:
         """Return when `turn` has something to do."""
-        if self._facts is None or not self._watcher.is_watched:
+        if self._facts is None or not self._watched.is_watched:
             return NEVER
         return max(self._write_at, self._backoff.ready_at)
 
@@ -65,10 +66,10 @@ class DetailPublisher:
         try:
             own_id = master_id(facts.host, os.getpid())
             if not self._records.write_detail(own_id, self._status(now)):
-                self._watcher.watch_ended()
+                self._watched.watch_ended()
             self._backoff = self._backoff.succeeded()
         except RefusedError:  # access rules without this key
-            self._watcher.watch_ended()
+            self._watched.watch_ended()
         except StoreError:  # the monitor of Redis logs it
             self._link.close()
             self._backoff = self._backoff.failed(now, random.random())

@@ -178,9 +178,10 @@ class ServedNamespaces:
             DelivererKeeper(lambda: self._config_of(namespace), self._poller, log),
             FailureTrimmer(lambda: self._config_of(namespace), log),
             RecordPublisher(link, namespace, app.timings, log),
-            DetailPublisher(link, namespace, watcher, app.timings, self.status),
+            DetailPublisher(link, namespace, watcher.values, app.timings, self.status),
         )
         watcher.on_paused = lambda queues: self._announce(namespace, queues, log)
+        watcher.on_emptied = parts.publisher.write_soon
         monitor.url = lambda: self._url(namespace, link.url)
         monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
         return parts
@@ -277,7 +278,7 @@ class ServedNamespaces:
     def paused_queues(self, namespace: str) -> Collection[str] | None:
         """Return the paused queues of a namespace; None if they were not read yet."""
         parts = self._parts.get(namespace)
-        return None if parts is None else parts.watcher.paused
+        return None if parts is None else parts.watcher.values.paused
 
     def _announce(
         self, namespace: str, queues: frozenset[str], own_log: Logger

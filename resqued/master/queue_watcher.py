@@ -47,12 +47,15 @@ class QueueWatcher:
         log: Logger,
     ) -> None:
         self._tracking = tracking
+        self.values = tracking.values
         self._serving = serving
         self._poller = poller
         self._interval = interval
         self._log = log
         # Called when the connection is lost.
         self.on_lost: Callable[[], None] = lambda: None
+        # Called when the server has lost its data.
+        self.on_emptied: Callable[[], None] = lambda: None
         # Called with the paused queues, when they were read first and have changed.
         self.on_paused: Callable[[frozenset[str]], None] = lambda _: None
         # When to read them again from a server without tracking.
@@ -76,20 +79,6 @@ class QueueWatcher:
         self._count_at = self._opened_at = 0.0
         self._redis = RedisAvailability(log)
 
-    @property
-    def paused(self) -> frozenset[str] | None:
-        """The paused queues of the namespace; None until they were read."""
-        return self._tracking.values.paused
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether somebody looks at the workers of the namespace."""
-        return self._tracking.values.is_watched
-
-    def watch_ended(self) -> None:
-        """Note that nobody looks any more, and listen for the next who does."""
-        self._tracking.values.watch_ended()
-
     def poll_now(self) -> None:
         """Make the next turn see which workers are idle, because one became idle."""
         self._was_polled = True
@@ -112,7 +101,7 @@ class QueueWatcher:
         """Return when `turn` has something to do."""
         if not self._is_open:
             return self._redis.ready_at
-        is_current = self._tracking.values.is_current
+        is_current = self.values.is_current
         if self._was_polled or self._tracking.has_messages or not is_current:
             return 0.0
         due = min((each.look_at for each in self._listening.values()), default=NEVER)
@@ -131,6 +120,7 @@ class QueueWatcher:
                 # The server has lost the registrations too; woken workers register
                 # again.
                 self._tracking.was_emptied = False
+                self.on_emptied()
                 self._listening.clear()
                 _wake((worker, ()) for worker in self._idle())
             self._read_values(now)
@@ -145,7 +135,7 @@ class QueueWatcher:
 
     def _read_values(self, now: float) -> None:
         """Read the paused queues, if they have changed."""
-        values = self._tracking.values
+        values = self.values
         if not self._tracking.is_tracking and now >= self._read_at:
             values.forget()
         if values.is_current:

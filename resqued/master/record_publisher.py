@@ -128,6 +128,10 @@ class RecordPublisher:
         """Note what is true now; None until the pool is ready for the first time."""
         self._facts = facts
 
+    def write_soon(self) -> None:
+        """Write the record at the next turn: the server has lost it."""
+        self._write_at = 0.0
+
     def due(self, _now: float) -> float:
         """Return when `turn` has something to do."""
         facts, written = self._facts, self._written

@@ -81,6 +81,15 @@ def test_a_master_says_what_it_is_and_takes_that_back(
         redis.config_set("requirepass", "")
 
 
+def test_a_server_that_has_lost_its_data_gets_the_record_again(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with pool(redis_url, tmp_path):
+        wait_for_record(redis_url)
+        redis.flushall()
+        wait_for_record(redis_url)
+
+
 def test_a_master_that_stops_says_so_while_its_jobs_go_on(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:

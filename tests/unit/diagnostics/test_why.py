@@ -90,6 +90,10 @@ CAUSES: dict[str, tuple[Facts, list[str]]] = {
         replace(WELL, paused_masters=(47,), workers=(worker(is_paused=True),)),
         ["master_paused"],
     ),
+    "its master on another host is paused": (
+        replace(WELL, paused_elsewhere=("web2:4",), workers=(worker(is_paused=True),)),
+        ["master_paused"],
+    ),
     "one of two is paused": (
         replace(WELL, workers=(worker(is_paused=True), worker(pid=2))),
         [],
