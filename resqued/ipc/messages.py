@@ -190,6 +190,15 @@ class AppImported(Message, frozen=True):
     deaths: dict[str, DeathRule] = {}
 
 
+class DeclaredJobs(Message, frozen=True):
+    """Some jobs of the application, described in JSON, by name; before AppImported.
+
+    Several messages have them all, because one has not the room.
+    """
+
+    jobs: dict[str, str]
+
+
 class ImportFailed(Message, frozen=True):
     """The application cannot be imported; the zygote exits.
 
@@ -200,7 +209,7 @@ class ImportFailed(Message, frozen=True):
     stack: str = ""
 
 
-ZygoteReport = AppImported | ImportFailed
+ZygoteReport = DeclaredJobs | AppImported | ImportFailed
 
 
 # The four ends of the two kinds of channels

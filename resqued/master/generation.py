@@ -86,6 +86,8 @@ class Generation:
         self.schedules = config.schedules
         self.has_dynamic_schedules = config.has_dynamic_schedules
         self.deaths = config.app.deaths
+        # JSON about the jobs of the application, by name; empty after a handoff.
+        self.jobs: dict[str, str] = {}
         self.started_at = 0.0
         self.backoff = Backoff(first=0.1, cap=30.0)
 
@@ -119,7 +121,8 @@ class Generation:
         return found
 
     def learn(self, report: AppImported) -> None:
-        """Keep what the application declares, beside what the configuration says."""
+        """Note that the zygote is ready, and keep what the application declares."""
+        self.is_ready, self.backoff = True, self.backoff.succeeded()
         self.least_memory = report.least_memory
         self.schedules = (*self.config.schedules, *report.schedules)
         self.deaths = self.config.app.deaths.with_declared(report.deaths)

@@ -37,6 +37,8 @@ def master_facts(master: RunningMaster, now: float) -> MasterFacts | None:
         wanted=dict(pool.wanted.counts),
         limits={each.key: each.limits for each in config.pools},
         live=Counter(slot.pool for slot in pool.slots if slot.is_ready()),
+        incumbent=generations.incumbent.number,
+        jobs=generations.incumbent.jobs,
     )
 
 

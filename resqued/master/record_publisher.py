@@ -43,7 +43,8 @@ class MasterFacts(NamedTuple):
     """What is true of a master, in all of its namespaces.
 
     `since` is when its program started, in seconds after the epoch. `wanted` and `live`
-    are numbers of workers.
+    are numbers of workers. `jobs` is JSON about the jobs of the application, which the
+    generation `incumbent` has imported.
     """
 
     host: str
@@ -55,11 +56,13 @@ class MasterFacts(NamedTuple):
     wanted: Mapping[PoolKey, int]
     limits: Mapping[PoolKey, Limits]
     live: Mapping[PoolKey, int]
+    incumbent: int
+    jobs: Mapping[str, str]
 
     @property
     def ordered(self) -> tuple[object, ...]:
         """What changes by orders alone, to be compared."""
-        return (*self[2:6], dict(self.wanted), self.limits)
+        return (*self[2:6], dict(self.wanted), self.limits, self.incumbent)
 
     def record(self, namespace: str) -> MasterRecord:
         """Return the record of this process for one of its namespaces."""
@@ -121,6 +124,8 @@ class RecordPublisher:
         self._written: MasterFacts | None = None
         self._id = ""
         self._write_at = self._live_at = 0.0
+        # The generation whose jobs were written.
+        self._jobs_of = 0
         self._was_refused = False
         self._backoff = Backoff(first=1.0, cap=60.0)
 
@@ -130,7 +135,7 @@ class RecordPublisher:
 
     def write_soon(self) -> None:
         """Write the record at the next turn: the server has lost it."""
-        self._write_at = 0.0
+        self._write_at, self._jobs_of = 0.0, 0
 
     def due(self, _now: float) -> float:
         """Return when `turn` has something to do."""
@@ -154,7 +159,7 @@ class RecordPublisher:
         self._write_at = now + self._timings.record_interval * random.uniform(0.9, 1)
         self._live_at = now + self._timings.live_interval
         try:
-            self._write(facts.record(self._namespace), is_first=is_first)
+            self._write(facts, is_first=is_first)
             self._backoff = self._backoff.succeeded()
         except RefusedError as error:
             if not self._was_refused:
@@ -165,9 +170,13 @@ class RecordPublisher:
             self._written = None
             self._backoff = self._backoff.failed(now, random.random())
 
-    def _write(self, record: MasterRecord, *, is_first: bool) -> None:
+    def _write(self, facts: MasterFacts, *, is_first: bool) -> None:
+        record = facts.record(self._namespace)
         self._id = record.id
         self._records.write(record)
+        if facts.jobs and facts.incumbent != self._jobs_of:
+            self._records.write_jobs(facts.jobs)
+            self._jobs_of = facts.incumbent
         if is_first:
             self._records.forget_lost()
 

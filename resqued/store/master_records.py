@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from resqued.store.connection import Link
@@ -12,6 +12,8 @@ from resqued.wire.master_record import LIFETIME, MasterRecord
 
 # How many seconds the status of a master lives unless it is written again.
 DETAIL_LIFETIME = 10
+# How many jobs are kept; the names of former jobs are among them.
+MOST_JOBS = 1_000
 # How many records are read in one round trip.
 _PAGE = 500
 
@@ -44,6 +46,17 @@ class MasterRecords:
                 ("DEL", keys.master(master_id), keys.detail(master_id)),
             ]
         )
+
+    def write_jobs(self, jobs: Mapping[str, str]) -> None:
+        """Write JSON about jobs by name, beside those of other applications.
+
+        If there are more than MOST_JOBS then, these alone stay.
+        """
+        key = self._keys.declared_jobs
+        words = [word for job in jobs.items() for word in job]
+        _, total = self._link.pipeline([("HSET", key, *words), ("HLEN", key)])
+        if int(total) > MOST_JOBS:
+            self._link.pipeline([("DEL", key), ("HSET", key, *words)])
 
     def write_detail(self, master_id: str, text: bytes) -> bool:
         """Write the status of a master; return False if nobody looks any more."""

@@ -131,6 +131,11 @@ class Keys:
         """The status of a master with its workers, while somebody looks."""
         return self._key(f"resqued:detail:{master_id}")
 
+    @property
+    def declared_jobs(self) -> str:
+        """The hash of the jobs of applications: names to JSON about them."""
+        return self._key("resqued:jobs")
+
     def ping(self, name: str) -> str:
         """The ping of a node-resque worker, whose name has no queues (8.3)."""
         return self._key(f"worker:ping:{name}")

@@ -19,6 +19,7 @@ LASTING = (
     "stat:processed",
     "stat:failed",
     "pruning_dead_workers_in_progress",
+    "resqued:jobs",
 )
 # Those that the jobs of the tests write themselves.
 WRITTEN_BY_JOBS = {b"runs", b"started", b"family"}

@@ -117,6 +117,36 @@ def test_ids_without_a_record_go_when_a_master_starts(
         assert [record.pid for record in records(redis_url)] == [daemon.pid]
 
 
+def test_the_jobs_of_the_application_are_described_once_per_generation(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    def hsets() -> int:
+        entries = redis.slowlog_get(10_000)
+        return sum(
+            e["command"].startswith(b"HSET resque:resqued:jobs") for e in entries
+        )
+
+    redis.config_set("slowlog-log-slower-than", 0)
+    redis.config_set("slowlog-max-len", 10_000)
+    redis.slowlog_reset()
+    try:
+        with pool(redis_url, tmp_path) as daemon:
+            wait_for_record(redis_url)
+            wait_until(lambda: redis.exists("resque:resqued:jobs"), what="the jobs")
+            sleep = json.loads(redis.hget("resque:resqued:jobs", "Sleep") or b"")
+            assert sleep["parameters"] == ["seconds", "number"]
+            assert sleep["limits"] == {"runtime": None, "memory": None}
+            daemon.signal(signal.SIGUSR2)
+            wait_for_record(redis_url, lambda r: r.is_paused, "of a paused master")
+            assert hsets() == 1
+            daemon.signal(signal.SIGHUP)
+            wait_until(lambda: hsets() == 2, what="the jobs of the new generation")
+        assert hsets() == 2
+    finally:
+        redis.config_set("slowlog-log-slower-than", 10_000)
+        redis.slowlog_reset()
+
+
 # What a master may say of pauses and onlookers when there are none: nothing.
 QUIET = (b"resqued:watch", b"resqued:paused", b"resqued:detail", b"resqued:master")
 

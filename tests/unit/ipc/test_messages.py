@@ -65,6 +65,7 @@ EXAMPLES: dict[Any, list[Any]] = {
         messages.Start(SETTINGS, messages.LogSettings("info", "json")),
     ],
     messages.ZygoteReport: [
+        messages.DeclaredJobs({"Mail": "{}", "\udcff": "{}"}),
         messages.AppImported(["pool-1"], 1 << 33),
         messages.ImportFailed("cannot import myapp: ImportError", "Traceback …"),
     ],
