@@ -101,7 +101,7 @@ def test_a_busy_worker_takes_no_further_job_of_a_paused_queue(
     with pool(redis_url, tmp_path, queues="held,open") as daemon:
         job = {"class": "Until", "args": [str(gate), 7]}
         redis.rpush("resque:queue:held", json.dumps(job))
-        redis.blpop("started", timeout=20)
+        wait_until(lambda: redis.llen("started"), what="the job")
         push(redis, "held", 1, 2, 3)
         push(redis, "open", 4)
         client.pause_queue("held")

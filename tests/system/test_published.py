@@ -97,7 +97,7 @@ def test_a_master_that_stops_says_so_while_its_jobs_go_on(
         daemon.wait_for_event("master_ready")
         job: dict[str, Any] = {"class": "Sleep", "args": [30]}
         redis.rpush("resque:queue:default", json.dumps(job))
-        redis.blpop("started", timeout=20)
+        wait_until(lambda: redis.llen("started"), what="the job")
         daemon.signal(signal.SIGQUIT)
         wait_for_record(redis_url, lambda r: r.state == "quitting", "that quits")
         daemon.signal(signal.SIGTERM)
@@ -187,7 +187,7 @@ def test_the_state_of_workers_is_written_while_somebody_looks(
         daemon.wait_for_event("master_ready")
         key = f"resque:resqued:detail:{wait_for_record(redis_url).id}"
         redis.rpush("resque:queue:default", json.dumps(job))
-        redis.blpop("started", timeout=20)
+        wait_until(lambda: redis.llen("started"), what="the job")
         for _ in range(2):
             redis.set("resque:resqued:watch", "1", ex=15)
             wait_until(lambda: redis.exists(key), what="the detail")
