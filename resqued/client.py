@@ -22,6 +22,7 @@ from resqued.store.counters import count_jobs
 from resqued.store.delayed import DelayedJobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import BATCH, Queues
+from resqued.store.queue_client import QueueClient
 from resqued.store.redis_client import TIMEOUT
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, QueuedJob, Status, Worker
@@ -44,7 +45,7 @@ from resqued.wire.worker_entry import WorkerEntry
 P = ParamSpec("P")
 
 
-class Client(DelayedClient):
+class Client(DelayedClient, QueueClient):
     """One Redis and one namespace in it.
 
     `url` begins with redis://, rediss:// or unix://, or with redis+sentinel:// or
@@ -276,22 +277,6 @@ class Client(DelayedClient):
         """
         raw = self._queues.pop(check_queue_name(queue))
         return None if raw is None else payload.decode_job(raw)
-
-    def size(self, queue: str) -> int:
-        """Return how many jobs wait in a queue; 0 if there is no such queue."""
-        return self._queues.size(check_queue_name(queue))
-
-    def queues(self) -> list[str]:
-        """Return the names of all queues, sorted by their bytes."""
-        return self._queues.names()
-
-    def queue_sizes(self) -> dict[str, int]:
-        """Return how many jobs wait in each queue, by its name."""
-        return self._queues.sizes()
-
-    def remove_queue(self, queue: str) -> int:
-        """Remove a queue with the jobs in it; return how many jobs there were."""
-        return self._queues.remove(check_queue_name(queue))
 
     def workers(self) -> list[Worker]:
         """Return every registered worker, of this package, Resque or node-resque."""

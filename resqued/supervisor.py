@@ -12,12 +12,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from resqued.config.changes import refuse_changes
 from resqued.config.loader import Config
 from resqued.control import sockets
+from resqued.control.protocol import encode_reply
 from resqued.control.server import ControlServer, Peer
 from resqued.core import lifecycle
 from resqued.core.lifecycle import Event, State, Stop
@@ -28,6 +30,7 @@ from resqued.master.control_handlers import CommandHandlers
 from resqued.master.generations import GenerationManager
 from resqued.master.handoff import HandoffState
 from resqued.master.limit_enforcer import LimitEnforcer
+from resqued.master.master_facts import master_facts
 from resqued.master.namespace_parts import ServedNamespaces
 from resqued.master.part import Part
 from resqued.master.pool import TERMINATED, Pool
@@ -89,7 +92,9 @@ class Supervisor:
             generations, id_of(config), self._poller, log
         )
         self.pool = Pool(generations, self.namespaces, self._poller, log)
+        self.namespaces.facts = partial(master_facts, self)
         self._handlers = CommandHandlers(self, self._log)
+        self.namespaces.status = self._status
         place = sockets.directory(config.control, os.environ)
         self._control = ControlServer(place, self._handlers.handle, self._poller, log)
         self._reexec = Reexec(
@@ -242,6 +247,10 @@ class Supervisor:
         self._log.info("log_reopened", file=str(path))
         self.pool.reopen_log(str(path))
         return True
+
+    def _status(self, now: float) -> bytes:
+        """Return the status of the master, as the control socket sends it."""
+        return encode_reply(self._handlers.status(now, with_usage=True)).rstrip()
 
     # Replacing the master
 

@@ -36,7 +36,13 @@ from resqued.execution.signal_orders import signal_orders
 from resqued.execution.worker_links import WorkerLinks
 from resqued.ipc import messages
 from resqued.ipc.channel import ChannelClosed
-from resqued.ipc.messages import EndJob, Leave, WorkerOrder, WorkerReport
+from resqued.ipc.messages import (
+    EndJob,
+    Leave,
+    SpawnWorker,
+    WorkerOrder,
+    WorkerReport,
+)
 from resqued.ipc.scoreboard import Phase
 from resqued.store.availability import RedisAvailability
 from resqued.store.runs import NoJob
@@ -63,17 +69,16 @@ class WorkerProcess:
         settings: AppSettings,
         queues: QueueList,
         links: WorkerLinks,
-        *,
-        is_paused: bool = False,
+        order: SpawnWorker,
     ) -> None:
         self._settings = settings
-        self._channel, self._inbox = links.channel, links.inbox
-        self._poll = poll()
+        self._channel, self._inbox, self._poll = links.channel, links.inbox, poll()
         # The descriptors of signals and of orders; they never change.
         self._fds = (self._inbox.fileno(), links.channel.fileno())
         for fd in self._fds:
             self._poll.register(fd, POLLIN)
         self._registration = WorkerRegistration(settings, queues, links.redis)
+        self._registration.runs.pause(order.paused_queues)
         self._log = self._registration.log
         board = links.scoreboard
         self._reporter = WorkerReporter(
@@ -82,7 +87,7 @@ class WorkerProcess:
         worker_id = self._registration.runs.worker_id
         terms = ChildContext.of(os.getpid(), worker_id, settings, board)
         self._runner = JobRunner(terms, self._reporter, self._poll, links)
-        self._state, self._stop, self._is_paused = _ASKING, _NO, is_paused
+        self._state, self._stop, self._is_paused = _ASKING, _NO, order.is_paused
         self._redis = RedisAvailability(self._log)
         self._leave_at = retirement(settings.max_age, time.monotonic(), random.random())
         self._give_up_at = self._orphan_at = inf
@@ -237,8 +242,7 @@ class WorkerProcess:
         # A worker that must quit waits without limit until its job is settled.
         is_settled = self._stop is Stop.QUIT and self._is_free()
         if self._stop is _TERMINATE or self._is_orphan or is_settled:
-            give_up_at = now + self._settings.settle_grace
-            self._give_up_at = min(self._give_up_at, give_up_at)
+            self._give_up_at = min(self._give_up_at, now + self._settings.settle_grace)
 
     def _give_up(self) -> None:
         """Leave without unregistering; a master prunes the entry later."""
@@ -331,6 +335,8 @@ class WorkerProcess:
                 self._state = step(self._state, WorkerEvent.WOKEN)
                 self._runner.hooks.resume(was_paused=self._is_paused)
                 self._is_paused = False
+            case messages.PausedQueues(names):
+                self._registration.runs.pause(names)
             case messages.Reconnect():
                 self._registration.runs.link.close()
             case messages.ReopenLog(path):

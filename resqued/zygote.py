@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 # Imported before the application, which may patch the module (gevent).
-from select import POLLIN, poll, select
+from select import POLLIN, POLLOUT, poll, select
 from typing import Any, assert_never
 
 from resqued import client
@@ -30,6 +30,7 @@ from resqued.execution.worker_links import WorkerLinks
 from resqued.ipc.channel import Channel, ChannelClosed, inherited_socket
 from resqued.ipc.messages import (
     AppImported,
+    DeclaredJobs,
     ImportFailed,
     ReopenLog,
     SpawnWorker,
@@ -41,6 +42,7 @@ from resqued.ipc.messages import (
 )
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
+from resqued.jobs.described import described_jobs, in_pages
 from resqued.jobs.import_failure import explain, stack
 from resqued.jobs.lookup import declared_deaths, find_hooks, has_jobs
 from resqued.jobs.recurrence import declared_schedules
@@ -59,6 +61,9 @@ from resqued.system.signals import SignalInbox
 from resqued.wire import queue_list, titles
 from resqued.wire.queue_list import QueueList
 from resqued.worker import WorkerProcess
+
+# How long the master may take to read a report of jobs, in milliseconds.
+_REPORT_PATIENCE = 5_000
 
 
 class ApplicationError(ResquedError):
@@ -128,7 +133,7 @@ class Zygote:
         key = wanted.pool, wanted.limits
         pool = self._pools.get(key) or self._add_pool(*key)
         try:
-            process.fork_child(self._fork_again, *pool, fds, wanted.is_paused)
+            process.fork_child(self._fork_again, *pool, fds, wanted)
         except OSError as error:
             # The worker's channel closes with these descriptors: the master notices a
             # worker that died before it reported its pid, and waits before it tries
@@ -162,7 +167,7 @@ class Zygote:
         settings: AppSettings,
         queues: QueueList,
         fds: list[int],
-        is_paused: bool,
+        wanted: SpawnWorker,
     ) -> int:
         """Run the worker, with signals blocked at first; return its exit status."""
         self._inbox.reopen()
@@ -181,7 +186,7 @@ class Zygote:
                     Scoreboard(fds[1]),
                     self._links[settings.namespace],
                 ),
-                is_paused=is_paused,
+                wanted,
             )
             return worker.run()
         except Exception:  # the master starts another worker
@@ -296,6 +301,19 @@ def _look_at_application(settings: AppSettings) -> None:
         capturing.prepare(settings)
 
 
+def _report_jobs(
+    channel: Channel[ZygoteReport, ZygoteOrder], modules: tuple[str, ...]
+) -> None:
+    """Report what the application declares; what has no room in time is left out."""
+    room = poll()
+    room.register(channel.fileno(), POLLOUT)
+    with contextlib.suppress(ChannelClosed):  # noticed by the next message
+        for page in in_pages(described_jobs(modules)):
+            if not room.poll(_REPORT_PATIENCE):
+                return
+            channel.send(DeclaredJobs(page))
+
+
 def _configure_client(settings: AppSettings) -> client.Client:
     """Make jobs that enqueue jobs use this Redis, unless the application changes it."""
     return client.configure(
@@ -336,6 +354,7 @@ def main(fd: int) -> int:
         enter(settings.directory)
         load(settings.modules, directory=settings.directory)
         _look_at_application(settings)
+        _report_jobs(channel, settings.modules)
     except (ApplicationError, ConfigError) as error:
         with contextlib.suppress(ChannelClosed):
             channel.send(ImportFailed(str(error), stack(error.__cause__)))

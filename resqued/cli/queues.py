@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ from resqued.cli.text import clip, json_line
 from resqued.client import Client
 from resqued.core.plural import pluralize
 from resqued.errors import ResquedError
+from resqued.wire.queue_list import QueueList
 
 EXAMPLES = """
 \b
@@ -31,8 +33,12 @@ Examples:
   resqued queues peek critical --count 3
   resqued queues peek critical --start 100 --json
   resqued queues clear old_mail --yes
+  resqued queues pause mail
+  resqued queues resume mail
 """
 COLUMNS = (Column("QUEUE", rank=0), Column("WAITING", rank=0, is_number=True))
+# For tables in which a queue is paused.
+STATE_COLUMNS = (*COLUMNS, Column("STATE", rank=1))
 JOB_COLUMNS = (
     Column("POSITION", rank=0, is_number=True),
     Column("CLASS", least=16, keeps_end=True),
@@ -55,7 +61,7 @@ class QueueGroup(ListingGroup):
 
 @click.group(cls=QueueGroup, epilog=EXAMPLES)
 def queues() -> None:
-    """List the queues, look into one, or clear one.
+    """List the queues; look into one, pause, resume or clear one.
 
     Without a command: list. The name of a queue alone: peek.
     """
@@ -71,8 +77,20 @@ def list_(client: Client, is_wide: bool, as_json: bool) -> None:
     if as_json:
         show_json(sizes)
     else:
-        rows = list(sizes.items())
-        show_table(COLUMNS, rows, empty="no queues", is_wide=is_wide)
+        show_queues(sizes, client.paused_queues(), is_wide=is_wide)
+
+
+def show_queues(
+    sizes: Mapping[str, int], paused: Collection[str], *, is_wide: bool
+) -> None:
+    """Print the queues with their lengths, and which of them are paused."""
+    every = {**sizes, **dict.fromkeys(sorted(set(paused) - sizes.keys()), 0)}
+    rows = [
+        (name, size, *(["paused" if name in paused else ""] if paused else []))
+        for name, size in every.items()
+    ]
+    columns = STATE_COLUMNS if paused else COLUMNS
+    show_table(columns, rows, empty="no queues", is_wide=is_wide)
 
 
 @queues.command(epilog=EXAMPLES)
@@ -131,6 +149,46 @@ def clear(client: Client, name: str, yes: bool) -> None:
     confirm(f"Remove queue {clip(name, 100)} with its {waiting}?", yes=yes)
     removed = pluralize(client.remove_queue(name), "job")
     show_line(f"removed queue {name} with {removed}")
+
+
+@queues.command(epilog=EXAMPLES)
+@_name
+@with_writing_client
+def pause(client: Client, name: str) -> None:
+    """Have no worker take a job from queue NAME, on any host.
+
+    Jobs that run go on, and jobs can be put on the queue. It stays paused until
+    `resqued queues resume NAME`. `resqued pause` pauses the workers of this host.
+    """
+    was_new = client.pause_queue(name)
+    state = "is paused" if was_new else "was paused already"
+    show_line(f"queue {name} {state}; `resqued queues resume {name}` has it go on")
+    if name not in client.queues():
+        show_line(f"no queue {name} exists yet; `resqued queues` lists those that do")
+    others = pluralize(_foreign_workers(client, name), "worker")
+    if not others.startswith("0 "):
+        show_line(
+            f"{others} of other libraries may take its jobs; those of Ruby stop only"
+            " with resque-pause"
+        )
+
+
+@queues.command(epilog=EXAMPLES)
+@_name
+@with_writing_client
+def resume(client: Client, name: str) -> None:
+    """Have workers take jobs from queue NAME again."""
+    was_paused = client.resume_queue(name)
+    show_line(f"queue {name} {'goes on' if was_paused else 'was not paused'}")
+
+
+def _foreign_workers(client: Client, queue: str) -> int:
+    """Return how many workers of other libraries may serve a queue."""
+    entries = client.registry.entries(with_records=False)
+    return sum(
+        not entry.identity and QueueList(tuple(entry.queues)).serves(queue)
+        for entry in entries
+    )
 
 
 def _require(client: Client, name: str) -> None:

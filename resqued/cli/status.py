@@ -20,7 +20,7 @@ from resqued.cli.options import (
     redis_options,
     wide_option,
 )
-from resqued.cli.queues import COLUMNS as QUEUE_COLUMNS
+from resqued.cli.queues import show_queues
 from resqued.cli.table import room_of, show_json, show_line, show_table, show_words
 from resqued.cli.worker_table import (
     LOCAL_COLUMNS,
@@ -134,6 +134,7 @@ def _print_json(client: Client, meant: LocalMasters) -> None:
             "masters": pools,
             **found.counters.as_dict(),
             "queues": found.queues,
+            "paused_queues": found.paused,
             "workers": [status.as_dict() for status in found.workers],
         }
     )
@@ -160,8 +161,7 @@ def _show_all(client: Client, meant: LocalMasters, *, is_wide: bool) -> None:
     where = f"namespace {client.namespace}: " if are_many else ""
     show_words(where + counters_in_words(found.counters))
     click.echo()
-    rows = list(found.queues.items())
-    show_table(QUEUE_COLUMNS, rows, empty="no queues", is_wide=is_wide)
+    show_queues(found.queues, found.paused, is_wide=is_wide)
     click.echo()
     _show_workers(join_workers(local, found.workers, client.namespace), is_wide=is_wide)
 

@@ -109,5 +109,6 @@ def _as_dict(facts: Facts) -> dict[str, Any]:
         "class": facts.class_name or None,
         "ahead": search.ahead if search else None,
         "serving": [worker.worker_id for worker in facts.serving],
+        "other_masters": list(facts.other_masters),
         "findings": [asdict(finding) for finding in explain(facts)],
     }

@@ -96,6 +96,17 @@ class Timings:
     """How often the master checks that Redis takes writes: as long as an outage may
     stay out of its status."""
 
+    # Records of masters
+
+    record_interval: float = 60.0
+    """How often a master writes its record, which lives for three times as long."""
+    live_interval: float = 5.0
+    """How often it may write one because the number of its workers has changed: workers
+    that are replaced after each job would have it write all the time."""
+
+    detail_interval: float = 2.0
+    """How often a master writes the state of its workers while somebody looks."""
+
     # Delayed jobs
 
     scheduler_lease: float = 4.0

@@ -24,6 +24,7 @@ from resqued.diagnostics import app_import, host_checks, host_limits, server_che
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked
 from resqued.diagnostics.worker_status import worker_statuses
 from resqued.errors import ConfigError, ResquedError
+from resqued.store.job_queues import Queues
 from resqued.store.server_facts import ServerFacts, examine
 from resqued.store.server_url import redact
 from resqued.wire import worker_entry
@@ -172,6 +173,7 @@ def _registry(config: Config, namespace: str) -> Iterator[Finding]:
     else:
         findings = (
             *server_checks.judge_registry(registered),
+            _pauses(config, namespace),
             *server_checks.judge_schedulers(_locks(config, namespace)),
         )
     where = f"namespace {namespace}: " if config.app.names_namespace else ""
@@ -196,6 +198,14 @@ def _registered(config: Config, namespace: str) -> server_checks.RegistryFacts:
     ]
     states = {state: tuple(ids) for state, ids in by_state.items()}
     return server_checks.RegistryFacts(states, tuple(ahead))
+
+
+def _pauses(config: Config, namespace: str) -> Finding:
+    app = config.app
+    link = Client(app.url, namespace=namespace, timeout=app.redis_timeout)
+    with closing(link) as client:
+        queues = Queues(client.registry.link, client.registry.keys)
+        return server_checks.judge_pauses(queues.paused(), is_all=queues.are_paused())
 
 
 def _locks(config: Config, namespace: str) -> server_checks.SchedulerLocks:

@@ -7,6 +7,7 @@ describes what was read, and may be outdated. This module never asks Redis.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterator, Mapping
 
 from resqued.core.durations import show_seconds, show_size
@@ -34,6 +35,7 @@ def explain(facts: Facts) -> tuple[Observation, ...]:
         *_running(facts),
         *_limits(facts),
         *_unread(facts),
+        *_masters(facts),
     ]
     if not any(finding.is_cause for finding in found):
         found.insert(0, _should_run(facts))
@@ -146,17 +148,17 @@ def _paused(facts: Facts) -> Iterator[Observation]:
             f"all workers of all hosts are paused: the key {key} says true",
             f"`redis-cli del {key}`",
         )
+    if facts.is_queue_paused:
+        yield Observation(
+            "queue_paused",
+            f"queue {facts.queue} is paused on all hosts",
+            f"`resqued queues resume {shlex.quote(facts.queue)}`",
+        )
     paused = [w for w in facts.live if w.is_paused]
     all_are = len(paused) == len(facts.live)
-    if facts.paused_masters:
-        masters = join_names([str(pid) for pid in facts.paused_masters], NAMED)
-        yield Observation(
-            "master_paused",
-            f"of this host these masters are paused: {masters}",
-            f"`kill -CONT {' '.join(map(str, facts.paused_masters))}`",
-            is_cause=all_are,
-        )
-    elif paused and not facts.is_paused:
+    yield from _paused_masters(facts, is_cause=all_are)
+    known = facts.paused_masters or facts.paused_elsewhere
+    if paused and not known and not facts.is_paused:
         # With the key set the titles are the same, and SIGCONT would not help.
         yield Observation(
             "worker_paused",
@@ -164,6 +166,36 @@ def _paused(facts: Facts) -> Iterator[Observation]:
             f" {facts.queue} are paused: {_ids(paused)}",
             "send SIGCONT to their master",
             is_cause=all_are,
+        )
+
+
+def _paused_masters(facts: Facts, *, is_cause: bool) -> Iterator[Observation]:
+    if facts.paused_masters:
+        masters = join_names([str(pid) for pid in facts.paused_masters], NAMED)
+        yield Observation(
+            "master_paused",
+            f"of this host these masters are paused: {masters}",
+            f"`kill -CONT {' '.join(map(str, facts.paused_masters))}`",
+            is_cause=is_cause,
+        )
+    if facts.paused_elsewhere:
+        hosts = dict.fromkeys(m.rpartition(":")[0] for m in facts.paused_elsewhere)
+        masters = join_names(facts.paused_elsewhere, NAMED)
+        yield Observation(
+            "master_paused",
+            f"these masters of other hosts or users are paused: {masters}",
+            f"`resqued resume` on {join_names(list(hosts), NAMED)}, as their user",
+            is_cause=is_cause,
+        )
+
+
+def _masters(facts: Facts) -> Iterator[Observation]:
+    if facts.other_masters:
+        yield Observation(
+            "other_masters",
+            f"masters of other hosts or users serve {facts.queue}, as Redis has it:"
+            f" {join_names(facts.other_masters, NAMED)}",
+            is_cause=False,
         )
 
 

@@ -64,6 +64,10 @@ class Search:
 class Facts:
     """All facts about a queue. `sizes` are the lengths of all known queues.
 
+    `is_paused` is whether all workers are paused, `is_queue_paused` whether this queue
+    is. `paused_masters` are the pids of paused masters that answer here. The ids of
+    `other_masters` are of those that serve the queue and are known from Redis alone, on
+    other hosts or of other users; `paused_elsewhere` are those of them that are paused.
     `elsewhere` are the keys and lengths of queues of this name in other namespaces;
     `unseen` is why such keys may be missing. `pools` are the queue lists of the
     configuration. `unread` are queues that were searched for the class only in part,
@@ -82,7 +86,10 @@ class Facts:
     elsewhere: Mapping[str, int] = field(default_factory=dict)
     unseen: str = ""
     is_paused: bool = False
+    is_queue_paused: bool = False
     paused_masters: tuple[int, ...] = ()
+    other_masters: tuple[str, ...] = ()
+    paused_elsewhere: tuple[str, ...] = ()
     workers: tuple[Candidate, ...] = ()
     pools: tuple[QueueList, ...] = ()
     search: Search | None = None

@@ -14,16 +14,20 @@ from resqued.store.counters import Counters, count_jobs
 class Overview:
     """Counters, the length of each queue by its name, and every registered worker.
 
+    `paused` are the names of the paused queues.
+
     They were read one after the other, while workers were running.
     """
 
     counters: Counters
     queues: Mapping[str, int]
     workers: Sequence[WorkerStatus]
+    paused: Sequence[str] = ()
 
 
 def read_overview(client: Client) -> Overview:
     """Return the overview of a namespace; raise StoreError if Redis does not answer."""
     sizes = client.queue_sizes()
     counters = count_jobs(sizes, client.registry, client.failures)
-    return Overview(counters, sizes, worker_statuses(client))
+    paused = client.paused_queues()
+    return Overview(counters, sizes, worker_statuses(client), paused)

@@ -8,20 +8,24 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from resqued.client import Client
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
-from resqued.control import requests
-from resqued.control.protocol import StatusReply
 from resqued.core.limits import UNSET, Limits
 from resqued.core.plural import pluralize
 from resqued.diagnostics import app_import
 from resqued.diagnostics.facts import Candidate, Facts, Search
 from resqued.diagnostics.import_result import Import
+from resqued.diagnostics.known_masters import (
+    KnownMaster,
+    is_paused,
+    known_masters,
+    list_of,
+)
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.errors import ConfigError, PayloadError, ResquedError
 from resqued.store.delayed import DelayedJob
@@ -39,6 +43,8 @@ from resqued.wire.queue_list import QueueList
 ROOM = 256 << 20
 LEAST_ROOM = 4 << 20
 LEAST_DEPTH = 1_000
+# Returns the masters of a namespace.
+Masters = Callable[[Client, Config], Sequence[KnownMaster]]
 # The title of a paused worker in `ps`, of this package or Ruby's.
 _PAUSED = re.compile(r"resque-\S+?(\[.+\])?: Paused")
 _BY_LIMIT = (payload.JOB_TIMEOUT, payload.MEMORY_LIMIT, payload.OUT_OF_MEMORY)
@@ -68,10 +74,19 @@ class ImportAttempt:
 
 
 class FactGatherer:
-    """Gathers facts; those that all queues of a question share are read once."""
+    """Gathers facts; those that all queues of a question share are read once.
+
+    `masters` returns the masters: those that answer at their sockets and those that
+    Redis knows, or these alone.
+    """
 
     def __init__(
-        self, client: Client, config: Config, *, is_import_allowed: bool
+        self,
+        client: Client,
+        config: Config,
+        *,
+        is_import_allowed: bool,
+        masters: Masters = known_masters,
     ) -> None:
         self._client = client
         self._config = config
@@ -79,9 +94,7 @@ class FactGatherer:
         self._keys = Keys(client.namespace)
         self._queues = Queues(client.registry.link, self._keys)
         self._sizes = self._queues.sizes()
-        found = requests.masters(requests.places(config.control, os.environ))
-        told = requests.fetch_statuses(found)
-        self._masters = [status for status in told if isinstance(status, StatusReply)]
+        self._masters = masters(client, config)
         self._workers = tuple(map(self._candidate, worker_statuses(client)))
         self._failures = client.failures.page(count=PAGE)
         self._delayed = client.delayed.page(count=PAGE)
@@ -169,15 +182,12 @@ class FactGatherer:
             elsewhere=elsewhere.queues,
             unseen=elsewhere.unseen,
             is_paused=self._queues.are_paused(),
+            is_queue_paused=queue in self._queues.paused(),
             workers=self._workers,
             pools=tuple(served for served, _ in pools),
             search=search,
             failed=len(failed),
-            ended=Counter(
-                str(kind)
-                for f in failed
-                if (kind := f.fields.get("exception")) in _BY_LIMIT
-            ),
+            ended=_ended(failed),
             interval=self._config.interval,
             **self._delayed_of(queue, class_name),
         )
@@ -186,7 +196,7 @@ class FactGatherer:
         limits = [limits for served, limits in pools if facts.is_served_by(served)]
         return replace(
             facts,
-            paused_masters=self._paused_masters(facts),
+            **self._masters_of(facts),
             imported=tried.result,
             untried=tried.reason,
             allowed=self._allowed(queue, class_name, limits, tried.result),
@@ -227,45 +237,32 @@ class FactGatherer:
         )
         return tuple(dict.fromkeys(found))
 
-    def _paused_masters(self, facts: Facts) -> tuple[int, ...]:
-        """Return the paused masters of this host whose workers serve the queue."""
-        serving = {worker.worker_id for worker in facts.serving}
-        return tuple(
-            master.pid
-            for master in self._masters
-            if master.is_paused
-            and not serving.isdisjoint(worker.id for worker in master.workers)
-        )
+    def _masters_of(self, facts: Facts) -> dict[str, Any]:
+        """Return which masters serve the queue elsewhere, and which are paused."""
+        serving = [m for m in self._masters if any(map(facts.is_served_by, m.lists))]
+        others = [m for m in serving if not m.answers]
+        return {
+            "paused_masters": tuple(
+                m.pid for m in serving if m.answers and m.is_paused
+            ),
+            "other_masters": tuple(m.id for m in others),
+            "paused_elsewhere": tuple(m.id for m in others if m.is_paused),
+        }
 
     def _candidate(self, status: WorkerStatus) -> Candidate:
         worker, job = status.worker, status.worker.job
-        whole = self._whole_list(worker.id)
+        whole = list_of(self._masters, worker.id)
         title = process.title(worker.pid) if worker.host == process.hostname() else ""
         return Candidate(
             worker.id,
             queues=whole or QueueList(worker.queues),
             state=status.state,
-            is_paused=bool(_PAUSED.match(title)) or self._is_paused(worker.id),
+            is_paused=bool(_PAUSED.match(title)) or is_paused(self._masters, worker.id),
             job_class=job.class_name if job else "",
             job_queue=job.queue if job else "",
             busy_for=status.job_age,
             is_whole=whole is not None or not QueueList(worker.queues).is_dynamic,
         )
-
-    def _is_paused(self, worker_id: str) -> bool:
-        """Return True if a worker's master is paused; a busy title does not show it."""
-        return any(
-            master.is_paused
-            and any(worker.id == worker_id for worker in master.workers)
-            for master in self._masters
-        )
-
-    def _whole_list(self, worker_id: str) -> QueueList | None:
-        for master in self._masters:
-            for worker in master.workers:
-                if worker.id == worker_id:
-                    return queue_list.parse(worker.queues)
-        return None
 
     def _try(self, class_name: str) -> ImportAttempt:
         """Import the application, or return the reason why it was not tried."""
@@ -286,6 +283,12 @@ class FactGatherer:
             timeout=self._config.start_timeout,
         )
         return ImportAttempt(tried)
+
+
+def _ended(failed: Iterable[Failure]) -> Counter[str]:
+    """Return how many jobs each limit has ended, by exception."""
+    kinds = (failure.fields.get("exception") for failure in failed)
+    return Counter(str(kind) for kind in kinds if kind in _BY_LIMIT)
 
 
 def _until(job: DelayedJob) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,6 +22,8 @@ CLOSE = 0.9
 SKEW = 1.0
 # The seconds by which a heartbeat may be ahead; heartbeats are whole seconds.
 FUTURE = 2.0
+# The most names of queues in a line.
+_NAMED = 3
 
 
 def judge_url(url: str) -> Iterator[Finding]:
@@ -318,6 +320,21 @@ def judge_registry(registered: RegistryFacts) -> Iterator[Finding]:
         yield ok("registry", f"{pluralize(lively, 'worker')} alive")
     else:
         yield warning("registry", "no worker is alive: no job runs", "`resqued work`")
+
+
+def judge_pauses(queues: Sequence[str], *, is_all: bool) -> Finding:
+    """Return the finding about what is paused on all hosts."""
+    if is_all:
+        text = "all workers of all hosts are paused: pause-all-workers says true"
+        return warning("pauses", text, "delete the key when they are to go on")
+    if not queues:
+        return ok("pauses", "no queue is paused")
+    are = "is" if len(queues) == 1 else "are"
+    return warning(
+        "pauses",
+        f"{pluralize(len(queues), 'queue')} {are} paused: {join_names(queues, _NAMED)}",
+        "`resqued queues resume NAME` when its jobs are to run",
+    )
 
 
 @dataclass(frozen=True, slots=True)

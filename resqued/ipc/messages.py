@@ -44,6 +44,16 @@ class Resume(Message, frozen=True):
     """Take jobs again, and ask for one now."""
 
 
+class PausedQueues(Message, frozen=True):
+    """Take no jobs from these queues, and from no others that are paused.
+
+    They are those among the worker's queues. None: they are too many for a message, or
+    not known; the worker reads them before it takes the next job.
+    """
+
+    names: tuple[str, ...] | None = None
+
+
 class Reconnect(Message, frozen=True):
     """Open another connection to Redis: the primary is another server."""
 
@@ -92,7 +102,9 @@ class ReopenLog(Message, frozen=True):
     path: str
 
 
-WorkerOrder = Wake | Pause | Resume | Reconnect | EndJob | Leave | ReopenLog
+WorkerOrder = (
+    Wake | Pause | Resume | PausedQueues | Reconnect | EndJob | Leave | ReopenLog
+)
 
 
 # From a worker to the master
@@ -151,12 +163,14 @@ class SpawnWorker(Message, frozen=True):
     """Fork a worker of a pool, for its queue list in its namespace.
 
     The message carries the descriptors of the worker's channel and scoreboard.
-    `is_paused` applies from the start: an order could arrive after the first job.
+    `is_paused` and `paused_queues` (as in PausedQueues) apply from the start: an order
+    could arrive after the first job.
     """
 
     pool: PoolKey
     limits: Limits = UNSET
     is_paused: bool = False
+    paused_queues: tuple[str, ...] | None = None
 
 
 ZygoteOrder = SpawnWorker | ReopenLog
@@ -176,6 +190,15 @@ class AppImported(Message, frozen=True):
     deaths: dict[str, DeathRule] = {}
 
 
+class DeclaredJobs(Message, frozen=True):
+    """Some jobs of the application, described in JSON, by name; before AppImported.
+
+    Several messages have them all, because one has not the room.
+    """
+
+    jobs: dict[str, str]
+
+
 class ImportFailed(Message, frozen=True):
     """The application cannot be imported; the zygote exits.
 
@@ -186,7 +209,7 @@ class ImportFailed(Message, frozen=True):
     stack: str = ""
 
 
-ZygoteReport = AppImported | ImportFailed
+ZygoteReport = DeclaredJobs | AppImported | ImportFailed
 
 
 # The four ends of the two kinds of channels

@@ -83,6 +83,11 @@ def has_jobs(modules: Collection[str]) -> bool:
     )
 
 
+def classes_with_perform(modules: Collection[str]) -> list[type]:
+    """Return the classes of the application that are jobs, in its imported modules."""
+    return [c for c in _classes_of(modules) if _has_method(c, "perform")]
+
+
 def parameters(target: Callable[..., Any]) -> list[str]:
     """Return the names of the arguments of what resolve answers, if they have any."""
     try:

@@ -46,6 +46,8 @@ EVENTS = frozenset(
         "output",
         "pool_scaled",
         "queue_wrong_type",
+        "queues_paused",
+        "record_refused",
         "redis_lost",
         "redis_moved",
         "redis_reconnected",

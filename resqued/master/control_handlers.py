@@ -124,7 +124,7 @@ class CommandHandlers:
         """Return the reply, or a function that returns it later; None: no reply."""
         match request:
             case StatusRequest():
-                return self._status(now, with_usage=request.usage)
+                return self.status(now, with_usage=request.usage)
             case StackRequest():
                 return self._stack(request, now)
             case KillRequest():
@@ -178,7 +178,7 @@ class CommandHandlers:
 
     # Status
 
-    def _status(self, now: float, *, with_usage: bool) -> StatusReply:
+    def status(self, now: float, *, with_usage: bool) -> StatusReply:
         """Return the status of this master and of its workers."""
         generations = self._pool.generations
         result, counts = generations.outcomes.newest, self._pool.wanted.counts

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Collection
 from contextlib import closing, suppress
 from dataclasses import replace
 from importlib import metadata
@@ -37,6 +38,7 @@ from resqued.ipc.messages import (
 )
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.log import logger
+from resqued.master import wakeups
 from resqued.master.handoff import DescriptorList, GenerationRecord
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
@@ -84,6 +86,8 @@ class Generation:
         self.schedules = config.schedules
         self.has_dynamic_schedules = config.has_dynamic_schedules
         self.deaths = config.app.deaths
+        # JSON about the jobs of the application, by name; empty after a handoff.
+        self.jobs: dict[str, str] = {}
         self.started_at = 0.0
         self.backoff = Backoff(first=0.1, cap=30.0)
 
@@ -117,7 +121,8 @@ class Generation:
         return found
 
     def learn(self, report: AppImported) -> None:
-        """Keep what the application declares, beside what the configuration says."""
+        """Note that the zygote is ready, and keep what the application declares."""
+        self.is_ready, self.backoff = True, self.backoff.succeeded()
         self.least_memory = report.least_memory
         self.schedules = (*self.config.schedules, *report.schedules)
         self.deaths = self.config.app.deaths.with_declared(report.deaths)
@@ -174,9 +179,12 @@ class Generation:
             with suppress(ChannelClosed):  # its exit is noticed elsewhere
                 self.channel.send(ReopenLog(path))
 
-    def spawn(self, pool: PoolKey, *, is_paused: bool) -> WorkerHandle | None:
+    def spawn(
+        self, pool: PoolKey, *, is_paused: bool, paused: Collection[str] | None
+    ) -> WorkerHandle | None:
         """Order the zygote to fork a worker; return the master's handle of the worker.
 
+        `paused` are the paused queues of its namespace; None if they are not known.
         None if the zygote has just died, or does not read its channel. Raises OSError
         if this process has no descriptors or no memory left for the worker's channel
         and scoreboard.
@@ -190,7 +198,12 @@ class Generation:
                 ours.close()
                 raise
             worker = self._handle(to_worker(ours), scoreboard, pool)
-            order = SpawnWorker(pool, worker.limits, is_paused=is_paused)
+            order = SpawnWorker(
+                pool,
+                worker.limits,
+                is_paused=is_paused,
+                paused_queues=wakeups.paused_for(paused, worker.served),
+            )
             fds = [theirs.fileno(), scoreboard.fd]
             try:
                 self.channel.send(order, descriptors=fds)

@@ -28,7 +28,7 @@ from resqued.core.generation_lifecycle import (
 from resqued.core.timings import NEVER
 from resqued.errors import ConfigError, ResquedError, StartError
 from resqued.ipc.channel import ChannelClosed
-from resqued.ipc.messages import AppImported, ImportFailed
+from resqued.ipc.messages import AppImported, DeclaredJobs, ImportFailed
 from resqued.log.logger import Logger
 from resqued.master.generation import Generation
 from resqued.master.handoff import PoolRecord
@@ -247,6 +247,8 @@ class GenerationManager:
         try:
             for report in generation.channel.messages():
                 match report:
+                    case DeclaredJobs(jobs):
+                        generation.jobs.update(jobs)
                     case AppImported():
                         self._on_imported(generation, report)
                     case ImportFailed():
@@ -259,9 +261,7 @@ class GenerationManager:
             self.on_zygote_exit(generation, now, end)
 
     def _on_imported(self, generation: Generation, report: AppImported) -> None:
-        generation.is_ready = True
         generation.learn(report)
-        generation.backoff = generation.backoff.succeeded()
         if report.threads:
             self._log.warning("application_has_threads", threads=report.threads)
         if generation is self.pending:

@@ -22,7 +22,7 @@ from resqued.scheduler.schedule import Schedule
 
 # Increased when a record or a message to workers changes. A new program that receives
 # another version refuses it, and the master keeps its program until it is restarted.
-VERSION = 4
+VERSION = 5
 
 
 class DescriptorList:

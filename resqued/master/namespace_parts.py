@@ -7,7 +7,7 @@ be used, and wakes only its own workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resqued.config.loader import Config
@@ -17,11 +17,15 @@ from resqued.core.supervised_worker import SupervisedState
 from resqued.errors import StoreError, UnusableServerError
 from resqued.failure.deliverer_keeper import DelivererKeeper
 from resqued.failure.trimmer import FailureTrimmer
+from resqued.ipc.messages import PausedQueues
 from resqued.log.logger import Logger
+from resqued.master import wakeups
+from resqued.master.detail_publisher import DetailPublisher
 from resqued.master.generations import GenerationManager
 from resqued.master.part import Part
 from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
+from resqued.master.record_publisher import MasterFacts, RecordPublisher
 from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.worker_handle import WorkerHandle
 from resqued.scheduler.enqueuer import ScheduleEnqueuer
@@ -36,6 +40,10 @@ from resqued.store.server_url import redact
 from resqued.store.slots import slot_of_namespace
 from resqued.system.poller import Poller
 from resqued.wire.keys import Keys
+from resqued.wire.queue_list import QueueList
+
+# How many paused queues the log names.
+_NAMED = 20
 
 Workers = Callable[[], Sequence[WorkerHandle]]
 
@@ -53,11 +61,15 @@ class NamespaceParts:
     enqueuer: ScheduleEnqueuer
     keeper: DelivererKeeper
     trimmer: FailureTrimmer
+    publisher: RecordPublisher
+    detail: DetailPublisher
 
     @property
     def _users(self) -> tuple[Part, ...]:
         """What has nothing to do while Redis is away, besides the reclaimer."""
-        return (self.watcher, self.mover, self.enqueuer, self.keeper, self.trimmer)
+        published = (self.publisher, self.detail)
+        schedulers = (self.mover, self.enqueuer)
+        return (self.watcher, *schedulers, self.keeper, self.trimmer, *published)
 
     def turn(self, now: float, *, is_alone: bool) -> None:
         """Do what is due.
@@ -80,7 +92,9 @@ class NamespaceParts:
         return due
 
     def close(self) -> None:
-        """Close the connections."""
+        """Remove the record of this master, and close the connections."""
+        if not self.monitor.is_down:
+            self.publisher.close()
         self.keeper.close()
         self.trimmer.close()
         self.mover.close()
@@ -100,7 +114,8 @@ class ServedNamespaces:
 
     The pools of the generations name them. A namespace that no pool names any longer is
     kept until its last worker has left or is reclaimed. `serving` and `workers` return
-    the workers that take jobs, and all of them; the pool sets both.
+    the workers that take jobs, and all of them; the pool sets both. `facts` returns
+    what is true of the master, and `status` its status as JSON; the master sets both.
     """
 
     def __init__(
@@ -112,11 +127,15 @@ class ServedNamespaces:
         self._log = log
         self.serving: Workers = list
         self.workers: Workers = list
+        self.facts: Callable[[float], MasterFacts | None] = lambda _: None
+        self.status: Callable[[float], bytes] = lambda _: b""
         self._parts: dict[str, NamespaceParts] = {}
         # By namespace: the configuration that applies, and what was made of it.
         self._configs: dict[str, tuple[Config, Config]] = {}
         # The generations whose namespaces are here.
         self._followed = (0, 0)
+        # The namespaces where a queue is paused.
+        self._has_paused: set[str] = set()
         # Whether a namespace is here that no configuration has any longer.
         self._has_former = False
 
@@ -158,7 +177,11 @@ class ServedNamespaces:
             schedule_enqueuer(app, namespace, source, log),
             DelivererKeeper(lambda: self._config_of(namespace), self._poller, log),
             FailureTrimmer(lambda: self._config_of(namespace), log),
+            RecordPublisher(link, namespace, app.timings, log),
+            DetailPublisher(link, namespace, watcher.values, app.timings, self.status),
         )
+        watcher.on_paused = lambda queues: self._announce(namespace, queues, log)
+        watcher.on_emptied = parts.publisher.write_soon
         monitor.url = lambda: self._url(namespace, link.url)
         monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
         return parts
@@ -252,6 +275,26 @@ class ServedNamespaces:
                 if slot_of_namespace(name) is None:
                     raise untagged(f"redis at {redact(url)}", name)
 
+    def paused_queues(self, namespace: str) -> Collection[str] | None:
+        """Return the paused queues of a namespace; None if they were not read yet."""
+        parts = self._parts.get(namespace)
+        return None if parts is None else parts.watcher.values.paused
+
+    def _announce(
+        self, namespace: str, queues: frozenset[str], own_log: Logger
+    ) -> None:
+        """Tell the workers of a namespace which queues are paused."""
+        names = sorted(queues)[:_NAMED]
+        if queues or namespace in self._has_paused:
+            own_log.info("queues_paused", count=len(queues), queues=names)
+        (self._has_paused.add if queues else self._has_paused.discard)(namespace)
+        orders: dict[QueueList, PausedQueues] = {}
+        for worker in self._of(namespace, self.workers):
+            served = worker.served
+            if served not in orders:
+                orders[served] = PausedQueues(wakeups.paused_for(queues, served))
+            worker.send(orders[served])
+
     def poll_now(self) -> None:
         """Make every watcher look at its queues at the next turn."""
         for parts in self._parts.values():
@@ -300,8 +343,10 @@ class ServedNamespaces:
     def turn(self, now: float) -> None:
         """Do what is due in each namespace."""
         self.follow()
-        is_alone = len(self._parts) == 1
+        is_alone, facts = len(self._parts) == 1, self.facts(now)
         for parts in self._parts.values():
+            parts.publisher.see(facts)
+            parts.detail.see(facts)
             parts.turn(now, is_alone=is_alone)
 
     def due(self, now: float) -> float:

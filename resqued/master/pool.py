@@ -66,7 +66,7 @@ class Pool:
         self._rollout = Rollout(
             self.slots, self.retiring, generations, self._listen, log
         )
-        self._rollout.is_away = namespaces.is_away
+        self._rollout.namespaces = namespaces
         self._follow()
 
     # Replacement of the master's program

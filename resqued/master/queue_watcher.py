@@ -47,12 +47,19 @@ class QueueWatcher:
         log: Logger,
     ) -> None:
         self._tracking = tracking
+        self.values = tracking.values
         self._serving = serving
         self._poller = poller
         self._interval = interval
         self._log = log
         # Called when the connection is lost.
         self.on_lost: Callable[[], None] = lambda: None
+        # Called when the server has lost its data.
+        self.on_emptied: Callable[[], None] = lambda: None
+        # Called with the paused queues, when they were read first and have changed.
+        self.on_paused: Callable[[frozenset[str]], None] = lambda _: None
+        # When to read them again from a server without tracking.
+        self._read_at = 0.0
         self._is_open = False
         self._fd: int | None = None
         self._was_paused = False
@@ -94,9 +101,11 @@ class QueueWatcher:
         """Return when `turn` has something to do."""
         if not self._is_open:
             return self._redis.ready_at
-        if self._was_polled or self._tracking.has_messages:
+        is_current = self.values.is_current
+        if self._was_polled or self._tracking.has_messages or not is_current:
             return 0.0
-        return min((each.look_at for each in self._listening.values()), default=NEVER)
+        due = min((each.look_at for each in self._listening.values()), default=NEVER)
+        return due if self._tracking.is_tracking else min(due, self._read_at)
 
     def turn(self, now: float) -> None:
         """Look at the queues, if that is due and a worker is idle; wake the workers."""
@@ -111,8 +120,10 @@ class QueueWatcher:
                 # The server has lost the registrations too; woken workers register
                 # again.
                 self._tracking.was_emptied = False
+                self.on_emptied()
                 self._listening.clear()
                 _wake((worker, ()) for worker in self._idle())
+            self._read_values(now)
             self._follow(now)
             self._answer_calls(now)
             self._wake_at_once(now)
@@ -121,6 +132,21 @@ class QueueWatcher:
             self._join(now)
         except StoreError as error:
             self._lose(error, now)
+
+    def _read_values(self, now: float) -> None:
+        """Read the paused queues, if they have changed."""
+        values = self.values
+        if not self._tracking.is_tracking and now >= self._read_at:
+            values.forget()
+        if values.is_current:
+            return
+        self._read_at = now + self._interval()
+        if values.read() and values.paused is not None:
+            self.on_paused(values.paused)
+            # Queues that are paused no longer may have jobs.
+            for each in self._listening.values():
+                if each.listens:
+                    each.look_soon(now)
 
     def _idle(self) -> list[WorkerHandle]:
         # Only serving workers are woken: one that leaves, or that may not begin yet,

@@ -22,6 +22,7 @@ from resqued.ipc.scoreboard import RunCounts
 from resqued.log.logger import Logger
 from resqued.master.generation import Generation
 from resqued.master.generations import GenerationManager
+from resqued.master.namespace_parts import ServedNamespaces
 from resqued.master.slot import Slot
 from resqued.master.worker_handle import WorkerHandle
 
@@ -42,8 +43,11 @@ class Rollout:
     """Moves the slots of a pool.
 
     `slots` and `retiring` are the lists of the pool, which this class changes.
-    `spawned` is called with each worker that the rollout orders.
+    `spawned` is called with each worker that the rollout orders. The pool sets
+    `namespaces`.
     """
+
+    namespaces: ServedNamespaces
 
     def __init__(
         self,
@@ -58,8 +62,6 @@ class Rollout:
         self._generations = generations
         self._spawned = spawned
         self._log = log
-        # Whether a namespace cannot be used at the moment, and others can.
-        self.is_away: Callable[[str], bool] = lambda _: False
         self._moving_to = generations.current
         self._moving: Slot | None = None
         self._canary: Slot | None = None
@@ -104,7 +106,8 @@ class Rollout:
         generation, pool = self.target(slot)
         error = ""
         try:
-            worker = generation.spawn(pool, is_paused=is_paused)
+            paused = self.namespaces.paused_queues(pool.namespace)
+            worker = generation.spawn(pool, is_paused=is_paused, paused=paused)
         except OSError as problem:
             worker, error = None, f"{problem.strerror} (in the master)"
         if worker is None:
@@ -150,7 +153,9 @@ class Rollout:
 
     def _within_reach(self, slots: list[Slot]) -> list[Slot]:
         """Return the slots whose namespaces can be used."""
-        return [slot for slot in slots if not self.is_away(slot.pool.namespace)]
+        return [
+            slot for slot in slots if not self.namespaces.is_away(slot.pool.namespace)
+        ]
 
     def _move_next(self, now: float) -> None:
         if self._generations.is_on_trial and self._canary is None:
@@ -177,7 +182,7 @@ class Rollout:
             return
         if not successor.is_registered:
             # An outage of its namespace must not hold up the slots of the others.
-            is_away = self.is_away(slot.pool.namespace)
+            is_away = self.namespaces.is_away(slot.pool.namespace)
             if is_away and self._within_reach(self._stale()):
                 self._abort_move(slot, now)
             return

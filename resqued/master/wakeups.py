@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 from resqued.wire.queue_list import QueueList
@@ -38,6 +38,20 @@ def workers_to_wake(
             named[queues] = first_choices(lengths, queues)
         woken.append((worker, named[queues]))
     return woken
+
+
+def paused_for(
+    paused: Collection[str] | None, queues: QueueList
+) -> tuple[str, ...] | None:
+    """Return the paused queues that a list serves, for its workers.
+
+    None if they have no room in a message, or are not known: the workers read them.
+    """
+    if paused is None:
+        return None
+    names = tuple(sorted(name for name in paused if queues.serves(name)))
+    size = sum(len(name.encode("utf-8", "surrogateescape")) for name in names)
+    return names if size + len(names) <= _ROOM else None
 
 
 def first_choices(lengths: Mapping[str, int], queues: QueueList) -> tuple[str, ...]:

@@ -98,6 +98,39 @@ class Queues:
         """Return True if the key pause-all-workers pauses workers."""
         return means_pause(self._link.call("GET", self._keys.paused))
 
+    def pause(self, queue: str) -> bool:
+        """Have no worker of resqued take a job from a queue; False if it was paused.
+
+        Running jobs go on. Ruby workers with resque-pause stop too, if a queue was ever
+        paused for them; see `pauses_ruby`.
+        """
+        keys = self._keys
+        commands: list[tuple[Word, ...]] = [("SADD", keys.paused_queues, queue)]
+        if self.pauses_ruby(queue):
+            commands.append(("SET", keys.ruby_pause(queue), "true"))
+        return bool(self._link.pipeline(commands)[0])
+
+    def resume(self, queue: str) -> bool:
+        """Have workers take jobs from a queue again; False if it was not paused.
+
+        Ruby workers with resque-pause take jobs again, too.
+        """
+        keys = self._keys
+        found = self._link.pipeline(
+            [("SREM", keys.paused_queues, queue), ("DEL", keys.ruby_pause(queue))]
+        )
+        return any(found)
+
+    def paused(self) -> list[str]:
+        """Return the names of the paused queues, sorted by bytes."""
+        (found,) = self._link.read_each([("SMEMBERS", self._keys.paused_queues)])
+        return [raw.decode("utf-8", "surrogateescape") for raw in sorted(found or ())]
+
+    def pauses_ruby(self, queue: str) -> bool:
+        """Return True if resque-pause has a key here, for this queue or a known one."""
+        names = dict.fromkeys([queue, *self.names()])
+        return bool(self._link.call("EXISTS", *map(self._keys.ruby_pause, names)))
+
     def size(self, queue: str) -> int:
         """Return how many jobs wait in a queue."""
         return int(self._link.call("LLEN", self._keys.queue(queue)))

@@ -4,6 +4,7 @@ Used by a worker over its one connection. With up to MANY known queues the worke
 all names and tries all that its list matches, at each job. With more it tries those
 that the master's order names, because they have jobs; without names it reads the
 lengths of all queues itself, one page at each call, so that signals do not wait.
+Paused queues are left out of the names when these change, which costs a job nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 
 from resqued.store.connection import SingleLink
+from resqued.store.paused_queues import read_paused
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 
@@ -44,6 +46,10 @@ class QueueChoice:
         self._is_many = False
         self._fresh_until = 0.0
         self._search: Iterator[tuple[str, ...] | None] | None = None
+        # The paused queues; None if they must be read before the next job.
+        self._paused: Collection[str] | None = ()
+        # What to try if no queue were paused.
+        self._matched: tuple[str, ...] = ()
         self.names: tuple[str, ...] = ()
         self.knowledge: tuple[str, ...] = ()
         self.know(())
@@ -51,12 +57,30 @@ class QueueChoice:
     @property
     def shown(self) -> tuple[str, ...]:
         """The queues for people: all that the list matches, or the list itself."""
-        return self._list.entries if self._is_many else self.names
+        return self._list.entries if self._is_many else self._matched
+
+    def pause(self, paused: Collection[str] | None) -> bool:
+        """Leave out these queues; return True if `names` changes.
+
+        None: leave out all, until the paused ones were read.
+        """
+        self._paused = paused if paused is None else frozenset(paused)
+        before = self.names
+        self._leave_out_paused()
+        return self.names != before
+
+    def _leave_out_paused(self) -> None:
+        paused, self.names = self._paused, self._matched
+        if paused is None:
+            self.names = ()
+        elif paused:
+            self.names = tuple(name for name in self._matched if name not in paused)
 
     def know(self, known: Collection[str]) -> None:
         """Use the names of all known queues, which are at most MANY."""
         self._is_many, self._search = False, None
-        self.names = self._list.match(known)
+        self._matched = self._list.match(known)
+        self._leave_out_paused()
         self.knowledge = (_SAME_NAMES, *known) if self._list.is_dynamic else (_ALL,)
 
     def know_many(self) -> None:
@@ -78,7 +102,8 @@ class QueueChoice:
 
     def _try(self, names: tuple[str, ...], now: float) -> bool:
         self._fresh_until, self._search = now + FRESH, None
-        before, self.names = self.names, names[:MANY]
+        before, self._matched = self.names, names[:MANY]
+        self._leave_out_paused()
         return self.names != before
 
     def expire(self) -> bool:
@@ -89,10 +114,13 @@ class QueueChoice:
     def look_further(self) -> bool | None:
         """Read a page of names and lengths, if this worker searches for jobs itself.
 
-        True: jobs were found, and `names` has changed. False: call this again. None:
-        the worker does not search, or a complete search found no job. Raises
-        StoreError.
+        True: jobs were found, or the paused queues were read, and `names` has changed.
+        False: call this again. None: the worker does not search, or a complete search
+        found no job. Raises StoreError.
         """
+        if self._paused is None:
+            self.pause(read_paused(self._link, self._keys))
+            return True
         if self._search is None:
             if not (self._is_many and self._looks):
                 return None

@@ -14,6 +14,7 @@ from typing import Any
 from resqued.store.connection import Link, SingleLink
 from resqued.store.job_queues import means_pause
 from resqued.store.store_errors import RefusedError
+from resqued.store.tracked_values import TrackedValues
 from resqued.store.waiting_line import WaitingLine
 from resqued.store.write_check import check_writes
 from resqued.wire.keys import Keys
@@ -29,6 +30,7 @@ _NAME_COST = 20e-6
 class QueueSnapshot:
     """The lengths of the queues that are not empty, by name, and whether all pause.
 
+    Paused queues are left out.
     `odd` are queues, among those that were read, whose keys are of another type.
     """
 
@@ -52,6 +54,7 @@ class QueueTracking:
         self._plain = plain
         self._keys = keys
         self.line = WaitingLine(self._link, keys)
+        self.values = TrackedValues(self._link, keys)
         self.is_callable = False
         self._set_key = keys.queues.encode("utf-8", "surrogateescape")
         self.is_tracking = False
@@ -80,13 +83,19 @@ class QueueTracking:
         """Connect, and turn tracking on if the server has it; raise StoreError."""
         self._changed.clear()
         self._forget()
+        self.values.forget()
         self.is_tracking = self._link.listen(self._on_message)
         self.is_callable = self.is_tracking and self.line.open()
 
     def _on_message(self, message: Any) -> object:
         # A message without keys means that the whole database was emptied.
-        self.was_emptied |= message[1] is None
-        self._changed += message[1] or (None,)
+        if message[1] is None:
+            self.was_emptied = True
+            self.values.forget()
+            self._changed.append(None)
+        else:
+            # What is read beside the queues is no reason to look at them.
+            self._changed += [key for key in message[1] if not self.values.note(key)]
         return message
 
     def check_writes(self) -> None:
@@ -130,7 +139,12 @@ class QueueTracking:
                 self._is_current = False
             elif self._lengths.pop(key, None) == 0 and not self._is_paused:
                 pushed += [self._served[key]] if key in self._served else []
-        return pushed
+        paused = self._paused_queues
+        return [name for name in pushed if name not in paused]
+
+    @property
+    def _paused_queues(self) -> frozenset[str]:
+        return self.values.paused or frozenset()
 
     def look(self, lists: Iterable[QueueList], now: float) -> QueueSnapshot:
         """Return the lengths of all queues that the lists match, and the pause key.
@@ -165,18 +179,29 @@ class QueueTracking:
 
     def _read(self, link: Link, more: Sequence[tuple[str, ...]]) -> list[Any]:
         """Return the replies to the commands `more`, and the lengths not known yet."""
+        return link.read_each([*more, *(("LLEN", key) for key in self._unknown())])
+
+    def _unknown(self) -> list[bytes]:
+        """Return the keys of the queues whose lengths must be read.
+
+        Those of paused queues need not: the server then reports no push to them.
+        """
         unknown = [key for key in self._served if key not in self._lengths]
-        return link.read_each([*more, *(("LLEN", key) for key in unknown)])
+        if paused := self._paused_queues:
+            return [key for key in unknown if self._served[key] not in paused]
+        return unknown
 
     def _snapshot(self, lengths: Sequence[int | None]) -> QueueSnapshot:
         """Return what is known, with the lengths that `_read` has returned."""
-        unknown = [key for key in self._served if key not in self._lengths]
+        unknown = self._unknown()
         # None: a key of another type, which has no jobs.
         odd = [
             self._served[k] for k, n in zip(unknown, lengths, strict=True) if n is None
         ]
         self._lengths.update(zip(unknown, (n or 0 for n in lengths), strict=True))
         full = {self._served[key]: n for key, n in self._lengths.items() if n}
+        for name in self._paused_queues & full.keys():
+            del full[name]
         return QueueSnapshot(full, self._is_paused, odd)
 
     def again_at(self, now: float) -> float | None:

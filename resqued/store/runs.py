@@ -151,6 +151,14 @@ class Runs:
         if self._choice.hint(names):
             self._prepare()
 
+    def pause(self, queues: Sequence[str] | None) -> None:
+        """Take no job from these queues; None: read which are paused before the next.
+
+        The master says so when they change.
+        """
+        if self._choice.pause(queues):
+            self._prepare()
+
     def _prepare(self) -> None:
         """Pack the request for the queues to try, when these have changed."""
         self._names = self._choice.names

@@ -33,6 +33,15 @@ def unit(name: str) -> str:
     return f"resqued@{escaped.decode()}.service"
 
 
+def of_cgroup(text: str) -> str:
+    """Return the instance that a text of /proc/<pid>/cgroup names; "" if it names none.
+
+    The name is unescaped.
+    """
+    found = re.search(r"/resqued@([^/\n]+)\.service(?:/|$)", text, re.MULTILINE)
+    return unescape(found[1]) if found else ""
+
+
 def queue_list(name: str) -> str:
     """Return the queue list of an unescaped name; `all` means `*`."""
     return "*" if name == EVERY_QUEUE else name

@@ -118,6 +118,29 @@ class Keys:
         """The hash of worker ids to their identities; only resqued uses this key."""
         return self._key("resqued:workers")
 
+    @property
+    def masters(self) -> str:
+        """The set of the ids of masters; those without a record have gone."""
+        return self._key("resqued:masters")
+
+    def master(self, master_id: str) -> str:
+        """The record of a master, which expires unless it is written again."""
+        return self._key(f"resqued:master:{master_id}")
+
+    @property
+    def watch(self) -> str:
+        """The text that is there while somebody looks at workers; it expires."""
+        return self._key("resqued:watch")
+
+    def detail(self, master_id: str) -> str:
+        """The status of a master with its workers, while somebody looks."""
+        return self._key(f"resqued:detail:{master_id}")
+
+    @property
+    def declared_jobs(self) -> str:
+        """The hash of the jobs of applications: names to JSON about them."""
+        return self._key("resqued:jobs")
+
     def ping(self, name: str) -> str:
         """The ping of a node-resque worker, whose name has no queues (8.3)."""
         return self._key(f"worker:ping:{name}")
@@ -130,6 +153,15 @@ class Keys:
     def paused(self) -> str:
         """The text that pauses all workers while it is `true`."""
         return self._key("pause-all-workers")
+
+    @property
+    def paused_queues(self) -> str:
+        """The set of the names of the queues from which no job is taken."""
+        return self._key("resqued:paused")
+
+    def ruby_pause(self, queue: str) -> str:
+        """The text that pauses a queue for Ruby workers with resque-pause."""
+        return self._key(f"pause:queue:{queue}")
 
     @property
     def write_check(self) -> str:

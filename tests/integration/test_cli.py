@@ -30,6 +30,7 @@ def test_status_of_nothing(run: Run) -> None:
         "failed": 0,
         "failures": 0,
         "queues": {},
+        "paused_queues": [],
         "workers": [],
     }
     assert run("status").stdout == (
@@ -65,6 +66,7 @@ def test_status_shows_counters_queues_and_workers(
         "failed": 3,
         "failures": 1,
         "queues": {"critical": 1, "mail": 2},
+        "paused_queues": [],
     }
     age = worker.pop("heartbeat_age")
     assert 3 <= age < 3 + scaled(60)
@@ -227,6 +229,45 @@ def test_clear_takes_a_queue_whose_name_is_forgotten(
     redis.rpush(f"{NS}queue:mail", "{}")
     run("queues", "clear", "mail", "--yes")
     assert not redis.exists(f"{NS}queue:mail")
+
+
+def test_a_queue_is_paused_and_goes_on(
+    run: Run, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    client.enqueue_to("mail", "Mail")
+    client.enqueue_to("other", "Mail")
+    result = run("queues", "pause", "mail")
+    assert result.stdout == (
+        "queue mail is paused; `resqued queues resume mail` has it go on\n"
+    )
+    assert "was paused already" in run("queues", "pause", "mail").stdout
+    assert client.paused_queues() == ["mail"]
+    assert rows(run("queues")) == [
+        ["QUEUE", "WAITING", "STATE"],
+        ["mail", "1", "paused"],
+        ["other", "1"],
+    ]
+    assert ["mail", "1", "paused"] in rows(run("status"))
+    assert json.loads(run("status", "--json").stdout)["paused_queues"] == ["mail"]
+    assert "queue_paused: queue mail is paused" in run("why", "mail").stdout
+    assert "queue_paused" not in run("why", "other").stdout
+    assert run("queues", "resume", "mail").stdout == "queue mail goes on\n"
+    assert run("queues", "resume", "mail").stdout == "queue mail was not paused\n"
+    assert rows(run("queues"))[0] == ["QUEUE", "WAITING"]
+
+
+def test_who_pauses_a_queue_is_told_who_goes_on(
+    run: Run, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    add_worker(redis, "ruby:1:mail,*")
+    add_worker(redis, "ruby:2:other")
+    told = run("queues", "pause", "mail").stdout.splitlines()
+    others = "1 worker of other libraries may take its jobs"
+    assert told[1:] == [
+        "no queue mail exists yet; `resqued queues` lists those that do",
+        f"{others}; those of Ruby stop only with resque-pause",
+    ]
+    assert ["mail", "0", "paused"] in rows(run("queues"))
 
 
 def test_stats_are_the_counters_and_the_queues(

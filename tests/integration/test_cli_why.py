@@ -79,7 +79,7 @@ def test_a_pool_that_is_paused_by_the_key(
 
 
 def test_a_pool_whose_master_is_paused(
-    run: Run, daemon: Daemon, tmp_path: Path
+    run: Run, daemon: Daemon, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     daemon.signal(signal.SIGUSR2)
     daemon.wait_for_event("signal_received")
@@ -94,9 +94,17 @@ def test_a_pool_whose_master_is_paused(
     )
     assert str(daemon.pid) in answer["texts"]["master_paused"]
     assert answer["findings"][0]["remedy"] == f"`kill -CONT {daemon.pid}`"
-    # By the titles of the workers, where the socket is not to be found.
+    # By the record in Redis, where the socket is not to be found.
     other = tmp_path / "other.toml"
     other.write_text(f'[control]\ndirectory = "{tmp_path / "elsewhere"}"\n')
+    answer = ask_one(run, "default", "-c", str(other))
+    assert answer["kinds"] == ["master_paused", "other_masters"]
+    (other_master,) = answer["other_masters"]
+    assert other_master.endswith(f":{daemon.pid}")
+    assert other_master in answer["texts"]["master_paused"]
+    assert "`resqued resume` on " in answer["findings"][0]["remedy"]
+    # By the titles of the workers, where there is no record either.
+    redis.delete(f"{NS}resqued:masters")
     answer = wait_until(
         lambda: (
             (a := ask_one(run, "default", "-c", str(other)))["kinds"]
@@ -146,6 +154,14 @@ def test_a_pool_that_leaves_the_queue_out(
         answer = ask_one(run, "low", "-c", str(tmp_path / "resqued.toml"))
         assert answer["kinds"] == ["no_worker"]
         assert answer["texts"]["no_worker"].endswith("(1 worker; their lists: *,!low)")
+        # As on another host, by its record in Redis.
+        other = tmp_path / "other.toml"
+        other.write_text(f'[control]\ndirectory = "{tmp_path / "elsewhere"}"\n')
+        assert ask_one(run, "low", "-c", str(other))["kinds"] == ["no_worker"]
+        run("enqueue", "Until", str(tmp_path / "gate"), "-q", "high")
+        answer = ask_one(run, "high", "-c", str(other))
+        assert len(answer["other_masters"]) == 1
+        (tmp_path / "gate").touch()
 
 
 def test_jobs_that_a_limit_ended(

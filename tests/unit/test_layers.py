@@ -75,6 +75,7 @@ IMPURE = {
     ("wire.timestamps", "time"): "formats the times that it is given",
     ("wire.outcome", "signal"): "knows SIGKILL by its number",
     ("wire.json_scan", "msgspec"): "reads JSON without making values of it",
+    ("wire.master_record", "msgspec"): "checks what other versions have written",
     ("core.exit_status", "signal"): "knows the names of signals by their numbers",
 }
 
@@ -116,6 +117,7 @@ OUTSIDE = {
         "ipc.messages",
         "master.handoff",
         "wire.json_scan",
+        "wire.master_record",
     },
 }
 

@@ -22,6 +22,7 @@ import pytest
 import resqued
 from resqued import errors
 from resqued.scheduler.delayed_client import DelayedClient
+from resqued.store.queue_client import QueueClient
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "resqued"
@@ -83,7 +84,7 @@ def members(owner: type) -> dict[str, object]:
     }
 
 
-OF_CLIENT = members(DelayedClient) | members(resqued.Client)
+OF_CLIENT = members(DelayedClient) | members(QueueClient) | members(resqued.Client)
 
 
 def test_every_name_is_listed_once_and_in_order() -> None:

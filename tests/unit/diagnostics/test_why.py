@@ -77,6 +77,7 @@ CAUSES: dict[str, tuple[Facts, list[str]]] = {
         ["not_in_set"],
     ),
     "paused by the key": (replace(WELL, is_paused=True), ["paused"]),
+    "its queue is paused": (replace(WELL, is_queue_paused=True), ["queue_paused"]),
     "paused by the key, as titles tell": (
         replace(WELL, is_paused=True, workers=(worker(is_paused=True),)),
         ["paused"],
@@ -87,6 +88,10 @@ CAUSES: dict[str, tuple[Facts, list[str]]] = {
     ),
     "its master is paused": (
         replace(WELL, paused_masters=(47,), workers=(worker(is_paused=True),)),
+        ["master_paused"],
+    ),
+    "its master on another host is paused": (
+        replace(WELL, paused_elsewhere=("web2:4",), workers=(worker(is_paused=True),)),
         ["master_paused"],
     ),
     "one of two is paused": (

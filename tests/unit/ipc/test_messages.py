@@ -35,6 +35,8 @@ EXAMPLES: dict[Any, list[Any]] = {
         messages.Wake(),
         messages.Pause(),
         messages.Resume(),
+        messages.PausedQueues(("a:b", "\udcff")),
+        messages.PausedQueues(),
         messages.Reconnect(),
         messages.EndJob("it was dropped"),
         messages.EndJob("too long", Cause.RUNTIME, messages.JobInChild(7, 0.1 + 0.2)),
@@ -52,7 +54,10 @@ EXAMPLES: dict[Any, list[Any]] = {
     ],
     messages.ZygoteOrder: [
         messages.SpawnWorker(
-            PoolKey("a,b", "{mail}"), Limits(1.5, None), is_paused=True
+            PoolKey("a,b", "{mail}"),
+            Limits(1.5, None),
+            is_paused=True,
+            paused_queues=("a", "\udcff"),
         ),
         messages.ReopenLog("log"),
     ],
@@ -60,6 +65,7 @@ EXAMPLES: dict[Any, list[Any]] = {
         messages.Start(SETTINGS, messages.LogSettings("info", "json")),
     ],
     messages.ZygoteReport: [
+        messages.DeclaredJobs({"Mail": "{}", "\udcff": "{}"}),
         messages.AppImported(["pool-1"], 1 << 33),
         messages.ImportFailed("cannot import myapp: ImportError", "Traceback …"),
     ],

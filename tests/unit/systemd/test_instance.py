@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resqued.systemd.instance import file_name, queue_list, unescape, unit
+from resqued.systemd.instance import file_name, of_cgroup, queue_list, unescape, unit
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,18 @@ def test_all_is_every_queue_and_nothing_else_is() -> None:
 def test_its_file_lies_beside_the_common_one_whatever_it_is_called() -> None:
     assert file_name("critical,high") == "critical,high.toml"
     assert file_name("../a/b") == ".._a_b.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("0::/system.slice/resqued@mail.service\n", "mail"),
+        (r"0::/a.slice/resqued@critical\x2chigh.service", "critical,high"),
+        ("1:cpu:/\n0::/system.slice/resqued@a-b.service/job\n", "a-b"),
+        ("0::/system.slice/resqued.service\n", ""),
+        ("0::/user.slice/session-1.scope\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_instance_of_a_cgroup(text: str, name: str) -> None:
+    assert of_cgroup(text) == name
