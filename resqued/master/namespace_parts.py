@@ -19,6 +19,7 @@ from resqued.failure.deliverer_keeper import DelivererKeeper
 from resqued.failure.trimmer import FailureTrimmer
 from resqued.log.logger import Logger
 from resqued.master.generations import GenerationManager
+from resqued.master.history_keeper import HistoryKeeper
 from resqued.master.part import Part
 from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
@@ -53,11 +54,13 @@ class NamespaceParts:
     enqueuer: ScheduleEnqueuer
     keeper: DelivererKeeper
     trimmer: FailureTrimmer
+    history: HistoryKeeper
 
     @property
     def _users(self) -> tuple[Part, ...]:
         """What has nothing to do while Redis is away, besides the reclaimer."""
-        return (self.watcher, self.mover, self.enqueuer, self.keeper, self.trimmer)
+        producers = (self.mover, self.enqueuer, self.keeper)
+        return (self.watcher, *producers, self.trimmer, self.history)
 
     def turn(self, now: float, *, is_alone: bool) -> None:
         """Do what is due.
@@ -158,6 +161,9 @@ class ServedNamespaces:
             schedule_enqueuer(app, namespace, source, log),
             DelivererKeeper(lambda: self._config_of(namespace), self._poller, log),
             FailureTrimmer(lambda: self._config_of(namespace), log),
+            HistoryKeeper(
+                lambda: self._config_of(namespace), registry, self._owner, log
+            ),
         )
         monitor.url = lambda: self._url(namespace, link.url)
         monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
