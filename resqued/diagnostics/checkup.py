@@ -173,6 +173,7 @@ def _registry(config: Config, namespace: str) -> Iterator[Finding]:
         findings = (
             *server_checks.judge_registry(registered),
             *server_checks.judge_schedulers(_locks(config, namespace)),
+            _history(config, namespace),
         )
     where = f"namespace {namespace}: " if config.app.names_namespace else ""
     for finding in findings:
@@ -196,6 +197,16 @@ def _registered(config: Config, namespace: str) -> server_checks.RegistryFacts:
     ]
     states = {state: tuple(ids) for state, ids in by_state.items()}
     return server_checks.RegistryFacts(states, tuple(ahead))
+
+
+def _history(config: Config, namespace: str) -> Finding:
+    app = config.app
+    link = Client(app.url, namespace=namespace, timeout=app.redis_timeout)
+    try:
+        with closing(link) as client:
+            return server_checks.judge_history(app.history, client.history.size())
+    except ResquedError as error:
+        return unchecked("history", str(error))
 
 
 def _locks(config: Config, namespace: str) -> server_checks.SchedulerLocks:
