@@ -21,6 +21,7 @@ from resqued.store.connection import Link
 from resqued.store.counters import count_jobs
 from resqued.store.delayed import DelayedJobs
 from resqued.store.failures import Failures
+from resqued.store.history import History
 from resqued.store.job_queues import BATCH, Queues
 from resqued.store.queue_client import QueueClient
 from resqued.store.redis_client import TIMEOUT
@@ -57,7 +58,8 @@ class Client(DelayedClient, QueueClient):
     another server becomes the primary. `max_payload` is how many bytes a payload may
     have; workers judge by `max_payload` in their configuration. Nothing is connected
     before the first call.
-    `failures` is the failed list, `delayed` are the jobs that wait for a time.
+    `failures` is the failed list, `delayed` are the jobs that wait for a time, and
+    `history` are past runs and queue lengths.
 
     In a `with` statement its connections are closed at the end.
 
@@ -89,6 +91,7 @@ class Client(DelayedClient, QueueClient):
         self.registry = Registry(self._link, self._keys)
         self.failures = Failures(self._link, self._keys)
         self.delayed = DelayedJobs(self._link, self._keys)
+        self.history = History(self._link, self._keys)
 
     def __enter__(self) -> Self:
         if self in _replaced:

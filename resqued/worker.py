@@ -122,10 +122,9 @@ class WorkerProcess:
         if job is not None:
             self._state = step(self._state, _JOB_ENDED)
             fault = job.fault()
-            self._reporter.ended(job.held, fault)
-            self._registration.record_end(
-                job.held, fault, self._runner.retrier.after(job, fault)
-            )
+            took = self._reporter.ended(job.held, fault)
+            after = self._runner.retrier.after(job, fault)
+            self._registration.record_end(job.held, fault, after, took=took)
             self._retire_if_due(now)
 
     def _retire_if_due(self, now: float) -> None:

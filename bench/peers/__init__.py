@@ -14,6 +14,7 @@ from peers.peer import ENQUEUE, IDLE, JOBS, LATENCY, PARTS, QUEUE, Launch, Peer,
 PEERS: tuple[Peer, ...] = (
     bare_peer.BARE,
     resqued_peer.RESQUED,
+    resqued_peer.RESQUED_WITHOUT_HISTORY,
     *crews(resqued_peer.RESQUED),
     resqued_peer.RESQUED_STAYING,
     *crews(resqued_peer.RESQUED_STAYING),

@@ -44,6 +44,22 @@ RESQUED = Peer(
     problem=_problem,
 )
 
+_NO_HISTORY = Path(__file__).parent / "no_history.toml"
+
+
+def _without_history(launch: Launch) -> list[str]:
+    return [*_command(launch), "-c", str(_NO_HISTORY)]
+
+
+# What the history of runs costs a job is the difference to this one.
+RESQUED_WITHOUT_HISTORY = replace(
+    RESQUED,
+    key="resqued-no-history",
+    title="resqued, history `off`",
+    command=_without_history,
+    parts=(JOBS,),
+)
+
 _STAYING = Path(__file__).parent / "staying.toml"
 
 

@@ -181,6 +181,7 @@ def _app_settings(tables: Mapping[str, Any], values: Values) -> AppSettings:
         rules=limit_rules(tables, values),
         **repetition(tables, values),
         redact=values["log", "redact"],
+        history=values["history", "resolution"],
         # The other keys of [worker] have the same names in AppSettings.
         **{
             key: value

@@ -258,6 +258,13 @@ FIELDS = (
     ),
     *FAILURE_FIELDS,
     Field(
+        "history",
+        "resolution",
+        readers.choice(("minutes", "hours", "off")),
+        "minutes",
+        "what Redis keeps of past runs and queue lengths: minutes, hours or off",
+    ),
+    Field(
         "control",
         "directory",
         readers.text,

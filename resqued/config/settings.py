@@ -57,6 +57,7 @@ class AppSettings:
     `failure_backends`: where failures go; `webhook_url` gets them as JSON, and a
     delivery may take `delivery_timeout`; with `failure_locals` Sentry gets local
     variables too.
+    `history`: "minutes", "hours" or "off", what is kept of runs and queues.
     `max_failures`, `max_failure_age`: how many failures a list keeps, and for how long;
     0 means all, for ever.
     """
@@ -87,6 +88,7 @@ class AppSettings:
     core_size: int = -1
     redact: tuple[str, ...] = ()
     names_namespace: bool = False
+    history: str = "minutes"
     failure_backends: tuple[str, ...] = (REDIS,)
     webhook_url: str = ""
     delivery_timeout: float = 10.0

@@ -175,6 +175,7 @@ def _registry(config: Config, namespace: str) -> Iterator[Finding]:
             *server_checks.judge_registry(registered),
             _pauses(config, namespace),
             *server_checks.judge_schedulers(_locks(config, namespace)),
+            _history(config, namespace),
         )
     where = f"namespace {namespace}: " if config.app.names_namespace else ""
     for finding in findings:
@@ -206,6 +207,16 @@ def _pauses(config: Config, namespace: str) -> Finding:
     with closing(link) as client:
         queues = Queues(client.registry.link, client.registry.keys)
         return server_checks.judge_pauses(queues.paused(), is_all=queues.are_paused())
+
+
+def _history(config: Config, namespace: str) -> Finding:
+    app = config.app
+    link = Client(app.url, namespace=namespace, timeout=app.redis_timeout)
+    try:
+        with closing(link) as client:
+            return server_checks.judge_history(app.history, client.history.size())
+    except ResquedError as error:
+        return unchecked("history", str(error))
 
 
 def _locks(config: Config, namespace: str) -> server_checks.SchedulerLocks:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.plural import join_names, pluralize
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked, warning
+from resqued.store.history import HistorySize
 from resqued.store.server_facts import ServerFacts
 
 LEAST = {"Redis": (6, 2), "Valkey": (7, 2)}
@@ -367,3 +368,12 @@ def judge_schedulers(locks: SchedulerLocks) -> Iterator[Finding]:
     if not (locks.ruby or locks.node):
         who = f"master {locks.ours} moves" if locks.ours else "no master has to move"
         yield ok(check, f"{who} delayed jobs; no scheduler of another kind is there")
+
+
+def judge_history(resolution: str, size: HistorySize) -> Finding:
+    """Return what the history takes in memory; `resolution` is what is kept of it."""
+    taken = f"{pluralize(size.keys, 'key')} take {show_size(size.size)} of Redis"
+    if resolution == "off":
+        rest = f"; {taken}, until they expire" if size.keys else ""
+        return ok("history", f"off{rest}")
+    return ok("history", f"{resolution}: {taken}")

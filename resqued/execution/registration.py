@@ -11,6 +11,7 @@ import random
 import time
 
 from resqued.config.settings import AppSettings
+from resqued.execution.worker_history import WorkerHistory
 from resqued.log import logger
 from resqued.store.attempts import AttemptEnd
 from resqued.store.connection import SingleLink
@@ -58,6 +59,7 @@ class WorkerRegistration:
         )
         if settings.shown_namespace:
             self.log = self.log.bind(namespace=settings.shown_namespace)
+        self._history = WorkerHistory(settings, link, self.log)
         self.is_registered = False
         # Queues whose keys are not lists.
         self._wrong_types: set[str] = set()
@@ -78,9 +80,13 @@ class WorkerRegistration:
         return True
 
     def beat(self, now: float) -> None:
-        """Store a heartbeat, and find out whether the worker is still registered."""
+        """Store a heartbeat, and find out whether the worker is still registered.
+
+        The runs since the last heartbeat are added to the history.
+        """
         self.next_heartbeat = now + self._heartbeat * random.uniform(0.9, 1)
         self.is_registered = self.runs.heartbeat()
+        self._history.flush()
 
     def check_writes(self) -> None:
         """Raise StoreError unless Redis accepts writes."""
@@ -91,11 +97,14 @@ class WorkerRegistration:
         held: Reservation,
         fault: FailureInfo | None,
         attempt: AttemptEnd | None = None,
+        *,
+        took: float = 0.0,
     ) -> None:
         """Keep the outcome of a run, which the next request settles.
 
-        `attempt` is there if the job has a retry.
+        `attempt` is there if the job has a retry. The run took `took` seconds.
         """
+        self._history.count(held, took, has_failed=fault is not None)
         if fault is None:
             self.finished = FinishedRun(held.run, attempt=attempt)
             return
@@ -151,6 +160,7 @@ class WorkerRegistration:
 
     def leave(self) -> bool:
         """Unregister; return False if Redis holds a job unknown to this worker."""
+        self._history.flush()
         if self.runs.unregister() or not self.runs.heartbeat():
             return True
         self.reply_lost = True

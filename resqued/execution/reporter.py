@@ -95,8 +95,10 @@ class WorkerReporter:
             title = titles.in_namespace(title, self._namespace)
         process_title.set_title(title)
 
-    def ended(self, held: Reservation, fault: FailureInfo | None) -> None:
-        """Log the outcome of a job."""
+    def ended(self, held: Reservation, fault: FailureInfo | None) -> float:
+        """Log the outcome of a job; return how many seconds it took."""
+        # The phase began with the job.
+        took = time.monotonic() - self._since
         self.done += 1
         if fault is not None:
             self._failed += 1
@@ -106,6 +108,7 @@ class WorkerReporter:
             self.log.warning("job_failed", **self._told_of_last())
         elif self._is_verbose:
             self.log.info("job_performed", **self._told_of_last())
+        return took
 
     def unsettled(self, run: int) -> None:
         """Log that the outcome of the last job could not be stored in Redis."""

@@ -24,6 +24,7 @@ EVENTS = frozenset(
         "failures_trimmed",
         "fork_failed",
         "generation_ready",
+        "history_refused",
         "hook_failed",
         "hooks_invalid",
         "job_begins",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from resqued.config.loader import Config
 from resqued.control.protocol import NamespaceStatus
@@ -22,6 +23,7 @@ from resqued.log.logger import Logger
 from resqued.master import wakeups
 from resqued.master.detail_publisher import DetailPublisher
 from resqued.master.generations import GenerationManager
+from resqued.master.history_keeper import HistoryKeeper
 from resqued.master.part import Part
 from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
@@ -63,13 +65,14 @@ class NamespaceParts:
     trimmer: FailureTrimmer
     publisher: RecordPublisher
     detail: DetailPublisher
+    history: HistoryKeeper
 
     @property
     def _users(self) -> tuple[Part, ...]:
         """What has nothing to do while Redis is away, besides the reclaimer."""
         published = (self.publisher, self.detail)
-        schedulers = (self.mover, self.enqueuer)
-        return (self.watcher, *schedulers, self.keeper, self.trimmer, *published)
+        producers = (self.mover, self.enqueuer, self.keeper)
+        return (self.watcher, *producers, self.trimmer, self.history, *published)
 
     def turn(self, now: float, *, is_alone: bool) -> None:
         """Do what is due.
@@ -154,9 +157,7 @@ class ServedNamespaces:
         registry = Registry(link, keys, app.failure_place)
         reclaimer = Reclaimer(registry, self._owner, log, timings=app.timings)
         reclaimer.deaths = lambda: self._generations.incumbent.deaths
-        reclaimer.is_own = lambda worker: (
-            worker in own_ids(self._of(namespace, self.workers))
-        )
+        reclaimer.is_own = lambda worker: worker in self._own_ids(namespace)
         monitor = RedisMonitor(link, registry, log, app.timings)
         watcher = QueueWatcher(
             QueueTracking(app.url, keys, link, timeout=app.master_timeout),
@@ -167,6 +168,7 @@ class ServedNamespaces:
         )
         watcher.on_lost = monitor.check_soon
         source = ScheduleSource(lambda: self._schedules(namespace), self._is_dynamic)
+        configured = partial(self._config_of, namespace)
         parts = NamespaceParts(
             link,
             registry,
@@ -175,16 +177,20 @@ class ServedNamespaces:
             watcher,
             delayed_mover(app, namespace, self._owner, self._poller, log),
             schedule_enqueuer(app, namespace, source, log),
-            DelivererKeeper(lambda: self._config_of(namespace), self._poller, log),
-            FailureTrimmer(lambda: self._config_of(namespace), log),
+            DelivererKeeper(configured, self._poller, log),
+            FailureTrimmer(configured, log),
             RecordPublisher(link, namespace, app.timings, log),
             DetailPublisher(link, namespace, watcher.values, app.timings, self.status),
+            HistoryKeeper(configured, registry, self._owner, log),
         )
         watcher.on_paused = lambda queues: self._announce(namespace, queues, log)
         watcher.on_emptied = parts.publisher.write_soon
         monitor.url = lambda: self._url(namespace, link.url)
         monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
         return parts
+
+    def _own_ids(self, namespace: str) -> set[str]:
+        return own_ids(self._of(namespace, self.workers))
 
     def _config_of(self, namespace: str) -> Config:
         """Return the configuration that applies, with this namespace as the default.

@@ -233,6 +233,23 @@ class Keys:
         """When the first attempt of a job began; only resqued uses this key."""
         return self._key(f"resqued:retry:{job}")
 
+    def history(self, period: str, series: str) -> str:
+        """The numbers of a series in a day or a month."""
+        return self._key(f"resqued:hist:{period}:{series}")
+
+    def history_names(self, period: str) -> str:
+        """The set of classes and queues that have series in a day or a month."""
+        return self.history(period, "names")
+
+    def history_days(self, period: str) -> str:
+        """The set of the days of a month whose minutes were summed."""
+        return self.history(period, "days")
+
+    @property
+    def history_turn(self) -> str:
+        """The lease of the master that writes the readings of this minute."""
+        return self._key("resqued:hist:turn")
+
     @property
     def persistent_schedules(self) -> str:
         """The hash of the dynamic schedules of resque-scheduler, as JSON (8.1)."""

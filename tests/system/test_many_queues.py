@@ -31,7 +31,10 @@ def many(redis: redis_py.Redis) -> redis_py.Redis:
 def workers(tmp_path: Path, redis_url: str, *args: str) -> Daemon:
     options = ("-a", "tests.support.jobs", "-r", redis_url)
     env = {"TEST_REDIS_URL": redis_url}
-    return Daemon("*", *args, *options, cwd=tmp_path, env=env)
+    # The history reads all lengths once a minute.
+    file = tmp_path / "no-history.toml"
+    file.write_text('[history]\nresolution = "off"\n')
+    return Daemon("*", "-c", str(file), *args, *options, cwd=tmp_path, env=env)
 
 
 def done(redis: redis_py.Redis) -> int:

@@ -459,7 +459,7 @@ def _used_by_the_store() -> set[str]:
             ):
                 if texts[0] == "SENTINEL":
                     continue  # a sentinel has users of its own
-                has_two = texts[0] in {"CLIENT", "CLUSTER", "SCRIPT"}
+                has_two = texts[0] in {"CLIENT", "CLUSTER", "MEMORY", "SCRIPT"}
                 found.add("|".join(map(str, texts if has_two else texts[:1])).lower())
     return found
 

@@ -58,6 +58,7 @@ MOST_ARROWS = 131
 
 # What core and wire may use: nothing that has a clock, a process or a socket in it.
 PURE = {
+    "bisect",
     "collections.abc",
     "dataclasses",
     "datetime",
@@ -69,6 +70,7 @@ PURE = {
     "json.encoder",
     "math",
     "re",
+    "struct",
     "typing",
 }
 IMPURE = {

@@ -260,7 +260,8 @@ def keys_of_the_code() -> set[str]:
             found |= {keys.stat(counter) for counter in counters}
             found |= {keys.stat(counter, "<>") for counter in counters}
         elif callable(member) and not name.startswith("_"):
-            found.add(getattr(keys, name)("<>"))
+            parts = member.__code__.co_argcount - 1
+            found.add(getattr(keys, name)(*["<>"] * parts))
     return {key.removeprefix("<>:") for key in found}
 
 

@@ -275,7 +275,8 @@ def test_a_number_too_large_for_a_float_is_too_long():
             (
                 "key 'x' is in no section: write it under"
                 " [redis] or [app] or [worker] or [limits] or [retry] or [reload] or"
-                " [scheduler] or [failure] or [control] or [daemon] or [log] or [web]"
+                " [scheduler] or [failure] or [history] or [control] or [daemon]"
+                " or [log] or [web]"
             ),
         ),
         (
