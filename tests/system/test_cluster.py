@@ -117,7 +117,7 @@ def test_everything_works_through_each_node(
             client.enqueue_many([[n] for n in range(3)], job="Fail", queue="default")
             wait_until(lambda c=client: c.failures.count() == 3, what="three failures")
             use_every_method(client)
-        commands = Commands(node.url, daemon.pid, NAMESPACE)
+        commands = Commands(node.url, NAMESPACE)
         use_every_command(commands)
         use_failed_commands(commands, 3)
 
