@@ -119,6 +119,10 @@ def test_everything_works_through_each_node(
             use_every_method(client)
         commands = Commands(node.url, NAMESPACE)
         use_every_command(commands)
+        (answer,) = commands.facts("why", "default", "--no-import")
+        server = cluster.primary_of(NAMESPACE).address
+        assert (answer["server"], answer["role"]) == (server, "primary")
+        assert f"{server}, the primary" in answer["findings"][-1]["text"]
         use_failed_commands(commands, 3)
 
 

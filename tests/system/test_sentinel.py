@@ -94,6 +94,10 @@ def test_everything_works_through_sentinels(
         wait_until(lambda: client.failures.count() == 3, what="three failures")
         use_every_method(client)
     use_every_command(commands)
+    (answer,) = commands.facts("why", "default", "--no-import")
+    server = sentinels.primary.address
+    assert (answer["server"], answer["role"]) == (server, "primary")
+    assert f"{server}, the primary" in answer["findings"][-1]["text"]
     commands.run("status", "--check")
     use_failed_commands(commands, 3)
 
@@ -121,7 +125,7 @@ def test_commands_find_the_master_by_each_url_of_its_redis(
     ):
         words = ("pause", "-r", url, "-N", namespace)
         env = {"RUNTIME_DIRECTORY": str(daemon.runtime_directory)}
-        said = fail(*words, cwd=tmp_path, env=env, status=NO_MASTER)
+        (said,) = fail(*words, cwd=tmp_path, env=env, status=NO_MASTER)
         assert "no master here serves" in said
 
 
