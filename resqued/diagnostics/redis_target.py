@@ -87,6 +87,8 @@ class RedisTarget:
         patience = min(settings.redis_timeout, PATIENCE)
         link = SingleLink(settings.url, timeout=patience, namespace=self.namespace)
         with closing(link):
+            if _is_replica(link):
+                return  # a copy, through which no master could serve
             for pool in pools:
                 ids = [w.id for w in pool.workers if w.phase != "starting"][:_ASKED]
                 asked = [("SISMEMBER", keys.workers, worker_id) for worker_id in ids]
@@ -151,6 +153,14 @@ def _place(url: str) -> _Place:
     ]
     named = frozenset((_one_name(host), port) for host, port in servers)
     return _Place(named, read.service, database or plain.path.strip("/") or "0")
+
+
+def _is_replica(link: SingleLink) -> bool:
+    """Return True if the server says so; a user may not be allowed to ask."""
+    try:
+        return bool(link.call("ROLE")[0] == b"slave")
+    except StoreError:
+        return False
 
 
 def _one_name(host: str) -> str:

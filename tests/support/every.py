@@ -16,6 +16,8 @@ from resqued.cli import cli
 from tests.support.daemon import Daemon
 
 QUEUE, MISSING = "elsewhere", "Missing"
+# The passwords of the topologies, as they are and as URLs have them.
+SECRETS = ("p@ss:1", "p%40ss%3A1", "s:n@1", "s%3An%401")
 
 
 class Commands:
@@ -31,6 +33,7 @@ class Commands:
         """Return what a command writes; fail unless it ends with the status."""
         result = CliRunner().invoke(cli, [*words, *self._target])
         assert result.exit_code == status, (words, result.output, result.exception)
+        assert not any(secret in result.output for secret in SECRETS)
         return result.output
 
     def facts(self, *words: str) -> Any:

@@ -14,6 +14,7 @@ from tests.support.asking import running
 from tests.support.cli import fail
 from tests.support.daemon import Daemon
 from tests.support.every import (
+    SECRETS,
     Commands,
     run_documented,
     use_every_command,
@@ -100,6 +101,8 @@ def test_everything_works_through_sentinels(
     assert f"{server}, the primary" in answer["findings"][-1]["text"]
     commands.run("status", "--check")
     use_failed_commands(commands, 3)
+    logged = daemon.log_path.read_text()
+    assert not any(secret in logged for secret in SECRETS)
 
 
 def test_commands_find_the_master_by_each_url_of_its_redis(
