@@ -159,4 +159,5 @@ def test_masters_that_begin_all_at_once_are_no_stampede(
             )
             wait_until_all_are_connected(redis, SOME)
             assert calls(redis, *OF_A_START) <= 2 * SOME * alone
-    assert left_over(redis) == set()
+    # Places in the line of those that were killed: a call passes them over.
+    assert left_over(redis) <= {b"resque:resqued:line:default"}
