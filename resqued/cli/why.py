@@ -105,6 +105,8 @@ def _as_dict(facts: Facts) -> dict[str, Any]:
     return {
         "queue": facts.queue,
         "namespace": facts.namespace,
+        "server": facts.server.place or None,
+        "role": facts.server.role or None,
         "size": facts.size,
         "class": facts.class_name or None,
         "ahead": search.ahead if search else None,

@@ -38,7 +38,9 @@ from resqued.config.web_settings import WebSettings, web_settings
 from resqued.core.pool_key import namespaces_of
 from resqued.errors import ConfigError
 from resqued.scheduler.schedule import Schedule
-from resqued.store.server_url import redact
+from resqued.store.redis_errors import untagged
+from resqued.store.server_url import read_url, redact
+from resqued.store.slots import slot_of_namespace
 from resqued.wire.keys import DEFAULT_NAMESPACE
 
 
@@ -221,9 +223,21 @@ def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
 def _checked(tables: Mapping[str, Any]) -> tuple[Values, tuple[PoolConfig, ...]]:
     problems: list[str] = []
     values, pools = _read(tables, problems)
+    problems = problems or _untagged(values["redis", "url"], pools)
     if problems:
         raise ConfigError(*problems)
     return values, pools
+
+
+def _untagged(url: str, pools: tuple[PoolConfig, ...]) -> list[str]:
+    """Return the problem of each namespace that the cluster of a URL cannot have."""
+    if not read_url(url).is_cluster:
+        return []  # perhaps it is one all the same: the server says so
+    return [
+        str(untagged(f"redis at {redact(url)}", name))
+        for name in namespaces_of(pool.key for pool in pools)
+        if slot_of_namespace(name) is None
+    ]
 
 
 def _read(

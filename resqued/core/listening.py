@@ -105,13 +105,14 @@ class Listening:
         else:
             self.role, self.look_at = Role.WAITING, self._draw_at
 
-    def is_busy(self) -> int:
+    def is_busy(self, share: float) -> int:
         """Note that no worker is idle; return how many masters to call."""
         before = self.role
         if before is Role.ASKING:
             return 0
         self.role, self.look_at = Role.AWAY, NEVER
-        return int(before is Role.FIRST)
+        # One that is alone would ask Redis in vain, once a job.
+        return int(before is Role.FIRST and share < 1)
 
     def joined(self, length: int, now: float) -> None:
         """Note that this master went to the end of the line, which is so long now."""

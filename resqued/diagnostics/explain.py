@@ -36,6 +36,7 @@ def explain(facts: Facts) -> tuple[Observation, ...]:
         *_limits(facts),
         *_unread(facts),
         *_masters(facts),
+        *_server(facts),
     ]
     if not any(finding.is_cause for finding in found):
         found.insert(0, _should_run(facts))
@@ -345,6 +346,24 @@ def _unread(facts: Facts) -> Iterator[Observation]:
             f" {join_names(told, NAMED)}",
             "look further with --depth, or in one with --queue",
             is_cause=False,
+        )
+
+
+def _server(facts: Facts) -> Iterator[Observation]:
+    """Yield which server has answered, where the URL does not say it."""
+    server = facts.server
+    role = f"the {server.role}" if server.role else "a server of unknown role"
+    if server.role == "replica":
+        yield Observation(
+            "server",
+            f"a replica, {server.place}, has answered: it may be behind its primary,"
+            " and workers with the same URL cannot take jobs",
+            "name the primary in [redis] url",
+            is_cause=False,
+        )
+    elif server.is_found:
+        yield Observation(
+            "server", f"{server.place}, {role}, has answered", is_cause=False
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from resqued.core.limits import Limits
 from resqued.diagnostics.import_result import Import
+from resqued.store.server_facts import AnsweringServer
 from resqued.wire.queue_list import QueueList
 
 LIVE = ("working", "idle")
@@ -75,7 +76,8 @@ class Facts:
     imported. `allowed` are the limits that apply. `failed` is how many of the newest
     failures are of the class or queue; `ended` counts those that a limit has caused, by
     exception. `delayed` is how many of the next delayed jobs are of the class, or of
-    the queue, and `delayed_until` the time of the first.
+    the queue, and `delayed_until` the time of the first. `server` is the one that has
+    answered.
     """
 
     namespace: str
@@ -102,6 +104,7 @@ class Facts:
     interval: float = 5.0
     delayed: int = 0
     delayed_until: str = ""
+    server: AnsweringServer = field(default_factory=AnsweringServer)
 
     @property
     def serving(self) -> tuple[Candidate, ...]:

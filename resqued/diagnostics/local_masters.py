@@ -252,11 +252,7 @@ class LocalMasters:
         target = self.target
         if self.pid is not None or target is None:
             return list(pools)
-        serving = [
-            pool
-            for pool in pools
-            if pool.error or target.is_among(pool.redis, pool.namespaces)
-        ]
+        serving = target.serving(pools)
         return serving if serving or target.is_named else list(pools)
 
     def _of_target(self) -> str:

@@ -33,6 +33,7 @@ from resqued.store.failure_entry import Failure
 from resqued.store.failures import PAGE
 from resqued.store.job_queues import Queues
 from resqued.store.namespaces import look_elsewhere
+from resqued.store.server_facts import find_server
 from resqued.system import process
 from resqued.wire import payload, queue_list, timestamps
 from resqued.wire.keys import Keys
@@ -98,6 +99,10 @@ class FactGatherer:
         self._workers = tuple(map(self._candidate, worker_statuses(client)))
         self._failures = client.failures.page(count=PAGE)
         self._delayed = client.delayed.page(count=PAGE)
+        app = config.app
+        self._server = find_server(
+            app.url, timeout=app.redis_timeout, namespace=client.namespace
+        )
 
     def answers(self, question: Query) -> Iterator[Facts]:
         """Yield the facts of each queue that the question concerns.
@@ -168,7 +173,6 @@ class FactGatherer:
         self, queue: str, search: Search | None, tried: ImportAttempt | None = None
     ) -> Facts:
         """Return the facts of one queue, and of the class if one was asked for."""
-        is_known = queue in self._sizes
         pools = self._pools()
         elsewhere = look_elsewhere(self._client.registry.link, self._keys, queue)
         class_name = search.class_name if search else ""
@@ -178,7 +182,7 @@ class FactGatherer:
             queue=queue,
             size=self._queues.size(queue),
             sizes=self._sizes,
-            is_known=is_known,
+            is_known=queue in self._sizes,
             elsewhere=elsewhere.queues,
             unseen=elsewhere.unseen,
             is_paused=self._queues.are_paused(),
@@ -189,6 +193,7 @@ class FactGatherer:
             failed=len(failed),
             ended=_ended(failed),
             interval=self._config.interval,
+            server=self._server,
             **self._delayed_of(queue, class_name),
         )
         # Without live workers it matters whether the application can be imported.

@@ -25,6 +25,7 @@ from resqued.launch.stopping import pid_file_in
 from resqued.log import logfile, logger
 from resqued.master import reexec
 from resqued.master.handoff import HandoffState
+from resqued.master.namespace_parts import refuse_unusable
 from resqued.supervisor import MasterFiles, Supervisor
 from resqued.system import privileges
 from resqued.system.pidfile import PidFile
@@ -121,6 +122,7 @@ def resume_master(options: MasterOptions) -> int | None:
         # Raises ConfigError if this program cannot write the log in that form.
         _configure_log(config)
         refuse_changes(handoff.state.pool.current.config, config)
+        refuse_unusable(config)
         return ExitCode.OK
     handed = handoff.state.pid_file
     pid_file = None

@@ -270,16 +270,19 @@ class ServedNamespaces:
             raise errors[0]
 
     def refuse_unusable(self, config: Config) -> None:
-        """Raise UnusableServerError for a namespace that the cluster cannot have.
+        """Raise UnusableServerError for a namespace that its server can never have.
 
-        Its workers could never register, so a reload to it would not end.
+        Its workers could never register, so a reload to it would not end. A server that
+        no namespace uses yet is asked; one that does not answer may be right later.
         """
-        url = config.app.url
-        links = [parts.link for parts in self._parts.values()]
-        if any(link.locator.is_cluster and link.url == url for link in links):
+        url, links = config.app.url, {n: p.link for n, p in self._parts.items()}
+        here = {name for name, link in links.items() if link.url == url}
+        if any(links[name].locator.is_cluster for name in here):
             for name in config.namespaces:
                 if slot_of_namespace(name) is None:
                     raise untagged(f"redis at {redact(url)}", name)
+        elif not here:
+            refuse_unusable(config)
 
     def paused_queues(self, namespace: str) -> Collection[str] | None:
         """Return the paused queues of a namespace; None if they were not read yet."""
@@ -369,3 +372,22 @@ class ServedNamespaces:
 def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
     """Return the ids of the workers, without those that Redis refused as taken."""
     return {w.worker_id for w in workers if w.state is not SupervisedState.REFUSED}
+
+
+def refuse_unusable(config: Config) -> None:
+    """Ask the server; raise UnusableServerError if it can never have a namespace.
+
+    Waits for at most the patience of a master for Redis. A server that does not answer
+    may be right later.
+    """
+    app = config.app
+    for name in config.namespaces:
+        link = SingleLink(app.url, timeout=app.master_timeout, namespace=name)
+        try:
+            Registry(link, Keys(name), app.failure_place).check_server()
+        except UnusableServerError:
+            raise
+        except StoreError:
+            return
+        finally:
+            link.close()

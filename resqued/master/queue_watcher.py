@@ -167,7 +167,7 @@ class QueueWatcher:
                 each.look_soon(now)
         for queues, each in self._listening.items():
             if queues not in idle:
-                self._call(queues, each.is_busy(), now)
+                self._call(queues, each.is_busy(self._share), now)
 
     def _answer_calls(self, now: float) -> None:
         for name in self._tracking.line.take_calls():

@@ -48,6 +48,33 @@ class ServerFacts:
         return int(text) if text.lstrip("-").isdecimal() else 0
 
 
+@dataclass(frozen=True, slots=True)
+class AnsweringServer:
+    """The server that answers: host and port, and its role; "" if it is not known.
+
+    `is_found` is True if sentinels or a cluster name it, and not the URL.
+    """
+
+    place: str = ""
+    role: str = ""
+    is_found: bool = False
+
+
+def find_server(url: str, *, timeout: float, namespace: str) -> AnsweringServer:
+    """Return which server answers for a namespace; its role is primary or replica.
+
+    `timeout` is in seconds. Raises StoreError if none answers.
+    """
+    with closing(SingleLink(url, timeout=timeout, namespace=namespace)) as link:
+        link.ping()
+        try:
+            role = str(link.call("ROLE")[0], "ascii")
+        except (StoreError, *_NO_SENSE):
+            role = ""  # a user or a proxy may not ask
+        role = {"master": "primary", "slave": "replica"}.get(role, "")
+        return AnsweringServer(link.place, role, link.locator.can_move)
+
+
 def examine(url: str, *, timeout: float, namespace: str = "") -> ServerFacts:
     """Return the facts about a server.
 

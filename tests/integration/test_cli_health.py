@@ -6,13 +6,16 @@ import os
 import resource
 import signal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis as redis_py
 
 import resqued
 from resqued.errors import ControlError, ExitCode, StoreError
+from resqued.store.server_url import redact
 from resqued.system import process
+from resqued.system.redis_server import EmbeddedServer
 from tests.support.cli import Run, fail
 from tests.support.daemon import RESQUED, Daemon
 from tests.support.pool import pool
@@ -127,6 +130,31 @@ def test_a_pool_of_another_redis_is_not_the_one_that_is_meant(
     message, status = refused(run, probe, "-r", away)
     assert message.startswith(f"no master here serves {away}, namespace resque;")
     assert status == ExitCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("probe", ["--check", "--alive"])
+def test_a_master_is_found_by_its_redis_and_not_by_a_copy_of_that(
+    run: Run, daemon: Daemon, redis_url: str, tmp_path: Path, probe: str
+) -> None:
+    alias = redis_url.replace("127.0.0.1", "127.1")
+    line = f"master {daemon.pid} is running, with 2 workers\n"
+    assert run("status", probe, "-r", alias).stdout == line
+    parts = urlsplit(redis_url)
+    options = {
+        "replicaof": f"127.0.0.1 {parts.port}",
+        "masterauth": parts.password or "",
+    }
+    with (
+        EmbeddedServer.start(tmp_path / "copy", options=options) as replica,
+        redis_py.Redis.from_url(replica.url) as copy,
+    ):
+        wait_until(lambda: copy.exists("resque:workers"), what="the copy")
+        for other in (f"{alias.removesuffix('/0')}/9", replica.url):
+            message, status = refused(run, probe, "-r", other)
+            assert message.startswith(f"no master here serves {redact(other)}, names")
+            assert status == ExitCode.UNAVAILABLE
+        words = ("enqueue", "Run", "-q", "q", "-r", replica.url)
+        assert "READONLY" in str(run(*words, fails=StoreError).exception)
 
 
 def test_the_redis_of_the_master_counts(

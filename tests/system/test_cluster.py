@@ -117,8 +117,12 @@ def test_everything_works_through_each_node(
             client.enqueue_many([[n] for n in range(3)], job="Fail", queue="default")
             wait_until(lambda c=client: c.failures.count() == 3, what="three failures")
             use_every_method(client)
-        commands = Commands(node.url, daemon.pid, NAMESPACE)
+        commands = Commands(node.url, NAMESPACE)
         use_every_command(commands)
+        (answer,) = commands.facts("why", "default", "--no-import")
+        server = cluster.primary_of(NAMESPACE).address
+        assert (answer["server"], answer["role"]) == (server, "primary")
+        assert f"{server}, the primary" in answer["findings"][-1]["text"]
         use_failed_commands(commands, 3)
 
 
@@ -143,7 +147,9 @@ def test_namespaces_spread_over_the_nodes(cluster: Cluster) -> None:
     assert sum(sizes) == 2 * len(names)
 
 
-@pytest.mark.parametrize("command", ["work default", "stats", "enqueue Run 1 -q low"])
+@pytest.mark.parametrize(
+    "command", ["work default", "start default", "stats", "enqueue Run 1 -q low"]
+)
 def test_a_namespace_without_braces_is_refused_in_one_line(
     command: str, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -152,6 +158,16 @@ def test_a_namespace_without_braces_is_refused_in_one_line(
     assert ended.returncode == CONFIGURATION, ended.stderr
     (line,) = ended.stderr.splitlines()
     assert "{resque}" in line
+
+
+def test_doctor_finds_a_namespace_without_braces(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    words = ("doctor", "--no-import", "--json", "-r", cluster.url, "-N", "resque")
+    ended = run_command(*words, cwd=tmp_path)
+    (found,) = [f for f in json.loads(ended.stdout) if "slots" in f["text"]]
+    assert (ended.returncode, found["verdict"]) == (1, "problem")
+    assert "{resque}" in found["text"]
 
 
 def test_the_library_refuses_a_namespace_without_braces(cluster: Cluster) -> None:
@@ -255,6 +271,35 @@ def test_a_reload_refuses_a_namespace_without_braces(
         assert site.reload()["ok"]
         clients[1].enqueue_to("default", "Tell", 1)
         site.wait_told(1)
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_reload_to_a_cluster_refuses_a_namespace_without_braces(
+    is_named: bool,
+    cluster: Cluster,
+    redis_url: str,
+    redis: redis_py.Redis,
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, redis_url, redis)
+    site.release("one")
+    site.configure(f'[redis]\nurl = "{redis_url}"')
+    with site.running(TEST_REDIS_URL=redis_url, names_url=False) as running:
+        _, _, place = cluster.url.rpartition("redis://")
+        url = f"redis+cluster://{place}".removesuffix("/0") if is_named else cluster.url
+        site.configure(f'[redis]\nurl = "{url}"')
+        reload = ("reload", "-c", str(site.config), "--pid", str(running.pid))
+        for how in (("--wait",), ("--master",)):
+            ended = run_command(*reload, *how, cwd=site.place)
+            assert ended.returncode != 0
+            (line,) = ended.stderr.splitlines()
+            assert "{resque}" in line
+            assert site.run(*how).release == "one"
+        # It is as it was: not half way to another generation, nor another program.
+        assert site.generations() == [1, 1]
+        assert running.events("reexec_failed")
+        assert not running.events("master_resumed")
+    assert left_over(redis) <= {b"told"}
 
 
 def test_a_slot_moves_while_jobs_run(

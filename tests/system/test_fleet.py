@@ -18,6 +18,11 @@ from tests.support.pool import count, left_over, pool, waiting
 from tests.support.wait import wait_until
 
 MANY = 6
+SOME = 4
+# What a master sends to begin, and little of when it is idle.
+OF_A_START = ("hello", "evalsha", "eval", "hkeys", "hget", "sscan", "publish")
+# Those of the master and of its worker.
+CONNECTIONS = 4
 JOBS = 30
 # What a worker that is woken costs, and what a call costs.
 PAID = ("evalsha", "lpop", "publish")
@@ -97,3 +102,62 @@ def test_masters_that_stop_leave_their_place_to_others(
         daemons[2].signal(signal.SIGTERM)
         wait_until(lambda: redis.scard("resque:workers") == 0, what="the end")
     assert left_over(redis) == set()
+
+
+def calls(client: redis_py.Redis, *names: str) -> int:
+    """Return how often commands were executed since the last reset."""
+    stats = client.info("commandstats")
+    return sum(int(stats.get(f"cmdstat_{n}", {}).get("calls", 0)) for n in names)
+
+
+def wait_until_all_are_connected(client: redis_py.Redis, number: int) -> None:
+    wait_until(
+        lambda: calls(client, "hello") >= CONNECTIONS * number,
+        what="every connection",
+        deadline=60,
+    )
+
+
+def registered(client: redis_py.Redis) -> set[int]:
+    """Return the pids of the workers that are registered."""
+    return {int(each.split(b":")[1]) for each in client.smembers("resque:workers")}
+
+
+def test_masters_that_begin_all_at_once_are_no_stampede(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    redis.config_resetstat()
+    with masters(redis_url, tmp_path / "one", 1):
+        wait_until_all_are_connected(redis, 1)
+        alone = calls(redis, *OF_A_START)
+    redis.config_resetstat()
+    with masters(redis_url, tmp_path / "some", SOME) as daemons:
+        wait_until_all_are_connected(redis, SOME)
+        assert calls(redis, *OF_A_START) <= 2 * SOME * alone
+        # All lose their connections at once.
+        redis.config_resetstat()
+        redis.client_kill_filter(_type="normal", skipme=True)
+        redis.client_kill_filter(_type="pubsub")
+        push_each(redis, 0, SOME)
+        wait_until(
+            lambda: calls(redis, "hello") >= 2 * SOME,
+            what="each master to be connected again",
+        )
+        assert calls(redis, *OF_A_START) <= 2 * SOME * alone
+        # All are killed: those of the next fleet find what is left of them.
+        before = registered(redis)
+        for daemon in daemons:
+            daemon.signal(signal.SIGKILL)
+            daemon.wait()
+        redis.config_resetstat()
+        with masters(redis_url, tmp_path / "next", SOME):
+            wait_until(
+                lambda: (
+                    len(found := registered(redis)) == SOME and before.isdisjoint(found)
+                ),
+                what="the registry to be true",
+            )
+            wait_until_all_are_connected(redis, SOME)
+            assert calls(redis, *OF_A_START) <= 2 * SOME * alone
+    # Places in the line of those that were killed: a call passes them over.
+    assert left_over(redis) <= {b"resque:resqued:line:default"}

@@ -11,8 +11,10 @@ import redis as redis_py
 import resqued
 from resqued.errors import StoreError
 from tests.support.asking import running
+from tests.support.cli import fail
 from tests.support.daemon import Daemon
 from tests.support.every import (
+    SECRETS,
     Commands,
     run_documented,
     use_every_command,
@@ -25,6 +27,7 @@ from tests.support.sentinels import Sentinels
 from tests.support.stream import Stream
 from tests.support.wait import wait_until
 
+NO_MASTER = 69
 JOBS = 300
 # For what takes a shorter time.
 FEW = 100
@@ -86,14 +89,47 @@ def test_everything_works_through_sentinels(
     sentinels: Sentinels, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_directory))
-    commands = Commands(sentinels.url, daemon.pid)
+    commands = Commands(sentinels.url)
     with resqued.Client(sentinels.url) as client:
         client.enqueue_many([[n] for n in range(3)], job="Fail", queue="default")
         wait_until(lambda: client.failures.count() == 3, what="three failures")
         use_every_method(client)
     use_every_command(commands)
+    (answer,) = commands.facts("why", "default", "--no-import")
+    server = sentinels.primary.address
+    assert (answer["server"], answer["role"]) == (server, "primary")
+    assert f"{server}, the primary" in answer["findings"][-1]["text"]
     commands.run("status", "--check")
     use_failed_commands(commands, 3)
+    logged = daemon.log_path.read_text()
+    assert not any(secret in logged for secret in SECRETS)
+
+
+def test_commands_find_the_master_by_each_url_of_its_redis(
+    sentinels: Sentinels,
+    daemon: Daemon,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_directory))
+    urls = [sentinels.url_of([each.address]) for each in sentinels.sentinels]
+    for url in (*urls, sentinels.primary.url):
+        commands = Commands(url)
+        commands.run("pause")
+        assert commands.facts("status")["masters"][0]["is_paused"]
+        commands.run("resume")
+        commands.run("status", "--check")
+        commands.run("top")
+    for url, namespace in (
+        (sentinels.url, "other"),
+        (sentinels.primary.url, "other"),
+        (redis_url, "resque"),
+    ):
+        words = ("pause", "-r", url, "-N", namespace)
+        env = {"RUNTIME_DIRECTORY": str(daemon.runtime_directory)}
+        (said,) = fail(*words, cwd=tmp_path, env=env, status=NO_MASTER)
+        assert "no master here serves" in said
 
 
 def test_the_commands_of_the_documentation(

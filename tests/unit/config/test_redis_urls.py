@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from resqued.config import loader
 from resqued.errors import ConfigError
 from resqued.store.redis_client import connect
 from resqued.store.server_url import check_url, read_url, redact
@@ -185,3 +186,16 @@ def test_the_nodes_of_a_cluster_have_the_port_of_redis_by_default() -> None:
 def test_what_is_wrong_with_a_url_of_several_servers(url: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         connect(url)
+
+
+def test_a_url_of_a_cluster_needs_a_namespace_in_braces() -> None:
+    tables = {"redis": {"url": "redis+cluster://:S3cret9@h1,h2"}, "pool": [{}, {}]}
+    tables["pool"][0] |= {"queues": "a", "namespace": "{mail}"}
+    tables["pool"][1] |= {"queues": "b"}
+    with pytest.raises(ConfigError) as caught:
+        loader.build(tables)
+    (line,) = str(caught.value).splitlines()
+    assert "'resque' has keys in several slots" in line
+    assert SECRET not in line
+    tables["redis"]["namespace"] = "{resque}"
+    assert loader.build(tables).namespaces == ("{mail}", "{resque}")

@@ -108,11 +108,13 @@ def test_who_sees_more_jobs_than_it_takes_calls_at_once(excess: int) -> None:
 
 def test_a_call_is_never_dropped() -> None:
     # The worker has left, or was woken for another reason.
-    assert first().is_busy() == 1
+    assert first().is_busy(SMALL) == 1
+    # One that is alone has nobody to call.
+    assert first().is_busy(1.0) == 0
     assert first().leave() == 1
     assert asking().leave() == 1
     gone = waiting()
-    assert gone.is_busy() == 0
+    assert gone.is_busy(SMALL) == 0
     assert not gone.called(1.0), "the call is for the next in the line"
     # Nobody is in the line: this master goes on.
     made = asking()
@@ -191,7 +193,7 @@ class _Fleet:
         if master.idle:
             each.is_idle(self.now, INTERVAL, share, self.dice.random())
         else:
-            self.call(master, each.is_busy())
+            self.call(master, each.is_busy(share))
         if each.role is Role.ASKING and self.now >= each.look_at:
             settled = not master.woken
             calls = each.learned(self.now, taken=master.took, is_settled=settled)

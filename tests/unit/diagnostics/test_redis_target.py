@@ -12,6 +12,7 @@ from resqued.errors import ConfigError
 from tests.support.daemon import STEERING
 
 HERE = "redis://localhost:6379/0"
+SENTINELS = "redis+sentinel://s1,s2/jobs/0"
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,14 @@ HERE = "redis://localhost:6379/0"
         ("unix:///run/redis.sock", "unix://user:***@/run/redis.sock?db=0", True),
         ("unix:///run/redis.sock", "unix:///run/redis.sock?db=1", False),
         ("redis://h:x", "redis://h:y", False),
+        (HERE, "redis+cluster://db7,localhost", True),
+        (HERE, "redis+sentinel://localhost:6379/jobs/0", False),
+        (SENTINELS, SENTINELS, True),
+        (SENTINELS, "redis+sentinel://u:***@S2:26379/jobs", True),
+        (SENTINELS, "redis+sentinel://s2/jobs?sentinel_password=***", True),
+        (SENTINELS, "redis+sentinel://s2/mail", False),
+        (SENTINELS, "redis+sentinel://s2/jobs/1", False),
+        (SENTINELS, "redis+sentinel://s3/jobs", False),
     ],
 )
 def test_a_place_has_several_names(one: str, other: str, is_same: bool) -> None:

@@ -10,6 +10,7 @@ from resqued.core.limits import Limits
 from resqued.diagnostics.explain import explain
 from resqued.diagnostics.facts import Candidate, Facts, Search
 from resqued.diagnostics.import_result import Import
+from resqued.store.server_facts import AnsweringServer
 from resqued.wire.queue_list import QueueList, parse
 
 
@@ -282,3 +283,22 @@ def test_what_could_not_be_looked_at_is_said() -> None:
     assert "9 of mail" in text(facts, "not_checked")
     facts = replace(WELL, search=Search("Mail", 0, 0), untried="--no-import")
     assert "--no-import" in text(facts, "not_checked")
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (AnsweringServer(), ""),
+        (AnsweringServer("h:1", "primary"), ""),
+        (AnsweringServer("h:1", "primary", is_found=True), "h:1, the primary, has"),
+        (AnsweringServer("h:1", "", is_found=True), "h:1, a server of unknown role,"),
+        (AnsweringServer("h:1", "replica"), "a replica, h:1, has answered"),
+    ],
+)
+def test_the_server_that_answered_is_named_where_the_url_does_not(
+    server: AnsweringServer, said: str
+) -> None:
+    facts = replace(WELL, server=server)
+    assert ("server" in kinds(facts)) == bool(said)
+    assert not said or said in text(facts, "server")
+    assert "server" not in kinds(facts, causes=True)
