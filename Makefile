@@ -46,7 +46,7 @@ unit-all: coverage
 
 coverage: $(STAMP)
 	$(BIN)/coverage run --source=$(subst $(SPACE),$(COMMA),$(COVERED)) -m pytest -q tests/unit
-	$(BIN)/coverage report
+	$(BIN)/python -m tests.support.coverage_gate
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(BENCH)

@@ -179,7 +179,7 @@ def redis_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterato
     if "shared_pool" in request.fixturenames:
         yield request.getfixturevalue("shared_pool").url
         return
-    with redis_py.Redis.from_url(server.url) as client:
+    with redis_py.Redis.from_url(server.url, socket_timeout=None) as client:
         client.flushall()
         yield server.url
         try:
@@ -190,8 +190,11 @@ def redis_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterato
 
 @pytest.fixture(name="redis")
 def redis_fixture(redis_url: str) -> Iterator[redis_py.Redis]:
-    """A plain client that answers bytes."""
-    with redis_py.Redis.from_url(redis_url, decode_responses=False) as client:
+    """A plain client that answers bytes.
+
+    It waits as long as BLPOP says: by default redis-py gives up after five seconds.
+    """
+    with redis_py.Redis.from_url(redis_url, socket_timeout=None) as client:
         yield client
 
 

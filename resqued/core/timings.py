@@ -55,6 +55,8 @@ class Timings:
 
     kill_recheck: float = 0.05
     """How often to look whether processes that were killed are gone."""
+    reclaim_patience: float = 5.0
+    """How long no worker follows one whose job has not been put back or failed yet."""
     job_stack_time: float = 0.1
     """For a child to write its stacks, even if the grace is shorter."""
     tracker_patience: float = 3.0

@@ -314,6 +314,10 @@ class ServedNamespaces:
         """Whether a dead worker of this master is still to be reclaimed."""
         return any(parts.reclaimer.is_busy for parts in self._parts.values())
 
+    def is_reclaiming(self, worker_id: str) -> bool:
+        """Return True for a worker that has died and is still to be reclaimed."""
+        return any(p.reclaimer.is_reclaiming(worker_id) for p in self._parts.values())
+
     def is_away(self, namespace: str) -> bool:
         """Return True if a namespace cannot be used at the moment, and others can."""
         errors = {name: parts.monitor.error for name, parts in self._parts.items()}

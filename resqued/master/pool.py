@@ -182,15 +182,17 @@ class Pool:
         self._see_ready()
         self._resize(now)
         self._rollout.turn(now, is_paused=self.is_paused)
+        is_reclaiming = self._namespaces.is_reclaiming
         for slot in self.slots:
-            if self._is_vacant(slot) and now >= slot.backoff.ready_at:
+            if self._is_vacant(slot) and now >= slot.fill_at(is_reclaiming):
                 slot.worker = self._rollout.spawn(slot, now, is_paused=self.is_paused)
 
     def due(self, now: float) -> float:
         """Return when `turn` has something to do, if no message arrives."""
         if self.is_stopping:
             return NEVER
-        vacant = [s.backoff.ready_at for s in self.slots if self._is_vacant(s)]
+        is_reclaiming = self._namespaces.is_reclaiming
+        vacant = [s.fill_at(is_reclaiming) for s in self.slots if self._is_vacant(s)]
         return min(*vacant, self.generations.due(now), self._rollout.due(now))
 
     def _drop_failed_spawns(self, now: float) -> None:
@@ -302,10 +304,7 @@ class Pool:
         self._rollout.on_worker_exit(worker, is_good=is_good)
         slot = self._take_out(worker)
         is_start_failure = worker.is_start_failure(
-            how,
-            now,
-            is_on_trial=self.generations.is_moving,
-            timings=self.timings,
+            how, now, is_on_trial=self.generations.is_moving, timings=self.timings
         )
         state = worker.state
         worker.close()
@@ -318,6 +317,7 @@ class Pool:
         self._log.warning("worker_died", worker=worker.name, reason=str(how))
         if slot is None or self.is_stopping:
             return
+        slot.dead, slot.free_at = worker.worker_id, now + self.timings.reclaim_patience
         if not is_start_failure:
             slot.backoff = slot.backoff.succeeded()
             return

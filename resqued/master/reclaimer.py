@@ -70,6 +70,10 @@ class Reclaimer:
         """Whether a dead worker of this master is still to be reclaimed."""
         return bool(self._dead)
 
+    def is_reclaiming(self, worker_id: str) -> bool:
+        """Return True for a worker that has died and is still to be reclaimed."""
+        return any(dead.worker_id == worker_id for dead in self._dead)
+
     def receive(self, dead: DeadWorker) -> None:
         """Add a dead worker to those that must be reclaimed."""
         self._dead.append(dead)
@@ -156,5 +160,4 @@ class Reclaimer:
 
     def _is_ours(self, worker_id: str) -> bool:
         """Return True for a worker that this master reclaims itself."""
-        is_waiting = any(dead.worker_id == worker_id for dead in self._dead)
-        return is_waiting or self.is_own(worker_id)
+        return self.is_reclaiming(worker_id) or self.is_own(worker_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from resqued.core.backoff import Backoff
@@ -20,6 +21,8 @@ class Slot:
     While the slot moves to another generation or pool, `successor` is the new
     worker, which takes no jobs yet. `is_done`: in burst mode, the worker has found its
     queues empty. `error` is why the master could not order a worker; "" if it could.
+    `dead` is the id of the last worker, if that has died, and `free_at` is when another
+    one follows it, even if its job is not reclaimed by then.
     """
 
     pool: PoolKey
@@ -28,6 +31,8 @@ class Slot:
     successor: WorkerHandle | None = None
     is_done: bool = False
     error: str = ""
+    dead: str = ""
+    free_at: float = 0.0
 
     def record(self, descriptors: DescriptorList) -> SlotRecord:
         """Return the record of this slot for the next program of the master."""
@@ -51,6 +56,16 @@ class Slot:
     def workers(self) -> list[WorkerHandle]:
         """Return the worker and the successor, if they exist."""
         return [w for w in (self.worker, self.successor) if w is not None]
+
+    def fill_at(self, is_reclaiming: Callable[[str], bool]) -> float:
+        """Return when to start a worker here, if the slot is vacant.
+
+        The job of a worker that died may be put back: the next worker must not take the
+        job behind it, or find its queues empty and leave, because it was faster.
+        """
+        if self.dead and is_reclaiming(self.dead):
+            return max(self.backoff.ready_at, self.free_at)
+        return self.backoff.ready_at
 
     def reassign(self, pool: PoolKey) -> None:
         """Assign another pool; its worker serves the old one until the move."""

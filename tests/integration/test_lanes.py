@@ -70,7 +70,7 @@ def test_without_another_try_it_fails_the_run(
     assert run(lanes, paths=["."], workers=2) == 1
     assert last_lines(capfd)[-2:] == [
         "failed: test_few.py::test_flaky",
-        "2 passed, 1 failed, 0 flaky",
+        "2 passed, 1 failed, 0 flaky; parallel failed (test_few.py::test_flaky)",
     ]
 
 
@@ -82,10 +82,18 @@ def test_a_test_that_fails_twice_fails_the_run(
     assert run(lanes, paths=["."], workers=2, again=True) == 1
     assert last_lines(capfd)[-2:] == [
         "failed: test_few.py::test_fails",
-        "3 passed, 1 failed, 1 flaky",
+        "3 passed, 1 failed, 1 flaky; parallel failed (test_few.py::test_fails)",
     ]
 
 
-def test_what_runs_beside_them_fails_the_run_as_well(lanes: Lanes) -> None:
-    beside = (sys.executable, "-c", BESIDE.format(code=1))
-    assert run(lanes, paths=["."], workers=2, beside=beside, again=True) == 1
+def test_what_runs_beside_them_fails_the_run_as_well(
+    lanes: Lanes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    beside = (sys.executable, "-c", BESIDE.format(code=2))
+    report = tmp_path / "last"
+    assert run(lanes, paths=["."], workers=2, beside=beside, again=True, report=report)
+    line = (
+        "3 passed, 0 failed, 1 flaky; unit failed (no test, but exit code 2: 3 passed"
+        " with another Python)"
+    )
+    assert last_lines(capfd)[-1] == line == report.read_text().strip()

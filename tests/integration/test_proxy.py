@@ -446,3 +446,8 @@ def test_a_daemon_sees_the_environment_that_the_test_gives(
     assert "QUEUE" not in env
     assert "RESQUED_INTERVAL" not in env
     assert env["COUNT"] == "2"
+
+
+def test_the_client_of_the_tests_waits_as_long_as_a_command_says(redis: Redis) -> None:
+    settings = redis.connection_pool.connection_kwargs
+    assert settings["socket_timeout"] is None

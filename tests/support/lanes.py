@@ -1,6 +1,7 @@
 """The suite in lanes: tests beside each other first, then those that must be alone.
 
     python -m tests.support.lanes --beside 'make unit-all' [--again] [--systemd]
+        [--last-line FILE]
 
 The parallel lane keeps every core busy: most tests wait for something most of the
 time. The unit tests run beside it, with every Python there is, by a command of make.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.support.report import REPORTS
@@ -36,11 +38,13 @@ FOR_EACH_CORE = 3
 MOST_AGAIN = 20
 # Of pytest: all passed, some failed. Any other code means that it did not get so far.
 PASSED, FAILED = 0, 1
+# What make writes when a command of it has failed.
+MAKES = re.compile(r"make(\[\d+\])?: ")
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What came of a lane."""
+    """What came of a lane; `told` is the last line that a failed command printed."""
 
     name: str
     code: int
@@ -48,6 +52,16 @@ class Lane:
     passed: int
     skipped: int
     failed: tuple[str, ...]
+    told: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why the lane has failed, in a few words."""
+        if not self.failed:
+            ending = f"no test, but exit code {self.code}"
+            return f"{ending}: {self.told}" if self.told else ending
+        first, *others = self.failed
+        return f"{first}, and {len(others)} more" if others else first
 
     def __str__(self) -> str:
         text = f"{self.name}: {self.passed} passed, {len(self.failed)} failed"
@@ -65,24 +79,26 @@ def may_run_again(parallel: Lane) -> bool:
 def summary(lanes: Sequence[Lane], again: Lane | None = None) -> tuple[str, bool]:
     """Return the last lines to print, and whether the suite has passed.
 
-    `again` holds what became of the failures of the first lane.
+    The very last one says which lanes have failed, and why. `again` holds what became
+    of the failures of the first lane.
     """
     every = [lanes[0], *([again] if again else []), *lanes[1:]]
     lines = [str(lane) for lane in every]
-    failed = {name for lane in lanes for name in lane.failed}
+    ends = list(lanes)
     flaky: list[str] = []
-    codes = [lane.code for lane in lanes]
     if again and again.code in (PASSED, FAILED):
         flaky = sorted(set(lanes[0].failed) - set(again.failed))
-        failed -= set(flaky)
-        codes[0] = again.code
+        ends[0] = replace(lanes[0], code=again.code, failed=again.failed)
+    failed = {name for lane in ends for name in lane.failed}
     lines += [
         f"flaky: {name}: failed beside others, and passed alone" for name in flaky
     ]
     lines += [f"failed: {name}" for name in sorted(failed)]
     passed = sum(lane.passed for lane in lanes) + len(flaky)
-    lines.append(f"{passed} passed, {len(failed)} failed, {len(flaky)} flaky")
-    return "\n".join(lines), not any(codes)
+    last = f"{passed} passed, {len(failed)} failed, {len(flaky)} flaky"
+    reasons = [f"{lane.name} failed ({lane.reason})" for lane in ends if lane.code]
+    lines.append("; ".join([last, *reasons]))
+    return "\n".join(lines), not reasons
 
 
 class Lanes:
@@ -114,7 +130,7 @@ class Lanes:
         found.pop("PYTHONDONTWRITEBYTECODE", None)
         return found
 
-    def result(self, name: str, code: int, began: float) -> Lane:
+    def result(self, name: str, code: int, began: float, told: str = "") -> Lane:
         """Return what came of a lane that has ended."""
         found = [json.loads(f.read_text()) for f in (self.reports / name).iterdir()]
         return Lane(
@@ -124,6 +140,7 @@ class Lanes:
             sum(each["passed"] for each in found),
             sum(each["skipped"] for each in found),
             tuple(dict.fromkeys(name for each in found for name in each["failed"])),
+            told,
         )
 
 
@@ -147,8 +164,15 @@ class Beside:
     def result(self) -> Lane:
         """Wait for its end; print what it has said."""
         code = self._process.wait()
-        print("\n-- unit --", self._output.read_text("utf-8", "replace"), sep="\n")
-        return self._lanes.result("unit", code, self._began)
+        output = self._output.read_text("utf-8", "replace")
+        print("\n-- unit --", output, sep="\n")
+        return self._lanes.result("unit", code, self._began, last_line(output))
+
+
+def last_line(output: str) -> str:
+    """Return the last line of a command, without what make says of its end."""
+    lines = [line.strip() for line in output.splitlines() if not MAKES.match(line)]
+    return next(filter(None, reversed(lines)), "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -158,6 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--systemd", action="store_true")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--last-line", type=Path, help="a file for the last line")
     asked = parser.parse_args(argv)
     if shutil.which("redis-server") is None:
         print("no redis-server here: tested with the embedded Valkey only")
@@ -171,6 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             workers=asked.workers or FOR_EACH_CORE * (os.cpu_count() or 1),
             again=asked.again,
             last=("tests/systemd",) if asked.systemd else (),
+            report=asked.last_line,
         )
 
 
@@ -182,8 +208,12 @@ def run(
     beside: Sequence[str] = (),
     again: bool = False,
     last: Sequence[str] = (),
+    report: Path | None = None,
 ) -> int:
-    """Run every lane, and print what came of them; return the exit code."""
+    """Run every lane, and print what came of them; return the exit code.
+
+    `report` is a file for the last line.
+    """
     unit = Beside(lanes, beside) if beside else None
     together = ("-n", str(workers), "--dist=worksteal", "-m", "not alone")
     done = [lanes.pytest("parallel", *together, *paths)]
@@ -197,6 +227,8 @@ def run(
         done.append(lanes.pytest("systemd", *last))
     text, is_well = summary(done, second)
     print(f"\n{text}", flush=True)
+    if report is not None:
+        report.write_text(f"{last_line(text)}\n")
     return 0 if is_well else 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from typing import Any
 
@@ -116,6 +117,15 @@ def plain(number: int) -> None:
 @resqued.job(queue="default", name="Lethal", on_worker_death="requeue")
 def lethal(number: int, good: int) -> None:
     """Kill the worker until the attempt with the number `good`."""
+    _kill_worker(number, good)
+
+
+@resqued.job(queue="default", name="LethalWithFamily", on_worker_death="requeue")
+def lethal_with_family(number: int, good: int) -> None:
+    """The same, with processes that must be dead before the job is put back."""
+    if attempt() < good:
+        for _ in range(80):
+            subprocess.Popen(["sleep", "600"])
     _kill_worker(number, good)
 
 

@@ -1,6 +1,6 @@
 """A primary, its replicas, and three sentinels that watch them: real ones.
 
-A failover takes three to five seconds.
+A failover takes three to five seconds, and longer beside other tests.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import redis as redis_py
 
 from resqued.system.redis_program import bundled_binary
 from tests.support.node import HOST, Node
-from tests.support.wait import wait_until
+from tests.support.wait import scaled, wait_until
 
 SERVICE = "jobs"
 REPLICAS = 2
 SENTINELS = 3
 QUORUM = 2
 # Less, and a busy machine has failovers that no test has asked for.
-DOWN_AFTER_MS = 2000
+DOWN_AFTER_MS = int(scaled(2000))
 # Sentinels wait twice as long before they try a failover again.
 FAILOVER_TIMEOUT_MS = 3000
 

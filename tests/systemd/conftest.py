@@ -78,7 +78,7 @@ def _start_redis(container: Container) -> None:
 def shared_redis(container: Container) -> Iterator[redis_py.Redis]:
     socket = container._binds[SHARED] / "redis.sock"
     wait_until(socket.exists, what="redis-server in the container")
-    with redis_py.Redis(unix_socket_path=str(socket)) as client:
+    with redis_py.Redis(unix_socket_path=str(socket), socket_timeout=None) as client:
         wait_until(lambda: _answers(client), what="redis-server to answer")
         yield client
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.support.lanes import MOST_AGAIN, Lane, may_run_again, summary
+import pytest
+
+from tests.support.coverage_gate import shortfall
+from tests.support.lanes import MOST_AGAIN, Lane, last_line, may_run_again, summary
 
 GOOD = Lane("parallel", code=0, seconds=60.4, passed=10, skipped=1, failed=())
 BAD = replace(GOOD, code=1, passed=8, failed=("a", "b"))
@@ -27,7 +30,7 @@ def test_a_failure_fails_the_run() -> None:
     assert text.splitlines()[-3:] == [
         "failed: a",
         "failed: b",
-        "11 passed, 2 failed, 0 flaky",
+        "11 passed, 2 failed, 0 flaky; parallel failed (a, and 1 more)",
     ]
 
 
@@ -49,7 +52,7 @@ def test_what_fails_twice_has_failed() -> None:
     assert text.splitlines()[-3:] == [
         "flaky: a: failed beside others, and passed alone",
         "failed: b",
-        "12 passed, 1 failed, 1 flaky",
+        "12 passed, 1 failed, 1 flaky; parallel failed (b)",
     ]
 
 
@@ -57,19 +60,64 @@ def test_a_second_run_that_does_not_get_anywhere_excuses_nothing() -> None:
     nothing = replace(GOOD, name="again", code=5, passed=0)
     text, is_well = summary([BAD, ALONE], nothing)
     assert not is_well
-    assert text.splitlines()[-1] == "11 passed, 2 failed, 0 flaky"
+    assert text.splitlines()[-1].startswith("11 passed, 2 failed, 0 flaky; parallel")
 
 
 def test_a_failure_of_another_lane_is_not_excused() -> None:
     again = replace(GOOD, name="again", passed=2)
-    _, is_well = summary([BAD, replace(ALONE, code=1, failed=("c",))], again)
+    text, is_well = summary([BAD, replace(ALONE, code=1, failed=("c",))], again)
     assert not is_well
+    assert text.endswith("13 passed, 1 failed, 2 flaky; alone failed (c)")
 
 
 def test_a_lane_that_has_run_no_test_fails_the_run() -> None:
     text, is_well = summary([GOOD, replace(ALONE, code=5, passed=0)])
     assert not is_well
     assert "it ended with exit code 5" in text
+    assert text.endswith("0 flaky; alone failed (no test, but exit code 5)")
+
+
+def test_the_last_line_has_what_a_command_says_at_its_end() -> None:
+    output = (
+        "3 passed\nno space left on device\n\nmake[1]: *** [Makefile:9: x] Error 2\n"
+    )
+    unit = replace(GOOD, name="unit", code=2, told=last_line(output))
+    text, is_well = summary([GOOD, unit])
+    assert not is_well
+    assert text.endswith(
+        "; unit failed (no test, but exit code 2: no space left on device)"
+    )
+
+
+REPORT = """\
+Name                            Stmts   Miss Branch BrPart  Cover   Missing
+---------------------------------------------------------------------------
+resqued/core/retry.py              33      2      2      0    94%   46-47
+resqued/wire/keys.py              113      1      0      0    99%   207, 9->exit
+---------------------------------------------------------------------------
+TOTAL                            1771     26    384      1    98%
+
+28 files skipped due to complete coverage.
+Coverage failure: total of 98 is less than fail-under=100
+"""
+
+
+@pytest.mark.parametrize(
+    ("report", "line"),
+    [
+        (
+            REPORT,
+            (
+                "coverage of core and wire is below 100 %: resqued/core/retry.py 46-47;"
+                " resqued/wire/keys.py 207, 9->exit"
+            ),
+        ),
+        ("No data to report.\n", "coverage: No data to report."),
+        ("", "coverage: no report"),
+    ],
+)
+def test_what_is_not_covered_is_one_line(report: str, line: str) -> None:
+    assert shortfall(report) == line
 
 
 def test_only_a_few_failures_are_looked_at_again() -> None:

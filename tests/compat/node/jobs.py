@@ -12,7 +12,7 @@ import resqued
 
 
 def connect() -> redis.Redis:
-    return redis.Redis.from_url(os.environ["COMPAT_REDIS_URL"])
+    return redis.Redis.from_url(os.environ["COMPAT_REDIS_URL"], socket_timeout=None)
 
 
 def note(name: str, args: tuple[Any, ...]) -> None:

@@ -123,6 +123,49 @@ def test_a_call_is_never_dropped() -> None:
     assert made.role is Role.FIRST
 
 
+def spare() -> Listening:
+    made = waiting()
+    assert made.is_due(INTERVAL, INTERVAL, SMALL, 0.0)
+    assert made.role is Role.SPARE
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "at"),
+    [
+        pytest.param(first, 6.0, id="listens: at the next turn"),
+        pytest.param(spare, 6.0, id="listens after others: at the next turn"),
+        pytest.param(waiting, 6.0, id="is sent nothing: at the next turn"),
+        pytest.param(asking, 1.0 + WAKE_GRACE, id="asks: after the outcome"),
+    ],
+)
+def test_a_worker_that_became_idle_has_the_master_look(
+    make: Callable[[], Listening], at: float
+) -> None:
+    made = make()
+    role = made.role
+    made.look_soon(6.0)
+    assert (made.role, made.look_at) == (role, at)
+
+
+@pytest.mark.parametrize(
+    ("make", "wanted", "at"),
+    [
+        pytest.param(spare, 5.0, 5.0 + SPARE_DELAY, id="a spare leaves it to others"),
+        pytest.param(spare, 6.0, 6.0, id="a spare is late enough"),
+        pytest.param(spare, 500.0, 5.0 + INTERVAL * 0.9, id="never after the interval"),
+        pytest.param(first, 0.5, 0.5, id="the first does not wait"),
+        pytest.param(first, 6.0, 1.0, id="a look that is due sooner stays"),
+    ],
+)
+def test_a_look_that_did_not_see_everything_is_followed_by_another(
+    make: Callable[[], Listening], wanted: float, at: float
+) -> None:
+    made = make()
+    made.look_again(5.0, wanted)
+    assert made.look_at == pytest.approx(at)
+
+
 @dataclass(eq=False)
 class _Master:
     workers: int

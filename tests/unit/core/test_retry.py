@@ -28,6 +28,9 @@ OURS = ["resqued.errors.JobTimeout", "resqued.errors.JobTerminated", "SystemExit
         (Spacing(9, 10, 2, 0, within=60), 1, 51, None),
         (Spacing(10_000, 10, 1000, 0), 9_999, 0, 86_400),
         (Spacing(10_000, 0, 1000, 0), 9_999, 0, 0),
+        # As a file of TOML or the environment may give them: not whole numbers.
+        (Spacing(10_000, 10.0, 1000.0, 0.0), 9_999, 0, 86_400),
+        (Spacing(10_000, 0.0, 1000.0, 0.0), 9_999, 0, 0),
     ],
 )
 def test_delays(spacing: Spacing, attempt: int, age: float, delay: float) -> None:

@@ -37,6 +37,24 @@ def test_rules_travel_as_json() -> None:
     assert DeathRules.from_dict(json.loads(json.dumps(asdict(RULES)))) == RULES
 
 
+@pytest.mark.parametrize(
+    ("declared", "rule"),
+    [
+        ({}, DeathRule("fail", 3, 10.0)),
+        ({"Other": DeathRule("retry", 2)}, DeathRule("retry", 2, 10.0)),
+        ({"Sync": DeathRule("retry", 2)}, DeathRule("fail", 3, 10.0)),
+    ],
+)
+def test_what_the_application_declares_takes_the_place_of_what_it_declared(
+    declared: dict[str, DeathRule], rule: DeathRule
+) -> None:
+    before = DeathRules(declared={"Other": DeathRule("requeue", 9)}, records_all=True)
+    rules = before.with_declared(declared)
+    assert rules.of("high", "Other") == rule
+    assert rules.records_all
+    assert before.of("high", "Other") == DeathRule("requeue", 9, 10.0)
+
+
 def test_rules_that_put_nothing_back_are_false() -> None:
     assert RULES
     assert not DeathRules()

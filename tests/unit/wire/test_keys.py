@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resqued.wire.keys import Keys
+from resqued.wire.keys import Keys, prefix_of
 
 KEYS = Keys()
 
@@ -31,5 +31,11 @@ def test_names_of_keys(key, name):
     assert key == name
 
 
-def test_a_namespace_stands_in_front_of_every_key():
-    assert Keys("app:jobs").queue("mail") == "app:jobs:queue:mail"
+@pytest.mark.parametrize(
+    ("namespace", "prefix"), [("resque", "resque:"), ("app:jobs", "app:jobs:")]
+)
+def test_a_namespace_stands_in_front_of_every_key(namespace, prefix):
+    keys = Keys(namespace)
+    assert prefix_of(keys) == prefix
+    assert keys.queue("mail") == f"{prefix}queue:mail"
+    assert keys.workers == f"{prefix}workers"

@@ -80,7 +80,13 @@ def test_the_name_of_the_zone_decides_in_the_hour_that_comes_twice(
 
 @pytest.mark.parametrize(
     "write",
-    [timestamps.failed_at, timestamps.started, timestamps.heartbeat, timestamps.run_at],
+    [
+        timestamps.failed_at,
+        timestamps.retried_at,
+        timestamps.started,
+        timestamps.heartbeat,
+        timestamps.run_at,
+    ],
 )
 @pytest.mark.parametrize("now", [THEN.timestamp(), THEN.timestamp() - 180 * 86_400])
 def test_what_we_write_is_read(vienna: None, write, now: float) -> None:
