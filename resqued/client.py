@@ -22,6 +22,7 @@ from resqued.store.counters import count_jobs
 from resqued.store.delayed import DelayedJobs
 from resqued.store.failures import Failures
 from resqued.store.job_queues import BATCH, Queues
+from resqued.store.quarantine import Quarantine
 from resqued.store.redis_client import TIMEOUT
 from resqued.store.registry import Registry
 from resqued.store.reports import Info, QueuedJob, Status, Worker
@@ -56,7 +57,8 @@ class Client(DelayedClient):
     another server becomes the primary. `max_payload` is how many bytes a payload may
     have; workers judge by `max_payload` in their configuration. Nothing is connected
     before the first call.
-    `failures` is the failed list, `delayed` are the jobs that wait for a time.
+    `failures` is the failed list, `delayed` are the jobs that wait for a time, and
+    `quarantine` those that were set aside, because they kill their processes.
 
     In a `with` statement its connections are closed at the end.
 
@@ -88,6 +90,7 @@ class Client(DelayedClient):
         self.registry = Registry(self._link, self._keys)
         self.failures = Failures(self._link, self._keys)
         self.delayed = DelayedJobs(self._link, self._keys)
+        self.quarantine = Quarantine(self._link, self._keys)
 
     def __enter__(self) -> Self:
         if self in _replaced:

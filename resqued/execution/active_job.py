@@ -131,6 +131,16 @@ class ActiveJob:
         """The delay in seconds after which the child wants another attempt, or None."""
         return None if self._told is None else self._told.retry
 
+    @property
+    def is_to_blame(self) -> bool:
+        """Whether a death of the child counts against the job.
+
+        Not if it was ended by an order, or for its time: that kills nothing else.
+        """
+        escalation = self._escalation
+        is_ended = escalation is not None and bool(escalation.reason)
+        return not is_ended or self._cause is Cause.MEMORY
+
     def stays(self) -> bool:
         """Return True if the child has finished its job and waits for another."""
         told = self._told

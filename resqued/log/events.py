@@ -30,6 +30,7 @@ EVENTS = frozenset(
         "job_ended",
         "job_failed",
         "job_performed",
+        "job_quarantined",
         "job_unsettled",
         "limit_exceeded",
         "log_lines_dropped",

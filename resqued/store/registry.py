@@ -21,6 +21,7 @@ from resqued.store.write_check import check_writes
 from resqued.wire import payload, worker_record
 from resqued.wire.failure_place import IN_FAILED, FailurePlace
 from resqued.wire.keys import Keys
+from resqued.wire.outcome import death_record
 from resqued.wire.payload import FailureInfo
 from resqued.wire.worker_entry import WorkerEntry
 
@@ -46,11 +47,12 @@ class ReclaimResult(Enum):
     DONE = 1
     NOTHING_LEFT = 2
     PUT_BACK = 3
+    QUARANTINED = 4
 
     @property
     def is_done(self) -> bool:
-        """Whether the worker was removed; its job failed, or was put back."""
-        return self in (ReclaimResult.DONE, ReclaimResult.PUT_BACK)
+        """Whether the worker was removed; its job failed, or was put back or aside."""
+        return self not in (ReclaimResult.CHANGED, ReclaimResult.NOTHING_LEFT)
 
 
 class Registry:
@@ -167,7 +169,8 @@ class Registry:
     ) -> tuple[tuple[str, ...], tuple[str | bytes, ...]]:
         """Return the keys and the arguments of reclaim.lua for one worker."""
         keys = self.keys
-        more, words = death_words(keys, entry.record, deaths)
+        death = death_record(fault, worker=entry.worker_id, now=time.time())
+        more, words = death_words(keys, entry.record, deaths, death)
         return (
             (
                 *registry_keys(keys, entry.worker_id),
