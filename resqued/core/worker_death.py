@@ -12,8 +12,9 @@ from typing import Any
 ACTIONS = ("fail", "retry", "requeue")
 # How many attempts follow if nothing says it.
 TIMES = 3
-# How many deaths in a row set a job aside, if nothing says it; and the most.
-QUARANTINE_AFTER = 3
+# How many deaths in a row set a job aside, if nothing says it: more than there are
+# attempts by default. And the most.
+QUARANTINE_AFTER = 5
 MOST_DEATHS = 100
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import json
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,7 @@ LASTING = (
     "pruning_dead_workers_in_progress",
 )
 # Those that the jobs of the tests write themselves.
+_EXPIRING = re.compile(rb":resqued:(deaths:.*|followed)$", re.DOTALL)
 WRITTEN_BY_JOBS = {b"runs", b"started", b"family"}
 
 
@@ -83,4 +85,6 @@ def left_over(client: redis_py.Redis, *namespaces: str) -> set[bytes]:
         for namespace in namespaces or (NAMESPACE,)
         for name in LASTING
     }
-    return set(client.keys("*")) - lasting - WRITTEN_BY_JOBS
+    found = set(client.keys("*")) - lasting - WRITTEN_BY_JOBS
+    # Deaths are remembered for some days.
+    return {key for key in found if not _EXPIRING.search(key)}

@@ -66,6 +66,21 @@ def dying(kind: str) -> None:
     time.sleep(600)
 
 
+@resqued.job(queue="default", name="Poison", retry=resqued.Retry(9, delay=0, on=DEATHS))
+def poison(number: int) -> None:
+    """Kill its child."""
+    note("attempts", f"{number} {attempt()}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@resqued.job(queue="default", name="PoisonWorker", on_worker_death="requeue")
+def poison_worker(number: int) -> None:
+    """Kill its worker."""
+    note("attempts", f"{number} {attempt()}")
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+
+
 @resqued.job(queue="default", name="Own", retry=lambda n: 0 if n < 3 else None)
 def own(number: int) -> None:
     """Its delays are those of a function."""

@@ -20,19 +20,18 @@ local function follow(prefix, followed, raw, job, kept)
   local length = redis.pcall('HLEN', followed)
   if type(length) == 'table' or raw == '' then return end
   if length >= FOLLOWED then
-    local known = redis.call('HGETALL', followed)
-    for i = 1, #known, 2 do
-      local name = known[i + 1]
+    for _, digest in ipairs(redis.call('HKEYS', followed)) do
+      local name = redis.call('HGET', followed, digest)
       if redis.call('EXISTS', prefix .. 'resqued:deaths:' .. name,
         prefix .. 'resque-retry:' .. name) == 0 then
-        redis.call('HDEL', followed, known[i])
+        redis.call('HDEL', followed, digest)
         length = length - 1
       end
     end
     -- What is forgotten here expires.
     if length >= FOLLOWED then redis.call('DEL', followed) end
   end
-  local left = math.max(redis.call('TTL', followed), tonumber(kept))
+  local left = math.max(redis.call('PTTL', followed) / 1000, tonumber(kept))
   redis.call('HSET', followed, redis.sha1hex(raw), job)
   redis.call('EXPIRE', followed, string.format('%d', left))
 end
