@@ -61,6 +61,25 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Jobs that are not on their queue: how many, as far as one page of each tells.
+
+    `delayed` wait for a time, the first until `delayed_until`; `retries` for another
+    attempt, the first until `retry_at`, after `retry_error`. `quarantined` were set
+    aside, the last of them at `quarantined_since` after `death`.
+    """
+
+    delayed: int = 0
+    delayed_until: str = ""
+    retries: int = 0
+    retry_at: str = ""
+    retry_error: str = ""
+    quarantined: int = 0
+    quarantined_since: str = ""
+    death: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All facts about a queue. `sizes` are the lengths of all known queues.
 
@@ -70,8 +89,7 @@ class Facts:
     with the number of jobs that were read. `untried` is why the application was not
     imported. `allowed` are the limits that apply. `failed` is how many of the newest
     failures are of the class or queue; `ended` counts those that a limit has caused, by
-    exception. `delayed` is how many of the next delayed jobs are of the class, or of
-    the queue, and `delayed_until` the time of the first.
+    exception. `waiting` are jobs of the class, or of the queue, that are elsewhere.
     """
 
     namespace: str
@@ -93,8 +111,7 @@ class Facts:
     failed: int = 0
     ended: Mapping[str, int] = field(default_factory=dict)
     interval: float = 5.0
-    delayed: int = 0
-    delayed_until: str = ""
+    waiting: Waiting = field(default_factory=Waiting)
 
     @property
     def serving(self) -> tuple[Candidate, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis as redis_py
@@ -14,7 +15,7 @@ from resqued.core.worker_death import DeathRule, DeathRules
 from resqued.errors import ResquedError
 from resqued.store.attempts import Attempt, AttemptEnd, ChildDeath
 from resqued.store.connection import SingleLink
-from resqued.store.job_identity import identity_of
+from resqued.store.job_identity import identify, identity_of
 from resqued.store.registry import ReclaimResult, Registry
 from resqued.store.runs import FinishedRun, Runs, SettleOutcome
 from resqued.wire.keys import Keys
@@ -379,3 +380,52 @@ def test_a_quarantined_job_is_known_by_its_bytes(
     other = replace(job, entry=job.entry + b" ")
     assert not client.quarantine.remove(other)
     assert client.quarantine.clear() == 1
+
+
+# Diagnostics
+
+
+def findings_of(run: Run, *args: str) -> list[dict[str, str]]:
+    answer = json.loads(run(*args, "--json").stdout)
+    found = [f for each in answer for f in each.get("findings", [each])]
+    return [dict(finding) for finding in found]
+
+
+def test_why_knows_jobs_that_are_elsewhere(
+    runs: Runs, redis: redis_py.Redis, client: resqued.Client, run: Run
+) -> None:
+    dies(runs, redis, limit=1)
+    client.enqueue_in_with_queue("q", "1h", "Late", 1)
+    client.enqueue_in_with_queue("q", "2h", "Again", 2)
+    again = identify("Again", [2])
+    redis.set(f"resque:resque-retry:{again}", 0)
+    redis.set(f"resque:failure-resque-retry:{again}", entry_of())
+    found = {f["kind"]: f["text"] for f in findings_of(run, "why", "q")}
+    assert found["quarantined"].startswith("1 job of queue q quarantined since 20")
+    assert "after Resque::DirtyExit: killed" in found["retried"]
+    assert found["delayed"].startswith("1 job for queue q delayed until 20")
+    for name, kind in (("A", "quarantined"), ("Again", "retried"), ("Late", "delayed")):
+        kinds = [f["kind"] for f in findings_of(run, "why", name) if f["is_cause"]]
+        assert kind in kinds
+
+
+def test_doctor_warns_of_jobs_set_aside_and_of_long_outboxes(
+    runs: Runs, redis: redis_py.Redis, run: Run, tmp_path: Path
+) -> None:
+    dies(runs, redis, limit=1)
+    redis.rpush("resque:resqued:outbox:webhook", *(b"1:" + entry_of(),) * 1001)
+    config = tmp_path / "resqued.toml"
+    config.write_text(
+        '[failure]\nbackends = ["redis", "webhook", "log"]\n'
+        'webhook_url = "http://127.0.0.1:1/"\n[[pool]]\nqueues = "q"\n'
+    )
+    report = json.loads(run("doctor", "-c", str(config), "--json").stdout)
+    told = report["findings"] if isinstance(report, dict) else report
+    found = [(f["check"], f["verdict"], f["text"]) for f in told]
+    (aside,) = [text for check, _, text in found if check == "quarantine"]
+    assert aside.startswith("1 job set aside, the last one of A ")
+    outboxes = [(v, text[:30]) for check, v, text in found if "back ends" in check]
+    assert outboxes == [
+        ("warning", "webhook has not taken 1001 fai"),
+        ("ok", "log: 0 failures to deliver"),
+    ]
