@@ -10,6 +10,7 @@ EVENTS = frozenset(
         "canary_passed",
         "capture_failed",
         "child_failed",
+        "child_killed",
         "control_failed",
         "control_refused",
         "control_unavailable",

@@ -69,10 +69,9 @@ def test_jobs_that_were_set_aside_are_a_warning() -> None:
             "webhook has not taken 1000 failures",
         ),
         (
-            OutboxState("webhook", 1, at(60), dropped=7),
+            OutboxState("log", 1, at(60), dropped=7),
             "warning",
-            "webhook has not taken 1 failure; the oldest waits for 1m00s;"
-            " 7 failures lost",
+            "log has not taken 1 failure; the oldest waits for 1m00s; 7 failures lost",
         ),
     ],
 )
