@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from enum import Enum
 from itertools import islice
 
-from resqued.core.worker_death import DeathRules
+from resqued.core.worker_death import FAIL, DeathRules
 from resqued.errors import PayloadError
 from resqued.store.attempts import death_words
 from resqued.store.connection import Link
@@ -37,7 +38,8 @@ PRUNE_LOCK_SECONDS = 60
 _RUBY_PRUNES = 2
 
 
-NO_DEATHS = DeathRules()
+# A person who removes a worker says nothing of its job.
+NO_DEATHS = DeathRules(replace(FAIL, quarantine_after=0))
 
 
 class ReclaimResult(Enum):
