@@ -37,6 +37,8 @@ MASTERS = 3
 # Seconds between two faults: longer than an election.
 PAUSE = 5
 AWAY = 30
+# The proxy has a URL of its own, without a password.
+OPEN = {"requirepass": ""}
 # So that a master notices within a fault that a reply does not come.
 QUICK = "[redis]\ntimeout = '500ms'\n"
 
@@ -106,7 +108,9 @@ def main(
     """Run the trial; return the exit status."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = stack.enter_context(EmbeddedServer.start(place / "server"))
+        server = stack.enter_context(
+            EmbeddedServer.start(place / "server", options=OPEN)
+        )
         trial = Trial(place, server.url, stack, recurring)
         for _ in range(MASTERS):
             trial.start()

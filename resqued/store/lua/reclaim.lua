@@ -25,6 +25,7 @@
 
 -- include push_failure
 -- include delay
+-- include forget
 -- include deaths
 
 local identity = redis.call('HGET', KEYS[5], ARGV[1]) or ''

@@ -56,7 +56,7 @@ local function increase(key)
 end
 
 -- include push_failure
--- include deaths
+-- include forget
 
 local function is_wrong_type(reply)
   return string.find(reply.err, 'WRONGTYPE', 1, true) ~= nil

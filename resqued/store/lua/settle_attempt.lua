@@ -31,6 +31,7 @@
 
 -- include push_failure
 -- include delay
+-- include forget
 -- include deaths
 
 local function increase(key)

@@ -1,19 +1,9 @@
 -- Counts the runs of a job that have killed its child or its worker, in a row, and sets
--- the job aside when there were too many. Part of other scripts.
---
--- followed: the key resqued:followed, a hash of payloads (by their SHA-1) to the names
--- of their jobs: those whose next run, if it ends in another way, has to forget
--- something. While the hash does not exist, a run costs one EXISTS.
+-- the job aside when there were too many. Part of other scripts, after forget.
 local QUARANTINED = 10000
 local FOLLOWED = 1000
 -- In seconds.
 local DEATHS_KEPT = 7 * 86400
-
--- Returns the payload in the record of a worker, as it stands there.
-local function payload_in(record)
-  local _, last = string.find(record, '","payload":', 1, true)
-  return last and string.sub(record, last + 1, -2) or ''
-end
 
 -- Has the next run of a payload forget what is known of its job.
 local function follow(prefix, followed, raw, job, kept)
@@ -34,19 +24,6 @@ local function follow(prefix, followed, raw, job, kept)
   local left = math.max(redis.call('PTTL', followed) / 1000, tonumber(kept))
   redis.call('HSET', followed, redis.sha1hex(raw), job)
   redis.call('EXPIRE', followed, string.format('%d', left))
-end
-
--- Forgets the deaths of the job of a payload, and with `all` its attempts too.
-local function forget(prefix, followed, raw, all)
-  local digest = redis.sha1hex(raw)
-  local job = redis.pcall('HGET', followed, digest)
-  if type(job) ~= 'string' then return end
-  redis.call('HDEL', followed, digest)
-  redis.call('DEL', prefix .. 'resqued:deaths:' .. job)
-  if all then
-    redis.call('DEL', prefix .. 'resque-retry:' .. job,
-      prefix .. 'failure-resque-retry:' .. job, prefix .. 'resqued:retry:' .. job)
-  end
 end
 
 -- Returns whether a run began after the last death. If it did not, equal jobs ran at the
