@@ -7,6 +7,8 @@ import signal
 import time
 from typing import Any
 
+import redis
+
 import resqued
 from tests.support.jobs import note
 
@@ -100,6 +102,16 @@ def by_hand(number: int) -> None:
     """Ask for another attempt by hand, in a job that declares no retry."""
     note("attempts", number)
     raise resqued.RetryLater("1h")
+
+
+@resqued.job(queue="default", name="ByHandAtOnce")
+def by_hand_at_once(number: int) -> None:
+    """Ask for two more attempts by hand, in a job that declares no retry."""
+    note("attempts", number)
+    with redis.Redis.from_url(os.environ["TEST_REDIS_URL"]) as client:
+        if client.llen("attempts") < 3:
+            raise resqued.RetryLater(0)
+    note("runs", number)
 
 
 @resqued.job(queue="default", name="ByHandTwice", retry=1)

@@ -191,6 +191,18 @@ def test_a_job_whose_worker_dies_is_put_back_if_it_says_so(
     assert left_over(redis) <= OWN
 
 
+def test_a_retry_by_hand_leaves_nothing_behind(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    """Although the job declares no retry, so nobody asks for its attempts."""
+    resqued.Client(redis_url).enqueue(retried.by_hand_at_once, 7)
+    finish(work(redis_url, tmp_path))
+    assert attempts(redis) == ["7", "7", "7"]
+    assert runs(redis) == {"7": 1}
+    assert not redis.exists("resque:resqued:followed")
+    assert left_over(redis) <= OWN
+
+
 def test_a_job_that_kills_its_processes_is_set_aside(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
