@@ -43,6 +43,7 @@ from resqued.store.delayed import DelayedJob, DelayedJobs
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.store.failures import Failures
+from resqued.store.quarantine import Quarantine, QuarantinedJob
 from resqued.store.reports import Info, QueuedJob, RunningJob, Status, Worker
 from resqued.wire.naming import ClassJob, FunctionJob
 from resqued.wire.payload import Payload
@@ -71,6 +72,8 @@ __all__ = [
     "ObjectNotFoundError",
     "Payload",
     "PayloadError",
+    "Quarantine",
+    "QuarantinedJob",
     "QueueNameError",
     "QueuedJob",
     "ResquedError",

@@ -23,6 +23,7 @@ from resqued.store.delayed import DelayedJobs
 from resqued.store.failures import Failures
 from resqued.store.history import History
 from resqued.store.job_queues import BATCH, Queues
+from resqued.store.quarantine import Quarantine
 from resqued.store.queue_client import QueueClient
 from resqued.store.redis_client import TIMEOUT
 from resqued.store.registry import Registry
@@ -59,7 +60,8 @@ class Client(DelayedClient, QueueClient):
     have; workers judge by `max_payload` in their configuration. Nothing is connected
     before the first call.
     `failures` is the failed list, `delayed` are the jobs that wait for a time, and
-    `history` are past runs and queue lengths.
+    `quarantine` those that were set aside, because they kill their processes; `history`
+    are past runs and queue lengths.
 
     In a `with` statement its connections are closed at the end.
 
@@ -92,6 +94,7 @@ class Client(DelayedClient, QueueClient):
         self.failures = Failures(self._link, self._keys)
         self.delayed = DelayedJobs(self._link, self._keys)
         self.history = History(self._link, self._keys)
+        self.quarantine = Quarantine(self._link, self._keys)
 
     def __enter__(self) -> Self:
         if self in _replaced:

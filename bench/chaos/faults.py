@@ -8,6 +8,7 @@ from bench.chaos.site import Setting
 
 _PROXIED = Setting(config=outages.QUICK, is_proxied=True)
 _QUICK = Setting(config=outages.QUICK)
+_REPEATING = Setting(config=retries.NO_QUARANTINE)
 _BRIEF = Setting(config="[worker]\nexit_grace = '500ms'\n")
 _HEALING = Setting(config="[worker]\nheartbeat = '1s'\n")
 
@@ -30,8 +31,16 @@ FAULTS = (
         "retries-kill-anything",
         retries.kill_anything,
         40,
+        _REPEATING,
         may_fail=True,
         site=retries.RetrySite,
+    ),
+    Fault(
+        "requeue-kill-anything",
+        retries.kill_anything,
+        40,
+        _REPEATING,
+        site=retries.RequeueSite,
     ),
     Fault("stop-worker", deaths.stop_worker, 5),
     Fault("stop-master", deaths.stop_master, 5),

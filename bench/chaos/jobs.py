@@ -75,6 +75,19 @@ def again(number: int, good: int, seconds: float) -> None:
     end(number)
 
 
+@resqued.job(
+    queue="default",
+    name="Requeue",
+    retry=resqued.Retry(100, delay=0, on=(resqued.DirtyExit, resqued.JobTerminated)),
+    on_worker_death="requeue",
+)
+def requeue(number: int, seconds: float) -> None:
+    """Sleep for some seconds; it is begun again until it has been performed."""
+    begin(number)
+    time.sleep(seconds)
+    end(number)
+
+
 @resqued.job(queue="default", name="KillWorker")
 def kill_worker(number: int) -> None:
     """Kill its worker."""

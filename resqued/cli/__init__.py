@@ -40,6 +40,7 @@ COMMANDS = {
     "kill": "resqued.cli.control",
     "logs": "resqued.cli.logs",
     "pause": "resqued.cli.control",
+    "quarantine": "resqued.cli.quarantine_commands",
     "queues": "resqued.cli.queues",
     "redis": "resqued.cli.redis",
     "reload": "resqued.cli.control",
@@ -63,8 +64,8 @@ COMMANDS = {
 # As --help lists them, and in this order.
 SECTIONS = {
     "Jobs": (
-        *("enqueue", "queues", "failed", "delayed", "retries", "schedule"),
-        *("stats", "why"),
+        *("enqueue", "queues", "failed", "delayed", "retries"),
+        *("quarantine", "schedule", "stats", "why"),
     ),
     "Pool": ("work", "start", "stop", "restart", "status", "top", "workers", "web"),
     "Operate": (

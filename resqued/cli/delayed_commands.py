@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from resqued.cli import choice
 from resqued.cli.choice import (
     all_option,
     check_choice,
@@ -32,7 +33,6 @@ from resqued.cli.table import Column, room_of, show_json, show_line, show_table
 from resqued.cli.text import clip, duration, json_line
 from resqued.client import Client
 from resqued.core.plural import pluralize
-from resqued.errors import PayloadError, ResquedError
 from resqued.store.delayed import DelayedJob
 from resqued.wire import timestamps
 
@@ -52,8 +52,7 @@ COLUMNS = (
     Column("CLASS", least=16, keeps_end=True),
     Column("ARGUMENTS", rank=3, least=20),
 )
-# An id may be shortened to so many digits.
-_FEWEST = 4
+_NOUN = "delayed job"
 
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
@@ -217,24 +216,7 @@ def _chosen(
 
 def pick(client: Client, ids: tuple[str, ...]) -> list[DelayedJob]:
     """Return the delayed jobs that ids mean; raise ResquedError if one means none."""
-    wanted = {one.strip().lower(): one for one in ids}
-    for prefix, shown in wanted.items():
-        if len(prefix) < _FEWEST:
-            raise ResquedError(f"id {shown!r} is too short: give {_FEWEST} digits")
-    found: dict[str, dict[str, DelayedJob]] = {prefix: {} for prefix in wanted}
-    for job in client.delayed:
-        for prefix in wanted:
-            if job.id.startswith(prefix):
-                found[prefix][job.id] = job
-    for prefix, jobs in found.items():
-        if not jobs:
-            raise ResquedError(
-                f"there is no delayed job {prefix}; `resqued delayed` lists them"
-            )
-        if len(jobs) > 1:
-            some = ", ".join(sorted(jobs)[:5])
-            raise ResquedError(f"id {prefix} means {len(jobs)} delayed jobs: {some}")
-    return list({id_: j for jobs in found.values() for id_, j in jobs.items()}.values())
+    return choice.pick(ids, client.delayed, noun=_NOUN, command="delayed")
 
 
 def act(
@@ -243,17 +225,4 @@ def act(
     jobs: list[DelayedJob] | Iterator[DelayedJob],
 ) -> None:
     """Do something to each job, and say to how many it was done."""
-    count = 0
-    problems: list[str] = []
-    for job in jobs:
-        try:
-            is_done = action(job)
-        except PayloadError as error:
-            problems.append(str(error))
-            continue
-        count += is_done
-        if not is_done:
-            problems.append(f"delayed job {job.id} is not there any more")
-    click.echo(f"{done} {pluralize(count, 'delayed job')}")
-    if problems:
-        raise ResquedError("; ".join(problems[:5]))
+    choice.act_on_each(done, action, jobs, noun=_NOUN)

@@ -105,11 +105,6 @@ def _matching(
             yield retry
 
 
-def _error(retry: WaitingRetry) -> str:
-    failure = retry.failure
-    return "" if failure is None else f"{failure.exception}: {failure.error}"
-
-
 def _as_dict(retry: WaitingRetry) -> dict[str, Any]:
     failure = None if retry.failure is None else dict(retry.failure.fields)
     return {**as_dict(retry.job), "attempt": retry.attempt, "failure": failure}
@@ -117,7 +112,7 @@ def _as_dict(retry: WaitingRetry) -> dict[str, Any]:
 
 def _row(retry: WaitingRetry, now: float | None) -> tuple[object, ...]:
     job = retry.job
-    about = (clip(job.queue, 60), job.class_name, clip(_error(retry), 100))
+    about = (clip(job.queue, 60), job.class_name, clip(retry.error, 100))
     return (job.id, due_in(job, now), retry.attempt, *about)
 
 

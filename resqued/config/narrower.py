@@ -128,7 +128,8 @@ def death_rules(tables: Mapping[str, Any], values: Values) -> DeathRules:
 
 
 def _death_rule(given: Mapping[str, Any]) -> DeathRule:
-    return DeathRule(*(given.get(key) for key in ("on_worker_death", "times", "delay")))
+    keys = ("on_worker_death", "times", "delay", "quarantine_after")
+    return DeathRule(*(given.get(key) for key in keys))
 
 
 def repetition(tables: Mapping[str, Any], values: Values) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def repetition(tables: Mapping[str, Any], values: Values) -> dict[str, Any]:
 
 def _table(values: Mapping[str, Any]) -> RetryTable:
     names = ("on", "unless")
-    others = {*names, "on_worker_death"}
+    others = {*names, "on_worker_death", "quarantine_after"}
     spacing = {key: value for key, value in values.items() if key not in others}
     return RetryTable(Spacing(**spacing), *(values[name] for name in names))
 

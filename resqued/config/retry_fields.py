@@ -5,7 +5,7 @@ from __future__ import annotations
 from resqued.config import readers
 from resqued.config.field import Field
 from resqued.core.retry import MOST_TIMES
-from resqued.core.worker_death import ACTIONS
+from resqued.core.worker_death import ACTIONS, MOST_DEATHS, QUARANTINE_AFTER
 
 RETRY_FIELDS = (
     Field(
@@ -77,6 +77,13 @@ RETRY_FIELDS = (
         readers.choice(ACTIONS),
         "fail",
         "jobs whose worker dies: fail, retry (after the delay) or requeue (at once)",
+    ),
+    Field(
+        "retry",
+        "quarantine_after",
+        readers.whole(0, MOST_DEATHS),
+        QUARANTINE_AFTER,
+        "deaths of child or worker in a row that set a job aside; 0: none do",
     ),
     Field(
         "retry",

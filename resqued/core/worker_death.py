@@ -12,6 +12,10 @@ from typing import Any
 ACTIONS = ("fail", "retry", "requeue")
 # How many attempts follow if nothing says it.
 TIMES = 3
+# How many deaths in a row set a job aside, if nothing says it: more than there are
+# attempts by default. And the most.
+QUARANTINE_AFTER = 5
+MOST_DEATHS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +23,15 @@ class DeathRule:
     """What happens to a job after the death of its worker; None: not said here.
 
     `action` is one of ACTIONS: "retry" has the job wait for `delay` seconds, "requeue"
-    puts it at the head of its queue. After `times` further attempts it fails.
+    puts it at the head of its queue. After `times` further attempts it fails. It is set
+    aside when it has killed its child or its worker `quarantine_after` times in a row;
+    0: never.
     """
 
     action: str | None = None
     times: int | None = None
     delay: float | None = None
+    quarantine_after: int | None = None
 
     def with_fallback(self, wider: DeathRule | None) -> DeathRule:
         """Return this rule, with the values of `wider` in place of None."""
@@ -34,6 +41,9 @@ class DeathRule:
             wider.action if self.action is None else self.action,
             wider.times if self.times is None else self.times,
             wider.delay if self.delay is None else self.delay,
+            wider.quarantine_after
+            if self.quarantine_after is None
+            else self.quarantine_after,
         )
 
     @property
@@ -42,7 +52,7 @@ class DeathRule:
         return self.action in ("retry", "requeue")
 
 
-FAIL = DeathRule("fail", TIMES, 10.0)
+FAIL = DeathRule("fail", TIMES, 10.0, QUARANTINE_AFTER)
 
 
 @dataclass(frozen=True, slots=True)

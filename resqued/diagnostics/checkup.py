@@ -20,7 +20,13 @@ from resqued.control import requests, sockets
 from resqued.control.requests import SilentMaster
 from resqued.core.limits import Limits
 from resqued.diagnostics import app_checks as application
-from resqued.diagnostics import app_import, host_checks, host_limits, server_checks
+from resqued.diagnostics import (
+    app_import,
+    host_checks,
+    host_limits,
+    server_checks,
+    waiting_checks,
+)
 from resqued.diagnostics.checks import Finding, ok, problem, unchecked
 from resqued.diagnostics.worker_status import worker_statuses
 from resqued.errors import ConfigError, ResquedError
@@ -176,6 +182,7 @@ def _registry(config: Config, namespace: str) -> Iterator[Finding]:
             _pauses(config, namespace),
             *server_checks.judge_schedulers(_locks(config, namespace)),
             _history(config, namespace),
+            *waiting_checks.judge(waiting_checks.examine(config, namespace)),
         )
     where = f"namespace {namespace}: " if config.app.names_namespace else ""
     for finding in findings:

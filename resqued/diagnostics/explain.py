@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.limits import Limits
 from resqued.core.plural import join_names, pluralize
+from resqued.diagnostics import elsewhere
 from resqued.diagnostics.facts import LIVE, Candidate, Facts, Observation
 from resqued.wire.queue_list import QueueList
 
@@ -24,7 +25,7 @@ def explain(facts: Facts) -> tuple[Observation, ...]:
     """Return all findings: causes first, and both kinds in order of importance."""
     found = [
         *_elsewhere(facts),
-        *_delayed(facts),
+        *elsewhere.explain_waiting(facts),
         *_queue(facts),
         *_unserved(facts),
         *_paused(facts),
@@ -36,26 +37,11 @@ def explain(facts: Facts) -> tuple[Observation, ...]:
         *_limits(facts),
         *_unread(facts),
         *_masters(facts),
-        *_server(facts),
+        *elsewhere.server(facts),
     ]
     if not any(finding.is_cause for finding in found):
         found.insert(0, _should_run(facts))
     return tuple(sorted(found, key=lambda finding: not finding.is_cause))
-
-
-def _delayed(facts: Facts) -> Iterator[Observation]:
-    if not facts.delayed:
-        return
-    what = f"of {facts.class_name} " if facts.class_name else ""
-    count = pluralize(facts.delayed, "job")
-    is_missing = facts.search is not None and facts.search.ahead is None
-    yield Observation(
-        "delayed",
-        f"{count} {what}for queue {facts.queue} delayed until {facts.delayed_until}"
-        + (" and later" if facts.delayed > 1 else ""),
-        "`resqued delayed` lists them, `resqued delayed run ID` runs one now",
-        is_cause=not facts.size or is_missing,
-    )
 
 
 def _queue(facts: Facts) -> Iterator[Observation]:
@@ -346,24 +332,6 @@ def _unread(facts: Facts) -> Iterator[Observation]:
             f" {join_names(told, NAMED)}",
             "look further with --depth, or in one with --queue",
             is_cause=False,
-        )
-
-
-def _server(facts: Facts) -> Iterator[Observation]:
-    """Yield which server has answered, where the URL does not say it."""
-    server = facts.server
-    role = f"the {server.role}" if server.role else "a server of unknown role"
-    if server.role == "replica":
-        yield Observation(
-            "server",
-            f"a replica, {server.place}, has answered: it may be behind its primary,"
-            " and workers with the same URL cannot take jobs",
-            "name the primary in [redis] url",
-            is_cause=False,
-        )
-    elif server.is_found:
-        yield Observation(
-            "server", f"{server.place}, {role}, has answered", is_cause=False
         )
 
 

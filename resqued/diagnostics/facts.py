@@ -62,6 +62,25 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Jobs that are not on their queue: how many, as far as one page of each tells.
+
+    `delayed` wait for a time, the first until `delayed_until`; `retries` for another
+    attempt, the first until `retry_at`, after `retry_error`. `quarantined` were set
+    aside, the last of them at `quarantined_since` after `death`.
+    """
+
+    delayed: int = 0
+    delayed_until: str = ""
+    retries: int = 0
+    retry_at: str = ""
+    retry_error: str = ""
+    quarantined: int = 0
+    quarantined_since: str = ""
+    death: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All facts about a queue. `sizes` are the lengths of all known queues.
 
@@ -75,9 +94,8 @@ class Facts:
     with the number of jobs that were read. `untried` is why the application was not
     imported. `allowed` are the limits that apply. `failed` is how many of the newest
     failures are of the class or queue; `ended` counts those that a limit has caused, by
-    exception. `delayed` is how many of the next delayed jobs are of the class, or of
-    the queue, and `delayed_until` the time of the first. `server` is the one that has
-    answered.
+    exception. `waiting` are jobs of the class, or of the queue, that are elsewhere.
+    `server` is the one that has answered.
     """
 
     namespace: str
@@ -102,9 +120,8 @@ class Facts:
     failed: int = 0
     ended: Mapping[str, int] = field(default_factory=dict)
     interval: float = 5.0
-    delayed: int = 0
-    delayed_until: str = ""
     server: AnsweringServer = field(default_factory=AnsweringServer)
+    waiting: Waiting = field(default_factory=Waiting)
 
     @property
     def serving(self) -> tuple[Candidate, ...]:

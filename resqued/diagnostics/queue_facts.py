@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from resqued.client import Client
@@ -18,7 +19,7 @@ from resqued.config.loader import Config
 from resqued.core.limits import UNSET, Limits
 from resqued.core.plural import pluralize
 from resqued.diagnostics import app_import
-from resqued.diagnostics.facts import Candidate, Facts, Search
+from resqued.diagnostics.facts import Candidate, Facts, Search, Waiting
 from resqued.diagnostics.import_result import Import
 from resqued.diagnostics.known_masters import (
     KnownMaster,
@@ -33,7 +34,9 @@ from resqued.store.failure_entry import Failure
 from resqued.store.failures import PAGE
 from resqued.store.job_queues import Queues
 from resqued.store.namespaces import look_elsewhere
+from resqued.store.quarantine import QuarantinedJob
 from resqued.store.server_facts import find_server
+from resqued.store.waiting_retries import WaitingRetries
 from resqued.system import process
 from resqued.wire import payload, queue_list, timestamps
 from resqued.wire.keys import Keys
@@ -103,6 +106,9 @@ class FactGatherer:
         self._server = find_server(
             app.url, timeout=app.redis_timeout, namespace=client.namespace
         )
+        waiting = WaitingRetries(client.registry.link, self._keys, client.delayed)
+        self._retries = list(waiting.among(self._delayed))
+        self._quarantined = client.quarantine.page(count=PAGE)
 
     def answers(self, question: Query) -> Iterator[Facts]:
         """Yield the facts of each queue that the question concerns.
@@ -165,6 +171,7 @@ class FactGatherer:
     def _where_it_was(self, name: str) -> list[str]:
         """Return the queues of jobs of a class that run, wait for a time, or failed."""
         places = [j.queue for j in self._delayed if j.class_name == name and j.queue]
+        places += [j.queue for j in self._quarantined if j.class_name == name]
         places += [w.job_queue for w in self._workers if w.job_class == name]
         places += [f.queue for f in self._failures if f.class_name == name and f.queue]
         return list(dict.fromkeys(places))
@@ -194,7 +201,7 @@ class FactGatherer:
             ended=_ended(failed),
             interval=self._config.interval,
             server=self._server,
-            **self._delayed_of(queue, class_name),
+            waiting=self._waiting(queue, class_name),
         )
         # Without live workers it matters whether the application can be imported.
         tried = tried or (ImportAttempt() if facts.live else self._try(""))
@@ -207,15 +214,26 @@ class FactGatherer:
             allowed=self._allowed(queue, class_name, limits, tried.result),
         )
 
-    def _delayed_of(self, queue: str, class_name: str) -> dict[str, Any]:
-        """Return how many jobs wait for a time, and until when the first does."""
-        found = [
-            job
-            for job in self._delayed
-            if job.queue == queue and class_name in ("", job.class_name)
-        ]
-        until = _until(found[0]) if found else ""
-        return {"delayed": len(found), "delayed_until": until}
+    def _waiting(self, queue: str, class_name: str) -> Waiting:
+        """Return what is known of the jobs that are not on the queue."""
+
+        def is_about(job: DelayedJob | QuarantinedJob) -> bool:
+            return job.queue == queue and class_name in ("", job.class_name)
+
+        retries = [retry for retry in self._retries if is_about(retry.job)]
+        tried = {retry.job.id for retry in retries}
+        delayed = [j for j in self._delayed if is_about(j) and j.id not in tried]
+        aside = [job for job in self._quarantined if is_about(job)]
+        return Waiting(
+            len(delayed),
+            _until(delayed[0]) if delayed else "",
+            len(retries),
+            _until(retries[0].job) if retries else "",
+            retries[0].error if retries else "",
+            len(aside),
+            _time(aside[0].quarantined_at) if aside else "",
+            aside[0].failure.error if aside else "",
+        )
 
     def _pools(self) -> list[tuple[QueueList, Limits]]:
         """Return the configured pools of this namespace: queue list and limits."""
@@ -297,8 +315,11 @@ def _ended(failed: Iterable[Failure]) -> Counter[str]:
 
 
 def _until(job: DelayedJob) -> str:
-    due = job.due_at
-    return job.time if due is None else timestamps.heartbeat(due.timestamp())
+    return _time(job.due_at) or job.time
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else timestamps.heartbeat(at.timestamp())
 
 
 def _is_about(failure: Failure, queue: str, class_name: str) -> bool:

@@ -108,7 +108,7 @@ def prune(client: Client, *, is_dry: bool) -> Iterator[PrunedPage]:
 
 
 def _removed(judged: JudgedWorker) -> RemovedWorker:
-    entry, verdict = judged
+    entry, verdict, _ = judged
     return RemovedWorker(entry.worker_id, _job(entry), verdict)
 
 

@@ -131,6 +131,16 @@ class ActiveJob:
         """The delay in seconds after which the child wants another attempt, or None."""
         return None if self._told is None else self._told.retry
 
+    @property
+    def is_to_blame(self) -> bool:
+        """Whether a death of the child counts against the job.
+
+        Not if it was ended by an order, or for its time: that kills nothing else.
+        """
+        escalation = self._escalation
+        is_ended = escalation is not None and bool(escalation.reason)
+        return not is_ended or self._cause is Cause.MEMORY
+
     def stays(self) -> bool:
         """Return True if the child has finished its job and waits for another."""
         told = self._told
@@ -172,9 +182,18 @@ class ActiveJob:
             self._cause = cause
             self._excluded = excluded
 
-    def step(self, now: float) -> None:
-        """Send the signals that are due."""
-        if now >= self._exit_by and self._exit is None:
+    @property
+    def has_failed(self) -> bool:
+        """Whether the child has reported that the job has failed."""
+        return self._told is not None and self._told.fault is not None
+
+    def step(self, now: float) -> bool:
+        """Send the signals that are due; return True if the child was killed at exit.
+
+        The outcome of its job was reported then.
+        """
+        is_late = now >= self._exit_by and self._exit is None
+        if is_late:
             # The child hangs at exit; its job is over, and the outcome was reported.
             # Other processes of the job are killed when the child is dead.
             self._exit_by = inf
@@ -182,6 +201,7 @@ class ActiveJob:
         asked = self._escalation
         if asked is not None and (asked.sent is Step.NOTHING or not self._is_gone()):
             self._escalate(asked, now)
+        return is_late
 
     def _escalate(self, escalation: Escalation, now: float) -> None:
         due = escalation.due(now)

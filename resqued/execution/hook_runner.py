@@ -24,7 +24,7 @@ from resqued.log import capture, flushing
 from resqued.retries.policy import Retry
 from resqued.system import prctl, process, process_title, signals
 from resqued.system.signals import SignalInbox
-from resqued.wire import payload, titles
+from resqued.wire import json_scan, payload, titles
 from resqued.wire.payload import FailureInfo, Reservation
 
 _DONE = b"."
@@ -114,6 +114,11 @@ class HookRunner:
 
         answer = self._run("on_failure", ask)
         return float(answer) if answer else None
+
+    def has_on_failure(self, held: Reservation) -> bool:
+        """Return True if a job has on_failure hooks, which run in its child."""
+        name = json_scan.class_name(held.payload)
+        return bool(name) and "on_failure" in (self._hooks_of(name) or ())
 
     def _hooks_of(self, class_name: str) -> Hooks | None:
         try:

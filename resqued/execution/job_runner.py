@@ -24,6 +24,7 @@ from resqued.ipc.messages import SPOILER, EndJob, JobInChild
 from resqued.ipc.scoreboard import Phase, StepRecord
 from resqued.system import process
 from resqued.system.memory import OomKills
+from resqued.wire import payload
 from resqued.wire.payload import Reservation
 
 _RUNNING = Phase.RUNNING
@@ -147,7 +148,8 @@ class JobRunner:
         job = self.active
         if job is None:
             return None
-        job.step(now)
+        if job.step(now):
+            self._report_late(job)
         if now >= job.listen_at:
             self._pipe_poller.begin(job)
         if not job.is_over(now):
@@ -159,6 +161,18 @@ class JobRunner:
         else:
             job.pipe.close()
         return job
+
+    def _report_late(self, job: ActiveJob) -> None:
+        """Log that a child was killed which did not exit after its job."""
+        late = f"did not end within exit_grace, {self._exit_grace:g} s, after the job"
+        if job.has_failed and self.hooks.has_on_failure(job.held):
+            self._log.error("hook_failed", hook="on_failure", error=f"it {late}")
+        else:
+            name = payload.class_of(job.held.payload)
+            reason = f"its process {late}"
+            self._log.error(
+                "child_killed", child=job.pid, job_class=name, reason=reason
+            )
 
     def listen(self) -> None:
         """Read what the child reports, and write more of a job that did not fit."""

@@ -19,6 +19,7 @@ from resqued.store.runs import FinishedRun, JobIntake, NoJob, Runs, SettleOutcom
 from resqued.system import process
 from resqued.wire import payload
 from resqued.wire.keys import Keys
+from resqued.wire.outcome import death_record
 from resqued.wire.payload import FailureInfo, Reservation
 from resqued.wire.queue_list import QueueList
 from resqued.wire.worker_entry import Identity
@@ -102,7 +103,8 @@ class WorkerRegistration:
     ) -> None:
         """Keep the outcome of a run, which the next request settles.
 
-        `attempt` is there if the job has a retry. The run took `took` seconds.
+        `attempt` is there if the job has a retry, or has killed its child. The run took
+        `took` seconds.
         """
         self._history.count(held, took, has_failed=fault is not None)
         if fault is None:
@@ -118,6 +120,13 @@ class WorkerRegistration:
         )
         addressed = self._place.addressed(entry, held.queue)
         self.finished = FinishedRun(held.run, addressed, attempt)
+        if attempt and attempt.death:
+            self.finished.death = death_record(
+                fault,
+                worker=self.runs.worker_id,
+                now=time.time(),
+                attempt=attempt.attempt.number,
+            )
 
     def ask(self, *, takes_job: bool) -> Reservation | NoJob:
         """Settle the last run and take the next job, in one round trip."""
@@ -136,11 +145,15 @@ class WorkerRegistration:
         return answer
 
     def _settle_attempt(self) -> None:
-        """Settle the last run, if its job has a retry."""
+        """Settle the last run, if its job has a retry or has killed its child."""
         finished = self.finished
         if finished is not None and finished.attempt is not None:
             settled = self.runs.settle_attempt(finished, finished.attempt)
             self._note_settled(finished, settled)
+            death = finished.attempt.death
+            if death is not None and settled is SettleOutcome.QUARANTINED:
+                about = {"queue": death.queue, "job_class": death.class_name}
+                self.log.error("job_quarantined", **about, deaths=death.limit)
 
     def _note_settled(self, finished: FinishedRun, settled: SettleOutcome) -> None:
         self.finished = None

@@ -7,6 +7,8 @@ here, but in a process of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from resqued.config.settings import AppSettings
 from resqued.execution.active_job import ActiveJob
 from resqued.execution.hook_runner import HookRunner
@@ -14,7 +16,12 @@ from resqued.hooks import failed_job
 from resqued.jobs import lookup
 from resqued.log.logger import Logger
 from resqued.retries.policy import Retry
-from resqued.store.attempts import Attempt, AttemptCounters, AttemptEnd
+from resqued.store.attempts import (
+    Attempt,
+    AttemptCounters,
+    AttemptEnd,
+    ChildDeath,
+)
 from resqued.store.connection import SingleLink
 from resqued.store.job_identity import identity_of
 from resqued.wire import delayed_item, json_scan, payload
@@ -82,12 +89,26 @@ class Retrier:
         exhausted = self._policy_of(job.held) if delay is None else None
         number = job.attempt.number if job.attempt else 1
         self._hooks.run_on_failure(job.held, fault, exhausted, attempt=number)
-        return self.end(job.held, job.attempt, delay)
+        end = self.end(job.held, job.attempt, delay)
+        return self._with_death(job.held, end, counts=job.is_to_blame)
 
     def after_refusal(self, held: Reservation, fault: FailureInfo) -> AttemptEnd | None:
         """Return what follows a job that was not begun. Raises StoreError."""
         attempt = self.attempt_of(held)
-        return self.end(held, attempt, self.delay_after_death(held, fault, attempt))
+        delay = self.delay_after_death(held, fault, attempt)
+        return self._with_death(held, self.end(held, attempt, delay), counts=False)
+
+    def _with_death(
+        self, held: Reservation, end: AttemptEnd | None, *, counts: bool
+    ) -> AttemptEnd | None:
+        """Add to the end of a run that its child has died; not to what is no job."""
+        name = json_scan.class_name(held.payload)
+        attempt = end.attempt if end else Attempt(identity_of(held.payload))
+        if not attempt.identity or name == payload.PAYLOAD_ERROR:
+            return end
+        limit = self._deaths.of(held.queue, name).quarantine_after if counts else 0
+        death = ChildDeath(limit or 0, held.queue, payload.shown_name(name))
+        return replace(end or AttemptEnd(attempt), death=death)
 
     def delay_after_death(
         self, held: Reservation, fault: FailureInfo, attempt: Attempt | None

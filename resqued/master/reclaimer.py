@@ -123,6 +123,8 @@ class Reclaimer:
         )
         if result.is_done:
             self._log.info("worker_reclaimed", worker=dead.worker_id, job=job)
+        if result is ReclaimResult.QUARANTINED:
+            self._log.error("job_quarantined", worker=dead.worker_id, job_class=job)
         return result is not ReclaimResult.CHANGED
 
     def _advance_prune(self, now: float) -> None:
@@ -148,6 +150,12 @@ class Reclaimer:
                     worker=judged.entry.worker_id,
                     error=pruning.fault_of(judged).error,
                 )
+                if judged.is_quarantined:
+                    self._log.error(
+                        "job_quarantined",
+                        worker=judged.entry.worker_id,
+                        job_class=job_of(judged.entry),
+                    )
             yield
         lock.release()
         yield from self._restore_lists()

@@ -44,8 +44,20 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildDeath:
+    """The death of a child in a run: how many in a row set its job aside.
+
+    `limit` is 0 if this one does not count. The names are for the log.
+    """
+
+    limit: int
+    queue: str
+    class_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """What follows a run of a job with a retry.
+    """What follows a run of a job with a retry, or one that has killed its child.
 
     `delay` is in seconds; None if no attempt follows. `payload` and `item` are the job,
     as its queue and as the delayed jobs have it. With `records_all` the failed list
@@ -58,6 +70,7 @@ class AttemptEnd:
     payload: str = ""
     item: str = ""
     records_all: bool = False
+    death: ChildDeath | None = None
 
 
 class AttemptCounters:
@@ -82,21 +95,29 @@ class AttemptCounters:
         )
 
 
+def _keys_of(keys: Keys, identity: str, queue: str) -> tuple[str, ...]:
+    return (
+        keys.attempts(identity),
+        keys.attempt_failure(identity),
+        keys.first_attempt(identity),
+        keys.delayed_schedule,
+        keys.queues,
+        keys.queue(queue),
+        keys.followed,
+    )
+
+
 def attempt_words(
-    keys: Keys, end: AttemptEnd, entry: bytes
+    keys: Keys, end: AttemptEnd, entry: bytes, death: bytes = b""
 ) -> tuple[tuple[str, ...], tuple[str | bytes, ...]]:
-    """Return the last keys and arguments of the script: those about attempts."""
+    """Return the last keys and arguments of the script: those about attempts.
+
+    `death` is what is kept of the death of the child.
+    """
     attempt = end.attempt
     state = "done" if not entry else "failed" if end.delay is None else "retry"
     return (
-        (
-            keys.attempts(attempt.identity),
-            keys.attempt_failure(attempt.identity),
-            keys.first_attempt(attempt.identity),
-            keys.delayed_schedule,
-            keys.queues,
-            keys.queue(end.queue),
-        ),
+        _keys_of(keys, attempt.identity, end.queue),
         (
             state,
             entry,
@@ -109,16 +130,19 @@ def attempt_words(
             end.queue,
             end.payload,
             end.item,
+            attempt.identity,
+            "" if end.death is None else str(end.death.limit),
+            death,
         ),
     )
 
 
 def death_words(
-    keys: Keys, record: bytes, deaths: DeathRules
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    keys: Keys, record: bytes, deaths: DeathRules, death: bytes
+) -> tuple[tuple[str, ...], tuple[str | bytes, ...]]:
     """Return the last keys and arguments of reclaim.lua: what becomes of the job.
 
-    `record` is that of the dead worker.
+    `record` is that of the dead worker, `death` what is kept of its death.
     """
     queue = identity = text = ""
     rule = FAIL
@@ -129,18 +153,13 @@ def death_words(
     else:
         queue, identity = held.queue, identity_of(held.payload)
         name = json_scan.class_name(held.payload)
-        if identity and queue and name != payload.PAYLOAD_ERROR:
+        if not queue or name == payload.PAYLOAD_ERROR:
+            identity = ""
+        if identity:
             rule = deaths.of(queue, name)
             text = payload.readable(held.payload) if rule.puts_back else ""
     return (
-        (
-            keys.attempts(identity),
-            keys.attempt_failure(identity),
-            keys.first_attempt(identity),
-            keys.delayed_schedule,
-            keys.queues,
-            keys.queue(queue),
-        ),
+        _keys_of(keys, identity, queue),
         (
             rule.action or "fail",
             "all" if deaths.records_all else "last",
@@ -151,6 +170,9 @@ def death_words(
             queue,
             text,
             delayed_item.encode(text, queue) if text else "",
+            identity,
+            str(rule.quarantine_after or 0),
+            death,
         ),
     )
 

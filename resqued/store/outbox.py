@@ -7,10 +7,12 @@ all masters takes them, one at a time, and removes each when the service has it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from resqued.store.captured import Captured
-from resqued.store.connection import SingleLink
+from resqued.store.connection import Link, SingleLink
 from resqued.store.failure_entry import Failure
 from resqued.store.script import Script
 from resqued.wire.keys import Keys
@@ -53,6 +55,38 @@ class Taken:
     is_owner: bool
     dropped: int = 0
     delivery: Delivery | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxState:
+    """How many failures a back end still gets, and when the oldest of them failed.
+
+    `dropped` is how many its full outbox has lost, and no deliverer has logged yet.
+    """
+
+    backend: str
+    waiting: int
+    oldest_at: datetime | None = None
+    dropped: int = 0
+
+
+def outbox_states(
+    link: Link, keys: Keys, backends: Iterable[str]
+) -> Iterator[OutboxState]:
+    """Yield the states of outboxes; changes nothing. Raises StoreError."""
+    for name in backends:
+        length, first, hand, dropped = link.read_each(
+            [
+                ("LLEN", keys.outbox(name)),
+                ("LINDEX", keys.outbox(name), 0),
+                ("LINDEX", keys.outbox_hand(name), 0),
+                ("HGET", keys.outbox_dropped, name),
+            ]
+        )
+        oldest = hand or first
+        at = Delivery(oldest).failure.failed_at if oldest else None
+        lost = int(dropped) if (dropped or b"").isdigit() else 0
+        yield OutboxState(name, (length or 0) + bool(hand), at, lost)
 
 
 class Outbox:

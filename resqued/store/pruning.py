@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from resqued.core.worker_death import DeathRules
 from resqued.errors import PayloadError
-from resqued.store.registry import NO_DEATHS, PAGE, RECORDS, Registry
+from resqued.store.registry import NO_DEATHS, PAGE, RECORDS, ReclaimResult, Registry
 from resqued.system import process
 from resqued.wire import payload, worker_entry, worker_record
 from resqued.wire.payload import DIRTY_EXIT, PRUNE_DIRTY_EXIT, FailureInfo
@@ -24,10 +24,14 @@ from resqued.wire.worker_entry import HostIdentity, Identity, Liveness, WorkerEn
 
 
 class JudgedWorker(NamedTuple):
-    """A worker's entry in the registry, and the verdict on it."""
+    """A worker's entry in the registry, and the verdict on it.
+
+    `is_quarantined` is True if it was reclaimed, and its job was set aside.
+    """
 
     entry: WorkerEntry
     verdict: Liveness
+    is_quarantined: bool = False
 
 
 @cache
@@ -112,7 +116,11 @@ def reclaim(
         faults = [(judged.entry, fault_of(judged)) for judged in held]
         results = store.reclaim(faults, deaths)
         pairs = zip(held, results, strict=True)
-        reclaimed += [judged for judged, r in pairs if r.is_done]
+        reclaimed += [
+            judged._replace(is_quarantined=r is ReclaimResult.QUARANTINED)
+            for judged, r in pairs
+            if r.is_done
+        ]
     return reclaimed
 
 
@@ -120,7 +128,7 @@ def with_records(store: Registry, judged: Sequence[JudgedWorker]) -> list[Judged
     """Return the workers with their records, without those that have changed."""
     found = []
     fresh = store.read([each.entry.worker_id for each in judged])
-    for (entry, verdict), now in zip(judged, fresh, strict=True):
+    for (entry, verdict, _), now in zip(judged, fresh, strict=True):
         same = replace(now, record=entry.record, is_registered=entry.is_registered)
         if same == entry:
             found.append(JudgedWorker(replace(same, record=now.record), verdict))
@@ -134,7 +142,7 @@ def _batches(dead: Sequence[JudgedWorker]) -> Iterator[Sequence[JudgedWorker]]:
 
 def fault_of(judged: JudgedWorker) -> FailureInfo:
     """Return the failure of a dead or silent worker's job, in Ruby's words (2.2)."""
-    entry, verdict = judged
+    entry, verdict, _ = judged
     if verdict is Liveness.DEAD:
         error = f"Worker {entry.worker_id} died while processing {job_of(entry)}"
         return FailureInfo(DIRTY_EXIT, error)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from enum import Enum
 from itertools import islice
 
-from resqued.core.worker_death import DeathRules
+from resqued.core.worker_death import FAIL, DeathRules
 from resqued.errors import PayloadError
 from resqued.store.attempts import death_words
 from resqued.store.connection import Link
@@ -21,6 +22,7 @@ from resqued.store.write_check import check_writes
 from resqued.wire import payload, worker_record
 from resqued.wire.failure_place import IN_FAILED, FailurePlace
 from resqued.wire.keys import Keys
+from resqued.wire.outcome import death_record
 from resqued.wire.payload import FailureInfo
 from resqued.wire.worker_entry import WorkerEntry
 
@@ -36,7 +38,8 @@ PRUNE_LOCK_SECONDS = 60
 _RUBY_PRUNES = 2
 
 
-NO_DEATHS = DeathRules()
+# A person who removes a worker says nothing of its job.
+NO_DEATHS = DeathRules(replace(FAIL, quarantine_after=0))
 
 
 class ReclaimResult(Enum):
@@ -46,11 +49,12 @@ class ReclaimResult(Enum):
     DONE = 1
     NOTHING_LEFT = 2
     PUT_BACK = 3
+    QUARANTINED = 4
 
     @property
     def is_done(self) -> bool:
-        """Whether the worker was removed; its job failed, or was put back."""
-        return self in (ReclaimResult.DONE, ReclaimResult.PUT_BACK)
+        """Whether the worker was removed; its job failed, or was put back or aside."""
+        return self not in (ReclaimResult.CHANGED, ReclaimResult.NOTHING_LEFT)
 
 
 class Registry:
@@ -167,7 +171,8 @@ class Registry:
     ) -> tuple[tuple[str, ...], tuple[str | bytes, ...]]:
         """Return the keys and the arguments of reclaim.lua for one worker."""
         keys = self.keys
-        more, words = death_words(keys, entry.record, deaths)
+        death = death_record(fault, worker=entry.worker_id, now=time.time())
+        more, words = death_words(keys, entry.record, deaths, death)
         return (
             (
                 *registry_keys(keys, entry.worker_id),

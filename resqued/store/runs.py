@@ -47,7 +47,8 @@ class SettleOutcome(Enum):
 
     ASIDE: the failure entry went to `resqued:failed`, because `failed` is no list;
     NOTHING: it was recorded before, or there was none; NOT_MINE: the run has been
-    taken away from this worker; RETRIED: the next attempt of the job waits.
+    taken away from this worker; RETRIED: the next attempt of the job waits;
+    QUARANTINED: the job was set aside, because it has killed its child too often.
     """
 
     RECORDED = 1
@@ -55,6 +56,7 @@ class SettleOutcome(Enum):
     NOTHING = 0
     NOT_MINE = -1
     RETRIED = 3
+    QUARANTINED = 4
 
 
 # hot path: enum-members
@@ -76,12 +78,14 @@ ReserveReply = tuple[SettleOutcome, payload.Reservation | NoJob]
 class FinishedRun:
     """A run to settle: its number, and its failure entry ("" if it succeeded).
 
-    `attempt` is there if the job has a retry.
+    `attempt` is there if the job has a retry, or has killed its child; of that, `death`
+    is what is kept.
     """
 
     run: int
     failure: bytes = b""
     attempt: AttemptEnd | None = None
+    death: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ class Runs:
             keys.paused,
             keys.queues,
             keys.failed_aside,
+            keys.followed,
         )
         self._choice = QueueChoice(link, keys, intake.queues, looks=intake.is_burst)
         self._prepare()
@@ -241,7 +246,7 @@ class Runs:
 
         All in one step on the server.
         """
-        keys, words = attempt_words(self._keys, end, ending.failure)
+        keys, words = attempt_words(self._keys, end, ending.failure, ending.death)
         # The counters, `failed`, the identities and what stands in for `failed`.
         first = (*self._fixed[:7], self._fixed[9])
         about = (self.worker_id, self.identity, str(ending.run))

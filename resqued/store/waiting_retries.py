@@ -28,6 +28,12 @@ class WaitingRetry:
     attempt: int
     failure: Failure | None = None
 
+    @property
+    def error(self) -> str:
+        """The exception of the attempt before, and its message; "" if not known."""
+        failure = self.failure
+        return "" if failure is None else f"{failure.exception}: {failure.error}"
+
 
 class WaitingRetries:
     """The jobs of one namespace that wait for another attempt. Raises StoreError."""
@@ -41,13 +47,16 @@ class WaitingRetries:
         """Yield them, those first that are due first."""
         jobs = iter(self._delayed)
         while page := list(islice(jobs, PAGE)):
-            yield from self._of(page)
+            yield from self.among(page)
 
     def of(self, job: DelayedJob) -> WaitingRetry | None:
         """Return what is known of one delayed job; None if it waits for no retry."""
-        return next(self._of([job]), None)
+        return next(self.among([job]), None)
 
-    def _of(self, jobs: list[DelayedJob]) -> Iterator[WaitingRetry]:
+    def among(self, jobs: list[DelayedJob]) -> Iterator[WaitingRetry]:
+        """Yield those of some delayed jobs that wait for another attempt."""
+        if not jobs:
+            return
         names = [identity_of(job.payload) if job.payload else "" for job in jobs]
         keys = self._keys
         counts = self._link.call("MGET", *map(keys.attempts, names))

@@ -251,6 +251,20 @@ class Keys:
         return self._key("resqued:hist:turn")
 
     @property
+    def quarantine(self) -> str:
+        """The list of jobs that were set aside, the newest at the tail."""
+        return self._key("resqued:quarantine")
+
+    def deaths(self, job: str) -> str:
+        """The list of what is known of the runs in a row that a job has killed."""
+        return self._key(f"resqued:deaths:{job}")
+
+    @property
+    def followed(self) -> str:
+        """The hash of payloads, by SHA-1, to jobs whose next run forgets something."""
+        return self._key("resqued:followed")
+
+    @property
     def persistent_schedules(self) -> str:
         """The hash of the dynamic schedules of resque-scheduler, as JSON (8.1)."""
         return self._key("persistent_schedules")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from resqued.core.exit_status import Exit
 from resqued.core.limits import Cause
+from resqued.wire import timestamps
 from resqued.wire.payload import (
     DIRTY_EXIT,
     JOB_TIMEOUT,
@@ -19,6 +20,10 @@ from resqued.wire.payload import (
     TERM_EXCEPTION,
     FailureInfo,
 )
+from resqued.wire.ruby_json import quote
+
+# Of the error of a death, in characters.
+_MAX_DEATH = 1000
 
 # The exception's name in the failure, by why the job was ended.
 _NAMES = {
@@ -103,6 +108,23 @@ def judge(
     note = "" if reason.stack else "; no stack: no signal was taken"
     text = f"{reason.text}; {_lower(error)}{note}"
     return FailureInfo(_NAMES[reason.cause], text, reason.stack)
+
+
+def death_record(
+    fault: FailureInfo, *, worker: str, now: float, attempt: int = 0
+) -> bytes:
+    """Return what is kept of the death of a child or worker, a JSON object.
+
+    The time comes first, in the form of `run_at` in the records of workers: scripts
+    compare them. `now` is in seconds since the epoch, `attempt` is 0 if nobody knows.
+    """
+    number = f',"attempt":{attempt}' if attempt else ""
+    return (
+        f'{{"died_at":{quote(timestamps.run_at(now))}'
+        f',"worker":{quote(worker)}'
+        f',"exception":{quote(fault.exception)}'
+        f',"error":{quote(fault.error[:_MAX_DEATH])}{number}}}'
+    ).encode()
 
 
 def _lower(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ LASTING = (
     "resqued:jobs",
 )
 # Those that the jobs of the tests write themselves.
+_EXPIRING = re.compile(rb":resqued:(deaths:.*|followed)$", re.DOTALL)
 WRITTEN_BY_JOBS = {b"runs", b"started", b"family"}
 
 
@@ -86,4 +88,6 @@ def left_over(client: redis_py.Redis, *namespaces: str) -> set[bytes]:
     }
     # The record of a master that was killed expires (wire format 1.3).
     records = set(client.keys("*:resqued:master:*") + client.keys("*:resqued:masters"))
-    return set(client.keys("*")) - lasting - WRITTEN_BY_JOBS - records
+    found = set(client.keys("*")) - lasting - WRITTEN_BY_JOBS - records
+    # Deaths are remembered for some days.
+    return {key for key in found if not _EXPIRING.search(key)}

@@ -8,6 +8,8 @@ import subprocess
 import time
 from typing import Any
 
+import redis
+
 import resqued
 from tests.support.jobs import note
 
@@ -67,6 +69,21 @@ def dying(kind: str) -> None:
     time.sleep(600)
 
 
+@resqued.job(queue="default", name="Poison", retry=resqued.Retry(9, delay=0, on=DEATHS))
+def poison(number: int) -> None:
+    """Kill its child."""
+    note("attempts", f"{number} {attempt()}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@resqued.job(queue="default", name="PoisonWorker", on_worker_death="requeue")
+def poison_worker(number: int) -> None:
+    """Kill its worker."""
+    note("attempts", f"{number} {attempt()}")
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+
+
 @resqued.job(queue="default", name="Own", retry=lambda n: 0 if n < 3 else None)
 def own(number: int) -> None:
     """Its delays are those of a function."""
@@ -86,6 +103,16 @@ def by_hand(number: int) -> None:
     """Ask for another attempt by hand, in a job that declares no retry."""
     note("attempts", number)
     raise resqued.RetryLater("1h")
+
+
+@resqued.job(queue="default", name="ByHandAtOnce")
+def by_hand_at_once(number: int) -> None:
+    """Ask for two more attempts by hand, in a job that declares no retry."""
+    note("attempts", number)
+    with redis.Redis.from_url(os.environ["TEST_REDIS_URL"]) as client:
+        if client.llen("attempts") < 3:
+            raise resqued.RetryLater(0)
+    note("runs", number)
 
 
 @resqued.job(queue="default", name="ByHandTwice", retry=1)

@@ -174,6 +174,48 @@ def test_what_is_due_while_redis_is_away_runs_once_when_it_is_back(
     assert left_over(redis) - {LEASE.encode()} == set()
 
 
+def test_what_is_due_while_replies_are_lost_is_enqueued_once(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    """Delayed and recurring jobs; the replies of the scripts that move them."""
+    client = resqued.Client(redis_url)
+    port = int(redis_url.rpartition(":")[2].partition("/")[0])
+
+    def ticks() -> tuple[int, int]:
+        """Return how many ticks were enqueued, and the last; read in one step."""
+        pipe = redis.pipeline(transaction=True)
+        pipe.llen("resque:queue:ticks")
+        pipe.hget("resque:resqued:schedules:last", "each-second")
+        size, last = pipe.execute()
+        return size, int(last or 0)
+
+    with (
+        Proxy(port) as proxy,
+        pool(
+            proxy.url,
+            tmp_path,
+            queues="idle",
+            direct_url=redis_url,
+            config=QUICK + RECURRING.replace('"default"', '"ticks"'),
+        ) as daemon,
+    ):
+        daemon.wait_for_event("master_ready")
+        wait_until(lambda: ticks()[0], what="a tick")
+        size, begin = ticks()
+        for number in range(120):
+            client.enqueue_in_with_queue("due", f"{number % 4 + 1}s", "Run", number)
+        for count in (1, 2, 1):
+            lost = proxy.counts().lost
+            proxy.swallow_replies(count=count, of="EVALSHA")
+            wait_until(lambda n=lost: proxy.counts().lost > n, what="a loss")
+            proxy.forward()
+        wait_until(lambda: client.delayed.count() == 0, what="all to be moved")
+        more, end = ticks()
+    moved = [job["args"][0] for job in client.peek("due", 0, 500)]
+    assert sorted(moved) == list(range(120))
+    assert more - size == end - begin
+
+
 RECURRING = """
 [schedule.each-second]
 class = "Run"

@@ -196,6 +196,9 @@ def test_a_child_that_hangs_after_its_job_is_killed_and_the_job_has_succeeded(
     config = "[worker]\nexit_grace = '300ms'\n"
     with pool(redis_url, tmp_path, "--burst", config=config) as running:
         assert running.wait() == 0
+        (killed,) = running.events("child_killed")
+    assert "exit_grace, 0.3 s" in killed["reason"]
+    assert killed["job_class"] == "HangsAtTheEnd"
     assert failures(redis) == []
     assert count(redis, "processed") == 2
     assert runs(redis) == Counter(["1"])

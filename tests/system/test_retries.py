@@ -203,6 +203,46 @@ def test_a_pool_of_one_worker_keeps_the_order_when_that_dies(
     assert attempts(redis) == ["1 1", "1 2", "1 3", "2 1"]
 
 
+def test_a_retry_by_hand_leaves_nothing_behind(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    """Although the job declares no retry, so nobody asks for its attempts."""
+    resqued.Client(redis_url).enqueue(retried.by_hand_at_once, 7)
+    finish(work(redis_url, tmp_path))
+    assert attempts(redis) == ["7", "7", "7"]
+    assert runs(redis) == {"7": 1}
+    assert not redis.exists("resque:resqued:followed")
+    assert left_over(redis) <= OWN
+
+
+def test_a_job_that_kills_its_processes_is_set_aside(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    """Although attempts are left; it comes back only if a person releases it."""
+    client = resqued.Client(redis_url)
+    client.enqueue(retried.poison, 1)
+    client.enqueue(retried.poison_worker, 2)
+    table = (
+        "[retry]\nquarantine_after = 2\n[retry.class.Poison]\nquarantine_after = 3\n"
+    )
+    with pool(
+        redis_url, tmp_path, "-a", "tests.support.retried", config=table
+    ) as daemon:
+        wait_until(lambda: client.quarantine.count() == 2, what="both to be set aside")
+        assert sorted(attempts(redis)) == ["1 1", "1 2", "1 3", "2 1", "2 2"]
+        (job,) = client.quarantine.matching("Poison")
+        assert [death["attempt"] for death in job.deaths] == [1, 2, 3]
+        assert {death["exception"] for death in job.deaths} == {"Resque::DirtyExit"}
+        assert client.quarantine.release(job)
+        wait_until(lambda: client.quarantine.count() == 2, what="it to be back")
+        assert client.quarantine.page()[0].class_name == "Poison"
+        names = {e["job_class"] for e in daemon.events("job_quarantined")}
+    assert names == {"Poison", "PoisonWorker"}
+    assert len(attempts(redis)) == 8
+    assert not failures(redis)
+    assert left_over(redis) <= OWN | {b"resque:resqued:quarantine"}
+
+
 def test_what_a_job_says_of_the_death_of_its_worker_survives_a_reexec(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@
 --       13 resque-retry:<job> (the number of the last attempt)
 --       14 failure-resque-retry:<job>  15 resqued:retry:<job>
 --       16 delayed_queue_schedule  17 queues  18 queue:<name>
+--       19 resqued:followed
 -- ARGV  1 id  2 identity or ''  3 heartbeat or ''  4 record or ''
 --       5 failure entry, with its address, or ''  6 ping of node-resque or ''
 --       7 'fail', or 'retry' to have the job wait, or 'requeue' for the head of its
@@ -16,12 +17,16 @@
 --       9 how many attempts may follow the first one  10 seconds to wait
 --       11 seconds that counters are kept  12 prefix of all keys
 --       13 name of the queue  14 payload  15 the same as a delayed item
+--       16 name of the job, or ''  17 how many deaths in a row set it aside; 0: none do
+--       18 what is kept of this death, as JSON
 --
--- Returns 1 reclaimed | 3 reclaimed, and its job was put back | 0 changed meanwhile |
--- 2 nothing was left
+-- Returns 1 reclaimed | 3 reclaimed, and its job was put back | 4 reclaimed, and its job
+-- was set aside | 0 changed meanwhile | 2 nothing was left
 
 -- include push_failure
 -- include delay
+-- include forget
+-- include deaths
 
 local identity = redis.call('HGET', KEYS[5], ARGV[1]) or ''
 local heartbeat = redis.call('HGET', KEYS[4], ARGV[1]) or ''
@@ -57,8 +62,20 @@ local function put_back()
   return true
 end
 
-local is_back, err = false, nil
-if ARGV[5] ~= '' and ARGV[7] ~= 'fail' and ARGV[14] ~= '' then
+local is_back, is_aside, err = false, false, nil
+if ARGV[5] ~= '' and ARGV[16] ~= '' and ARGV[17] ~= '0' then
+  local names, entry = read_address(ARGV[5])
+  is_aside, err = count_death(ARGV[12], KEYS[19], record, ARGV[16],
+    tonumber(ARGV[17]), ARGV[18], entry)
+  if err then return err end
+  if is_aside then
+    address_outboxes(ARGV[12], names, entry)
+    redis.pcall('INCR', KEYS[8])
+    redis.pcall('INCR', KEYS[9])
+    redis.call('DEL', KEYS[13], KEYS[14], KEYS[15])
+  end
+end
+if not is_aside and ARGV[5] ~= '' and ARGV[7] ~= 'fail' and ARGV[14] ~= '' then
   local before = redis.pcall('GET', KEYS[13])
   before = type(before) == 'string' and tonumber(before) or -1
   -- The attempt that has died has number before + 2, from 1.
@@ -76,7 +93,7 @@ if ARGV[5] ~= '' and ARGV[7] ~= 'fail' and ARGV[14] ~= '' then
     redis.pcall('INCR', KEYS[9])
   end
 end
-if ARGV[5] ~= '' and not is_back then
+if ARGV[5] ~= '' and not (is_back or is_aside) then
   -- First what may fail. If `failed` is no list, the entry goes beside it; a counter
   -- that is no number stays as it is.
   local added = push_failure(KEYS[10], KEYS[12], ARGV[5])
@@ -89,4 +106,4 @@ redis.call('SREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('HDEL', KEYS[5], ARGV[1])
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[6], KEYS[7])
-return is_back and 3 or 1
+return is_aside and 4 or is_back and 3 or 1

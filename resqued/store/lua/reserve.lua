@@ -9,7 +9,7 @@
 --       4 stat:failed          5 stat:failed:<id> 6 failed
 --       7 resqued:workers      8 pause-all-workers 9 queues
 --       10 resqued:failed (failures, when `failed` is no list)
---       11… the queues to try, in order
+--       11 resqued:followed      12… the queues to try, in order
 -- ARGV  1 worker id            2 identity
 --       3 run to settle, or '' 4 its failure entry, with its address, or ''
 --       5 run_at               6 '1' to reserve, '0' to take no new job; a job that
@@ -56,6 +56,7 @@ local function increase(key)
 end
 
 -- include push_failure
+-- include forget
 
 local function is_wrong_type(reply)
   return string.find(reply.err, 'WRONGTYPE', 1, true) ~= nil
@@ -84,6 +85,10 @@ if ARGV[3] ~= '' then
       -- If `failed` is no list, the entry goes beside it: no failure is forgotten.
       settled = push_failure(KEYS[6], KEYS[10], ARGV[4])
       if type(settled) == 'table' then return settled end
+    end
+    if held and redis.call('EXISTS', KEYS[11]) == 1 then
+      -- The run has not killed its child.
+      forget(string.sub(KEYS[6], 1, -7), KEYS[11], payload_in(held), true)
     end
     redis.call('DEL', KEYS[1])
     held = false
@@ -162,7 +167,7 @@ end
 
 local odd = 0
 for i = 1, queues do
-  local raw = redis.pcall('LPOP', KEYS[10 + i])
+  local raw = redis.pcall('LPOP', KEYS[11 + i])
   if type(raw) == 'table' then
     if not is_wrong_type(raw) then return raw end
     if odd == 0 then odd = i end

@@ -9,6 +9,7 @@
 --       10 failure-resque-retry:<job> (the failure of the last attempt)
 --       11 resqued:retry:<job> (when the first attempt began)
 --       12 delayed_queue_schedule 13 queues       14 queue:<name>
+--       15 resqued:followed
 -- ARGV  1 worker id            2 identity         3 run to settle
 --       4 'done', 'failed' or 'retry'
 --       5 failure entry, with its address, or ''
@@ -18,14 +19,20 @@
 --       10 when the first attempt began, or ''
 --       11 prefix of all keys   12 name of the queue
 --       13 payload              14 the same as a delayed item
+--       15 name of the job
+--       16 how many deaths in a row set the job aside, if the run has killed its child;
+--          0 if such a death does not count; '' if it has not killed it
+--       17 what is kept of such a death, as JSON
 --
 -- Returns 1 recorded | 2 recorded with the failure entry beside `failed` |
--- 3 the next attempt waits | 0 it was recorded before | -1 the run is not this worker's
+-- 3 the next attempt waits | 4 the job was set aside | 0 it was recorded before | -1 the run is not this worker's
 
 -- What may fail comes before what is written.
 
 -- include push_failure
 -- include delay
+-- include forget
+-- include deaths
 
 local function increase(key)
   redis.pcall('INCR', key)
@@ -74,8 +81,21 @@ local function record()
 end
 
 local settled, err = 1, nil
-local follows = false
-if ARGV[4] == 'retry' then
+local follows, is_aside = false, false
+local text_held = type(held) == 'string' and held or ''
+if ARGV[16] ~= '' and ARGV[16] ~= '0' then
+  local names, entry = read_address(ARGV[5])
+  is_aside, err = count_death(ARGV[11], KEYS[15], text_held, ARGV[15], tonumber(ARGV[16]),
+    ARGV[17], entry)
+  if err then return err end
+  if is_aside then address_outboxes(ARGV[11], names, entry) end
+elseif ARGV[16] == '' then
+  forget(ARGV[11], KEYS[15], payload_in(text_held), false)
+end
+if is_aside then
+  settled = 4
+  redis.call('DEL', KEYS[9], KEYS[10], KEYS[11])
+elseif ARGV[4] == 'retry' then
   -- Where the next attempt cannot wait, because a key is of another type, the job has
   -- failed: it is not lost.
   follows, err = schedule()
@@ -85,6 +105,8 @@ if follows then
   settled = 3
   local attempt = tonumber(ARGV[7])
   if not attempt then
+    -- Nobody reads the counter at the next run, so that run has to be told.
+    follow(ARGV[11], KEYS[15], ARGV[13], ARGV[15], ARGV[9])
     local before = redis.pcall('GET', KEYS[9])
     attempt = (type(before) == 'string' and tonumber(before) or -1) + 2
   end
@@ -96,7 +118,7 @@ if follows then
     local _, entry = read_address(ARGV[5])
     redis.call('SET', KEYS[10], entry, 'EX', ARGV[9])
   end
-else
+elseif not is_aside then
   if ARGV[5] ~= '' then
     settled, err = record()
     if err then return err end

@@ -40,9 +40,9 @@ def test_rules_travel_as_json() -> None:
 @pytest.mark.parametrize(
     ("declared", "rule"),
     [
-        ({}, DeathRule("fail", 3, 10.0)),
-        ({"Other": DeathRule("retry", 2)}, DeathRule("retry", 2, 10.0)),
-        ({"Sync": DeathRule("retry", 2)}, DeathRule("fail", 3, 10.0)),
+        ({}, DeathRule("fail", 3, 10.0, 5)),
+        ({"Other": DeathRule("retry", 2)}, DeathRule("retry", 2, 10.0, 5)),
+        ({"Sync": DeathRule("retry", 2)}, DeathRule("fail", 3, 10.0, 5)),
     ],
 )
 def test_what_the_application_declares_takes_the_place_of_what_it_declared(
@@ -52,7 +52,7 @@ def test_what_the_application_declares_takes_the_place_of_what_it_declared(
     rules = before.with_declared(declared)
     assert rules.of("high", "Other") == rule
     assert rules.records_all
-    assert before.of("high", "Other") == DeathRule("requeue", 9, 10.0)
+    assert before.of("high", "Other") == DeathRule("requeue", 9, 10.0, 5)
 
 
 def test_rules_that_put_nothing_back_are_false() -> None:

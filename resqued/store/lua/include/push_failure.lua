@@ -7,6 +7,7 @@
 -- are back ends with an outbox.
 --
 -- Returns 1 recorded | 2 recorded aside | an error, and nothing was written.
+-- address_outboxes is for a record that stands elsewhere.
 local function read_address(text)
   local names, start = {}, 1
   while true do
@@ -19,9 +20,25 @@ local function read_address(text)
   return names, start == 1 and text or string.sub(text, start)
 end
 
-local function push_failure(failed, aside, text)
+-- Has the back ends of an address get a failure, whose record exists: nothing fails.
+local function address_outboxes(prefix, names, entry)
   local OUTBOX_LENGTH = 10000
 
+  if #names < 2 then return end
+  local id = redis.pcall('INCR', prefix .. 'resqued:outbox:id')
+  if type(id) == 'table' then id = redis.sha1hex(entry) end
+  for i = 2, #names do
+    local outbox = prefix .. 'resqued:outbox:' .. names[i]
+    local length = redis.pcall('RPUSH', outbox, id .. ':' .. entry)
+    if type(length) == 'number' and length > OUTBOX_LENGTH then
+      redis.call('LTRIM', outbox, length - OUTBOX_LENGTH, -1)
+      redis.pcall('HINCRBY', prefix .. 'resqued:outbox:dropped', names[i],
+        length - OUTBOX_LENGTH)
+    end
+  end
+end
+
+local function push_failure(failed, aside, text)
   local prefix = string.sub(failed, 1, -7)
   local names, entry = read_address(text)
 
@@ -38,18 +55,6 @@ local function push_failure(failed, aside, text)
     result = 2
   end
 
-  if #names < 2 then return result end
-  -- The record exists now, so nothing below may fail.
-  local id = redis.pcall('INCR', prefix .. 'resqued:outbox:id')
-  if type(id) == 'table' then id = redis.sha1hex(entry) end
-  for i = 2, #names do
-    local outbox = prefix .. 'resqued:outbox:' .. names[i]
-    local length = redis.pcall('RPUSH', outbox, id .. ':' .. entry)
-    if type(length) == 'number' and length > OUTBOX_LENGTH then
-      redis.call('LTRIM', outbox, length - OUTBOX_LENGTH, -1)
-      redis.pcall('HINCRBY', prefix .. 'resqued:outbox:dropped', names[i],
-        length - OUTBOX_LENGTH)
-    end
-  end
+  address_outboxes(prefix, names, entry)
   return result
 end
