@@ -12,6 +12,8 @@ from resqued.wire.master_record import LIFETIME, MasterRecord
 
 # How many seconds the status of a master lives unless it is written again.
 DETAIL_LIFETIME = 10
+# How many seconds after a page was looked at its masters publish details.
+WATCH_LIFETIME = 15
 # How many jobs are kept; the names of former jobs are among them.
 MOST_JOBS = 1_000
 # How many records are read in one round trip.
@@ -64,6 +66,23 @@ class MasterRecords:
         detail = ("SET", keys.detail(master_id), text, "EX", DETAIL_LIFETIME)
         _, watch = self._link.pipeline([detail, ("GET", keys.watch)])
         return watch is not None
+
+    def jobs(self) -> dict[str, bytes]:
+        """Return JSON about jobs by name; nothing if there are too many to be ours."""
+        key = self._keys.declared_jobs
+        if int(self._link.call("HLEN", key)) > MOST_JOBS:
+            return {}
+        found = self._link.call("HGETALL", key)
+        return {name.decode("utf-8", "surrogateescape"): v for name, v in found.items()}
+
+    def watch(self) -> None:
+        """Have masters publish their details for WATCH_LIFETIME seconds."""
+        self._link.call("SET", self._keys.watch, "1", "EX", WATCH_LIFETIME)
+
+    def detail(self, master_id: str) -> bytes | None:
+        """Return the status that a master has published; None if there is none."""
+        found: bytes | None = self._link.call("GET", self._keys.detail(master_id))
+        return found
 
     def forget_lost(self) -> None:
         """Remove the ids without a record: their masters were killed, or cut off.

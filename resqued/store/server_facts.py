@@ -7,7 +7,7 @@ if the user of the connection may not ask for it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -24,9 +24,10 @@ class ServerFacts:
     """Facts about a server.
 
     `info` are the fields of INFO by name; empty if it was refused, for the reason in
-    `refused`. `now` is the server's time in seconds since the epoch, `skew` the
-    seconds by which this host's clock is ahead of it, and `round_trip` the seconds
-    that reading it took. `is_tracking` is True if the server has client tracking.
+    `refused`; `groups` are the names of the fields in each of its sections. `now`
+    is the server's time in seconds since the epoch, `skew` the seconds by which this
+    host's clock is ahead of it, and `round_trip` the seconds that reading it took.
+    `is_tracking` is True if the server has client tracking.
     `place` is the address of the primary. `sentinels` are the sentinels that the URL
     names, each with what is wrong with it, or "". `cluster` are the fields of CLUSTER
     INFO if the server is a node of a cluster.
@@ -41,6 +42,7 @@ class ServerFacts:
     place: str = ""
     sentinels: Mapping[str, str] = field(default_factory=dict)
     cluster: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
         """Return a field of INFO as a number; 0 if it is missing or not a number."""
@@ -94,13 +96,13 @@ def examine(url: str, *, timeout: float, namespace: str = "") -> ServerFacts:
 
 def _examined(link: SingleLink) -> ServerFacts:
     link.ping()
-    info, refused = _info(link)
+    text, refused = _info(link)
     before = time.time()
     reply = link.call("TIME")
     after = time.time()
     now = int(reply[0]) + int(reply[1]) / 1e6
     return ServerFacts(
-        info,
+        _fields(text),
         refused,
         now=now,
         skew=(before + after) / 2 - now,
@@ -109,6 +111,7 @@ def _examined(link: SingleLink) -> ServerFacts:
         place=link.place,
         sentinels=link.locator.survey(),
         cluster=_cluster(link) if link.locator.is_cluster else {},
+        groups=_groups(text),
     )
 
 
@@ -119,12 +122,23 @@ def _cluster(link: SingleLink) -> dict[str, str]:
         return {"refused": str(error)}
 
 
-def _info(link: SingleLink) -> tuple[dict[str, str], str]:
+def _info(link: SingleLink) -> tuple[bytes, str]:
     try:
-        text = link.call("INFO")
+        return link.call("INFO"), ""
     except StoreError as error:
-        return {}, str(error)
-    return _fields(text), ""
+        return b"", str(error)
+
+
+def _groups(text: bytes) -> dict[str, list[str]]:
+    """Return the names of the fields of each section, in the order of the server."""
+    groups: dict[str, list[str]] = {}
+    names: list[str] = []
+    for line in text.decode("utf-8", "replace").splitlines():
+        if line.startswith("#"):
+            names = groups.setdefault(line.lstrip("# "), [])
+        elif ":" in line:
+            names.append(line.partition(":")[0])
+    return groups
 
 
 def _fields(text: bytes) -> dict[str, str]:

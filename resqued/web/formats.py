@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import url_for
+from flask import current_app, url_for
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.redaction import HIDDEN, arguments
@@ -113,7 +113,8 @@ def queue_url(name: str, endpoint: str = "queues.show") -> str:
     if _is_plain(name):
         return url_for(endpoint, name=name)
     text = base64.urlsafe_b64encode(name.encode("utf-8", "surrogateescape")).decode()
-    return url_for(endpoint, name="-", name64=text)
+    # "=" is the base64 of nothing too, and an empty name64 would be none.
+    return url_for(endpoint, name="-", name64=text or "=")
 
 
 def queue_named(name: str, name64: str) -> str:
@@ -125,6 +126,11 @@ def queue_named(name: str, name64: str) -> str:
     except ValueError:
         raise ValueError(f"name64={name64[:40]!r} is no base64") from None
     return raw.decode("utf-8", "surrogateescape")
+
+
+def has_page(endpoint: str) -> bool:
+    """Return True if there is a page of this name."""
+    return endpoint in current_app.view_functions
 
 
 def _is_plain(name: str) -> bool:
@@ -144,6 +150,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "job_view": job_view,
     "shown_args": shown_args,
     "queue_url": queue_url,
+    "has_page": has_page,
 }
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,

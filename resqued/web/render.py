@@ -29,12 +29,21 @@ _PART = re.compile(r"[a-z_]{1,40}")
 def page(template: str, *, status: int = 200, **values: Any) -> Response:
     """Return a page, or the part of it that the request asks for."""
     part = request.args.get("part", "")
+    if g.get("is_fragment"):
+        return _fragment(template, values, status)
     if not part:
         text = _template(template).render(**_frame(), **values)
         return make_response(text, status)
     if not _PART.fullmatch(part):
         abort(404, f"the page has no part {part[:40]!r}")
     return _part(template, part, values)
+
+
+def _fragment(template: str, values: dict[str, Any], status: int) -> Response:
+    """Return the content of a page without its frame, as Resque's script polls it."""
+    found = _template(template)
+    context = found.new_context({**_frame(), **values})
+    return make_response("".join(found.blocks["main"](context)), status)
 
 
 def _part(template: str, part: str, values: dict[str, Any]) -> Response:

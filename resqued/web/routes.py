@@ -9,10 +9,13 @@ from typing import Any
 from resqued.core import roles
 from resqued.web import (
     health_page,
+    keys_page,
     login_page,
     metrics_page,
     overview_page,
+    poll_page,
     queues_page,
+    stats_page,
 )
 
 View = Callable[..., Any]
@@ -45,6 +48,15 @@ ROUTES = (
     Route("/search", overview_page.find),
     Route("/queues", queues_page.show_all),
     Route("/queues/<path:name>", queues_page.show),
+    Route("/stats", stats_page.show),
+    Route("/stats/resque", stats_page.resque),
+    Route("/stats/redis", stats_page.server),
+    Route("/stats.txt", stats_page.text),
+    Route("/stats/keys", keys_page.show_all, roles.ADMIN),
+    Route("/stats/keys/<path:name>", keys_page.show, roles.ADMIN),
+    Route("/<any(overview, queues, working, workers):name>.poll", poll_page.show),
+    Route("/stats/<any(resque, redis):name>.poll", poll_page.show),
+    Route("/stats/keys.poll", poll_page.show_keys, roles.ADMIN),
     Route("/metrics", metrics_page.show, roles.METRICS),
     Route("/healthz", health_page.healthz, None),
     Route("/readyz", health_page.readyz, None),

@@ -12,6 +12,7 @@ from resqued.config.web_settings import WebSettings
 from resqued.store.job_queues import Queues
 from resqued.web.login_attempts import LoginAttempts
 from resqued.web.request_counts import RequestCounts
+from resqued.web.shared_facts import SharedFacts
 from resqued.web.snapshot import SnapshotKeeper
 from resqued.wire.keys import Keys
 
@@ -31,6 +32,7 @@ class Site:
     requests: RequestCounts = field(default_factory=RequestCounts)
     attempts: LoginAttempts = field(default_factory=LoginAttempts)
     keeper: SnapshotKeeper = field(init=False)
+    facts: SharedFacts = field(init=False)
 
     def __post_init__(self) -> None:
         link = self.client.registry.link
@@ -39,6 +41,8 @@ class Site:
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "queues", queues)
         object.__setattr__(self, "keeper", SnapshotKeeper(self.client, queues))
+        facts = SharedFacts(self.settings, link, keys, REDIS_TIMEOUT)
+        object.__setattr__(self, "facts", facts)
 
     @classmethod
     def of(cls, settings: WebSettings) -> Site:
@@ -48,9 +52,9 @@ class Site:
         )
         return cls(settings, client)
 
-    def argument_names(self, class_name: str) -> tuple[str, ...]:  # noqa: ARG002
+    def argument_names(self, class_name: str) -> tuple[str, ...]:
         """Return the names of the arguments of a class; none if they are not known."""
-        return ()
+        return self.facts.argument_names(class_name)
 
 
 def install(site: Site) -> None:

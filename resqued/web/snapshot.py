@@ -16,6 +16,7 @@ from resqued.client import Client
 from resqued.diagnostics.overview import Overview, read_overview
 from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.errors import StoreError
+from resqued.store.counters import Counters
 from resqued.store.job_queues import Queues
 
 # A snapshot that is older is read again, in seconds; as long a failed look counts.
@@ -39,6 +40,21 @@ class SiteSnapshot:
     def age(self) -> float:
         """How old the snapshot is, in seconds."""
         return max(0.0, time.time() - self.taken_at)
+
+    @property
+    def counters(self) -> Counters:
+        """The counters of the namespace."""
+        return self.overview.counters
+
+    @property
+    def worker_ids(self) -> Sequence[str]:
+        """The ids of all registered workers."""
+        return [each.worker.id for each in self.workers]
+
+    @property
+    def working_count(self) -> int:
+        """How many workers run a job."""
+        return len(self.working)
 
     @property
     def queues(self) -> Mapping[str, int]:

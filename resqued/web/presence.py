@@ -1,0 +1,31 @@
+"""Which parts of a namespace are in use: the tabs of the others are not shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resqued.store.connection import Link
+from resqued.wire.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What there is: `delayed_times` are times at which jobs are due, not jobs."""
+
+    delayed_times: int = 0
+    schedules: int = 0
+    quarantined: int = 0
+    masters: int = 0
+
+
+def read_presence(link: Link, keys: Keys) -> Presence:
+    """Return what there is, in one round trip; raise StoreError if Redis fails."""
+    found = link.read_each(
+        [
+            ("ZCARD", keys.delayed_schedule),
+            ("HLEN", keys.schedules),
+            ("LLEN", keys.quarantine),
+            ("SCARD", keys.masters),
+        ]
+    )
+    return Presence(*(int(number or 0) for number in found))

@@ -1,0 +1,84 @@
+"""What changes slowly, read once for all requests: names of arguments, masters, INFO.
+
+Nothing is read before a page needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+from resqued.config.web_settings import WebSettings
+from resqued.errors import StoreError
+from resqued.store.connection import Link
+from resqued.store.master_records import WATCH_LIFETIME, MasterRecords
+from resqued.store.server_facts import ServerFacts, examine
+from resqued.store.store_errors import RefusedError
+from resqued.web.kept_value import KeptValue
+from resqued.web.presence import Presence, read_presence
+from resqued.wire.keys import Keys
+from resqued.wire.master_record import MasterRecord
+
+# How long each is kept, in seconds.
+_JOBS, _MASTERS, _SERVER, _PRESENCE = 30.0, 1.0, 5.0, 2.0
+# How often resqued:watch is written while a page is looked at; after a refusal.
+_WATCH_EVERY, _WATCH_REFUSED = WATCH_LIFETIME / 3, 60.0
+
+
+class SharedFacts:
+    """The slow facts of one site; safe to use from several threads."""
+
+    def __init__(
+        self, settings: WebSettings, link: Link, keys: Keys, timeout: float
+    ) -> None:
+        records = MasterRecords(link, keys)
+        self._records = records
+        self._may_write = not settings.read_only
+        self._watch_at = float("-inf")
+        self._jobs = KeptValue(partial(_argument_names, records), _JOBS)
+        look = partial(
+            examine, settings.url, timeout=timeout, namespace=settings.namespace
+        )
+        self.server: KeptValue[ServerFacts] = KeptValue(look, _SERVER)
+        self.masters: KeptValue[Sequence[MasterRecord]] = KeptValue(
+            records.read, _MASTERS
+        )
+        self.presence: KeptValue[Presence] = KeptValue(
+            partial(read_presence, link, keys), _PRESENCE
+        )
+
+    def argument_names(self, class_name: str) -> tuple[str, ...]:
+        """Return the names of the arguments of a class; none if they are not known."""
+        return self._jobs.get_or({}).get(class_name, ())
+
+    def known_classes(self) -> list[str]:
+        """Return the classes that masters have written, sorted."""
+        return sorted(self._jobs.get_or({}))
+
+    def watch(self) -> None:
+        """Have masters publish the state of their workers for the next seconds.
+
+        Writes nothing if the pages are read-only, or the user in Redis may not.
+        """
+        now = time.monotonic()
+        if not self._may_write or now < self._watch_at:
+            return
+        self._watch_at = now + _WATCH_EVERY
+        try:
+            self._records.watch()
+        except RefusedError:
+            self._watch_at = now + _WATCH_REFUSED
+        except StoreError:
+            pass  # the page says so
+
+
+def _argument_names(records: MasterRecords) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, text in records.jobs().items():
+        with suppress(ValueError, TypeError, LookupError):
+            names = json.loads(text)["parameters"]
+            found[name] = tuple(str(each) for each in names)
+    return found
