@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields
 from typing import Any
 
 import click
@@ -21,7 +19,8 @@ from resqued.cli.table import Column, room_of, show_json, show_line, show_table
 from resqued.cli.text import call, duration, json_line
 from resqued.client import Client
 from resqued.errors import ResquedError
-from resqued.scheduler.schedule import GRACE, Schedule, next_due
+from resqued.scheduler.published import PublishedSchedule, read_definition
+from resqued.scheduler.schedule import Schedule
 from resqued.store.recurring import RecurringJobs, ScheduleState
 from resqued.wire import timestamps
 
@@ -43,7 +42,6 @@ COLUMNS = (
     Column("JOB", rank=4, least=16),
 )
 _name = click.argument("name")
-_FIELDS = {field.name for field in fields(Schedule)}
 
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
@@ -74,35 +72,17 @@ def _recurring(client: Client) -> RecurringJobs:
     return RecurringJobs(client.registry.link, client.registry.keys)
 
 
-def _read(name: str, state: ScheduleState) -> Schedule:
-    """Return what a master has published; of a later version, what is known here."""
-    try:
-        value = json.loads(state.definition)
-        known = {key: v for key, v in value.items() if key in _FIELDS}
-        known["args"] = tuple(known.get("args", ()))
-        return Schedule(**known | {"name": name})
-    except (ValueError, TypeError, AttributeError):
-        raise ResquedError(
-            f"schedule {name} cannot be read; `resqued schedule remove {name}`"
-        ) from None
-
-
-def _next(name: str, state: ScheduleState, now: float) -> int | None:
-    last = int(now) if state.last is None else state.last
-    return next_due(_read(name, state), last)
-
-
-def _state(state: ScheduleState, due: int | None, now: float) -> str:
-    if not state.is_enabled:
-        return "disabled"
-    return "overdue" if due is not None and due < now - GRACE else "enabled"
+def _view(name: str, state: ScheduleState) -> tuple[PublishedSchedule, Schedule]:
+    found = read_definition(name, state.definition)
+    return PublishedSchedule(name, found, state), found
 
 
 def _as_dict(name: str, state: ScheduleState, now: float) -> dict[str, Any]:
-    found, due = _read(name, state), _next(name, state, now)
+    view, found = _view(name, state)
+    due = view.next_at(now)
     return {
         "name": name,
-        "state": _state(state, due, now),
+        "state": view.status(now),
         "next": None if due is None else timestamps.heartbeat(due),
         "last": state.last_enqueued or None,
         "rule": found.rule,
@@ -120,13 +100,14 @@ def row_of(
     name: str, state: ScheduleState, now: float, has_ages: bool
 ) -> tuple[object, ...]:
     """Return a recurring job as a row of COLUMNS; `now` is in seconds."""
-    found, due = _read(name, state), _next(name, state, now)
+    view, found = _view(name, state)
+    due = view.next_at(now)
     at = timestamps.read(state.last_enqueued)
     last, coming = state.last_enqueued, "" if due is None else timestamps.heartbeat(due)
     if has_ages:
         last = last if at is None else f"{duration(now - at.timestamp())} ago"
         coming = "never" if due is None else f"in {duration(due - now)}"
-    shown = _state(state, due, now)
+    shown = view.status(now)
     if shown != "enabled":
         coming = ""
     job = call(found.class_name, found.args)
@@ -162,7 +143,7 @@ def _find(client: Client, name: str) -> ScheduleState:
 @with_writing_client
 def run(client: Client, name: str) -> None:
     """Put the job of NAME on its queue now; its next time stays as it is."""
-    found = _read(name, _find(client, name))
+    found = read_definition(name, _find(client, name).definition)
     client.enqueue_to(found.queue, found.class_name, *found.args)
     show_line(f"enqueued {call(found.class_name, found.args)} on queue {found.queue}")
 

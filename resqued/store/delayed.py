@@ -225,11 +225,15 @@ class DelayedJobs:
 
     def clear(self) -> int:
         """Remove all delayed jobs, in batches; return how many there were."""
-        keys, total = self._keys, 0
+        return sum(self.clear_steps())
+
+    def clear_steps(self) -> Iterator[int]:
+        """Remove all delayed jobs; yield after each batch how many it had."""
+        keys = self._keys
         while True:
             removed = CLEAR_DELAYED(
                 self._link, (keys.delayed_schedule,), (prefix_of(keys), _CLEARED)
             )
             if removed < 0:
-                return total
-            total += int(removed)
+                return
+            yield int(removed)

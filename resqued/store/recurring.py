@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from resqued.store.connection import Link
+from resqued.store.connection import Link, Word
 from resqued.store.script import Script
 from resqued.wire import timestamps
 from resqued.wire.keys import Keys
@@ -146,13 +146,29 @@ class RecurringJobs:
 
     def remove(self, name: str) -> bool:
         """Forget a recurring job; a master that has it publishes it again."""
+        removed, *_ = self._link.pipeline(self._removal(name))
+        return bool(removed)
+
+    def remove_dynamic(self, name: str) -> bool:
+        """Remove a dynamic schedule of resque-scheduler, which is told of it.
+
+        Returns False if there was none.
+        """
         keys = self._keys
         removed, *_ = self._link.pipeline(
             [
-                ("HDEL", keys.schedules, name),
-                ("HDEL", keys.last_ticks, name),
-                ("HDEL", keys.last_enqueued_at, name),
-                ("SREM", keys.disabled_schedules, name),
+                ("HDEL", keys.persistent_schedules, name),
+                ("SADD", keys.changed_schedules, name),
+                *self._removal(name),
             ]
         )
         return bool(removed)
+
+    def _removal(self, name: str) -> list[tuple[Word, ...]]:
+        keys = self._keys
+        return [
+            ("HDEL", keys.schedules, name),
+            ("HDEL", keys.last_ticks, name),
+            ("HDEL", keys.last_enqueued_at, name),
+            ("SREM", keys.disabled_schedules, name),
+        ]

@@ -28,6 +28,7 @@ from resqued.web import formats, guard, render, site
 from resqued.web.identity import current_user
 from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
+from resqued.web.raw_text import shown_bytes
 from resqued.web.routes import ROUTES
 from resqued.web.tabs import tabs
 
@@ -132,6 +133,7 @@ def _prepare_templates(app: Flask) -> None:
         may=_may,
         now=time.time,
         tabs=tabs,
+        shown_bytes=shown_bytes,
         **formats.FUNCTIONS,
     )
     environment.filters.update(formats.FILTERS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import current_app, url_for
+from flask import current_app, request, url_for
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.redaction import HIDDEN, arguments
@@ -128,6 +128,13 @@ def queue_named(name: str, name64: str) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def here() -> str:
+    """Return the URL of this page with its filter, for forms that come back to it."""
+    assert request.endpoint is not None
+    values = {name: text for name, text in request.args.items() if name != "part"}
+    return url_for(request.endpoint, **{**values, **(request.view_args or {})})
+
+
 def has_page(endpoint: str) -> bool:
     """Return True if there is a page of this name."""
     return endpoint in current_app.view_functions
@@ -151,6 +158,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "shown_args": shown_args,
     "queue_url": queue_url,
     "has_page": has_page,
+    "here": here,
 }
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,

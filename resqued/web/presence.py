@@ -10,7 +10,10 @@ from resqued.wire.keys import Keys
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What there is: `delayed_times` are times at which jobs are due, not jobs."""
+    """What there is: `delayed_times` are times at which jobs are due, not jobs.
+
+    `schedules` counts those of masters and those of resque-scheduler.
+    """
 
     delayed_times: int = 0
     schedules: int = 0
@@ -24,8 +27,10 @@ def read_presence(link: Link, keys: Keys) -> Presence:
         [
             ("ZCARD", keys.delayed_schedule),
             ("HLEN", keys.schedules),
+            ("HLEN", keys.persistent_schedules),
             ("LLEN", keys.quarantine),
             ("SCARD", keys.masters),
         ]
     )
-    return Presence(*(int(number or 0) for number in found))
+    times, own, dynamic, quarantined, masters = (int(number or 0) for number in found)
+    return Presence(times, own + dynamic, quarantined, masters)

@@ -8,6 +8,7 @@ from typing import Any
 
 from resqued.core import roles
 from resqued.web import (
+    delayed_page,
     health_page,
     keys_page,
     login_page,
@@ -15,7 +16,10 @@ from resqued.web import (
     metrics_page,
     overview_page,
     poll_page,
+    quarantine_page,
     queues_page,
+    retry_page,
+    schedule_page,
     stats_page,
 )
 
@@ -52,6 +56,19 @@ ROUTES = (
     Route("/masters", masters_page.show_all),
     Route("/masters/<path:name>", masters_page.show),
     Route("/masters/<path:name>", masters_page.act, roles.CONTROL, POST),
+    Route("/delayed", delayed_page.show_all),
+    Route("/delayed/act", delayed_page.act, roles.JOB, POST),
+    Route("/delayed/clear", delayed_page.ask_to_clear, roles.ADMIN),
+    Route("/delayed/clear", delayed_page.clear, roles.ADMIN, POST),
+    Route("/delayed/<when>", delayed_page.show_time),
+    Route("/schedule", schedule_page.show_all),
+    Route("/schedule/act", schedule_page.act, roles.JOB, POST),
+    Route("/retry", retry_page.show_all),
+    Route("/retry/act", retry_page.act, roles.JOB, POST),
+    Route("/quarantine", quarantine_page.show_all),
+    Route("/quarantine/<job_id>", quarantine_page.show),
+    Route("/quarantine/release", quarantine_page.release, roles.RETRY, POST),
+    Route("/quarantine/remove", quarantine_page.remove, roles.REMOVE, POST),
     Route("/stats", stats_page.show),
     Route("/stats/resque", stats_page.resque),
     Route("/stats/redis", stats_page.server),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flask import current_app, request, url_for
@@ -10,7 +10,9 @@ from flask import current_app, request, url_for
 from resqued.core.roles import VIEW
 from resqued.errors import StoreError
 from resqued.web.identity import current_user
+from resqued.web.presence import Presence
 from resqued.web.render import snapshot
+from resqued.web.site import site
 from resqued.web.snapshot import SiteSnapshot
 
 
@@ -35,8 +37,27 @@ _TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
     ("Masters", "masters.show_all", lambda _: None),
     ("Delayed", "delayed.show_all", lambda _: None),
     ("Schedule", "schedule.show_all", lambda _: None),
+    ("Retry", "retry.show_all", lambda _: None),
+    ("Quarantine", "quarantine.show_all", lambda _: None),
     ("Stats", "stats.show", lambda _: None),
 )
+
+
+# Tabs that are shown only if their keys are there, and what tells so. A job that waits
+# for another attempt is a delayed job.
+_IF_PRESENT: Mapping[str, Callable[[Presence], int]] = {
+    "delayed.show_all": lambda there: there.delayed_times,
+    "retry.show_all": lambda there: there.delayed_times,
+    "schedule.show_all": lambda there: there.schedules,
+    "quarantine.show_all": lambda there: there.quarantined,
+}
+# Pages below the tab of another one.
+_BELOW = {"keys": "stats", "charts": "stats", "about": "stats"}
+
+
+def _is_present(endpoint: str, there: Presence) -> bool:
+    counted = _IF_PRESENT.get(endpoint)
+    return counted is None or bool(counted(there))
 
 
 def tabs() -> list[Tab]:
@@ -49,6 +70,8 @@ def tabs() -> list[Tab]:
     except StoreError:
         now = None
     module = (request.endpoint or "").partition(".")[0]
+    module = _BELOW.get(module, module)
+    there = site().facts.presence.get_or(Presence())
     return [
         Tab(
             title,
@@ -59,4 +82,5 @@ def tabs() -> list[Tab]:
         )
         for title, endpoint, counted in _TABS
         if endpoint in current_app.view_functions
+        if endpoint.partition(".")[0] == module or _is_present(endpoint, there)
     ]

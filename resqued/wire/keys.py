@@ -269,6 +269,11 @@ class Keys:
         """The hash of the dynamic schedules of resque-scheduler, as JSON (8.1)."""
         return self._key("persistent_schedules")
 
+    @property
+    def changed_schedules(self) -> str:
+        """The set of the schedules that resque-scheduler is to read again (8.1)."""
+        return self._key("schedules_changed")
+
 
 def prefix_of(keys: Keys) -> str:
     """Return what all keys begin with."""

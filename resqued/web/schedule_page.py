@@ -1,0 +1,106 @@
+"""Recurring jobs: when they are enqueued; enqueue now, switch off and on, remove."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Response, abort, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from resqued.scheduler.published import PublishedSchedule, published_schedules
+from resqued.store.recurring import RecurringJobs
+from resqued.web import acting, audit
+from resqued.web.formats import queue_named
+from resqued.web.paging import page_of, pages_of
+from resqued.web.render import page
+from resqued.web.site import site
+from resqued.wire import timestamps
+
+_PER_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A recurring job as a row: `token` is its name as forms carry it."""
+
+    view: PublishedSchedule
+    token: str
+    status: str
+    next_at: int | None
+    last_at: datetime | None
+
+
+def _jobs() -> RecurringJobs:
+    return RecurringJobs(site().client.registry.link, site().keys)
+
+
+def show_all() -> Response:
+    """Show all recurring jobs, sorted by name."""
+    found = published_schedules(_jobs())
+    now = site().client.registry.link.time()
+    rows = [_row(view, now) for view in page_of(found, _PER_PAGE)]
+    return page("schedule.html", rows=rows, pages=pages_of(len(found), _PER_PAGE))
+
+
+def _row(view: PublishedSchedule, now: float) -> ScheduleRow:
+    raw = view.name.encode("utf-8", "surrogateescape")
+    status = view.status(now)
+    return ScheduleRow(
+        view,
+        base64.urlsafe_b64encode(raw).decode() or "=",
+        status,
+        view.next_at(now) if status in ("enabled", "overdue") else None,
+        timestamps.read(view.state.last_enqueued),
+    )
+
+
+def act() -> BaseResponse:
+    """Enqueue, enable, disable or remove a recurring job."""
+    action, _, token = request.form.get("one", "").partition(" ")
+    try:
+        name = queue_named("", token)
+    except ValueError as error:
+        abort(400, str(error))
+    found = {view.name: view for view in published_schedules(_jobs())}
+    if name not in found:
+        abort(404, f"there is no recurring job {name[:200]!r} any more")
+    if action not in _ACTIONS:
+        abort(400, f"{action[:40]!r} is no action: {', '.join(_ACTIONS)}")
+    message, kind = _ACTIONS[action](found[name])
+    audit.record(action, f"recurring job {name}", result=message)
+    site().keeper.forget()
+    site().facts.presence.forget()
+    return acting.done(message, url_for("schedule.show_all"), kind)
+
+
+def _run(view: PublishedSchedule) -> tuple[str, acting.Kind]:
+    found = view.schedule
+    if found is None:
+        return view.problem, "bad"
+    site().client.enqueue_to(found.queue, found.class_name, *found.args)
+    return f"enqueued {found.class_name} of {view.name} on {found.queue}", "good"
+
+
+def _enable(view: PublishedSchedule) -> tuple[str, acting.Kind]:
+    changed = _jobs().enable(view.name)
+    words = "enabled" if changed else "enabled already"
+    return f"{view.name} is {words}: it is enqueued from its next time on", "good"
+
+
+def _disable(view: PublishedSchedule) -> tuple[str, acting.Kind]:
+    changed = _jobs().disable(view.name)
+    words = "disabled" if changed else "disabled already"
+    return f"{view.name} is {words}: no host enqueues it", "good"
+
+
+def _remove(view: PublishedSchedule) -> tuple[str, acting.Kind]:
+    if view.is_dynamic:
+        _jobs().remove_dynamic(view.name)
+        return f"removed {view.name}", "good"
+    _jobs().remove(view.name)
+    return f"removed {view.name}, until a master that has it publishes it again", "warn"
+
+
+_ACTIONS = {"run": _run, "enable": _enable, "disable": _disable, "remove": _remove}
