@@ -27,6 +27,22 @@ def bucket_of(milliseconds: int) -> int:
     return bisect_left(BOUNDS, milliseconds)
 
 
+def quantile(histogram: Sequence[int], share: float) -> float | None:
+    """Return the milliseconds that this share of the runs took at most.
+
+    It is the bound of a bucket; infinite if that is the last one, None without runs.
+    """
+    runs = sum(histogram)
+    if not runs:
+        return None
+    seen = 0
+    for number, bound in zip(histogram, BOUNDS, strict=False):
+        seen += number
+        if seen >= share * runs:
+            return bound
+    return float("inf")
+
+
 def total(histograms: Sequence[Sequence[int]]) -> list[int]:
     """Return the sum of histograms; zeros if there are none."""
     return [sum(column) for column in zip([0] * BUCKETS, *histograms, strict=True)]

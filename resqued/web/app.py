@@ -30,6 +30,7 @@ from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
 from resqued.web.raw_text import shown_bytes
 from resqued.web.routes import ROUTES
+from resqued.web.sparkline import lines
 from resqued.web.tabs import tabs
 
 _MAX_FORM = 1 << 20
@@ -134,6 +135,7 @@ def _prepare_templates(app: Flask) -> None:
         now=time.time,
         tabs=tabs,
         shown_bytes=shown_bytes,
+        sparkline_points=lines,
         **formats.FUNCTIONS,
     )
     environment.filters.update(formats.FILTERS)

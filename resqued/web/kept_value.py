@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Generic, TypeVar
 
 from resqued.errors import StoreError
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 # How long a failure counts, in seconds.
 _AFTER_FAILURE = 1.0
 
@@ -69,3 +72,25 @@ class KeptValue(Generic[T]):
         finally:
             # From the end, so that a slow server is not asked all the time.
             self._due_at = time.monotonic() + pause
+
+
+class KeptValues(Generic[K, T]):
+    """Values by key, each kept as a KeptValue; the oldest of more than `most` go."""
+
+    def __init__(self, read: Callable[[K], T], max_age: float, most: int) -> None:
+        self._read = read
+        self._max_age = max_age
+        self._most = most
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[K, KeptValue[T]] = OrderedDict()
+
+    def get(self, key: K) -> T:
+        """Return the value of a key; raise what KeptValue.get raises."""
+        with self._lock:
+            found = self._kept.pop(key, None)
+            if found is None:
+                found = KeptValue(partial(self._read, key), self._max_age)
+            self._kept[key] = found
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return found.get()

@@ -7,19 +7,31 @@ is a label, because each restart would make new series.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
+from resqued.core.histogram import BOUNDS, total
+from resqued.core.history_layout import REST
 from resqued.core.version import VERSION
 from resqued.errors import StoreError
+from resqued.store.history import ClassRuns
 from resqued.web.site import Site
 from resqued.web.snapshot import SiteSnapshot
+from resqued.wire.master_record import MasterRecord
 from resqued.wire.queue_list import QueueList
 
 # The largest queues have a series each; how many others there are is a metric too.
 MOST_QUEUES = 200
+# The classes with the most runs today have series; the others have one together.
+MOST_CLASSES, OTHER = 100, "other"
 STATES = ("working", "idle", "dead", "silent", "unknown")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -65,6 +77,8 @@ class _Collector:
             yield from _totals(now)
             yield from _workers(now)
             yield from _queues(now)
+            yield from _masters(self._site.facts.masters.get_or(()))
+            yield from _classes(self._site.facts.today.get_or({}))
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -113,12 +127,17 @@ def _queues(now: SiteSnapshot) -> Iterator[Metric]:
     workers = GaugeMetricFamily(
         "resqued_queue_workers", "Live workers that serve the queue.", labels=("queue",)
     )
+    paused = GaugeMetricFamily(
+        "resqued_queue_paused", "Whether the queue is paused.", labels=("queue",)
+    )
     for name, size in shown:
         label = (name.encode("utf-8", "backslashreplace").decode(),)
         jobs.add_metric(label, size)
         workers.add_metric(label, serving[name])
+        paused.add_metric(label, float(name in now.paused_queues))
     yield jobs
     yield workers
+    yield paused
     yield _gauge("queues_omitted", "Queues without a series.", len(ranked) - len(shown))
 
 
@@ -132,3 +151,49 @@ def serving_counts(now: SiteSnapshot, names: list[str]) -> Mapping[str, int]:
         name: sum(number for queues, number in lists if queues.serves(name))
         for name in names
     }
+
+
+def _masters(records: Sequence[MasterRecord]) -> Iterator[Metric]:
+    states = Counter("paused" if one.is_paused else one.state for one in records)
+    family = GaugeMetricFamily(
+        "resqued_masters", "Masters that have a record, by state.", labels=("state",)
+    )
+    for state in sorted({"running", "paused", *states}):
+        family.add_metric((state,), states[state])
+    yield family
+
+
+def _classes(today: Mapping[str, ClassRuns]) -> Iterator[Metric]:
+    """Yield what the history knows of today, which begins at 0 at midnight (UTC)."""
+    jobs = CounterMetricFamily(
+        "resqued_class_jobs", "Runs since midnight.", labels=("class", "outcome")
+    )
+    durations = HistogramMetricFamily(
+        "resqued_job_duration_seconds", "Time of a run.", labels=("class",)
+    )
+    for name, runs in sorted(_largest_classes(today).items()):
+        label = name.encode("utf-8", "backslashreplace").decode()
+        jobs.add_metric((label, "succeeded"), max(0, runs.done - runs.failed))
+        jobs.add_metric((label, "failed"), runs.failed)
+        counts = list(accumulate(runs.buckets))
+        bounds = [*(f"{bound / 1000:g}" for bound in BOUNDS), "+Inf"]
+        pairs = list(zip(bounds, counts, strict=True))
+        durations.add_metric((label,), pairs, runs.milliseconds / 1000)
+    yield jobs
+    yield durations
+
+
+def _largest_classes(today: Mapping[str, ClassRuns]) -> Mapping[str, ClassRuns]:
+    """Return the classes with the most runs; all others together as `other`."""
+    ranked = sorted(today.items(), key=lambda item: (-item[1].done, item[0]))
+    named = [item for item in ranked if item[0] not in (REST, OTHER)][:MOST_CLASSES]
+    found = dict(named)
+    rest = [runs for name, runs in ranked if name not in found]
+    if rest:
+        found[OTHER] = ClassRuns(
+            sum(one.done for one in rest),
+            sum(one.failed for one in rest),
+            sum(one.milliseconds for one in rest),
+            tuple(total([one.buckets for one in rest])),
+        )
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from resqued.core import roles
 from resqued.web import (
+    charts_page,
     delayed_page,
     health_page,
     keys_page,
@@ -69,6 +70,7 @@ ROUTES = (
     Route("/quarantine/<job_id>", quarantine_page.show),
     Route("/quarantine/release", quarantine_page.release, roles.RETRY, POST),
     Route("/quarantine/remove", quarantine_page.remove, roles.REMOVE, POST),
+    Route("/charts", charts_page.show),
     Route("/stats", stats_page.show),
     Route("/stats/resque", stats_page.resque),
     Route("/stats/redis", stats_page.server),

@@ -14,22 +14,31 @@ from functools import partial
 from resqued.config.web_settings import WebSettings
 from resqued.errors import StoreError
 from resqued.store.connection import Link
+from resqued.store.history import History, Points
 from resqued.store.master_records import WATCH_LIFETIME, MasterRecords
 from resqued.store.server_facts import ServerFacts, examine
 from resqued.store.store_errors import RefusedError
-from resqued.web.kept_value import KeptValue
+from resqued.web.chart_data import read_all
+from resqued.web.kept_value import KeptValue, KeptValues
 from resqued.web.presence import Presence, read_presence
 from resqued.wire.keys import Keys
 from resqued.wire.master_record import MasterRecord
 
 # How long each is kept, in seconds.
 _JOBS, _MASTERS, _SERVER, _PRESENCE = 30.0, 1.0, 5.0, 2.0
+# The history has a number for each minute.
+_CHARTS, _TODAY = 10.0, 30.0
+_MOST_CHARTS = 64
 # How often resqued:watch is written while a page is looked at; after a refusal.
 _WATCH_EVERY, _WATCH_REFUSED = WATCH_LIFETIME / 3, 60.0
 
 
 class SharedFacts:
-    """The slow facts of one site; safe to use from several threads."""
+    """The slow facts of one site; safe to use from several threads.
+
+    `hour` and `queue_hours` are for sparklines: the last hour of the namespace, and
+    the waiting jobs of some queues, by a tuple of their names.
+    """
 
     def __init__(
         self, settings: WebSettings, link: Link, keys: Keys, timeout: float
@@ -46,6 +55,13 @@ class SharedFacts:
         self.masters: KeptValue[Sequence[MasterRecord]] = KeptValue(
             records.read, _MASTERS
         )
+        history = History(link, keys)
+        self.charts = KeptValues(partial(read_all, history), _CHARTS, _MOST_CHARTS)
+        self.hour = KeptValue(partial(_hour, history), _CHARTS)
+        self.queue_hours = KeptValues(
+            partial(_hour_of_queues, history), _CHARTS, _MOST_CHARTS
+        )
+        self.today = KeptValue(history.today, _TODAY)
         self.presence: KeptValue[Presence] = KeptValue(
             partial(read_presence, link, keys), _PRESENCE
         )
@@ -73,6 +89,16 @@ class SharedFacts:
             self._watch_at = now + _WATCH_REFUSED
         except StoreError:
             pass  # the page says so
+
+
+def _hour(history: History) -> Mapping[str, Points]:
+    """Return the last hour of the whole namespace, by the names of its series."""
+    return {name: history.total(name, "1h") for name in ("done", "failed", "wait")}
+
+
+def _hour_of_queues(history: History, names: tuple[str, ...]) -> Mapping[str, Points]:
+    """Return how many jobs waited in each of some queues in the last hour."""
+    return history.of_queues(names, "wait", "1h")
 
 
 def _argument_names(records: MasterRecords) -> Mapping[str, tuple[str, ...]]:

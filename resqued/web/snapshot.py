@@ -57,6 +57,11 @@ class SiteSnapshot:
         return len(self.working)
 
     @property
+    def paused_queues(self) -> frozenset[str]:
+        """The names of the queues that are paused."""
+        return frozenset(self.overview.paused)
+
+    @property
     def queues(self) -> Mapping[str, int]:
         """The length of each queue by its name."""
         return self.overview.queues

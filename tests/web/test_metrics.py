@@ -9,7 +9,11 @@ import redis as redis_py
 from prometheus_client.parser import text_string_to_metric_families
 
 import resqued
+from resqued.core.run_tally import RunTally
+from resqued.store.connection import SingleLink
+from resqued.store.history_writer import HistoryWriter
 from resqued.web.users import hash_token
+from resqued.wire.keys import Keys
 from tests.support.cli import add_failure
 from tests.support.pages import Open, Pages
 
@@ -82,3 +86,40 @@ def test_a_login_guards_them_unless_they_are_open(
     pages = open_pages(auth="proxy", metrics=kind, tokens=token)
     pages.get("/metrics", 200 if is_open else 401)
     pages.get("/metrics", headers={"Authorization": "Bearer t"})
+
+
+def test_classes_have_runs_and_times_and_the_rest_is_one(
+    pages: Pages, client: resqued.Client, redis: redis_py.Redis
+) -> None:
+    link = SingleLink(client.url)
+    tally = RunTally()
+    for n in range(103):
+        for _ in range(2 if n < 100 else 1):
+            tally.count(f"C{n:03}", "q", 40, has_failed=n == 0)
+    HistoryWriter(link, Keys()).add_runs(tally)
+    link.close()
+    found = values(pages)
+    assert found["resqued_class_jobs_total", "C000", "failed"] == 2
+    assert found["resqued_class_jobs_total", "C001", "succeeded"] == 2
+    assert found["resqued_class_jobs_total", "other", "succeeded"] == 3
+    assert ("resqued_class_jobs_total", "C101", "succeeded") not in found
+    name = "resqued_job_duration_seconds"
+    assert found[f"{name}_bucket", "C001", "0.03"] == 0
+    assert found[f"{name}_bucket", "C001", "0.05"] == 2
+    assert found[f"{name}_bucket", "C001", "+Inf"] == 2
+    assert found[f"{name}_sum", "other"] == pytest.approx(0.12)
+    redis.config_resetstat()
+    values(pages)
+    assert "cmdstat_getrange" not in redis.info("commandstats")
+
+
+def test_paused_queues_and_masters_are_counted(
+    pages: Pages, client: resqued.Client
+) -> None:
+    client.enqueue_to("low", "Archive", 1)
+    client.enqueue_to("high", "Archive", 1)
+    client.pause_queue("low")
+    found = values(pages)
+    assert found["resqued_queue_paused", "low"] == 1
+    assert found["resqued_queue_paused", "high"] == 0
+    assert found["resqued_masters", "running"] == 0

@@ -1,0 +1,172 @@
+"""What the page of charts shows: series of the history, read for one scope and range."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from resqued.store.history import History, HistoryNames, Points
+from resqued.web.sparkline import lines, top_of
+
+Unit = Literal["jobs", "seconds", "bytes", "workers"]
+_WIDTH, _HEIGHT = 720, 140
+
+
+@dataclass(frozen=True, slots=True)
+class ChartSeries:
+    """A line of a chart; its values have the places of the times of the chart."""
+
+    name: str
+    values: Sequence[float | None]
+    is_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart: lines over the same times, which are `step` seconds apart."""
+
+    title: str
+    unit: Unit
+    start: int
+    step: int
+    series: Sequence[ChartSeries]
+
+    @property
+    def rows(self) -> list[tuple[int, list[float | None]]]:
+        """The time of each step with the values of all series, the newest first."""
+        columns = zip(*(one.values for one in self.series), strict=True)
+        found = [
+            (self.start + number * self.step, list(values))
+            for number, values in enumerate(columns)
+        ]
+        return found[::-1]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known, or all values are 0."""
+        return not any(value for one in self.series for value in one.values)
+
+    @property
+    def pictures(self) -> list[tuple[str, bool, list[str]]]:
+        """Name, whether it is bad, and points of each line, on one scale."""
+        top = top_of(*(one.values for one in self.series))
+        return [
+            (one.name, one.is_bad, lines(one.values, _WIDTH, _HEIGHT, top))
+            for one in self.series
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ChartScope:
+    """What charts are about: all, a class or a queue; `kind` is t, c or q."""
+
+    kind: str = "t"
+    name: str = ""
+
+    @property
+    def token(self) -> str:
+        """The scope as URLs carry it, with the base64 of the name."""
+        raw = self.name.encode("utf-8", "surrogateescape")
+        return f"{self.kind}:{base64.urlsafe_b64encode(raw).decode()}"
+
+    @classmethod
+    def read(cls, token: str) -> ChartScope:
+        """Return the scope of a token; raise ValueError."""
+        kind, _, text = token.partition(":")
+        if kind not in ("c", "q"):
+            return cls()
+        name = base64.urlsafe_b64decode(text).decode("utf-8", "surrogateescape")
+        return cls(kind, name)
+
+
+@dataclass(frozen=True, slots=True)
+class ChartsRead:
+    """The charts of a scope and a range.
+
+    `names` are the classes and queues that have series; `histogram` is that of a class.
+    """
+
+    charts: Sequence[Chart]
+    names: HistoryNames
+    histogram: Sequence[int]
+
+
+def read_all(history: History, wanted: tuple[ChartScope, str]) -> ChartsRead:
+    """Return what the page shows of a scope and a range; raise StoreError."""
+    scope, span = wanted
+    histogram = history.durations(scope.name, span) if scope.kind == "c" else ()
+    return ChartsRead(read_charts(history, scope, span), history.names(span), histogram)
+
+
+def read_charts(history: History, scope: ChartScope, span: str) -> list[Chart]:
+    """Return the charts of a scope in a range; raise StoreError, ArgumentError."""
+    if scope.kind == "c":
+        return _of_class(history, scope.name, span)
+    if scope.kind == "q":
+        done = history.of_queue(scope.name, "done", span)
+        wait = history.of_queue(scope.name, "wait", span)
+        return [_chart("Waiting", wait), _chart("Ended", done)]
+    return _of_all(history, span)
+
+
+def _of_all(history: History, span: str) -> list[Chart]:
+    read = {
+        value: history.total(value, span)
+        for value in ("done", "failed", "ms", "wait", "busy", "workers", "failures")
+    }
+    memory = history.total("redis", span)
+    kib = [None if v is None else v * 1024.0 for v in memory.values]
+    return [
+        _runs(read["done"], read["failed"]),
+        _chart("Waiting", read["wait"]),
+        Chart(
+            "Workers",
+            "workers",
+            read["busy"].start,
+            read["busy"].step,
+            (
+                ChartSeries("registered", read["workers"].values),
+                ChartSeries("running a job", read["busy"].values),
+            ),
+        ),
+        _mean(read["done"], read["ms"]),
+        _chart("Failures kept", read["failures"], is_bad=True),
+        Chart(
+            "Memory of Redis",
+            "bytes",
+            memory.start,
+            memory.step,
+            (ChartSeries("used", kib),),
+        ),
+    ]
+
+
+def _of_class(history: History, name: str, span: str) -> list[Chart]:
+    done, failed, spent = (
+        history.of_class(name, value, span) for value in ("done", "failed", "ms")
+    )
+    return [_runs(done, failed), _mean(done, spent)]
+
+
+def _runs(done: Points, failed: Points) -> Chart:
+    series = (
+        ChartSeries("ended", done.values),
+        ChartSeries("of them failed", failed.values, is_bad=True),
+    )
+    return Chart("Runs", "jobs", done.start, done.step, series)
+
+
+def _mean(done: Points, spent: Points) -> Chart:
+    means = [
+        milliseconds / runs / 1000 if runs and milliseconds is not None else None
+        for runs, milliseconds in zip(done.values, spent.values, strict=True)
+    ]
+    series = (ChartSeries("mean", means),)
+    return Chart("Time of a run", "seconds", done.start, done.step, series)
+
+
+def _chart(title: str, points: Points, *, is_bad: bool = False) -> Chart:
+    series = (ChartSeries(title.lower(), points.values, is_bad),)
+    return Chart(title, "jobs", points.start, points.step, series)

@@ -1,0 +1,75 @@
+// Draws each chart from the table below it, which has all numbers without this script.
+"use strict";
+(() => {
+  const figures = [...document.querySelectorAll("figure.chart")];
+  if (!figures.length || !window.uPlot) return;
+  const HEIGHT = 200;
+  const charts = new Map();
+
+  function color(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
+
+  function read(figure) {
+    const heads = [...figure.querySelectorAll("thead th")].slice(1);
+    const rows = [...figure.querySelectorAll("tbody tr")].reverse();
+    const columns = [rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000)];
+    heads.forEach((_, place) => columns.push(rows.map((row) => {
+      const text = row.cells[place + 1].dataset.value;
+      return text === "" ? null : Number(text);
+    })));
+    return { columns, names: heads.map((head) => ({ name: head.textContent, bad: head.classList.contains("bad") })) };
+  }
+
+  function shown(value, unit) {
+    if (value === null || value === undefined) return "–";
+    if (unit === "bytes") {
+      const units = ["B", "KB", "MB", "GB", "TB"];
+      let place = 0;
+      while (value >= 1024 && place < units.length - 1) { value /= 1024; place += 1; }
+      return value.toLocaleString(undefined, { maximumFractionDigits: 1 }) + " " + units[place];
+    }
+    const text = value.toLocaleString(undefined, { maximumSignificantDigits: 4 });
+    return unit === "seconds" ? text + " s" : text;
+  }
+
+  function draw(figure) {
+    const place = figure.querySelector(".plot");
+    const unit = figure.dataset.unit;
+    const { columns, names } = read(figure);
+    if (columns[0].length < 2) return;
+    const lines = names.map((each, index) => ({
+      label: each.name,
+      stroke: color(each.bad ? "--bad" : index ? "--good" : "--accent"),
+      fill: index ? undefined : color("--row"),
+      width: 2,
+      points: { show: false },
+      value: (_, value) => shown(value, unit),
+    }));
+    const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
+    if (charts.has(figure)) charts.get(figure).destroy();
+    place.replaceChildren();
+    charts.set(figure, new uPlot({
+      width: place.clientWidth,
+      height: HEIGHT,
+      series: [{ label: "From" }, ...lines],
+      axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => shown(tick, unit)) }],
+      scales: { y: { range: (_, least, most) => [0, most > 0 ? most * 1.05 : 1] } },
+      legend: { live: true },
+      cursor: { drag: { x: false, y: false } },
+    }, columns, place));
+    figure.classList.add("drawn");
+  }
+
+  function drawAll() { figures.forEach(draw); }
+  drawAll();
+  new ResizeObserver(() => {
+    for (const [figure, chart] of charts) {
+      const width = figure.querySelector(".plot").clientWidth;
+      if (width && width !== chart.width) chart.setSize({ width, height: HEIGHT });
+    }
+  }).observe(document.getElementById("main"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  for (const select of document.querySelectorAll("form.filter select")) {
+    select.addEventListener("change", () => select.form.requestSubmit());
+  }
+})();
