@@ -27,7 +27,7 @@ class QueueTrend:
 
     @property
     def words(self) -> str:
-        """The trend in words, such as `drains in ~4 min`; "" if there is none to say."""
+        """The trend in words, such as `drains in ~4 min`; "" if none is known."""
         match self.direction:
             case "grows":
                 return f"grows by {_count(self.per_minute)}/min"

@@ -1,4 +1,4 @@
-"""What the page of charts shows: series of the history, read for one scope and range."""
+"""What the page of charts shows: series of the history, of one scope and range."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _buckets(histogram: Sequence[int]) -> list[tuple[str, int]]:
 
 
 def _quantiles(histogram: Sequence[int]) -> dict[str, str]:
-    found = {"half": 0.5, "90 %": 0.9, "99 %": 0.99}
+    found = {"Half": 0.5, "90 %": 0.9, "99 %": 0.99}
     bounds = {name: quantile(histogram, share) for name, share in found.items()}
     return {name: _bound(one) for name, one in bounds.items() if one is not None}
 

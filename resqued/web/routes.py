@@ -8,8 +8,10 @@ from typing import Any
 
 from resqued.core import roles
 from resqued.web import (
+    about_page,
     charts_page,
     delayed_page,
+    enqueue_page,
     health_page,
     keys_page,
     login_page,
@@ -71,6 +73,10 @@ ROUTES = (
     Route("/quarantine/release", quarantine_page.release, roles.RETRY, POST),
     Route("/quarantine/remove", quarantine_page.remove, roles.REMOVE, POST),
     Route("/charts", charts_page.show),
+    Route("/enqueue", enqueue_page.show, roles.JOB),
+    Route("/enqueue/like/<path:name>", enqueue_page.show_queued, roles.JOB),
+    Route("/enqueue", enqueue_page.enqueue, roles.JOB, POST),
+    Route("/about", about_page.show),
     Route("/stats", stats_page.show),
     Route("/stats/resque", stats_page.resque),
     Route("/stats/redis", stats_page.server),

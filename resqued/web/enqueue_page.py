@@ -1,0 +1,139 @@
+"""A form that enqueues a job; it may begin with the values of another job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from flask import Response, abort, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from resqued.core.redaction import redacted
+from resqued.core.roles import VIEW_ARGS
+from resqued.core.visible_text import visible
+from resqued.errors import PayloadError, ResquedError, StoreError
+from resqued.web import acting, audit
+from resqued.web.formats import digest_of, queue_named, queue_url
+from resqued.web.identity import current_user
+from resqued.web.render import page, snapshot
+from resqued.web.site import site
+from resqued.wire import payload
+from resqued.wire.naming import check_queue
+
+# Failures, and jobs beside the place, that are looked at for the one to copy.
+_MOST_FAILURES, _WINDOW = 5_000, 100
+# Names that the form offers.
+_MOST_NAMES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class JobForm:
+    """What the fields of the form have; `note` is about them, `problem` is an error."""
+
+    queue: str = ""
+    class_name: str = ""
+    args: str = "[]"
+    note: str = ""
+    problem: str = ""
+
+
+def show() -> Response:
+    """Show the form, with the values of the failure that the URL names, if any."""
+    wanted = request.args.get("failure", "")[:64]
+    if not wanted:
+        queue = request.args.get("queue", "")[:500]
+        return _form(JobForm(queue, request.args.get("class", "")[:500]))
+    newest = islice(site().client.failures.newest_first(), _MOST_FAILURES)
+    failure = next((one for one in newest if one.id == wanted), None)
+    if failure is None:
+        abort(404, f"failure {wanted[:40]} is not among the newest {_MOST_FAILURES:,}")
+    return _form(_filled(failure.queue, failure.class_name, failure.args))
+
+
+def show_queued(name: str) -> Response:
+    """Show the form with the values of a job that waits."""
+    try:
+        queue = queue_named(name, request.args.get("name64", ""))
+    except ValueError as error:
+        abort(404, str(error))
+    text, wanted = request.args.get("place", "0"), request.args.get("job", "")
+    place = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    first = max(0, place - _WINDOW)
+    nearby = site().queues.peek(queue, first, 2 * _WINDOW)
+    raw = next((one for one in nearby if digest_of(one) == wanted), None)
+    if raw is None:
+        abort(404, "the job does not wait there any more: a worker has taken it")
+    try:
+        job = payload.decode_job(raw)
+    except PayloadError as error:
+        abort(404, f"the element is no job: {error}")
+    return _form(_filled(queue, job.class_name, job.args))
+
+
+def _filled(queue: str, class_name: str, args: Sequence[Any]) -> JobForm:
+    """Return the form with a job, without arguments if some must not be shown."""
+    user = current_user()
+    if user is None or not user.may(VIEW_ARGS):
+        note = "your role may not see the arguments: write them again"
+        return JobForm(queue, class_name, note=note)
+    secret = {name.lower() for name in site().settings.redact}
+    names = site().argument_names(class_name)
+    is_hidden = any(name.lower() in secret for name in names[: len(args)]) or (
+        redacted(list(args), secret) != list(args)
+    )
+    if is_hidden:
+        note = "some arguments are hidden on these pages, so none is filled in"
+        return JobForm(queue, class_name, note=note)
+    text = json.dumps(list(args), indent=2, ensure_ascii=False)
+    if visible(text) != text:
+        text = json.dumps(list(args), indent=2)
+    return JobForm(queue, class_name, text)
+
+
+def enqueue() -> BaseResponse:
+    """Check the fields, and put the job on its queue; or show what is wrong."""
+    form = request.form
+    queue, name = form.get("queue", "").strip(), form.get("class", "").strip()
+    filled = JobForm(queue, name, form.get("args", ""))
+    try:
+        args = _arguments(filled.args)
+        check_queue(queue)
+        if not name:
+            raise ResquedError("name the class of the job, such as myapp.jobs.Archive")
+        text = payload.encode_job(name, args)
+        if most := site().settings.max_payload:
+            payload.check_size(text, most, name)
+        site().client.enqueue_to(queue, name, *args)
+    except StoreError:
+        raise  # it may be on the queue all the same: the page of errors says so
+    except (ResquedError, ValueError) as error:
+        return _form(replace(filled, problem=str(error)), status=422)
+    audit.record("enqueue", f"{name} on {queue}")
+    site().keeper.forget()
+    return acting.done(f"enqueued {name} on queue {queue}", queue_url(queue))
+
+
+def _arguments(text: str) -> list[Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ResquedError(f"the arguments are not JSON: {error}") from None
+    if not isinstance(found, list):
+        raise ResquedError(
+            'the arguments are no list: write [1, "two"], or [] for none'
+        )
+    return found
+
+
+def _form(filled: JobForm, status: int = 200) -> Response:
+    queues: Mapping[str, int] = snapshot().queues
+    return page(
+        "enqueue.html",
+        status=status,
+        filled=filled,
+        queues=sorted(queues)[:_MOST_NAMES],
+        classes=site().facts.known_classes()[:_MOST_NAMES],
+    )
