@@ -68,13 +68,15 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def kubernetes() -> dict[str, dict[str, Any]]:
-    """Read kubernetes.yaml: each object by its kind."""
+def kubernetes(name: str = "resqued") -> dict[str, dict[str, Any]]:
+    """Read the objects of a name in kubernetes.yaml, each by its kind."""
     text = (PLACE / "kubernetes.yaml").read_text("utf-8")
-    return {one["kind"]: one for one in yaml.safe_load_all(text)}
+    found = [o for o in yaml.safe_load_all(text) if o["metadata"]["name"] == name]
+    assert len({one["kind"] for one in found}) == len(found)
+    return {one["kind"]: one for one in found}
 
 
-def pod() -> dict[str, Any]:
-    """Return what the Deployment says of its pods."""
-    found: dict[str, Any] = kubernetes()["Deployment"]["spec"]["template"]["spec"]
+def pod(name: str = "resqued") -> dict[str, Any]:
+    """Return what the Deployment of a name says of its pods."""
+    found: dict[str, Any] = kubernetes(name)["Deployment"]["spec"]["template"]["spec"]
     return found

@@ -18,6 +18,7 @@ from resqued.cli import cli
 from resqued.config import loader
 from resqued.config.schema import BY_NAME
 from resqued.core.durations import seconds
+from resqued.web.routes import ROUTES
 from tests.support.image import PLACE, ROOT, compose, image, kubernetes, pod
 
 START_TIMEOUT = BY_NAME["reload", "start_timeout"].default
@@ -25,6 +26,12 @@ START_TIMEOUT = BY_NAME["reload", "start_timeout"].default
 
 def container() -> dict[str, Any]:
     (found,) = pod()["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def web() -> dict[str, Any]:
+    (found,) = pod("resqued-web")["containers"]
     assert isinstance(found, dict)
     return found
 
@@ -49,6 +56,7 @@ def commands() -> list[list[str]]:
     """Every command line that one of the files has run."""
     found = [image().entrypoint + image().command, image().health]
     found.append(image().entrypoint + container()["args"])
+    found.append(image().entrypoint + web()["args"])
     found.append(container()["lifecycle"]["preStop"]["exec"]["command"])
     found += [
         container()[probe]["exec"]["command"]
@@ -185,6 +193,30 @@ def test_all_names_of_the_cluster_fit_together() -> None:
     assert objects["Secret"]["stringData"][reference["key"]].startswith("redis://")
     (volume,) = [v for v in pod()["volumes"] if "configMap" in v]
     assert volume["configMap"]["name"] == objects["ConfigMap"]["metadata"]["name"]
+
+
+def test_all_names_of_the_web_front_end_fit_together() -> None:
+    objects = kubernetes("resqued-web")
+    labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert objects["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+    assert objects["Service"]["spec"]["selector"] == labels
+    text = objects["ConfigMap"]["data"]["web.toml"]
+    settings = loader.build_web(tomllib.loads(text))
+    (port,) = web()["ports"]
+    assert settings.listen == f"0.0.0.0:{port['containerPort']}"
+    assert settings.hosts == (objects["Service"]["metadata"]["name"],)
+    places = {m["name"]: m["mountPath"] for m in web()["volumeMounts"]}
+    assert places.keys() == {v["name"] for v in pod("resqued-web")["volumes"]}
+    assert f"{places['configuration']}/web.toml" in web()["args"]
+    assert settings.users == f"{places['users']}/users"
+    assert "users" in objects["Secret"]["stringData"]
+    for probe in ("readinessProbe", "livenessProbe"):
+        asked = web()[probe]["httpGet"]
+        assert asked["path"] in {route.path for route in ROUTES}
+        # A probe would send the address of the pod, which [web] hosts has not.
+        assert {"name": "Host", "value": "localhost"} in asked["httpHeaders"]
+    assert web()["securityContext"] == container()["securityContext"]
+    assert "'.[web]'" in (PLACE / "Containerfile").read_text("utf-8")
 
 
 def test_nothing_is_written_twice_under_one_name() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
+from pathlib import Path
 
 import pytest
 import redis as redis_py
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import resqued
@@ -16,6 +20,9 @@ from resqued.web.users import hash_token
 from resqued.wire.keys import Keys
 from tests.support.cli import add_failure
 from tests.support.pages import Open, Pages
+
+CONTRIB = Path(__file__).parents[2] / "contrib"
+_NAME = re.compile(r"\bresqued_[a-z_]+\b")
 
 
 def values(pages: Pages, **options: object) -> dict[tuple[str, ...], float]:
@@ -123,3 +130,52 @@ def test_paused_queues_and_masters_are_counted(
     assert found["resqued_queue_paused", "low"] == 1
     assert found["resqued_queue_paused", "high"] == 0
     assert found["resqued_masters", "running"] == 0
+
+
+def expressions() -> dict[str, str]:
+    """Return what the files of contrib ask Prometheus for, by place."""
+    alerts = yaml.safe_load((CONTRIB / "prometheus" / "alerts.yaml").read_text("utf-8"))
+    found = {
+        f"alert {rule['alert']}": rule["expr"]
+        for group in alerts["groups"]
+        for rule in group["rules"]
+    }
+    board = json.loads((CONTRIB / "grafana" / "resqued.json").read_text("utf-8"))
+    for panel in board["panels"]:
+        found[f"panel {panel['title']}"] = " ".join(
+            target["expr"] for target in panel["targets"]
+        )
+    for variable in board["templating"]["list"]:
+        found[f"variable {variable['name']}"] = variable["query"]
+    manifest = (CONTRIB / "container" / "kubernetes.yaml").read_text("utf-8")
+    for one in yaml.safe_load_all(manifest):
+        if one["kind"] == "HorizontalPodAutoscaler":
+            metrics = one["spec"]["metrics"]
+            found["scaling"] = " ".join(
+                m["external"]["metric"]["name"] for m in metrics
+            )
+    return found
+
+
+def test_every_metric_that_contrib_names_is_there(
+    pages: Pages, client: resqued.Client
+) -> None:
+    client.enqueue_to("mail", "Archive", 1)
+    link = SingleLink(client.url)
+    tally = RunTally()
+    tally.count("Archive", "mail", 40, has_failed=True)
+    HistoryWriter(link, Keys()).add_runs(tally)
+    link.close()
+    # The first scrape is an answer that the second counts.
+    values(pages)
+    known = {key[0] for key in values(pages)}
+    named = {place: set(_NAME.findall(text)) for place, text in expressions().items()}
+    assert not {place: names - known for place, names in named.items() if names - known}
+    assert named["scaling"]
+    board = {
+        name for place in named if place.startswith("panel") for name in named[place]
+    }
+    # The board shows every metric but the versions.
+    families = {re.sub("_(bucket|sum|count|created)$", "", name) for name in known}
+    shown = {re.sub("_(bucket|sum|count)$", "", name) for name in board}
+    assert families - shown == {"resqued_build_info"}
