@@ -21,12 +21,12 @@ ROWS = 50
 LONGEST = 10_000
 
 _SIZES = {
-    "string": "STRLEN",
-    "list": "LLEN",
-    "set": "SCARD",
-    "zset": "ZCARD",
-    "hash": "HLEN",
-    "stream": "XLEN",
+    "string": ("STRLEN",),
+    "list": ("LLEN",),
+    "set": ("SCARD",),
+    "zset": ("ZCARD",),
+    "hash": ("HLEN",),
+    "stream": ("XLEN",),
 }
 _GLOB = re.compile(r"([\\*?\[\]^-])")
 
@@ -97,7 +97,7 @@ class KeyBrowser:
             for kind in self._link.read_each([("TYPE", _text(n)) for n in names])
         ]
         commands: list[tuple[Word, ...]] = [
-            (_SIZES.get(kind, "EXISTS"), _text(name))
+            (*_SIZES.get(kind, ("EXISTS",)), _text(name))
             for name, kind in zip(names, kinds, strict=True)
         ]
         sizes = self._link.read_each(commands)
@@ -151,12 +151,13 @@ class KeyBrowser:
         self, key: str, facts: KeyFacts, start: int
     ) -> tuple[list[tuple[str, bytes]], str]:
         """Return elements in the server's order; all of them of a small value."""
-        command = "SSCAN" if facts.kind == "set" else "HSCAN"
-        reply, found = self._link.call(command, key, start, "COUNT", ROWS)
-        after = "" if _text(reply) == "0" else _text(reply)
         if facts.kind == "set":
-            return [("", member) for member in sorted(found)], after
-        return [(_text(name), one) for name, one in sorted(_pairs(found))], after
+            reply, members = self._link.call("SSCAN", key, start, "COUNT", ROWS)
+            rows = [("", member) for member in sorted(members)]
+        else:
+            reply, fields = self._link.call("HSCAN", key, start, "COUNT", ROWS)
+            rows = [(_text(name), one) for name, one in sorted(_pairs(fields))]
+        return rows, "" if _text(reply) == "0" else _text(reply)
 
     def _entries(self, key: str, before: str) -> tuple[list[tuple[str, bytes]], str]:
         """Return entries of a stream, the newest first."""

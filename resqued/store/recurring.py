@@ -150,7 +150,7 @@ class RecurringJobs:
         return bool(removed)
 
     def remove_dynamic(self, name: str) -> bool:
-        """Remove a dynamic schedule of resque-scheduler, which is told of it.
+        """Remove a dynamic schedule of resque-scheduler, which reads it again.
 
         Returns False if there was none.
         """

@@ -61,7 +61,7 @@ def _versions(facts: ServerFacts | None) -> Iterator[tuple[str, str]]:
     yield "Python", platform.python_version()
     if facts:
         kind = "valkey" if "valkey_version" in facts.info else "redis"
-        yield f"server ({kind})", facts.info.get(f"{kind}_version", "not told")
+        yield f"server ({kind})", facts.info.get(f"{kind}_version", "not known")
     for name in _PACKAGES:
         try:
             yield name, metadata.version(name)

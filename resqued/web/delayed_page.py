@@ -10,8 +10,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import pluralize
 from resqued.errors import PayloadError
-from resqued.store.delayed_pages import DelayedPage, DelayedPages
+from resqued.store.delayed_pages import DayCount, DelayedPage, DelayedPages
 from resqued.web import acting, audit
+from resqued.web.formats import queue_named
 from resqued.web.paging import pages_of
 from resqued.web.render import page
 from resqued.web.site import site
@@ -29,14 +30,19 @@ def _pages() -> DelayedPages:
 def show_all() -> Response:
     """Show delayed jobs from a time on, and how many are due on the next days."""
     start, skip = place()
-    found = _pages().page(start, skip, _PER_PAGE)
+    part = request.args.get("part")
+    found, times, days = DelayedPage(()), 0, list[DayCount]()
+    if part != "days":
+        found = _pages().page(start, skip, _PER_PAGE)
+    if part != "jobs":
+        times, days = _pages().count_times(), _pages().days(time.time(), _DAYS)
     return page(
         "delayed.html",
         found=found,
         after=_after(found, "delayed.show_all"),
         is_first=not start,
-        times=_pages().count_times(),
-        days=_pages().days(time.time(), _DAYS),
+        times=times,
+        days=days,
     )
 
 
@@ -55,8 +61,12 @@ def _after(found: DelayedPage, endpoint: str) -> str:
     return url_for(endpoint, **values)  # type: ignore[arg-type]
 
 
-def show_time(when: str) -> Response:
-    """Show the jobs that are due at one time."""
+def show_time(name: str) -> Response:
+    """Show the jobs that are due at one time; another program may call it anything."""
+    try:
+        when = queue_named(name, request.args.get("name64", ""))
+    except ValueError as error:
+        abort(404, str(error))
     pages = pages_of(_pages().count_at(when), _PER_PAGE)
     if not pages.total:
         abort(404, f"no job is due at {when[:40]!r} any more")

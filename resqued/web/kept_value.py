@@ -55,6 +55,10 @@ class KeptValue(Generic[T]):
         except StoreError:
             return default
 
+    def last_or(self, default: T) -> T:
+        """Return the last value without reading, or the default if there is none."""
+        return self._value[0] if self._value else default
+
     def forget(self) -> None:
         """Let the next request read, since an action has changed something."""
         self._due_at = float("-inf")

@@ -22,6 +22,7 @@ from resqued.web.site import Site
 from resqued.wire.master_record import MasterRecord
 
 COUNT = re.compile(r"[+-]?[0-9]{1,6}")
+_NAME = re.compile(r"\w[\w.-]*")
 # How far the start of a master in its record and in its answer may be apart, in
 # seconds, if its record has another host: a configuration may name that.
 _APART = 10.0
@@ -106,8 +107,9 @@ ACTIONS = (*_ORDERS, "scale")
 def command(record: MasterRecord, *words: str) -> str:
     """Return the line that gives an order from a shell, on any host."""
     parts = ["resqued", *words, "--pid", str(record.pid)]
-    if record.hidden_user:
+    # Records come from Redis: a name that begins with - would be an option.
+    if _NAME.fullmatch(record.hidden_user):
         parts = ["sudo", "-u", record.hidden_user, *parts]
-    if record.host != process.host_in_ids(""):
+    if record.host != process.host_in_ids("") and _NAME.fullmatch(record.host):
         parts = ["ssh", record.host, *parts]
     return shlex.join(parts)

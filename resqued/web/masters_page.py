@@ -29,7 +29,7 @@ def show(name: str) -> Response:
     """Show one master: its pools, and its workers while it publishes them."""
     record = _record(name)
     site().facts.watch()
-    view = _detail(record)
+    view = None if request.args.get("part") == "facts" else _detail(record)
     is_known = bool(view)
     workers = [
         worker

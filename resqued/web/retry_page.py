@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response, request, url_for
+from flask import Response, abort, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import pluralize
@@ -60,12 +60,10 @@ def act() -> BaseResponse:
     action, _, token = request.form.get("one", "").partition(" ")
     action = action or request.form.get("action", "")
     tokens = [token] if token else request.form.getlist("id")[:_MOST_NAMED]
+    if action not in ("run", "cancel"):
+        abort(400, f"{action[:40]!r} is no action: run or cancel")
     done = sum(_act_on(each, is_run=action == "run") for each in tokens)
-    audit.record(
-        "run" if action == "run" else "cancel",
-        f"retries {', '.join(tokens)}",
-        count=done,
-    )
+    audit.record(action, f"retries {', '.join(tokens)}", count=done)
     site().keeper.forget()
     verb = "enqueued" if action == "run" else "cancelled"
     message = f"{verb} {pluralize(done, 'job')} that waited for another attempt"

@@ -63,7 +63,7 @@ ROUTES = (
     Route("/delayed/act", delayed_page.act, roles.JOB, POST),
     Route("/delayed/clear", delayed_page.ask_to_clear, roles.ADMIN),
     Route("/delayed/clear", delayed_page.clear, roles.ADMIN, POST),
-    Route("/delayed/<when>", delayed_page.show_time),
+    Route("/delayed/<path:name>", delayed_page.show_time),
     Route("/schedule", schedule_page.show_all),
     Route("/schedule/act", schedule_page.act, roles.JOB, POST),
     Route("/retry", retry_page.show_all),

@@ -52,7 +52,7 @@ _IF_PRESENT: Mapping[str, Callable[[Presence], int]] = {
     "quarantine.show_all": lambda there: there.quarantined,
 }
 # Pages below the tab of another one.
-_BELOW = {"keys": "stats", "charts": "stats", "about": "stats"}
+_BELOW = {"keys": "stats", "charts": "stats", "about": "stats", "enqueue": "stats"}
 
 
 def _is_present(endpoint: str, there: Presence) -> bool:
@@ -71,7 +71,10 @@ def tabs() -> list[Tab]:
         now = None
     module = (request.endpoint or "").partition(".")[0]
     module = _BELOW.get(module, module)
-    there = site().facts.presence.get_or(Presence())
+    presence = site().facts.presence
+    # While Redis is away, one request a second waits for it, and not one for each part.
+    is_away = now is None or now.problem
+    there = (presence.last_or if is_away else presence.get_or)(Presence())
     return [
         Tab(
             title,

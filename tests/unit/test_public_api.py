@@ -48,6 +48,7 @@ BESIDE_THEIR_RAISER = {
     "DemoError",
     "OptionsError",
     "SeveralMastersError",
+    "RemoteMasterError",
     "ScriptUnknownError",
     "UnitError",
     "DisconnectedError",

@@ -205,6 +205,7 @@ def test_a_retry_that_waits_shows_the_error_before(
     assert not redis.exists(f"resque:resque-retry:{identity}")
     assert [job.args for job in client.delayed] == [(2,)]
     assert "No job waits for another attempt" in pages.text("/retry")
+    pages.post("/retry/act", 400, one=f"explode {token}")
     # A delayed job that is no retry is not touched from here.
     token = tokens(pages.get("/delayed").text)[0]
     pages.post("/retry/act", one=f"run {token}")

@@ -80,6 +80,16 @@ def test_a_master_of_another_host_has_commands(
     assert "ssh web2" in refused.text
 
 
+def test_no_record_makes_an_option_of_a_command(
+    pages: Pages, write: Callable[[MasterRecord], None]
+) -> None:
+    write(record(host="-oProxyCommand=reboot", hidden_user="-i"))
+    text = pages.text("/masters/web2:4711")
+    assert "resqued pause --pid 4711" in text
+    assert "ssh -o" not in text
+    assert "sudo" not in text
+
+
 def test_a_look_has_masters_publish_unless_it_may_change_nothing(
     open_pages: Open,
     write: Callable[[MasterRecord], None],
