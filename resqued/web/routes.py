@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from resqued.core import roles
-from resqued.web import health_page, login_page, overview_page, queues_page
+from resqued.web import (
+    audit_page,
+    clearing_page,
+    failed_acts_page,
+    failed_page,
+    failure_page,
+    health_page,
+    login_page,
+    overview_page,
+    queues_page,
+)
 
 View = Callable[..., Any]
 GET, POST = ("GET",), ("POST",)
@@ -39,6 +49,21 @@ ROUTES = (
     Route("/search", overview_page.find),
     Route("/queues", queues_page.show_all),
     Route("/queues/<path:name>", queues_page.show),
+    Route("/failed", failed_page.show_all),
+    Route("/failed/<path:name>", failed_page.show_named),
+    Route("/failed/requeue/<number>", failed_page.refuse_get),
+    Route("/failed/remove/<number>", failed_page.refuse_get),
+    Route("/failed/<failure_id>/raw", failure_page.raw, roles.VIEW_ARGS),
+    Route("/failed/retry", failed_acts_page.retry, roles.RETRY, POST),
+    Route("/failed/retry_remove", failed_acts_page.retry_and_remove, roles.RETRY, POST),
+    Route("/failed/remove", failed_acts_page.remove, roles.REMOVE, POST),
+    Route("/failed/clear", clearing_page.ask_clear, roles.ADMIN),
+    Route("/failed/clear", clearing_page.clear, roles.ADMIN, POST),
+    Route("/failed/clear_retried", clearing_page.ask_clear_retried, roles.REMOVE),
+    Route("/failed/clear_retried", clearing_page.clear_retried, roles.REMOVE, POST),
+    Route("/failed/requeue/all", clearing_page.ask_retry_all, roles.RETRY),
+    Route("/failed/requeue/all", clearing_page.retry_all, roles.RETRY, POST),
+    Route("/audit", audit_page.show_all),
     Route("/healthz", health_page.healthz, None),
     Route("/readyz", health_page.readyz, None),
     Route("/login", login_page.show, None),
