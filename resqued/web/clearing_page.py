@@ -6,6 +6,7 @@ the newest failure of the page goes along, and what came later stays as it is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from flask import Response, abort, current_app, request, url_for
@@ -18,7 +19,13 @@ from resqued.store.failure_entry import Failure
 from resqued.store.failure_list import FailureList
 from resqued.web import acting, audit
 from resqued.web.failed_acts_page import act_on
-from resqued.web.failure_search import chosen_list, failure_url, near, place_in
+from resqued.web.failure_search import (
+    chosen_list,
+    digest_before,
+    failure_url,
+    near,
+    place_in,
+)
 from resqued.web.render import page
 from resqued.web.site import site
 
@@ -32,6 +39,8 @@ _AT_ONCE = 200
 # From how many on the number has to be typed.
 _MANY = 1_000
 _SAMPLES = 5
+# The digits of a digest that marks the end of what was seen.
+_DIGITS = 16
 
 TITLES = {
     "clear": "Remove all failures",
@@ -150,10 +159,11 @@ def _start(
     if tasks is None or "tasks.show" not in current_app.view_functions:
         command = "clear --retried" if is_retried else "retry --all"
         abort(503, f"these are too many for a page: use `resqued failed {command}`")
+    # How many were seen, and what marks the newest of them, also after a retry.
+    seen = f"{newest.position + 1}.{digest_before(newest)[:_DIGITS]}"
     choice = {
-        "list": chosen.name,
         "retried": "yes" if is_retried else "no",
-        "up_to": _token(newest),
+        "up_to": json.dumps({chosen.name: seen}),
     }
     task_id = tasks.start("remove" if is_retried else "retry", choice)
     audit.record(what.replace("_", " "), f"{chosen.name} task {task_id}", count=0)

@@ -89,9 +89,7 @@ def _act(name: str, done: str, action: Action, queue: str = "") -> BaseResponse:
 
 def _places() -> list[Place]:
     """Return the places of the form, the highest first, so that none shifts another."""
-    texts = request.form.getlist("one") or request.form.getlist("id")
-    if not texts:
-        return []
+    texts = request.form.getlist("id")
     if len(texts) > MOST:
         abort(400, f"{len(texts)} failures at once: at most {MOST} can be ticked")
     places = [place_in(text) for text in texts]

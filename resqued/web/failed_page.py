@@ -24,7 +24,10 @@ from resqued.wire.keys import FAILED
 
 PER_PAGE = 50
 # What stays in the URL from page to page; the rest names the page.
-_KEPT = ("list", "class", "queue", "exception", "retried")
+_KEPT = (
+    *("list", "class", "queue", "exception", "retried"),
+    *("host", "group", "from", "to", "text"),
+)
 
 
 def show_all() -> Response:

@@ -22,7 +22,7 @@ from resqued.web.render import snapshot
 from resqued.web.site import site
 from resqued.wire.keys import FAILED
 
-_MARK = re.compile(rb',"retried_at":"[^"]{0,100}"\}\Z')
+_MARK = re.compile(rb',\s*"retried_at"\s*:\s*"[^"]*"')
 _DONE = {
     "retry": "retried",
     "retry and remove": "retried and removed",
@@ -115,7 +115,7 @@ def _newest(name: str, length: int) -> Iterator[Failure]:
 
 def digest_before(failure: Failure) -> str:
     """Return the digest that a failure had before its first retry, if that is known."""
-    before = _MARK.sub(b"}", failure.entry)
+    before = _MARK.sub(b"", failure.entry)
     return hashlib.sha256(before).hexdigest()
 
 

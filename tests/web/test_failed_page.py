@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-import resqued
 from resqued.web.failed_acts_page import MOST
 from resqued.web.users import hash_password
 from tests.support.cli import add_failure
@@ -218,15 +217,6 @@ def test_ticked_failures_are_all_hit_though_each_removal_moves_the_list(
     assert not redis.exists(FAILED)
 
 
-def test_the_button_of_a_row_leaves_what_is_ticked(
-    pages: Pages, redis: redis_py.Redis
-) -> None:
-    add_many(redis, 3)
-    ids = form_ids(pages.get("/failed").text)
-    after(pages, "/failed/remove", id=ids[:2], one=ids[2])
-    assert redis.llen(FAILED) == 2
-
-
 def test_forms_that_name_nothing(pages: Pages, redis: redis_py.Redis) -> None:
     add_many(redis, 1)
     assert "no failure is ticked" in after(pages, "/failed/retry")
@@ -423,12 +413,3 @@ def test_the_audit_has_pages_and_shows_odd_records(
     assert "number 20." in pages.text(link(page, "Older"))
     pages.get("/audit?before=1-0")
     pages.get("/audit?before=x")
-
-
-def test_the_failures_of_a_library_call_are_named_too(
-    client: resqued.Client, redis: redis_py.Redis
-) -> None:
-    add_many(redis, 1)
-    (failure,) = client.failures.page()
-    assert client.failures.retry(failure, removes=True)
-    assert not redis.exists(FAILED)

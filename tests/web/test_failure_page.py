@@ -1,4 +1,4 @@
-"""The page of one failure: what it shows of odd and hostile entries, and when it is gone."""
+"""The page of one failure, of odd and hostile entries, and of one that is gone."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_failure_has_all_that_is_known(pages: Pages, redis: redis_py.Redis) ->
     text = pages.text(f"/failed/{failure_id}")
     for part in (
         *("ValueError", "bad", "Mail", "0 1", "1 x", "2026-11-27 22:58:27 UTC"),
-        *("web1:1:mail", "eu 1", "Attempt 2", "/app/jobs.py", "1 of libraries"),
+        *("web1:1:mail", "eu 1", "Attempt 2", "/app/jobs.py", "1 in libraries"),
         f"resqued failed show {failure_id}",
         "journalctl RESQUED_CLASS=Mail",
         "resqued enqueue --queue=mail -- Mail 1 '\"x\"'",
@@ -195,13 +195,13 @@ RUBY = [
     ),
     (
         b'{"failed_at":"2026/11/23 12:00:00 CET","payload":{"class":"Die9","args":[]},'
-        b'"exception":"Resque::DirtyExit","error":"Child process received unhandled signal'
-        b' pid 7 SIGKILL (signal 9)","backtrace":[],"worker":"h:1:default",'
+        b'"exception":"Resque::DirtyExit","error":"Child process received unhandled'
+        b' signal pid 7 SIGKILL (signal 9)","backtrace":[],"worker":"h:1:default",'
         b'"queue":"default"}'
     ),
     (
         b'{"failed_at":"2026/11/23 12:00:00 UTC","payload":{"class":"Nope","args":[1]},'
-        b'"exception":"NameError","error":"uninitialized constant Nope\\n\\n        ^^^",'
+        b'"exception":"NameError","error":"uninitialized constant Nope\\n\\n    ^^^",'
         b'"backtrace":null,"worker":"h:1:default","queue":"default"}'
     ),
     (
