@@ -68,6 +68,13 @@ class FailureList:
         """Return the number of failures."""
         return int(self._link.call("LLEN", self._key))
 
+    def is_busy(self) -> bool:
+        """Return True while a bulk operation works on the list, which is shorter then.
+
+        Also if the operation was left unfinished: the next one puts all back.
+        """
+        return bool(self._link.call("HEXISTS", self._keys.bulk, self.name))
+
     def between(self, start: int, end: int) -> list[Failure]:
         """Return the failures at the positions [start, end), the oldest first."""
         if start >= end:

@@ -23,6 +23,7 @@ from resqued.web.failure_search import (
     chosen_list,
     digest_before,
     failure_url,
+    list_word,
     near,
     place_in,
 )
@@ -80,6 +81,7 @@ def _ask(what: str, problem: str = "") -> Response:
         seen=_token(newest.failures[0]) if newest.failures else "",
         must_type=what == "clear" and newest.span.total > _MANY,
         failure_url=failure_url,
+        list_word=list_word,
     )
 
 
@@ -185,4 +187,5 @@ def _seen(chosen: FailureList) -> Failure | str:
 def _done(
     message: str, chosen: FailureList, kind: acting.Kind = "good"
 ) -> BaseResponse:
-    return acting.done(message, url_for("failed.show_all", list=chosen.name), kind)
+    to = url_for("failed.show_all", list=list_word(chosen.name))
+    return acting.done(message, to, kind)

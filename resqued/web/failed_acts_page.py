@@ -18,7 +18,13 @@ from resqued.errors import PayloadError, StoreError
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_list import FailureList
 from resqued.web import acting, audit
-from resqued.web.failure_search import chosen_list, near, place_in, story
+from resqued.web.failure_search import (
+    chosen_list,
+    list_word,
+    near,
+    place_in,
+    story,
+)
 from resqued.web.site import site
 
 MOST = 200
@@ -81,8 +87,8 @@ def _act(name: str, done: str, action: Action, queue: str = "") -> BaseResponse:
         audit.record(name, target, count=count, result=result, ids=tally.done)
     site().keeper.forget()
     return acting.done(
-        _message(done, tally, queue),
-        url_for("failed.show_all", list=chosen.name),
+        _message(done, tally, queue, is_busy=bool(tally.gone) and chosen.is_busy()),
+        url_for("failed.show_all", list=list_word(chosen.name)),
         "bad" if tally.broken_by else "good" if tally.done else "warn",
     )
 
@@ -119,14 +125,19 @@ def act_on(chosen: FailureList, places: list[Place], action: Action) -> Tally:
     return tally
 
 
-def _message(done: str, tally: Tally, queue: str) -> str:
+def _message(done: str, tally: Tally, queue: str, *, is_busy: bool) -> str:
     if not (tally.done or tally.gone or tally.problems or tally.broken_by):
         return "no failure is ticked: nothing was done"
     parts = []
     if tally.done:
         to = f" to the queue {queue}" if queue else ""
         parts.append(f"{done} {pluralize(len(tally.done), 'failure')}{to}")
-    if tally.gone:
+    if tally.gone and is_busy:
+        parts.append(
+            f"{pluralize(len(tally.gone), 'failure')} not found while a bulk operation"
+            " works on the list: try again when it has ended"
+        )
+    elif tally.gone:
         first = tally.gone[0]
         if len(tally.gone) == 1:
             parts.append(f"failure {first} was already {story(first)}")

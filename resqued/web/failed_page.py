@@ -15,6 +15,7 @@ from resqued.web.failure_search import (
     chosen_list,
     failure_url,
     form_id,
+    list_word,
     lists,
     place_in,
 )
@@ -86,7 +87,9 @@ def _show(chosen: FailureList, which: FailureFilter) -> Response:
         newest=newest,
         total=sum(lists().values()),
         new=0,
+        is_busy=chosen.is_busy(),
         form_id=form_id,
+        list_word=list_word,
         failure_url=failure_url,
         here=request.script_root + request.full_path.rstrip("?"),
     )
@@ -148,7 +151,7 @@ def _menu(current: str) -> list[tuple[str, int, str, bool]]:
     if len(counts) < 2:
         return []
     return [
-        (name, n, url_for("failed.show_all", list=name), name == current)
+        (name, n, url_for("failed.show_all", list=list_word(name)), name == current)
         for name, n in counts.items()
     ]
 

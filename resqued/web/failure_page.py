@@ -23,6 +23,7 @@ from resqued.web.failure_search import (
     chosen_list,
     failure_url,
     form_id,
+    list_word,
     near,
     story,
 )
@@ -53,6 +54,7 @@ def show(failure_id: str) -> Response:
         asked=failure_id,
         retried_since=story(failure_id) if found.is_retried_since else "",
         form_id=form_id(failure),
+        list_word=list_word,
         args=_args(failure),
         has_job=_has_job(failure),
         reason=REASONS.get(failure.exception, ""),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flask import request, url_for
+from flask import g, request, url_for
 
 from resqued.core.durations import show_seconds
 from resqued.core.list_places import Place, read_place, window_of
@@ -23,6 +23,7 @@ from resqued.web.site import site
 from resqued.wire.keys import FAILED
 
 _MARK = re.compile(rb',\s*"retried_at"\s*:\s*"[^"]*"')
+_LONGEST_NAME = 200
 _DONE = {
     "retry": "retried",
     "retry and remove": "retried and removed",
@@ -45,13 +46,28 @@ class FoundFailure:
 
 def chosen_list() -> FailureList:
     """Return the list of failures that the request names, or the usual one."""
-    name = request.values.get("list", "")[:500]
-    return site().client.failures.in_list(name if name in lists() else usual_list())
+    wanted = request.values.get("list", "")
+    named = [name for name in lists() if list_word(name) == wanted]
+    return site().client.failures.in_list(named[0] if named else usual_list())
+
+
+def list_word(name: str) -> str:
+    """Return what a URL or a form has for a list: its name, or a digest of an odd one.
+
+    Bytes that are no text, and names of any length, do not survive in a form.
+    """
+    if name.isprintable() and len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"list {digest[:16]}"
 
 
 def lists() -> dict[str, int]:
-    """Return how many failures each list has."""
-    return site().client.failures.counts()
+    """Return how many failures each list had when the request first asked."""
+    if "failure_lists" not in g:
+        g.failure_lists = site().client.failures.counts()
+    found: dict[str, int] = g.failure_lists
+    return found
 
 
 def usual_list() -> str:
@@ -64,7 +80,8 @@ def usual_list() -> str:
 def failure_url(failure: Failure, endpoint: str = "failed.show_named") -> str:
     """Return the URL of the page of a failure, with the place where it stands."""
     at = failure.position if failure.position >= 0 else None
-    name = failure.list_name if failure.list_name != FAILED else None
+    is_usual = failure.list_name == FAILED
+    name = None if is_usual else list_word(failure.list_name)
     return url_for(endpoint, name=failure.id, at=at, list=name)
 
 

@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,32 @@ def test_lists_of_queues_are_in_a_menu(pages: Pages, redis: redis_py.Redis) -> N
     assert redis.llen("resque:mail_failed") == 1
 
 
+@pytest.mark.parametrize("queue", [b"\xff", b"a\nb", b"<b>", b"q" * 900, b"a b&c=1"])
+def test_every_list_has_its_page_and_its_forms(
+    pages: Pages, redis: redis_py.Redis, queue: bytes
+) -> None:
+    add_failure(redis, 1)
+    redis.rpush(b"resque:" + queue + b"_failed", b"{}")
+    redis.sadd("resque:failed_queues", queue + b"_failed")
+    menu = re.findall(r'href="(/failed\?list=[^"]*)"', pages.get("/failed").text)
+    page = pages.get(html.unescape(menu[1])).text
+    assert "<b>" not in page
+    pages.get(html.unescape(re.findall(r'href="(/failed/[0-9a-f]{12}[^"]*)"', page)[0]))
+    form = {"list": field(page, "list"), "id": form_ids(page)}
+    assert "removed 1 failure" in after(pages, "/failed/remove", **form)
+    assert redis.llen(FAILED) == 1
+
+
+def test_a_bulk_operation_is_told(pages: Pages, redis: redis_py.Redis) -> None:
+    add_many(redis, 3)
+    ids = form_ids(pages.get("/failed").text)
+    redis.lpop(FAILED, 3)
+    redis.hset("resque:resqued:bulk", "failed", "t head ")
+    assert "A bulk operation works" in pages.text("/failed")
+    message = after(pages, "/failed/remove", id=ids)
+    assert "3 failures not found while a bulk operation" in message
+
+
 def test_the_usual_list_is_one_with_failures(
     pages: Pages, redis: redis_py.Redis
 ) -> None:
@@ -195,6 +222,22 @@ def test_a_second_click_says_that_it_was_done(
     )
     assert re.search(rf"was already {done} by somebody \d+s ago", message), message
     assert redis.llen(QUEUE) == (0 if path == "remove" else 1)
+
+
+@pytest.mark.parametrize("path", ["retry", "retry_remove"])
+def test_clicks_at_the_same_time_enqueue_the_job_once(
+    pages: Pages, redis: redis_py.Redis, path: str
+) -> None:
+    add_many(redis, 2)
+    ids = form_ids(pages.get("/failed").text)[:1]
+
+    def click(_: int) -> int:
+        client = pages.client.application.test_client()
+        return Pages(client).post(f"/failed/{path}", id=ids).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(click, range(8))) == [303] * 8
+    assert redis.llen(QUEUE) == 1
 
 
 def test_the_failure_that_was_clicked_is_hit_in_a_list_that_moves(
