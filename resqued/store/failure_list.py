@@ -122,9 +122,15 @@ class FailureList:
 
         `moment` is in seconds since the epoch.
         """
-        total = self.length()
-        end = list_places.end_at_time(total, moment, self._time_at)
-        return self._page(Span(max(0, end - count), end, total))
+        end, total = self.end_at(moment), self.length()
+        return self._page(Span(max(0, end - count), end, max(total, end)))
+
+    def end_at(self, moment: float) -> int:
+        """Return the position after the newest failure that is not later than a time.
+
+        `moment` is in seconds since the epoch.
+        """
+        return list_places.end_at_time(self.length(), moment, self._time_at)
 
     def _time_at(self, position: int) -> float | None:
         found = self.between(position, position + 1)
@@ -143,18 +149,23 @@ class FailureList:
         return FailurePage(shown, span, first, last)
 
     def matching(
-        self, which: FailureFilter, place: Place | None, count: int
+        self,
+        which: FailureFilter,
+        count: int,
+        *,
+        place: Place | None = None,
+        end: int | None = None,
     ) -> FailurePage:
-        """Return the failures that a filter has, from a place towards the oldest.
+        """Return the failures that a filter has, towards the oldest.
 
+        Begins below a place, or below the position `end`, or with the newest failure.
         Looks at LOOK failures at most; the page says how far it came.
         """
         total = self.length()
         found = self.locate(place) if place else None
-        has_changed = bool(place and not found)
-        end = (
-            found.position if found else min(place.position, total) if place else total
-        )
+        if place:
+            end = found.position if found else place.position
+        end = total if end is None else min(end, total)
         hits: list[Failure] = []
         seen: list[Failure] = []
         looked_at = 0
@@ -165,6 +176,7 @@ class FailureList:
                 hits.append(failure)
             if len(hits) == count or looked_at == LOOK:
                 break
+        has_changed = place is not None and found is None
         span = Span(end - looked_at, end, total, has_changed)
         page = self._of(hits, seen, span)
         is_partial = looked_at == LOOK and len(hits) < count and not span.is_oldest

@@ -7,7 +7,6 @@ from typing import Any
 
 from flask import Response, abort, request, url_for
 
-from resqued.core.list_places import Place
 from resqued.store.failure_filter import ID_DIGITS, FailureFilter
 from resqued.store.failure_list import FailureList, FailurePage
 from resqued.web import failure_page
@@ -99,15 +98,14 @@ def _read(chosen: FailureList, which: FailureFilter) -> FailurePage:
     """Return the page that the request asks for."""
     before = place_in(request.args.get("before", ""))
     if not which.is_all:
-        if moment := _moment():
-            before = chosen.until(moment, 1).first
-            before = before and Place(before.position + 1, before.digest)
-        return chosen.matching(which, before, PER_PAGE)
+        moment = None if before else _moment()
+        end = None if moment is None else chosen.end_at(moment)
+        return chosen.matching(which, PER_PAGE, place=before, end=end)
     if before:
         return chosen.before(before, PER_PAGE)
     if after := place_in(request.args.get("after", "")):
         return chosen.after(after, PER_PAGE)
-    if moment := _moment():
+    if (moment := _moment()) is not None:
         return chosen.until(moment, PER_PAGE)
     if request.args.get("page") == "oldest":
         return chosen.oldest(PER_PAGE)

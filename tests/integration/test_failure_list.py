@@ -79,12 +79,13 @@ def test_a_filter_looks_at_part_of_a_list(
 ) -> None:
     add_failure(redis, 0, class_name="Other")
     which = FailureFilter(class_name="Boom")
-    page = failed.matching(which, None, 3)
+    page = failed.matching(which, 3)
     assert numbers(page.failures) == [10, 9, 8]
     assert page.last
-    assert numbers(failed.matching(which, page.last, 3).failures) == [7, 6, 5]
+    assert numbers(failed.matching(which, 3, place=page.last).failures) == [7, 6, 5]
+    assert numbers(failed.matching(which, 2, end=4).failures) == [4, 3]
     monkeypatch.setattr("resqued.store.failure_list.LOOK", 5)
-    page = failed.matching(FailureFilter(class_name="None"), None, 3)
+    page = failed.matching(FailureFilter(class_name="None"), 3)
     assert page.is_partial
     assert page.last == place_of(nth(failed, 6))
 

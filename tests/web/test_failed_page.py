@@ -102,6 +102,9 @@ def test_the_jump_to_a_time(pages: Pages, redis: redis_py.Redis) -> None:
     # Failure 10 failed at 1,700,000,010.
     text = pages.text("/failed?time=2023-11-14T22:13:30")
     assert ranks(51, 60, 60) in text
+    text = pages.text("/failed?time=2023-11-14T22:13:30&class=Boom")
+    assert "Boom 0 10 mail" in text
+    assert "Boom 0 11 mail" not in text
     pages.get("/failed?time=yesterday", 400)
 
 
@@ -178,6 +181,22 @@ def test_the_usual_list_is_one_with_failures(
     redis.rpush("resque:mail_failed", b"{}")
     redis.sadd("resque:failed_queues", "mail_failed")
     assert ranks(1, 1, 1) in pages.text("/failed")
+
+
+def test_looking_changes_nothing(pages: Pages, redis: redis_py.Redis) -> None:
+    add_many(redis, 3)
+    (one, *_) = form_ids(pages.get("/failed").text)
+    before = {key: redis.dump(key) for key in redis.keys()}
+    for path in (
+        *("", "?page=oldest", "?class=Boom", "?time=2030-01-01", "/clear"),
+        *("/clear_retried", "/requeue/all", f"/{one[:12]}", f"/{one[:12]}/raw"),
+    ):
+        pages.get(f"/failed{path}")
+    for path in ("/requeue/0", "/remove/0"):
+        pages.get(f"/failed{path}", 405)
+    for path in ("/retry", "/retry_remove"):
+        pages.get(f"/failed{path}", 404)
+    assert {key: redis.dump(key) for key in redis.keys()} == before
 
 
 # One and those that are ticked
