@@ -186,7 +186,7 @@ def test_the_usual_list_is_one_with_failures(
 def test_looking_changes_nothing(pages: Pages, redis: redis_py.Redis) -> None:
     add_many(redis, 3)
     (one, *_) = form_ids(pages.get("/failed").text)
-    before = {key: redis.dump(key) for key in redis.keys()}
+    before = {key: redis.dump(key) for key in redis.scan_iter()}
     for path in (
         *("", "?page=oldest", "?class=Boom", "?time=2030-01-01", "/clear"),
         *("/clear_retried", "/requeue/all", f"/{one[:12]}", f"/{one[:12]}/raw"),
@@ -196,7 +196,7 @@ def test_looking_changes_nothing(pages: Pages, redis: redis_py.Redis) -> None:
         pages.get(f"/failed{path}", 405)
     for path in ("/retry", "/retry_remove"):
         pages.get(f"/failed{path}", 404)
-    assert {key: redis.dump(key) for key in redis.keys()} == before
+    assert {key: redis.dump(key) for key in redis.scan_iter()} == before
 
 
 # One and those that are ticked
