@@ -15,10 +15,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from resqued.errors import StoreError
 from resqued.store.connection import Link
@@ -48,13 +48,13 @@ Side = Literal["head", "tail"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision about one element: it stays, is removed, or is retried.
+    """The decision about one element: k stays, d is removed, r is retried.
 
-    A retry replaces the element by `entry` and puts `job` on `queue`. `problem` is why
-    an element that was to be retried stays.
+    A retry replaces the element by `entry` and puts `job` on `queue`; x does the same
+    and removes the element. `problem` is why an element that was to be retried stays.
     """
 
-    code: Literal["k", "d", "r"]
+    code: Literal["k", "d", "r", "x"]
     entry: bytes = b""
     queue: str = ""
     job: str = ""
@@ -65,6 +65,32 @@ KEEP = Decision("k")
 REMOVE = Decision("d")
 
 Judge = Callable[[bytes], Decision]
+
+
+class Bound(Protocol):
+    """Where an operation from the head ends, if not with the last element."""
+
+    def limit(self, link: Link, key: str) -> int:
+        """Return how many elements of the list come before the end, or at most."""
+
+    def reach(self, chunk: Sequence[bytes], *, has_met: bool) -> Reach:
+        """Return how far the next elements may be judged.
+
+        `has_met` is what the last chunk has said.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How many elements of a chunk may be judged; the others stay as they are.
+
+    `is_end` is True if no later element may be judged either. `has_met` is True if the
+    elements that mark the end have begun.
+    """
+
+    count: int
+    has_met: bool = False
+    is_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +132,21 @@ class BulkOperation:
 
     `side` is the end at which it works. `tail` is for lists from whose head others take
     elements; the operation ends with the element at the head. `head` is for `failed`:
-    its oldest entries are judged first. Iterate over `run()`, which may be closed
-    early.
+    its oldest entries are judged first; a `bound` may end it there. A step judges at
+    most `most` elements. Iterate over `run()`, which may be closed early.
     """
 
-    def __init__(self, link: Link, keys: Keys, key: str, side: Side = "tail") -> None:
+    def __init__(
+        self,
+        link: Link,
+        keys: Keys,
+        key: str,
+        side: Side = "tail",
+        *,
+        bound: Bound | None = None,
+        most: int = CHUNK,
+    ) -> None:
+        assert bound is None or side == "head"
         name = key.removeprefix(f"{keys.namespace}:")
         self._link = link
         self._side = side
@@ -122,8 +158,11 @@ class BulkOperation:
         self._queues = keys.queues
         self._queue_key = keys.queue
         self._keys = (key, keys.bulk, keys.bulk_owner(name), keys.bulk_staged(name))
-        self._size = FIRST_CHUNK
+        self._bound = bound
+        self._most = min(most, CHUNK)
+        self._size = min(self._most, FIRST_CHUNK)
         self._has_begun = False
+        self._has_met = False
         self._give_up_at = time.monotonic() + PATIENCE
         self._progress = BulkProgress()
 
@@ -145,7 +184,9 @@ class BulkOperation:
     def _steps(self, judge: Judge) -> Iterator[BulkProgress]:
         chunk = self._begin()
         while True:
-            decisions = [judge(element) for element in chunk]
+            reach = self._reach(chunk)
+            decisions = [judge(element) for element in chunk[: reach.count]]
+            decisions += [KEEP] * (len(chunk) - len(decisions))
             state, *rest = self._step(chunk, decisions)
             if state == b"busy":
                 self._wait()
@@ -154,25 +195,39 @@ class BulkOperation:
             if state not in (b"more", b"done"):
                 chunk = self._begin()
                 continue
-            self._account(chunk, decisions, is_applied=bool(rest[0]), refused=rest[1])
+            is_applied = bool(rest[0])
+            self._account(chunk, decisions, is_applied=is_applied, refused=rest[1])
             yield self._progress
             if state == b"done":
                 return
             self._has_begun = True
+            self._has_met = reach.has_met if is_applied else self._has_met
             chunk = self._fitting(rest[2])
-            if self._side == "head" and self._left() == 0:
+            is_end = self._left() == 0 or (is_applied and reach.is_end)
+            if self._side == "head" and is_end:
                 self.restore()
                 return
 
     def _begin(self) -> list[bytes]:
         """Return the first chunk, from the start or after another operation."""
         total = int(self._link.call("LLEN", self._key))
+        if self._bound:
+            # What an operation before this one has staged is in front of the list.
+            self.restore()
+            total = self._bound.limit(self._link, self._key)
+        self._has_met = False
         self._progress = replace(self._progress, judged=0, total=total)
         self._has_begun = False
         is_head = self._side == "head"
         first, last = (0, self._size - 1) if is_head else (-self._size, -1)
         chunk: list[bytes] = self._link.call("LRANGE", self._key, first, last)
         return chunk[:total] if is_head else chunk
+
+    def _reach(self, chunk: list[bytes]) -> Reach:
+        """Return how many elements of a chunk may be judged."""
+        if self._bound is None:
+            return Reach(len(chunk))
+        return self._bound.reach(chunk, has_met=self._has_met)
 
     def _fitting(self, chunk: list[bytes]) -> list[bytes]:
         """Return the part of a chunk that has the size chosen for the next step."""
@@ -185,7 +240,7 @@ class BulkOperation:
         queues: dict[str, int] = {}
         retries: list[bytes | str] = []
         for decision in decisions:
-            if decision.code == "r":
+            if decision.code in "rx":
                 number = queues.setdefault(decision.queue, 6 + len(queues))
                 retries += (decision.entry, str(number), decision.queue, decision.job)
         digest = hashlib.sha1(b"\0".join(chunk), usedforsecurity=False).hexdigest()
@@ -223,7 +278,7 @@ class BulkOperation:
             return
         self._give_up_at = time.monotonic() + PATIENCE
         fits = CHUNK_BYTES * len(chunk) // (sum(map(len, chunk)) + 1)
-        self._size = max(1, min(CHUNK, fits, 2 * self._size))
+        self._size = max(1, min(self._most, fits, 2 * self._size))
         changed = sum(decision.code != "k" for decision in decisions) - refused
         problems = [decision.problem for decision in decisions if decision.problem]
         if refused:

@@ -94,6 +94,11 @@ class Failure:
         return self._text("worker")
 
     @property
+    def host(self) -> str:
+        """The host of the worker; "" if the worker is not known."""
+        return self.worker.partition(":")[0]
+
+    @property
     def attempt(self) -> int:
         """Which attempt of the job failed, from 1; 1 if nobody counted."""
         found = self.fields.get("attempt")

@@ -18,9 +18,10 @@
 -- ARGV  1 list name  2 token  3 lease in ms  4 head or tail  5 mark
 --       6 '1' if the caller has begun  7 size of the chunk  8 its digest
 --       9 decisions  10 how many to read
---       then, for each decision r: entry, number of its queue key, queue name, job
+--       then, for each decision r or x: entry, number of its queue key, queue name, job
 --
--- decisions: one letter for each element: k stays, d is removed, r is retried.
+-- decisions: one letter for each element: k stays, d is removed, r is retried, x is
+-- retried and removed.
 --
 -- Returns {'busy'} another caller works | {'left'} one left it unfinished |
 -- {'lost'} another has put all back | {'astray'} the mark is gone |
@@ -86,7 +87,7 @@ local kept, refused, next_retry = {}, 0, 11
 if applied == 1 then
   for i = 1, size do
     local decision = string.sub(ARGV[9], i, i)
-    if decision == 'r' then
+    if decision == 'r' or decision == 'x' then
       local entry, key = ARGV[next_retry], KEYS[tonumber(ARGV[next_retry + 1])]
       local pushed = redis.pcall('RPUSH', key, ARGV[next_retry + 3])
       if type(pushed) == 'table' then
@@ -95,12 +96,12 @@ if applied == 1 then
           return pushed
         end
         refused = refused + 1
-        entry = chunk[i]
+        entry, decision = chunk[i], 'k'
       else
         redis.pcall('SADD', KEYS[5], ARGV[next_retry + 2])
       end
       next_retry = next_retry + 4
-      kept[#kept + 1] = entry
+      if decision ~= 'x' then kept[#kept + 1] = entry end
     elseif decision == 'k' then
       kept[#kept + 1] = chunk[i]
     end
