@@ -132,21 +132,11 @@ class BulkOperation:
 
     `side` is the end at which it works. `tail` is for lists from whose head others take
     elements; the operation ends with the element at the head. `head` is for `failed`:
-    its oldest entries are judged first; a `bound` may end it there. A step judges at
-    most `most` elements. Iterate over `run()`, which may be closed early.
+    its oldest entries are judged first. Iterate over `run()`, which may be closed
+    early.
     """
 
-    def __init__(
-        self,
-        link: Link,
-        keys: Keys,
-        key: str,
-        side: Side = "tail",
-        *,
-        bound: Bound | None = None,
-        most: int = CHUNK,
-    ) -> None:
-        assert bound is None or side == "head"
+    def __init__(self, link: Link, keys: Keys, key: str, side: Side = "tail") -> None:
         name = key.removeprefix(f"{keys.namespace}:")
         self._link = link
         self._side = side
@@ -158,21 +148,29 @@ class BulkOperation:
         self._queues = keys.queues
         self._queue_key = keys.queue
         self._keys = (key, keys.bulk, keys.bulk_owner(name), keys.bulk_staged(name))
-        self._bound = bound
-        self._most = min(most, CHUNK)
-        self._size = min(self._most, FIRST_CHUNK)
+        self._bound: Bound | None = None
+        self._most = CHUNK
+        self._size = FIRST_CHUNK
         self._has_begun = False
         self._has_met = False
         self._give_up_at = time.monotonic() + PATIENCE
         self._progress = BulkProgress()
 
-    def run(self, judge: Judge) -> Generator[BulkProgress]:
+    def run(
+        self, judge: Judge, *, bound: Bound | None = None, most: int = CHUNK
+    ) -> Generator[BulkProgress]:
         """Judge each element, and yield the progress after each chunk.
 
+        A step judges at most `most` elements. From the head, a `bound` may end the
+        operation before the last element.
         Elements that are added after the start stay. If the iterator is closed, or the
         caller fails, staged elements are put back. Raises StoreError if Redis does not
         answer or refuses, or if another operation on the list does not end.
         """
+        assert bound is None or self._side == "head"
+        self._bound = bound
+        self._most = min(most, CHUNK)
+        self._size = min(self._most, FIRST_CHUNK)
         self._give_up_at = time.monotonic() + PATIENCE
         try:
             yield from self._steps(judge)

@@ -35,6 +35,8 @@ class FailureFilter:
     """Whether the job was enqueued again; None for both."""
     host: str | None = None
     """The host of the worker that ran the job."""
+    group: str | None = None
+    """The key of the group of failures with the same cause."""
     text: TextFilter | None = None
     """What the failure must contain."""
 
@@ -51,6 +53,7 @@ class FailureFilter:
             and self.is_retried in (None, failure.is_retried)
             and self.host in (None, failure.host)
             and self._has_time_of(failure)
+            and self.group in (None, self.group and failure.group.key)
             and (self.text is None or self.text.has(failure.entry, failure.fields))
         )
 

@@ -250,15 +250,10 @@ class Failures:
         for name in self.lists(which.queue):
             if up_to is not None and name not in up_to:
                 continue
-            operation = BulkOperation(
-                self._link,
-                self._keys,
-                self._key(name),
-                side,
-                bound=up_to[name] if up_to is not None else None,
-                most=most,
-            )
-            steps = operation.run(partial(_judged, judge, name))
+            bound = up_to[name] if up_to is not None else None
+            operation = BulkOperation(self._link, self._keys, self._key(name), side)
+            judged = partial(_judged, judge, name)
+            steps = operation.run(judged, bound=bound, most=most)
             progress = before
             with closing(steps):
                 for step in steps:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from resqued.core import roles
-from resqued.web import health_page, login_page, overview_page, queues_page
+from resqued.web import (
+    health_page,
+    login_page,
+    overview_page,
+    queues_page,
+    tasks_page,
+)
 
 View = Callable[..., Any]
 GET, POST = ("GET",), ("POST",)
@@ -39,6 +45,10 @@ ROUTES = (
     Route("/search", overview_page.find),
     Route("/queues", queues_page.show_all),
     Route("/queues/<path:name>", queues_page.show),
+    Route("/tasks", tasks_page.show_all),
+    Route("/tasks/<task_id>", tasks_page.show),
+    # Whose task it is, and what that user may do, is decided by the task.
+    Route("/tasks/<task_id>", tasks_page.order, methods=POST),
     Route("/healthz", health_page.healthz, None),
     Route("/readyz", health_page.readyz, None),
     Route("/login", login_page.show, None),

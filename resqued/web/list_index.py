@@ -1,0 +1,192 @@
+"""The index of one list of failures: reads it in batches, and follows its changes.
+
+Runs in the thread of the index, never in a request. Redis is asked for at most 1,000
+entries or about 1 MB at a time.
+"""
+
+from __future__ import annotations
+
+import random
+
+from resqued.store.connection import Link
+from resqued.store.failure_entry import Failure
+from resqued.web.failure_columns import FailureColumns, Row
+from resqued.web.failure_groups import FailureGroups
+
+BATCH, BATCH_BYTES = 1_000, 1 << 20
+_FIRST_BATCH = 100
+_SAMPLES = 16
+# How many removed entries in a row are looked for; how many places are repaired, before
+# the list is read again.
+_LONGEST_GAP, _MOST_REPAIRS = 20_000, 200
+
+
+class ListIndex:
+    """The rows of one list. `turn` reads one batch; call it until it returns False."""
+
+    def __init__(
+        self, link: Link, key: str, name: str, groups: FailureGroups, most: int
+    ) -> None:
+        self._link = link
+        self._key = key
+        self._name = name
+        self._groups = groups
+        self._most = most
+        self._size = _FIRST_BATCH
+        self._repairs = 0
+        self.columns: FailureColumns | None = None
+        self.length = 0
+        """How many entries the list had at the last turn."""
+
+    @property
+    def wanted(self) -> int:
+        """How many rows there will be."""
+        return min(self.length, self._most)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.columns) if self.columns else 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all wanted entries have been read."""
+        return self.rows >= self.wanted
+
+    def turn(self) -> bool:
+        """Read one batch; return False if there was nothing to read.
+
+        Raises StoreError if Redis does not answer.
+        """
+        self.length = int(self._link.call("LLEN", self._key))
+        if self.columns is None:
+            self.columns = FailureColumns(self.length)
+        columns = self.columns
+        if self.length < columns.high or not self._fits():
+            self._repair()
+            return True
+        self._repairs = 0
+        if self.length > columns.high:
+            self._read_above()
+            return True
+        if self.rows < self.wanted and columns.low > 0:
+            self._read_below()
+            return True
+        return False
+
+    def clear(self) -> None:
+        """Forget all rows; the next turn begins with the newest entries."""
+        if self.columns:
+            for position in range(self.columns.low, self.columns.high):
+                self._groups.drop(self.columns.get(position))
+        self.columns, self._repairs = None, 0
+
+    def _read(self, first: int, end: int) -> list[Failure]:
+        entries = self._link.call("LRANGE", self._key, first, end - 1)
+        if entries:
+            average = sum(map(len, entries)) // len(entries) + 1
+            self._size = max(1, min(BATCH, BATCH_BYTES // average))
+        return [
+            Failure(entry, first + n, self._name) for n, entry in enumerate(entries)
+        ]
+
+    def _read_above(self) -> None:
+        assert self.columns
+        high = self.columns.high
+        for failure in self._read(high, min(high + self._size, self.length)):
+            row = self._groups.row_of(failure)
+            self._groups.add(row)
+            self.columns.add_above(row)
+        excess = self.rows - self._most - self._most // 10
+        if excess > 0:
+            self._drop(self.columns.low, self.columns.low + excess)
+
+    def _read_below(self) -> None:
+        assert self.columns
+        low = self.columns.low
+        missing = self.wanted - self.rows
+        first = max(0, low - min(self._size, missing))
+        for failure in reversed(self._read(first, low)):
+            row = self._groups.row_of(failure)
+            self._groups.add(row)
+            self.columns.add_below(row)
+
+    def _drop(self, first: int, end: int) -> None:
+        """Remove rows whose entries are gone; those above move down."""
+        assert self.columns
+        for position in range(first, end):
+            self._groups.drop(self.columns.get(position))
+        self.columns.remove(first, end)
+
+    def _digests(self, positions: list[int]) -> list[int | None]:
+        entries = self._link.pipeline(
+            [("LINDEX", self._key, position) for position in positions]
+        )
+        return [
+            None if entry is None else int(Failure(entry).id, 16) for entry in entries
+        ]
+
+    def _fits(self) -> bool:
+        """Return whether a sample of the rows is as the list is."""
+        columns = self.columns
+        assert columns
+        end = min(columns.high, self.length)
+        if end <= columns.low:
+            return True
+        # The last one too: a removal anywhere below moves it.
+        positions = [random.randrange(columns.low, end) for _ in range(_SAMPLES)]
+        positions.append(end - 1)
+        found = self._digests(positions)
+        return all(
+            digest == columns.get(position).digest
+            for position, digest in zip(positions, found, strict=True)
+        )
+
+    def _repair(self) -> None:
+        """Mend the lowest place at which rows and list differ."""
+        columns = self.columns
+        assert columns
+        self._repairs += 1
+        if self._repairs > _MOST_REPAIRS or self.length <= columns.low:
+            self.clear()
+            return
+        place = self._first_difference()
+        if place >= self.length:
+            self._drop(place, columns.high)
+            return
+        (there,) = self._digests([place])
+        end = min(columns.high, place + _LONGEST_GAP)
+        for position in range(place + 1, end):
+            if columns.get(position).digest == there:
+                self._drop(place, position)
+                return
+        self._rewrite(place)
+
+    def _first_difference(self) -> int:
+        """Return the lowest position whose entry is another, if all above differ too.
+
+        It is the length of the list, or above, if none does.
+        """
+        assert self.columns
+        low, high = self.columns.low, min(self.columns.high, self.length)
+        while low < high:
+            middle = (low + high) // 2
+            (digest,) = self._digests([middle])
+            if digest == self.columns.get(middle).digest:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _rewrite(self, place: int) -> None:
+        """Read a batch again of which some entries have other bytes, as retried ones."""
+        assert self.columns
+        end = min(place + self._size, self.columns.high, self.length)
+        for failure in self._read(place, end):
+            if failure.position >= self.columns.high:
+                break
+            old: Row = self.columns.get(failure.position)
+            row = self._groups.row_of(failure)
+            self._groups.drop(old)
+            self._groups.add(row)
+            self.columns.put(failure.position, row)
