@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -70,27 +70,11 @@ Judge = Callable[[bytes], Decision]
 class Bound(Protocol):
     """Where an operation from the head ends, if not with the last element."""
 
-    def limit(self, link: Link, key: str) -> int:
-        """Return how many elements of the list come before the end, or at most."""
+    def end(self, link: Link, key: str, near: int | None) -> tuple[int, bytes]:
+        """Return how many elements come before the end now, and the last of them.
 
-    def reach(self, chunk: Sequence[bytes], *, has_met: bool) -> Reach:
-        """Return how far the next elements may be judged.
-
-        `has_met` is what the last chunk has said.
+        `near` is how many there were a moment ago. May raise ResquedError.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How many elements of a chunk may be judged; the others stay as they are.
-
-    `is_end` is True if no later element may be judged either. `has_met` is True if the
-    elements that mark the end have begun.
-    """
-
-    count: int
-    has_met: bool = False
-    is_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +133,11 @@ class BulkOperation:
         self._queue_key = keys.queue
         self._keys = (key, keys.bulk, keys.bulk_owner(name), keys.bulk_staged(name))
         self._bound: Bound | None = None
+        # The last element before the end.
+        self._last = b""
         self._most = CHUNK
         self._size = FIRST_CHUNK
         self._has_begun = False
-        self._has_met = False
         self._give_up_at = time.monotonic() + PATIENCE
         self._progress = BulkProgress()
 
@@ -182,27 +167,25 @@ class BulkOperation:
     def _steps(self, judge: Judge) -> Iterator[BulkProgress]:
         chunk = self._begin()
         while True:
-            reach = self._reach(chunk)
-            decisions = [judge(element) for element in chunk[: reach.count]]
-            decisions += [KEEP] * (len(chunk) - len(decisions))
+            decisions = [judge(element) for element in chunk]
             state, *rest = self._step(chunk, decisions)
             if state == b"busy":
                 self._wait()
+            if state == b"moved":
+                chunk = self._find_end()
+                continue
             if state in (b"left", b"lost", b"astray"):
                 self.restore()
             if state not in (b"more", b"done"):
                 chunk = self._begin()
                 continue
-            is_applied = bool(rest[0])
-            self._account(chunk, decisions, is_applied=is_applied, refused=rest[1])
+            self._account(chunk, decisions, is_applied=bool(rest[0]), refused=rest[1])
             yield self._progress
             if state == b"done":
                 return
             self._has_begun = True
-            self._has_met = reach.has_met if is_applied else self._has_met
             chunk = self._fitting(rest[2])
-            is_end = self._left() == 0 or (is_applied and reach.is_end)
-            if self._side == "head" and is_end:
+            if self._side == "head" and self._left() == 0:
                 self.restore()
                 return
 
@@ -212,8 +195,7 @@ class BulkOperation:
         if self._bound:
             # What an operation before this one has staged is in front of the list.
             self.restore()
-            total = self._bound.limit(self._link, self._key)
-        self._has_met = False
+            total, self._last = self._bound.end(self._link, self._key, None)
         self._progress = replace(self._progress, judged=0, total=total)
         self._has_begun = False
         is_head = self._side == "head"
@@ -221,11 +203,14 @@ class BulkOperation:
         chunk: list[bytes] = self._link.call("LRANGE", self._key, first, last)
         return chunk[:total] if is_head else chunk
 
-    def _reach(self, chunk: list[bytes]) -> Reach:
-        """Return how many elements of a chunk may be judged."""
-        if self._bound is None:
-            return Reach(len(chunk))
-        return self._bound.reach(chunk, has_met=self._has_met)
+    def _find_end(self) -> list[bytes]:
+        """Return the next chunk, after others have moved the end."""
+        assert self._bound is not None
+        left, self._last = self._bound.end(self._link, self._key, self._left())
+        self._progress = replace(self._progress, total=self._progress.judged + left)
+        last = min(left, self._size) - 1
+        found: list[bytes] = self._link.call("LRANGE", self._key, 0, last)
+        return found if left else []
 
     def _fitting(self, chunk: list[bytes]) -> list[bytes]:
         """Return the part of a chunk that has the size chosen for the next step."""
@@ -252,6 +237,8 @@ class BulkOperation:
             digest,
             "".join(decision.code for decision in decisions),
             str(most),
+            str(self._left()) if self._bound else "0",
+            hashlib.sha1(self._last, usedforsecurity=False).hexdigest(),
         ]
         keys = [*self._keys, self._queues, *map(self._queue_key, queues)]
         reply: list[Any] = STEP(self._link, keys, args + retries)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resqued.errors import ResquedError
-from resqued.store.bulk import Reach
 from resqued.store.connection import Link
 
 # How many of the newest entries mark the place: it is known while one is there.
@@ -23,6 +21,7 @@ _PAGE = 200
 # How far removals have moved it, most likely.
 _NEAR = 1_000
 _RETRIED = re.compile(rb',\s*"retried_at"\s*:\s*"[^"]*"')
+_PLACE = re.compile(rf"([0-9a-f]{{{_DIGITS}}})[0-9a-f]{{0,48}}@(\d{{1,10}})")
 _TEXT = re.compile(rf"\d{{1,10}}(\.[0-9a-f]{{{_DIGITS}}}){{0,{ANCHORS}}}")
 
 
@@ -34,6 +33,10 @@ def digest_of(entry: bytes) -> str:
     """Return a digest of an entry that a retry does not change."""
     if b'"retried_at"' in entry:
         entry = _RETRIED.sub(b"", entry)
+    return _digest(entry)
+
+
+def _digest(entry: bytes) -> str:
     return hashlib.sha256(entry).hexdigest()[:_DIGITS]
 
 
@@ -52,7 +55,12 @@ class SeenBound:
 
     @classmethod
     def of(cls, text: str) -> SeenBound:
-        """Return the bound that a form sends; raise ResquedError if it is none."""
+        """Return the bound that a form sends; raise ResquedError if it is none.
+
+        It may also be the place of the newest failure, <digest>@<position>.
+        """
+        if place := _PLACE.fullmatch(text):
+            return cls(int(place[2]) + 1, (place[1],))
         if not _TEXT.fullmatch(text):
             raise ResquedError(f"{text[:40]!r} is no place in the list of failures")
         count, *anchors = text.split(".")
@@ -66,50 +74,43 @@ class SeenBound:
         )
         return cls(int(count), tuple(digest_of(entry) for entry in reversed(newest)))
 
-    def limit(self, link: Link, key: str) -> int:
-        """Return how many entries of the list were seen, or at most.
+    def end(self, link: Link, key: str, near: int | None) -> tuple[int, bytes]:
+        """Return how many entries of the list were seen, and the newest of them.
 
-        Raises SeenNothingError if no anchor is left in the list.
+        `near` is how many there were a moment ago, in a list of which the oldest were
+        taken since. Raises SeenNothingError if no anchor is left in the list.
         """
         if not self.anchors:
-            return 0
+            return 0, b""
         length = int(link.call("LLEN", key))
-        likely = min(self.count, length)
+        likely = min(self.count if near is None else near, length)
         # Removals move it down. It is further up if a bulk operation had the oldest
         # entries in hand when the list was seen.
         unlikely = max(0, likely - _NEAR)
         for end, start in ((likely, unlikely), (length, likely), (unlikely, 0)):
             found = self._last_anchor(link, key, start, end)
             if found is not None:
-                return found + 1
+                return found
         raise SeenNothingError(
             "the newest failures that you saw are gone, so that it is not known which"
             " ones came later; look at the list again"
         )
 
-    def _last_anchor(self, link: Link, key: str, start: int, end: int) -> int | None:
-        """Return the highest index of an anchor from `start` to below `end`."""
+    def _last_anchor(
+        self, link: Link, key: str, start: int, end: int
+    ) -> tuple[int, bytes] | None:
+        """Return the place behind the last anchor from `start` to below `end`."""
         while end > start:
             first = max(start, end - _PAGE)
             page = link.call("LRANGE", key, first, end - 1)
             for at in reversed(range(len(page))):
-                if digest_of(page[at]) in self.anchors:
-                    return first + at
+                if self._is_anchor(page[at]):
+                    return first + at + 1, page[at]
             end = first
         return None
 
-    def reach(self, chunk: Sequence[bytes], *, has_met: bool) -> Reach:
-        """Return how many of the next entries were seen.
-
-        The anchors were the last ones that were seen, one behind the other: so nothing
-        that comes after one of them was seen, unless it is one itself.
-        """
-        for place, entry in enumerate(chunk):
-            digest = digest_of(entry)
-            if digest == self.anchors[0]:
-                return Reach(place + 1, has_met=True, is_end=True)
-            if digest in self.anchors:
-                has_met = True
-            elif has_met:
-                return Reach(place, has_met=True, is_end=True)
-        return Reach(len(chunk), has_met)
+    def _is_anchor(self, entry: bytes) -> bool:
+        """Return True for an anchor, as it was seen or retried since."""
+        if digest_of(entry) in self.anchors:
+            return True
+        return b'"retried_at"' in entry and _digest(entry) in self.anchors

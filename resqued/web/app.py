@@ -22,7 +22,7 @@ from resqued.core.version import VERSION
 from resqued.core.visible_text import visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
-from resqued.web import formats, guard, render, site
+from resqued.web import failed_links, formats, guard, render, site
 from resqued.web.identity import current_user
 from resqued.web.proxies import Proxied
 from resqued.web.routes import ROUTES
@@ -122,6 +122,7 @@ def _prepare_templates(app: Flask) -> None:
         now=time.time,
         tabs=tabs,
         **formats.FUNCTIONS,
+        **failed_links.FUNCTIONS,
     )
     environment.filters.update(formats.FILTERS)
     with app.app_context():

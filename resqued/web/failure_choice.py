@@ -27,6 +27,7 @@ NAMES: Mapping[str, str] = {
     "from": "from {} UTC",
     "to": "before {} UTC",
     "text": "with the text “{}”",
+    "list": "in the list {}",
 }
 UP_TO, RATE, EXPECTED, SEES_ARGS = "up_to", "rate", "expected", "sees_args"
 _LONGEST = 500
@@ -85,13 +86,20 @@ def in_words(choice: Mapping[str, str]) -> str:
     return " ".join(["failures", *said]) if said else "all failures"
 
 
-def bounds_of(text: str) -> dict[str, SeenBound]:
-    """Return up to where each list was seen; raise ResquedError if it is not valid."""
+def bounds_of(choice: Mapping[str, str]) -> dict[str, SeenBound]:
+    """Return up to where each list was seen; raise ResquedError if it is not valid.
+
+    With a list in the choice, `up_to` may be the place of the newest failure alone.
+    """
+    text, chosen = choice.get(UP_TO, ""), choice.get("list")
+    if chosen and not text.startswith("{"):
+        return {chosen: SeenBound.of(text)}
     try:
         found = json.loads(text)
-        return {str(name): SeenBound.of(str(end)) for name, end in found.items()}
+        bounds = {str(name): SeenBound.of(str(end)) for name, end in found.items()}
     except (ValueError, AttributeError):
         raise ResquedError(f"up_to={text[:40]!r} is no end of a list") from None
+    return {n: end for n, end in bounds.items() if chosen in (None, n)}
 
 
 def bounds_text(bounds: Mapping[str, SeenBound]) -> str:

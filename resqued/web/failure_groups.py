@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class FailureGroups:
 
     groups: list[GroupCount] = field(default_factory=list)
     origins: list[tuple[str, str]] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
     _group_numbers: dict[Group, int] = field(default_factory=dict)
     _origin_numbers: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -119,11 +121,11 @@ class FailureGroups:
             "class": lambda group: Group(group.class_name, "", ""),
             "exception": lambda group: Group("", group.exception, ""),
         }
-        keyed = names.get(by, lambda group: group)
+        keyed = names.get(by)
         found: dict[Group, GroupCount] = {}
         for each in self.groups:
             if each.count > 0:
-                key = keyed(each.group)
+                key = keyed(each.group) if keyed else each.group
                 found[key] = found[key].plus(each) if key in found else each
         summed = [
             GroupCount(key, e.sample, e.count, e.retried, e.first, e.last)

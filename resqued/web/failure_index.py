@@ -34,9 +34,12 @@ _PAUSE, _IDLE = 0.005, 1.0
 FIRST_RESULT = 0.4
 _KEPT_MATCHES = 8
 
+# A filter, and the name of a list.
+_Asked = tuple[FailureFilter, str | None]
+
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FailurePlace:
     """Where a failure is: the name of its list, and its position."""
 
     list_name: str
@@ -75,7 +78,7 @@ class Matches:
     Times are seconds since the epoch; 0 if none is known.
     """
 
-    places: list[Place] = field(default_factory=list)
+    places: list[FailurePlace] = field(default_factory=list)
     classes: Counter[str] = field(default_factory=Counter)
     queues: Counter[str] = field(default_factory=Counter)
     oldest: int = 0
@@ -92,7 +95,7 @@ class FailureIndex:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._lock = threading.RLock()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._first = threading.Event()
         self._looked_at = 0.0
@@ -103,14 +106,14 @@ class FailureIndex:
     def _forget(self) -> None:
         self._groups = FailureGroups()
         self._lists: dict[str, ListIndex] = {}
-        self._matches: dict[FailureFilter, tuple[int, Matches]] = {}
+        self._matches: dict[_Asked, tuple[int, Matches]] = {}
 
     def look(self) -> Coverage:
         """Say that a page needs the index; return how much it knows.
 
         Waits a moment for a first result, so that short lists are complete at once.
         """
-        with self._lock:
+        with self._starting:
             self._looked_at = time.monotonic()
             if self._thread is None or not self._thread.is_alive():
                 self._first.clear()
@@ -119,7 +122,7 @@ class FailureIndex:
                 )
                 self._thread.start()
         self._first.wait(FIRST_RESULT)
-        with self._lock:
+        with self._groups.lock:
             lists = self._lists.values()
             return Coverage(
                 sum(each.rows for each in lists),
@@ -130,22 +133,26 @@ class FailureIndex:
 
     def groups(self, by: str = "group") -> list[GroupCount]:
         """Return the counts by class, exception or group, the largest first."""
-        with self._lock:
+        with self._groups.lock:
             return self._groups.summed(by)
 
-    def matches(self, which: FailureFilter) -> Matches:
-        """Return the failures that a filter without a text has, as far as is known."""
+    def matches(self, which: FailureFilter, list_name: str | None = None) -> Matches:
+        """Return the failures that a filter without a text has, as far as is known.
+
+        Those of all lists, or of one.
+        """
         assert which.text is None
-        with self._lock:
-            version, found = self._matches.get(which, (-1, Matches()))
+        asked = which, list_name
+        with self._groups.lock:
+            version, found = self._matches.get(asked, (-1, Matches()))
             if version != self._version:
-                found = self._match(which)
+                found = self._match(which, list_name)
                 while len(self._matches) >= _KEPT_MATCHES:
                     del self._matches[next(iter(self._matches))]
-                self._matches[which] = self._version, found
+                self._matches[asked] = self._version, found
             return found
 
-    def read(self, places: list[Place]) -> list[Failure]:
+    def read(self, places: list[FailurePlace]) -> list[Failure]:
         """Return the failures at places, without those that are gone; asks Redis."""
         key = prefix_of(self._site.keys)
         found = self._site.client.registry.link.pipeline(
@@ -157,11 +164,11 @@ class FailureIndex:
             if entry is not None
         ]
 
-    def _match(self, which: FailureFilter) -> Matches:
+    def _match(self, which: FailureFilter, list_name: str | None) -> Matches:
         has_group, has_origin = self._groups.fitting(which)
         groups, origins = Counter[int](), Counter[int]()
         found = Matches()
-        for name, position, (group, origin, at, retried) in self._rows():
+        for name, position, (group, origin, at, retried) in self._rows(list_name):
             if (
                 has_group[group]
                 and has_origin[origin]
@@ -169,7 +176,7 @@ class FailureIndex:
                 and (which.since is None or (at and at >= which.since))
                 and (which.until is None or (at and at < which.until))
             ):
-                found.places.append(Place(name, position))
+                found.places.append(FailurePlace(name, position))
                 groups[group] += 1
                 origins[origin] += 1
                 if at:
@@ -179,40 +186,44 @@ class FailureIndex:
         found.queues = self._groups.queues(origins)
         return found
 
-    def _rows(self) -> Iterator[tuple[str, int, tuple[int, int, int, int]]]:
+    def _rows(
+        self, list_name: str | None
+    ) -> Iterator[tuple[str, int, tuple[int, int, int, int]]]:
         for name, each in self._lists.items():
-            if each.columns:
+            if each.columns and list_name in (None, name):
                 for position, row in each.columns.newest_first():
                     yield name, position, row
 
     def _run(self) -> None:
         """Build the index and follow the lists, in a thread of its own."""
+        began = time.monotonic()
         try:
             while time.monotonic() - self._looked_at < FORGOTTEN_AFTER:
                 is_busy = self._turn()
+                if not is_busy or time.monotonic() - began > FIRST_RESULT / 2:
+                    self._first.set()
                 time.sleep(_PAUSE if is_busy else _IDLE)
         except Exception as error:
             logger.get().error("web_error", path="failure index", exc_info=error)
             self._problem = f"the index has failed: {type(error).__name__}"
         finally:
-            with self._lock:
+            with self._groups.lock:
                 self._forget()
             self._first.set()
 
     def _turn(self) -> bool:
         """Read one batch of each list; return False if nothing has changed."""
         try:
-            is_busy = any([self._turn_of(name) for name in self._names()])
             self._problem = ""
+            found = [self._turn_of(name) for name in self._names()]
+            return any(found)
         except StoreError as error:
-            self._problem, is_busy = str(error), False
-        if not is_busy:
-            self._first.set()
-        return is_busy
+            self._problem = str(error)
+            return False
 
     def _names(self) -> list[str]:
         names = self._site.client.failures.lists()
-        with self._lock:
+        with self._groups.lock:
             for gone in set(self._lists) - set(names):
                 self._lists.pop(gone).clear()
                 self._version += 1
@@ -220,16 +231,16 @@ class FailureIndex:
 
     def _turn_of(self, name: str) -> bool:
         link, keys = self._site.client.registry.link, self._site.keys
+        if name not in self._lists:
+            most, key = self._site.settings.index, f"{prefix_of(keys)}{name}"
+            with self._groups.lock:
+                self._lists[name] = ListIndex(link, key, self._groups, most)
         if link.call("HEXISTS", keys.bulk, name):
             # Its entries move about until the operation has ended.
+            self._problem = "a task works on the list: the counts are those before it"
             return False
-        with self._lock:
-            if name not in self._lists:
-                most = self._site.settings.index
-                key = f"{prefix_of(keys)}{name}"
-                self._lists[name] = ListIndex(link, key, name, self._groups, most)
-            is_busy = self._lists[name].turn()
-            self._version += is_busy
+        is_busy = self._lists[name].turn()
+        self._version += is_busy
         return is_busy
 
 

@@ -22,14 +22,15 @@ _LONGEST_GAP, _MOST_REPAIRS = 20_000, 200
 
 
 class ListIndex:
-    """The rows of one list. `turn` reads one batch; call it until it returns False."""
+    """The rows of one list. `turn` reads one batch; call it until it returns False.
 
-    def __init__(
-        self, link: Link, key: str, name: str, groups: FailureGroups, most: int
-    ) -> None:
+    Only one thread calls `turn`; others may read the rows while they hold the lock of
+    the groups.
+    """
+
+    def __init__(self, link: Link, key: str, groups: FailureGroups, most: int) -> None:
         self._link = link
         self._key = key
-        self._name = name
         self._groups = groups
         self._most = most
         self._size = _FIRST_BATCH
@@ -46,7 +47,7 @@ class ListIndex:
     @property
     def rows(self) -> int:
         """How many rows there are."""
-        return len(self.columns) if self.columns else 0
+        return 0 if self.columns is None else len(self.columns)
 
     @property
     def is_complete(self) -> bool:
@@ -76,47 +77,48 @@ class ListIndex:
 
     def clear(self) -> None:
         """Forget all rows; the next turn begins with the newest entries."""
-        if self.columns:
-            for position in range(self.columns.low, self.columns.high):
-                self._groups.drop(self.columns.get(position))
+        if self.columns is not None:
+            self._drop(self.columns.low, self.columns.high)
         self.columns, self._repairs = None, 0
 
-    def _read(self, first: int, end: int) -> list[Failure]:
+    def _read(self, first: int, end: int) -> list[Row]:
+        """Return the rows of some entries, which are not counted yet."""
         entries = self._link.call("LRANGE", self._key, first, end - 1)
         if entries:
             average = sum(map(len, entries)) // len(entries) + 1
             self._size = max(1, min(BATCH, BATCH_BYTES // average))
-        return [
-            Failure(entry, first + n, self._name) for n, entry in enumerate(entries)
-        ]
+        return [self._groups.row_of(Failure(entry)) for entry in entries]
 
     def _read_above(self) -> None:
-        assert self.columns
+        assert self.columns is not None
         high = self.columns.high
-        for failure in self._read(high, min(high + self._size, self.length)):
-            row = self._groups.row_of(failure)
-            self._groups.add(row)
-            self.columns.add_above(row)
+        rows = self._read(high, min(high + self._size, self.length))
+        with self._groups.lock:
+            for row in rows:
+                self._groups.add(row)
+                self.columns.add_above(row)
         excess = self.rows - self._most - self._most // 10
         if excess > 0:
             self._drop(self.columns.low, self.columns.low + excess)
 
     def _read_below(self) -> None:
-        assert self.columns
+        assert self.columns is not None
         low = self.columns.low
         missing = self.wanted - self.rows
         first = max(0, low - min(self._size, missing))
-        for failure in reversed(self._read(first, low)):
-            row = self._groups.row_of(failure)
-            self._groups.add(row)
-            self.columns.add_below(row)
+        rows = self._read(first, low)
+        with self._groups.lock:
+            for row in reversed(rows):
+                self._groups.add(row)
+                self.columns.add_below(row)
 
     def _drop(self, first: int, end: int) -> None:
         """Remove rows whose entries are gone; those above move down."""
-        assert self.columns
-        for position in range(first, end):
-            self._groups.drop(self.columns.get(position))
-        self.columns.remove(first, end)
+        assert self.columns is not None
+        with self._groups.lock:
+            for position in range(first, end):
+                self._groups.drop(self.columns.get(position))
+            self.columns.remove(first, end)
 
     def _digests(self, positions: list[int]) -> list[int | None]:
         entries = self._link.pipeline(
@@ -129,7 +131,7 @@ class ListIndex:
     def _fits(self) -> bool:
         """Return whether a sample of the rows is as the list is."""
         columns = self.columns
-        assert columns
+        assert columns is not None
         end = min(columns.high, self.length)
         if end <= columns.low:
             return True
@@ -145,7 +147,7 @@ class ListIndex:
     def _repair(self) -> None:
         """Mend the lowest place at which rows and list differ."""
         columns = self.columns
-        assert columns
+        assert columns is not None
         self._repairs += 1
         if self._repairs > _MOST_REPAIRS or self.length <= columns.low:
             self.clear()
@@ -167,7 +169,7 @@ class ListIndex:
 
         It is the length of the list, or above, if none does.
         """
-        assert self.columns
+        assert self.columns is not None
         low, high = self.columns.low, min(self.columns.high, self.length)
         while low < high:
             middle = (low + high) // 2
@@ -179,14 +181,11 @@ class ListIndex:
         return low
 
     def _rewrite(self, place: int) -> None:
-        """Read a batch again of which some entries have other bytes, as retried ones."""
-        assert self.columns
-        end = min(place + self._size, self.columns.high, self.length)
-        for failure in self._read(place, end):
-            if failure.position >= self.columns.high:
-                break
-            old: Row = self.columns.get(failure.position)
-            row = self._groups.row_of(failure)
-            self._groups.drop(old)
-            self._groups.add(row)
-            self.columns.put(failure.position, row)
+        """Read a batch again that holds other bytes, as of retried failures."""
+        assert self.columns is not None
+        rows = self._read(place, min(place + self._size, self.columns.high))
+        with self._groups.lock:
+            for position, row in enumerate(rows, place):
+                self._groups.drop(self.columns.get(position))
+                self._groups.add(row)
+                self.columns.put(position, row)

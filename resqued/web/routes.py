@@ -8,6 +8,9 @@ from typing import Any
 
 from resqued.core import roles
 from resqued.web import (
+    bulk_page,
+    failed_search_page,
+    groups_page,
     health_page,
     login_page,
     overview_page,
@@ -45,6 +48,15 @@ ROUTES = (
     Route("/search", overview_page.find),
     Route("/queues", queues_page.show_all),
     Route("/queues/<path:name>", queues_page.show),
+    Route("/failed/groups", groups_page.show),
+    Route("/failed/search", failed_search_page.start, methods=POST),
+    Route("/failed/search/<task_id>", failed_search_page.show),
+    Route("/failed/bulk/retry", bulk_page.ask_retry, roles.RETRY),
+    Route("/failed/bulk/retry", bulk_page.retry, roles.RETRY, POST),
+    Route("/failed/bulk/retry_remove", bulk_page.ask_retry_remove, roles.RETRY),
+    Route("/failed/bulk/retry_remove", bulk_page.retry_remove, roles.RETRY, POST),
+    Route("/failed/bulk/remove", bulk_page.ask_remove, roles.REMOVE),
+    Route("/failed/bulk/remove", bulk_page.remove, roles.REMOVE, POST),
     Route("/tasks", tasks_page.show_all),
     Route("/tasks/<task_id>", tasks_page.show),
     # Whose task it is, and what that user may do, is decided by the task.

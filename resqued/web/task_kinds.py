@@ -14,7 +14,7 @@ from resqued.store.failure_entry import Failure
 from resqued.store.failures import SeenAction
 from resqued.store.seen_bound import digest_of
 from resqued.store.task_records import MOST_HITS, TaskRecords
-from resqued.web.failure_choice import SEES_ARGS, UP_TO, bounds_of, filter_of
+from resqued.web.failure_choice import SEES_ARGS, bounds_of, filter_of
 from resqued.web.site import Site
 
 Steps = Generator[BulkProgress]
@@ -26,7 +26,7 @@ _BATCH, _SEARCHED = 500, 500
 def _failures(site: Site, task: TaskRecord, action: SeenAction) -> Steps:
     choice = task.choice
     which = filter_of(choice, site, sees_args=choice.get(SEES_ARGS) == "1")
-    up_to = bounds_of(choice[UP_TO])
+    up_to = bounds_of(choice)
     # No step takes longer than a second at the rate, nor than the lease of the list.
     most = min(CHUNK, task.rate) if task.rate else CHUNK
     return site.client.failures.seen_steps(which, action, up_to, most=most)
@@ -44,7 +44,7 @@ def _search(site: Site, task: TaskRecord) -> Steps:
     hits: list[str] = []
     for failure in failures.newest_first(which.queue):
         judged += 1
-        if which.has(failure):
+        if choice.get("list") in (None, failure.list_name) and which.has(failure):
             hits.append(hit_of(failure))
         if judged % _SEARCHED == 0 or found + len(hits) >= MOST_HITS:
             records.add_hits(task.id, hits)

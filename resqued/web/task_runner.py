@@ -170,8 +170,8 @@ class TaskRun(threading.Thread):
     def _beat(self, *, now: bool = False, obeys: bool = True) -> bool:
         """Write the record if it is due; return True if the task has the turn.
 
-        Raises TaskLostError if another runs the task, TaskOrderedError for an order unless `obeys` is
-        False.
+        Raises TaskLostError if another runs the task; TaskOrderedError if it has to
+        pause or stop, unless `obeys` is False.
         """
         if not now and time.monotonic() - self._beat_at < BEAT:
             return True

@@ -148,13 +148,20 @@ def find(task_id: str) -> TaskRecord:
     return found
 
 
+def may_order_now(task: TaskRecord) -> bool:
+    """Return True if the present user may pass orders to a task."""
+    user = current_user()
+    if user is None or site().settings.read_only:
+        return False
+    return may_order(task, user.name, user.capabilities)
+
+
 def order(task: TaskRecord, wanted: str) -> None:
     """Pass an order of the present user to a task; abort with 403 or 409 if it cannot.
 
     An abandoned task goes on in this process.
     """
-    user = current_user()
-    if user is None or not may_order(task, user.name, user.capabilities):
+    if not may_order_now(task):
         whose = task.user or "somebody"
         abort(403, f"the task is that of {whose}: only an administrator may do that")
     if wanted not in task.orders:
@@ -204,7 +211,7 @@ def _checked(kind: str, values: dict[str, str]) -> dict[str, str]:
     if kind == "search":
         return values
     if UP_TO in values:
-        bounds_of(values[UP_TO])
+        bounds_of(values)
     else:
         values[UP_TO] = bounds_text(site().client.failures.seen(which))
     return values

@@ -5,9 +5,8 @@ from __future__ import annotations
 from flask import Response, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from resqued.core.task_state import GO_ON, PAUSE, RUN, STOP, TaskRecord, may_order
+from resqued.core.task_state import GO_ON, PAUSE, RUN, STOP
 from resqued.web import acting, tasks
-from resqued.web.identity import current_user
 from resqued.web.paging import page_of, pages_of
 from resqued.web.render import page
 
@@ -33,7 +32,7 @@ def show_all() -> Response:
 def show(task_id: str) -> Response:
     """Show one task."""
     task = tasks.find(task_id)
-    return page("task.html", task=task, may_order=_may_order(task))
+    return page("task.html", task=task, may_order=tasks.may_order_now(task))
 
 
 def order(task_id: str) -> BaseResponse:
@@ -42,8 +41,3 @@ def order(task_id: str) -> BaseResponse:
     task = tasks.find(task_id)
     tasks.order(task, wanted)
     return acting.done(_SAID[wanted], url_for("tasks.show", task_id=task_id))
-
-
-def _may_order(task: TaskRecord) -> bool:
-    user = current_user()
-    return user is not None and may_order(task, user.name, user.capabilities)
