@@ -63,8 +63,14 @@ class ListIndex:
         if self.columns is None:
             self.columns = FailureColumns(self.length)
         columns = self.columns
-        if self.length < columns.high or not self._fits():
+        misfit = None if self.length < columns.high else self._misfit()
+        if self.length < columns.high or misfit == columns.high - 1:
             self._repair()
+            return True
+        if misfit is not None:
+            # Nothing has moved, but entries have other bytes, as of retried failures.
+            self._count_repair()
+            self._rewrite(max(columns.low, misfit - self._size // 2))
             return True
         self._repairs = 0
         if self.length > columns.high:
@@ -128,28 +134,41 @@ class ListIndex:
             None if entry is None else int(Failure(entry).id, 16) for entry in entries
         ]
 
-    def _fits(self) -> bool:
-        """Return whether a sample of the rows is as the list is."""
+    def _misfit(self) -> int | None:
+        """Return the highest position of a sample whose entry is another, or None.
+
+        The highest row is in the sample: a removal anywhere below moves it.
+        """
         columns = self.columns
         assert columns is not None
-        end = min(columns.high, self.length)
-        if end <= columns.low:
-            return True
-        # The last one too: a removal anywhere below moves it.
+        if not len(columns):
+            return None
+        end = columns.high
         positions = [random.randrange(columns.low, end) for _ in range(_SAMPLES)]
         positions.append(end - 1)
         found = self._digests(positions)
-        return all(
-            digest == columns.get(position).digest
-            for position, digest in zip(positions, found, strict=True)
+        return max(
+            (
+                position
+                for position, digest in zip(positions, found, strict=True)
+                if digest != columns.get(position).digest
+            ),
+            default=None,
         )
 
+    def _count_repair(self) -> None:
+        """Read the list again if it changes so much that repairs do not pay."""
+        self._repairs += 1
+        if self._repairs > _MOST_REPAIRS:
+            self.clear()
+            self.columns = FailureColumns(self.length)
+
     def _repair(self) -> None:
-        """Mend the lowest place at which rows and list differ."""
+        """Mend the lowest place from which rows and list differ."""
+        self._count_repair()
         columns = self.columns
         assert columns is not None
-        self._repairs += 1
-        if self._repairs > _MOST_REPAIRS or self.length <= columns.low:
+        if self.length <= columns.low:
             self.clear()
             return
         place = self._first_difference()
