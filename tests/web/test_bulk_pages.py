@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from html import unescape
 from typing import Any
 
 import pytest
@@ -15,12 +14,7 @@ import resqued
 from tests.support.cli import add_failure
 from tests.support.pages import Pages, text_of
 from tests.support.wait import wait_until
-
-
-def fields_of(html: str) -> dict[str, str]:
-    """Return the hidden fields of a form."""
-    found = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', html)
-    return {name: unescape(value) for name, value in found}
+from tests.support.web_process import hidden_fields
 
 
 def ended(pages: Pages, location: str) -> str:
@@ -58,7 +52,7 @@ def test_the_page_says_what_will_happen(pages: Pages, failures: redis_py.Redis) 
 def test_all_that_match_are_retried_and_removed_and_nothing_later(
     pages: Pages, failures: redis_py.Redis, client: resqued.Client
 ) -> None:
-    form = fields_of(pages.get("/failed/bulk/retry_remove?class=Mail").text)
+    form = hidden_fields(pages.get("/failed/bulk/retry_remove?class=Mail").text)
     assert form["expected"] == "20"
     add_failure(failures, 30, class_name="Mail")
     done = pages.post("/failed/bulk/retry_remove", **form, rate="0")
@@ -82,7 +76,7 @@ def test_a_group_is_acted_on(
     html = pages.get("/failed/groups").text
     assert "no answer from #" in text_of(html)
     link = re.findall(rf'href="(/failed/bulk/{kind}\?group=\w+)"', html)[0]
-    form = fields_of(pages.get(link).text)
+    form = hidden_fields(pages.get(link).text)
     done = pages.post(f"/failed/bulk/{kind}", **form, rate="")
     ended(pages, done.location)
     assert client.size("mail") == (20 if kind == "retry" else 0)
@@ -97,7 +91,7 @@ def test_to_remove_many_the_number_is_typed(
     redis.rpush("resque:failed", *[entry] * 1_500)
     page = pages.get("/failed/bulk/remove")
     assert "Type 1501" in text_of(page.text)
-    form = fields_of(page.text)
+    form = hidden_fields(page.text)
     pages.post("/failed/bulk/remove", 422)
     found = pages.post("/failed/bulk/remove", 422, **form, typed="15")
     assert "Type the number 1501" in found.text
