@@ -97,7 +97,7 @@ def _ask(kind: str, problem: str = "", status: int = 200) -> Response:
     if chosen := choice.get("list"):
         up_to = {name: bound for name, bound in up_to.items() if name == chosen}
     coverage, meant, found = _counts(kind, which, choice.get("list"))
-    is_exact = coverage.is_complete and not coverage.is_bounded and not coverage.problem
+    is_exact = coverage.is_exact
     most = found.count if is_exact else sum(bound.count for bound in up_to.values())
     return page(
         "bulk.html",

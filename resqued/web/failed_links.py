@@ -1,14 +1,15 @@
-"""URLs of the list of failures with a filter, and of one failure."""
+"""What templates need for links to failures: URLs, and the filter of a URL."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import request
 
 from resqued.store.failure_entry import Failure
+from resqued.web.failure_choice import NAMES, choice_of
 from resqued.wire.keys import FAILED
 
 _LIST = "/failed"
@@ -31,7 +32,9 @@ def failure_link(failure: Failure) -> str:
     return f"{request.script_root}{_LIST}/{failure.id}{query}"
 
 
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+FUNCTIONS: Mapping[str, Any] = {
     "failed_url": failed_url,
     "failure_link": failure_link,
+    "failure_filter": choice_of,
+    "failure_filter_names": tuple(NAMES),
 }

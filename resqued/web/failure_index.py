@@ -66,6 +66,11 @@ class Coverage:
         return self.read >= self.wanted
 
     @property
+    def is_exact(self) -> bool:
+        """Whether every entry is known, as it was a moment ago."""
+        return self.is_complete and not self.is_bounded and not self.problem
+
+    @property
     def is_bounded(self) -> bool:
         """Whether the lists are longer than the index may be."""
         return self.wanted < self.length

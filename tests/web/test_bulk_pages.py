@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 import redis as redis_py
+from flask import g
 
 import resqued
+from resqued.core.text_filter import TextFilter
+from resqued.store.failure_filter import FailureFilter
+from resqued.web.filtered_page import filtered
+from resqued.web.identity import user_of
 from tests.support.cli import add_failure
 from tests.support.pages import Pages, text_of
 from tests.support.wait import wait_until
@@ -125,6 +130,33 @@ def test_the_index_follows_the_list(
     wait_until(shows("No job has failed"))
     add_failure(failures, 1, class_name="Other")
     wait_until(shows("1 Other"))
+
+
+def test_a_filtered_list_is_read_by_the_index(
+    pages: Pages, failures: redis_py.Redis, client: resqued.Client
+) -> None:
+    which = FailureFilter(class_name="Mail")
+    client.failures.remove(next(client.failures.oldest_first()))
+    with pages.client.application.test_request_context():
+        below, seen = None, []
+        while page := filtered(which, below=below, count=7):
+            assert page.total == 19
+            assert page.rank == len(seen) + 1
+            seen += [failure.args[0] for failure in page.failures]
+            if (below := page.below) is None:
+                break
+        assert seen == list(range(19, 0, -1))
+        assert filtered(FailureFilter(text=TextFilter("a"))) is None
+
+
+@pytest.mark.parametrize("template", ["failed_filter.html", "failed_bulk.html"])
+def test_the_filter_of_the_url_is_kept(pages: Pages, template: str) -> None:
+    app = pages.client.application
+    with app.test_request_context("/failed?class=A%22%3E&retried=no&host=h"):
+        g.user = user_of("anna", "admin")
+        html = app.jinja_env.get_template(template).render()
+    assert "A&#34;&gt;" in html or "class=A%22%3E" in html
+    assert "host" in html
 
 
 def test_a_search_shows_what_it_has_found(
