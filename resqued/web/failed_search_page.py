@@ -12,7 +12,7 @@ from resqued.store.task_records import MOST_HITS
 from resqued.web import tasks
 from resqued.web.failed_links import failed_url
 from resqued.web.failure_choice import SEES_ARGS, asked_for, choice_of, sees_args
-from resqued.web.failure_index import FailurePlace, failure_index
+from resqued.web.failure_index import ListedPlace, failure_index
 from resqued.web.paging import pages_of
 from resqued.web.render import page
 from resqued.web.site import site
@@ -61,7 +61,7 @@ def _found(hits: list[str]) -> list[Failure | None]:
     places, digests = [], []
     for hit in hits:
         position, digest, name = hit.split(" ", 2)
-        places.append(FailurePlace(name, int(position)))
+        places.append(ListedPlace(name, int(position)))
         digests.append(digest)
     failures = {
         (each.list_name, each.position): each for each in failure_index().read(places)

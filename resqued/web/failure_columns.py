@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 
-class Row(NamedTuple):
+class FailureRow(NamedTuple):
     """One failure: digest, number of its group and origin, time, 1 if it was retried.
 
     The time is in seconds since the epoch, 0 if it is not known.
@@ -33,14 +33,14 @@ class _Part:
     def __len__(self) -> int:
         return len(self.columns[0])
 
-    def add(self, row: Row) -> None:
+    def add(self, row: FailureRow) -> None:
         for column, value in zip(self.columns, row, strict=True):
             column.append(value)
 
-    def get(self, at: int) -> Row:
-        return Row(*(column[at] for column in self.columns))
+    def get(self, at: int) -> FailureRow:
+        return FailureRow(*(column[at] for column in self.columns))
 
-    def put(self, at: int, row: Row) -> None:
+    def put(self, at: int, row: FailureRow) -> None:
         for column, value in zip(self.columns, row, strict=True):
             column[at] = value
 
@@ -69,20 +69,20 @@ class FailureColumns:
     def __len__(self) -> int:
         return len(self._up) + len(self._down)
 
-    def add_above(self, row: Row) -> None:
+    def add_above(self, row: FailureRow) -> None:
         """Add the row of the position `high`."""
         self._up.add(row)
 
-    def add_below(self, row: Row) -> None:
+    def add_below(self, row: FailureRow) -> None:
         """Add the row of the position below `low`."""
         self._down.add(row)
 
-    def get(self, position: int) -> Row:
+    def get(self, position: int) -> FailureRow:
         """Return the row of a position."""
         part, at = self._place(position)
         return part.get(at)
 
-    def put(self, position: int, row: Row) -> None:
+    def put(self, position: int, row: FailureRow) -> None:
         """Replace the row of a position."""
         part, at = self._place(position)
         part.put(at, row)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from resqued.core.grouping import Group
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
-from resqued.web.failure_columns import Row
+from resqued.web.failure_columns import FailureRow
 
 # With more groups than these, the messages of a class do not count any more.
 MOST_GROUPS = 20_000
@@ -29,7 +29,7 @@ class GroupCount:
     first: int = 0
     last: int = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, row: FailureRow) -> None:
         """Count one more failure."""
         self.count += 1
         self.retried += row.retried
@@ -37,7 +37,7 @@ class GroupCount:
             self.first = min(self.first or row.time, row.time)
             self.last = max(self.last, row.time)
 
-    def drop(self, row: Row) -> None:
+    def drop(self, row: FailureRow) -> None:
         """Count one failure less; first and last stay as they are."""
         self.count -= 1
         self.retried -= row.retried
@@ -65,11 +65,11 @@ class FailureGroups:
     _group_numbers: dict[Group, int] = field(default_factory=dict)
     _origin_numbers: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def row_of(self, failure: Failure) -> Row:
+    def row_of(self, failure: Failure) -> FailureRow:
         """Return the row of a failure; the counts are as before."""
         at = failure.failed_at
         time = int(at.timestamp()) if at else 0
-        return Row(
+        return FailureRow(
             int(failure.id, 16),
             self._group_of(failure),
             self._origin_of(failure),
@@ -93,11 +93,11 @@ class FailureGroups:
             self.origins.append(origin)
         return number
 
-    def add(self, row: Row) -> None:
+    def add(self, row: FailureRow) -> None:
         """Count a row."""
         self.groups[row.group].add(row)
 
-    def drop(self, row: Row) -> None:
+    def drop(self, row: FailureRow) -> None:
         """Count a row no more."""
         self.groups[row.group].drop(row)
 

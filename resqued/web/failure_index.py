@@ -39,7 +39,7 @@ _Asked = tuple[FailureFilter, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class FailurePlace:
+class ListedPlace:
     """Where a failure is: the name of its list, and its position."""
 
     list_name: str
@@ -83,7 +83,7 @@ class Matches:
     Times are seconds since the epoch; 0 if none is known.
     """
 
-    places: list[FailurePlace] = field(default_factory=list)
+    places: list[ListedPlace] = field(default_factory=list)
     classes: Counter[str] = field(default_factory=Counter)
     queues: Counter[str] = field(default_factory=Counter)
     oldest: int = 0
@@ -157,7 +157,7 @@ class FailureIndex:
                 self._matches[asked] = self._version, found
             return found
 
-    def read(self, places: list[FailurePlace]) -> list[Failure]:
+    def read(self, places: list[ListedPlace]) -> list[Failure]:
         """Return the failures at places, without those that are gone; asks Redis."""
         key = prefix_of(self._site.keys)
         found = self._site.client.registry.link.pipeline(
@@ -181,7 +181,7 @@ class FailureIndex:
                 and (which.since is None or (at and at >= which.since))
                 and (which.until is None or (at and at < which.until))
             ):
-                found.places.append(FailurePlace(name, position))
+                found.places.append(ListedPlace(name, position))
                 groups[group] += 1
                 origins[origin] += 1
                 if at:

@@ -10,7 +10,7 @@ import random
 
 from resqued.store.connection import Link
 from resqued.store.failure_entry import Failure
-from resqued.web.failure_columns import FailureColumns, Row
+from resqued.web.failure_columns import FailureColumns, FailureRow
 from resqued.web.failure_groups import FailureGroups
 
 BATCH, BATCH_BYTES = 1_000, 1 << 20
@@ -87,7 +87,7 @@ class ListIndex:
             self._drop(self.columns.low, self.columns.high)
         self.columns, self._repairs = None, 0
 
-    def _read(self, first: int, end: int) -> list[Row]:
+    def _read(self, first: int, end: int) -> list[FailureRow]:
         """Return the rows of some entries, which are not counted yet."""
         entries = self._link.call("LRANGE", self._key, first, end - 1)
         if entries:

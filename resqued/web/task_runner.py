@@ -75,7 +75,8 @@ class TaskRun(threading.Thread):
         try:
             self._run()
         except TaskLostError:
-            logger.get().info("web_task_lost", task=self.task.id, kind=self.task.kind)
+            # Another process goes on with it, or will.
+            pass
         except ResquedError as error:
             self._end(FAILED, str(error))
         except Exception as error:

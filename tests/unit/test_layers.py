@@ -63,6 +63,7 @@ PURE = {
 }
 IMPURE = {
     ("wire.timestamps", "time"): "formats the times that it is given",
+    ("core.grouping", "hashlib"): "names a group by a digest",
     ("wire.outcome", "signal"): "knows SIGKILL by its number",
     ("wire.json_scan", "msgspec"): "reads JSON without making values of it",
     ("core.exit_status", "signal"): "knows the names of signals by their numbers",
