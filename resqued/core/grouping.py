@@ -10,11 +10,13 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 # Patterns are compiled when they are first used, since every worker loads this module.
 # The most characters of a message that count, and the most frames that are read.
 _LONGEST = 500
 _FRAMES = 100
+_LONGEST_LINE = 800
 # The order counts: a path may hold numbers, and quotes may hold a path.
 _VARYING = r"""
       "[^"\n]{0,200}" | (?<!\w)'[^'\n]{0,200}'(?!\w) | `[^`'\n]{0,200}['`]   # quoted
@@ -78,13 +80,38 @@ def innermost(backtrace: Sequence[str]) -> str:
     Of a backtrace that has only frames of libraries, the innermost of all; "" if there
     is none. Python prints the innermost frame last, Ruby first.
     """
-    python = [
-        found for line in backtrace[-_FRAMES:] if (found := re.match(_PYTHON, line))
-    ]
-    ruby = [found for line in backtrace[:_FRAMES] if (found := re.match(_RUBY, line))]
-    frames = python[::-1] or ruby
-    own = [frame for frame in frames if not re.search(_LIBRARY, frame[1])]
-    for frame in own or frames:
-        place = re.sub(_RELEASE, "/#/", frame[1])
-        return f"{place} in {frame[2].strip()}" if frame[2] else place
-    return ""
+    of_library = ""
+    for line in reversed(backtrace[-_FRAMES:]):
+        frame = _frame(line[:_LONGEST_LINE])
+        if frame and frame.is_python and not frame.is_library:
+            return frame.place
+        if frame and frame.is_python:
+            of_library = of_library or frame.place
+    if of_library:
+        return of_library
+    for line in backtrace[:_FRAMES]:
+        frame = _frame(line[:_LONGEST_LINE])
+        if frame and not frame.is_library:
+            return frame.place
+        of_library = of_library or (frame.place if frame else "")
+    return of_library
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    place: str
+    is_library: bool
+    is_python: bool
+
+
+@lru_cache(4_096)
+def _frame(line: str) -> _Frame | None:
+    """Return the call that a line names, or None; most failures share their lines."""
+    found = re.match(_PYTHON, line) or re.match(_RUBY, line)
+    if found is None:
+        return None
+    place = re.sub(_RELEASE, "/#/", found[1])
+    if found[2]:
+        place = f"{place} in {found[2].strip()}"
+    is_library = re.search(_LIBRARY, found[1]) is not None
+    return _Frame(place, is_library, is_python=line.lstrip().startswith("File "))

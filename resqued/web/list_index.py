@@ -15,7 +15,7 @@ from resqued.web.failure_groups import FailureGroups
 
 BATCH, BATCH_BYTES = 1_000, 1 << 20
 _FIRST_BATCH = 100
-_SAMPLES = 16
+_SAMPLES = 4
 # How many removed entries in a row are looked for; how many places are repaired, before
 # the list is read again.
 _LONGEST_GAP, _MOST_REPAIRS = 20_000, 200
@@ -144,7 +144,10 @@ class ListIndex:
         if not len(columns):
             return None
         end = columns.high
-        positions = [random.randrange(columns.low, end) for _ in range(_SAMPLES)]
+        # While the list is read, the highest one has to do: a look into the middle of a
+        # long list takes Redis two milliseconds.
+        samples = _SAMPLES if self.is_complete else 0
+        positions = [random.randrange(columns.low, end) for _ in range(samples)]
         positions.append(end - 1)
         found = self._digests(positions)
         return max(
