@@ -157,6 +157,25 @@ class Queues:
         names = (keys.queues, keys.queue(queue), keys.bulk, keys.bulk_staged(name))
         return int(REMOVE_QUEUE(self._link, names, (queue, name)))
 
+    def move(self, queue: str, target: str, most: int, *, batch: int) -> Iterator[int]:
+        """Move up to `most` jobs behind those of another queue, the next one first.
+
+        Yields how many were moved so far, after each batch. A job is always in one of
+        the queues. If the iterator is closed, the others stay.
+        """
+        source, goal = self._keys.queue(queue), self._keys.queue(target)
+        moved = 0
+        while moved < most:
+            moves: list[tuple[Word, ...]] = [("LMOVE", source, goal, "LEFT", "RIGHT")]
+            moves *= min(batch, most - moved)
+            _, *found = self._link.pipeline(
+                [("SADD", self._keys.queues, target), *moves]
+            )
+            moved += sum(payload is not None for payload in found)
+            yield moved
+            if found[-1] is None:
+                return
+
     def dequeue(self, queue: str, text: str) -> int:
         """Remove the jobs whose payload is exactly this text; return how many."""
         return int(self._link.call("LREM", self._keys.queue(queue), 0, text))

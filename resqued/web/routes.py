@@ -9,15 +9,19 @@ from typing import Any
 from resqued.core import roles
 from resqued.web import (
     audit_page,
+    bulk_page,
     clearing_page,
     failed_acts_page,
     failed_page,
+    failed_search_page,
     failure_page,
+    groups_page,
     health_page,
     login_page,
     metrics_page,
     overview_page,
     queues_page,
+    tasks_page,
 )
 
 View = Callable[..., Any]
@@ -66,6 +70,19 @@ ROUTES = (
     Route("/failed/requeue/all", clearing_page.ask_retry_all, roles.RETRY),
     Route("/failed/requeue/all", clearing_page.retry_all, roles.RETRY, POST),
     Route("/audit", audit_page.show_all),
+    Route("/failed/groups", groups_page.show),
+    Route("/failed/search", failed_search_page.start, methods=POST),
+    Route("/failed/search/<task_id>", failed_search_page.show),
+    Route("/failed/bulk/retry", bulk_page.ask_retry, roles.RETRY),
+    Route("/failed/bulk/retry", bulk_page.retry, roles.RETRY, POST),
+    Route("/failed/bulk/retry_remove", bulk_page.ask_retry_remove, roles.RETRY),
+    Route("/failed/bulk/retry_remove", bulk_page.retry_remove, roles.RETRY, POST),
+    Route("/failed/bulk/remove", bulk_page.ask_remove, roles.REMOVE),
+    Route("/failed/bulk/remove", bulk_page.remove, roles.REMOVE, POST),
+    Route("/tasks", tasks_page.show_all),
+    Route("/tasks/<task_id>", tasks_page.show),
+    # Whose task it is, and what that user may do, is decided by the task.
+    Route("/tasks/<task_id>", tasks_page.order, methods=POST),
     Route("/healthz", health_page.healthz, None),
     Route("/readyz", health_page.readyz, None),
     Route("/login", login_page.show, None),
