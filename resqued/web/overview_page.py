@@ -7,9 +7,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.web.formats import queue_url
 from resqued.web.render import page, snapshot
-from resqued.web.site import site
 
-_QUEUES, _JOBS, _FAILURES = 20, 10, 5
+_QUEUES, _JOBS = 20, 10
 
 
 def index() -> BaseResponse:
@@ -26,7 +25,7 @@ def show() -> Response:
         queues=ranked[:_QUEUES],
         others=len(ranked) - _QUEUES,
         running=now.working[:_JOBS],
-        failures=site().client.failures.page(count=_FAILURES),
+        failures=now.newest_failures,
     )
 
 

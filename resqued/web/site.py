@@ -23,18 +23,30 @@ class Site:
     """The settings of the web front end, its client, and the snapshot of all pages."""
 
     settings: WebSettings
-    client: Client
+    _client: Client
     keys: Keys = field(init=False)
-    queues: Queues = field(init=False)
+    _queues: Queues = field(init=False)
     keeper: SnapshotKeeper = field(init=False)
 
     def __post_init__(self) -> None:
-        link = self.client.registry.link
+        link = self._client.registry.link
         keys = Keys(self.settings.namespace)
         queues = Queues(link, keys)
         object.__setattr__(self, "keys", keys)
-        object.__setattr__(self, "queues", queues)
-        object.__setattr__(self, "keeper", SnapshotKeeper(self.client, queues))
+        object.__setattr__(self, "_queues", queues)
+        object.__setattr__(self, "keeper", SnapshotKeeper(self._client, queues))
+
+    @property
+    def client(self) -> Client:
+        """The client; raises StoreError at once while Redis does not answer."""
+        self.keeper.check()
+        return self._client
+
+    @property
+    def queues(self) -> Queues:
+        """The queues; raises StoreError at once while Redis does not answer."""
+        self.keeper.check()
+        return self._queues
 
     @classmethod
     def of(cls, settings: WebSettings) -> Site:

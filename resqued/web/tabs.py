@@ -28,10 +28,10 @@ class Tab:
 # Title, endpoint, and what it counts in a snapshot.
 _TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
     ("Overview", "overview.show", lambda _: None),
-    ("Queues", "queues.show_all", lambda now: now.overview.counters.pending),
-    ("Working", "working.show_all", lambda now: len(now.working)),
-    ("Failed", "failed.show_all", lambda now: now.overview.counters.failures),
-    ("Workers", "workers.show_all", lambda now: len(now.workers)),
+    ("Queues", "queues.show_all", lambda now: now.counters.pending),
+    ("Working", "working.show_all", lambda now: now.working_count),
+    ("Failed", "failed.show_all", lambda now: now.counters.failures),
+    ("Workers", "workers.show_all", lambda now: len(now.worker_ids)),
     ("Masters", "masters.show_all", lambda _: None),
     ("Delayed", "delayed.show_all", lambda _: None),
     ("Schedule", "schedule.show_all", lambda _: None),
