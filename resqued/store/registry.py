@@ -121,20 +121,18 @@ class Registry:
         """Return the entries of these workers, in one round trip.
 
         `registered` are the ids that are registered; by default all of `ids`. Without
-        `with_records` their records are left out; of a record that has more bytes than
-        `longest_record`, only the beginning is read, and its job has no arguments.
+        `with_records` their records are left out; of a record with more bytes than
+        `longest_record` only the beginning is read, and its job has no arguments.
         """
         if not ids:
             return []
-        keys = self.keys
-        known = set(ids) if registered is None else registered
+        keys, known = self.keys, set(ids) if registered is None else registered
         read = [i for i in ids if with_records or i not in known]
-        bare = [WorkerEntry(worker_id) for worker_id in ids]
         identities, heartbeats, pings, started, *records = self.link.pipeline(
             [
                 ("HMGET", keys.identities, *ids),
                 ("HMGET", keys.heartbeats, *ids),
-                ("MGET", *(keys.ping(entry.node_name) for entry in bare)),
+                ("MGET", *(keys.ping(WorkerEntry(i).node_name) for i in ids)),
                 ("MGET", *(keys.started(worker_id) for worker_id in ids)),
                 *self._reading([keys.worker(i) for i in read], longest_record),
             ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from typing import Any
 
 from resqued.errors import PayloadError
@@ -39,8 +38,10 @@ def without_arguments(beginning: bytes) -> bytes:
     """
     found: dict[str, Any] = {}
     for name, text in _MEMBER.findall(beginning):
-        with suppress(ValueError):
+        try:
             found.setdefault(name.decode(), ruby_json.decode(text))
+        except ValueError:
+            continue  # no text of JSON: it stays unknown
     job = {"class": found.pop("class", ""), "args": [TOO_LONG]}
     return ruby_json.encode({**found, "payload": job}, "record").encode()
 
