@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from resqued.core import roles
-from resqued.web import health_page, login_page, overview_page, queues_page
+from resqued.web import (
+    health_page,
+    login_page,
+    overview_page,
+    queue_page,
+    queues_page,
+    workers_page,
+    working_page,
+)
 
 View = Callable[..., Any]
 GET, POST = ("GET",), ("POST",)
@@ -38,7 +46,25 @@ ROUTES = (
     Route("/overview", overview_page.show),
     Route("/search", overview_page.find),
     Route("/queues", queues_page.show_all),
-    Route("/queues/<path:name>", queues_page.show),
+    Route("/queues/remove_empty", queues_page.remove_empty, roles.QUEUE, POST),
+    Route("/unlisted_queues", queues_page.show_unlisted),
+    Route("/unlisted_queues", queues_page.add_names, roles.QUEUE, POST),
+    Route("/queues/<path:name>", queue_page.show),
+    Route("/remove_queue/<path:name>", queue_page.ask_remove, roles.QUEUE),
+    # The path is that of Resque.
+    Route("/queues/<path:name>/remove", queue_page.remove, roles.QUEUE, POST),
+    Route("/raw_job/<path:name>", queue_page.download, roles.VIEW_ARGS),
+    Route("/remove_job/<path:name>", queue_page.remove_job, roles.JOB, POST),
+    Route("/put_job_first/<path:name>", queue_page.put_first, roles.JOB, POST),
+    Route("/working", working_page.show_all),
+    Route("/working/<path:name>", working_page.show),
+    Route("/kill_jobs", working_page.ask_kill, roles.CONTROL),
+    Route("/kill_jobs", working_page.kill, roles.CONTROL, POST),
+    # A signal makes the job write its stack, so that is no GET.
+    Route("/stack/<path:name>", working_page.stack, roles.CONTROL, POST),
+    Route("/workers", workers_page.show_all),
+    Route("/workers/<path:name>", workers_page.show),
+    Route("/remove_worker/<path:name>", workers_page.remove, roles.ADMIN, POST),
     Route("/healthz", health_page.healthz, None),
     Route("/readyz", health_page.readyz, None),
     Route("/login", login_page.show, None),

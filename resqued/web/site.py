@@ -10,6 +10,7 @@ from flask import current_app
 from resqued.client import Client
 from resqued.config.web_settings import WebSettings
 from resqued.store.job_queues import Queues
+from resqued.web.local_control import LocalWorkers
 from resqued.web.snapshot import SnapshotKeeper
 from resqued.wire.keys import Keys
 
@@ -27,6 +28,7 @@ class Site:
     keys: Keys = field(init=False)
     _queues: Queues = field(init=False)
     keeper: SnapshotKeeper = field(init=False)
+    local: LocalWorkers = field(init=False)
 
     def __post_init__(self) -> None:
         link = self._client.registry.link
@@ -35,6 +37,7 @@ class Site:
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "_queues", queues)
         object.__setattr__(self, "keeper", SnapshotKeeper(self._client, queues))
+        object.__setattr__(self, "local", LocalWorkers(self.settings))
 
     @property
     def client(self) -> Client:

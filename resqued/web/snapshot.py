@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from resqued.client import Client
-from resqued.diagnostics.queue_service import Summary, unserved
+from resqued.diagnostics.queue_service import QueueServices, Summary, unserved
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.store.counters import Counters, count_jobs
 from resqued.store.failure_entry import Failure
@@ -103,6 +103,16 @@ class SiteSnapshot:
         """The workers that run a job, the one with the oldest job first."""
         busy = [each for each in self.workers if each.worker.job]
         return sorted(busy, key=lambda each: -(each.job_age or 0.0))
+
+    @cached_property
+    def services(self) -> QueueServices:
+        """Who serves each queue; reads the workers. Raises StoreError."""
+        return QueueServices(
+            self.queues,
+            self.workers,
+            are_paused=self.are_paused,
+            paused=self.paused_queues,
+        )
 
     @cached_property
     def newest_failures(self) -> Sequence[Failure]:

@@ -38,6 +38,9 @@ _TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
     ("Stats", "stats.show", lambda _: None),
 )
 
+# Pages below the tab of another one.
+_FAMILIES = {"queue": "queues", "why": "queues"}
+
 
 def tabs() -> list[Tab]:
     """Return the tabs for the present user; none before a login."""
@@ -54,7 +57,7 @@ def tabs() -> list[Tab]:
             title,
             url_for(endpoint),
             counted(now) if now else None,
-            is_current=endpoint.partition(".")[0] == module,
+            is_current=_FAMILIES.get(module, module) == endpoint.partition(".")[0],
             is_bad=bool(title == "Failed" and now and counted(now)),
         )
         for title, endpoint, counted in _TABS
