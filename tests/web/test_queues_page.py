@@ -112,7 +112,7 @@ def test_a_queue_whose_workers_are_dead_has_no_live_worker(
 ) -> None:
     client.enqueue_to("critical", "Mail", 1)
     register(redis, "web1:1:critical", is_live=False)
-    assert "critical 1 0 0/1 Mail no live worker" in pages.text("/queues")
+    assert "critical 1 0 0 /1 Mail no live worker" in pages.text("/queues")
 
 
 def test_queues_are_sorted_filtered_and_paged(
