@@ -27,8 +27,9 @@ class Summary:
     """What every page shows of a namespace, without the jobs of workers.
 
     `queues` are the lengths of the queues by name, `working` is the number of workers
-    that run a job, `unserved` are the queues with jobs that no worker serves. The
-    server's clock is `clock_ahead` seconds ahead of the one of this host.
+    that run a job, `unserved` are the queues with jobs that no worker serves.
+    `paused_by` is the user who has paused all workers, "" if not known. The server's
+    clock is `clock_ahead` seconds ahead of the one of this host.
     """
 
     counters: Counters
@@ -36,6 +37,7 @@ class Summary:
     worker_ids: Sequence[str]
     working: int
     are_paused: bool
+    paused_by: str = ""
     unserved: Sequence[str] = ()
     paused_queues: frozenset[str] = frozenset()
     clock_ahead: float = 0.0

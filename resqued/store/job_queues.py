@@ -100,6 +100,14 @@ class Queues:
         """Return True if the key pause-all-workers pauses workers."""
         return means_pause(self._link.call("GET", self._keys.paused))
 
+    def pause_all(self) -> None:
+        """Have no worker take a job, of any host and implementation."""
+        self._link.call("SET", self._keys.paused, "true")
+
+    def resume_all(self) -> None:
+        """Have all workers take jobs again."""
+        self._link.call("DEL", self._keys.paused)
+
     def size(self, queue: str) -> int:
         """Return how many jobs wait in a queue."""
         return int(self._link.call("LLEN", self._keys.queue(queue)))

@@ -6,6 +6,7 @@ read only for pages that show them.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from functools import cached_property, partial
 from resqued.client import Client
 from resqued.diagnostics.queue_service import QueueServices, Summary, unserved
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
+from resqued.errors import StoreError
 from resqued.store.counters import Counters, count_jobs
 from resqued.store.failure_entry import Failure
 from resqued.store.job_queues import Queues
@@ -22,6 +24,8 @@ from resqued.web.shared_read import Breaker, Reading, SharedRead
 
 # The newest failures that the overview shows.
 NEWEST = 5
+# How many of the newest records of the audit may say who has paused the workers.
+_AUDITED = 100
 # The most bytes that are read of the record of a worker: one may have megabytes.
 LONGEST_RECORD = 16 << 10
 
@@ -72,6 +76,11 @@ class SiteSnapshot:
     def are_paused(self) -> bool:
         """Whether all workers of all hosts are paused."""
         return self.summary.are_paused
+
+    @property
+    def paused_by(self) -> str:
+        """The user who has paused all workers, by the audit; "" if not known."""
+        return self.summary.paused_by
 
     @property
     def paused_queues(self) -> frozenset[str]:
@@ -129,12 +138,14 @@ class _Reader:
         registry = self.client.registry
         sizes = self.queues.sizes()
         ids = tuple(sorted(registry.ids()))
+        are_paused = self.queues.are_paused()
         return Summary(
             counters=count_jobs(sizes, registry, self.client.failures),
             queues=sizes,
             worker_ids=ids,
             working=_count_working(registry, ids),
-            are_paused=self.queues.are_paused(),
+            are_paused=are_paused,
+            paused_by=_paused_by(registry) if are_paused else "",
             unserved=unserved(sizes, ids),
             clock_ahead=registry.link.time() - time.time(),
         )
@@ -144,6 +155,18 @@ class _Reader:
 
     def failures(self) -> Sequence[Failure]:
         return self.client.failures.page(count=NEWEST)
+
+
+def _paused_by(registry: Registry) -> str:
+    """Return the user who has paused all workers last; "" if no record says so."""
+    key = registry.keys.audit
+    try:
+        newest = registry.link.call("XREVRANGE", key, "+", "-", "COUNT", _AUDITED)
+        records = [json.loads(fields[b"action"]) for _, fields in newest]
+        acts = [each for each in records if each["target"] == "all workers"]
+        return str(acts[0]["user"]) if acts and acts[0]["action"] == "pause" else ""
+    except (StoreError, ValueError, TypeError, KeyError):
+        return ""  # no record of ours: the banner does without a name
 
 
 def _count_working(registry: Registry, ids: Sequence[str]) -> int:

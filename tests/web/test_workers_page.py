@@ -168,12 +168,10 @@ def test_a_job_of_this_host_is_seen_and_ended(
     tmp_path: Path,
     redis_url: str,
 ) -> None:
-    control = tmp_path / "control"
-    control.mkdir(mode=0o700)
-    env = {"RUNTIME_DIRECTORY": str(control), "REDIS_URL": redis_url}
-    pages = open_pages(control=str(control))
+    pages = open_pages(control=str(tmp_path / "run"))
+    env = {"REDIS_URL": redis_url}
     with Daemon("critical", "-a", "tests.support.jobs", cwd=tmp_path, env=env):
-        client.enqueue_to("critical", "Sleep", 300)
+        client.enqueue_to("critical", "Nap", 300)
         wait_until(lambda: redis.llen("started"))
         (worker,) = client.working()
         page = f"/workers/{worker.id}"
