@@ -16,9 +16,8 @@ from tests.web.conftest import Open
 
 def rows_of(pages: Pages, path: str) -> list[str]:
     """The texts of the links with class name, in the order of the page."""
-    found = re.findall(
-        r'<a class="name" href="[^"]*">([^<]*)</a>', pages.get(path).text
-    )
+    main = pages.get(path).text.partition("<main")[2]
+    found = re.findall(r'<a class="name" href="[^"]*">([^<]*)</a>', main)
     return [str(name) for name in found]
 
 

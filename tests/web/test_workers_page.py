@@ -11,8 +11,8 @@ import pytest
 import redis as redis_py
 
 import resqued
-from tests.support.daemon import Daemon
 from tests.support.pages import Pages
+from tests.support.pool import pool
 from tests.support.wait import wait_until
 from tests.web.conftest import Open
 
@@ -169,8 +169,7 @@ def test_a_job_of_this_host_is_seen_and_ended(
     redis_url: str,
 ) -> None:
     pages = open_pages(control=str(tmp_path / "run"))
-    env = {"REDIS_URL": redis_url}
-    with Daemon("critical", "-a", "tests.support.jobs", cwd=tmp_path, env=env):
+    with pool(redis_url, tmp_path, queues="critical"):
         client.enqueue_to("critical", "Nap", 300)
         wait_until(lambda: redis.llen("started"))
         (worker,) = client.working()
@@ -181,7 +180,7 @@ def test_a_job_of_this_host_is_seen_and_ended(
         assert "jobs.py" in stack
         found = re.search(r'name="id" value="([^"]*)"', pages.get("/working").text)
         assert found is not None
-        assert "Sleep" in pages.text(f"/kill_jobs?id={found[1]}")
+        assert "Nap" in pages.text(f"/kill_jobs?id={found[1]}")
         # The mark of another process of the worker means another job.
         name, _, child = found[1].partition(".")
         pages.post("/kill_jobs", id=f"{name}.{int(child) + 1}")
