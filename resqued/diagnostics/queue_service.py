@@ -171,10 +171,10 @@ class QueueServices:
         is_next = name in group.firsts or any(self._first.get(x) == name for x in own)
         size = self._sizes.get(name, 0)
         state = ""
-        if self._are_paused or name in self._paused:
-            state = PAUSED
-        elif size and not live:
+        if size and not live:
             state = NO_LIVE_WORKER if workers else NO_WORKER
+        elif name in self._paused or (size and self._are_paused):
+            state = PAUSED
         elif size and not is_next:
             state = STARVED
         return QueueService(name, size, workers, live, self._running[name], state)
