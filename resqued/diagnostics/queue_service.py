@@ -74,7 +74,7 @@ class _Index:
         self.by_name: dict[str, list[QueueList]] = {}
         self.by_pattern: dict[QueueList, list[QueueList]] = {}
         for served in lists:
-            for entry in served.entries:
+            for entry in dict.fromkeys(served.entries):
                 pattern = QueueList((entry,))
                 if pattern.is_dynamic:
                     self.by_pattern.setdefault(pattern, []).append(served)

@@ -30,7 +30,7 @@ def worker(number: int, queues: str, state: str = "idle") -> WorkerStatus:
     [
         ([], NO_WORKER),
         ([("low", "dead")], NO_LIVE_WORKER),
-        ([("low", "dead"), ("*", "idle")], ""),
+        ([("low", "dead"), ("low*", "idle")], ""),
         ([("high,low", "idle")], STARVED),
         ([("high,low", "idle"), ("low", "dead")], STARVED),
         ([("high,low", "idle"), ("low,high", "working")], ""),
@@ -79,14 +79,14 @@ def test_the_index_agrees_with_each_list(
         for n, (queues, live) in enumerate(lists)
     ]
     services = QueueServices(sizes, workers)
-    for name in sizes:
+    for name, size in sizes.items():
         serving = [w for w in workers if QueueList(w.worker.queues).serves(name)]
         found = services.of(name)
         assert found.workers == len(serving)
         assert found.live == sum(w.state == "idle" for w in serving)
         assert services.serving(name, workers) == serving
-        if sizes[name] and found.live:
-            full = [other for other, size in sizes.items() if size]
+        if size and found.live:
+            full = [other for other, length in sizes.items() if length]
             orders = [
                 [q for q in QueueList(w.worker.queues).match(full) if sizes.get(q)]
                 for w in serving
@@ -94,5 +94,5 @@ def test_the_index_agrees_with_each_list(
             ]
             is_next = any(order[0] == name for order in orders)
             assert (found.state == STARVED) != is_next
-    lost = {n for n, size in sizes.items() if size and not services.of(n).workers}
+    lost = {n for n, length in sizes.items() if length and not services.of(n).workers}
     assert set(unserved(sizes, [w.worker.id for w in workers])) == lost
