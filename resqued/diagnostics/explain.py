@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.limits import Limits
@@ -241,11 +240,13 @@ def _starved(facts: Facts) -> Iterator[Observation]:
     orders = _Orders([*full, *({facts.queue} & facts.sizes.keys() - full.keys())])
     # Of a thousand workers, most have the same list.
     for served, count in Counter(worker.queues for worker in able).items():
-        before = takewhile(lambda name: name != facts.queue, orders.of(served))
+        order = list(orders.of(served))
+        if facts.queue not in order:
+            continue
+        before = order[: order.index(facts.queue)]
         found = {name: full[name] for name in before if name in full}
-        if found and served.serves(facts.queue):
-            behind += count
-            earlier |= found
+        behind += count if found else 0
+        earlier |= found
     if not behind:
         return
     largest = sorted(earlier.items(), key=lambda item: -item[1])
