@@ -190,6 +190,6 @@ def _new() -> int:
     Counted from the shared snapshot, so that open pages ask Redis nothing.
     """
     seen = request.args.get("seen", "")
-    total = snapshot().overview.counters.failures
+    total = snapshot().counters.failures
     is_number = seen.isascii() and seen.isdecimal() and len(seen) < 12
     return total - int(seen) if is_number else 0
