@@ -7,16 +7,26 @@ remove entries, and the index then belongs to another failure.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from heapq import merge
 from itertools import islice
 from math import inf
 from operator import itemgetter
+from typing import Literal
 
 from resqued.errors import PayloadError
 from resqued.store.bulk import (
+    CHUNK,
     KEEP,
     REMOVE,
     BulkOperation,
@@ -28,13 +38,19 @@ from resqued.store.bulk import (
 from resqued.store.connection import Link
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
+from resqued.store.failure_list import FailureList
 from resqued.store.script import Script
+from resqued.store.seen_bound import SeenBound
 from resqued.wire import payload
 from resqued.wire.keys import FAILED, Keys, prefix_of
 
 RETRY = Script("retry")
+RETRY_REMOVE = Script("retry_remove")
 CLEAR = Script("clear")
 PAGE = 200
+
+# What can be done to all failures that were seen.
+SeenAction = Literal["retry", "retry_remove", "remove"]
 
 
 class Failures:
@@ -79,6 +95,10 @@ class Failures:
     def counts(self) -> dict[str, int]:
         """Return the number of failures by the name of the list."""
         return self._lengths()
+
+    def in_list(self, name: str = FAILED) -> FailureList:
+        """Return one list, to read it by position."""
+        return FailureList(self._link, self._keys, name)
 
     def page(
         self, start: int = 0, count: int = 20, list_name: str | None = None
@@ -143,27 +163,29 @@ class Failures:
             (f for f in self.newest_first() if f.id.startswith(failure_id)), None
         )
 
-    def retry(self, failure: Failure) -> bool:
-        """Enqueue the job again and mark the failure as retried; return True.
+    def retry(
+        self, failure: Failure, *, queue: str | None = None, removes: bool = False
+    ) -> bool:
+        """Enqueue the job again, and mark the failure as retried; return True.
+
+        With `queue`, the job goes there and not to the queue that it was taken from.
+        With `removes`, the failure is removed in the same step; otherwise it stays.
 
         Returns False if the failure is not in its list any more, or was retried since
-        it was read: of two callers who retry one failure, one succeeds. The failure
-        stays in the list. Raises PayloadError if the failure holds no job.
+        it was read: of two callers who retry one failure, one succeeds. Raises
+        PayloadError if the failure holds no job.
         """
-        queue, job = payload.retry_job(failure.entry)
+        own, job = payload.retry_job(failure.entry)
+        name = own if queue is None else queue
         keys = self._keys
+        touched = self._key(failure.list_name), keys.queues, keys.queue(name)
+        hint = str(failure.position)
+        if removes:
+            args = (failure.entry, name, job, hint)
+            return bool(RETRY_REMOVE(self._link, touched, args))
+        marked = _marked(failure, time.time())
         return bool(
-            RETRY(
-                self._link,
-                (self._key(failure.list_name), keys.queues, keys.queue(queue)),
-                (
-                    failure.entry,
-                    _marked(failure, time.time()),
-                    queue,
-                    job,
-                    str(failure.position),
-                ),
-            )
+            RETRY(self._link, touched, (failure.entry, marked, name, job, hint))
         )
 
     def remove(self, failure: Failure) -> bool:
@@ -192,14 +214,54 @@ class Failures:
             which, "head", lambda f: _retry_decision(f, which, now, is_all=True)
         )
 
+    def seen(self, which: FailureFilter | None = None) -> dict[str, SeenBound]:
+        """Return the present end of each list that may have failures of a filter."""
+        names = self.lists(which.queue if which else None)
+        return {name: SeenBound.now(self._link, self._key(name)) for name in names}
+
+    def seen_steps(
+        self,
+        which: FailureFilter,
+        action: SeenAction,
+        up_to: Mapping[str, SeenBound],
+        *,
+        most: int = CHUNK,
+    ) -> Generator[BulkProgress]:
+        """Retry or remove the failures that a filter has, up to what was seen.
+
+        `up_to` has the end of each list, as `seen` returns it; other lists are not
+        touched. The oldest failures come first. A step judges at most `most` failures.
+        Those that were retried before are left out of a retry, if the filter does not
+        ask for them. Raises SeenNothingError if the end is gone.
+        """
+        now = time.time()
+
+        def judge(failure: Failure) -> Decision:
+            if action == "remove":
+                return REMOVE if which.has(failure) else KEEP
+            found = _retry_decision(failure, which, now, is_all=True)
+            if action == "retry" or found.code != "r":
+                return found
+            return replace(found, code="x", entry=b"")
+
+        return self._in_each_list(which, "head", judge, up_to, most)
+
     def _in_each_list(
-        self, which: FailureFilter, side: Side, judge: Callable[[Failure], Decision]
+        self,
+        which: FailureFilter,
+        side: Side,
+        judge: Callable[[Failure], Decision],
+        up_to: Mapping[str, SeenBound] | None = None,
+        most: int = CHUNK,
     ) -> Generator[BulkProgress]:
         before = BulkProgress()
         for name in self.lists(which.queue):
-            key = self._key(name)
-            operation = BulkOperation(self._link, self._keys, key, side)
-            steps = operation.run(partial(_judged, judge, name))
+            if up_to is not None and name not in up_to:
+                continue
+            bound = up_to[name] if up_to is not None else None
+            operation = BulkOperation(self._link, self._keys, self._key(name), side)
+            judged = partial(_judged, judge, name)
+            steps = operation.run(judged, bound=bound, most=most)
             progress = before
             with closing(steps):
                 for step in steps:

@@ -24,7 +24,7 @@ from resqued.core.version import VERSION
 from resqued.core.visible_text import visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
-from resqued.web import formats, guard, render, site
+from resqued.web import failed_links, formats, guard, render, site
 from resqued.web.identity import current_user
 from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
@@ -137,6 +137,7 @@ def _prepare_templates(app: Flask) -> None:
         shown_bytes=shown_bytes,
         sparkline_points=lines,
         **formats.FUNCTIONS,
+        **failed_links.FUNCTIONS,
     )
     environment.filters.update(formats.FILTERS)
     with app.app_context():

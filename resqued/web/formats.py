@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import current_app, request, url_for
+from flask import abort, current_app, request, url_for
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.redaction import HIDDEN, arguments
@@ -109,13 +109,12 @@ def iso(value: float | datetime | None) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def queue_url(name: str, endpoint: str = "queues.show") -> str:
+def queue_url(name: str, endpoint: str = "queue.show") -> str:
     """Return the URL of a queue; of a name that no path can hold, with its base64."""
     if _is_plain(name):
         return url_for(endpoint, name=name)
-    text = base64.urlsafe_b64encode(name.encode("utf-8", "surrogateescape")).decode()
     # "=" is the base64 of nothing too, and an empty name64 would be none.
-    return url_for(endpoint, name="-", name64=text or "=")
+    return url_for(endpoint, name="-", name64=encoded_name(name) or "=")
 
 
 def queue_named(name: str, name64: str) -> str:
@@ -127,6 +126,33 @@ def queue_named(name: str, name64: str) -> str:
     except ValueError:
         raise ValueError(f"name64={name64[:40]!r} is no base64") from None
     return raw.decode("utf-8", "surrogateescape")
+
+
+def worker_url(worker_id: str) -> str:
+    """Return the URL of a worker, or of a host by its name."""
+    return queue_url(worker_id, "workers.show")
+
+
+def queue_of_request(name: str) -> str:
+    """Return the name of the queue or worker in the URL of the request, or 404."""
+    try:
+        return queue_named(name, request.args.get("name64", ""))
+    except ValueError as error:
+        abort(404, str(error))
+
+
+def encoded_name(name: str) -> str:
+    """Return a name as forms carry it; `decoded_name` reads it."""
+    raw = name.encode("utf-8", "surrogateescape")
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+def decoded_name(text: str) -> str:
+    """Return the name of `encoded_name`, or fail with 400."""
+    try:
+        return queue_named("", text) if text else ""
+    except ValueError as error:
+        abort(400, str(error))
 
 
 def digest_of(value: str | bytes) -> str:
@@ -164,6 +190,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "job_view": job_view,
     "shown_args": shown_args,
     "queue_url": queue_url,
+    "worker_url": worker_url,
+    "encoded_name": encoded_name,
     "digest_of": digest_of,
     "has_page": has_page,
     "here": here,

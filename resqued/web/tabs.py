@@ -30,10 +30,10 @@ class Tab:
 # Title, endpoint, and what it counts in a snapshot.
 _TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
     ("Overview", "overview.show", lambda _: None),
-    ("Queues", "queues.show_all", lambda now: now.overview.counters.pending),
-    ("Working", "working.show_all", lambda now: len(now.working)),
-    ("Failed", "failed.show_all", lambda now: now.overview.counters.failures),
-    ("Workers", "workers.show_all", lambda now: len(now.workers)),
+    ("Queues", "queues.show_all", lambda now: now.counters.pending),
+    ("Working", "working.show_all", lambda now: now.working_count),
+    ("Failed", "failed.show_all", lambda now: now.counters.failures),
+    ("Workers", "workers.show_all", lambda now: len(now.worker_ids)),
     ("Masters", "masters.show_all", lambda _: None),
     ("Delayed", "delayed.show_all", lambda _: None),
     ("Schedule", "schedule.show_all", lambda _: None),
@@ -42,6 +42,12 @@ _TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
     ("Stats", "stats.show", lambda _: None),
 )
 
+# Pages below the tab of another one.
+_FAMILIES = {
+    "queue": "queues",
+    "why": "queues",
+    **dict.fromkeys(("stats", "keys", "charts", "about", "enqueue"), "stats"),
+}
 
 # Tabs that are shown only if their keys are there, and what tells so. A job that waits
 # for another attempt is a delayed job.
@@ -51,8 +57,6 @@ _IF_PRESENT: Mapping[str, Callable[[Presence], int]] = {
     "schedule.show_all": lambda there: there.schedules,
     "quarantine.show_all": lambda there: there.quarantined,
 }
-# Pages below the tab of another one.
-_BELOW = {"keys": "stats", "charts": "stats", "about": "stats", "enqueue": "stats"}
 
 
 def _is_present(endpoint: str, there: Presence) -> bool:
@@ -69,8 +73,6 @@ def tabs() -> list[Tab]:
         now = snapshot()
     except StoreError:
         now = None
-    module = (request.endpoint or "").partition(".")[0]
-    module = _BELOW.get(module, module)
     presence = site().facts.presence
     # While Redis is away, one request a second waits for it, and not one for each part.
     is_away = now is None or now.problem
@@ -80,10 +82,18 @@ def tabs() -> list[Tab]:
             title,
             url_for(endpoint),
             counted(now) if now else None,
-            is_current=endpoint.partition(".")[0] == module,
+            is_current=_is_current(endpoint),
             is_bad=bool(title == "Failed" and now and counted(now)),
         )
         for title, endpoint, counted in _TABS
         if endpoint in current_app.view_functions
-        if endpoint.partition(".")[0] == module or _is_present(endpoint, there)
+        if _is_current(endpoint) or _is_present(endpoint, there)
     ]
+
+
+def _is_current(endpoint: str) -> bool:
+    """Return True if the page of the request is below a tab."""
+    module = (request.endpoint or "").partition(".")[0]
+    path = request.script_root + request.path
+    is_family = _FAMILIES.get(module) == endpoint.partition(".")[0]
+    return is_family or f"{path}/".startswith(f"{url_for(endpoint)}/")
