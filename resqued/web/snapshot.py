@@ -147,6 +147,7 @@ class _Reader:
             are_paused=are_paused,
             paused_by=_paused_by(registry) if are_paused else "",
             unserved=unserved(sizes, ids),
+            paused_queues=frozenset(self.queues.paused()),
             clock_ahead=registry.link.time() - time.time(),
         )
 
