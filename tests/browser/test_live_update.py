@@ -147,7 +147,7 @@ def test_an_answer_that_comes_too_late_to_show_is_asked_for_again(
     box = queues.locator(".test-box")
     queues.locator("main tbody tr").first.evaluate(BOX)
     held = []
-    queues.route("**/queues?*part=table*", held.append)
+    queues.route("**/queues?*part=table*", lambda route: held.append(route))  # noqa: PLW0108 - it is bound
     wait_until(lambda: queues.wait_for_timeout(20) or held, what="a request")
     client.enqueue_to("mail", "Send", 3)
     box.check()

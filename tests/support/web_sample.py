@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ import redis as redis_py
 
 from resqued.core.histogram import BUCKETS
 from resqued.core.history_layout import GAUGES, HISTOGRAM, VALUES, day_of, packed
+from resqued.core.task_state import DONE, RUNNING, TaskRecord
 from resqued.store.job_identity import identity_of
 from resqued.wire import delayed_item, master_record, payload, timestamps
 from resqued.wire.keys import Keys
@@ -97,6 +99,7 @@ def fill(redis: redis_py.Redis) -> None:
     _masters(redis, now)
     _history(redis, now, chance)
     _audit(redis)
+    _tasks(redis, now)
 
 
 def _job(number: int, name: str = "") -> str:
@@ -139,7 +142,7 @@ def _queues(redis: redis_py.Redis, chance: random.Random) -> None:
 
 
 def _workers(redis: redis_py.Redis, now: int) -> None:
-    served = ("critical,default", "mail", "images,search/index")
+    served = ("mail,critical,default", "images,imports", "search/index,reports")
     for number in range(9):
         host, pid = _HOSTS[number % 3], 4_000 + 7 * number
         worker = f"{host}:{pid}:{served[number % 3]}"
@@ -149,7 +152,7 @@ def _workers(redis: redis_py.Redis, now: int) -> None:
         redis.hset(KEYS.identities, worker, identity.encode())
         _register(redis, worker, now, beat=now - 5 * number)
         if number < 5:
-            _give(redis, worker, now - 7 * 4**number, number)
+            _give(redis, worker, now - 7 * 4**number, (0, 1, 2, 0, 4)[number])
     ruby = "rails3:21907:imports,webhooks:out"
     _register(redis, ruby, now, beat=now - 31)
     _give(redis, ruby, now - 42, 5)
@@ -368,3 +371,43 @@ def _audit(redis: redis_py.Redis) -> None:
             "request_id": digest,
         }
         redis.xadd(KEYS.audit, {"action": json.dumps(fields)})
+
+
+def _tasks(redis: redis_py.Redis, now: int) -> None:
+    """Write the tasks of a bulk action whose process is dead, and of a search."""
+    records = (
+        TaskRecord(
+            id="a1b2c3d4e5f6",
+            kind="retry_remove",
+            choice={"class": _NAMES[0]},
+            words=f"class {_NAMES[0]}",
+            user="anna",
+            state=RUNNING,
+            done=12_400,
+            judged=31_000,
+            total=61_000,
+            expected=24_000,
+            speed=480.0,
+            began=now - 90.0,
+            beat=now - 30.0,
+        ),
+        TaskRecord(
+            id="b2c3d4e5f6a1",
+            kind="search",
+            choice={"text": "width"},
+            words="with the text width",
+            user="anna",
+            state=DONE,
+            done=8,
+            judged=FAILURES,
+            total=FAILURES,
+            began=now - 300.0,
+            beat=now - 298.0,
+            ended=now - 298.0,
+        ),
+    )
+    for record in records:
+        fields = {**asdict(record), "choice": json.dumps(record.choice)}
+        del fields["id"]
+        redis.hset(KEYS.web_task(record.id), mapping=fields)
+        redis.zadd(KEYS.web_tasks, {record.id: record.began})
