@@ -2,6 +2,8 @@
 # make test    every check and test
 # make unit    the tests without a server, in seconds; unit-all with every Python here
 # make test-systemd  the units, under a systemd of their own; as root
+# make test-browser  the web front end in Chromium (apt-get install chromium)
+# make screenshots   pictures of every page into build/screenshots; two into docs/images
 # make bench   the comparison with other libraries; writes docs/benchmarks.md
 # make bench-web  fill WEB_REDIS for the web front end, and measure it
 # make chaos   faults on a pool at work, and a count of its jobs (docs/reliability.md)
@@ -19,7 +21,7 @@ SPACE := $(NOTHING) $(NOTHING)
 # The unit tests must go every way through these.
 COVERED := $(wildcard resqued/core resqued/wire)
 
-.PHONY: demo test test-systemd check unit unit-all coverage bench bench-web chaos clean
+.PHONY: demo test test-systemd test-browser screenshots vendor check unit unit-all coverage bench bench-web chaos clean
 
 demo: $(STAMP)
 	$(BIN)/resqued demo $(DEMO)
@@ -33,9 +35,20 @@ test: check
 test-systemd: $(STAMP)
 	$(PYTEST) tests/systemd
 
+# Skips without chromium; with CI set it fails.
+test-browser: $(STAMP)
+	$(PYTEST) -n auto tests/browser
+
+screenshots: $(STAMP)
+	$(BIN)/python -m tests.support.screenshots
+
+# Fetches what the web front end brings of others (docs/third-party.md); needs npm.
+vendor: $(STAMP)
+	$(BIN)/python tools/vendor.py
+
 check: $(STAMP)
-	$(BIN)/ruff format --check resqued tests bench
-	$(BIN)/ruff check resqued tests bench
+	$(BIN)/ruff format --check resqued tests bench tools
+	$(BIN)/ruff check resqued tests bench tools
 	$(BIN)/mypy
 
 unit: $(STAMP)

@@ -20,5 +20,10 @@ def done(message: str, to: str, kind: Kind = "good") -> BaseResponse:
     flash(message, kind)
     site().keeper.forget()
     back = request.form.get("back", "")
-    is_ours = back.startswith("/") and not back.startswith(("//", "/\\"))
-    return redirect(back if is_ours and back.isprintable() else to, 303)
+    return redirect(back if is_own_path(back) else to, 303)
+
+
+def is_own_path(path: str) -> bool:
+    """Return True for a path on this host, and no address of another one."""
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return is_ours and path.isprintable()

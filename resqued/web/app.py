@@ -200,7 +200,9 @@ def _problem(status: int, detail: str) -> Response:
         return found
     if "part" in request.args:
         return Response(detail, status, mimetype="text/plain")
-    found = render.page("problem.html", status=status, title=title, detail=detail)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    is_away = status == HTTPStatus.SERVICE_UNAVAILABLE
+    values = {"title": title, "detail": detail, "is_away": is_away}
+    found = render.page("problem.html", status=status, **values)
+    if is_away:
         found.headers["Retry-After"] = "2"
     return found

@@ -46,9 +46,11 @@ class Guard:
         g.is_trusted = request.environ.get(TRUSTED, False)
         _check_host()
         endpoint = request.endpoint
-        if endpoint is None or endpoint not in self._needed:
-            return None  # The static files, or a path that is not there.
+        if endpoint == "static":
+            return None
         g.user = identify()
+        if endpoint is None or endpoint not in self._needed:
+            return None  # A path that is not there: the problem page has tabs.
         if request.method not in SAFE:
             _check_origin()
         capability = self._needed[endpoint]
@@ -75,7 +77,9 @@ def _refusal(capability: str) -> str:
 
 
 def _ask_to_log_in() -> BaseResponse:
-    if site().settings.auth == "password" and not wants_json():
+    # A part of a page must not become the form: its page asks for it by itself.
+    is_page = not wants_json() and "part" not in request.args
+    if site().settings.auth == "password" and is_page:
         goal = request.full_path if request.method in SAFE else "/"
         return redirect(url_for("login.show", next=goal), 303)
     return abort(

@@ -134,3 +134,9 @@ def test_a_wheel_has_the_files(tmp_path: Path) -> None:
             if path.is_file():
                 inside = path.relative_to(ROOT / folder)
                 assert f"resqued/systemd/share/{Path(folder).name}/{inside}" in names
+    web = ROOT / "resqued" / "web"
+    for path in (*web.glob("templates/**/*"), *web.glob("static/**/*")):
+        inside = path.relative_to(ROOT)
+        assert path.is_dir() or str(inside) in names
+        if path.name == "LICENSE":
+            assert any(name.endswith(f".dist-info/licenses/{inside}") for name in names)

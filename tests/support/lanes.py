@@ -1,4 +1,4 @@
-"""The suite in lanes: tests beside each other first, then those that must be alone.
+"""The suite in lanes: tests beside each other, those that must be alone, browsers.
 
     python -m tests.support.lanes --beside 'make unit-all' [--again] [--systemd]
         [--last-line FILE]
@@ -194,6 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             beside=asked.beside,
             paths=("tests/integration", "tests/system", "tests/compat", "tests/web"),
             workers=asked.workers or FOR_EACH_CORE * (os.cpu_count() or 1),
+            browser=("tests/browser",),
             again=asked.again,
             last=("tests/systemd",) if asked.systemd else (),
             report=asked.last_line,
@@ -206,6 +207,7 @@ def run(
     paths: Sequence[str],
     workers: int,
     beside: Sequence[str] = (),
+    browser: Sequence[str] = (),
     again: bool = False,
     last: Sequence[str] = (),
     report: Path | None = None,
@@ -223,6 +225,8 @@ def run(
     if again and may_run_again(done[0]):
         second = lanes.pytest("again", *done[0].failed)
     done.append(lanes.pytest("alone", "-m", "alone", *paths))
+    if browser:
+        done.append(lanes.pytest("browser", "-n", str(os.cpu_count() or 1), *browser))
     if last:
         done.append(lanes.pytest("systemd", *last))
     text, is_well = summary(done, second)

@@ -1,17 +1,19 @@
-// Live parts: each section[data-live] asks for itself when it is due. A part waits while
-// the tab is hidden, a box of the page is ticked, a dialog is open or a field has focus.
+// Live parts: each [data-live] asks for itself when it is due. A part waits while the
+// tab is hidden, a box of the page is ticked, a dialog is open, a field has focus or text
+// is selected; the frame, with the counts and banners, waits for a hidden tab alone.
 "use strict";
 (() => {
-  const parts = [...document.querySelectorAll("section[data-live]")];
+  const parts = [...document.querySelectorAll("[data-live]")];
   const state = document.getElementById("live-state");
   const toggle = document.getElementById("live");
+  const asOf = document.querySelector("#as-of time");
   const SLOWEST = 30000, IDLE_AFTER = 600000, IDLE = 10000;
-  let isOn = true, lastInput = Date.now(), updated = Date.now();
+  let isOn = true, lastInput = Date.now(), since = "";
   try { isOn = localStorage.getItem("resqued-live") !== "off"; } catch { /* on */ }
   if (!parts.length || !window.htmx) return;
 
   for (const part of parts) {
-    const url = new URL(location.href);
+    const url = new URL(part.dataset.url || location.href, location.href);
     url.searchParams.set("part", part.dataset.live);
     // What the page has seen, for a part that counts what is new.
     if (part.dataset.seen) url.searchParams.set("seen", part.dataset.seen);
@@ -24,19 +26,29 @@
     part.addEventListener("htmx:after:request", (event) => answered(part, event.detail.ctx));
     part.addEventListener("htmx:before:swap", (event) => {
       // An answer that is no part, and one that comes while it would disturb.
-      if (event.detail.ctx.response.status !== 200 || obstacle()) event.preventDefault();
+      if (isPart(event.detail.ctx.response) && !obstacle(part)) return;
+      event.preventDefault();
+      // With the tag of a part that is not shown, the next answer would be "unchanged".
+      part._htmx.ptag = "none";
     });
+    part.addEventListener("htmx:after:swap", retryPage);
     part.addEventListener("htmx:error", () => failed(part));
     htmx.process(part);
     schedule(part);
   }
 
-  function obstacle() {
+  // Without the tag it is a page of something else, such as the login of a proxy.
+  function isPart(response) {
+    return response.status === 200 && response.headers.has("HX-PTag");
+  }
+
+  function obstacle(part) {
     if (!isOn) return "off";
     if (document.hidden) return "the page is hidden";
+    if (part && part.id === "frame") return "";
     const ticked = document.querySelectorAll("main input[type=checkbox][name=id]:checked").length;
     if (ticked) return ticked + " selected";
-    if (document.querySelector("dialog[open]")) return "a question is open";
+    if (document.querySelector("dialog[open]")) return "a dialog is open";
     const focus = document.activeElement;
     if (focus && focus.closest("main") && focus.matches("input:not([type=checkbox]), textarea, select")) {
       return "a field is in use";
@@ -48,18 +60,20 @@
     clearTimeout(part.timer);
     const idle = Date.now() - lastInput > IDLE_AFTER ? IDLE : 0;
     part.timer = setTimeout(() => {
-      if (obstacle()) { show(); schedule(part); } else { htmx.trigger(part, "due"); }
+      if (obstacle(part)) { show(); schedule(part); } else { htmx.trigger(part, "due"); }
     }, Math.max(part.wait, idle));
   }
 
   function answered(part, ctx) {
-    const status = ctx.response ? ctx.response.status : 0;
-    if (status !== 200 && status !== 304) { failed(part); return; }
-    const told = Number(ctx.response.headers.get("X-Interval"));
-    part.wait = told >= 500 ? told : 2000;
+    const response = ctx.response;
+    // The session has ended: the page itself asks for a login.
+    if (response && response.status === 401) { location.reload(); return; }
+    if (!response || (response.status !== 304 && !isPart(response))) { failed(part); return; }
+    const next = Number(response.headers.get("X-Interval"));
+    part.wait = next >= 500 ? next : 2000;
     part.failures = 0;
     part.classList.remove("stale");
-    updated = Date.now();
+    if (asOf) asOf.dateTime = new Date().toISOString();
     show();
     schedule(part);
   }
@@ -67,21 +81,27 @@
   function failed(part) {
     part.failures += 1;
     part.wait = Math.min(SLOWEST, 1000 * 2 ** part.failures);
-    part.classList.add("stale");
+    if (part.id !== "frame") part.classList.add("stale");
     show();
     schedule(part);
   }
 
+  // A page that could not be made for want of Redis is asked for again.
+  function retryPage() {
+    if (document.querySelector("main [data-retry]") && !document.getElementById("trouble")) location.reload();
+  }
+
   function show() {
-    const why = obstacle();
-    const stale = parts.some((part) => part.failures);
+    const why = obstacle(parts.find((part) => part.id !== "frame") || parts[0]);
+    const isStale = parts.some((part) => part.failures);
+    if (!isStale) since = "";
+    else if (!since) since = new Date().toLocaleTimeString();
     if (toggle) {
       toggle.setAttribute("aria-pressed", String(isOn));
       toggle.textContent = !isOn ? "Live: off" : why ? "Live: paused" : "Live";
-      toggle.title = why ? "paused: " + why : "updates every few seconds (r)";
+      toggle.title = !isOn ? "updates are off (r)" : why ? "paused: " + why : "updates every few seconds (r)";
     }
-    const age = Math.round((Date.now() - updated) / 1000);
-    const text = stale ? "no answer for " + age + " s" : why ? "paused: " + why : "";
+    const text = isStale ? "No answer since " + since : why && isOn ? "Updates are paused: " + why : "";
     if (state.textContent !== text) state.textContent = text;
   }
 
@@ -95,9 +115,12 @@
     addEventListener(name, () => { lastInput = Date.now(); }, { passive: true });
   }
   document.addEventListener("visibilitychange", () => {
+    show();
     if (!document.hidden) for (const part of parts) { part.wait = 200; schedule(part); }
   });
-  document.addEventListener("change", show);
+  for (const name of ["change", "focusin", "focusout", "selectionchange"]) {
+    document.addEventListener(name, () => setTimeout(show));
+  }
   if (toggle) { toggle.hidden = false; toggle.addEventListener("click", turn); }
   document.addEventListener("resqued:live", turn);
   show();

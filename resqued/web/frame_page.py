@@ -1,0 +1,21 @@
+"""The frame that all pages share, alone: tabs with their counts, and banners."""
+
+from __future__ import annotations
+
+from flask import redirect, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from resqued.web.acting import is_own_path
+from resqued.web.render import page
+
+
+def show() -> BaseResponse:
+    """Answer with the part `frame`; without a part, go to the page in `back`.
+
+    A form in a banner names its page in `back`, and that page is this one if the banner
+    has come with the part.
+    """
+    if "part" in request.args:
+        return page("base.html")
+    back = request.args.get("back", "")
+    return redirect(back if is_own_path(back) else url_for("overview.show"), 303)
