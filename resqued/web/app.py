@@ -71,6 +71,7 @@ def create_app(settings: WebSettings | None = None) -> Flask:
     app.before_request(guard.Guard(needed).check)
     app.after_request(guard.add_headers)
     app.register_error_handler(StoreError, _store_error)
+    app.register_error_handler(ConfigError, _users_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
     return app
@@ -172,6 +173,16 @@ def _secret_key(settings: WebSettings) -> bytes:
 
 def _store_error(error: StoreError) -> Response:
     return _problem(503, f"Redis: {error}")
+
+
+def _users_error(error: ConfigError) -> Response:
+    """Answer while the file of users is broken; nobody outside learns more of it."""
+    logger.get().error("web_error", path=request.path, exception=str(error))
+    return _problem(
+        503,
+        f"the file of users cannot be used: `resqued web user list`"
+        f" says why, and the log: {g.request_id}",
+    )
 
 
 def _http_error(error: HTTPException) -> Any:

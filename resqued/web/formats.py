@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,17 +74,24 @@ def _sees_args() -> bool:
 
 
 def count(value: float | None) -> str:
-    """Return a number with separators, as in 12,345; a dash for None."""
-    if value is None:
+    """Return a number with separators, as in 12,345; a dash for none."""
+    if value is None or not _is_number(value):
         return NONE
+    if isinstance(value, int):
+        return f"{value:,}"
     if isinstance(value, float) and not value.is_integer():
         return f"{value:,.1f}"
     return f"{value:,.0f}"
 
 
+def _is_number(value: float) -> bool:
+    """Return True but for what JSON of other programs calls NaN or Infinity."""
+    return isinstance(value, int) or math.isfinite(value)
+
+
 def duration(value: float | None) -> str:
-    """Return seconds as 12s, 4m or 3h 5m; a dash for None."""
-    if value is None:
+    """Return seconds as 12s, 4m or 3h 5m; a dash for none."""
+    if value is None or not _is_number(value):
         return NONE
     whole = max(0, int(value))
     if whole < _MINUTE:
