@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from functools import wraps
+from functools import partial, wraps
 from itertools import islice
 from typing import Any
 
@@ -50,6 +50,7 @@ Examples:
   resqued failed list --queue mail --class myapp.jobs.Mail --json
   resqued failed show 3f2a91c04d7e
   resqued failed retry 3f2a 77b0
+  resqued failed retry --remove --to low 3f2a
   resqued failed retry --all --queue mail
   resqued failed retry --all --exception Resque::DirtyExit --since 1h --dry-run
   resqued failed remove --all --class myapp.jobs.Old --yes
@@ -169,6 +170,8 @@ def show(client: Client, failure_id: str, as_json: bool) -> None:
 @ids_argument
 @all_option
 @filter_options
+@click.option("--remove", "removes", is_flag=True, help="Remove the failures by ID.")
+@click.option("--to", metavar="QUEUE", help="Enqueue those by ID on this queue.")
 @_dry_run
 @with_writing_client
 def retry(
@@ -176,6 +179,8 @@ def retry(
     ids: tuple[str, ...],
     is_all: bool,
     which: FailureFilter,
+    removes: bool,
+    to: str | None,
     dry_run: bool,
 ) -> None:
     """Enqueue the jobs of failures again; the failures stay, marked as retried.
@@ -185,6 +190,8 @@ def retry(
     """
     failures = client.failures
     _check_choice(ids, which, is_all=is_all)
+    if is_all and (removes or to):
+        raise click.UsageError("--remove and --to are for failures by ID, not --all")
     if is_all and dry_run:
         _report("would retry", failures.rehearse_retry(which))
     elif is_all:
@@ -194,8 +201,9 @@ def retry(
         if dry_run:
             _report("would retry", failures.rehearse_retry(FailureFilter(), found))
         else:
-            _act("retried", failures.retry, found)
-    if not dry_run:
+            again = partial(failures.retry, queue=to, removes=removes)
+            _act("retried and removed" if removes else "retried", again, found)
+    if not (dry_run or removes):
         _explain_marks()
 
 

@@ -36,7 +36,12 @@ class Failure:
     @property
     def id(self) -> str:
         """The id that commands show and take: 12 hex digits, made of the bytes."""
-        return hashlib.sha256(self.entry).hexdigest()[:12]
+        return self.digest[:12]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the bytes, in hex digits; the id is its beginning."""
+        return hashlib.sha256(self.entry).hexdigest()
 
     @property
     def fields(self) -> Mapping[str, Any]:

@@ -28,11 +28,13 @@ from resqued.store.bulk import (
 from resqued.store.connection import Link
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
+from resqued.store.failure_list import FailureList
 from resqued.store.script import Script
 from resqued.wire import payload
 from resqued.wire.keys import FAILED, Keys, prefix_of
 
 RETRY = Script("retry")
+RETRY_REMOVE = Script("retry_remove")
 CLEAR = Script("clear")
 PAGE = 200
 
@@ -79,6 +81,10 @@ class Failures:
     def counts(self) -> dict[str, int]:
         """Return the number of failures by the name of the list."""
         return self._lengths()
+
+    def in_list(self, name: str = FAILED) -> FailureList:
+        """Return one list, to read it by position."""
+        return FailureList(self._link, self._keys, name)
 
     def page(
         self, start: int = 0, count: int = 20, list_name: str | None = None
@@ -143,27 +149,29 @@ class Failures:
             (f for f in self.newest_first() if f.id.startswith(failure_id)), None
         )
 
-    def retry(self, failure: Failure) -> bool:
-        """Enqueue the job again and mark the failure as retried; return True.
+    def retry(
+        self, failure: Failure, *, queue: str | None = None, removes: bool = False
+    ) -> bool:
+        """Enqueue the job again, and mark the failure as retried; return True.
+
+        With `queue`, the job goes there and not to the queue that it was taken from.
+        With `removes`, the failure is removed in the same step; otherwise it stays.
 
         Returns False if the failure is not in its list any more, or was retried since
-        it was read: of two callers who retry one failure, one succeeds. The failure
-        stays in the list. Raises PayloadError if the failure holds no job.
+        it was read: of two callers who retry one failure, one succeeds. Raises
+        PayloadError if the failure holds no job.
         """
-        queue, job = payload.retry_job(failure.entry)
+        own, job = payload.retry_job(failure.entry)
+        name = own if queue is None else queue
         keys = self._keys
+        touched = self._key(failure.list_name), keys.queues, keys.queue(name)
+        hint = str(failure.position)
+        if removes:
+            args = (failure.entry, name, job, hint)
+            return bool(RETRY_REMOVE(self._link, touched, args))
+        marked = _marked(failure, time.time())
         return bool(
-            RETRY(
-                self._link,
-                (self._key(failure.list_name), keys.queues, keys.queue(queue)),
-                (
-                    failure.entry,
-                    _marked(failure, time.time()),
-                    queue,
-                    job,
-                    str(failure.position),
-                ),
-            )
+            RETRY(self._link, touched, (failure.entry, marked, name, job, hint))
         )
 
     def remove(self, failure: Failure) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from flask import g, request
@@ -15,13 +17,48 @@ from resqued.web.site import site
 
 # About how many actions are kept.
 KEPT = 10_000
+_CHUNK = 1_000
 
 
-def record(action: str, target: str, *, count: int = 1, result: str = "done") -> None:
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One action of the stream; texts are "" where the record has none.
+
+    `place` is the id in the stream, `at` its time in seconds since the epoch. `ids` are
+    those of the failures that it acted on.
+    """
+
+    place: str
+    at: float
+    user: str
+    role: str
+    address: str
+    action: str
+    target: str
+    result: str
+    request_id: str
+    count: int
+    ids: tuple[str, ...]
+
+    @property
+    def shown_user(self) -> str:
+        """The name of the user; without a login there is none."""
+        return self.user or "somebody"
+
+
+def record(
+    action: str,
+    target: str,
+    *,
+    count: int = 1,
+    result: str = "done",
+    ids: Sequence[str] = (),
+) -> None:
     """Record an action of the present user.
 
     `action` is a verb, as in retry; `target` names what it acted on, `count` how many
-    that were. That the stream cannot be written does not stop the action.
+    that were, and `ids` which failures. That the stream cannot be written does not stop
+    the action.
     """
     user = current_user()
     fields: dict[str, Any] = {
@@ -37,8 +74,60 @@ def record(action: str, target: str, *, count: int = 1, result: str = "done") ->
     logger.get().info("web_action", **fields)
     if site().settings.read_only:
         return
-    text = json.dumps(fields)
+    text = json.dumps(fields | ({"ids": list(ids)} if ids else {}))
     with suppress(StoreError):
         site().client.registry.link.call(
             "XADD", site().keys.audit, "MAXLEN", "~", KEPT, "*", "action", text
         )
+
+
+def newest_first(before: str = "", most: int = KEPT) -> Iterator[AuditRecord]:
+    """Yield the records, or those before one by its place; raise StoreError.
+
+    `most` is how many are read at most.
+    """
+    key, link = site().keys.audit, site().client.registry.link
+    end = f"({before}" if before else "+"
+    while most > 0:
+        count = min(_CHUNK, most)
+        found = link.call("XREVRANGE", key, end, "-", "COUNT", count)
+        for place, fields in found:
+            yield _read(place.decode(), fields)
+        if len(found) < count:
+            return
+        end = f"({found[-1][0].decode()}"
+        most -= count
+
+
+def action_on(failure_id: str) -> AuditRecord | None:
+    """Return the last action on a failure, among the last 1,000 actions of all."""
+    recent = newest_first(most=_CHUNK)
+    return next((each for each in recent if failure_id in each.ids), None)
+
+
+def _read(place: str, fields: Mapping[bytes, bytes]) -> AuditRecord:
+    """Return a record; what another program has written there is shown as it is."""
+    text = next(iter(fields.values()), b"").decode("utf-8", "backslashreplace")
+    values: Any = None
+    with suppress(ValueError):
+        values = json.loads(text)
+    if not isinstance(values, dict):
+        values = {"target": text}
+    count, ids = values.get("count"), values.get("ids")
+
+    def text_of(name: str) -> str:
+        return str(values.get(name, ""))[:500]
+
+    return AuditRecord(
+        place,
+        int(place.partition("-")[0]) / 1000,
+        user=text_of("user"),
+        role=text_of("role"),
+        address=text_of("address"),
+        action=text_of("action"),
+        target=text_of("target"),
+        result=text_of("result"),
+        request_id=text_of("request_id"),
+        count=count if isinstance(count, int) else 1,
+        ids=tuple(map(str, ids)) if isinstance(ids, list) else (),
+    )

@@ -48,13 +48,13 @@ def tabs() -> list[Tab]:
         now = snapshot()
     except StoreError:
         now = None
-    module = (request.endpoint or "").partition(".")[0]
+    path = request.script_root + request.path
     return [
         Tab(
             title,
             url_for(endpoint),
             counted(now) if now else None,
-            is_current=endpoint.partition(".")[0] == module,
+            is_current=f"{path}/".startswith(f"{url_for(endpoint)}/"),
             is_bad=bool(title == "Failed" and now and counted(now)),
         )
         for title, endpoint, counted in _TABS

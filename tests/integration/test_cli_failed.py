@@ -134,6 +134,17 @@ def test_retry_by_id_enqueues_the_job_and_marks_the_failure(
     assert client.size("mail") == 2
 
 
+def test_retry_by_id_removes_the_failure_and_goes_to_another_queue(
+    run: Run, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    first, second = add_failure(redis, 1), add_failure(redis, 2)
+    result = run("failed", "retry", "--remove", "--to", "slow", second)
+    assert result.stdout == "retried and removed 1 failure\n"
+    assert client.peek("slow", 0, 9) == [{"class": "Boom", "args": [2]}]
+    assert [failure.id for failure in client.failures.page()] == [first]
+    run("failed", "retry", "--all", "--remove", fails=SystemExit)
+
+
 def test_retry_all_takes_each_failure_once(
     run: Run, redis: redis_py.Redis, client: resqued.Client
 ) -> None:

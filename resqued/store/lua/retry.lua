@@ -6,14 +6,13 @@
 -- ARGV  1 failure entry  2 the entry with retried_at  3 queue name  4 job
 --       5 where it stood when it was read (its index), as a hint; or -1
 --
--- Returns 1 retried | 0 there is no such failure any more
+-- Returns 1 retried | 0 there is no such failure any more | an error, and nothing was
+-- written
 
-local index = tonumber(ARGV[5])
-if index < 0 or redis.call('LINDEX', KEYS[1], index) ~= ARGV[1] then
-  index = redis.call('LPOS', KEYS[1], ARGV[1])
-end
+-- include retry_failure
+local index, problem = retry_failure(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[5],
+  ARGV[3], ARGV[4])
+if problem then return problem end
 if not index then return 0 end
 redis.call('LSET', KEYS[1], index, ARGV[2])
-redis.call('SADD', KEYS[2], ARGV[3])
-redis.call('RPUSH', KEYS[3], ARGV[4])
 return 1

@@ -13,6 +13,8 @@
   for (const part of parts) {
     const url = new URL(location.href);
     url.searchParams.set("part", part.dataset.live);
+    // What the page has seen, for a part that counts what is new.
+    if (part.dataset.seen) url.searchParams.set("seen", part.dataset.seen);
     part.setAttribute("hx-get", url.pathname + url.search);
     part.setAttribute("hx-trigger", "due");
     part.setAttribute("hx-swap", "innerMorph");
