@@ -21,10 +21,17 @@ def arguments(
     texts = {}
     for index, arg in enumerate(args):
         name = names[index] if index < len(names) else str(index)
-        value = HIDDEN if name.lower() in secret else redacted(arg, secret)
-        text = value if isinstance(value, str) else repr(value)
+        text = HIDDEN if name.lower() in secret else _text(arg, secret)
         texts[name] = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return texts
+
+
+def _text(arg: object, secret: Collection[str]) -> str:
+    try:
+        value = redacted(arg, secret)
+        return value if isinstance(value, str) else repr(value)
+    except RecursionError:
+        return HIDDEN  # nested too deeply to be searched
 
 
 def redacted(value: object, secret: Collection[str]) -> object:

@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request, url_for
 from jinja2 import StrictUndefined
 from markupsafe import Markup
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from resqued.config import loader
 from resqued.config.layers import read_layers
@@ -25,6 +25,7 @@ from resqued.core.visible_text import visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
 from resqued.web import formats, guard, render, site
+from resqued.web.api_answers import may_have_been_done
 from resqued.web.identity import current_user
 from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
@@ -172,6 +173,10 @@ def _secret_key(settings: WebSettings) -> bytes:
 
 
 def _store_error(error: StoreError) -> Response:
+    if request.method == "POST":
+        maybe = may_have_been_done(error)
+        what = "it may have been done: look" if maybe else "nothing was done"
+        return _problem(503, f"Redis: {error}; {what}", maybe=maybe)
     return _problem(503, f"Redis: {error}")
 
 
@@ -188,7 +193,11 @@ def _users_error(error: ConfigError) -> Response:
 def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()
-    return _problem(error.code, error.description or error.name)
+    members = getattr(error, "members", {})
+    found = _problem(error.code, error.description or error.name, **members)
+    if isinstance(error, MethodNotAllowed):
+        found.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return found
 
 
 def _unexpected(error: Exception) -> Response:
@@ -198,15 +207,18 @@ def _unexpected(error: Exception) -> Response:
     return _problem(500, f"this page has failed; the log says why: {g.request_id}")
 
 
-def _problem(status: int, detail: str) -> Response:
+def _problem(status: int, detail: str, **members: Any) -> Response:
     title = HTTPStatus(status).phrase
     if guard.wants_json() or request.endpoint == "health.readyz":
-        found = jsonify(title=title, status=status, detail=detail)
-        found.mimetype, found.status_code = "application/problem+json", status
-        return found
-    if "part" in request.args:
-        return Response(detail, status, mimetype="text/plain")
-    found = render.page("problem.html", status=status, title=title, detail=detail)
+        found = jsonify(members | {"title": title, "status": status, "detail": detail})
+        found.mimetype = "application/problem+json"
+    elif "part" in request.args:
+        found = Response(detail, mimetype="text/plain")
+    else:
+        found = render.page("problem.html", status=status, title=title, detail=detail)
+    found.status_code = status
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         found.headers["Retry-After"] = "2"
+    if status == HTTPStatus.UNAUTHORIZED:
+        found.headers["WWW-Authenticate"] = 'Bearer realm="resqued"'
     return found

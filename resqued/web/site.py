@@ -11,6 +11,7 @@ from resqued.client import Client
 from resqued.config.web_settings import WebSettings
 from resqued.store.job_queues import Queues
 from resqued.web.login_attempts import LoginAttempts
+from resqued.web.parameter_names import ParameterNames
 from resqued.web.request_counts import RequestCounts
 from resqued.web.snapshot import SnapshotKeeper
 from resqued.wire.keys import Keys
@@ -31,6 +32,7 @@ class Site:
     requests: RequestCounts = field(default_factory=RequestCounts)
     attempts: LoginAttempts = field(default_factory=LoginAttempts)
     keeper: SnapshotKeeper = field(init=False)
+    parameters: ParameterNames = field(init=False)
 
     def __post_init__(self) -> None:
         link = self.client.registry.link
@@ -39,6 +41,7 @@ class Site:
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "queues", queues)
         object.__setattr__(self, "keeper", SnapshotKeeper(self.client, queues))
+        object.__setattr__(self, "parameters", ParameterNames(link, keys))
 
     @classmethod
     def of(cls, settings: WebSettings) -> Site:
@@ -48,9 +51,14 @@ class Site:
         )
         return cls(settings, client)
 
-    def argument_names(self, class_name: str) -> tuple[str, ...]:  # noqa: ARG002
-        """Return the names of the arguments of a class; none if they are not known."""
-        return ()
+    def argument_names(self, class_name: str) -> tuple[str, ...] | None:
+        """Return the names of the arguments of a class; none if they are not known.
+
+        None if they cannot be read and [web] redact needs them: then every argument has
+        to be hidden.
+        """
+        found = self.parameters.of(class_name)
+        return found if found is not None or self.settings.redact else ()
 
 
 def install(site: Site) -> None:

@@ -88,6 +88,34 @@ def _queues(redis: redis_py.Redis, text: bytes) -> None:
     redis.set(key("stat:failed"), "3")
 
 
+def _values(redis: redis_py.Redis, text: bytes) -> None:
+    """Write the text as a value of JSON, where it is one: a number, or deep lists."""
+    if text[:1] not in b"[0123456789-N":
+        return
+    job = b'{"class":"Odd","args":[%s,{"a":%s}]}' % (text, text)
+    entry = (
+        b'{"failed_at":%s,"payload":%s,"exception":%s,"error":%s,"backtrace":%s,'
+        b'"worker":%s,"queue":"odd","attempt":%s,"retried_at":%s}'
+    ) % (text, job, *([text] * 6))
+    redis.rpush(key("failed"), entry)
+    redis.rpush(key("queue:odd"), job)
+    redis.sadd(key("queues"), "odd")
+    redis.sadd(key("workers"), "web1:4:odd")
+    record = b'{"queue":%s,"run_at":%s,"payload":%s}' % (text, text, job)
+    redis.set(key("worker:web1:4:odd"), record)
+    identity = b'{"boot":%s,"pids":%s,"pid":%s,"start":%s,"heartbeat":%s,"nonce":%s}'
+    redis.hset(key("resqued:workers"), "web1:4:odd", identity % ((text,) * 6))
+    redis.set(key("worker:ping:web1:4"), b'{"time":%s}' % text)
+    quarantined = b'{"quarantined_at":%s,"deaths":[%s],"failure":%s}'
+    redis.rpush(key("resqued:quarantine"), quarantined % (text, text, entry))
+    redis.zadd(key("delayed_queue_schedule"), {"9": 9})
+    redis.rpush(key("delayed:9"), job[:-1] + b',"queue":"odd"}')
+    rule = b'{"name":"odd","class_name":"Odd","queue":"odd","args":[%s],"every":%s}'
+    redis.hset(key("resqued:schedules"), "odd", rule % (text, text))
+    action = b'{"user":%s,"count":%s,"ids":%s}' % (text, text, text)
+    redis.xadd(key("resqued:audit"), {b"action": action})
+
+
 def _failures(redis: redis_py.Redis, text: bytes) -> None:
     entries = [failure(text), text, as_json([as_text(text)])]
     retried = json.loads(failure(b"x"))
@@ -222,6 +250,7 @@ def _history(redis: redis_py.Redis, text: bytes) -> None:
 
 _FILLERS: tuple[Filler, ...] = (
     _queues,
+    _values,
     _failures,
     _workers,
     _masters,

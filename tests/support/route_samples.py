@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import redis as redis_py
+import yaml
 
 import resqued
 from resqued.store.failure_entry import Failure
@@ -28,6 +30,7 @@ PUBLIC = {"/healthz", "/readyz", "/login", "/logout"}
 # Each task decides about itself.
 READING_POSTS = {"/failed/search", "/tasks/<task_id>"}
 
+API = "/api/v1"
 Sample = Callable[[redis_py.Redis, bytes], Sequence[str]]
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _QUERY = re.compile(r"""\b(?:args|values)\.get(?:list)?\(\s*"(\w+)\"""")
@@ -98,10 +101,39 @@ def query_names() -> tuple[str, ...]:
     return tuple(sorted(found - {"part", "name64"}))
 
 
-def with_queries(path: str, text: bytes) -> str:
-    """Return a path with the text in each query that any view reads."""
-    query = urlencode(dict.fromkeys(query_names(), text))
-    return f"{path}{'&' if '?' in path else '?'}{query}"
+@cache
+def described_paths() -> dict[str, Any]:
+    """Return what openapi.yaml says of the paths of the API, by those of routes."""
+    found = yaml.safe_load((_WEB / "static" / "openapi.yaml").read_text())
+    shared = found["components"]["parameters"]
+    for methods in found["paths"].values():
+        for about in methods.values():
+            about["parameters"] = [
+                shared[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+                for each in about.get("parameters", ())
+            ]
+    return {
+        API + path.replace("{", "<").replace("}", ">"): methods
+        for path, methods in found["paths"].items()
+    }
+
+
+def with_queries(route: Route, path: str, text: bytes) -> list[str]:
+    """Return a path with the text in its queries.
+
+    Of pages in all that any view reads; of the API in each one alone, and in all that
+    can hold any text.
+    """
+    sign = "&" if "?" in path else "?"
+    if not route.path.startswith(API):
+        return [path + sign + urlencode(dict.fromkeys(query_names(), text))]
+    listed = described_paths()[route.path]["get"]["parameters"]
+    names = [each["name"] for each in listed if each["in"] == "query"]
+    texts = dict.fromkeys(set(names) & {"name", "class", "exception", "q"}, text)
+    each = [path + sign + urlencode({name: text}) for name in names]
+    coded = base64.urlsafe_b64encode(text)
+    named = [f"{path}{sign}name64={coded.decode()}"] if "name64" in names else []
+    return [*each, *named, path + sign + urlencode(texts)]
 
 
 def routes(method: str) -> list[Route]:

@@ -172,9 +172,9 @@ def test_no_other_method_is_taken(
 def test_a_get_writes_nothing(guarded: Pages, redis: redis_py.Redis) -> None:
     writing = _writing_commands(redis)
     with redis.monitor() as monitor:
-        for _, path in each_path("GET", redis):
+        for route, path in each_path("GET", redis):
             for method in ("GET", "HEAD", "OPTIONS"):
-                for each in (path, with_queries(path, TEXT)):
+                for each in (path, *with_queries(route, path, TEXT)):
                     send(guarded, method, each, as_role("admin"))
         redis.echo("the end")
         sent = []
