@@ -7,7 +7,6 @@ read is shown as that, and stops no list.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -116,5 +115,5 @@ def _schedule(name: str, definition: bytes) -> Schedule | None:
 def _fits(value: object, kind: type) -> bool:
     if kind is float:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return is_number and math.isfinite(value)  # type: ignore[arg-type]
+        return is_number and abs(value) < _LONGEST_WAIT  # type: ignore[arg-type]
     return isinstance(value, kind)

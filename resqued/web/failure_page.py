@@ -155,6 +155,8 @@ def _raw(failure: Failure) -> bytes:
     assert isinstance(fields, dict)
     if isinstance(fields.get("payload"), dict):
         fields["payload"]["args"] = _redacted_args(failure)
+    elif "payload" in fields:
+        fields["payload"] = HIDDEN  # no job, so nothing of it can be found
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 

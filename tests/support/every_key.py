@@ -95,8 +95,8 @@ def _values(redis: redis_py.Redis, text: bytes) -> None:
     job = b'{"class":"Odd","args":[%s,{"a":%s}]}' % (text, text)
     entry = (
         b'{"failed_at":%s,"payload":%s,"exception":%s,"error":%s,"backtrace":%s,'
-        b'"worker":%s,"queue":"odd","attempt":%s,"retried_at":%s}'
-    ) % (text, job, *([text] * 6))
+        b'"worker":%s,"queue":"odd","attempt":%s,"retried_at":%s,"own":%s}'
+    ) % (text, job, *([text] * 7))
     redis.rpush(key("failed"), entry)
     redis.rpush(key("queue:odd"), job)
     redis.sadd(key("queues"), "odd")
