@@ -19,6 +19,7 @@ from resqued.errors import PayloadError, ResquedError, StoreError
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_list import LOOK
 from resqued.store.recurring import RecurringJobs
+from resqued.store.redis_errors import may_have_been_executed
 from resqued.store.waiting_retries import WaitingRetries
 from resqued.web import audit
 from resqued.web.api_answers import (
@@ -26,7 +27,6 @@ from resqued.web.api_answers import (
     answer,
     body,
     ids_in,
-    may_have_been_done,
     name_in,
     named,
     refuse,
@@ -75,7 +75,7 @@ def _act(
             _act_on(by_id.get(each_id), each_id, act, outcome)
     except StoreError as error:
         _record(action, target, outcome, str(error))
-        maybe = may_have_been_done(error)
+        maybe = may_have_been_executed(error)
         refuse(503, f"Redis: {error}", **outcome.as_dict(), maybe=maybe)
     site().keeper.forget()
     _record(action, target, outcome)

@@ -16,8 +16,6 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from resqued.core.bounded_json import Bounds
-from resqued.errors import StoreError
-from resqued.store.store_errors import RefusedError, WritesRefusedError
 from resqued.web.formats import queue_named
 from resqued.web.render import snapshot
 from resqued.web.snapshot import SiteSnapshot
@@ -213,10 +211,3 @@ def answer(value: Mapping[str, Any], status: int = 200) -> Response:
         response.add_etag()
         response.make_conditional(request)
     return response
-
-
-def may_have_been_done(error: StoreError) -> bool:
-    """Return True if an order may have been executed whose reply was lost."""
-    if isinstance(error, (RefusedError, WritesRefusedError)):
-        return False
-    return request.method == "POST"

@@ -24,8 +24,8 @@ from resqued.core.version import VERSION
 from resqued.core.visible_text import visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
+from resqued.store.redis_errors import may_have_been_executed
 from resqued.web import formats, guard, render, site
-from resqued.web.api_answers import may_have_been_done
 from resqued.web.identity import current_user
 from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
@@ -174,7 +174,7 @@ def _secret_key(settings: WebSettings) -> bytes:
 
 def _store_error(error: StoreError) -> Response:
     if request.method == "POST":
-        maybe = may_have_been_done(error)
+        maybe = may_have_been_executed(error)
         what = "it may have been done: look" if maybe else "nothing was done"
         return _problem(503, f"Redis: {error}; {what}", maybe=maybe)
     return _problem(503, f"Redis: {error}")
