@@ -47,6 +47,18 @@ class Listed(Protocol):
 ListedT = TypeVar("ListedT", bound=Listed)
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the audit calls an order and its target.
+
+    With `in_steps`, a part may have been done when Redis does not answer.
+    """
+
+    action: str
+    target: str
+    in_steps: bool = False
+
+
 @dataclass(slots=True)
 class OrderOutcome:
     """The ids that an order was done to, those that are gone, and those that cannot."""
@@ -61,11 +73,10 @@ class OrderOutcome:
 
 
 def _act(
-    action: str,
+    order: Order,
     ids: list[str],
     found: Iterable[ListedT],
     act: Callable[[ListedT], bool],
-    target: str,
 ) -> Response:
     """Do something to what has the ids; `found` is searched for them, once."""
     outcome = OrderOutcome()
@@ -74,11 +85,11 @@ def _act(
         for each_id in ids:
             _act_on(by_id.get(each_id), each_id, act, outcome)
     except StoreError as error:
-        _record(action, target, outcome, str(error))
-        maybe = may_have_been_executed(error)
+        _record(order, outcome, str(error))
+        maybe = order.in_steps or may_have_been_executed(error)
         refuse(503, f"Redis: {error}", **outcome.as_dict(), maybe=maybe)
     site().keeper.forget()
-    _record(action, target, outcome)
+    _record(order, outcome)
     if outcome.done:
         return answer(outcome.as_dict())
     if outcome.problems:
@@ -111,13 +122,15 @@ def _act_on(
     (outcome.done if is_done else outcome.gone).append(its_id)
 
 
-def _record(action: str, target: str, outcome: OrderOutcome, result: str = "") -> None:
+def _record(order: Order, outcome: OrderOutcome, result: str = "") -> None:
     done, gone = outcome.done, len(outcome.gone)
     if not (done or result):
         return
     left_out = f"{pluralize(gone, 'other')} gone" if gone else "done"
-    shown = f"{target} {' '.join(done[:20])}".strip()
-    audit.record(action, shown, count=len(done), result=result or left_out, ids=done)
+    shown = f"{order.target} {' '.join(done[:20])}".strip()
+    audit.record(
+        order.action, shown, count=len(done), result=result or left_out, ids=done
+    )
 
 
 def _failures(name: str) -> Iterable[Failure]:
@@ -148,7 +161,7 @@ def retry_failures() -> Response:
     action = "retry and remove" if removes else "retry"
     target = name or "failures"
     where = f"{target} to {queue}" if queue else target
-    return _act(action, ids, found, act, where)
+    return _act(Order(action, where), ids, found, act)
 
 
 def _several(wanted: set[str], found: Iterable[Failure]) -> Iterable[Failure]:
@@ -171,7 +184,8 @@ def remove_failures() -> Response:
     sent = body(ids=list, list=str)
     name = sent.get("list", "")
     act = site().client.failures.remove
-    return _act("remove", ids_in(sent), _failures(name), act, name or "failures")
+    order = Order("remove", name or "failures")
+    return _act(order, ids_in(sent), _failures(name), act)
 
 
 def pause_queue() -> Response:
@@ -218,8 +232,8 @@ def enqueue() -> Response:
         refuse(422, str(error))
     site().keeper.forget()
     audit.record("enqueue", f"{class_name} on {queue}", count=int(is_done))
-    size = site().queues.size(queue)
-    return answer({"queue": queue, "class": class_name, "size": size}, 201)
+    # Nothing more is asked of Redis: a fault would look like one of the order.
+    return answer({"queue": queue, "class": class_name, "enqueued": is_done}, 201)
 
 
 def remove_worker() -> Response:
@@ -241,13 +255,13 @@ def remove_worker() -> Response:
 def run_delayed() -> Response:
     """Put delayed jobs on their queues now."""
     own = site().client.delayed
-    return _act("run now", _ids(), _delayed(), own.run_now, "delayed")
+    return _act(Order("run now", "delayed"), _ids(), _delayed(), own.run_now)
 
 
 def cancel_delayed() -> Response:
     """Remove delayed jobs; they are gone then."""
     own = site().client.delayed
-    return _act("cancel", _ids(), _delayed(), own.cancel, "delayed")
+    return _act(Order("cancel", "delayed"), _ids(), _delayed(), own.cancel)
 
 
 def _ids() -> list[str]:
@@ -261,12 +275,14 @@ def _delayed() -> Iterable[Any]:
 def run_retries() -> Response:
     """Put jobs that wait for another attempt on their queues now."""
     own = site().client.delayed
-    return _act("run now", _ids(), _retries(), own.run_now, "retries")
+    return _act(Order("run now", "retries"), _ids(), _retries(), own.run_now)
 
 
 def cancel_retries() -> Response:
     """Remove jobs that wait for another attempt; no failure is recorded."""
-    return _act("cancel", _ids(), _retries(), _waiting().cancel, "retries")
+    ids, act = _ids(), _waiting().cancel
+    order = Order("cancel", "retries", in_steps=True)
+    return _act(order, ids, _retries(), act)
 
 
 def _waiting() -> WaitingRetries:
@@ -281,13 +297,13 @@ def _retries() -> Iterable[Any]:
 def release_quarantined() -> Response:
     """Put quarantined jobs back on their queues, and forget their deaths."""
     own = site().client.quarantine
-    return _act("release", _ids(), islice(own, LOOK), own.release, "quarantine")
+    return _act(Order("release", "quarantine"), _ids(), islice(own, LOOK), own.release)
 
 
 def remove_quarantined() -> Response:
     """Remove quarantined jobs; they are gone then."""
     own = site().client.quarantine
-    return _act("remove", _ids(), islice(own, LOOK), own.remove, "quarantine")
+    return _act(Order("remove", "quarantine"), _ids(), islice(own, LOOK), own.remove)
 
 
 def enable_schedule() -> Response:

@@ -207,7 +207,7 @@ def test_a_queue_with_any_name_is_paused_and_removed(
 
 def test_a_job_is_enqueued(pages: Pages, redis: redis_py.Redis) -> None:
     job = {"queue": "low", "class": "Archive", "args": [1, {"a": None}]}
-    assert post(pages, "/jobs/enqueue", 201, **job)["size"] == 1
+    assert post(pages, "/jobs/enqueue", 201, **job)["enqueued"]
     (found,) = get(pages, "/queues/jobs?name=low")["jobs"]
     assert (found["class"], found["args"]) == ("Archive", [1, {"a": None}])
     for wrong in ({"queue": "a,b"}, {"queue": ""}, {"class": ""}, {"args": "x"}):
