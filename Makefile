@@ -3,6 +3,7 @@
 # make unit    the tests without a server, in seconds; unit-all with every Python here
 # make test-systemd  the units, under a systemd of their own; as root
 # make bench   the comparison with other libraries; writes docs/benchmarks.md
+# make bench-web  fill WEB_REDIS for the web front end, and measure it
 # make chaos   faults on a pool at work, and a count of its jobs (docs/reliability.md)
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ SPACE := $(NOTHING) $(NOTHING)
 # The unit tests must go every way through these.
 COVERED := $(wildcard resqued/core resqued/wire)
 
-.PHONY: demo test test-systemd check unit unit-all coverage bench chaos clean
+.PHONY: demo test test-systemd check unit unit-all coverage bench bench-web chaos clean
 
 demo: $(STAMP)
 	$(BIN)/resqued demo $(DEMO)
@@ -47,6 +48,13 @@ unit-all: coverage
 coverage: $(STAMP)
 	$(BIN)/coverage run --source=$(subst $(SPACE),$(COMMA),$(COVERED)) -m pytest -q tests/unit
 	$(BIN)/python -m tests.support.coverage_gate
+
+# Adds to the database, and changes it.
+WEB_REDIS ?= redis://localhost:6380
+
+bench-web: $(STAMP)
+	$(BIN)/python -m bench.web_data fill $(WEB_REDIS)
+	$(BIN)/python -m bench.web_data measure $(WEB_REDIS)
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(BENCH)

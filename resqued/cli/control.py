@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -24,6 +23,7 @@ from resqued.core.durations import show_seconds
 from resqued.core.plural import pluralize
 from resqued.diagnostics.local_masters import LocalMasters, Master, ReplyWait
 from resqued.diagnostics.pool_view import PoolWorker, why_it_waits
+from resqued.diagnostics.stack_frames import without_own_frames
 from resqued.errors import ControlError
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -75,12 +75,6 @@ Examples:
   resqued stack 4711
   resqued stack web1:4711:critical,high
 """
-# What faulthandler writes for a frame, and for those below a job.
-_FRAME = '  File "'
-_OWN_FRAMES = (
-    f"{_FRAME}{Path(__file__).parents[1]}/",
-    f"{_FRAME}<frozen runpy>",
-)
 _COUNT = re.compile(r"[+-]?[0-9]{1,9}")
 # More than fits a question.
 _MOST_NAMED = 5
@@ -266,25 +260,6 @@ def stack(worker: str, is_all: bool, meant: LocalMasters) -> None:
     if left_out := len(found.stack) - len(lines):
         frames = pluralize(left_out, "frame")
         show_line(f"({frames} of resqued below the job: --all shows them)")
-
-
-def without_own_frames(stack: Sequence[str]) -> list[str]:
-    """Return stacks without the frames of resqued below the job, in each thread.
-
-    The newest frame of a thread comes first; one that has only ours keeps them.
-    """
-    kept: list[str] = []
-    thread: list[str] = []
-    for line in [*stack, ""]:
-        if line.startswith(_FRAME):
-            thread.append(line)
-            continue
-        last = len(thread)
-        while last and thread[last - 1].startswith(_OWN_FRAMES):
-            last -= 1
-        kept += [*thread[: last or len(thread)], line]
-        thread = []
-    return kept[:-1]
 
 
 # Ending jobs

@@ -1,4 +1,4 @@
-"""Jobs that are not on their queue, and the server that was asked."""
+"""Jobs that are not on their queue: delayed, to be tried again, or set aside."""
 
 from __future__ import annotations
 
@@ -49,21 +49,3 @@ def explain_waiting(facts: Facts) -> Iterator[Observation]:
 def _clip(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
-
-
-def server(facts: Facts) -> Iterator[Observation]:
-    """Yield which server has answered, where the URL does not say it."""
-    server = facts.server
-    role = f"the {server.role}" if server.role else "a server of unknown role"
-    if server.role == "replica":
-        yield Observation(
-            "server",
-            f"a replica, {server.place}, has answered: it may be behind its primary,"
-            " and workers with the same URL cannot take jobs",
-            "name the primary in [redis] url",
-            is_cause=False,
-        )
-    elif server.is_found:
-        yield Observation(
-            "server", f"{server.place}, {role}, has answered", is_cause=False
-        )

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.limits import Limits
 from resqued.core.plural import join_names, pluralize
-from resqued.diagnostics import elsewhere
-from resqued.diagnostics.facts import LIVE, Candidate, Facts, Observation
+from resqued.diagnostics import elsewhere, explain_masters
+from resqued.diagnostics.facts import LIVE, NAMED, Candidate, Facts, Observation
 from resqued.wire.queue_list import QueueList
-
-# The most names in a line.
-NAMED = 3
 
 
 def explain(facts: Facts) -> tuple[Observation, ...]:
@@ -36,8 +34,8 @@ def explain(facts: Facts) -> tuple[Observation, ...]:
         *_running(facts),
         *_limits(facts),
         *_unread(facts),
-        *_masters(facts),
-        *elsewhere.server(facts),
+        *explain_masters.masters(facts),
+        *explain_masters.server(facts),
     ]
     if not any(finding.is_cause for finding in found):
         found.insert(0, _should_run(facts))
@@ -143,7 +141,7 @@ def _paused(facts: Facts) -> Iterator[Observation]:
         )
     paused = [w for w in facts.live if w.is_paused]
     all_are = len(paused) == len(facts.live)
-    yield from _paused_masters(facts, is_cause=all_are)
+    yield from explain_masters.paused_masters(facts, is_cause=all_are)
     known = facts.paused_masters or facts.paused_elsewhere
     if paused and not known and not facts.is_paused:
         # With the key set the titles are the same, and SIGCONT would not help.
@@ -153,36 +151,6 @@ def _paused(facts: Facts) -> Iterator[Observation]:
             f" {facts.queue} are paused: {_ids(paused)}",
             "send SIGCONT to their master",
             is_cause=all_are,
-        )
-
-
-def _paused_masters(facts: Facts, *, is_cause: bool) -> Iterator[Observation]:
-    if facts.paused_masters:
-        masters = join_names([str(pid) for pid in facts.paused_masters], NAMED)
-        yield Observation(
-            "master_paused",
-            f"of this host these masters are paused: {masters}",
-            f"`kill -CONT {' '.join(map(str, facts.paused_masters))}`",
-            is_cause=is_cause,
-        )
-    if facts.paused_elsewhere:
-        hosts = dict.fromkeys(m.rpartition(":")[0] for m in facts.paused_elsewhere)
-        masters = join_names(facts.paused_elsewhere, NAMED)
-        yield Observation(
-            "master_paused",
-            f"these masters of other hosts or users are paused: {masters}",
-            f"`resqued resume` on {join_names(list(hosts), NAMED)}, as their user",
-            is_cause=is_cause,
-        )
-
-
-def _masters(facts: Facts) -> Iterator[Observation]:
-    if facts.other_masters:
-        yield Observation(
-            "other_masters",
-            f"masters of other hosts or users serve {facts.queue}, as Redis has it:"
-            f" {join_names(facts.other_masters, NAMED)}",
-            is_cause=False,
         )
 
 
@@ -254,15 +222,17 @@ def _starved(facts: Facts) -> Iterator[Observation]:
     able = [w for w in facts.live if not w.is_paused]
     earlier: dict[str, int] = {}
     behind = 0
-    for worker in able:
-        order = worker.queues.match(facts.sizes)
+    full = {name: size for name, size in facts.sizes.items() if size}
+    orders = _Orders([*full, *({facts.queue} & facts.sizes.keys() - full.keys())])
+    # Of a thousand workers, most have the same list.
+    for served, count in Counter(worker.queues for worker in able).items():
+        order = list(orders.of(served))
         if facts.queue not in order:
             continue
         before = order[: order.index(facts.queue)]
-        full = {name: facts.sizes.get(name, 0) for name in before}
-        full = {name: size for name, size in full.items() if size}
-        behind += bool(full)
-        earlier |= full
+        found = {name: full[name] for name in before if name in full}
+        behind += count if found else 0
+        earlier |= found
     if not behind:
         return
     largest = sorted(earlier.items(), key=lambda item: -item[1])
@@ -279,6 +249,24 @@ def _starved(facts: Facts) -> Iterator[Observation]:
         "put it earlier in the list, or give it a pool of its own",
         is_cause=behind == len(able),
     )
+
+
+class _Orders:
+    """The queues that queue lists try, out of the same names; each pattern once."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._matches: dict[str, tuple[str, ...]] = {}
+
+    def of(self, queues: QueueList) -> Iterator[str]:
+        """Yield the names that a list tries, in order; some more than once."""
+        if queues.exclusions:
+            yield from queues.match(self._names)
+            return
+        for entry in queues.entries:
+            if entry not in self._matches:
+                self._matches[entry] = QueueList((entry,)).match(self._names)
+            yield from self._matches[entry]
 
 
 def _running(facts: Facts) -> Iterator[Observation]:

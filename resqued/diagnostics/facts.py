@@ -15,6 +15,8 @@ from resqued.store.server_facts import AnsweringServer
 from resqued.wire.queue_list import QueueList
 
 LIVE = ("working", "idle")
+# The most names in a line.
+NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)

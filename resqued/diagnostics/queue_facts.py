@@ -56,11 +56,18 @@ _BY_LIMIT = (payload.JOB_TIMEOUT, payload.MEMORY_LIMIT, payload.OUT_OF_MEMORY)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question: a name of a queue or class, and where to search for it."""
+    """A question: a name of a queue or class, and where to search for it.
+
+    A class is searched for among `depth` jobs, of which at least `least_depth` in each
+    queue, and in no more than `most_queues` queues.
+    """
 
     name: str
     queue: str | None
     depth: int
+    least_depth: int = LEAST_DEPTH
+    most_queues: int | None = None
+    room: int = ROOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,7 @@ class FactGatherer:
         unread = {
             place: search.looked_at
             for place, search in found.items()
-            if search.ahead is None and search.looked_at < self._queues.size(place)
+            if search.ahead is None and search.looked_at < self._sizes.get(place, 0)
         }
         wanted = [p for p in places if p == queue or found[p].ahead is not None]
         for place in self._where_it_was(name) if not wanted else ():
@@ -150,12 +157,14 @@ class FactGatherer:
 
         Short queues come first, so that long ones can use the rest of the depth.
         """
-        found: dict[str, Search] = {}
         depth = question.depth
-        room = max(LEAST_ROOM, ROOM // (sum(map(bool, self._sizes.values())) or 1))
-        by_size = sorted(places, key=lambda place: self._sizes.get(place, 0))
-        for left, place in zip(range(len(places), 0, -1), by_size, strict=True):
-            share = max(LEAST_DEPTH, depth // left)
+        full = [place for place in places if self._sizes.get(place, 1)]
+        room = max(LEAST_ROOM, question.room // (len(full) or 1))
+        by_size = sorted(full, key=lambda place: self._sizes.get(place, 0))
+        found = {p: Search(question.name, None, 0) for p in places}
+        by_size = by_size[: question.most_queues]
+        for left, place in zip(range(len(by_size), 0, -1), by_size, strict=True):
+            share = max(question.least_depth, depth // left)
             found[place] = self._find(place, question.name, share, room)
             depth = max(0, depth - found[place].looked_at)
         return found

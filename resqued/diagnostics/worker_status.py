@@ -30,10 +30,21 @@ class WorkerStatus:
         return {**self.worker.as_dict(), **state}
 
 
-def worker_statuses(client: Client) -> list[WorkerStatus]:
-    """Return every registered worker with its state. Raises StoreError."""
+def worker_statuses(
+    client: Client, *, longest_record: int | None = None
+) -> list[WorkerStatus]:
+    """Return every registered worker with its state. Raises StoreError.
+
+    With `longest_record`, a job whose record has more bytes is known by its class,
+    and not by its arguments.
+    """
     now = client.registry.link.time()
-    return [status_of(worker, entry, now) for worker, entry in client.worker_entries()]
+    entries = list(client.registry.entries(longest_record=longest_record))
+    counts = client.registry.counts(entries)
+    return [
+        status_of(Worker.of(entry, *numbers), entry, now)
+        for entry, numbers in zip(entries, counts, strict=True)
+    ]
 
 
 def status_of(worker: Worker, entry: WorkerEntry, now: float) -> WorkerStatus:

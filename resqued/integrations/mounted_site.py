@@ -17,7 +17,7 @@ Person = tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PageAnswer:
     """The answer of a page: status, headers in their order, body."""
 
     status: int
@@ -42,7 +42,7 @@ class MountedSite:
 
     def answer(
         self, environ: dict[str, Any], prefix: str, path: str, person: Person
-    ) -> Answer:
+    ) -> PageAnswer:
         """Return the answer to the request in a WSGI environment.
 
         `prefix` is the path of the pages with that of the application, `path` the rest,
@@ -52,7 +52,7 @@ class MountedSite:
         inner["SCRIPT_NAME"], inner["PATH_INFO"] = prefix.rstrip("/"), path
         inner[HOST_USER] = person
         body, status, headers = run_wsgi_app(self._app, inner, buffered=True)
-        return Answer(int(status.split()[0]), list(headers), b"".join(body))
+        return PageAnswer(int(status.split()[0]), list(headers), b"".join(body))
 
 
 PersonOf = Callable[..., Person]

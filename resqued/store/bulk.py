@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from resqued.errors import StoreError
 from resqued.store.connection import Link
@@ -48,13 +48,13 @@ Side = Literal["head", "tail"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision about one element: it stays, is removed, or is retried.
+    """The decision about one element: k stays, d is removed, r is retried.
 
-    A retry replaces the element by `entry` and puts `job` on `queue`. `problem` is why
-    an element that was to be retried stays.
+    A retry replaces the element by `entry` and puts `job` on `queue`; x does the same
+    and removes the element. `problem` is why an element that was to be retried stays.
     """
 
-    code: Literal["k", "d", "r"]
+    code: Literal["k", "d", "r", "x"]
     entry: bytes = b""
     queue: str = ""
     job: str = ""
@@ -65,6 +65,16 @@ KEEP = Decision("k")
 REMOVE = Decision("d")
 
 Judge = Callable[[bytes], Decision]
+
+
+class Bound(Protocol):
+    """Where an operation from the head ends, if not with the last element."""
+
+    def end(self, link: Link, key: str, near: int | None) -> tuple[int, bytes]:
+        """Return how many elements come before the end now, and the last of them.
+
+        `near` is how many there were a moment ago. May raise ResquedError.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +132,30 @@ class BulkOperation:
         self._queues = keys.queues
         self._queue_key = keys.queue
         self._keys = (key, keys.bulk, keys.bulk_owner(name), keys.bulk_staged(name))
+        self._bound: Bound | None = None
+        # The last element before the end.
+        self._last = b""
+        self._most = CHUNK
         self._size = FIRST_CHUNK
         self._has_begun = False
         self._give_up_at = time.monotonic() + PATIENCE
         self._progress = BulkProgress()
 
-    def run(self, judge: Judge) -> Generator[BulkProgress]:
+    def run(
+        self, judge: Judge, *, bound: Bound | None = None, most: int = CHUNK
+    ) -> Generator[BulkProgress]:
         """Judge each element, and yield the progress after each chunk.
 
+        A step judges at most `most` elements. From the head, a `bound` may end the
+        operation before the last element.
         Elements that are added after the start stay. If the iterator is closed, or the
         caller fails, staged elements are put back. Raises StoreError if Redis does not
         answer or refuses, or if another operation on the list does not end.
         """
+        assert bound is None or self._side == "head"
+        self._bound = bound
+        self._most = min(most, CHUNK)
+        self._size = min(self._most, FIRST_CHUNK)
         self._give_up_at = time.monotonic() + PATIENCE
         try:
             yield from self._steps(judge)
@@ -149,6 +171,9 @@ class BulkOperation:
             state, *rest = self._step(chunk, decisions)
             if state == b"busy":
                 self._wait()
+            if state == b"moved":
+                chunk = self._find_end()
+                continue
             if state in (b"left", b"lost", b"astray"):
                 self.restore()
             if state not in (b"more", b"done"):
@@ -167,12 +192,25 @@ class BulkOperation:
     def _begin(self) -> list[bytes]:
         """Return the first chunk, from the start or after another operation."""
         total = int(self._link.call("LLEN", self._key))
+        if self._bound:
+            # What an operation before this one has staged is in front of the list.
+            self.restore()
+            total, self._last = self._bound.end(self._link, self._key, None)
         self._progress = replace(self._progress, judged=0, total=total)
         self._has_begun = False
         is_head = self._side == "head"
         first, last = (0, self._size - 1) if is_head else (-self._size, -1)
         chunk: list[bytes] = self._link.call("LRANGE", self._key, first, last)
         return chunk[:total] if is_head else chunk
+
+    def _find_end(self) -> list[bytes]:
+        """Return the next chunk, after others have moved the end."""
+        assert self._bound is not None
+        left, self._last = self._bound.end(self._link, self._key, self._left())
+        self._progress = replace(self._progress, total=self._progress.judged + left)
+        last = min(left, self._size) - 1
+        found: list[bytes] = self._link.call("LRANGE", self._key, 0, last)
+        return found if left else []
 
     def _fitting(self, chunk: list[bytes]) -> list[bytes]:
         """Return the part of a chunk that has the size chosen for the next step."""
@@ -185,7 +223,7 @@ class BulkOperation:
         queues: dict[str, int] = {}
         retries: list[bytes | str] = []
         for decision in decisions:
-            if decision.code == "r":
+            if decision.code in "rx":
                 number = queues.setdefault(decision.queue, 6 + len(queues))
                 retries += (decision.entry, str(number), decision.queue, decision.job)
         digest = hashlib.sha1(b"\0".join(chunk), usedforsecurity=False).hexdigest()
@@ -199,6 +237,8 @@ class BulkOperation:
             digest,
             "".join(decision.code for decision in decisions),
             str(most),
+            str(self._left()) if self._bound else "0",
+            hashlib.sha1(self._last, usedforsecurity=False).hexdigest(),
         ]
         keys = [*self._keys, self._queues, *map(self._queue_key, queues)]
         reply: list[Any] = STEP(self._link, keys, args + retries)
@@ -223,7 +263,7 @@ class BulkOperation:
             return
         self._give_up_at = time.monotonic() + PATIENCE
         fits = CHUNK_BYTES * len(chunk) // (sum(map(len, chunk)) + 1)
-        self._size = max(1, min(CHUNK, fits, 2 * self._size))
+        self._size = max(1, min(self._most, fits, 2 * self._size))
         changed = sum(decision.code != "k" for decision in decisions) - refused
         problems = [decision.problem for decision in decisions if decision.problem]
         if refused:

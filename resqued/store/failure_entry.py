@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from resqued.core.grouping import Group, group_of
 from resqued.errors import PayloadError
 from resqued.wire import payload, timestamps
 from resqued.wire.keys import FAILED
@@ -97,6 +98,16 @@ class Failure:
     def worker(self) -> str:
         """The id of the worker that ran the job."""
         return self._text("worker")
+
+    @property
+    def host(self) -> str:
+        """The host of the worker; "" if the worker is not known."""
+        return self.worker.partition(":")[0]
+
+    @property
+    def group(self) -> Group:
+        """The group of failures with the same cause."""
+        return group_of(self.class_name, self.exception, self.error, self.backtrace)
 
     @property
     def attempt(self) -> int:

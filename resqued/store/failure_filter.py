@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from resqued.core.text_filter import TextFilter
 from resqued.errors import ResquedError
 from resqued.store.failure_entry import Failure
 
@@ -32,6 +33,12 @@ class FailureFilter:
     """The time before which the job failed, in seconds since the epoch."""
     is_retried: bool | None = None
     """Whether the job was enqueued again; None for both."""
+    host: str | None = None
+    """The host of the worker that ran the job."""
+    group: str | None = None
+    """The key of the group of failures with the same cause."""
+    text: TextFilter | None = None
+    """What the failure must contain."""
 
     def has(self, failure: Failure) -> bool:
         """Return True if all conditions hold for a failure.
@@ -44,7 +51,10 @@ class FailureFilter:
             and self.queue in (None, failure.queue)
             and self.exception in (None, failure.exception)
             and self.is_retried in (None, failure.is_retried)
+            and self.host in (None, failure.host)
             and self._has_time_of(failure)
+            and self.group in (None, self.group and failure.group.key)
+            and (self.text is None or self.text.has(failure.entry, failure.fields))
         )
 
     def _has_time_of(self, failure: Failure) -> bool:

@@ -45,6 +45,17 @@ class FailurePage:
     first: Place | None
     last: Place | None
     is_partial: bool = False
+    # With a filter, if all that match are known: the rank of the first one shown, from
+    # 1, and how many match.
+    rank: int = 0
+    matches: int | None = None
+
+    @property
+    def has_older(self) -> bool:
+        """Whether there may be older ones."""
+        if self.matches is not None:
+            return self.rank + len(self.failures) <= self.matches
+        return not self.span.is_oldest
 
 
 def place_of(failure: Failure) -> Place:

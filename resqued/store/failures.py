@@ -7,16 +7,26 @@ remove entries, and the index then belongs to another failure.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from heapq import merge
 from itertools import islice
 from math import inf
 from operator import itemgetter
+from typing import Literal
 
 from resqued.errors import PayloadError
 from resqued.store.bulk import (
+    CHUNK,
     KEEP,
     REMOVE,
     BulkOperation,
@@ -30,6 +40,7 @@ from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.store.failure_list import FailureList
 from resqued.store.script import Script
+from resqued.store.seen_bound import SeenBound
 from resqued.wire import payload
 from resqued.wire.keys import FAILED, Keys, prefix_of
 
@@ -37,6 +48,9 @@ RETRY = Script("retry")
 RETRY_REMOVE = Script("retry_remove")
 CLEAR = Script("clear")
 PAGE = 200
+
+# What can be done to all failures that were seen.
+SeenAction = Literal["retry", "retry_remove", "remove"]
 
 
 class Failures:
@@ -200,14 +214,54 @@ class Failures:
             which, "head", lambda f: _retry_decision(f, which, now, is_all=True)
         )
 
+    def seen(self, which: FailureFilter | None = None) -> dict[str, SeenBound]:
+        """Return the present end of each list that may have failures of a filter."""
+        names = self.lists(which.queue if which else None)
+        return {name: SeenBound.now(self._link, self._key(name)) for name in names}
+
+    def seen_steps(
+        self,
+        which: FailureFilter,
+        action: SeenAction,
+        up_to: Mapping[str, SeenBound],
+        *,
+        most: int = CHUNK,
+    ) -> Generator[BulkProgress]:
+        """Retry or remove the failures that a filter has, up to what was seen.
+
+        `up_to` has the end of each list, as `seen` returns it; other lists are not
+        touched. The oldest failures come first. A step judges at most `most` failures.
+        Those that were retried before are left out of a retry, if the filter does not
+        ask for them. Raises SeenNothingError if the end is gone.
+        """
+        now = time.time()
+
+        def judge(failure: Failure) -> Decision:
+            if action == "remove":
+                return REMOVE if which.has(failure) else KEEP
+            found = _retry_decision(failure, which, now, is_all=True)
+            if action == "retry" or found.code != "r":
+                return found
+            return replace(found, code="x", entry=b"")
+
+        return self._in_each_list(which, "head", judge, up_to, most)
+
     def _in_each_list(
-        self, which: FailureFilter, side: Side, judge: Callable[[Failure], Decision]
+        self,
+        which: FailureFilter,
+        side: Side,
+        judge: Callable[[Failure], Decision],
+        up_to: Mapping[str, SeenBound] | None = None,
+        most: int = CHUNK,
     ) -> Generator[BulkProgress]:
         before = BulkProgress()
         for name in self.lists(which.queue):
-            key = self._key(name)
-            operation = BulkOperation(self._link, self._keys, key, side)
-            steps = operation.run(partial(_judged, judge, name))
+            if up_to is not None and name not in up_to:
+                continue
+            bound = up_to[name] if up_to is not None else None
+            operation = BulkOperation(self._link, self._keys, self._key(name), side)
+            judged = partial(_judged, judge, name)
+            steps = operation.run(judged, bound=bound, most=most)
             progress = before
             with closing(steps):
                 for step in steps:

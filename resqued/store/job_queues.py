@@ -5,7 +5,7 @@ Used by the client library and by commands. Workers take jobs in store/runs.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
 
@@ -17,6 +17,8 @@ from resqued.wire import payload
 from resqued.wire.keys import Keys
 
 REMOVE_QUEUE = Script("remove_queue")
+REMOVE_EMPTY_QUEUE = Script("remove_empty_queue")
+PUT_FIRST = Script("put_first")
 
 # Payloads in one round trip: many enough to save time, few enough for the memory.
 BATCH = 1_000
@@ -131,6 +133,14 @@ class Queues:
         names = dict.fromkeys([queue, *self.names()])
         return bool(self._link.call("EXISTS", *map(self._keys.ruby_pause, names)))
 
+    def pause_all(self) -> None:
+        """Have no worker take a job, of any host and implementation."""
+        self._link.call("SET", self._keys.paused, "true")
+
+    def resume_all(self) -> None:
+        """Have all workers take jobs again."""
+        self._link.call("DEL", self._keys.paused)
+
     def size(self, queue: str) -> int:
         """Return how many jobs wait in a queue."""
         return int(self._link.call("LLEN", self._keys.queue(queue)))
@@ -156,6 +166,61 @@ class Queues:
         keys, name = self._keys, f"queue:{queue}"
         names = (keys.queues, keys.queue(queue), keys.bulk, keys.bulk_staged(name))
         return int(REMOVE_QUEUE(self._link, names, (queue, name)))
+
+    def move(self, queue: str, target: str, most: int, *, batch: int) -> Iterator[int]:
+        """Move up to `most` jobs behind those of another queue, the next one first.
+
+        Yields how many were moved so far, after each batch. A job is always in one of
+        the queues. If the iterator is closed, the others stay.
+        """
+        source, goal = self._keys.queue(queue), self._keys.queue(target)
+        moved = 0
+        while moved < most:
+            moves: list[tuple[Word, ...]] = [("LMOVE", source, goal, "LEFT", "RIGHT")]
+            moves *= min(batch, most - moved)
+            _, *found = self._link.pipeline(
+                [("SADD", self._keys.queues, target), *moves]
+            )
+            moved += sum(payload is not None for payload in found)
+            yield moved
+            if found[-1] is None:
+                return
+
+    def remove_empty(self, queues: Iterable[str]) -> int:
+        """Remove those of the queues that have no job; return how many were removed."""
+        keys = self._keys
+        calls = [
+            (
+                (keys.queues, keys.queue(name), keys.bulk_staged(f"queue:{name}")),
+                (name,),
+            )
+            for name in queues
+        ]
+        return sum(REMOVE_EMPTY_QUEUE.each(self._link, calls))
+
+    def lengths(self, queues: Sequence[str]) -> list[int | None]:
+        """Return how many jobs wait in each queue; None for a key that is no list."""
+        return self._link.read_each(
+            [("LLEN", self._keys.queue(name)) for name in queues]
+        )
+
+    def heads(self, queues: Sequence[str]) -> list[bytes | None]:
+        """Return the next payload of each queue; None for an empty one."""
+        return self._link.read_each(
+            [("LINDEX", self._keys.queue(name), 0) for name in queues]
+        )
+
+    def add_name(self, queue: str) -> bool:
+        """Put the name of a queue into the set of known ones; False if it was there."""
+        return bool(self._link.call("SADD", self._keys.queues, queue))
+
+    def remove_one(self, queue: str, raw: bytes) -> bool:
+        """Remove one job with this payload; return False if there is none any more."""
+        return bool(self._link.call("LREM", self._keys.queue(queue), 1, raw))
+
+    def put_first(self, queue: str, raw: bytes) -> bool:
+        """Move one job with this payload to the head; return False if it has gone."""
+        return bool(PUT_FIRST(self._link, (self._keys.queue(queue),), (raw,)))
 
     def dequeue(self, queue: str, text: str) -> int:
         """Remove the jobs whose payload is exactly this text; return how many."""

@@ -53,6 +53,45 @@ def look_elsewhere(link: Link, keys: Keys, queue: str) -> OtherNamespaces:
     return OtherNamespaces(queues)
 
 
+def unlisted_queues(
+    link: Link, keys: Keys, cursor: int = 0, steps: int = 50
+) -> tuple[list[str], int]:
+    """Return names of queues that have jobs and are not in the set of known ones.
+
+    Goes on at a cursor of SCAN, for that many steps, and returns the next cursor, which
+    is 0 at the end. Raises StoreError.
+    """
+    prefix = keys.queue("")
+    found: set[str] = set()
+    for _ in range(steps):
+        following, names = link.call(
+            "SCAN", cursor, "MATCH", f"{_escaped(prefix)}*", "COUNT", STEP
+        )
+        cursor = int(following)
+        queues = [n.decode("utf-8", "surrogateescape") for n in names]
+        queues = [name.removeprefix(prefix) for name in queues]
+        known = link.pipeline([("SISMEMBER", keys.queues, name) for name in queues])
+        found.update(
+            n for n, is_known in zip(queues, known, strict=True) if not is_known
+        )
+        if not cursor:
+            break
+    return sorted(found), cursor
+
+
+def other_namespaces(link: Link, keys: Keys) -> tuple[str, ...]:
+    """Return the other namespaces of this database that have queues, sorted.
+
+    Reads the names of at most STEP * STEPS keys. Raises StoreError.
+    """
+    found: set[str] = set()
+    for step, names in enumerate(_scan(link, "*:queues"), start=1):
+        found.update(name.removesuffix(":queues") for name in names)
+        if step == STEPS:
+            break
+    return tuple(sorted(found - {keys.namespace}))
+
+
 def _scan(link: Link, pattern: str) -> Iterator[list[str]]:
     """Yield the names that match, step by step; the list of a step may be empty."""
     cursor = b"0"

@@ -46,7 +46,9 @@ def judge(entry: WorkerEntry, server_now: float) -> Liveness:
     `server_now` is the server's time in seconds since the epoch.
     """
     identity = Identity.decode(entry.identity)
-    start = None if identity is None else process.start_time(identity.pid)
+    start = None
+    if identity and HostIdentity(identity.boot, identity.pids) == here():
+        start = process.start_time(identity.pid)
     return worker_entry.judge(entry, now=server_now, machine=here(), start_of_pid=start)
 
 

@@ -106,7 +106,8 @@ def fileno_of(connection: Any) -> int | None:
 
 def place_of(connection: Any) -> str:
     """Return host:port of an open TCP connection; "" for another one."""
-    if connection._sock is None or not hasattr(connection, "host"):
+    # A connection to a Unix socket has no port; with some versions it has a host.
+    if connection._sock is None or not hasattr(connection, "port"):
         return ""
     return f"{connection.host}:{connection.port}"
 

@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
 from itertools import islice
+from typing import Any
 
 from resqued.core.worker_death import FAIL, DeathRules
 from resqued.errors import PayloadError
 from resqued.store.attempts import death_words
-from resqued.store.connection import Link
+from resqued.store.connection import Link, Word
 from resqued.store.runs import HEARTBEAT, registry_keys
 from resqued.store.script import Script
 from resqued.store.write_check import check_writes
@@ -89,13 +90,17 @@ class Registry:
         return {_text(member) for member in self.link.members(self.keys.workers)}
 
     def entries(
-        self, *, with_remains: bool = False, with_records: bool = True
+        self,
+        *,
+        with_remains: bool = False,
+        with_records: bool = True,
+        longest_record: int | None = None,
     ) -> Iterator[WorkerEntry]:
         """Yield the entries of all registered workers, sorted by id.
 
         With `with_remains` also those of unregistered ids that still have a heartbeat
         or an identity. Without `with_records` the records of registered workers, which
-        may be large, are left out.
+        may be large, are left out; with `longest_record` no more bytes of one are read.
         """
         registered = self.ids()
         ids = set(registered)
@@ -104,7 +109,12 @@ class Registry:
                 ids |= {_text(field) for field in self.link.call("HKEYS", key)}
         stream = iter(sorted(ids))
         while page := list(islice(stream, PAGE)):
-            yield from self.read(page, registered, with_records=with_records)
+            yield from self.read(
+                page,
+                registered,
+                with_records=with_records,
+                longest_record=longest_record,
+            )
 
     def read(
         self,
@@ -112,28 +122,28 @@ class Registry:
         registered: Collection[str] | None = None,
         *,
         with_records: bool = True,
+        longest_record: int | None = None,
     ) -> list[WorkerEntry]:
         """Return the entries of these workers, in one round trip.
 
         `registered` are the ids that are registered; by default all of `ids`. Without
-        `with_records` their records are left out.
+        `with_records` their records are left out; of a record with more bytes than
+        `longest_record` only the beginning is read, and its job has no arguments.
         """
         if not ids:
             return []
-        keys = self.keys
-        known = set(ids) if registered is None else registered
+        keys, known = self.keys, set(ids) if registered is None else registered
         read = [i for i in ids if with_records or i not in known]
-        bare = [WorkerEntry(worker_id) for worker_id in ids]
-        identities, heartbeats, records, pings, started = self.link.pipeline(
+        identities, heartbeats, pings, started, *records = self.link.pipeline(
             [
                 ("HMGET", keys.identities, *ids),
                 ("HMGET", keys.heartbeats, *ids),
-                ("MGET", *(keys.worker(worker_id) for worker_id in read or ids[:1])),
-                ("MGET", *(keys.ping(entry.node_name) for entry in bare)),
+                ("MGET", *(keys.ping(WorkerEntry(i).node_name) for i in ids)),
                 ("MGET", *(keys.started(worker_id) for worker_id in ids)),
+                *self._reading([keys.worker(i) for i in read], longest_record),
             ]
         )
-        held = dict(zip(read, records, strict=False))
+        held = dict(zip(read, _whole(records, longest_record), strict=True))
         return [
             WorkerEntry(
                 worker_id,
@@ -146,6 +156,14 @@ class Registry:
             )
             for i, worker_id in enumerate(ids)
         ]
+
+    def _reading(
+        self, names: Sequence[str], longest: int | None
+    ) -> list[tuple[Word, ...]]:
+        """Return the commands that read records, or their first bytes."""
+        if longest is not None:
+            return [("GETRANGE", name, 0, longest - 1) for name in names]
+        return [("MGET", *names)] if names else []
 
     def reclaim(
         self,
@@ -259,6 +277,16 @@ class Registry:
             "MGET", self.keys.stat("processed"), self.keys.stat("failed")
         )
         return _count(done), _count(failed)
+
+
+def _whole(replies: Sequence[Any], longest: int | None) -> list[bytes]:
+    """Return the records of the replies to the commands of `_reading`."""
+    if longest is None:
+        return [record or b"" for page in replies for record in page]
+    return [
+        worker_record.without_arguments(reply) if len(reply) >= longest else reply
+        for reply in replies
+    ]
 
 
 def _failure_of(entry: WorkerEntry, fault: FailureInfo, place: FailurePlace) -> bytes:

@@ -7,6 +7,8 @@ from typing import Literal
 from flask import flash, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from resqued.web.site import site
+
 Kind = Literal["good", "warn", "bad"]
 
 
@@ -16,6 +18,7 @@ def done(message: str, to: str, kind: Kind = "good") -> BaseResponse:
     The form may name the page in `back`, with its filter.
     """
     flash(message, kind)
+    site().keeper.forget()
     back = request.form.get("back", "")
     is_ours = back.startswith("/") and not back.startswith(("//", "/\\"))
     return redirect(back if is_ours and back.isprintable() else to, 303)

@@ -39,7 +39,7 @@ from resqued.wire.keys import FAILED
 _DESCRIPTION = Path(__file__).parent / "static" / "openapi.yaml"
 _PLACE = re.compile(r"\d{1,15}-\d{1,10}", re.ASCII)
 # The farthest place that a request may begin at, and how far a class is searched for.
-_FARTHEST, _DEPTH = 10_000_000, 5_000
+_FARTHEST, _SEARCH = 10_000_000, (5_000, 50, 100, 64 << 20)
 # How many delayed jobs are looked at for those that wait for another attempt.
 _LOOK = 10_000
 
@@ -58,12 +58,12 @@ def status() -> Response:
         {
             "version": VERSION,
             **named(site().settings.namespace, "namespace"),
-            **now.overview.counters.as_dict(),
+            **now.counters.as_dict(),
             "queues": len(now.queues),
-            "workers": len(now.workers),
-            "working": len(now.working),
+            "workers": len(now.worker_ids),
+            "working": now.working_count,
             "paused": now.are_paused,
-            "paused_queues": len(now.overview.paused),
+            "paused_queues": len(now.paused_queues),
             "read_at": round(now.taken_at, 3),
         }
     )
@@ -73,7 +73,7 @@ def queues() -> Response:
     """Answer with the queues, sorted by name."""
     asked = queries("q", "limit", "after")
     now = fresh_snapshot()
-    paused = set(now.overview.paused)
+    paused = now.paused_queues
     names = sorted(n for n in {*now.queues, *paused} if asked["q"] in n)
     page = after(names, str, asked.limit)
     return answer(
@@ -202,7 +202,7 @@ def why() -> Response:
         config = build({"redis": {"url": own.url, "namespace": own.namespace}})
         config = replace(config, pools=(), control=own.control)
         gatherer = FactGatherer(site().client, config, is_import_allowed=False)
-        found = list(gatherer.answers(Query(name, None, _DEPTH)))
+        found = list(gatherer.answers(Query(name, None, *_SEARCH)))
     except StoreError:
         raise
     except ResquedError as error:

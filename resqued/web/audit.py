@@ -13,7 +13,7 @@ from flask import g, request
 from resqued.errors import StoreError
 from resqued.log import logger
 from resqued.web.identity import current_user
-from resqued.web.site import site
+from resqued.web.site import Site, site
 
 # About how many actions are kept.
 KEPT = 10_000
@@ -46,6 +46,17 @@ class AuditRecord:
         return self.user or "somebody"
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who asked for an action, at which site, from where, and in which request."""
+
+    site: Site
+    user: str
+    role: str
+    address: str = ""
+    request_id: str = ""
+
+
 def record(
     action: str,
     target: str,
@@ -60,24 +71,48 @@ def record(
     that were, and `ids` which failures. That the stream cannot be written does not stop
     the action.
     """
+    record_of(author(), action, target, count=count, result=result, ids=ids)
+
+
+def author() -> Author:
+    """Return the user of the present request."""
     user = current_user()
+    return Author(
+        site(),
+        user.name if user else "",
+        user.role if user else "",
+        request.remote_addr or "",
+        g.request_id,
+    )
+
+
+def record_of(  # noqa: PLR0913 - the fields of a record
+    by: Author,
+    action: str,
+    target: str,
+    *,
+    count: int,
+    result: str,
+    ids: Sequence[str] = (),
+) -> None:
+    """Record an action of a user whose request may have ended."""
     fields: dict[str, Any] = {
-        "user": user.name if user else "",
-        "role": user.role if user else "",
-        "address": request.remote_addr or "",
+        "user": by.user,
+        "role": by.role,
+        "address": by.address,
         "action": action,
         "target": target[:500],
         "count": count,
         "result": result[:500],
-        "request_id": g.request_id,
+        "request_id": by.request_id,
     }
     logger.get().info("web_action", **fields)
-    if site().settings.read_only:
+    if by.site.settings.read_only:
         return
     text = json.dumps(fields | ({"ids": list(ids)} if ids else {}))
     with suppress(StoreError):
-        site().client.registry.link.call(
-            "XADD", site().keys.audit, "MAXLEN", "~", KEPT, "*", "action", text
+        by.site.client.registry.link.call(
+            "XADD", by.site.keys.audit, "MAXLEN", "~", KEPT, "*", "action", text
         )
 
 

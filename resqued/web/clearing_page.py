@@ -6,10 +6,9 @@ the newest failure of the page goes along, and what came later stays as it is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
-from flask import Response, abort, current_app, request, url_for
+from flask import Response, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.list_places import Place
@@ -21,7 +20,6 @@ from resqued.web import acting, audit
 from resqued.web.failed_acts_page import act_on
 from resqued.web.failure_search import (
     chosen_list,
-    digest_before,
     failure_url,
     list_word,
     near,
@@ -29,11 +27,6 @@ from resqued.web.failure_search import (
 )
 from resqued.web.render import page
 from resqued.web.site import site
-
-try:
-    from resqued.web import tasks  # type: ignore[attr-defined]  # Not there yet.
-except ImportError:
-    tasks = None
 
 # How many failures are acted on while the browser waits.
 _AT_ONCE = 200
@@ -131,7 +124,7 @@ def _sweep(
     if isinstance(newest, str):
         return _ask(what, newest)
     if newest.position >= _AT_ONCE:
-        return _start(what, chosen, newest, is_retried=is_retried)
+        return _start(chosen, is_retried=is_retried)
     found = chosen.between(0, newest.position + 1)
     places = [
         Place(each.position, each.digest)
@@ -154,23 +147,12 @@ def _sweep(
     return _done(message, chosen, "bad" if tally.broken_by else "good")
 
 
-def _start(
-    what: str, chosen: FailureList, newest: Failure, *, is_retried: bool
-) -> BaseResponse:
-    """Start a task, since a request is not the place for so many."""
-    if tasks is None or "tasks.show" not in current_app.view_functions:
-        command = "clear --retried" if is_retried else "retry --all"
-        abort(503, f"these are too many for a page: use `resqued failed {command}`")
-    # How many were seen, and what marks the newest of them, also after a retry.
-    seen = f"{newest.position + 1}.{digest_before(newest)[:_DIGITS]}"
-    choice = {
-        "retried": "yes" if is_retried else "no",
-        "up_to": json.dumps({chosen.name: seen}),
-    }
-    task_id = tasks.start("remove" if is_retried else "retry", choice)
-    audit.record(what.replace("_", " "), f"{chosen.name} task {task_id}", count=0)
-    to = url_for("tasks.show", task_id=task_id)
-    return acting.done("the task has begun", to)
+def _start(chosen: FailureList, *, is_retried: bool) -> BaseResponse:
+    """Ask once more on the page of a task: a request is not the place for so many."""
+    endpoint = "bulk.ask_remove" if is_retried else "bulk.ask_retry"
+    retried = "yes" if is_retried else "no"
+    to = url_for(endpoint, list=chosen.name, retried=retried)
+    return acting.done("These are many: a task does it. Confirm it here.", to, "warn")
 
 
 def _seen(chosen: FailureList) -> Failure | str:

@@ -7,9 +7,12 @@ from typing import Any
 
 from flask import Response, abort, request, url_for
 
+from resqued.core.list_places import Place, Span
+from resqued.errors import ResquedError
 from resqued.store.failure_filter import ID_DIGITS, FailureFilter
-from resqued.store.failure_list import FailureList, FailurePage
+from resqued.store.failure_list import FailureList, FailurePage, place_of
 from resqued.web import failure_page
+from resqued.web.failure_choice import asked_for, filter_of, sees_args
 from resqued.web.failure_search import (
     chosen_list,
     failure_url,
@@ -18,6 +21,7 @@ from resqued.web.failure_search import (
     lists,
     place_in,
 )
+from resqued.web.filtered_page import filtered
 from resqued.web.render import page, snapshot
 from resqued.web.site import site
 from resqued.wire.keys import FAILED
@@ -63,13 +67,10 @@ def refuse_get(number: str) -> Response:
 
 def _filter() -> FailureFilter:
     """Return the filter that the URL has."""
-    retried = request.args.get("retried", "")
-    return FailureFilter(
-        class_name=request.args.get("class", "")[:500] or None,
-        queue=request.args.get("queue", "")[:500] or None,
-        exception=request.args.get("exception", "")[:500] or None,
-        is_retried={"yes": True, "no": False}.get(retried),
-    )
+    try:
+        return filter_of(asked_for(), site(), sees_args=sees_args())
+    except ResquedError as error:
+        abort(400, str(error))
 
 
 def _show(chosen: FailureList, which: FailureFilter) -> Response:
@@ -98,9 +99,7 @@ def _read(chosen: FailureList, which: FailureFilter) -> FailurePage:
     """Return the page that the request asks for."""
     before = place_in(request.args.get("before", ""))
     if not which.is_all:
-        moment = None if before else _moment()
-        end = None if moment is None else chosen.end_at(moment)
-        return chosen.matching(which, PER_PAGE, place=before, end=end)
+        return _matching(chosen, which, before)
     if before:
         return chosen.before(before, PER_PAGE)
     if after := place_in(request.args.get("after", "")):
@@ -110,6 +109,37 @@ def _read(chosen: FailureList, which: FailureFilter) -> FailurePage:
     if request.args.get("page") == "oldest":
         return chosen.oldest(PER_PAGE)
     return chosen.newest(PER_PAGE)
+
+
+def _matching(
+    chosen: FailureList, which: FailureFilter, before: Place | None
+) -> FailurePage:
+    moment = None if before else _moment()
+    if moment is None and (indexed := _indexed(chosen, which, before)):
+        return indexed
+    end = None if moment is None else chosen.end_at(moment)
+    return chosen.matching(which, PER_PAGE, place=before, end=end)
+
+
+def _indexed(
+    chosen: FailureList, which: FailureFilter, before: Place | None
+) -> FailurePage | None:
+    """Return the page from the index; None while the index does not know all."""
+    below = None if before is None else before.position
+    found = filtered(which, chosen.name, below=below, count=PER_PAGE)
+    if found is None:
+        return None
+    start = found.below or 0
+    span = Span(start, start + len(found.failures), start + found.total)
+    shown = found.failures
+    return FailurePage(
+        shown,
+        span,
+        place_of(shown[0]) if shown else None,
+        place_of(shown[-1]) if shown else None,
+        rank=found.rank,
+        matches=found.total,
+    )
 
 
 def _moment() -> float | None:
@@ -127,7 +157,7 @@ def _moment() -> float | None:
 def _links(found: FailurePage, which: FailureFilter) -> dict[str, str]:
     """Return the URLs of other pages by their names; "" for one that is not there."""
     links = {"first": _url(), "older": "", "last": "", "newer": ""}
-    if found.last and not found.span.is_oldest:
+    if found.last and found.has_older:
         links["older"] = _url(before=str(found.last))
     if which.is_all:
         links["last"] = _url(page="oldest")
@@ -160,6 +190,6 @@ def _new() -> int:
     Counted from the shared snapshot, so that open pages ask Redis nothing.
     """
     seen = request.args.get("seen", "")
-    total = snapshot().overview.counters.failures
+    total = snapshot().counters.failures
     is_number = seen.isascii() and seen.isdecimal() and len(seen) < 12
     return total - int(seen) if is_number else 0

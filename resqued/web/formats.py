@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import url_for
+from flask import abort, current_app, request, url_for
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.redaction import HIDDEN, arguments, redacted
@@ -139,12 +140,11 @@ def iso(value: float | datetime | None) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def queue_url(name: str, endpoint: str = "queues.show") -> str:
+def queue_url(name: str, endpoint: str = "queue.show") -> str:
     """Return the URL of a queue; of a name that no path can hold, with its base64."""
     if _is_plain(name):
         return url_for(endpoint, name=name)
-    text = base64.urlsafe_b64encode(name.encode("utf-8", "surrogateescape")).decode()
-    return url_for(endpoint, name="-", name64=text)
+    return url_for(endpoint, name="-", name64=encoded_name(name))
 
 
 def queue_named(name: str, name64: str) -> str:
@@ -156,6 +156,51 @@ def queue_named(name: str, name64: str) -> str:
     except ValueError:
         raise ValueError(f"name64={name64[:40]!r} is no base64") from None
     return raw.decode("utf-8", "surrogateescape")
+
+
+def worker_url(worker_id: str) -> str:
+    """Return the URL of a worker, or of a host by its name."""
+    return queue_url(worker_id, "workers.show")
+
+
+def queue_of_request(name: str) -> str:
+    """Return the name of the queue or worker in the URL of the request, or 404."""
+    try:
+        return queue_named(name, request.args.get("name64", ""))
+    except ValueError as error:
+        abort(404, str(error))
+
+
+def encoded_name(name: str) -> str:
+    """Return a name as forms carry it; `decoded_name` reads it."""
+    raw = name.encode("utf-8", "surrogateescape")
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+def decoded_name(text: str) -> str:
+    """Return the name of `encoded_name`, or fail with 400."""
+    try:
+        return queue_named("", text) if text else ""
+    except ValueError as error:
+        abort(400, str(error))
+
+
+def digest_of(value: str | bytes) -> str:
+    """Return 24 hex digits that stand for a text, in ids of rows and in forms."""
+    raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    return hashlib.sha256(raw).hexdigest()[:24]
+
+
+def here() -> str:
+    """Return the URL of this page with its filter, for forms that come back to it."""
+    assert request.endpoint is not None
+    values = {name: text for name, text in request.args.items() if name != "part"}
+    return url_for(request.endpoint, **{**values, **(request.view_args or {})})
+
+
+def has_page(endpoint: str) -> bool:
+    """Return True if there is a page of this name."""
+    return endpoint in current_app.view_functions
 
 
 def _is_plain(name: str) -> bool:
@@ -175,6 +220,11 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "job_view": job_view,
     "shown_args": shown_args,
     "queue_url": queue_url,
+    "worker_url": worker_url,
+    "encoded_name": encoded_name,
+    "digest_of": digest_of,
+    "has_page": has_page,
+    "here": here,
 }
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,

@@ -72,7 +72,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 
 def _totals(now: SiteSnapshot) -> Iterator[Metric]:
-    counters = now.overview.counters
+    counters = now.counters
     yield CounterMetricFamily(
         "resqued_jobs_processed", "Jobs that ended.", value=counters.processed
     )

@@ -1,15 +1,15 @@
-"""The first page: figures, queues, running jobs, failures."""
+"""The first page: figures, what needs attention, running jobs, failures."""
 
 from __future__ import annotations
 
-from flask import Response, redirect, request, url_for
+from flask import Response, redirect, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from resqued.web.formats import queue_url
+from resqued.store.namespaces import other_namespaces
 from resqued.web.render import page, snapshot
 from resqued.web.site import site
 
-_QUEUES, _JOBS, _FAILURES = 20, 10, 5
+_QUEUES, _JOBS = 20, 10
 
 
 def index() -> BaseResponse:
@@ -18,21 +18,22 @@ def index() -> BaseResponse:
 
 
 def show() -> Response:
-    """Show the overview."""
+    """Show the overview: queues that need attention first, then the longest."""
     now = snapshot()
-    ranked = sorted(now.queues.items(), key=lambda item: (-item[1], item[0]))
+    ranked = now.services.by_attention()
     return page(
         "overview.html",
         queues=ranked[:_QUEUES],
-        others=len(ranked) - _QUEUES,
+        more_full=max(0, len(ranked) - _QUEUES),
+        empty_count=len(now.queues) - len(ranked),
         running=now.working[:_JOBS],
-        failures=site().client.failures.page(count=_FAILURES),
+        failures=now.newest_failures,
+        namespaces=None,
     )
 
 
-def find() -> BaseResponse:
-    """Go to what the search means: a failure, a queue, or why a class does not run."""
-    wanted = request.args.get("q", "").strip()[:500]
-    if wanted in snapshot().queues:
-        return redirect(queue_url(wanted))
-    return redirect(url_for("queues.show_all", q=wanted))
+def show_namespaces() -> Response:
+    """Show the other namespaces of the database that have queues."""
+    link = site().client.registry.link
+    found = other_namespaces(link, site().keys)
+    return page("other_namespaces.html", namespaces=found)

@@ -10,6 +10,7 @@ from flask import current_app
 from resqued.client import Client
 from resqued.config.web_settings import WebSettings
 from resqued.store.job_queues import Queues
+from resqued.web.local_control import LocalWorkers
 from resqued.web.login_attempts import LoginAttempts
 from resqued.web.parameter_names import ParameterNames
 from resqued.web.request_counts import RequestCounts
@@ -26,22 +27,36 @@ class Site:
     """The settings of the web front end, its client, and the snapshot of all pages."""
 
     settings: WebSettings
-    client: Client
+    _client: Client
     keys: Keys = field(init=False)
-    queues: Queues = field(init=False)
     requests: RequestCounts = field(default_factory=RequestCounts)
     attempts: LoginAttempts = field(default_factory=LoginAttempts)
+    _queues: Queues = field(init=False)
     keeper: SnapshotKeeper = field(init=False)
     parameters: ParameterNames = field(init=False)
+    local: LocalWorkers = field(init=False)
 
     def __post_init__(self) -> None:
-        link = self.client.registry.link
+        link = self._client.registry.link
         keys = Keys(self.settings.namespace)
         queues = Queues(link, keys)
         object.__setattr__(self, "keys", keys)
-        object.__setattr__(self, "queues", queues)
-        object.__setattr__(self, "keeper", SnapshotKeeper(self.client, queues))
         object.__setattr__(self, "parameters", ParameterNames(link, keys))
+        object.__setattr__(self, "_queues", queues)
+        object.__setattr__(self, "keeper", SnapshotKeeper(self._client, queues))
+        object.__setattr__(self, "local", LocalWorkers(self.settings))
+
+    @property
+    def client(self) -> Client:
+        """The client; raises StoreError at once while Redis does not answer."""
+        self.keeper.check()
+        return self._client
+
+    @property
+    def queues(self) -> Queues:
+        """The queues; raises StoreError at once while Redis does not answer."""
+        self.keeper.check()
+        return self._queues
 
     @classmethod
     def of(cls, settings: WebSettings) -> Site:

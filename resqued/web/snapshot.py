@@ -1,39 +1,96 @@
-"""The shared look at Redis: at most one a second, however many pages are open.
+"""What the pages show of Redis: parts that all requests share.
 
-The request that finds the snapshot old reads a new one; others get the last one. While
-Redis is away, one request a second tries again, and all others get the last snapshot.
+Every page needs the summary. Workers with their jobs, and the newest failures, are
+read only for pages that show them.
 """
 
 from __future__ import annotations
 
-import threading
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from resqued.client import Client
-from resqued.diagnostics.overview import Overview, read_overview
-from resqued.diagnostics.worker_status import WorkerStatus
+from resqued.diagnostics.queue_service import QueueServices, Summary, unserved
+from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.errors import StoreError
+from resqued.store.counters import Counters, count_jobs
+from resqued.store.failure_entry import Failure
 from resqued.store.job_queues import Queues
+from resqued.store.registry import PAGE, Registry
+from resqued.web.shared_read import Breaker, Reading, SharedRead
 
-# A snapshot that is older is read again, in seconds; as long a failed look counts.
-MAX_AGE = 1.0
+# The newest failures that the overview shows.
+NEWEST = 5
+# How many of the newest records of the audit may say who has paused the workers.
+_AUDITED = 100
+# The most bytes that are read of the record of a worker: one may have megabytes.
+LONGEST_RECORD = 16 << 10
 
 
-@dataclass(frozen=True, slots=True)
 class SiteSnapshot:
-    """An overview of the namespace and the time at which it was read.
+    """What one request shows; the same for all of its parts.
 
-    `taken_at` is by the clock of this host; `are_paused` is True if all workers are.
-    `problem` is why no newer one could be read, or "".
+    `counters` are those of the namespace, `queues` the length of each queue by its
+    name, `worker_ids` the registered workers, `working_count` how many run a job.
+    `are_paused` is True if all workers are. `taken_at` is by the clock of this host;
+    `clock_ahead` are the seconds that the server's clock is ahead of it. `problem` is
+    why no newer snapshot could be read, or "".
     """
 
-    overview: Overview
-    are_paused: bool
-    taken_at: float
-    problem: str = ""
+    def __init__(
+        self,
+        summary: Reading[Summary],
+        workers: Callable[[], Reading[Sequence[WorkerStatus]]],
+        failures: Callable[[], Reading[Sequence[Failure]]],
+    ) -> None:
+        self.summary = summary.value
+        self.taken_at = summary.taken_at
+        self.problem = summary.problem
+        self._workers = workers
+        self._failures = failures
+
+    @property
+    def counters(self) -> Counters:
+        """The counters of the namespace."""
+        return self.summary.counters
+
+    @property
+    def queues(self) -> Mapping[str, int]:
+        """The length of each queue by its name."""
+        return self.summary.queues
+
+    @property
+    def worker_ids(self) -> Sequence[str]:
+        """The ids of all registered workers, sorted."""
+        return self.summary.worker_ids
+
+    @property
+    def working_count(self) -> int:
+        """How many workers run a job."""
+        return self.summary.working
+
+    @property
+    def are_paused(self) -> bool:
+        """Whether all workers of all hosts are paused."""
+        return self.summary.are_paused
+
+    @property
+    def paused_by(self) -> str:
+        """The user who has paused all workers, by the audit; "" if not known."""
+        return self.summary.paused_by
+
+    @property
+    def paused_queues(self) -> frozenset[str]:
+        """The names of the queues that are paused."""
+        return self.summary.paused_queues
+
+    @property
+    def clock_ahead(self) -> float:
+        """How many seconds the server's clock is ahead of the one of this host."""
+        return self.summary.clock_ahead
 
     @property
     def age(self) -> float:
@@ -41,76 +98,110 @@ class SiteSnapshot:
         return max(0.0, time.time() - self.taken_at)
 
     @property
-    def queues(self) -> Mapping[str, int]:
-        """The length of each queue by its name."""
-        return self.overview.queues
+    def unserved(self) -> Sequence[str]:
+        """The queues with jobs that no registered worker serves, the longest first."""
+        return self.summary.unserved
 
-    @property
+    @cached_property
     def workers(self) -> Sequence[WorkerStatus]:
-        """Every registered worker."""
-        return self.overview.workers
+        """Every registered worker; read when first asked for. Raises StoreError."""
+        return self._workers().value
 
-    @property
-    def working(self) -> list[WorkerStatus]:
+    @cached_property
+    def working(self) -> Sequence[WorkerStatus]:
         """The workers that run a job, the one with the oldest job first."""
         busy = [each for each in self.workers if each.worker.job]
         return sorted(busy, key=lambda each: -(each.job_age or 0.0))
 
+    @cached_property
+    def services(self) -> QueueServices:
+        """Who serves each queue; reads the workers. Raises StoreError."""
+        return QueueServices(
+            self.queues,
+            self.workers,
+            are_paused=self.are_paused,
+            paused=self.paused_queues,
+        )
 
-def read_snapshot(client: Client, queues: Queues) -> SiteSnapshot:
-    """Return a new snapshot; raise StoreError if Redis does not answer."""
-    overview = read_overview(client)
-    return SiteSnapshot(overview, queues.are_paused(), time.time())
+    @cached_property
+    def newest_failures(self) -> Sequence[Failure]:
+        """The newest failures, the newest first; read when first asked for."""
+        return self._failures().value
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    client: Client
+    queues: Queues
+
+    def summary(self) -> Summary:
+        registry = self.client.registry
+        sizes = self.queues.sizes()
+        ids = tuple(sorted(registry.ids()))
+        are_paused = self.queues.are_paused()
+        return Summary(
+            counters=count_jobs(sizes, registry, self.client.failures),
+            queues=sizes,
+            worker_ids=ids,
+            working=_count_working(registry, ids),
+            are_paused=are_paused,
+            paused_by=_paused_by(registry) if are_paused else "",
+            unserved=unserved(sizes, ids),
+            clock_ahead=registry.link.time() - time.time(),
+        )
+
+    def workers(self) -> Sequence[WorkerStatus]:
+        return worker_statuses(self.client, longest_record=LONGEST_RECORD)
+
+    def failures(self) -> Sequence[Failure]:
+        return self.client.failures.page(count=NEWEST)
+
+
+def _paused_by(registry: Registry) -> str:
+    """Return the user who has paused all workers last; "" if no record says so."""
+    key = registry.keys.audit
+    try:
+        newest = registry.link.call("XREVRANGE", key, "+", "-", "COUNT", _AUDITED)
+        records = [json.loads(fields[b"action"]) for _, fields in newest]
+        acts = [each for each in records if each["target"] == "all workers"]
+        return str(acts[0]["user"]) if acts and acts[0]["action"] == "pause" else ""
+    except (StoreError, ValueError, TypeError, KeyError):
+        return ""  # no record of ours: the banner does without a name
+
+
+def _count_working(registry: Registry, ids: Sequence[str]) -> int:
+    """Return how many workers have a record, without reading the records."""
+    keys = [registry.keys.worker(each) for each in ids]
+    pages = [keys[start : start + PAGE] for start in range(0, len(keys), PAGE)]
+    return sum(registry.link.pipeline([("EXISTS", *page) for page in pages]))
 
 
 class SnapshotKeeper:
-    """Keeps the last snapshot; safe to use from several threads."""
+    """Keeps the last reading of each part; safe to use from several threads."""
 
-    def __init__(
-        self,
-        client: Client,
-        queues: Queues,
-        read: Callable[[Client, Queues], SiteSnapshot] = read_snapshot,
-    ) -> None:
-        self._read = partial(read, client, queues)
-        self._lock = threading.Lock()
-        self._last: SiteSnapshot | None = None
-        self._problem: StoreError | None = None
-        self._tried_at = float("-inf")
+    def __init__(self, client: Client, queues: Queues) -> None:
+        self._breaker = Breaker()
+        reader = _Reader(client, queues)
+        shared = partial(SharedRead, breaker=self._breaker)
+        self._summary: SharedRead[Summary] = shared(reader.summary)
+        self._workers: SharedRead[Sequence[WorkerStatus]] = shared(reader.workers)
+        self._failures: SharedRead[Sequence[Failure]] = shared(reader.failures)
 
     def get(self) -> SiteSnapshot:
         """Return a snapshot of the last second, or the last one with its problem.
 
         Raises StoreError if none could be read so far.
         """
-        if self._is_due() and self._lock.acquire(blocking=self._last is None):
-            try:
-                if self._is_due():
-                    self._refresh()
-            finally:
-                self._lock.release()
-        if self._last is None:
-            assert self._problem is not None
-            raise self._problem
-        return self._last
+        return SiteSnapshot(self._summary.get(), self._workers.get, self._failures.get)
+
+    def check(self) -> None:
+        """Raise StoreError at once if Redis has not answered at the last attempt."""
+        if self._breaker.problem is not None:
+            self.get()
+        if (problem := self._breaker.problem) is not None:
+            raise problem
 
     def forget(self) -> None:
         """Let the next look read, since an action has changed something."""
-        self._tried_at = float("-inf")
-
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._tried_at >= MAX_AGE
-
-    def _refresh(self) -> None:
-        try:
-            self._last, self._problem = self._read(), None
-        except StoreError as error:
-            self._problem = error
-            if self._last:
-                last = self._last
-                self._last = SiteSnapshot(
-                    last.overview, last.are_paused, last.taken_at, str(error)
-                )
-        finally:
-            # Measured from the end, so that a slow server is not asked all the time.
-            self._tried_at = time.monotonic()
+        for part in (self._summary, self._workers, self._failures):
+            part.forget()

@@ -28,15 +28,18 @@ class Tab:
 # Title, endpoint, and what it counts in a snapshot.
 _TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
     ("Overview", "overview.show", lambda _: None),
-    ("Queues", "queues.show_all", lambda now: now.overview.counters.pending),
-    ("Working", "working.show_all", lambda now: len(now.working)),
-    ("Failed", "failed.show_all", lambda now: now.overview.counters.failures),
-    ("Workers", "workers.show_all", lambda now: len(now.workers)),
+    ("Queues", "queues.show_all", lambda now: now.counters.pending),
+    ("Working", "working.show_all", lambda now: now.working_count),
+    ("Failed", "failed.show_all", lambda now: now.counters.failures),
+    ("Workers", "workers.show_all", lambda now: len(now.worker_ids)),
     ("Masters", "masters.show_all", lambda _: None),
     ("Delayed", "delayed.show_all", lambda _: None),
     ("Schedule", "schedule.show_all", lambda _: None),
     ("Stats", "stats.show", lambda _: None),
 )
+
+# Pages below the tab of another one.
+_FAMILIES = {"queue": "queues", "why": "queues"}
 
 
 def tabs() -> list[Tab]:
@@ -48,15 +51,22 @@ def tabs() -> list[Tab]:
         now = snapshot()
     except StoreError:
         now = None
-    path = request.script_root + request.path
     return [
         Tab(
             title,
             url_for(endpoint),
             counted(now) if now else None,
-            is_current=f"{path}/".startswith(f"{url_for(endpoint)}/"),
+            is_current=_is_current(endpoint),
             is_bad=bool(title == "Failed" and now and counted(now)),
         )
         for title, endpoint, counted in _TABS
         if endpoint in current_app.view_functions
     ]
+
+
+def _is_current(endpoint: str) -> bool:
+    """Return True if the page of the request is below a tab."""
+    module = (request.endpoint or "").partition(".")[0]
+    path = request.script_root + request.path
+    is_family = _FAMILIES.get(module) == endpoint.partition(".")[0]
+    return is_family or f"{path}/".startswith(f"{url_for(endpoint)}/")

@@ -60,6 +60,24 @@ class Keys:
         return self._key("resqued:audit")
 
     @property
+    def web_tasks(self) -> str:
+        """The sorted set of the tasks of the web front end, by when they began."""
+        return self._key("resqued:web:tasks")
+
+    @property
+    def web_turn(self) -> str:
+        """The task that may change long lists; it expires."""
+        return self._key("resqued:web:turn")
+
+    def web_task(self, task_id: str) -> str:
+        """The hash of one task; it expires."""
+        return self._key(f"resqued:web:task:{task_id}")
+
+    def web_hits(self, task_id: str) -> str:
+        """The list of what a search has found; it expires."""
+        return self._key(f"resqued:web:hits:{task_id}")
+
+    @property
     def outbox_id(self) -> str:
         """The counter of failures that were addressed to other services."""
         return self._key("resqued:outbox:id")

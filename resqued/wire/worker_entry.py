@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import NoReturn
 
 # How many heartbeats a worker of resqued may miss, and for how many seconds one of
@@ -65,18 +66,24 @@ class Identity:
     @classmethod
     def decode(cls, text: str) -> Identity | None:
         """Return the identity that `encode` wrote, or None if the text is none."""
-        try:
-            value = json.loads(text, parse_constant=_refuse)
-            return cls(
-                boot=str(value["boot"]),
-                pids=str(value["pids"]),
-                pid=int(value["pid"]),
-                start=int(value["start"]),
-                interval=float(value["heartbeat"]),
-                nonce=str(value["nonce"]),
-            )
-        except _NO_SENSE:
-            return None
+        return _decoded(text)
+
+
+# A worker keeps its identity, and each look at the registry judges it twice.
+@lru_cache(maxsize=4096)
+def _decoded(text: str) -> Identity | None:
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+        return Identity(
+            boot=str(value["boot"]),
+            pids=str(value["pids"]),
+            pid=int(value["pid"]),
+            start=int(value["start"]),
+            interval=float(value["heartbeat"]),
+            nonce=str(value["nonce"]),
+        )
+    except _NO_SENSE:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

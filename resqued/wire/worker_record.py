@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from resqued.errors import PayloadError
 from resqued.wire import ruby_json
@@ -21,6 +22,28 @@ _PAYLOAD_KEY = b',"payload":'
 _OUR_HEAD = re.compile(
     rb'\{"queue":"(?:[^"\\]|\\.)*","run_at":"[\d-]{10}T[\d:]{8}Z"', re.DOTALL
 )
+
+
+# The members of a record, and of the payload in it, that its beginning shows.
+_MEMBER = re.compile(rb'"(queue|run_at|class)"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+# Stands for the arguments of a record that is too long.
+TOO_LONG = "(too long to show)"
+
+
+def without_arguments(beginning: bytes) -> bytes:
+    """Return a record for the beginning of one that is too long to read.
+
+    It has queue, time and class, as far as they stand there. Its only argument says
+    that the arguments are too long.
+    """
+    found: dict[str, Any] = {}
+    for name, text in _MEMBER.findall(beginning):
+        try:
+            found.setdefault(name.decode(), ruby_json.decode(text))
+        except ValueError:
+            continue  # no text of JSON: it stays unknown
+    job = {"class": found.pop("class", ""), "args": [TOO_LONG]}
+    return ruby_json.encode({**found, "payload": job}, "record").encode()
 
 
 def decode_held(record: bytes) -> Reservation:

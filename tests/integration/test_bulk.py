@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from resqued.wire.keys import Keys
 from tests.support.cli import RESQUED, add_failure
 from tests.support.daemon import clean_environment
 from tests.support.wait import wait_until
+from tests.support.watched_link import Death, WatchedLink
 
 pytestmark = pytest.mark.server_semantics
 
@@ -29,30 +30,6 @@ FAILED = "resque:failed"
 KEYS = Keys("resque")
 OWNER = KEYS.bulk_owner("queue:mail")
 STAGED = KEYS.bulk_staged("queue:mail")
-
-
-class Death(BaseException):
-    """The end of a caller, who does nothing any more."""
-
-
-class WatchedLink(Link):
-    """A link that calls `before` ahead of each command, and can die before or after."""
-
-    def __init__(self, url: str, before: Callable[[], None]) -> None:
-        super().__init__(url)
-        self.before = before
-        self.calls_left = -1
-        self.dies_after_it = False
-
-    def call(self, *command: Any) -> Any:
-        if self.calls_left == 0:
-            raise Death
-        self.before()
-        self.calls_left -= 1
-        reply = super().call(*command)
-        if self.calls_left == 0 and self.dies_after_it:
-            raise Death
-        return reply
 
 
 def job(class_name: str, number: int) -> bytes:

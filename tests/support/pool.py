@@ -23,7 +23,7 @@ LASTING = (
     "resqued:jobs",
 )
 # Those that the jobs of the tests write themselves.
-_EXPIRING = re.compile(rb":resqued:(deaths:.*|followed)$", re.DOTALL)
+_EXPIRING = re.compile(rb":resqued:(deaths:.*|followed|hist:.*)$", re.DOTALL)
 WRITTEN_BY_JOBS = {b"runs", b"started", b"family"}
 
 
@@ -89,5 +89,5 @@ def left_over(client: redis_py.Redis, *namespaces: str) -> set[bytes]:
     # The record of a master that was killed expires (wire format 1.3).
     records = set(client.keys("*:resqued:master:*") + client.keys("*:resqued:masters"))
     found = set(client.keys("*")) - lasting - WRITTEN_BY_JOBS - records
-    # Deaths are remembered for some days.
+    # Deaths are remembered for some days, and the history is.
     return {key for key in found if not _EXPIRING.search(key)}

@@ -83,7 +83,8 @@ def test_a_job_costs_about_the_same_with_six_idle_masters_as_with_one(
             what="each master to count the workers of all",
         )
         push_each(redis, 0, MANY)
-        assert commands_per_job(redis) <= 1.5 * alone
+        # A master alone calls nobody; of several, one calls the next, which looks.
+        assert commands_per_job(redis) <= alone + 4
     assert left_over(redis) == set()
 
 

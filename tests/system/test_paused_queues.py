@@ -225,6 +225,7 @@ def test_a_server_that_hides_the_set_pauses_nothing(
         *(f"~resque:{name}" for name in ("pause-all-workers", "resqued:workers")),
         *("~resque:pruning*", "~resque:resqued:line*", "~resque:resqued:failed"),
         *("~resque:resqued:write-check", "~resque:delayed*", "~resque:resqued:sch*"),
+        *("~resque:resqued:followed", "~resque:resqued:deaths*"),
         *("~resque:resqued:bulk*", "~resque:resqued:outbox*", "~resque:resque:*"),
     )
     redis.execute_command("ACL", "SETUSER", "narrow", *rules)

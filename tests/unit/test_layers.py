@@ -75,6 +75,7 @@ PURE = {
 }
 IMPURE = {
     ("wire.timestamps", "time"): "formats the times that it is given",
+    ("core.grouping", "hashlib"): "names a group by a digest",
     ("wire.outcome", "signal"): "knows SIGKILL by its number",
     ("wire.json_scan", "msgspec"): "reads JSON without making values of it",
     ("wire.master_record", "msgspec"): "checks what other versions have written",

@@ -38,6 +38,8 @@ CONTROL_FLOW = {
     "ChannelClosed": "end of file between two processes; each reader ends by it",
     "Interrupted": "a signal ends the demo: no `except Exception` may stop it",
     "JobTerminated": "a signal ends a job: no `except Exception` may stop it",
+    "TaskLostError": "another process runs the task; the thread ends",
+    "TaskOrderedError": "a user has paused or stopped the task; its steps end",
     "Unencodable": "a finding; those who encode make an ArgumentError of it",
     "_ReaderGone": "nobody reads what a command prints; the command ends",
 }
@@ -47,6 +49,7 @@ BESIDE_THEIR_RAISER = {
     "ApplicationError",
     "DemoError",
     "OptionsError",
+    "SeenNothingError",
     "SeveralMastersError",
     "ScriptUnknownError",
     "UnitError",

@@ -21,7 +21,7 @@ def open_pages(redis_url: str) -> Iterator[Open]:
     clients = []
 
     def make(**settings: Any) -> Pages:
-        app = create_app(replace(WebSettings(url=redis_url), **settings))
+        app = create_app(replace(WebSettings(), **{"url": redis_url, **settings}))
         with app.app_context():
             clients.append(site().client)
         return Pages(app.test_client())

@@ -23,6 +23,7 @@ import resqued
 from resqued.config.web_settings import WebSettings
 from resqued.integrations import django_pages, flask_pages
 from resqued.web.app import create_app
+from tests.support.django_site import configure_django
 from tests.support.pages import SAME_ORIGIN
 
 BELOW = "/admin/jobs ü"
@@ -46,13 +47,7 @@ def django_person(found: HttpRequest) -> tuple[str, str] | None:
 
 
 def with_django(settings: WebSettings) -> Any:
-    if not django_settings.configured:
-        django_settings.configure(
-            ALLOWED_HOSTS=["localhost"],
-            SECRET_KEY="x" * 50,
-            MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
-        )
-        django.setup()
+    configure_django()
     pages = django_pages.urls(django_person, settings)
     urls = ModuleType("urls")
     urls.urlpatterns = [path(f"{BELOW[1:]}/", include((pages, "resqued")))]  # type: ignore[attr-defined]

@@ -206,6 +206,7 @@ def test_an_old_snapshot_is_no_answer_for_a_program(
 ) -> None:
     with Proxy(urlsplit(redis_url).port or 0) as proxy:
         pages = open_pages(url=proxy.url)
+        pages.get("/queues")
         pages.get(f"{API}/status")
         proxy.refuse()
         proxy.cut()

@@ -18,12 +18,16 @@
 -- ARGV  1 list name  2 token  3 lease in ms  4 head or tail  5 mark
 --       6 '1' if the caller has begun  7 size of the chunk  8 its digest
 --       9 decisions  10 how many to read
---       then, for each decision r: entry, number of its queue key, queue name, job
+--       11 how many elements come before the end of the operation, or 0 if it ends with
+--       the list  12 the digest of the last of them
+--       then, for each decision r or x: entry, number of its queue key, queue name, job
 --
--- decisions: one letter for each element: k stays, d is removed, r is retried.
+-- decisions: one letter for each element: k stays, d is removed, r is retried, x is
+-- retried and removed.
 --
 -- Returns {'busy'} another caller works | {'left'} one left it unfinished |
 -- {'lost'} another has put all back | {'astray'} the mark is gone |
+-- {'moved'} others have moved the end; nothing was taken |
 -- {'more', applied, refused, chunk} | {'done', applied, refused}
 -- applied: 1, or 0 if the chunk has changed and nothing was taken. refused: how many
 -- retries had a queue whose key is no list.
@@ -61,6 +65,11 @@ end
 
 -- First what reads, and what may fail.
 redis.call('LLEN', staged)
+local before_end = tonumber(ARGV[11])
+if before_end > 0 then
+  local last = redis.call('LINDEX', list, before_end - 1)
+  if not last or redis.sha1hex(last) ~= ARGV[12] then return {'moved'} end
+end
 local length = redis.call('LLEN', list)
 local edge = length
 if mark ~= '' then
@@ -82,11 +91,11 @@ if #chunk == size and redis.sha1hex(table.concat(chunk, '\0')) == ARGV[8] then
   applied = 1
 end
 
-local kept, refused, next_retry = {}, 0, 11
+local kept, refused, next_retry = {}, 0, 13
 if applied == 1 then
   for i = 1, size do
     local decision = string.sub(ARGV[9], i, i)
-    if decision == 'r' then
+    if decision == 'r' or decision == 'x' then
       local entry, key = ARGV[next_retry], KEYS[tonumber(ARGV[next_retry + 1])]
       local pushed = redis.pcall('RPUSH', key, ARGV[next_retry + 3])
       if type(pushed) == 'table' then
@@ -95,12 +104,12 @@ if applied == 1 then
           return pushed
         end
         refused = refused + 1
-        entry = chunk[i]
+        entry, decision = chunk[i], 'k'
       else
         redis.pcall('SADD', KEYS[5], ARGV[next_retry + 2])
       end
       next_retry = next_retry + 4
-      kept[#kept + 1] = entry
+      if decision ~= 'x' then kept[#kept + 1] = entry end
     elseif decision == 'k' then
       kept[#kept + 1] = chunk[i]
     end

@@ -16,6 +16,7 @@ import resqued
 from resqued.hooks.hook_kinds import REGISTERED
 from resqued.jobs.lookup import resolve
 from resqued.wire import calls
+from tests.support.django_site import configure_django
 
 HERE = __name__
 
@@ -259,11 +260,7 @@ def test_find_may_be_a_context_manager_that_has_the_object_for_the_call() -> Non
 
 
 def test_models_of_django_are_found_by_their_keys(client: Recorder) -> None:
-    conf = pytest.importorskip("django.conf")
-    if not conf.settings.configured:
-        database = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-        conf.settings.configure(DATABASES={"default": database}, USE_TZ=True)
-        pytest.importorskip("django").setup()
+    configure_django()
     from django.db import connection, models
 
     class Invoice(models.Model):

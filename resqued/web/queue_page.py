@@ -1,0 +1,170 @@
+"""One queue: the jobs that wait there, and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from flask import Response, abort, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from resqued.core.plural import pluralize
+from resqued.core.visible_text import visible
+from resqued.web import audit
+from resqued.web.acting import done
+from resqued.web.formats import digest_of, queue_of_request, queue_url
+from resqued.web.paging import Pages, pages_of
+from resqued.web.render import page, snapshot
+from resqued.web.site import site
+from resqued.wire.payload import class_of
+
+_JOBS = 50
+# Jobs that are read first, because their size is not known, and at a time.
+_STEP = 10
+# The most bytes of the jobs of a page; beyond, the page has fewer jobs.
+_ROOM = 8 << 20
+# How many places towards the head a job is looked for, while others are taken.
+_WINDOW = 500
+_SERVING = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A job of a queue: its index from the head, and its payload."""
+
+    index: int
+    raw: bytes
+
+    @property
+    def mark(self) -> str:
+        """What a form carries: the digest of the payload, and the index as a hint."""
+        return f"{digest_of(self.raw)}.{self.index}"
+
+
+def show(name: str) -> Response:
+    """Show the jobs that wait in a queue: from the head, or from the tail."""
+    queue = queue_of_request(name)
+    (size,) = site().queues.lengths([queue])
+    if size is None:
+        return page("queue_problem.html", queue=queue, status=409)
+    pages = pages_of(size, _JOBS)
+    is_from_tail = request.args.get("from") == "tail"
+    rows = _rows(queue, pages, size, is_from_tail=is_from_tail)
+    now = snapshot()
+    serving = now.services.serving(queue, now.workers)
+    return page(
+        "queue.html",
+        queue=queue,
+        service=now.services.of(queue),
+        size=size,
+        is_known=queue in now.queues,
+        rows=rows,
+        pages=Pages(pages.start, len(rows) or _JOBS, size),
+        is_from_tail=is_from_tail,
+        serving=serving[:_SERVING],
+        more_serving=len(serving) - _SERVING,
+    )
+
+
+def _rows(queue: str, pages: Pages, size: int, *, is_from_tail: bool) -> list[_Row]:
+    """Return the jobs of a page, and fewer where they are large."""
+    rows: list[_Row] = []
+    room, at = _ROOM, pages.start
+    while at < pages.end and room > 0:
+        count = min(_STEP, pages.end - at)
+        first = size - at - count if is_from_tail else at
+        found = site().queues.peek(queue, first, count)
+        some = [_Row(first + i, raw) for i, raw in enumerate(found)]
+        rows += reversed(some) if is_from_tail else some
+        room -= sum(map(len, found))
+        at += count
+    return rows
+
+
+def download(name: str) -> Response:
+    """Return the payload of a job as it is."""
+    queue = queue_of_request(name)
+    raw = _job(queue, request.args.get("job", ""))
+    response = Response(raw, mimetype="text/plain")
+    response.headers["Content-Disposition"] = 'attachment; filename="job.txt"'
+    return response
+
+
+def remove_job(name: str) -> BaseResponse:
+    """Remove one job."""
+    return _change(name, "remove_job", site().queues.remove_one, "Removed")
+
+
+def put_first(name: str) -> BaseResponse:
+    """Move one job to the head."""
+    return _change(name, "put_first", site().queues.put_first, "Put first")
+
+
+def _change(
+    name: str, action: str, change: Callable[[str, bytes], bool], verb: str
+) -> BaseResponse:
+    queue = queue_of_request(name)
+    raw = _job(queue, request.form.get("job", ""))
+    if not change(queue, raw):
+        abort(409, _gone(queue))
+    what = class_of(raw)
+    audit.record(action, f"{what} of queue {queue}")
+    return done(f"{verb}: one job {what} of queue {queue}.", queue_url(queue))
+
+
+def _job(queue: str, mark: str) -> bytes:
+    """Return the payload that a form means, or fail with 409 if it has gone."""
+    digest, _, text = mark.partition(".")
+    if not (text.isascii() and text.isdecimal() and len(text) < 12):
+        abort(400, "the form names no job: open the page of the queue again")
+    found = next(
+        (r for r in _towards_head(queue, int(text)) if digest_of(r) == digest), None
+    )
+    if found is None:
+        abort(409, _gone(queue))
+    return found
+
+
+def _towards_head(queue: str, index: int) -> Iterator[bytes]:
+    """Yield the job at an index, and those before it.
+
+    While jobs are taken at the head, the others come nearer to it.
+    """
+    for last in range(index, max(-1, index - _WINDOW), -_STEP):
+        start = max(0, last - _STEP + 1)
+        yield from reversed(site().queues.peek(queue, start, last - start + 1))
+
+
+def _gone(queue: str) -> str:
+    return (
+        f"the job is not in queue {queue} any more: a worker has taken it, or somebody"
+        " has removed it; the page of the queue shows what waits now"
+    )
+
+
+def ask_remove(name: str) -> Response:
+    """Ask whether a queue is to be removed."""
+    queue = queue_of_request(name)
+    (size,) = site().queues.lengths([queue])
+    return page("remove_queue.html", queue=queue, size=size, is_wrong=False)
+
+
+def remove(name: str) -> Response | BaseResponse:
+    """Remove a queue with its jobs; its name must have been typed if it has any."""
+    queue = queue_of_request(name)
+    (size,) = site().queues.lengths([queue])
+    typed = request.form.get("typed", "")
+    if size != 0 and typed not in (queue, visible(queue)):
+        return page(
+            "remove_queue.html",
+            queue=queue,
+            size=size,
+            is_wrong=bool(typed),
+            status=409,
+        )
+    if size is None:
+        abort(409, f"the key of queue {queue} is no list; `redis-cli del` removes it")
+    count = site().queues.remove(queue)
+    audit.record("remove_queue", queue, count=count)
+    message = f"Removed queue {queue} with {pluralize(count, 'job')}."
+    return done(message, url_for("queues.show_all"))
