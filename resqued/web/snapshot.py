@@ -145,6 +145,7 @@ class _Reader:
             worker_ids=ids,
             working=_count_working(registry, ids),
             are_paused=are_paused,
+            paused_queues=frozenset(self.queues.paused()),
             paused_by=_paused_by(registry) if are_paused else "",
             unserved=unserved(sizes, ids),
             clock_ahead=registry.link.time() - time.time(),
