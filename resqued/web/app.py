@@ -128,6 +128,7 @@ def _prepare_templates(app: Flask) -> None:
     environment.finalize = _finalized
     environment.globals.update(
         asset=_asset,
+        url_for=_url_for,
         settings=app.extensions["resqued"].settings,
         version=VERSION,
         user=current_user,
@@ -140,6 +141,17 @@ def _prepare_templates(app: Flask) -> None:
     environment.filters.update(formats.FILTERS)
     with app.app_context():
         environment.globals["ui"] = environment.get_template("ui.html").module
+
+
+def _url_for(endpoint: str, **values: Any) -> str:
+    """Return a URL for a template, with any text: what is not UTF-8 is escaped."""
+    texts = {
+        name: value.encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, str)
+        else value
+        for name, value in values.items()
+    }
+    return url_for(endpoint, **texts)
 
 
 def _may(capability: str) -> bool:
