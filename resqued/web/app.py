@@ -145,7 +145,7 @@ def _prepare_templates(app: Flask) -> None:
 
 def _url_for(endpoint: str, **values: Any) -> str:
     """Return a URL for a template, with any text: what is not UTF-8 is escaped."""
-    texts = {
+    texts: dict[str, Any] = {
         name: value.encode("utf-8", "backslashreplace").decode()
         if isinstance(value, str)
         else value
