@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
 
 import click
 
@@ -34,7 +33,6 @@ from resqued.cli.text import clip, duration, json_line
 from resqued.client import Client
 from resqued.core.plural import pluralize
 from resqued.store.delayed import DelayedJob
-from resqued.wire import timestamps
 
 EXAMPLES = """
 \b
@@ -86,7 +84,7 @@ def list_(
         matching = _matching(client, class_name, queue)
         found = list(islice(matching, start, start + count))
     if as_json:
-        show_json([as_dict(job) for job in found])
+        show_json([job.as_dict() for job in found])
         return
     now = client.registry.link.time()
     has_ages = room_of(is_wide=is_wide) is not None
@@ -102,32 +100,11 @@ def _matching(
             yield job
 
 
-def as_dict(job: DelayedJob) -> dict[str, Any]:
-    """Return a delayed job as `--json` has it."""
-    found = {
-        "id": job.id,
-        "due_at": _due_text(job),
-        "queue": job.queue,
-        "class": job.class_name,
-        "args": list(job.args),
-    }
-    return found if job.payload else found | {"raw": _raw(job)}
-
-
-def _raw(job: DelayedJob) -> str:
-    return job.item.decode("utf-8", "backslashreplace")
-
-
-def _due_text(job: DelayedJob) -> str:
-    due = job.due_at
-    return job.time if due is None else timestamps.heartbeat(due.timestamp())
-
-
 def due_in(job: DelayedJob, now: float | None) -> str:
     """Return when a job is due: in how long, if `now` is given, in seconds."""
     due = job.due_at
     if now is None or due is None:
-        return _due_text(job)
+        return job.due_text
     left = due.timestamp() - now
     return f"in {duration(left)}" if left > 0 else "now"
 
@@ -137,7 +114,7 @@ def row_of(job: DelayedJob, now: float | None) -> tuple[object, ...]:
     when = due_in(job, now)
     arguments = ", ".join(map(json_line, job.args))
     if not job.payload:
-        arguments = _raw(job)
+        arguments = job.raw
     return job.id, when, clip(job.queue, 60), job.class_name, clip(arguments, 100)
 
 
@@ -148,7 +125,7 @@ def row_of(job: DelayedJob, now: float | None) -> tuple[object, ...]:
 def show(client: Client, job_id: str, as_json: bool) -> None:
     """Show all of a delayed job."""
     (job,) = pick(client, (job_id,))
-    values = as_dict(job)
+    values = job.as_dict()
     if as_json:
         show_json(values)
         return

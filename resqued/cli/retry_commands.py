@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 import click
 
@@ -18,7 +17,7 @@ from resqued.cli.choice import (
     ids_argument,
     queue_option,
 )
-from resqued.cli.delayed_commands import act, as_dict, due_in, pick
+from resqued.cli.delayed_commands import act, due_in, pick
 from resqued.cli.options import (
     ListingGroup,
     confirm,
@@ -84,7 +83,7 @@ def list_(
     matching = _matching(client, class_name, queue)
     found = list(islice(matching, start, start + count))
     if as_json:
-        show_json([_as_dict(retry) for retry in found])
+        show_json([retry.as_dict() for retry in found])
         return
     now = client.registry.link.time()
     has_ages = room_of(is_wide=is_wide) is not None
@@ -103,11 +102,6 @@ def _matching(
         job = retry.job
         if class_name in (None, job.class_name) and queue in (None, job.queue):
             yield retry
-
-
-def _as_dict(retry: WaitingRetry) -> dict[str, Any]:
-    failure = None if retry.failure is None else dict(retry.failure.fields)
-    return {**as_dict(retry.job), "attempt": retry.attempt, "failure": failure}
 
 
 def _row(retry: WaitingRetry, now: float | None) -> tuple[object, ...]:
@@ -129,7 +123,7 @@ def show(client: Client, job_id: str, as_json: bool) -> None:
             f"delayed job {job.id} waits for no other attempt: see `resqued delayed"
             f" show {job.id}`"
         )
-    values = _as_dict(retry)
+    values = retry.as_dict()
     if as_json:
         show_json(values)
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from resqued.cli.options import (
@@ -16,11 +14,10 @@ from resqued.cli.options import (
     yes_option,
 )
 from resqued.cli.table import Column, room_of, show_json, show_line, show_table
-from resqued.cli.text import call, duration, json_line
+from resqued.cli.text import call, clip, duration, json_line
 from resqued.client import Client
 from resqued.errors import ResquedError
-from resqued.scheduler.published import PublishedSchedule, read_definition
-from resqued.scheduler.schedule import Schedule
+from resqued.scheduler.published_schedule import PublishedSchedule, published, read
 from resqued.store.recurring import RecurringJobs, ScheduleState
 from resqued.wire import timestamps
 
@@ -34,7 +31,11 @@ Examples:
 """
 COLUMNS = (
     Column("NAME", rank=0),
-    Column("STATE", rank=1, styles={"disabled": "yellow", "overdue": "red"}),
+    Column(
+        "STATE",
+        rank=1,
+        styles={"disabled": "yellow", "overdue": "red", "unreadable": "red"},
+    ),
     Column("NEXT", rank=1),
     Column("LAST", rank=3),
     Column("RULE", rank=2, least=12),
@@ -59,12 +60,12 @@ def schedule() -> None:
 def list_(client: Client, is_wide: bool, as_json: bool) -> None:
     """List recurring jobs with their next and last times."""
     now = client.registry.link.time()
-    found = _recurring(client).states()
+    found = list(published(_recurring(client), now))
     if as_json:
-        show_json([_as_dict(name, state, now) for name, state in found.items()])
+        show_json([each.as_dict() for each in found])
         return
     has_ages = room_of(is_wide=is_wide) is not None
-    rows = [row_of(name, state, now, has_ages) for name, state in found.items()]
+    rows = [row_of(each, now, has_ages) for each in found]
     show_table(COLUMNS, rows, empty="no recurring jobs", is_wide=is_wide)
 
 
@@ -72,46 +73,21 @@ def _recurring(client: Client) -> RecurringJobs:
     return RecurringJobs(client.registry.link, client.registry.keys)
 
 
-def _view(name: str, state: ScheduleState) -> tuple[PublishedSchedule, Schedule]:
-    found = read_definition(name, state.definition)
-    return PublishedSchedule(name, found, state), found
-
-
-def _as_dict(name: str, state: ScheduleState, now: float) -> dict[str, Any]:
-    view, found = _view(name, state)
-    due = view.next_at(now)
-    return {
-        "name": name,
-        "state": view.status(now),
-        "next": None if due is None else timestamps.heartbeat(due),
-        "last": state.last_enqueued or None,
-        "rule": found.rule,
-        "class": found.class_name,
-        **{
-            key: value
-            for key, value in found.as_dict().items()
-            if key not in ("name", "class_name")
-        },
-        "args": list(found.args),
-    }
-
-
-def row_of(
-    name: str, state: ScheduleState, now: float, has_ages: bool
-) -> tuple[object, ...]:
+def row_of(found: PublishedSchedule, now: float, has_ages: bool) -> tuple[object, ...]:
     """Return a recurring job as a row of COLUMNS; `now` is in seconds."""
-    view, found = _view(name, state)
-    due = view.next_at(now)
-    at = timestamps.read(state.last_enqueued)
-    last, coming = state.last_enqueued, "" if due is None else timestamps.heartbeat(due)
+    due, schedule = found.due, found.schedule
+    at = timestamps.read(found.last)
+    last, coming = found.last, "" if due is None else timestamps.heartbeat(due)
     if has_ages:
         last = last if at is None else f"{duration(now - at.timestamp())} ago"
         coming = "never" if due is None else f"in {duration(due - now)}"
-    shown = view.status(now)
-    if shown != "enabled":
+    if found.state != "enabled":
         coming = ""
-    job = call(found.class_name, found.args)
-    return name, shown, coming, last, found.rule, found.queue, job
+    if schedule is None:
+        return found.name, found.state, coming, last, clip(found.raw, 60), "", ""
+    job = call(schedule.class_name, schedule.args)
+    about = (coming, last, schedule.rule, schedule.queue, job)
+    return found.name, found.state, *about
 
 
 @schedule.command(epilog=EXAMPLES)
@@ -120,7 +96,8 @@ def row_of(
 @with_client
 def show(client: Client, name: str, as_json: bool) -> None:
     """Show all of the recurring job NAME."""
-    values = _as_dict(name, _find(client, name), client.registry.link.time())
+    state = _find(client, name)
+    values = read(name, state, client.registry.link.time()).as_dict()
     if as_json:
         show_json(values)
         return
@@ -143,7 +120,11 @@ def _find(client: Client, name: str) -> ScheduleState:
 @with_writing_client
 def run(client: Client, name: str) -> None:
     """Put the job of NAME on its queue now; its next time stays as it is."""
-    found = read_definition(name, _find(client, name).definition)
+    found = read(name, _find(client, name), client.registry.link.time()).schedule
+    if found is None:
+        raise ResquedError(
+            f"schedule {name} cannot be read; `resqued schedule remove {name}`"
+        )
     client.enqueue_to(found.queue, found.class_name, *found.args)
     show_line(f"enqueued {call(found.class_name, found.args)} on queue {found.queue}")
 

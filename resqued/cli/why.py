@@ -6,8 +6,6 @@ diagnostics gathers the facts and judges them; this shows the findings.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict
-from typing import Any
 
 import click
 
@@ -74,7 +72,7 @@ def why(
         scene = FactGatherer(client, config, is_import_allowed=not no_import)
         answers = list(scene.answers(Query(name, queue, depth)))
     if as_json:
-        show_json([_as_dict(facts) for facts in answers])
+        show_json([facts.as_dict(explain(facts)) for facts in answers])
         return
     for facts in answers:
         show_words(_heading(facts))
@@ -98,19 +96,3 @@ def _heading(facts: Facts) -> str:
     if search is not None and search.ahead is not None:
         where = f"; {search.class_name} has {search.ahead} ahead"
     return f"queue {facts.queue}: {pluralize(facts.size, 'job')}{where}; {serving}"
-
-
-def _as_dict(facts: Facts) -> dict[str, Any]:
-    search = facts.search
-    return {
-        "queue": facts.queue,
-        "namespace": facts.namespace,
-        "server": facts.server.place or None,
-        "role": facts.server.role or None,
-        "size": facts.size,
-        "class": facts.class_name or None,
-        "ahead": search.ahead if search else None,
-        "serving": [worker.worker_id for worker in facts.serving],
-        "other_masters": list(facts.other_masters),
-        "findings": [asdict(finding) for finding in explain(facts)],
-    }

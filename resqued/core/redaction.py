@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 HIDDEN = "[redacted]"
 # The most characters of one argument that are logged.
 LONGEST = 500
+# The most levels of lists and objects that are searched for keys.
+DEEPEST = 100
 
 
 def arguments(
@@ -27,16 +29,21 @@ def arguments(
     return texts
 
 
-def redacted(value: object, secret: Collection[str]) -> object:
+def redacted(value: object, secret: Collection[str], depth: int = 0) -> object:
     """Return a JSON value in which the values of secret keys are replaced.
 
-    `secret` holds the names of the keys in lower case.
+    `secret` holds the names of the keys in lower case. What is nested more than DEEPEST
+    levels deep is replaced too.
     """
+    if isinstance(value, (Mapping, list)) and depth >= DEEPEST:
+        return HIDDEN
     if isinstance(value, Mapping):
         return {
-            key: HIDDEN if str(key).lower() in secret else redacted(inner, secret)
+            key: HIDDEN
+            if str(key).lower() in secret
+            else redacted(inner, secret, depth + 1)
             for key, inner in value.items()
         }
     if isinstance(value, list):
-        return [redacted(inner, secret) for inner in value]
+        return [redacted(inner, secret, depth + 1) for inner in value]
     return value

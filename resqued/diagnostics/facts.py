@@ -5,8 +5,9 @@ Values only; diagnostics.explain makes findings from the facts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from resqued.core.limits import Limits
 from resqued.diagnostics.import_result import Import
@@ -143,3 +144,19 @@ class Facts:
     def is_served_by(self, queues: QueueList) -> bool:
         """Return True if a list serves the queue; wildcards serve only known queues."""
         return queues.serves(self.queue) and (self.is_known or not queues.is_dynamic)
+
+    def as_dict(self, findings: Sequence[Observation]) -> dict[str, Any]:
+        """Return facts and findings as `resqued why --json` shows them."""
+        search = self.search
+        return {
+            "queue": self.queue,
+            "namespace": self.namespace,
+            "server": self.server.place or None,
+            "role": self.server.role or None,
+            "size": self.size,
+            "class": self.class_name or None,
+            "ahead": search.ahead if search else None,
+            "serving": [worker.worker_id for worker in self.serving],
+            "other_masters": list(self.other_masters),
+            "findings": [asdict(finding) for finding in findings],
+        }

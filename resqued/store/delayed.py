@@ -17,7 +17,7 @@ from resqued.errors import PayloadError
 from resqued.store.connection import Link
 from resqued.store.job_queues import BATCH
 from resqued.store.script import Script
-from resqued.wire import delayed_item, payload
+from resqued.wire import delayed_item, payload, timestamps
 from resqued.wire.keys import Keys, prefix_of
 
 ENQUEUE = Script("enqueue_delayed")
@@ -78,6 +78,28 @@ class DelayedJob:
     def payload(self) -> bytes:
         """The payload that its queue will have; empty if it is no job."""
         return self._payload
+
+    @property
+    def due_text(self) -> str:
+        """When it is due, as `--json` has it; the text of Redis if that is no time."""
+        due = self.due_at
+        return self.time if due is None else timestamps.heartbeat(due.timestamp())
+
+    @property
+    def raw(self) -> str:
+        """The item as text; bytes that are not UTF-8 are escapes."""
+        return self.item.decode("utf-8", "backslashreplace")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `resqued delayed --json` shows it; what is no job has `raw`."""
+        found = {
+            "id": self.id,
+            "due_at": self.due_text,
+            "queue": self.queue,
+            "class": self.class_name,
+            "args": list(self.args),
+        }
+        return found if self.payload else found | {"raw": self.raw}
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,11 @@ class History:
     def _keys_of(self, period: HistoryPeriod) -> list[str]:
         """Return the keys that a period may have."""
         scopes = [TOTAL, *self._scopes((period,))]
-        series = [f"{scope}:{value}" for scope in scopes for value in VALUES[scope[0]]]
+        series = [
+            f"{scope}:{value}"
+            for scope in scopes
+            for value in VALUES.get(scope[:1], ())
+        ]
         found = [self._keys.history(period.name, one) for one in series]
         own = (
             self._keys.history_names(period.name),

@@ -21,7 +21,12 @@ from redis.exceptions import (
 
 from resqued.errors import StoreError, UnusableServerError
 from resqued.store.server_url import redact
-from resqued.store.store_errors import DisconnectedError, NotPrimaryError, RefusedError
+from resqued.store.store_errors import (
+    DisconnectedError,
+    NotPrimaryError,
+    RefusedError,
+    WritesRefusedError,
+)
 
 # An error that the server has answered.
 ReplyError = redis.ResponseError
@@ -94,6 +99,17 @@ def mark_unsent(error: Exception) -> None:
 def is_unsent(error: object) -> bool:
     """Return True if no connection could be opened, so that nothing was executed."""
     return getattr(error, "is_unsent", False)
+
+
+def may_have_been_executed(error: StoreError) -> bool:
+    """Return True unless a command is known not to have been executed.
+
+    It was not if the server has refused it, or if no connection could be opened.
+    """
+    cause = error.__cause__
+    if isinstance(error, (RefusedError, WritesRefusedError, UnusableServerError)):
+        return False
+    return not (is_unsent(cause) or isinstance(cause, BusyLoadingError))
 
 
 def translate(error: Exception, url: str, namespace: str = "") -> StoreError:

@@ -36,6 +36,8 @@ RECORDS = 20
 # As in Ruby Resque: how long the lock keeps other pruners away.
 PRUNE_LOCK_SECONDS = 60
 # How long Ruby takes to prune after it took the lock, in seconds.
+# A counter is a signed number of 64 bits.
+_LARGEST_COUNT = 1 << 63
 _RUBY_PRUNES = 2
 
 
@@ -301,11 +303,12 @@ def _failure_of(entry: WorkerEntry, fault: FailureInfo, place: FailurePlace) -> 
 
 
 def _count(value: bytes | None) -> int:
-    """Return the number in a counter; 0 if the value is not a number."""
+    """Return the number in a counter; 0 if the value is none that Redis can count."""
     try:
-        return int(value or 0)
+        found = int(value or 0)
     except ValueError:
         return 0
+    return found if abs(found) < _LARGEST_COUNT else 0
 
 
 def _text(value: bytes | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from resqued.store.attempts import next_attempt
 from resqued.store.connection import Link
@@ -33,6 +34,11 @@ class WaitingRetry:
         """The exception of the attempt before, and its message; "" if not known."""
         failure = self.failure
         return "" if failure is None else f"{failure.exception}: {failure.error}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `resqued retries --json` shows it: its job, and the attempt."""
+        failure = None if self.failure is None else dict(self.failure.fields)
+        return {**self.job.as_dict(), "attempt": self.attempt, "failure": failure}
 
 
 class WaitingRetries:

@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request, url_for
 from jinja2 import StrictUndefined
 from markupsafe import Markup
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from resqued.config import loader
 from resqued.config.layers import read_layers
@@ -24,6 +24,7 @@ from resqued.core.version import VERSION
 from resqued.core.visible_text import visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
+from resqued.store.redis_errors import may_have_been_executed
 from resqued.web import failed_links, formats, guard, render, site
 from resqued.web.identity import current_user
 from resqued.web.proxies import Application as Application  # noqa: PLC0414
@@ -73,6 +74,7 @@ def create_app(settings: WebSettings | None = None) -> Flask:
     app.before_request(guard.Guard(needed).check)
     app.after_request(guard.add_headers)
     app.register_error_handler(StoreError, _store_error)
+    app.register_error_handler(ConfigError, _users_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
     return app
@@ -128,6 +130,7 @@ def _prepare_templates(app: Flask) -> None:
     environment.finalize = _finalized
     environment.globals.update(
         asset=_asset,
+        url_for=_url_for,
         settings=app.extensions["resqued"].settings,
         version=VERSION,
         user=current_user,
@@ -142,6 +145,17 @@ def _prepare_templates(app: Flask) -> None:
     environment.filters.update(formats.FILTERS)
     with app.app_context():
         environment.globals["ui"] = environment.get_template("ui.html").module
+
+
+def _url_for(endpoint: str, **values: Any) -> str:
+    """Return a URL for a template, with any text: what is not UTF-8 is escaped."""
+    texts: dict[str, Any] = {
+        name: value.encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, str)
+        else value
+        for name, value in values.items()
+    }
+    return url_for(endpoint, **texts)
 
 
 def _may(capability: str) -> bool:
@@ -176,13 +190,31 @@ def _secret_key(settings: WebSettings) -> bytes:
 
 
 def _store_error(error: StoreError) -> Response:
+    if request.method == "POST":
+        maybe = may_have_been_executed(error)
+        what = "it may have been done: look" if maybe else "nothing was done"
+        return _problem(503, f"Redis: {error}; {what}", maybe=maybe)
     return _problem(503, f"Redis: {error}")
+
+
+def _users_error(error: ConfigError) -> Response:
+    """Answer while the file of users is broken; nobody outside learns more of it."""
+    logger.get().error("web_error", path=request.path, exception=str(error))
+    return _problem(
+        503,
+        f"the file of users cannot be used: `resqued web user list`"
+        f" says why, and the log: {g.request_id}",
+    )
 
 
 def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()
-    return _problem(error.code, error.description or error.name)
+    members = getattr(error, "members", {})
+    found = _problem(error.code, error.description or error.name, **members)
+    if isinstance(error, MethodNotAllowed):
+        found.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return found
 
 
 def _unexpected(error: Exception) -> Response:
@@ -192,17 +224,20 @@ def _unexpected(error: Exception) -> Response:
     return _problem(500, f"this page has failed; the log says why: {g.request_id}")
 
 
-def _problem(status: int, detail: str) -> Response:
+def _problem(status: int, detail: str, **members: Any) -> Response:
     title = HTTPStatus(status).phrase
     if guard.wants_json() or request.endpoint == "health.readyz":
-        found = jsonify(title=title, status=status, detail=detail)
-        found.mimetype, found.status_code = "application/problem+json", status
-        return found
-    if "part" in request.args:
-        return Response(detail, status, mimetype="text/plain")
-    is_away = status == HTTPStatus.SERVICE_UNAVAILABLE
-    values = {"title": title, "detail": detail, "is_away": is_away}
-    found = render.page("problem.html", status=status, **values)
-    if is_away:
+        found = jsonify(members | {"title": title, "status": status, "detail": detail})
+        found.mimetype = "application/problem+json"
+    elif "part" in request.args:
+        found = Response(detail, mimetype="text/plain")
+    else:
+        is_away = status == HTTPStatus.SERVICE_UNAVAILABLE
+        values = {"title": title, "detail": detail, "is_away": is_away}
+        found = render.page("problem.html", status=status, **values)
+    found.status_code = status
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         found.headers["Retry-After"] = "2"
+    if status == HTTPStatus.UNAUTHORIZED:
+        found.headers["WWW-Authenticate"] = 'Bearer realm="resqued"'
     return found

@@ -144,7 +144,7 @@ def _read(place: str, fields: Mapping[bytes, bytes]) -> AuditRecord:
     """Return a record; what another program has written there is shown as it is."""
     text = next(iter(fields.values()), b"").decode("utf-8", "backslashreplace")
     values: Any = None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         values = json.loads(text)
     if not isinstance(values, dict):
         values = {"target": text}

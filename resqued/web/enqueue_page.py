@@ -81,8 +81,10 @@ def _filled(queue: str, class_name: str, args: Sequence[Any]) -> JobForm:
         return JobForm(queue, class_name, note=note)
     secret = {name.lower() for name in site().settings.redact}
     names = site().argument_names(class_name)
-    is_hidden = any(name.lower() in secret for name in names[: len(args)]) or (
-        redacted(list(args), secret) != list(args)
+    is_hidden = (
+        names is None
+        or any(name.lower() in secret for name in names[: len(args)])
+        or redacted(list(args), secret) != list(args)
     )
     if is_hidden:
         note = "some arguments are hidden on these pages, so none is filled in"

@@ -27,7 +27,7 @@ from resqued.web.failure_search import (
     near,
     story,
 )
-from resqued.web.formats import shown_args
+from resqued.web.formats import redacted_args, shown_args
 from resqued.web.identity import current_user
 from resqued.web.render import page
 from resqued.web.site import site
@@ -155,18 +155,13 @@ def _raw(failure: Failure) -> bytes:
     assert isinstance(fields, dict)
     if isinstance(fields.get("payload"), dict):
         fields["payload"]["args"] = _redacted_args(failure)
+    elif "payload" in fields:
+        fields["payload"] = HIDDEN  # no job, so nothing of it can be found
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def _redacted_args(failure: Failure) -> list[Any]:
-    names = site().argument_names(failure.class_name)
-    secret = _secret()
-    return [
-        HIDDEN
-        if index < len(names) and names[index].lower() in secret
-        else redacted(arg, secret)
-        for index, arg in enumerate(failure.args)
-    ]
+    return redacted_args(failure.class_name, failure.args)
 
 
 def _raw_text(failure: Failure) -> str:

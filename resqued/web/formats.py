@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from flask import abort, current_app, request, url_for
 
 from resqued.core.durations import show_seconds, show_size
-from resqued.core.redaction import HIDDEN, arguments
+from resqued.core.redaction import HIDDEN, arguments, redacted
 from resqued.core.roles import VIEW_ARGS
 from resqued.core.visible_text import shortened
 from resqued.errors import PayloadError
@@ -49,7 +50,8 @@ def job_view(raw: bytes) -> JobView:
     try:
         job = payload.decode_job(raw)
     except PayloadError as error:
-        sees = _sees_args()
+        # Of what is no job, nothing can be found that is to be hidden.
+        sees = sees_args() and not site().settings.redact
         text = raw[:_LONGEST].decode("utf-8", "backslashreplace") if sees else HIDDEN
         name = payload.UNKNOWN_JOB
         return JobView(name, None, len(raw), str(error), text)
@@ -61,30 +63,59 @@ def shown_args(class_name: str, args: Any) -> Mapping[str, str] | None:
 
     The names are those that a master has written for the class.
     """
-    if not _sees_args():
+    if not sees_args():
         return None
     names = site().argument_names(class_name)
     found = args if isinstance(args, (list, tuple)) else [args]
+    if names is None:
+        return dict.fromkeys(map(str, range(len(found))), HIDDEN)
     return arguments(names, found, site().settings.redact)
 
 
-def _sees_args() -> bool:
+def redacted_args(class_name: str, args: Iterable[object]) -> list[Any]:
+    """Return the arguments of a job as values, in which [web] redact hides some."""
+    secret = {name.lower() for name in site().settings.redact}
+    names = site().argument_names(class_name)
+    if names is None:
+        return [HIDDEN for _ in args]
+    return [
+        HIDDEN
+        if number < len(names) and names[number].lower() in secret
+        else without_secrets(each)
+        for number, each in enumerate(args)
+    ]
+
+
+def without_secrets(value: object) -> Any:
+    """Return a value of JSON in which [web] redact hides the values of some keys."""
+    return redacted(value, {name.lower() for name in site().settings.redact})
+
+
+def sees_args() -> bool:
+    """Return True if the present user may see the arguments of jobs."""
     user = current_user()
     return user is not None and user.may(VIEW_ARGS)
 
 
 def count(value: float | None) -> str:
-    """Return a number with separators, as in 12,345; a dash for None."""
-    if value is None:
+    """Return a number with separators, as in 12,345; a dash for none."""
+    if value is None or not _is_number(value):
         return NONE
+    if isinstance(value, int):
+        return f"{value:,}"
     if isinstance(value, float) and not value.is_integer():
         return f"{value:,.1f}"
     return f"{value:,.0f}"
 
 
+def _is_number(value: float) -> bool:
+    """Return True but for what JSON of other programs calls NaN or Infinity."""
+    return isinstance(value, int) or math.isfinite(value)
+
+
 def duration(value: float | None) -> str:
-    """Return seconds as 12s, 4m or 3h 5m; a dash for None."""
-    if value is None:
+    """Return seconds as 12s, 4m or 3h 5m; a dash for none."""
+    if value is None or not _is_number(value):
         return NONE
     whole = max(0, int(value))
     if whole < _MINUTE:
@@ -122,7 +153,7 @@ def queue_named(name: str, name64: str) -> str:
     if not name64:
         return name
     try:
-        raw = base64.urlsafe_b64decode(name64)
+        raw = base64.b64decode(name64, b"-_", validate=True)
     except ValueError:
         raise ValueError(f"name64={name64[:40]!r} is no base64") from None
     return raw.decode("utf-8", "surrogateescape")

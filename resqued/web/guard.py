@@ -51,16 +51,15 @@ class Guard:
         g.user = identify()
         if endpoint is None or endpoint not in self._needed:
             return None  # A path that is not there: the problem page has tabs.
+        capability = self._needed[endpoint]
+        if capability is not None and not _is_open(capability):
+            user = current_user()
+            if user is None:
+                return _ask_to_log_in()
+            if not user.may(capability):
+                abort(403, _refusal(capability))
         if request.method not in SAFE:
             _check_origin()
-        capability = self._needed[endpoint]
-        if capability is None or _is_open(capability):
-            return None
-        user = current_user()
-        if user is None:
-            return _ask_to_log_in()
-        if not user.may(capability):
-            abort(403, _refusal(capability))
         return None
 
 

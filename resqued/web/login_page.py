@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response, redirect, request, url_for
+from flask import Response, abort, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.web.identity import accounts, log_in, log_out
@@ -17,11 +17,13 @@ _WRONG = "name or password are wrong"
 
 def show() -> Response:
     """Show the form."""
+    _check_that_there_are_passwords()
     return page("login.html", error="", next=_goal())
 
 
 def enter() -> BaseResponse:
     """Log in, and go to the page that was asked for."""
+    _check_that_there_are_passwords()
     name, password = request.form.get("name", ""), request.form.get("password", "")
     sender = name[:100], request.remote_addr or ""
     if pause := site().attempts.pause(sender):
@@ -40,7 +42,13 @@ def enter() -> BaseResponse:
 def leave() -> BaseResponse:
     """Log out."""
     log_out()
-    return redirect(url_for("login.show"), 303)
+    has_form = site().settings.auth == "password"
+    return redirect(url_for("login.show" if has_form else "overview.show"), 303)
+
+
+def _check_that_there_are_passwords() -> None:
+    if site().settings.auth != "password":
+        abort(404, 'these pages have no passwords: [web] auth is not "password"')
 
 
 def _goal() -> str:

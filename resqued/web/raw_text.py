@@ -46,7 +46,7 @@ def _without(value: Any, secret: Collection[str]) -> Any:
     args, class_name = found.get("args"), found.get("class")
     if isinstance(args, list) and isinstance(class_name, str):
         names = site().argument_names(class_name)
-        for index, name in enumerate(names[: len(args)]):
-            if name.lower() in secret:
+        for index in range(len(args)):
+            if names is None or (index < len(names) and names[index].lower() in secret):
                 args[index] = HIDDEN
     return redacted(found, secret)

@@ -9,7 +9,7 @@ from datetime import datetime
 from flask import Response, abort, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from resqued.scheduler.published import PublishedSchedule, published_schedules
+from resqued.scheduler.published_schedule import PublishedSchedule, all_schedules
 from resqued.store.recurring import RecurringJobs
 from resqued.web import acting, audit
 from resqued.web.formats import queue_named
@@ -27,8 +27,6 @@ class ScheduleRow:
 
     view: PublishedSchedule
     token: str
-    status: str
-    next_at: int | None
     last_at: datetime | None
 
 
@@ -38,21 +36,21 @@ def _jobs() -> RecurringJobs:
 
 def show_all() -> Response:
     """Show all recurring jobs, sorted by name."""
-    found = published_schedules(_jobs())
-    now = site().client.registry.link.time()
-    rows = [_row(view, now) for view in page_of(found, _PER_PAGE)]
+    found = _schedules()
+    rows = [_row(view) for view in page_of(found, _PER_PAGE)]
     return page("schedule.html", rows=rows, pages=pages_of(len(found), _PER_PAGE))
 
 
-def _row(view: PublishedSchedule, now: float) -> ScheduleRow:
+def _schedules() -> list[PublishedSchedule]:
+    return all_schedules(_jobs(), site().client.registry.link.time())
+
+
+def _row(view: PublishedSchedule) -> ScheduleRow:
     raw = view.name.encode("utf-8", "surrogateescape")
-    status = view.status(now)
     return ScheduleRow(
         view,
         base64.urlsafe_b64encode(raw).decode() or "=",
-        status,
-        view.next_at(now) if status in ("enabled", "overdue") else None,
-        timestamps.read(view.state.last_enqueued),
+        timestamps.read(view.last),
     )
 
 
@@ -63,7 +61,7 @@ def act() -> BaseResponse:
         name = queue_named("", token)
     except ValueError as error:
         abort(400, str(error))
-    found = {view.name: view for view in published_schedules(_jobs())}
+    found = {view.name: view for view in _schedules()}
     if name not in found:
         abort(404, f"there is no recurring job {name[:200]!r} any more")
     if action not in _ACTIONS:
@@ -78,7 +76,7 @@ def act() -> BaseResponse:
 def _run(view: PublishedSchedule) -> tuple[str, acting.Kind]:
     found = view.schedule
     if found is None:
-        return view.problem, "bad"
+        return f"{view.name} cannot be read: {view.raw[:200]}", "bad"
     site().client.enqueue_to(found.queue, found.class_name, *found.args)
     return f"enqueued {found.class_name} of {view.name} on {found.queue}", "good"
 

@@ -69,10 +69,6 @@ class SharedFacts:
             partial(read_presence, link, keys), _PRESENCE
         )
 
-    def argument_names(self, class_name: str) -> tuple[str, ...]:
-        """Return the names of the arguments of a class; none if they are not known."""
-        return self._jobs.get_or({}).get(class_name, ())
-
     def known_classes(self) -> list[str]:
         """Return the classes that masters have written, sorted."""
         return sorted(self._jobs.get_or({}))

@@ -12,6 +12,7 @@ from resqued.config.web_settings import WebSettings
 from resqued.store.job_queues import Queues
 from resqued.web.local_control import LocalWorkers
 from resqued.web.login_attempts import LoginAttempts
+from resqued.web.parameter_names import ParameterNames
 from resqued.web.request_counts import RequestCounts
 from resqued.web.shared_facts import SharedFacts
 from resqued.web.snapshot import SnapshotKeeper
@@ -34,6 +35,7 @@ class Site:
     _queues: Queues = field(init=False)
     keeper: SnapshotKeeper = field(init=False)
     facts: SharedFacts = field(init=False)
+    parameters: ParameterNames = field(init=False)
     local: LocalWorkers = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,6 +43,7 @@ class Site:
         keys = Keys(self.settings.namespace)
         queues = Queues(link, keys)
         object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "parameters", ParameterNames(link, keys))
         object.__setattr__(self, "_queues", queues)
         object.__setattr__(self, "keeper", SnapshotKeeper(self._client, queues))
         object.__setattr__(self, "local", LocalWorkers(self.settings))
@@ -67,9 +70,14 @@ class Site:
         )
         return cls(settings, client)
 
-    def argument_names(self, class_name: str) -> tuple[str, ...]:
-        """Return the names of the arguments of a class; none if they are not known."""
-        return self.facts.argument_names(class_name)
+    def argument_names(self, class_name: str) -> tuple[str, ...] | None:
+        """Return the names of the arguments of a class; none if they are not known.
+
+        None if they cannot be read and [web] redact needs them: then every argument has
+        to be hidden.
+        """
+        found = self.parameters.of(class_name)
+        return found if found is not None or self.settings.redact else ()
 
 
 def install(site: Site) -> None:

@@ -19,6 +19,7 @@ from resqued.errors import StoreError
 from resqued.store.counters import Counters, count_jobs
 from resqued.store.failure_entry import Failure
 from resqued.store.job_queues import Queues
+from resqued.store.paused_queues import read_paused
 from resqued.store.registry import PAGE, Registry
 from resqued.web.shared_read import Breaker, Reading, SharedRead
 
@@ -145,9 +146,9 @@ class _Reader:
             worker_ids=ids,
             working=_count_working(registry, ids),
             are_paused=are_paused,
+            paused_queues=read_paused(registry.link, registry.keys),
             paused_by=_paused_by(registry) if are_paused else "",
             unserved=unserved(sizes, ids),
-            paused_queues=frozenset(self.queues.paused()),
             clock_ahead=registry.link.time() - time.time(),
         )
 

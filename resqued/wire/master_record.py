@@ -7,6 +7,7 @@ It holds no secret: no URL, no argument, nothing of the environment.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 
@@ -72,6 +73,11 @@ class MasterRecord(msgspec.Struct, frozen=True, kw_only=True):
     hidden_user: str = ""
     instance: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON has it."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
 
 def master_id(host: str, pid: int) -> str:
     """Return the id of a master; `host` is that of worker ids, without colons."""
@@ -81,7 +87,7 @@ def master_id(host: str, pid: int) -> str:
 def encode(record: MasterRecord) -> str:
     """Return the JSON text of a record."""
     # Not by msgspec, which refuses names of queues that are not UTF-8.
-    return json.dumps(msgspec.to_builtins(record))
+    return json.dumps(record.as_dict())
 
 
 def decode(raw: bytes) -> MasterRecord | None:

@@ -196,3 +196,22 @@ def test_passwords_come_from_standard_input(tmp_path: Path) -> None:
     gone = CliRunner().invoke(cli, [*add[:2], "remove", "bob", "--yes", *add[-2:]])
     assert gone.exit_code == 0
     assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("auth", ["none", "proxy"])
+def test_without_passwords_there_is_no_form_to_send(
+    open_pages: Open, auth: str
+) -> None:
+    pages = open_pages(auth=auth)
+    assert "no passwords" in pages.get("/login", 404).text
+    assert "no passwords" in pages.post("/login", 404, name="anna", password="x").text
+
+
+def test_a_broken_file_of_users_is_no_fault_of_a_page(
+    guarded: Pages, users: Path
+) -> None:
+    log_in(guarded)
+    users.write_text("anna:boss:x\n")
+    found = guarded.get("/queues", 503).text
+    assert "the file of users cannot be used" in found
+    assert str(users) not in found

@@ -30,6 +30,7 @@ from resqued.cli.table import Column, Rows, table_lines, wrapped
 from resqued.control.protocol import PoolWorker
 from resqued.diagnostics.pool_view import PoolView
 from resqued.diagnostics.worker_status import WorkerStatus
+from resqued.scheduler import published_schedule
 from resqued.scheduler.schedule import Schedule
 from resqued.store.delayed import DelayedJob
 from resqued.store.failure_entry import Failure
@@ -189,7 +190,9 @@ def look(name: str, width: int) -> list[str]:
         case "schedule":
             columns = schedule_commands.COLUMNS
             rows = [
-                schedule_commands.row_of(name, state, NOW, has_ages=True)
+                schedule_commands.row_of(
+                    published_schedule.read(name, state, NOW), NOW, has_ages=True
+                )
                 for name, state in recurring().items()
             ]
         case "queues":

@@ -1,0 +1,221 @@
+"""Servers that refuse, and keys of other types: an answer in words, never a fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+import redis as redis_py
+
+from tests.support.every_key import fill, key
+from tests.support.pages import SAME_ORIGIN, Open, Pages
+from tests.support.proxy import Proxy
+from tests.support.refusing_server import refusing
+from tests.support.route_samples import API, paths_of, routes
+
+TEXT = b"critical"
+# The keys of Resque itself, which a user of old may have alone.
+RESQUE_KEYS = (
+    *("queues", "queue:*", "failed", "failed_queues", "*_failed", "workers"),
+    *("worker:*", "workers:heartbeat", "stat:*", "pause-all-workers", "delayed:*"),
+    *("delayed_queue_schedule", "timestamps:*", "pause:queue:*"),
+)
+
+
+def paths_in(redis: redis_py.Redis) -> list[str]:
+    """Return the paths to fetch; the keys must have their values still."""
+    return list(_each_path(redis))
+
+
+def _each_path(redis: redis_py.Redis) -> Iterator[str]:
+    """Yield the first paths of each route that is read, and those with a name."""
+    for route in routes("GET"):
+        first, *_ = paths_of(route, redis, TEXT)
+        yield first
+        if route.path in (f"{API}/queues/jobs", f"{API}/why"):
+            yield f"{first}?name=critical"
+        if route.path == f"{API}/history":
+            yield f"{first}?series=done"
+
+
+def check_all(pages: Pages, paths: list[str], where: object) -> list[int]:
+    """Fetch all; raise unless each answer is one in words. Return the statuses."""
+    found = []
+    for path in paths:
+        answer = pages.client.get(path)
+        assert answer.status_code != 500, (where, path, answer.text[:500])
+        if answer.status_code == 503 and path not in ("/readyz", "/metrics"):
+            assert "Redis" in answer.text, (where, path, answer.text[:500])
+        found.append(answer.status_code)
+    return found
+
+
+def test_a_key_of_another_type_breaks_no_page(
+    open_pages: Open, redis: redis_py.Redis
+) -> None:
+    fill(redis, TEXT)
+    paths = paths_in(redis)
+    names = sorted(redis.scan_iter("resque:*"))
+    assert len(names) > 40
+    pages = open_pages()
+    for name in names:
+        old = redis.dump(name)
+        is_text = redis.type(name) == b"string"
+        redis.delete(name)
+        if is_text:
+            redis.rpush(name, "odd")
+        else:
+            redis.set(name, "odd")
+        check_all(pages, paths, name)
+        redis.restore(name, 0, old, replace=True)
+
+
+def test_all_keys_of_other_types(open_pages: Open, redis: redis_py.Redis) -> None:
+    fill(redis, TEXT)
+    paths = paths_in(redis)
+    for name in list(redis.scan_iter("resque:*")):
+        redis.delete(name)
+        redis.hset(name, "odd", "odd")
+    check_all(open_pages(), paths, "all")
+
+
+@contextmanager
+def user(redis: redis_py.Redis, *rules: str) -> Iterator[str]:
+    """Have a user `web` with these rules; yields the URL with its password."""
+    redis.execute_command("ACL", "SETUSER", "web", "reset", "on", ">secret", *rules)
+    place = redis.connection_pool.connection_kwargs
+    try:
+        yield f"redis://web:secret@{place['host']}:{place['port']}"
+    finally:
+        redis.execute_command("ACL", "DELUSER", "web")
+
+
+def test_a_user_that_may_only_read(open_pages: Open, redis: redis_py.Redis) -> None:
+    fill(redis, TEXT)
+    paths = paths_in(redis)
+    rules = ("~resque:*", "+@read", "+@connection", "+info", "+time")
+    with user(redis, *rules) as url:
+        pages = open_pages(url=url)
+        found = check_all(pages, paths, "read only")
+        assert found.count(200) > len(found) * 0.7
+        _check_refusal(pages, redis, "NOPERM")
+
+
+def test_a_user_without_the_keys_of_resqued(
+    open_pages: Open, redis: redis_py.Redis
+) -> None:
+    fill(redis, TEXT)
+    paths = paths_in(redis)
+    rules = (*(f"~resque:{name}" for name in RESQUE_KEYS), "+@all")
+    with user(redis, *rules) as url:
+        pages = open_pages(url=url, redact=("password",))
+        check_all(pages, paths, "without resqued:*")
+        # Who cannot read the names of parameters cannot tell what is to be hidden.
+        found = pages.client.get(f"{API}/queues/jobs?name=critical")
+        if found.status_code == 200:
+            jobs = json.loads(found.text)["jobs"]
+            assert jobs[0]["args"] == ["[redacted]"] * 3
+
+
+def test_a_user_that_may_do_nothing(open_pages: Open, redis: redis_py.Redis) -> None:
+    paths = paths_in(redis)
+    with user(redis) as url:
+        check_all(open_pages(url=url), paths, "nothing")
+
+
+def _check_refusal(pages: Pages, redis: redis_py.Redis, word: str) -> None:
+    """Raise unless each order of the API and each form is refused in words."""
+    body = {"queue": "low", "class": "Archive"}
+    found = pages.client.post(f"{API}/jobs/enqueue", json=body, headers=SAME_ORIGIN)
+    assert found.status_code == 503, found.text
+    problem = json.loads(found.text)
+    assert word in problem["detail"]
+    assert problem["maybe"] is False
+    assert "nothing was done" in problem["detail"]
+    assert redis.llen(key("queue:low")) == 0
+    for route in routes("POST"):
+        first, *_ = paths_of(route, redis, TEXT)
+        answer = pages.client.post(first, headers=SAME_ORIGIN)
+        assert answer.status_code != 500, (first, answer.text[:500])
+
+
+def test_a_server_without_memory(open_pages: Open, redis: redis_py.Redis) -> None:
+    fill(redis, TEXT)
+    paths = paths_in(redis)
+    pages = open_pages()
+    redis.config_set("maxmemory", 1)
+    try:
+        found = check_all(pages, paths, "OOM")
+        _check_refusal(pages, redis, "OOM")
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert 500 not in found
+
+
+def test_a_server_that_is_a_replica(open_pages: Open, redis: redis_py.Redis) -> None:
+    fill(redis, TEXT)
+    paths = paths_in(redis)
+    pages = open_pages()
+    redis.replicaof("127.0.0.1", "1")
+    try:
+        check_all(pages, paths, "READONLY")
+        _check_refusal(pages, redis, "READONLY")
+    finally:
+        redis.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "LOADING Redis is loading the dataset in memory",
+        "MISCONF no disk",
+        "BUSY script",
+    ],
+)
+def test_a_server_that_answers_errors_alone(
+    open_pages: Open, redis: redis_py.Redis, reply: str
+) -> None:
+    paths = paths_in(redis)
+    with refusing(reply) as url:
+        pages = open_pages(url=url)
+        found = check_all(pages, paths, reply)
+        assert found.count(503) > len(found) / 2
+        _check_refusal(pages, redis, reply.split(" ", maxsplit=1)[0])
+
+
+def test_an_order_whose_reply_is_lost_may_have_been_done(
+    open_pages: Open, redis: redis_py.Redis, redis_url: str
+) -> None:
+    with Proxy(urlsplit(redis_url).port or 0) as proxy:
+        pages = open_pages(url=proxy.url)
+        pages.get("/overview")
+        proxy.swallow_replies(of="RPUSH")
+        body = {"queue": "low", "class": "Archive"}
+        found = pages.client.post(f"{API}/jobs/enqueue", json=body, headers=SAME_ORIGIN)
+        assert found.status_code == 503
+        problem = json.loads(found.text)
+        assert problem["maybe"] is True
+        assert "may have been done" in problem["detail"]
+        assert redis.llen(key("queue:low")) == 1
+        with closing(redis):
+            proxy.forward()
+
+
+def test_an_old_snapshot_is_no_answer_for_a_program(
+    open_pages: Open, redis_url: str
+) -> None:
+    with Proxy(urlsplit(redis_url).port or 0) as proxy:
+        pages = open_pages(url=proxy.url)
+        pages.get("/queues")
+        pages.get(f"{API}/status")
+        proxy.refuse()
+        proxy.cut()
+        with pages.client.application.app_context():
+            pages.client.application.extensions["resqued"].keeper.forget()
+        problem = json.loads(pages.get(f"{API}/status", 503).text)
+        assert problem["stale"] is True
+        assert problem["age"] >= 0
+        pages.get("/queues")
