@@ -24,7 +24,7 @@ from resqued.core.version import VERSION
 from resqued.core.visible_text import visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
-from resqued.web import failed_links, formats, guard, render, site
+from resqued.web import failed_links, formats, guard, pausing_page, render, site
 from resqued.web.identity import current_user
 from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
@@ -132,6 +132,7 @@ def _prepare_templates(app: Flask) -> None:
         may=_may,
         now=time.time,
         tabs=tabs,
+        pauser_of=pausing_page.pauser_of,
         **formats.FUNCTIONS,
         **failed_links.FUNCTIONS,
     )

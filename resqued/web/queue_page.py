@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flask import Response, abort, request, url_for
@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import pluralize
 from resqued.core.visible_text import visible
+from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.web import audit
 from resqued.web.acting import done
 from resqued.web.formats import digest_of, queue_of_request, queue_url
@@ -62,8 +63,15 @@ def show(name: str) -> Response:
         pages=Pages(pages.start, len(rows) or _JOBS, size),
         is_from_tail=is_from_tail,
         serving=serving[:_SERVING],
+        foreign=_foreign(queue, serving) if queue in now.paused_queues else 0,
         more_serving=len(serving) - _SERVING,
     )
+
+
+def _foreign(queue: str, serving: Sequence[WorkerStatus]) -> int:
+    """Return how many workers of other libraries go on with a queue that is paused."""
+    others = sum(status.is_foreign for status in serving)
+    return others if others and not site().queues.pauses_ruby(queue) else 0
 
 
 def _rows(queue: str, pages: Pages, size: int, *, is_from_tail: bool) -> list[_Row]:

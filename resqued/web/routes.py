@@ -61,6 +61,8 @@ ROUTES = (
     Route("/why/<path:name>", why_page.show),
     Route("/pause_all", pausing_page.pause, roles.QUEUE, POST),
     Route("/resume_all", pausing_page.resume, roles.QUEUE, POST),
+    Route("/queues/pause", pausing_page.pause_queues, roles.QUEUE, POST),
+    Route("/queues/resume", pausing_page.resume_queues, roles.QUEUE, POST),
     Route("/other_namespaces", overview_page.show_namespaces),
     Route("/queues", queues_page.show_all),
     Route("/queues/remove_empty", queues_page.remove_empty, roles.QUEUE, POST),
