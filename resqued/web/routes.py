@@ -22,6 +22,7 @@ from resqued.web import (
     overview_page,
     pausing_page,
     queue_page,
+    queue_tasks_page,
     queues_page,
     search_page,
     tasks_page,
@@ -72,6 +73,10 @@ ROUTES = (
     Route("/remove_queue/<path:name>", queue_page.ask_remove, roles.QUEUE),
     # The path is that of Resque.
     Route("/queues/<path:name>/remove", queue_page.remove, roles.QUEUE, POST),
+    Route("/dequeue/<path:name>", queue_tasks_page.ask_dequeue, roles.JOB),
+    Route("/dequeue/<path:name>", queue_tasks_page.dequeue, roles.JOB, POST),
+    Route("/move_queue/<path:name>", queue_tasks_page.ask_move, roles.QUEUE),
+    Route("/move_queue/<path:name>", queue_tasks_page.move, roles.QUEUE, POST),
     Route("/raw_job/<path:name>", queue_page.download, roles.VIEW_ARGS),
     Route("/remove_job/<path:name>", queue_page.remove_job, roles.JOB, POST),
     Route("/put_job_first/<path:name>", queue_page.put_first, roles.JOB, POST),

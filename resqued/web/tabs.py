@@ -39,7 +39,7 @@ _TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
 )
 
 # Pages below the tab of another one.
-_FAMILIES = {"queue": "queues", "why": "queues"}
+_FAMILIES = {"queue": "queues", "queue_tasks": "queues", "why": "queues"}
 
 
 def tabs() -> list[Tab]:
