@@ -84,8 +84,10 @@ def dequeue(name: str) -> Response | BaseResponse:
         return _ask_dequeue(queue, "Name a class: nothing was removed.", 422)
     try:
         return _start("dequeue_class", {"queue": queue, "class": class_name})
-    except _RefusedError as error:
-        return _ask_dequeue(queue, str(error), 422)
+    except StoreError:
+        raise
+    except ResquedError as error:
+        return _ask_dequeue(queue, f"{error}: nothing was removed.", 422)
 
 
 def _ask_dequeue(queue: str, problem: str = "", status: int = 200) -> Response:
@@ -115,8 +117,10 @@ def move(name: str) -> Response | BaseResponse:
         return _ask_move(queue, "Name the other queue: nothing was moved.", 422)
     try:
         return _start("move_queue", {"queue": queue, "to": target})
-    except _RefusedError as error:
-        return _ask_move(queue, str(error), 422)
+    except StoreError:
+        raise
+    except ResquedError as error:
+        return _ask_move(queue, f"{error}: nothing was moved.", 422)
 
 
 def _ask_move(queue: str, problem: str = "", status: int = 200) -> Response:
@@ -143,20 +147,11 @@ def _ask_move(queue: str, problem: str = "", status: int = 200) -> Response:
     )
 
 
-class _RefusedError(Exception):
-    """The choice for a task is not valid."""
-
-
 def _start(kind: str, choice: dict[str, Any]) -> BaseResponse:
     for field in _FIELDS:
         if value := request.form.get(field, "").strip():
             choice[field] = value
-    try:
-        task_id = tasks.start(kind, choice)
-    except StoreError:
-        raise
-    except ResquedError as error:
-        raise _RefusedError(f"{error}: nothing was done.") from None
+    task_id = tasks.start(kind, choice)
     to = url_for("tasks.show", task_id=task_id)
     return acting.done(f"{KINDS[kind].title}: the task has started.", to)
 

@@ -39,7 +39,7 @@ if ARGV[4] == '1' and holder ~= ARGV[1] then
   local joined = string.match(before, '^(%d+) ')
     or string.format('%.0f', time[1] * 1e6 + time[2])
   redis.call('HSET', KEYS[3], ARGV[1], joined .. ' ' .. string.format('%.0f', now))
-  redis.call('PEXPIRE', KEYS[3], ARGV[5])
+  redis.call('EXPIRE', KEYS[3], math.ceil(patience / 1000))
   local first = first_in_line(KEYS[3], now, patience)
   if not holder and first == ARGV[1] then holder = ARGV[1] end
 end
