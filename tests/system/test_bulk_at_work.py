@@ -26,7 +26,8 @@ def test_a_bulk_retry_beside_working_workers(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path, *, removes: bool
 ) -> None:
     for number in range(FAILURES):
-        name = "Fail" if number % FAILS == 0 else "Run"
+        # Most jobs are cheap, and are counted alone.
+        name = {0: "Fail", 5: "Run"}.get(number % FAILS, "Noop")
         add_failure(redis, number, class_name=name, queue="default")
     command = [*RESQUED, "failed", "retry", "--all", *(["--remove"] * removes)]
     env = {**clean_environment(), "REDIS_URL": redis_url}
@@ -46,8 +47,9 @@ def test_a_bulk_retry_beside_working_workers(
     ran = runs(redis)
     assert ran.pop("early") == 1
     again = retried - FAILURES
-    assert ran.total() == FAILURES + again
-    assert {*map(int, ran)} == {*range(FAILURES)}
+    assert count(redis, "processed") == 1 + FAILURES + again
+    assert ran.total() == FAILURES // 5 + again
+    assert {*map(int, ran)} == {*range(0, FAILURES, 5)}
     twice = {int(number) for number, times in ran.items() if times > 1}
     assert all(number % FAILS == 0 for number in twice)
     assert len(twice) <= again
