@@ -52,6 +52,7 @@ Examples:
   resqued failed retry 3f2a 77b0
   resqued failed retry --remove --to low 3f2a
   resqued failed retry --all --queue mail
+  resqued failed retry --all --remove --class myapp.jobs.Mail
   resqued failed retry --all --exception Resque::DirtyExit --since 1h --dry-run
   resqued failed remove --all --class myapp.jobs.Old --yes
   resqued failed clear --retried --yes
@@ -170,7 +171,7 @@ def show(client: Client, failure_id: str, as_json: bool) -> None:
 @ids_argument
 @all_option
 @filter_options
-@click.option("--remove", "removes", is_flag=True, help="Remove the failures by ID.")
+@click.option("--remove", "removes", is_flag=True, help="Remove the failures too.")
 @click.option("--to", metavar="QUEUE", help="Enqueue those by ID on this queue.")
 @_dry_run
 @with_writing_client
@@ -185,24 +186,31 @@ def retry(
 ) -> None:
     """Enqueue the jobs of failures again; the failures stay, marked as retried.
 
+    With --remove they do not stay. Failures that come meanwhile are not touched.
+
     --all leaves out those that were retried before; name them by ID to retry
     them once more. The ID of a failure that was retried is another one.
     """
     failures = client.failures
     _check_choice(ids, which, is_all=is_all)
-    if is_all and (removes or to):
-        raise click.UsageError("--remove and --to are for failures by ID, not --all")
+    if is_all and to:
+        raise click.UsageError("--to is for failures by ID, not --all")
+    done = "retried and removed" if removes else "retried"
     if is_all and dry_run:
         _report("would retry", failures.rehearse_retry(which))
+    elif is_all and removes:
+        # What fails from now on, such as a job that fails again, is not touched.
+        seen = failures.seen(which)
+        _go_through(done, failures.seen_steps(which, "retry_remove", seen))
     elif is_all:
-        _go_through("retried", failures.retry_steps(which))
+        _go_through(done, failures.retry_steps(which))
     else:
         found = pick(ids, failures.newest_first())
         if dry_run:
             _report("would retry", failures.rehearse_retry(FailureFilter(), found))
         else:
             again = partial(failures.retry, queue=to, removes=removes)
-            _act("retried and removed" if removes else "retried", again, found)
+            _act(done, again, found)
     if not (dry_run or removes):
         _explain_marks()
 

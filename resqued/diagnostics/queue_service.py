@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from resqued.diagnostics.facts import LIVE
 from resqued.diagnostics.worker_status import WorkerStatus
@@ -28,8 +28,8 @@ class Summary:
 
     `queues` are the lengths of the queues by name, `working` is the number of workers
     that run a job, `unserved` are the queues with jobs that no worker serves.
-    `paused_by` is the user who has paused all workers, "" if not known. The server's
-    clock is `clock_ahead` seconds ahead of the one of this host.
+    `pausers` are the users who have paused something, by its name in the audit. The
+    server's clock is `clock_ahead` seconds ahead of the one of this host.
     """
 
     counters: Counters
@@ -37,7 +37,7 @@ class Summary:
     worker_ids: Sequence[str]
     working: int
     are_paused: bool
-    paused_by: str = ""
+    pausers: Mapping[str, str] = field(default_factory=dict)
     unserved: Sequence[str] = ()
     paused_queues: frozenset[str] = frozenset()
     clock_ahead: float = 0.0
@@ -48,7 +48,8 @@ class QueueService:
     """A queue with the number of its jobs, and of the workers that serve it.
 
     `live` of its `workers` are alive; `running` are its jobs that run. `state` is one
-    of STATES.
+    of STATES. `is_paused` is whether this queue is paused, whatever its state; with all
+    workers it may be too.
     """
 
     name: str
@@ -57,6 +58,7 @@ class QueueService:
     live: int
     running: int
     state: str
+    is_paused: bool = False
 
 
 def unserved(sizes: Mapping[str, int], worker_ids: Iterable[str]) -> list[str]:
@@ -177,7 +179,15 @@ class QueueServices:
             state = PAUSED
         elif size and not is_next:
             state = STARVED
-        return QueueService(name, size, workers, live, self._running[name], state)
+        return QueueService(
+            name,
+            size,
+            workers,
+            live,
+            self._running[name],
+            state,
+            is_paused=name in self._paused,
+        )
 
     def by_attention(self) -> list[QueueService]:
         """Return all queues with jobs; those that need attention first."""

@@ -23,6 +23,7 @@ class WorkerStatus:
     state: str
     heartbeat_age: float | None
     job_age: float | None
+    is_foreign: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the worker, its state and the age of its heartbeat, for --json."""
@@ -58,6 +59,7 @@ def status_of(worker: Worker, entry: WorkerEntry, now: float) -> WorkerStatus:
         state=_state(entry, now) or worker.state,
         heartbeat_age=None if age is None else max(0.0, age),
         job_age=None if run_at is None else now - run_at.timestamp(),
+        is_foreign=not entry.identity,
     )
 
 

@@ -29,7 +29,6 @@ from resqued.store.bulk import (
     CHUNK,
     KEEP,
     REMOVE,
-    BulkOperation,
     BulkProgress,
     Decision,
     Side,
@@ -39,13 +38,12 @@ from resqued.store.connection import Link
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.store.failure_list import FailureList
+from resqued.store.few_elements import RETRY, RETRY_REMOVE, ListChange
 from resqued.store.script import Script
 from resqued.store.seen_bound import SeenBound
 from resqued.wire import payload
 from resqued.wire.keys import FAILED, Keys, prefix_of
 
-RETRY = Script("retry")
-RETRY_REMOVE = Script("retry_remove")
 CLEAR = Script("clear")
 PAGE = 200
 
@@ -259,9 +257,9 @@ class Failures:
             if up_to is not None and name not in up_to:
                 continue
             bound = up_to[name] if up_to is not None else None
-            operation = BulkOperation(self._link, self._keys, self._key(name), side)
+            change = ListChange(self._link, self._keys, self._key(name), side)
             judged = partial(_judged, judge, name)
-            steps = operation.run(judged, bound=bound, most=most)
+            steps = change.run(judged, bound=bound, most=most)
             progress = before
             with closing(steps):
                 for step in steps:

@@ -106,31 +106,56 @@ class Queues:
         Running jobs go on. Ruby workers with resque-pause stop too, if a queue was ever
         paused for them; see `pauses_ruby`.
         """
+        return self.pause_each([queue])[0]
+
+    def pause_each(self, queues: Sequence[str]) -> list[bool]:
+        """Pause queues as `pause` does; return for each whether it was not paused."""
         keys = self._keys
-        commands: list[tuple[Word, ...]] = [("SADD", keys.paused_queues, queue)]
-        if self.pauses_ruby(queue):
-            commands.append(("SET", keys.ruby_pause(queue), "true"))
-        return bool(self._link.pipeline(commands)[0])
+        commands: list[tuple[Word, ...]] = [
+            ("SADD", keys.paused_queues, name) for name in queues
+        ]
+        if self.pauses_ruby(*queues):
+            commands += [("SET", keys.ruby_pause(name), "true") for name in queues]
+        return [bool(added) for added in self._link.pipeline(commands)[: len(queues)]]
 
     def resume(self, queue: str) -> bool:
         """Have workers take jobs from a queue again; False if it was not paused.
 
         Ruby workers with resque-pause take jobs again, too.
         """
+        return self.resume_each([queue])[0]
+
+    def resume_each(self, queues: Sequence[str]) -> list[bool]:
+        """Resume queues as `resume` does; return for each whether it was paused."""
         keys = self._keys
-        found = self._link.pipeline(
-            [("SREM", keys.paused_queues, queue), ("DEL", keys.ruby_pause(queue))]
-        )
-        return any(found)
+        commands: list[tuple[Word, ...]] = [
+            ("SREM", keys.paused_queues, name) for name in queues
+        ]
+        commands += [("DEL", keys.ruby_pause(name)) for name in queues]
+        found = self._link.pipeline(commands)
+        half = len(queues)
+        return [any(both) for both in zip(found[:half], found[half:], strict=True)]
 
     def paused(self) -> list[str]:
         """Return the names of the paused queues, sorted by bytes."""
         (found,) = self._link.read_each([("SMEMBERS", self._keys.paused_queues)])
         return [raw.decode("utf-8", "surrogateescape") for raw in sorted(found or ())]
 
-    def pauses_ruby(self, queue: str) -> bool:
-        """Return True if resque-pause has a key here, for this queue or a known one."""
-        names = dict.fromkeys([queue, *self.names()])
+    def pauses(self) -> tuple[bool, frozenset[str]]:
+        """Return if all workers are paused, and which queues are, in one round trip."""
+        keys = self._keys
+        every, names = self._link.read_each(
+            [("GET", keys.paused), ("SMEMBERS", keys.paused_queues)]
+        )
+        decoded = (raw.decode("utf-8", "surrogateescape") for raw in names or ())
+        return means_pause(every), frozenset(decoded)
+
+    def pauses_ruby(self, *queues: str) -> bool:
+        """Return True if resque-pause has a key here, for one of these or known queues.
+
+        Otherwise Ruby workers go on with a queue that is paused.
+        """
+        names = dict.fromkeys([*queues, *self.names()])
         return bool(self._link.call("EXISTS", *map(self._keys.ruby_pause, names)))
 
     def pause_all(self) -> None:

@@ -60,11 +60,12 @@ class TaskRecords:
         """Write some fields of a task; return None if `by` does not run it any more.
 
         `has_turn` takes or keeps the turn to change long lists, or else gives it up.
+        Of the tasks that wait for it, the one that has waited longest takes it.
         """
         texts = _texts(record)
         found = WRITE(
             self._link,
-            (self._keys.web_task(record.id), self._keys.web_turn),
+            (self._keys.web_task(record.id), self._keys.web_turn, self._keys.web_line),
             (
                 record.id,
                 by,

@@ -18,6 +18,9 @@ from resqued.web.site import Site, site
 # About how many actions are kept.
 KEPT = 10_000
 _CHUNK = 1_000
+# Actions that change failures without naming each.
+_CLEARING = ("clear", "clear retried", "retry all")
+_BULK = ("retry", "retry_remove", "remove")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,17 @@ def action_on(failure_id: str) -> AuditRecord | None:
     """Return the last action on a failure, among the last 1,000 actions of all."""
     recent = newest_first(most=_CHUNK)
     return next((each for each in recent if failure_id in each.ids), None)
+
+
+def last_sweep() -> AuditRecord | None:
+    """Return the last action on many failures, among the last 1,000 actions of all."""
+    recent = newest_first(most=_CHUNK)
+    return next((each for each in recent if _is_sweep(each)), None)
+
+
+def _is_sweep(record: AuditRecord) -> bool:
+    is_task = record.target.startswith("task ") and record.action in _BULK
+    return record.count > 0 and (is_task or record.action in _CLEARING)
 
 
 def _read(place: str, fields: Mapping[bytes, bytes]) -> AuditRecord:

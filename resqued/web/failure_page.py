@@ -17,6 +17,7 @@ from resqued.core.traceback_runs import TracebackRun, traceback_runs
 from resqued.errors import PayloadError
 from resqued.store.failure_entry import Failure
 from resqued.web.failure_reasons import REASONS
+from resqued.web.failure_relatives import relatives_of
 from resqued.web.failure_search import (
     FoundFailure,
     by_id,
@@ -67,6 +68,7 @@ def show(failure_id: str) -> Response:
         links=_links(failure),
         neighbours=_neighbours(failure),
         raw_url=_raw_url(failure),
+        relatives=relatives_of(failure) if failure.fields else None,
     )
 
 

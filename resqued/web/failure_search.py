@@ -15,6 +15,7 @@ from flask import g, request, url_for
 
 from resqued.core.durations import show_seconds
 from resqued.core.list_places import Place, read_place, window_of
+from resqued.core.plural import pluralize
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_list import LOOK, FailureList
 from resqued.web import audit
@@ -140,7 +141,20 @@ def story(failure_id: str) -> str:
     """Return what became of a failure, such as: retried by anna 20 s ago."""
     found = audit.action_on(failure_id)
     if found is None:
-        return "removed, or retried elsewhere"
+        return f"removed, or retried elsewhere{_sweep()}"
     done = _DONE.get(found.action, found.action)
-    age = max(0.0, snapshot().taken_at - found.at)
-    return f"{done} by {found.shown_user} {show_seconds(round(age))} ago"
+    return f"{done} by {found.shown_user} {_age(found)} ago"
+
+
+def _age(found: audit.AuditRecord) -> str:
+    return show_seconds(round(max(0.0, snapshot().taken_at - found.at)))
+
+
+def _sweep() -> str:
+    """Return who has changed many failures last, such as: perhaps by clear of anna."""
+    found = audit.last_sweep()
+    if found is None:
+        return ""
+    what, who = found.action.replace("_", " "), found.shown_user
+    how_many = pluralize(found.count, "failure")
+    return f", perhaps with the {how_many} of “{what}” by {who} {_age(found)} ago"

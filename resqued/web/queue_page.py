@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flask import Response, abort, request, url_for
@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import pluralize
 from resqued.core.visible_text import visible
-from resqued.web import audit
+from resqued.diagnostics.worker_status import WorkerStatus
+from resqued.web import audit, tasks
 from resqued.web.acting import done
 from resqued.web.formats import digest_of, queue_of_request, queue_url
 from resqued.web.paging import Pages, pages_of
@@ -26,6 +27,9 @@ _ROOM = 8 << 20
 # How many places towards the head a job is looked for, while others are taken.
 _WINDOW = 500
 _SERVING = 20
+# A queue with more jobs is removed by a task.
+_AT_ONCE = 500
+_SAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,15 @@ def show(name: str) -> Response:
         pages=Pages(pages.start, len(rows) or _JOBS, size),
         is_from_tail=is_from_tail,
         serving=serving[:_SERVING],
+        foreign=_foreign(queue, serving) if queue in now.paused_queues else 0,
         more_serving=len(serving) - _SERVING,
     )
+
+
+def _foreign(queue: str, serving: Sequence[WorkerStatus]) -> int:
+    """Return how many workers of other libraries go on with a queue that is paused."""
+    others = sum(status.is_foreign for status in serving)
+    return others if others and not site().queues.pauses_ruby(queue) else 0
 
 
 def _rows(queue: str, pages: Pages, size: int, *, is_from_tail: bool) -> list[_Row]:
@@ -145,8 +156,20 @@ def _gone(queue: str) -> str:
 def ask_remove(name: str) -> Response:
     """Ask whether a queue is to be removed."""
     queue = queue_of_request(name)
+    return _ask_remove(queue)
+
+
+def _ask_remove(queue: str, *, is_wrong: bool = False, status: int = 200) -> Response:
     (size,) = site().queues.lengths([queue])
-    return page("remove_queue.html", queue=queue, size=size, is_wrong=False)
+    return page(
+        "remove_queue.html",
+        queue=queue,
+        size=size,
+        samples=site().queues.peek(queue, 0, _SAMPLES) if size else [],
+        is_task=(size or 0) > _AT_ONCE,
+        is_wrong=is_wrong,
+        status=status,
+    )
 
 
 def remove(name: str) -> Response | BaseResponse:
@@ -155,15 +178,13 @@ def remove(name: str) -> Response | BaseResponse:
     (size,) = site().queues.lengths([queue])
     typed = request.form.get("typed", "")
     if size != 0 and typed not in (queue, visible(queue)):
-        return page(
-            "remove_queue.html",
-            queue=queue,
-            size=size,
-            is_wrong=bool(typed),
-            status=409,
-        )
+        return _ask_remove(queue, is_wrong=bool(typed), status=409)
     if size is None:
         abort(409, f"the key of queue {queue} is no list; `redis-cli del` removes it")
+    if size > _AT_ONCE:
+        task_id = tasks.start("remove_queue", {"queue": queue, "expected": str(size)})
+        to = url_for("tasks.show", task_id=task_id)
+        return done("Remove a queue: the task has started.", to)
     count = site().queues.remove(queue)
     audit.record("remove_queue", queue, count=count)
     message = f"Removed queue {queue} with {pluralize(count, 'job')}."

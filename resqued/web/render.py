@@ -13,7 +13,9 @@ from typing import Any
 
 from flask import Response, abort, current_app, g, make_response, request
 
+from resqued.core.roles import VIEW
 from resqued.errors import StoreError
+from resqued.web.identity import current_user
 from resqued.web.site import site
 from resqued.web.snapshot import SiteSnapshot
 
@@ -71,7 +73,13 @@ def _template(name: str) -> Any:
 
 
 def _frame() -> dict[str, Any]:
-    """Return what the frame of every page shows: the snapshot, if there is one."""
+    """Return what the frame of every page shows: the snapshot, if there is one.
+
+    Before a login there is none: banners name queues and users.
+    """
+    user = current_user()
+    if user is None or not user.may(VIEW):
+        return {"snapshot": None, "trouble": ""}
     try:
         return {"snapshot": snapshot(), "trouble": ""}
     except StoreError as error:

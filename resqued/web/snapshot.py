@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -19,14 +20,15 @@ from resqued.errors import StoreError
 from resqued.store.counters import Counters, count_jobs
 from resqued.store.failure_entry import Failure
 from resqued.store.job_queues import Queues
-from resqued.store.paused_queues import read_paused
 from resqued.store.registry import PAGE, Registry
 from resqued.web.shared_read import Breaker, Reading, SharedRead
 
 # The newest failures that the overview shows.
 NEWEST = 5
-# How many of the newest records of the audit may say who has paused the workers.
-_AUDITED = 100
+# How many of the newest records of the audit may say who has paused what.
+_AUDITED = 300
+# The target of a record of the audit that all workers were paused or resumed.
+EVERY_WORKER = "all workers"
 # The most bytes that are read of the record of a worker: one may have megabytes.
 LONGEST_RECORD = 16 << 10
 
@@ -81,7 +83,11 @@ class SiteSnapshot:
     @property
     def paused_by(self) -> str:
         """The user who has paused all workers, by the audit; "" if not known."""
-        return self.summary.paused_by
+        return self.summary.pausers.get(EVERY_WORKER, "")
+
+    def pauser_of(self, queue: str) -> str:
+        """Return the user who has paused a queue, by the audit; "" if not known."""
+        return self.summary.pausers.get(queue_target(queue), "")
 
     @property
     def paused_queues(self) -> frozenset[str]:
@@ -139,16 +145,16 @@ class _Reader:
         registry = self.client.registry
         sizes = self.queues.sizes()
         ids = tuple(sorted(registry.ids()))
-        are_paused = self.queues.are_paused()
+        are_paused, paused = self.queues.pauses()
         return Summary(
             counters=count_jobs(sizes, registry, self.client.failures),
             queues=sizes,
             worker_ids=ids,
             working=_count_working(registry, ids),
             are_paused=are_paused,
-            paused_queues=read_paused(registry.link, registry.keys),
-            paused_by=_paused_by(registry) if are_paused else "",
+            pausers=_pausers(registry) if are_paused or paused else {},
             unserved=unserved(sizes, ids),
+            paused_queues=paused,
             clock_ahead=registry.link.time() - time.time(),
         )
 
@@ -159,16 +165,25 @@ class _Reader:
         return self.client.failures.page(count=NEWEST)
 
 
-def _paused_by(registry: Registry) -> str:
-    """Return the user who has paused all workers last; "" if no record says so."""
-    key = registry.keys.audit
+def queue_target(queue: str) -> str:
+    """Return the target of a record of the audit that a queue was paused or resumed."""
+    return f"queue {queue}"
+
+
+def _pausers(registry: Registry) -> Mapping[str, str]:
+    """Return the users who have paused something last, by the target of the record."""
+    key, found = registry.keys.audit, dict[str, str]()
     try:
         newest = registry.link.call("XREVRANGE", key, "+", "-", "COUNT", _AUDITED)
-        records = [json.loads(fields[b"action"]) for _, fields in newest]
-        acts = [each for each in records if each["target"] == "all workers"]
-        return str(acts[0]["user"]) if acts and acts[0]["action"] == "pause" else ""
-    except (StoreError, ValueError, TypeError, KeyError):
-        return ""  # no record of ours: the banner does without a name
+    except StoreError:
+        return found  # pages do without names
+    for _, fields in reversed(newest):
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            act = json.loads(fields[b"action"])
+            if act["action"] in ("pause", "resume"):
+                user = str(act["user"]) if act["action"] == "pause" else ""
+                found[str(act["target"])] = user
+    return found
 
 
 def _count_working(registry: Registry, ids: Sequence[str]) -> int:

@@ -45,6 +45,7 @@ _TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
 # Pages below the tab of another one.
 _FAMILIES = {
     "queue": "queues",
+    "queue_tasks": "queues",
     "why": "queues",
     **dict.fromkeys(("stats", "keys", "charts", "about", "enqueue"), "stats"),
 }

@@ -15,6 +15,7 @@ from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.errors import ResquedError, StoreError
 from resqued.web import audit
 from resqued.web.acting import done
+from resqued.web.failure_relatives import last_of_worker
 from resqued.web.formats import queue_of_request
 from resqued.web.paging import pages_of
 from resqued.web.render import page, snapshot
@@ -108,6 +109,7 @@ def _show_one(status: WorkerStatus) -> Response:
         kind=kind,
         local=site().local.get().get(status.worker.id),
         is_live=status.state in LIVE,
+        failures=[] if request.args.get("part") else last_of_worker(status.worker.id),
     )
 
 

@@ -69,6 +69,11 @@ class Keys:
         """The task that may change long lists; it expires."""
         return self._key("resqued:web:turn")
 
+    @property
+    def web_line(self) -> str:
+        """The tasks that wait for the turn, since when, and their beats; it expires."""
+        return self._key("resqued:web:line")
+
     def web_task(self, task_id: str) -> str:
         """The hash of one task; it expires."""
         return self._key(f"resqued:web:task:{task_id}")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import resqued
-from resqued.store import bulk
+from resqued.store import bulk, few_elements
 from resqued.store.bulk import KEEP, REMOVE, BulkOperation, Decision, last_of
 from resqued.store.connection import Link
 from resqued.store.failure_filter import FailureFilter
@@ -124,6 +124,17 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "FIRST_CHUNK", 2)
 
 
+@pytest.fixture(params=["one by one", "in bulk"])
+def small_pages(
+    request: pytest.FixtureRequest, small_chunks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failures are changed one by one, as few are, or in bulk, as many are."""
+    monkeypatch.setattr(few_elements, "FIRST_CHUNK", 2)
+    monkeypatch.setattr(few_elements, "_PAGE", 3)
+    if request.param == "in bulk":
+        monkeypatch.setattr(few_elements, "MOST", 0)
+
+
 @settings(
     max_examples=60,
     deadline=None,
@@ -189,7 +200,7 @@ def test_no_job_is_lost_or_overtaken_when_the_caller_dies_at_any_step(
     dies_after_it=st.booleans(),
 )
 def test_each_failure_is_retried_once_when_the_caller_dies_at_any_step(
-    small_chunks: None,
+    small_pages: None,
     redis: Any,
     redis_url: str,
     *,

@@ -142,7 +142,22 @@ def test_retry_by_id_removes_the_failure_and_goes_to_another_queue(
     assert result.stdout == "retried and removed 1 failure\n"
     assert client.peek("slow", 0, 9) == [{"class": "Boom", "args": [2]}]
     assert [failure.id for failure in client.failures.page()] == [first]
-    run("failed", "retry", "--all", "--remove", fails=SystemExit)
+    run("failed", "retry", "--all", "--to", "slow", fails=SystemExit)
+
+
+def test_retry_all_removes_what_it_retries(
+    run: Run, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    for number in range(30):
+        add_failure(redis, number)
+    other = add_failure(redis, class_name="Other")
+    command = ("failed", "retry", "--all", "--remove", "--class", "Boom")
+    assert run(*command, "--dry-run").stdout == "would retry 30 failures\n"
+    assert run(*command).stdout == "retried and removed 30 failures\n"
+    assert [job["args"] for job in client.peek("mail", 0, 99)] == [
+        [number] for number in range(30)
+    ]
+    assert [failure.id for failure in client.failures.page()] == [other]
 
 
 def test_retry_all_takes_each_failure_once(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import resqued
 from resqued.core.text_filter import TextFilter
-from resqued.store import bulk
+from resqued.store import bulk, few_elements
 from resqued.store.bulk import last_of
 from resqued.store.failure_filter import FailureFilter
 from resqued.store.failures import SeenAction
@@ -34,9 +34,16 @@ def numbers_queued(client: resqued.Client) -> list[int]:
     return [value["args"][0] for value in client.peek("mail", 0, 1_000)]
 
 
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=["one by one", "in bulk"])
+def small_chunks(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failures are changed one by one, as few are, or in bulk, as many are."""
     monkeypatch.setattr(bulk, "FIRST_CHUNK", 2)
+    monkeypatch.setattr(few_elements, "FIRST_CHUNK", 2)
+    monkeypatch.setattr(few_elements, "_PAGE", 3)
+    if request.param == "in bulk":
+        monkeypatch.setattr(few_elements, "MOST", 0)
 
 
 class Others:

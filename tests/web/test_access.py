@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import redis as redis_py
 from click.testing import CliRunner
 
+import resqued
 from resqued.cli import cli
 from resqued.web.login_attempts import FREE
 from resqued.web.users import hash_token
@@ -36,6 +38,18 @@ def test_without_a_login_there_is_the_form_alone(guarded: Pages) -> None:
     assert guarded.get("/queues?q=x", 303).location == "/login?next=/queues?q%3Dx"
     assert "Log in" in guarded.text("/login")
     guarded.get("/healthz")
+
+
+def test_before_a_login_no_banner_names_a_queue(
+    guarded: Pages, client: resqued.Client, redis: redis_py.Redis
+) -> None:
+    client.enqueue_to("payroll", "Mail", 1)
+    redis.set("resque:pause-all-workers", "true")
+    for found in (guarded.get("/login"), guarded.get("/no/such/page", 404)):
+        assert "payroll" not in found.text
+        assert "paused" not in found.text
+    log_in(guarded)
+    assert "payroll" in guarded.get("/queues").text
 
 
 def test_a_login_leads_to_the_page_that_was_wanted(guarded: Pages) -> None:

@@ -13,7 +13,7 @@ import redis as redis_py
 import resqued
 from resqued.wire import payload
 from tests.support.cli import add_failure
-from tests.support.pages import Pages
+from tests.support.pages import Pages, text_of
 
 FAILED = "resque:failed"
 Open = Callable[..., Pages]
@@ -286,3 +286,43 @@ def test_neighbours_are_linked(pages: Pages, redis: redis_py.Redis) -> None:
     first, second = add_failure(redis, 1), add_failure(redis, 2)
     assert f"/failed/{second}?at=1" in pages.get(f"/failed/{first}?at=0").text
     assert f"/failed/{first}?at=0" in pages.get(f"/failed/{second}").text
+
+
+def test_failures_of_the_same_cause_and_job_are_counted(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    for _ in range(2):
+        add(redis, error="no answer from 1", payload={"class": "Mail", "args": [7]})
+    failure_id = add(redis, error="no answer from 2")
+    text = pages.text(f"/failed/{failure_id}")
+    assert "3 failures have the same cause" in text
+    assert "has failed 2 times" not in text
+    other = add(redis, error="no answer from 3", payload={"class": "Mail", "args": [7]})
+    assert "has failed 3 times among the 4 newest" in pages.text(f"/failed/{other}")
+    alone = add(redis, exception="KeyError", payload={"class": "Sync", "args": []})
+    text = pages.text(f"/failed/{alone}")
+    assert "same cause" in text
+    assert "times among" not in text
+
+
+def test_the_page_of_a_worker_has_its_last_failures(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    redis.sadd("resque:workers", "web1:1:mail", "web1:2:mail")
+    for number in range(7):
+        add(redis, worker="web1:1:mail", error=f"no answer from {number}")
+    text = pages.text("/workers/web1:1:mail")
+    assert "no answer from 6" in text
+    assert "no answer from 1" not in text
+    assert "None of the newest failures" in pages.text("/workers/web1:2:mail")
+
+
+def test_a_failure_that_went_with_many_says_with_which(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    failure_id = add(redis)
+    redis.delete(FAILED)
+    record = {"action": "clear", "target": "failed", "user": "anna", "count": 1200}
+    redis.xadd("resque:resqued:audit", {"action": json.dumps(record)})
+    text = text_of(pages.get(f"/failed/{failure_id}", 404).text)
+    assert "perhaps with the 1200 failures of “clear” by anna" in text

@@ -103,7 +103,7 @@ def test_the_state_of_a_queue(
         register(redis, worker_id)
     serving = sum("critical" in each or "*" in each for each in workers)
     expected = f"critical 1 0 {serving} Mail {state}".strip()
-    assert pages.text("/queues?q=critical").split("State ")[1].startswith(expected)
+    assert pages.text("/queues?q=critical").split("Actions ")[1].startswith(expected)
 
 
 def test_a_queue_whose_workers_are_dead_has_no_live_worker(

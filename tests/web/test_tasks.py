@@ -14,10 +14,13 @@ from flask import g
 
 import resqued
 from resqued.core import task_state
+from resqued.core.task_state import TaskRecord
 from resqued.store import bulk
+from resqued.store.task_records import TaskRecords
 from resqued.system.redis_server import EmbeddedServer
 from resqued.web import task_runner, tasks
 from resqued.web.identity import user_of
+from resqued.wire.keys import Keys
 from tests.support.cli import add_failure
 from tests.support.pages import Pages
 from tests.support.wait import wait_until
@@ -112,6 +115,57 @@ def test_of_two_tasks_one_waits(
     left, queued = numbers(client)
     assert not left
     assert queued == list(range(300))
+
+
+def test_waiting_tasks_run_in_the_order_of_their_starts(
+    redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    """The turn goes to the task that was started first, not to the first that asks."""
+    link = client.registry.link
+    records = TaskRecords(link, Keys("resque"))
+    names = ("state", "beat")
+    first, second, third = (
+        TaskRecord(id=name, kind="retry", runner=name) for name in ("c", "b", "a")
+    )
+    for task in (first, second, third):
+        records.add(task)
+
+    def asks(task: TaskRecord, *, wants: bool = True) -> bool:
+        found = records.write(task, by=task.runner, names=names, has_turn=wants)
+        assert found is not None
+        return found.has_turn
+
+    assert asks(first)
+    assert not asks(second)
+    assert not asks(third)
+    asks(first, wants=False)
+    assert [asks(each) for each in (third, second, third)] == [False, True, False]
+    # One that waits and has no beat any more is passed over.
+    asks(second, wants=False)
+    assert redis.hkeys("resque:resqued:web:line") == [b"a"]
+    redis.hset("resque:resqued:web:line", "c", "100 1000")
+    redis.hset("resque:resqued:web:line", "x", "not ours")
+    assert asks(third)
+    assert not redis.exists("resque:resqued:web:line")
+
+
+def test_a_third_task_waits_for_the_second(
+    open_pages: Any, failures: redis_py.Redis, client: resqued.Client
+) -> None:
+    pages, retry = open_pages(), "/failed/bulk/retry"
+    first = begin(pages, 50)
+    form = hidden_fields(pages.get(retry).text)
+    places = [pages.post(retry, **form, rate="0").location for _ in range(2)]
+    for where in places:
+        says(pages, where, "waits for another task")
+    pages.post(first, order="stop")
+    for where in places:
+        says(pages, where, "Ended")
+    # The second has retried all that the first one has left; the third found none.
+    left, queued = numbers(client)
+    assert queued == list(range(300))
+    assert f"{len(left)} retried" in pages.text(places[0])
+    assert " 0 retried" in pages.text(places[1])
 
 
 def test_a_list_that_is_cleared_meanwhile_ends_the_task(
