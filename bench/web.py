@@ -159,10 +159,14 @@ def measure_sizes(site: Site) -> None:
     """Measure the bytes of pages and assets."""
     sizes = {path: len(site.get(path)[1].encode()) for path in PAGES}
     largest = max(sizes, key=lambda path: sizes[path])
-    site.note(f"HTML of the largest page ({largest})", sizes[largest] / 1_000, 150, "KB")
+    site.note(
+        f"HTML of the largest page ({largest})", sizes[largest] / 1_000, 150, "KB"
+    )
     _, text = site.get("/overview")
     found = set(re.findall(r'(?:src|href)="([^"]*/static/[^"]*)"', text))
-    packed = [len(gzip.compress(site.get(unescape(each))[1].encode())) for each in found]
+    packed = [
+        len(gzip.compress(site.get(unescape(each))[1].encode())) for each in found
+    ]
     site.note("assets of the first visit, compressed", sum(packed) / 1_000, 60, "KB")
 
 
@@ -174,7 +178,9 @@ def measure_pages(site: Site, rounds: int, when: str) -> None:
             took[path].append(site.get(path)[0])
             time.sleep(0.25)
     for path, budget in PAGES.items():
-        site.note(f"{path}, first byte {when}, median", median(took[path]), budget, "ms")
+        site.note(
+            f"{path}, first byte {when}, median", median(took[path]), budget, "ms"
+        )
 
 
 def measure_groups(site: Site) -> None:
@@ -285,7 +291,9 @@ def measure_away(site: Site) -> None:
 def write(rows: list[Row], about: str) -> None:
     """Replace the section of the page in docs/."""
     table = "\n".join(f"| {' | '.join(row.cells)} |" for row in rows)
-    section = f"{TITLE}\n\n{about}\n\n| what | measured | budget |\n| --- | --: | --: |\n"
+    section = (
+        f"{TITLE}\n\n{about}\n\n| what | measured | budget |\n| --- | --: | --: |\n"
+    )
     text = PAGE.read_text("utf-8")
     head, _, rest = text.partition(f"\n{TITLE}\n")
     _, mark, after = rest.partition("\n## ")

@@ -8,7 +8,7 @@ from flask import Response, abort, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import join_names, pluralize
-from resqued.diagnostics.queue_service import STATES, QueueService
+from resqued.diagnostics.queue_service import QueueService
 from resqued.store.namespaces import unlisted_queues
 from resqued.web import audit
 from resqued.web.acting import done
@@ -30,8 +30,8 @@ def show_all() -> Response:
     order = request.args.get("sort", "name")
     services = snapshot().services
     if order == "attention":
-        ranked = [services.of(name) for name in names]
-        ranked.sort(key=lambda q: (STATES.index(q.state), -q.size, q.name))
+        among = set(names)
+        ranked = [each for each in services.ranked() if each.name in among]
         shown, pages = _page(ranked)
     else:
         sizes = snapshot().queues
