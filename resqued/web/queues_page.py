@@ -91,7 +91,9 @@ def show_unlisted() -> Response:
     if not (text.isascii() and text.isdecimal() and len(text) <= 20):
         abort(404, "the cursor is a number: begin at the list of queues")
     link = site().client.registry.link
-    names, cursor = unlisted_queues(link, site().keys, int(text))
+    names, cursor = unlisted_queues(
+        link, site().keys, int(text), listed=snapshot().queues
+    )
     lengths = site().queues.lengths(names)
     found = list(zip(names, lengths, strict=True))
     return page("unlisted_queues.html", queues=found, cursor=cursor)

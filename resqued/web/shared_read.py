@@ -87,6 +87,10 @@ class SharedRead(Generic[T]):
         Raises StoreError if none could be read so far.
         """
         self._looked_at = time.monotonic()
+        return self.value()
+
+    def value(self) -> Reading[T]:
+        """Return what `get` returns, which does not count as a look."""
         must_wait = self._last is None or self._is_forgotten
         if not must_wait and self._is_slow() and self._is_kept_up():
             assert self._last is not None

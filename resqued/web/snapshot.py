@@ -195,10 +195,11 @@ class SnapshotKeeper:
         return SiteSnapshot(self._summary.get(), *parts)
 
     def _read_services(self) -> QueueServices:
-        now = self._summary.get().value
+        # A thread that reads this is no look at the others.
+        now = self._summary.value().value
         services = QueueServices(
             now.queues,
-            self._workers.get().value,
+            self._workers.value().value,
             are_paused=now.are_paused,
             paused=now.paused_queues,
         )
