@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import os
 import re
 import subprocess
 import sys
@@ -72,7 +73,7 @@ class Row:
     @property
     def cells(self) -> tuple[str, str, str]:
         """What the table shows."""
-        return self.what, self.figure, self.budget + ("" if self.is_kept else " — not")
+        return self.what, self.figure, self.budget + ("" if self.is_kept else " *not*")
 
 
 @dataclass(slots=True)
@@ -86,8 +87,9 @@ class Site:
 
     def note(self, what: str, value: float, budget: float, unit: str) -> None:
         """Keep a figure that must not be above its budget."""
-        digits = 0 if value >= 100 else 1
-        row = Row(what, f"{value:,.{digits}f} {unit}", f"≤ {budget:g} {unit}")
+        digits = 0 if value >= 100 or not unit else 1
+        limit = f"≤ {budget:g} {unit}".strip()
+        row = Row(what, f"{value:,.{digits}f} {unit}".strip(), limit)
         row.is_kept = value <= budget
         self.rows.append(row)
         print(*row.cells, sep="\t", flush=True)
@@ -259,8 +261,10 @@ def measure_bulk(site: Site, kind: str, query: str) -> None:
 def note_slow(site: Site, what: str) -> None:
     """Note how many commands took the server longer than 10 ms."""
     found = site.redis.slowlog_get(100)
-    names = sorted({str(each["command"][:24]) for each in found})
-    site.note(f"{what} {' '.join(names)}".strip(), len(found), 0, "")
+    names = sorted({each["command"].split()[0].decode() for each in found})
+    shown = f"{what} ({', '.join(names)})" if names else what
+    site.note(shown, len(found), 0, "")
+    site.redis.slowlog_reset()
 
 
 def measure_tabs(site: Site) -> None:
@@ -343,8 +347,11 @@ def main() -> None:
             measure(site, given.rounds)
     about = (
         f"{given.failures:,} failures of 2 KB, {given.queues:,} queues and"
-        f" {given.workers:,} workers. `make bench-web` measures this and writes this"
-        " section; a budget that was not kept says so."
+        f" {given.workers:,} workers; one web process, one server, one client on"
+        f" {os.cpu_count()} processors with a load of {os.getloadavg()[0]:.1f}. First"
+        " bytes are medians. *Not* means that the budget was not kept. Redis counts a"
+        " command as slow too when another process has its processor: compare with"
+        " `redis-cli --intrinsic-latency`."
     )
     if not given.no_write:
         write(site.rows, about)

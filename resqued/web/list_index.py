@@ -17,7 +17,7 @@ from resqued.web.failure_groups import FailureGroups
 BATCH, BATCH_BYTES = 1_000, 1 << 20
 # After so many rows other threads get their turn, for so many seconds: a page waits
 # for this thread as often as it asks Redis.
-_ROWS, _PAUSE = 25, 0.000_3
+_ROWS, _PAUSE = 50, 0.000_3
 # How many rows are removed at a time.
 _DROPPED = 2_000
 _FIRST_BATCH = 100
