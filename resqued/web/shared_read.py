@@ -92,7 +92,7 @@ class SharedRead(Generic[T]):
     def value(self) -> Reading[T]:
         """Return what `get` returns, which does not count as a look."""
         must_wait = self._last is None or self._is_forgotten
-        if not must_wait and self._is_slow() and self._is_kept_up():
+        if not must_wait and self._is_kept_up():
             assert self._last is not None
             return self._last
         if self._is_due() and self._lock.acquire(blocking=must_wait):
@@ -113,16 +113,18 @@ class SharedRead(Generic[T]):
         """
         self._is_forgotten = True
 
-    def _is_slow(self) -> bool:
+    def _is_slow(self, limit: float) -> bool:
         """Return whether reading takes long, or fails, which may take longer."""
-        return self._took > SLOW or (self._last is not None and self._last.problem > "")
+        return self._took > limit or (
+            self._last is not None and self._last.problem > ""
+        )
 
     def _is_kept_up(self) -> bool:
-        """Have a thread keep the value up; return False if it is too old by now."""
+        """Have a thread keep up a slow value; False if it is none, or too old."""
         with self._starting:
             if self._thread is not None and self._thread.is_alive():
                 return True
-            if time.monotonic() - self._tried_at > OLDEST:
+            if not self._is_slow(SLOW) or time.monotonic() - self._tried_at > OLDEST:
                 return False
             name = "resqued shared read"
             self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -131,7 +133,8 @@ class SharedRead(Generic[T]):
 
     def _run(self) -> None:
         """Read the value again and again, while it is looked at and slow."""
-        while self._is_slow() and time.monotonic() - self._looked_at < UNSEEN:
+        # Not at the same limit: a value near it would have a thread now and then.
+        while self._is_slow(SLOW / 3) and time.monotonic() - self._looked_at < UNSEEN:
             age = time.monotonic() - self._tried_at
             time.sleep(max(0.0, MAX_AGE - age, self._took / SHARE - age))
             with self._lock:
