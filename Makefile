@@ -5,7 +5,7 @@
 # make test-browser  the web front end in Chromium (apt-get install chromium)
 # make screenshots   pictures of every page into build/screenshots; two into docs/images
 # make bench   the comparison with other libraries; writes docs/benchmarks.md
-# make bench-web  fill WEB_REDIS for the web front end, and measure it
+# make bench-web  the web front end with much data; writes its section there
 # make chaos   faults on a pool at work, and a count of its jobs (docs/reliability.md)
 
 PYTHON ?= python3
@@ -62,12 +62,11 @@ coverage: $(STAMP)
 	$(BIN)/coverage run --source=$(subst $(SPACE),$(COMMA),$(COVERED)) -m pytest -q tests/unit
 	$(BIN)/python -m tests.support.coverage_gate
 
-# Adds to the database, and changes it.
-WEB_REDIS ?= redis://localhost:6380
+# Such as WEB='--failures 50000 --no-write'.
+WEB ?=
 
 bench-web: $(STAMP)
-	$(BIN)/python -m bench.web_data fill $(WEB_REDIS)
-	$(BIN)/python -m bench.web_data measure $(WEB_REDIS)
+	$(BIN)/python -m bench.web $(WEB)
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(BENCH)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table as Grid
 
+# The section that `make bench-web` writes.
+WEB_TITLE = "## The web front end"
+
 PAGE = """\
 # Benchmarks
 
@@ -17,7 +20,8 @@ each job in a separate child can come close to it, but cannot be much faster. A
 library that does not fork is faster, but a job that leaks, crashes or hangs then
 affects its worker.
 
-`make bench` makes all measurements and writes this page.
+`make bench` makes all measurements and writes this page, but for the web front end,
+which `make bench-web` measures.
 
 ## How
 
@@ -66,6 +70,12 @@ def page(machine: Sequence[tuple[str, str]], tables: Sequence[Table]) -> str:
     """Return the page as Markdown; `machine` are the rows of the first table."""
     head = PAGE.format(machine="\n".join(f"| {a} | {b} |" for a, b in machine))
     return "\n".join([head, *map(_markdown, tables)])
+
+
+def web_section(page: str) -> str:
+    """Return the section of a page that `make bench-web` has written; "" if none."""
+    _, mark, rest = page.partition(f"\n{WEB_TITLE}\n")
+    return f"{mark}{rest.partition(chr(10) + '## ')[0].rstrip()}\n" if mark else ""
 
 
 def _markdown(table: Table) -> str:

@@ -142,7 +142,8 @@ def measure_all(
     for failure in results.failures:
         print_error(console, failure)
     if options.out and not results.failures:
-        options.out.write_text(report.page(facts, made))
+        before = options.out.read_text() if options.out.exists() else ""
+        options.out.write_text(report.page(facts, made) + report.web_section(before))
         console.print(f"written: {options.out.name}")
     return not results.failures
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-# Patterns are compiled when they are first used, since every worker loads this module.
+# Patterns are compiled when they are first used: commands load this module too.
 # The most characters of a message that count, and the most frames that are read.
 _LONGEST = 500
 _FRAMES = 100
@@ -28,6 +28,8 @@ _VARYING = r"""
     | [0-9]+(?:[.,:][0-9]+)*                                                 # numbers
 """
 _BLANKS = r"\s+"
+# No pattern tells one of these digits from another.
+_ALIKE = str.maketrans("23456789", "11111111")
 _REPEATED = r"#(?:[ ,;]{1,2}#)+"
 
 _PYTHON = r'\s*File "([^"]{1,500})", line \d{1,9}(?:, in (.{1,200}))?'
@@ -69,7 +71,12 @@ def group_of(
 
 def normalized(message: str) -> str:
     """Return a message with # for numbers, hex digits, quoted text, paths and URLs."""
-    text = re.sub(_VARYING, "#", message[:_LONGEST], flags=re.VERBOSE)
+    return _normalized(message[:_LONGEST].translate(_ALIKE))
+
+
+@lru_cache(4_096)
+def _normalized(message: str) -> str:
+    text = re.sub(_VARYING, "#", message, flags=re.VERBOSE)
     # A list of ten numbers is as a list of two.
     return re.sub(_REPEATED, "#", re.sub(_BLANKS, " ", text).strip())
 

@@ -125,11 +125,12 @@ class Facts:
     interval: float = 5.0
     server: AnsweringServer = field(default_factory=AnsweringServer)
     waiting: Waiting = field(default_factory=Waiting)
+    serving: tuple[Candidate, ...] = field(init=False, repr=False, compare=False)
+    """The workers whose lists serve the queue, in any state."""
 
-    @property
-    def serving(self) -> tuple[Candidate, ...]:
-        """The workers whose lists serve the queue, in any state."""
-        return tuple(w for w in self.workers if self.is_served_by(w.queues))
+    def __post_init__(self) -> None:
+        serving = tuple(w for w in self.workers if self.is_served_by(w.queues))
+        object.__setattr__(self, "serving", serving)
 
     @property
     def live(self) -> tuple[Candidate, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -84,11 +84,19 @@ class ImportAttempt:
         return tried is not None and not (tried.error or tried.class_error)
 
 
+@dataclass(frozen=True, slots=True)
+class KnownState:
+    """The lengths of all queues, and all workers, as somebody has just read them."""
+
+    sizes: Mapping[str, int]
+    workers: Sequence[WorkerStatus]
+
+
 class FactGatherer:
     """Gathers facts; those that all queues of a question share are read once.
 
     `masters` returns the masters: those that answer at their sockets and those that
-    Redis knows, or these alone.
+    Redis knows, or these alone. `known` is what has been read before.
     """
 
     def __init__(
@@ -98,15 +106,17 @@ class FactGatherer:
         *,
         is_import_allowed: bool,
         masters: Masters = known_masters,
+        known: KnownState | None = None,
     ) -> None:
         self._client = client
         self._config = config
         self._may_import = is_import_allowed
         self._keys = Keys(client.namespace)
         self._queues = Queues(client.registry.link, self._keys)
-        self._sizes = self._queues.sizes()
+        self._sizes = known.sizes if known else self._queues.sizes()
         self._masters = masters(client, config)
-        self._workers = tuple(map(self._candidate, worker_statuses(client)))
+        found = known.workers if known else worker_statuses(client)
+        self._workers = tuple(map(self._candidate, found))
         self._failures = client.failures.page(count=PAGE)
         self._delayed = client.delayed.page(count=PAGE)
         app = config.app

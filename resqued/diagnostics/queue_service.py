@@ -131,6 +131,7 @@ class QueueServices:
         self._index = _Index(self._lists)
         self._first = dict(self._firsts())
         self._groups: dict[tuple[QueueList, ...], _Group] = {}
+        self._ranked: list[QueueService] | None = None
 
     def _firsts(self) -> Iterator[tuple[QueueList, str]]:
         """Yield the queue that live workers of each list take from next, if any."""
@@ -189,10 +190,17 @@ class QueueServices:
             is_paused=name in self._paused,
         )
 
+    def ranked(self) -> list[QueueService]:
+        """Return all queues; those that need attention first, then the longest."""
+        if self._ranked is None:
+            found = [*map(self.of, self._sizes)]
+            found.sort(key=lambda q: (STATES.index(q.state), -q.size, q.name))
+            self._ranked = found
+        return self._ranked
+
     def by_attention(self) -> list[QueueService]:
         """Return all queues with jobs; those that need attention first."""
-        found = [self.of(name) for name, size in self._sizes.items() if size]
-        return sorted(found, key=lambda q: (STATES.index(q.state), -q.size, q.name))
+        return [queue for queue in self.ranked() if queue.size]
 
     def serving(self, name: str, workers: Iterable[WorkerStatus]) -> list[WorkerStatus]:
         """Return those of the workers whose lists serve a queue."""

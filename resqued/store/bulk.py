@@ -31,6 +31,10 @@ RESTORE = Script("bulk_restore")
 # The most elements and bytes of a chunk; a step then takes a few milliseconds.
 CHUNK = 500
 CHUNK_BYTES = 128 << 10
+# A step that takes longer than this, in seconds, halves the next one, but not below so
+# many elements. The time that the fastest step has taken does not count: that of a
+# distant server is no work.
+LONG_STEP, LEAST_CHUNK = 0.005, 50
 # The first chunk is small, because the size of its elements is not known.
 FIRST_CHUNK = 100
 # After this many seconds without a step, an operation counts as abandoned.
@@ -138,6 +142,7 @@ class BulkOperation:
         self._most = CHUNK
         self._size = FIRST_CHUNK
         self._has_begun = False
+        self._took = self._fastest = float("inf")
         self._give_up_at = time.monotonic() + PATIENCE
         self._progress = BulkProgress()
 
@@ -241,7 +246,9 @@ class BulkOperation:
             hashlib.sha1(self._last, usedforsecurity=False).hexdigest(),
         ]
         keys = [*self._keys, self._queues, *map(self._queue_key, queues)]
+        began = time.monotonic()
         reply: list[Any] = STEP(self._link, keys, args + retries)
+        self._note_time(time.monotonic() - began)
         return reply
 
     def _args(self) -> list[str | bytes]:
@@ -263,7 +270,7 @@ class BulkOperation:
             return
         self._give_up_at = time.monotonic() + PATIENCE
         fits = CHUNK_BYTES * len(chunk) // (sum(map(len, chunk)) + 1)
-        self._size = max(1, min(self._most, fits, 2 * self._size))
+        self._size = max(1, min(self._most, fits, self._next_size(len(chunk))))
         changed = sum(decision.code != "k" for decision in decisions) - refused
         problems = [decision.problem for decision in decisions if decision.problem]
         if refused:
@@ -276,6 +283,16 @@ class BulkOperation:
             left_out=done.left_out + len(problems) + max(0, refused - 1),
             problem=done.problem or next(iter(problems), ""),
         )
+
+    def _note_time(self, took: float) -> None:
+        self._took = took
+        self._fastest = min(self._fastest, took)
+
+    def _next_size(self, size: int) -> int:
+        """Return how many elements the next step may have, from the time of one."""
+        if self._took - self._fastest > LONG_STEP:
+            return max(LEAST_CHUNK, size // 2)
+        return 2 * self._size
 
     def _wait(self) -> None:
         if time.monotonic() > self._give_up_at:

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from resqued.core.grouping import Group, group_of
 from resqued.errors import PayloadError
 from resqued.wire import payload, timestamps
 from resqued.wire.keys import FAILED
+
+if TYPE_CHECKING:
+    from resqued.core.grouping import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class Failure:
     @property
     def group(self) -> Group:
         """The group of failures with the same cause."""
+        from resqued.core.grouping import group_of
+
         return group_of(self.class_name, self.exception, self.error, self.backtrace)
 
     @property

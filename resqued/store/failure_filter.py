@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from resqued.core.text_filter import TextFilter
 from resqued.errors import ResquedError
 from resqued.store.failure_entry import Failure
+
+if TYPE_CHECKING:
+    from resqued.core.text_filter import TextFilter
 
 ID_DIGITS = 12
 # With fewer digits an id could match another failure than the intended one.

@@ -22,7 +22,7 @@ from heapq import merge
 from itertools import islice
 from math import inf
 from operator import itemgetter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from resqued.errors import PayloadError
 from resqued.store.bulk import (
@@ -37,12 +37,14 @@ from resqued.store.bulk import (
 from resqued.store.connection import Link
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
-from resqued.store.failure_list import FailureList
 from resqued.store.few_elements import RETRY, RETRY_REMOVE, ListChange
 from resqued.store.script import Script
 from resqued.store.seen_bound import SeenBound
 from resqued.wire import payload
 from resqued.wire.keys import FAILED, Keys, prefix_of
+
+if TYPE_CHECKING:
+    from resqued.store.failure_list import FailureList
 
 CLEAR = Script("clear")
 PAGE = 200
@@ -96,6 +98,8 @@ class Failures:
 
     def in_list(self, name: str = FAILED) -> FailureList:
         """Return one list, to read it by position."""
+        from resqued.store.failure_list import FailureList
+
         return FailureList(self._link, self._keys, name)
 
     def page(

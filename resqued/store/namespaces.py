@@ -7,7 +7,7 @@ blocked, however many keys it has. The number of steps is bounded.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from resqued.errors import StoreError
@@ -54,12 +54,18 @@ def look_elsewhere(link: Link, keys: Keys, queue: str) -> OtherNamespaces:
 
 
 def unlisted_queues(
-    link: Link, keys: Keys, cursor: int = 0, steps: int = 50
+    link: Link,
+    keys: Keys,
+    cursor: int = 0,
+    *,
+    listed: Container[str] = (),
+    steps: int = 20,
 ) -> tuple[list[str], int]:
     """Return names of queues that have jobs and are not in the set of known ones.
 
     Goes on at a cursor of SCAN, for that many steps, and returns the next cursor, which
-    is 0 at the end. Raises StoreError.
+    is 0 at the end. Of names that were `listed` a moment ago Redis is not asked. Raises
+    StoreError.
     """
     prefix = keys.queue("")
     found: set[str] = set()
@@ -70,6 +76,7 @@ def unlisted_queues(
         cursor = int(following)
         queues = [n.decode("utf-8", "surrogateescape") for n in names]
         queues = [name.removeprefix(prefix) for name in queues]
+        queues = [name for name in queues if name not in listed]
         known = link.pipeline([("SISMEMBER", keys.queues, name) for name in queues])
         found.update(
             n for n, is_known in zip(queues, known, strict=True) if not is_known

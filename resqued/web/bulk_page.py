@@ -23,7 +23,8 @@ from resqued.web.failure_choice import (
     in_words,
     sees_args,
 )
-from resqued.web.failure_index import Coverage, Matches, failure_index, to_retry
+from resqued.web.failure_index import Coverage, failure_index, to_retry
+from resqued.web.failure_matches import Matches
 from resqued.web.render import page
 from resqued.web.site import site
 
@@ -97,7 +98,7 @@ def _ask(kind: str, problem: str = "", status: int = 200) -> Response:
     if chosen := choice.get("list"):
         up_to = {name: bound for name, bound in up_to.items() if name == chosen}
     coverage, meant, found = _counts(kind, which, choice.get("list"))
-    is_exact = coverage.is_exact
+    is_exact = coverage.is_exact and found.is_complete
     most = found.count if is_exact else sum(bound.count for bound in up_to.values())
     return page(
         "bulk.html",
@@ -109,7 +110,7 @@ def _ask(kind: str, problem: str = "", status: int = 200) -> Response:
         up_to=bounds_text(up_to),
         coverage=coverage,
         found=found,
-        samples=_samples(failure_index().read(found.places[:50]), meant),
+        samples=_samples(failure_index().read(found.places(50)), meant),
         classes=found.classes.most_common(_NAMES_SHOWN),
         queues=found.queues.most_common(_NAMES_SHOWN),
         is_exact=is_exact and which.text is None,

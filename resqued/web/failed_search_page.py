@@ -12,7 +12,8 @@ from resqued.store.task_records import MOST_HITS
 from resqued.web import tasks
 from resqued.web.failed_links import failed_url
 from resqued.web.failure_choice import SEES_ARGS, asked_for, choice_of, sees_args
-from resqued.web.failure_index import ListedPlace, failure_index
+from resqued.web.failure_index import failure_index
+from resqued.web.failure_matches import ListedPlace
 from resqued.web.paging import pages_of
 from resqued.web.render import page
 from resqued.web.site import site

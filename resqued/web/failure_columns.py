@@ -7,7 +7,6 @@ at both ends: upwards with new failures, downwards while the list is first read.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -22,6 +21,15 @@ class FailureRow(NamedTuple):
     origin: int
     time: int
     retried: int
+
+
+class RowPart(NamedTuple):
+    """Columns of some rows: group, origin, time, 1 if it was retried."""
+
+    groups: array[int]
+    origins: array[int]
+    times: array[int]
+    retried: array[int]
 
 
 class _Part:
@@ -55,6 +63,13 @@ class FailureColumns:
     def __init__(self, base: int = 0) -> None:
         self._base = base
         self._up, self._down = _Part(), _Part()
+        self.moves = 0
+        """How often rows were changed or removed; growth at the ends does not count."""
+
+    @property
+    def base(self) -> int:
+        """The position from which rows grow upwards and downwards."""
+        return self._base
 
     @property
     def low(self) -> int:
@@ -86,6 +101,7 @@ class FailureColumns:
         """Replace the row of a position."""
         part, at = self._place(position)
         part.put(at, row)
+        self.moves += 1
 
     def _place(self, position: int) -> tuple[_Part, int]:
         if position >= self._base:
@@ -94,6 +110,7 @@ class FailureColumns:
 
     def remove(self, first: int, end: int) -> None:
         """Remove the rows from `first` to below `end`; the higher ones move down."""
+        self.moves += 1
         if end > self._base:
             self._up.remove(max(first, self._base) - self._base, end - self._base)
         if first < self._base:
@@ -101,19 +118,15 @@ class FailureColumns:
             self._down.remove(self._base - below, self._base - first)
             self._base -= below - first
 
-    def newest_first(
-        self,
-    ) -> Iterator[tuple[int, tuple[int, int, int, int]]]:
-        """Yield each position with group, origin, time and whether it was retried."""
-        _, *up = self._up.columns
-        _, *down = self._down.columns
-        yield from zip(
-            range(self.high - 1, self._base - 1, -1),
-            zip(*map(reversed, up), strict=True),
-            strict=True,
-        )
-        yield from zip(
-            range(self._base - 1, self.low - 1, -1),
-            zip(*down, strict=True),
-            strict=True,
-        )
+    def part(self, first: int, end: int) -> RowPart:
+        """Return copies of the columns of the positions from `first` to below `end`.
+
+        They are all at the base or above, and come in their order; or all below it, and
+        come the highest first.
+        """
+        if first >= self._base:
+            part, first, end = self._up, first - self._base, end - self._base
+        else:
+            part, first, end = self._down, self._base - end, self._base - first
+        _, *columns = part.columns
+        return RowPart(*(column[first:end] for column in columns))

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from resqued.core.grouping import Group
+from resqued.core.grouping import Group, innermost, normalized
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.web.failure_columns import FailureRow
+from resqued.wire import failure_head
 
 # With more groups than these, the messages of a class do not count any more.
 MOST_GROUPS = 20_000
 _OTHERS = "(other messages)"
 _LONGEST = 300
+# How many bytes of the digest of an entry its row has: those of its id.
+_DIGEST = 6
+# Class, exception, message and frame.
+_GroupParts = tuple[str, str, str, str]
+# How much the memory of backtraces may hold: bytes of one, and how many.
+_LONGEST_TRACE, _TRACES = 8_192, 500
 
 
 @dataclass(slots=True)
@@ -62,32 +71,53 @@ class FailureGroups:
     groups: list[GroupCount] = field(default_factory=list)
     origins: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
-    _group_numbers: dict[Group, int] = field(default_factory=dict)
+    _group_numbers: dict[_GroupParts, int] = field(default_factory=dict)
     _origin_numbers: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def row_of(self, failure: Failure) -> FailureRow:
+    def row_of(self, entry: bytes) -> FailureRow:
         """Return the row of a failure; the counts are as before."""
-        at = failure.failed_at
-        time = int(at.timestamp()) if at else 0
+        digest = int.from_bytes(hashlib.sha256(entry).digest()[:_DIGEST], "big")
+        head = failure_head.read(entry)
+        if head is None:
+            return self._row_of_odd(digest, Failure(entry))
+        parts = (
+            head.payload.class_name,
+            head.exception,
+            normalized(head.error),
+            _innermost(bytes(head.backtrace)),
+        )
         return FailureRow(
-            int(failure.id, 16),
-            self._group_of(failure),
-            self._origin_of(failure),
-            min(max(time, 0), 2**32 - 1),
+            digest,
+            self._group_of(parts, head.error),
+            self._origin_of(head.queue, head.worker.partition(":")[0]),
+            failure_head.seconds(head.failed_at),
+            int(bool(head.retried_at)),
+        )
+
+    def _row_of_odd(self, digest: int, failure: Failure) -> FailureRow:
+        group = failure.group
+        parts = group.class_name, group.exception, group.message, group.frame
+        return FailureRow(
+            digest,
+            self._group_of(parts, failure.error),
+            self._origin_of(failure.queue, failure.host),
+            failure_head.seconds(str(failure.fields.get("failed_at") or "")),
             int(failure.is_retried),
         )
 
-    def _group_of(self, failure: Failure) -> int:
-        group = failure.group
-        if group not in self._group_numbers and len(self.groups) >= MOST_GROUPS:
-            group = Group(group.class_name, group.exception, _OTHERS)
-        number = self._group_numbers.setdefault(group, len(self.groups))
+    def _group_of(self, parts: _GroupParts, error: str) -> int:
+        number = self._group_numbers.get(parts)
+        if number is not None:
+            return number
+        if len(self.groups) >= MOST_GROUPS:
+            parts = parts[0], parts[1], _OTHERS, ""
+        number = self._group_numbers.setdefault(parts, len(self.groups))
         if number == len(self.groups):
-            self.groups.append(GroupCount(group, failure.error[:_LONGEST]))
+            self.groups.append(GroupCount(Group(*parts), error[:_LONGEST]))
         return number
 
-    def _origin_of(self, failure: Failure) -> int:
-        origin = failure.queue, failure.host
+    def _origin_of(self, queue: str, host: str) -> int:
+        origin = queue, host
         number = self._origin_numbers.setdefault(origin, len(self.origins))
         if number == len(self.origins):
             self.origins.append(origin)
@@ -101,17 +131,22 @@ class FailureGroups:
         """Count a row no more."""
         self.groups[row.group].drop(row)
 
-    def fitting(self, which: FailureFilter) -> tuple[bytes, bytes]:
-        """Return for each group and for each origin if a filter has it: 1 or 0."""
+    def fitting(
+        self, which: FailureFilter, group: int = 0, origin: int = 0
+    ) -> tuple[bytes, bytes]:
+        """Return for each group and origin from a number on if a filter has it: 1 or 0.
+
+        Their number only grows.
+        """
         groups = bytes(
             which.class_name in (None, each.group.class_name)
             and which.exception in (None, each.group.exception)
             and which.group in (None, which.group and each.group.key)
-            for each in self.groups
+            for each in self.groups[group:]
         )
         origins = bytes(
             which.queue in (None, queue) and which.host in (None, host)
-            for queue, host in self.origins
+            for queue, host in self.origins[origin:]
         )
         return groups, origins
 
@@ -135,16 +170,26 @@ class FailureGroups:
 
     def classes(self, numbers: Counter[int]) -> Counter[str]:
         """Return how many failures each class has, from those of groups."""
-        return _named(numbers, [each.group.class_name for each in self.groups])
+        found: Counter[str] = Counter()
+        for number, count in numbers.items():
+            found[self.groups[number].group.class_name] += count
+        return found
 
     def queues(self, numbers: Counter[int]) -> Counter[str]:
         """Return how many failures each queue has, from those of origins."""
-        return _named(numbers, [queue for queue, _ in self.origins])
+        found: Counter[str] = Counter()
+        for number, count in numbers.items():
+            found[self.origins[number][0]] += count
+        return found
 
 
-def _named(numbers: Counter[int], names: Sequence[str]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    pairs: Iterable[tuple[int, int]] = numbers.items()
-    for number, count in pairs:
-        found[names[number]] += count
-    return found
+def _innermost(backtrace: bytes) -> str:
+    """Return file and function of the innermost frame of a JSON text of lines."""
+    if len(backtrace) > _LONGEST_TRACE:
+        return innermost(failure_head.lines(backtrace))
+    return _innermost_of(backtrace)
+
+
+@lru_cache(_TRACES)
+def _innermost_of(backtrace: bytes) -> str:
+    return innermost(failure_head.lines(backtrace))

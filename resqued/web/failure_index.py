@@ -1,16 +1,15 @@
 """The index of all failures: groups, counts and filters, whatever the length of lists.
 
 In memory, one for each process. A thread builds it when a page first wants it, follows
-the lists while pages are looked at, and ends when nobody has looked for 15 minutes.
+the lists while pages are looked at, rests when nobody has looked for 10 seconds, and
+ends after 15 minutes.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 from flask import current_app
@@ -20,6 +19,7 @@ from resqued.log import logger
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.web.failure_groups import FailureGroups, GroupCount
+from resqued.web.failure_matches import FilterMatches, ListedPlace, Matches
 from resqued.web.list_index import ListIndex
 from resqued.web.site import Site, site
 from resqued.wire.keys import prefix_of
@@ -29,21 +29,18 @@ _NAME = "resqued-failure-index"
 FORGOTTEN_AFTER = 900.0
 # Between two batches, so that Redis and other threads get their turn; and when nothing
 # has changed.
-_PAUSE, _IDLE = 0.005, 1.0
-# How long a request waits for a first result, in seconds.
-FIRST_RESULT = 0.4
-_KEPT_MATCHES = 8
+_PAUSE, _IDLE = 0.001, 1.0
+# The thread asks Redis nothing when nobody has looked for so many seconds.
+UNSEEN = 10.0
+# How long a request waits for a first result, in seconds; if more than so many entries
+# are missing, it could not be complete.
+FIRST_RESULT, _LONG_RESULT, _MANY = 0.4, 0.08, 5_000
+# How long a request waits for the count of a filter, in seconds; how long a filter is
+# followed after it was last asked for; how many are.
+_FIRST_COUNT, _FOLLOWED, _KEPT_FILTERS = 0.1, 30.0, 8
 
 # A filter, and the name of a list.
 _Asked = tuple[FailureFilter, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class ListedPlace:
-    """Where a failure is: the name of its list, and its position."""
-
-    list_name: str
-    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +73,6 @@ class Coverage:
         return self.wanted < self.length
 
 
-@dataclass(slots=True)
-class Matches:
-    """The failures that a filter has, the newest of a list first, and their counts.
-
-    Times are seconds since the epoch; 0 if none is known.
-    """
-
-    places: list[ListedPlace] = field(default_factory=list)
-    classes: Counter[str] = field(default_factory=Counter)
-    queues: Counter[str] = field(default_factory=Counter)
-    oldest: int = 0
-    newest: int = 0
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self.places)
-
-
 class FailureIndex:
     """The index of the failures of a site; safe to use from several threads."""
 
@@ -103,15 +81,15 @@ class FailureIndex:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._first = threading.Event()
+        self._wake = threading.Event()
         self._looked_at = 0.0
-        self._version = 0
         self._problem = ""
         self._forget()
 
     def _forget(self) -> None:
         self._groups = FailureGroups()
         self._lists: dict[str, ListIndex] = {}
-        self._matches: dict[_Asked, tuple[int, Matches]] = {}
+        self._filters: dict[_Asked, FilterMatches] = {}
 
     def look(self) -> Coverage:
         """Say that a page needs the index; return how much it knows.
@@ -126,6 +104,8 @@ class FailureIndex:
                     target=self._run, name="failure index", daemon=True
                 )
                 self._thread.start()
+            if not self._first.is_set():
+                self._wake.set()
         self._first.wait(FIRST_RESULT)
         with self._groups.lock:
             lists = self._lists.values()
@@ -142,20 +122,23 @@ class FailureIndex:
             return self._groups.summed(by)
 
     def matches(self, which: FailureFilter, list_name: str | None = None) -> Matches:
-        """Return the failures that a filter without a text has, as far as is known.
+        """Return the failures that a filter without a text has, as far as is counted.
 
-        Those of all lists, or of one.
+        Those of all lists, or of one. The first time it waits a moment for a result;
+        then the thread keeps it up while pages ask for it.
         """
-        assert which.text is None
         asked = which, list_name
         with self._groups.lock:
-            version, found = self._matches.get(asked, (-1, Matches()))
-            if version != self._version:
-                found = self._match(which, list_name)
-                while len(self._matches) >= _KEPT_MATCHES:
-                    del self._matches[next(iter(self._matches))]
-                self._matches[asked] = self._version, found
-            return found
+            found = self._filters.get(asked)
+            if found is None:
+                found = FilterMatches(which, list_name, self._groups)
+                while len(self._filters) >= _KEPT_FILTERS:
+                    del self._filters[next(iter(self._filters))]
+                self._filters[asked] = found
+                self._wake.set()
+            found.looked_at = time.monotonic()
+        found.is_counted.wait(_FIRST_COUNT)
+        return found.result()
 
     def read(self, places: list[ListedPlace]) -> list[Failure]:
         """Return the failures at places, without those that are gone; asks Redis."""
@@ -169,45 +152,26 @@ class FailureIndex:
             if entry is not None
         ]
 
-    def _match(self, which: FailureFilter, list_name: str | None) -> Matches:
-        has_group, has_origin = self._groups.fitting(which)
-        groups, origins = Counter[int](), Counter[int]()
-        found = Matches()
-        for name, position, (group, origin, at, retried) in self._rows(list_name):
-            if (
-                has_group[group]
-                and has_origin[origin]
-                and which.is_retried in (None, bool(retried))
-                and (which.since is None or (at and at >= which.since))
-                and (which.until is None or (at and at < which.until))
-            ):
-                found.places.append(ListedPlace(name, position))
-                groups[group] += 1
-                origins[origin] += 1
-                if at:
-                    found.oldest = min(found.oldest or at, at)
-                    found.newest = max(found.newest, at)
-        found.classes = self._groups.classes(groups)
-        found.queues = self._groups.queues(origins)
-        return found
-
-    def _rows(
-        self, list_name: str | None
-    ) -> Iterator[tuple[str, int, tuple[int, int, int, int]]]:
-        for name, each in self._lists.items():
-            if each.columns and list_name in (None, name):
-                for position, row in each.columns.newest_first():
-                    yield name, position, row
-
     def _run(self) -> None:
         """Build the index and follow the lists, in a thread of its own."""
-        began = time.monotonic()
+        began, next_turn, is_busy = time.monotonic(), 0.0, False
         try:
             while time.monotonic() - self._looked_at < FORGOTTEN_AFTER:
-                is_busy = self._turn()
-                if not is_busy or time.monotonic() - began > FIRST_RESULT / 2:
+                if time.monotonic() - self._looked_at > UNSEEN:
+                    self._first.clear()
+                    self._wake.wait(_IDLE)
+                    self._wake.clear()
+                    began = time.monotonic()
+                    continue
+                if time.monotonic() >= next_turn:
+                    is_busy = self._turn()
+                    next_turn = time.monotonic() + (_PAUSE if is_busy else _IDLE)
+                is_counting = self._count()
+                if not is_busy or time.monotonic() - began > self._patience():
                     self._first.set()
-                time.sleep(_PAUSE if is_busy else _IDLE)
+                rest = next_turn - time.monotonic()
+                self._wake.wait(max(0.0, _PAUSE if is_counting else rest))
+                self._wake.clear()
         except Exception as error:
             logger.get().error("web_error", path="failure index", exc_info=error)
             self._problem = f"the index has failed: {type(error).__name__}"
@@ -215,6 +179,24 @@ class FailureIndex:
             with self._groups.lock:
                 self._forget()
             self._first.set()
+
+    def _patience(self) -> float:
+        """Return how long a request may wait for the first result, in seconds."""
+        missing = sum(each.wanted - each.rows for each in self._lists.values())
+        return _LONG_RESULT if missing > _MANY else FIRST_RESULT
+
+    def _count(self) -> bool:
+        """Count a slice for each filter; return False if all are counted."""
+        with self._groups.lock:
+            now, filters = time.monotonic(), self._filters
+            for asked, each in [*filters.items()]:
+                if now - each.looked_at > _FOLLOWED:
+                    del filters[asked]
+            columns = {name: each.columns for name, each in self._lists.items()}
+            followed = [*filters.values()]
+        # Each gets its turn.
+        found = [each.turn(columns) for each in followed]
+        return any(found)
 
     def _turn(self) -> bool:
         """Read one batch of each list; return False if nothing has changed."""
@@ -231,7 +213,6 @@ class FailureIndex:
         with self._groups.lock:
             for gone in set(self._lists) - set(names):
                 self._lists.pop(gone).clear()
-                self._version += 1
         return names
 
     def _turn_of(self, name: str) -> bool:
@@ -244,9 +225,7 @@ class FailureIndex:
             # Its entries move about until the operation has ended.
             self._problem = "a task works on the list: the counts are those before it"
             return False
-        is_busy = self._lists[name].turn()
-        self._version += is_busy
-        return is_busy
+        return self._lists[name].turn()
 
 
 def failure_index() -> FailureIndex:

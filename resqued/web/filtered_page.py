@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
 from resqued.web.failure_index import failure_index
+from resqued.web.failure_matches import ListedPlace
 from resqued.wire.keys import FAILED
 
 # How many more are read than are shown, for those that have changed since.
@@ -37,29 +39,33 @@ def filtered(
 ) -> FilteredPage | None:
     """Return the newest failures of a filter below a position of a list.
 
-    None if the index does not know all of the list yet, or if the filter has a text:
-    then the list has to be walked. Each failure is read, so none is shown that the
-    filter does not have any more. Raises StoreError.
+    None if the index has not read or counted all of the list yet, or if the filter has
+    a text: then the list has to be walked. Each failure is read, so none is shown that
+    the filter does not have any more. Raises StoreError.
     """
     index = failure_index()
     coverage = index.look()
     if not coverage.is_exact or which.text is not None:
         return None
-    places = index.matches(which, list_name).places
+    matches = index.matches(which, list_name)
+    if not matches.is_complete:
+        return None
+    positions: Sequence[int] = matches.positions.get(list_name, ())
     first = 0
     if below is not None:
-        first = bisect_left(places, 1 - below, key=lambda place: -place.position)
+        first = bisect_left(positions, 1 - below, key=lambda position: -position)
     found: list[Failure] = []
     end = first
-    while len(found) < count and end < len(places):
-        part = places[end : end + count - len(found) + _SPARE]
-        there = {each.position: each for each in index.read(part)}
-        for place in part:
+    while len(found) < count and end < len(positions):
+        part = positions[end : end + count - len(found) + _SPARE]
+        places = [ListedPlace(list_name, position) for position in part]
+        there = {each.position: each for each in index.read(places)}
+        for position in part:
             if len(found) == count:
                 break
             end += 1
-            failure = there.get(place.position)
+            failure = there.get(position)
             if failure is not None and which.has(failure):
                 found.append(failure)
-    rest = places[end - 1].position if 0 < end < len(places) else None
-    return FilteredPage(found, first + 1, len(places), rest)
+    rest = positions[end - 1] if 0 < end < len(positions) else None
+    return FilteredPage(found, first + 1, len(positions), rest)

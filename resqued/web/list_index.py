@@ -7,6 +7,7 @@ entries or about 1 MB at a time.
 from __future__ import annotations
 
 import random
+import time
 
 from resqued.store.connection import Link
 from resqued.store.failure_entry import Failure
@@ -14,6 +15,11 @@ from resqued.web.failure_columns import FailureColumns, FailureRow
 from resqued.web.failure_groups import FailureGroups
 
 BATCH, BATCH_BYTES = 1_000, 1 << 20
+# After so many rows other threads get their turn, for so many seconds: a page waits
+# for this thread as often as it asks Redis.
+_ROWS, _PAUSE = 50, 0.000_3
+# How many rows are removed at a time.
+_DROPPED = 2_000
 _FIRST_BATCH = 100
 _SAMPLES = 4
 # How many removed entries in a row are looked for; how many places are repaired, before
@@ -93,7 +99,12 @@ class ListIndex:
         if entries:
             average = sum(map(len, entries)) // len(entries) + 1
             self._size = max(1, min(BATCH, BATCH_BYTES // average))
-        return [self._groups.row_of(Failure(entry)) for entry in entries]
+        rows = []
+        for number, entry in enumerate(entries, 1):
+            rows.append(self._groups.row_of(entry))
+            if number % _ROWS == 0:
+                time.sleep(_PAUSE)
+        return rows
 
     def _read_above(self) -> None:
         assert self.columns is not None
@@ -121,10 +132,13 @@ class ListIndex:
     def _drop(self, first: int, end: int) -> None:
         """Remove rows whose entries are gone; those above move down."""
         assert self.columns is not None
-        with self._groups.lock:
-            for position in range(first, end):
-                self._groups.drop(self.columns.get(position))
-            self.columns.remove(first, end)
+        while first < end:
+            start = max(first, end - _DROPPED)
+            with self._groups.lock:
+                for position in range(start, end):
+                    self._groups.drop(self.columns.get(position))
+                self.columns.remove(start, end)
+            end = start
 
     def _digests(self, positions: list[int]) -> list[int | None]:
         entries = self._link.pipeline(

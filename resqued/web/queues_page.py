@@ -8,7 +8,7 @@ from flask import Response, abort, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import join_names, pluralize
-from resqued.diagnostics.queue_service import STATES, QueueService
+from resqued.diagnostics.queue_service import QueueService
 from resqued.store.namespaces import unlisted_queues
 from resqued.web import audit
 from resqued.web.acting import done
@@ -30,8 +30,8 @@ def show_all() -> Response:
     order = request.args.get("sort", "name")
     services = snapshot().services
     if order == "attention":
-        ranked = [services.of(name) for name in names]
-        ranked.sort(key=lambda q: (STATES.index(q.state), -q.size, q.name))
+        among = set(names)
+        ranked = [each for each in services.ranked() if each.name in among]
         shown, pages = _page(ranked)
     else:
         sizes = snapshot().queues
@@ -91,7 +91,9 @@ def show_unlisted() -> Response:
     if not (text.isascii() and text.isdecimal() and len(text) <= 20):
         abort(404, "the cursor is a number: begin at the list of queues")
     link = site().client.registry.link
-    names, cursor = unlisted_queues(link, site().keys, int(text))
+    names, cursor = unlisted_queues(
+        link, site().keys, int(text), listed=snapshot().queues
+    )
     lengths = site().queues.lengths(names)
     found = list(zip(names, lengths, strict=True))
     return page("unlisted_queues.html", queues=found, cursor=cursor)

@@ -12,10 +12,10 @@ from flask import Response, abort
 from resqued.config.loader import Config, build
 from resqued.diagnostics.explain import explain
 from resqued.diagnostics.facts import Observation
-from resqued.diagnostics.queue_facts import FactGatherer, Query
+from resqued.diagnostics.queue_facts import FactGatherer, KnownState, Query
 from resqued.errors import ResquedError, StoreError
 from resqued.web.formats import queue_of_request
-from resqued.web.render import page
+from resqued.web.render import page, snapshot
 from resqued.web.site import site
 
 # How far a class is searched for in a request; `resqued why` looks further.
@@ -34,7 +34,12 @@ def show(name: str) -> Response:
     wanted = queue_of_request(name)
     question = Query(wanted, None, _DEPTH, _LEAST, _QUEUES, _ROOM)
     try:
-        gatherer = FactGatherer(site().client, _config(), is_import_allowed=False)
+        gatherer = FactGatherer(
+            site().client,
+            _config(),
+            is_import_allowed=False,
+            known=KnownState(snapshot().queues, snapshot().workers),
+        )
         answers = [
             (facts, [_shown(each) for each in explain(facts) if each.text])
             for facts in gatherer.answers(question)

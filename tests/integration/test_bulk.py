@@ -407,3 +407,20 @@ def test_a_retry_that_is_killed_is_finished_by_the_next(
     assert jobs == list(range(4_000))
     assert [f.args[0] for f in client.failures.oldest_first()] == jobs
     assert all(failure.is_retried for failure in client.failures.oldest_first())
+
+
+def test_a_step_that_takes_long_makes_the_next_one_smaller(
+    client: resqued.Client,
+) -> None:
+    operation = BulkOperation(client.registry.link, KEYS, FAILED, "head")
+    # A server that is 40 ms away: the fastest step says so.
+    for took, size, following in (
+        (0.040, 100, 200),
+        (0.042, 200, 400),
+        (0.060, 400, 200),
+        (0.060, 80, bulk.LEAST_CHUNK),
+        (0.044, 80, 160),
+    ):
+        operation._size = size
+        operation._note_time(took)
+        assert operation._next_size(size) == following

@@ -77,6 +77,7 @@ IMPURE = {
     ("wire.timestamps", "time"): "formats the times that it is given",
     ("core.grouping", "hashlib"): "names a group by a digest",
     ("wire.outcome", "signal"): "knows SIGKILL by its number",
+    ("wire.failure_head", "msgspec"): "reads a few fields without making all values",
     ("wire.json_scan", "msgspec"): "reads JSON without making values of it",
     ("wire.master_record", "msgspec"): "checks what other versions have written",
     ("core.exit_status", "signal"): "knows the names of signals by their numbers",
@@ -119,6 +120,7 @@ OUTSIDE = {
         "ipc.channel",
         "ipc.messages",
         "master.handoff",
+        "wire.failure_head",
         "wire.json_scan",
         "wire.master_record",
     },
@@ -136,6 +138,8 @@ LATE = {
     ("failure.sentry", "sentry_sdk.consts"): "an extra, wanted only by this one",
     ("failure.sentry", "sentry_sdk.scrubber"): "an extra, wanted only by this one",
     ("failure.sentry", "sentry_sdk.serializer"): "an extra, wanted only by this one",
+    ("store.failure_entry", "core.grouping"): "no worker groups failures",
+    ("store.failures", "store.failure_list"): "no worker shows pages of failures",
     ("zygote", "failure.capturing"): "only where failures go to other services",
     ("systemd.notify", "cysystemd.daemon"): "an extra, wanted only below systemd",
     ("log.journal", "cysystemd"): "an extra, wanted only below systemd",
@@ -160,6 +164,15 @@ CLOSURES = {
         "commands print; what they call may be called by other front ends",
     ),
 }
+
+# What is for people who look at failures.
+_FOR_LOOKS = {
+    *("core.grouping", "core.text_filter", "core.list_places"),
+    *("store.failure_list", "store.task_records", "wire.failure_head", "web"),
+}
+_NOT_WANTED, _WHY = CLOSURES["zygote"]
+CLOSURES["zygote"] = _NOT_WANTED | _FOR_LOOKS, _WHY
+CLOSURES |= dict.fromkeys(("worker", "execution", "child"), (_FOR_LOOKS, _WHY))
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from flask import g
 import resqued
 from resqued.core.text_filter import TextFilter
 from resqued.store.failure_filter import FailureFilter
+from resqued.web import failure_index
 from resqued.web.filtered_page import filtered
 from resqued.web.identity import user_of
 from tests.support.cli import add_failure
@@ -198,3 +200,28 @@ def test_who_may_only_look_cannot_act(open_pages: Any) -> None:
     pages.get("/failed/bulk/retry", 403)
     pages.post("/failed/bulk/remove", 403)
     pages.post("/failed/search", 403, text="x")
+
+
+def test_the_index_asks_nothing_while_nobody_looks(
+    pages: Pages, failures: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failure_index, "UNSEEN", 0.5)
+
+    def looks() -> int:
+        return int(failures.info("commandstats")["cmdstat_hexists"]["calls"])
+
+    pages.get("/failed/groups")
+    before = looks()
+
+    def rests() -> bool:
+        nonlocal before
+        last, before = before, looks()
+        time.sleep(2.5)
+        return last == before == looks()
+
+    wait_until(rests, what="the index to rest")
+    add_failure(failures, 12_345)
+    count = failures.llen("resque:failed")
+    # The next look finds what has come meanwhile, at once.
+    found = pages.get("/failed/bulk/remove").text
+    assert hidden_fields(found)["expected"] == str(count)

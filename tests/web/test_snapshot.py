@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from resqued.client import Client
 from resqued.diagnostics.worker_status import worker_statuses
 from resqued.errors import StoreError
 from resqued.system.redis_server import EmbeddedServer
+from resqued.web import shared_read
 from resqued.web.shared_read import Breaker, SharedRead
 from resqued.web.snapshot import LONGEST_RECORD
 from resqued.wire.worker_record import TOO_LONG
@@ -172,3 +174,51 @@ def test_without_any_look_the_problem_is_raised() -> None:
     for _ in range(2):
         with pytest.raises(StoreError, match="away"):
             shared.get()
+
+
+def test_a_value_that_is_slow_to_read_is_kept_up_while_it_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_read, "UNSEEN", 3.0)
+    readers = []
+
+    def read() -> int:
+        readers.append(threading.current_thread())
+        time.sleep(2 * shared_read.SLOW)
+        return len(readers)
+
+    shared = SharedRead(read, Breaker())
+    wait_until(lambda: shared.get().value >= 4, what="three later readings")
+    first, *later = readers
+    assert first is threading.current_thread()
+    (thread,) = set(later)
+    # An action has changed something: who looks now waits for what it has changed.
+    shared.forget()
+    assert shared.get().value > len(later) + 1
+    wait_until(lambda: not thread.is_alive(), what="the end, since nobody looks")
+    count = len(readers)
+    # By now it is so old that a request reads it, and the thread goes on.
+    wait_until(
+        lambda: time.monotonic() - shared._tried_at > shared_read.OLDEST,
+        what="an old value",
+    )
+    assert shared.get().value == count + 1
+    assert readers[-1] is threading.current_thread()
+
+
+def test_a_problem_is_found_out_by_a_thread_once_there_is_a_value() -> None:
+    readers = []
+
+    def read() -> int:
+        readers.append(threading.current_thread())
+        if len(readers) > 1:
+            raise StoreError("away")
+        return 1
+
+    shared = SharedRead(read, Breaker())
+    assert shared.get().value == 1
+    wait_until(lambda: shared.get().problem == "away")
+    count = len(readers)
+    wait_until(lambda: len(readers) > count or not shared.get())
+    assert readers[-1] is not threading.current_thread()
+    assert shared.get() == replace(shared.get(), value=1, problem="away")
