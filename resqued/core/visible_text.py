@@ -25,3 +25,15 @@ def _escape(found: re.Match[str]) -> str:
 def shortened(text: str, most: int) -> str:
     """Return the text, cut at `most` characters with an ellipsis."""
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def bytes_of(text: str) -> bytes:
+    """Return the bytes that a text was made of.
+
+    Text from Redis keeps bytes that are not UTF-8 as half characters (PEP 383). JSON
+    can name other halves, which are kept as they are.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")

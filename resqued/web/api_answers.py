@@ -16,6 +16,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from resqued.core.bounded_json import Bounds
+from resqued.core.visible_text import bytes_of
 from resqued.web.formats import queue_named
 from resqued.web.render import snapshot
 from resqued.web.snapshot import SiteSnapshot
@@ -143,10 +144,7 @@ def ids_in(sent: Mapping[str, Any]) -> list[str]:
 
 def named(name: str, what: str = "name") -> dict[str, str]:
     """Return a name as answers have it: with its base64 if it is not UTF-8."""
-    try:
-        raw = name.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # from JSON, which can name half a character
-        raw = name.encode("utf-8", "surrogatepass")
+    raw = bytes_of(name)
     text = raw.decode("utf-8", "backslashreplace")
     found = {what: text}
     if text != name:
@@ -178,7 +176,7 @@ def after(items: Sequence[T], key: Callable[[T], str], limit: int) -> dict[str, 
 
 
 def _coded(text: str) -> str:
-    raw = text.encode("utf-8", "surrogateescape")
+    raw = bytes_of(text)
     return base64.urlsafe_b64encode(raw).decode()
 
 

@@ -231,7 +231,8 @@ def _problem(status: int, detail: str, **members: Any) -> Response:
         found = jsonify(members | {"title": title, "status": status, "detail": detail})
         found.mimetype = "application/problem+json"
     elif "part" in request.args:
-        found = Response(detail, mimetype="text/plain")
+        line = visible(detail).replace("\n", "\\n")
+        found = Response(line, mimetype="text/plain")
     else:
         is_away = status == HTTPStatus.SERVICE_UNAVAILABLE
         values = {"title": title, "detail": detail, "is_away": is_away}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from resqued.core.visible_text import bytes_of
 from resqued.store.history import History, HistoryNames, Points
 from resqued.web.sparkline import lines, top_of
 
@@ -68,7 +69,7 @@ class ChartScope:
     @property
     def token(self) -> str:
         """The scope as URLs carry it, with the base64 of the name."""
-        raw = self.name.encode("utf-8", "surrogateescape")
+        raw = bytes_of(self.name)
         return f"{self.kind}:{base64.urlsafe_b64encode(raw).decode()}"
 
     @classmethod

@@ -17,7 +17,7 @@ _LIST = "/failed"
 
 def failed_url(choice: Mapping[str, str]) -> str:
     """Return the URL of the list of failures with a filter."""
-    query = urlencode(choice)
+    query = urlencode(choice, errors="backslashreplace")
     return request.script_root + _LIST + (f"?{query}" if query else "")
 
 
@@ -28,7 +28,8 @@ def failure_link(failure: Failure) -> str:
         place["at"] = failure.position
     if failure.list_name != FAILED:
         place["list"] = failure.list_name
-    query = f"?{urlencode(place)}" if place else ""
+    words = urlencode(place, errors="surrogateescape")
+    query = f"?{words}" if words else ""
     return f"{request.script_root}{_LIST}/{failure.id}{query}"
 
 

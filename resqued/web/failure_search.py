@@ -16,6 +16,7 @@ from flask import g, request, url_for
 from resqued.core.durations import show_seconds
 from resqued.core.list_places import Place, read_place, window_of
 from resqued.core.plural import pluralize
+from resqued.core.visible_text import bytes_of
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_list import LOOK, FailureList
 from resqued.web import audit
@@ -59,7 +60,7 @@ def list_word(name: str) -> str:
     """
     if name.isprintable() and len(name) <= _LONGEST_NAME:
         return name
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256(bytes_of(name)).hexdigest()
     return f"list {digest[:16]}"
 
 

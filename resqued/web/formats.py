@@ -16,7 +16,7 @@ from flask import abort, current_app, request, url_for
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.redaction import HIDDEN, arguments, redacted
 from resqued.core.roles import VIEW_ARGS
-from resqued.core.visible_text import shortened
+from resqued.core.visible_text import bytes_of, shortened
 from resqued.errors import PayloadError
 from resqued.web.identity import current_user
 from resqued.web.site import site
@@ -24,6 +24,8 @@ from resqued.wire import payload
 
 # The most characters of a payload on a page; the rest can be downloaded.
 _LONGEST = 2_000
+# The base64 of the empty name, because an empty parameter would be none.
+EMPTY = "="
 _MINUTE = 60
 # Stands where there is no value: an en dash.
 NONE = "\u2013"
@@ -56,6 +58,11 @@ def job_view(raw: bytes) -> JobView:
         name = payload.UNKNOWN_JOB
         return JobView(name, None, len(raw), str(error), text)
     return JobView(job.class_name, shown_args(job.class_name, job.args), len(raw))
+
+
+def shown_raw(text: str) -> str:
+    """Return a text in which arguments may be, if the user may see all of them."""
+    return text if sees_args() and not site().settings.redact else HIDDEN
 
 
 def shown_args(class_name: str, args: Any) -> Mapping[str, str] | None:
@@ -145,13 +152,15 @@ def queue_url(name: str, endpoint: str = "queue.show") -> str:
     if _is_plain(name):
         return url_for(endpoint, name=name)
     # "=" is the base64 of nothing too, and an empty name64 would be none.
-    return url_for(endpoint, name="-", name64=encoded_name(name) or "=")
+    return url_for(endpoint, name="-", name64=encoded_name(name) or EMPTY)
 
 
 def queue_named(name: str, name64: str) -> str:
     """Return the name of the queue that a URL of queue_url means; raise ValueError."""
     if not name64:
         return name
+    if name64 == EMPTY:
+        return ""
     try:
         raw = base64.b64decode(name64, b"-_", validate=True)
     except ValueError:
@@ -174,7 +183,7 @@ def queue_of_request(name: str) -> str:
 
 def encoded_name(name: str) -> str:
     """Return a name as forms carry it; `decoded_name` reads it."""
-    raw = name.encode("utf-8", "surrogateescape")
+    raw = bytes_of(name)
     return base64.urlsafe_b64encode(raw).decode()
 
 
@@ -188,7 +197,7 @@ def decoded_name(text: str) -> str:
 
 def digest_of(value: str | bytes) -> str:
     """Return 24 hex digits that stand for a text, in ids of rows and in forms."""
-    raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    raw = bytes_of(value) if isinstance(value, str) else value
     return hashlib.sha256(raw).hexdigest()[:24]
 
 
@@ -219,6 +228,7 @@ def as_json(value: Any) -> str:
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "job_view": job_view,
+    "shown_raw": shown_raw,
     "shown_args": shown_args,
     "queue_url": queue_url,
     "worker_url": worker_url,

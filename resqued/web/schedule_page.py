@@ -9,6 +9,7 @@ from datetime import datetime
 from flask import Response, abort, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from resqued.core.visible_text import bytes_of
 from resqued.scheduler.published_schedule import PublishedSchedule, all_schedules
 from resqued.store.recurring import RecurringJobs
 from resqued.web import acting, audit
@@ -46,7 +47,7 @@ def _schedules() -> list[PublishedSchedule]:
 
 
 def _row(view: PublishedSchedule) -> ScheduleRow:
-    raw = view.name.encode("utf-8", "surrogateescape")
+    raw = bytes_of(view.name)
     return ScheduleRow(
         view,
         base64.urlsafe_b64encode(raw).decode() or "=",
@@ -76,7 +77,7 @@ def act() -> BaseResponse:
 def _run(view: PublishedSchedule) -> tuple[str, acting.Kind]:
     found = view.schedule
     if found is None:
-        return f"{view.name} cannot be read: {view.raw[:200]}", "bad"
+        return f"{view.name} cannot be read", "bad"
     site().client.enqueue_to(found.queue, found.class_name, *found.args)
     return f"enqueued {found.class_name} of {view.name} on {found.queue}", "good"
 

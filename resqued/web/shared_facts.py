@@ -5,10 +5,8 @@ Nothing is read before a page needs it.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 from resqued.config.web_settings import WebSettings
@@ -49,7 +47,7 @@ class SharedFacts:
         self._records = records
         self._may_write = not settings.read_only
         self._watch_at = float("-inf")
-        self._jobs = KeptValue(partial(_argument_names, records), _JOBS)
+        self._jobs = KeptValue(lambda: sorted(records.jobs()), _JOBS)
         look = partial(
             examine, settings.url, timeout=timeout, namespace=settings.namespace
         )
@@ -71,7 +69,7 @@ class SharedFacts:
 
     def known_classes(self) -> list[str]:
         """Return the classes that masters have written, sorted."""
-        return sorted(self._jobs.get_or({}))
+        return list(self._jobs.get_or([]))
 
     def watch(self) -> None:
         """Have masters publish the state of their workers for the next seconds.
@@ -98,12 +96,3 @@ def _hour(history: History) -> Mapping[str, Points]:
 def _hour_of_queues(history: History, names: tuple[str, ...]) -> Mapping[str, Points]:
     """Return how many jobs waited in each of some queues in the last hour."""
     return history.of_queues(names, "wait", "1h")
-
-
-def _argument_names(records: MasterRecords) -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for name, text in records.jobs().items():
-        with suppress(ValueError, TypeError, LookupError):
-            names = json.loads(text)["parameters"]
-            found[name] = tuple(str(each) for each in names)
-    return found

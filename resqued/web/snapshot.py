@@ -167,6 +167,10 @@ def queue_target(queue: str) -> str:
     return f"queue {queue}"
 
 
+# What a record of another program can raise.
+_NO_ACT = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
 def _pausers(registry: Registry) -> Mapping[str, str]:
     """Return the users who have paused something last, by the target of the record."""
     key, found = registry.keys.audit, dict[str, str]()
@@ -175,7 +179,7 @@ def _pausers(registry: Registry) -> Mapping[str, str]:
     except StoreError:
         return found  # pages do without names
     for _, fields in reversed(newest):
-        with suppress(ValueError, TypeError, KeyError, AttributeError):
+        with suppress(*_NO_ACT):
             act = json.loads(fields[b"action"])
             if act["action"] in ("pause", "resume"):
                 user = str(act["user"]) if act["action"] == "pause" else ""

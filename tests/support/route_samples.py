@@ -75,14 +75,16 @@ SAMPLES: dict[str, Sample] = {
 
 def paths_of(route: Route, redis: redis_py.Redis, text: bytes) -> Iterator[str]:
     """Yield paths of a route; its variables stand for the text, or for what has it."""
-    names = _VARIABLE.findall(route.path)
+    # Of several fixed words, the first.
+    template = re.sub(r"<any\((\w+)[^)]*\):\w+>", r"\1", route.path)
+    names = _VARIABLE.findall(template)
     missing = sorted(set(names) - SAMPLES.keys())
     assert not missing, (
         f"the route {route.path} has no sample for {', '.join(missing)}: add a row to"
         f" SAMPLES in {__name__.replace('.', '/')}.py"
     )
     for values in product(*(SAMPLES[name](redis, text) for name in names)):
-        path, queries = route.path, []
+        path, queries = template, []
         for name, value in zip(names, values, strict=True):
             plain, _, query = value.partition("?")
             path = re.sub(rf"<(?:\w+:)?{name}>", lambda _, p=plain: p, path)

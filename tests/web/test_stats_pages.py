@@ -219,18 +219,8 @@ def test_arguments_have_the_names_that_masters_have_written(
     for _ in range(3):
         text = pages.text("/queues/mail")
     assert "name anna password [redacted]" in text
-    assert redis.info("commandstats")["cmdstat_hgetall"]["calls"] == 1
-
-
-def test_too_many_names_are_not_read(
-    pages: Pages, redis: redis_py.Redis, client: resqued.Client
-) -> None:
-    about = json.dumps({"parameters": ["name"]})
-    redis.hset(
-        "resque:resqued:jobs", mapping=dict.fromkeys(map(str, range(1_001)), about)
-    )
-    client.enqueue_to("mail", "1", "anna")
-    assert "0 anna" in pages.text("/queues/mail")
+    # Once for each class.
+    assert redis.info("commandstats")["cmdstat_hget"]["calls"] <= 2
 
 
 @pytest.mark.parametrize(
