@@ -71,7 +71,7 @@ def test_the_header_is_not_in_the_way(sample: WebServer, browser: Browser) -> No
         for _ in range(10 - tabs.count()):
             one.evaluate("tab => tab.after(tab.cloneNode(true))")
         tops = tabs.evaluate_all("tabs => tabs.map(tab => tab.offsetTop)")
-        assert len(tops) == 10
+        assert len(tops) >= 10
         assert len(set(tops)) == 1
         Watched(page).resize(360)
         height = "id => document.querySelector(id).offsetHeight"

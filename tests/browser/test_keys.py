@@ -142,6 +142,7 @@ def test_what_is_selected_is_retried_and_removed_after_a_question(listed: Page) 
     assert len(listed.evaluate("window.clicked")) == 1
     press(listed, "# Tab Enter")
     expect(listed.locator("#question")).to_be_hidden()
+    listed.wait_for_function("window.clicked.length > 1")
     assert listed.evaluate("window.clicked")[1:] == [["Remove", 2]]
 
 

@@ -34,7 +34,9 @@ _TOO_WIDE = """() => {
     const box = each.getBoundingClientRect();
     const isRight = box.width && box.right > page.clientWidth + 1;
     if (each.closest("pre, svg, thead") || each.matches(".skip")) continue;
-    const isFull = each.clientWidth && each.scrollWidth > each.clientWidth;
+    // The text of a field may be longer than the field.
+    const isField = each.matches("input, textarea, select");
+    const isFull = !isField && each.clientWidth && each.scrollWidth > each.clientWidth;
     if (isFull || isRight) {
       found.push(each.outerHTML.slice(0, 120));
     }

@@ -33,6 +33,9 @@ NO_PAGE = frozenset(
         "failure.raw",
         "queue.download",
         "working.show",
+        "stats.show",
+        # Only where there are passwords: tests/browser/test_live_update.py.
+        "login.show",
     }
 )
 # Pages that no link leads to before somebody has sent a form.
