@@ -12,7 +12,8 @@ line per element, `hash {field => value}`. What no two runs share is replaced:
     <BT>             a backtrace with at least one line
     <identity>       what tells one worker of resqued from another
 
-Left out is what resqued remembers of deaths: tests/integration/test_quarantine.py.
+Left out are keys that no other library reads: what resqued remembers of deaths
+(tests/integration/test_quarantine.py), its history, and the records of masters.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _Z = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _H = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d")
 _S = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}")
 _P = re.compile(r"(?<=\bpid )\d+")
-_DEATHS = re.compile(rb":resqued:(deaths:|followed$)")
+_LEFT_OUT = re.compile(rb":resqued:(deaths:|followed$|hist:|masters?(:|$)|jobs$)")
 _BACKTRACE = '"backtrace":'
 _IDENTITY = re.compile(
     r'\{"boot":"[\w-]+","pids":"[\w:\[\]-]+","pid":\d+,"start":\d+'
@@ -70,7 +71,7 @@ def dump(client: redis_py.Redis, names: Mapping[str, str]) -> dict[str, str]:
     return {
         _masked(_text(key), names): _masked(_value(client, key), names)
         for key in sorted(client.scan_iter(count=1000))
-        if not _DEATHS.search(key)
+        if not _LEFT_OUT.search(key)
     }
 
 
