@@ -47,10 +47,11 @@ def notes(folder: Path) -> list[str]:
 
 
 def keys(redis: redis_py.Redis) -> set[bytes]:
-    """Return all keys, without those that remember deaths for some days."""
+    """Return all keys, without those that are kept for some days."""
     found = set(redis.keys("resque:*"))
-    deaths = {key for key in found if key.startswith(b"resque:resqued:deaths:")}
-    return found - deaths - {b"resque:resqued:followed"}
+    kept = (b"resque:resqued:deaths:", b"resque:resqued:hist:")
+    lasting = {key for key in found if key.startswith(kept)}
+    return found - lasting - {b"resque:resqued:followed", b"resque:resqued:jobs"}
 
 
 def failures(redis: redis_py.Redis) -> dict[tuple[str, ...], dict[str, Any]]:
