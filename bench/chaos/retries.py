@@ -80,7 +80,11 @@ class RequeueSite(RetrySite):
         """Return a text for each job that was not performed, or that has failed."""
         missing = set(range(self.numbers)) - books.ended.keys()
         problems = [f"job {n} was not performed" for n in sorted(missing)]
-        return problems + [f"job {n} has failed" for n in sorted(books.failed)]
+        entries = failures(self.redis, self.namespace)
+        causes = {entry["payload"]["args"][0]: entry["error"] for entry in entries}
+        return problems + [
+            f"job {n} has failed: {causes.get(n)}" for n in sorted(books.failed)
+        ]
 
 
 def kill_anything(site: Site) -> None:

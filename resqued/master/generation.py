@@ -86,6 +86,8 @@ class Generation:
         self.schedules = config.schedules
         self.has_dynamic_schedules = config.has_dynamic_schedules
         self.deaths = config.app.deaths
+        # Whether the application has said what it declares, at least once.
+        self.has_declared = False
         # JSON about the jobs of the application, by name; empty after a handoff.
         self.jobs: dict[str, str] = {}
         self.started_at = 0.0
@@ -113,7 +115,7 @@ class Generation:
         if record.channel is not None:
             found.channel = to_zygote(inherited_socket(record.channel))
         found.pid = None if record.pid is None else Pid(record.pid)
-        found.is_ready = record.is_ready
+        found.is_ready = found.has_declared = record.is_ready
         found.least_memory = record.least_memory
         found.deaths = record.config.app.deaths.with_declared(record.deaths)
         found.schedules = record.schedules
@@ -123,6 +125,7 @@ class Generation:
     def learn(self, report: AppImported) -> None:
         """Note that the zygote is ready, and keep what the application declares."""
         self.is_ready, self.backoff = True, self.backoff.succeeded()
+        self.has_declared = True
         self.least_memory = report.least_memory
         self.schedules = (*self.config.schedules, *report.schedules)
         self.deaths = self.config.app.deaths.with_declared(report.deaths)

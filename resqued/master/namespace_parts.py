@@ -157,6 +157,7 @@ class ServedNamespaces:
         registry = Registry(link, keys, app.failure_place)
         reclaimer = Reclaimer(registry, self._owner, log, timings=app.timings)
         reclaimer.deaths = lambda: self._generations.incumbent.deaths
+        reclaimer.knows_deaths = lambda: self._generations.incumbent.has_declared
         reclaimer.is_own = lambda worker: worker in self._own_ids(namespace)
         monitor = RedisMonitor(link, registry, log, app.timings)
         watcher = QueueWatcher(

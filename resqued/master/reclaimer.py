@@ -24,6 +24,8 @@ from resqued.system.process_tree import JobProcesses
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 
 # When to try again if a Ruby worker is pruning at the moment, in seconds.
+# Between two looks at whether the application has been imported, in seconds.
+_UNTIL_IMPORTED = 0.1
 OTHER_PRUNES = 2.0
 
 
@@ -40,10 +42,11 @@ class DeadWorker:
 class Reclaimer:
     """Reclaims and prunes dead workers, while Redis is available.
 
-    `deaths` returns what becomes of their jobs. `is_own` returns True for the id of a
-    worker of this master. The master reaps such a worker and reclaims its job when the
-    processes of the job are dead; pruning skips it, even if it is dead and not reaped
-    yet.
+    `deaths` returns what becomes of their jobs, `knows_deaths` False until the
+    application has been imported, which declares some of it: nothing is pruned before.
+    `is_own` returns True for the id of a worker of this master. The master reaps such a
+    worker and reclaims its job when the processes of the job are dead; pruning skips
+    it, even if it is dead and not reaped yet.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Reclaimer:
         self._timings = timings
         self._log = log
         self.deaths: Callable[[], DeathRules] = DeathRules
+        self.knows_deaths: Callable[[], bool] = lambda: True
         self.is_own: Callable[[str], bool] = lambda _: False
         self._dead: list[DeadWorker] = []
         self._round: Iterator[None] | None = None
@@ -129,6 +133,9 @@ class Reclaimer:
 
     def _advance_prune(self, now: float) -> None:
         if self._round is None and now >= self._prune_at:
+            if not self.knows_deaths():
+                self._prune_at = now + _UNTIL_IMPORTED
+                return
             wait = self._timings.prune_interval * random.uniform(0.9, 1.1)
             self._prune_at = now + wait
             if self._registry.is_being_pruned(self._owner):

@@ -52,7 +52,7 @@ def assert_nothing_is_lost_or_doubled(fault: Fault, binary: Path | None) -> None
     result = attempt(fault, 1, binary)
     if result.skipped:
         pytest.skip(result.skipped)
-    assert result.problems == ()
+    assert not result.problems, "\n".join(result.problems)
     assert result.books is not None
     assert result.books.lost() == []
     assert result.books.doubled() == []
