@@ -92,7 +92,8 @@ class Reclaimer:
             waits = any(d.processes is not None for d in self._dead)
             wait = self._timings.kill_recheck if waits else 0.0
             return max(self._redis.ready_at, now + wait)
-        return max(self._prune_at, self._redis.ready_at)
+        wait = 0.0 if self.knows_deaths() else _UNTIL_IMPORTED
+        return max(self._prune_at, self._redis.ready_at, now + wait if wait else 0.0)
 
     def turn(self, now: float) -> None:
         """Reclaim this master's dead workers, and prune one page of the registry."""
@@ -134,7 +135,6 @@ class Reclaimer:
     def _advance_prune(self, now: float) -> None:
         if self._round is None and now >= self._prune_at:
             if not self.knows_deaths():
-                self._prune_at = now + _UNTIL_IMPORTED
                 return
             wait = self._timings.prune_interval * random.uniform(0.9, 1.1)
             self._prune_at = now + wait
