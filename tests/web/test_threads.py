@@ -13,6 +13,7 @@ from tests.support.every_key import fill
 from tests.support.pages import SAME_ORIGIN, Open
 from tests.support.proxy import Proxy
 from tests.support.route_samples import API, paths_of, routes
+from tests.support.wait import wait_until
 
 THREADS, ROUNDS = 50, 6
 TEXT = b"critical"
@@ -64,5 +65,7 @@ def test_fifty_threads_while_the_server_goes_and_comes(
         done = redis.llen("resque:queue:low")
         assert found["sent 201"] <= done <= found["sent 201"] + found["maybe"]
         proxy.forward()
-        app.extensions["resqued"].keeper.forget()
-        pages.get(f"{API}/status")
+        wait_until(
+            lambda: pages.client.get(f"{API}/status").status_code == 200,
+            what="an answer of the server that is back",
+        )
