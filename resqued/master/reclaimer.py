@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from resqued.core.exit_status import Exit
-from resqued.core.timings import DEFAULT_TIMINGS, Timings
+from resqued.core.timings import DEFAULT_TIMINGS, NEVER, Timings
 from resqued.core.worker_death import DeathRules
 from resqued.errors import StoreError
 from resqued.log.logger import Logger
@@ -24,8 +24,6 @@ from resqued.system.process_tree import JobProcesses
 from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 
 # When to try again if a Ruby worker is pruning at the moment, in seconds.
-# Between two looks at whether the application has been imported, in seconds.
-_UNTIL_IMPORTED = 0.1
 OTHER_PRUNES = 2.0
 
 
@@ -92,8 +90,9 @@ class Reclaimer:
             waits = any(d.processes is not None for d in self._dead)
             wait = self._timings.kill_recheck if waits else 0.0
             return max(self._redis.ready_at, now + wait)
-        wait = 0.0 if self.knows_deaths() else _UNTIL_IMPORTED
-        return max(self._prune_at, self._redis.ready_at, now + wait if wait else 0.0)
+        if not self.knows_deaths():
+            return NEVER  # the report of the zygote wakes the master
+        return max(self._prune_at, self._redis.ready_at)
 
     def turn(self, now: float) -> None:
         """Reclaim this master's dead workers, and prune one page of the registry."""
