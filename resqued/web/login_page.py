@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Response, abort, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from resqued.web.acting import is_own_path
 from resqued.web.identity import accounts, log_in, log_out
 from resqued.web.render import page
 from resqued.web.site import site
@@ -54,6 +55,5 @@ def _check_that_there_are_passwords() -> None:
 def _goal() -> str:
     """Return the path to go to after the login, always one of ours."""
     goal = request.values.get("next", "")
-    is_ours = goal.startswith("/") and not goal.startswith(("//", "/\\"))
-    own = request.script_root + goal if is_ours else url_for("overview.show")
-    return own.replace("\n", "").replace("\r", "").replace("\t", "")
+    is_ours = is_own_path(goal)
+    return request.script_root + goal if is_ours else url_for("overview.show")

@@ -58,7 +58,10 @@ def test_a_login_leads_to_the_page_that_was_wanted(guarded: Pages) -> None:
     guarded.get("/queues")
 
 
-@pytest.mark.parametrize("goal", ["//evil.example", "https://evil.example", "/\\evil"])
+@pytest.mark.parametrize(
+    "goal",
+    ["//evil.example", "https://evil.example", "/\\evil", "/\t/evil", "/\n/evil"],
+)
 def test_no_login_leads_elsewhere(guarded: Pages, goal: str) -> None:
     found = guarded.post("/login", name="anna", password=PASSWORD, next=goal)
     assert found.location == "/overview"
