@@ -21,12 +21,12 @@ from prometheus_client.core import (
 from resqued.core.histogram import BOUNDS, total
 from resqued.core.history_layout import REST
 from resqued.core.version import VERSION
+from resqued.diagnostics.queue_service import QueueServices
 from resqued.errors import StoreError
 from resqued.store.history import ClassRuns
 from resqued.web.site import Site
 from resqued.web.snapshot import SiteSnapshot
 from resqued.wire.master_record import MasterRecord
-from resqued.wire.queue_list import QueueList
 
 # The largest queues have a series each; how many others there are is a metric too.
 MOST_QUEUES = 200
@@ -122,7 +122,7 @@ def _workers(now: SiteSnapshot) -> Iterator[Metric]:
 def _queues(now: SiteSnapshot) -> Iterator[Metric]:
     ranked = sorted(now.queues.items(), key=lambda item: (-item[1], item[0]))
     shown = ranked[:MOST_QUEUES]
-    serving = serving_counts(now, [name for name, _ in shown])
+    services = QueueServices(now.queues, now.workers)
     jobs = GaugeMetricFamily("resqued_queue_jobs", "Jobs that wait.", labels=("queue",))
     workers = GaugeMetricFamily(
         "resqued_queue_workers", "Live workers that serve the queue.", labels=("queue",)
@@ -133,24 +133,12 @@ def _queues(now: SiteSnapshot) -> Iterator[Metric]:
     for name, size in shown:
         label = (name.encode("utf-8", "backslashreplace").decode(),)
         jobs.add_metric(label, size)
-        workers.add_metric(label, serving[name])
+        workers.add_metric(label, services.of(name).live)
         paused.add_metric(label, float(name in now.paused_queues))
     yield jobs
     yield workers
     yield paused
     yield _gauge("queues_omitted", "Queues without a series.", len(ranked) - len(shown))
-
-
-def serving_counts(now: SiteSnapshot, names: list[str]) -> Mapping[str, int]:
-    """Return how many live workers serve each of the queues."""
-    live = Counter(
-        each.worker.queues for each in now.workers if each.state in ("working", "idle")
-    )
-    lists = [(QueueList(queues), number) for queues, number in live.items()]
-    return {
-        name: sum(number for queues, number in lists if queues.serves(name))
-        for name in names
-    }
 
 
 def _masters(records: Sequence[MasterRecord]) -> Iterator[Metric]:
