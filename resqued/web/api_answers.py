@@ -17,7 +17,9 @@ from werkzeug.exceptions import HTTPException
 
 from resqued.core.bounded_json import Bounds
 from resqued.core.visible_text import bytes_of
+from resqued.web.coded_names import encoded_name, read_name
 from resqued.web.formats import queue_named
+from resqued.web.paging import number_in
 from resqued.web.render import snapshot
 from resqued.web.snapshot import SiteSnapshot
 from resqued.wire import ruby_json
@@ -57,10 +59,9 @@ class Queries:
     def number(self, name: str, default: int, most: int, least: int = 1) -> int:
         """Return a number; refuses what is none, or is not between least and most."""
         text = self[name] or str(default)
-        if text.isascii() and text.isdecimal() and len(text) <= 12:
-            found = int(text)
-            if least <= found <= most:
-                return found
+        found = number_in(text, digits=12)
+        if found is not None and least <= found <= most:
+            return found
         return refuse(422, f"{name}={text[:40]!r} is no number from {least} to {most}")
 
     @property
@@ -148,7 +149,7 @@ def named(name: str, what: str = "name") -> dict[str, str]:
     text = raw.decode("utf-8", "backslashreplace")
     found = {what: text}
     if text != name:
-        found[f"{what}64"] = base64.urlsafe_b64encode(raw).decode()
+        found[f"{what}64"] = encoded_name(name)
     return found
 
 
@@ -172,19 +173,13 @@ def after(items: Sequence[T], key: Callable[[T], str], limit: int) -> dict[str, 
     rest = [each for each in items if key(each) > last] if last else list(items)
     page = rest[:limit]
     is_all = len(rest) <= limit
-    return {"items": page, "next": None if is_all else _coded(key(page[-1]))}
-
-
-def _coded(text: str) -> str:
-    raw = bytes_of(text)
-    return base64.urlsafe_b64encode(raw).decode()
+    return {"items": page, "next": None if is_all else encoded_name(key(page[-1]))}
 
 
 def _cursor() -> str:
     text = request.args.get("after", "")
     try:
-        raw = base64.b64decode(text, b"-_", validate=True)
-        return raw.decode("utf-8", "surrogateescape")
+        return read_name(text)
     except ValueError:
         refuse(422, "after is no cursor: take that of `next`")
 

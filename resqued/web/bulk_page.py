@@ -25,6 +25,7 @@ from resqued.web.failure_choice import (
 )
 from resqued.web.failure_index import Coverage, failure_index, to_retry
 from resqued.web.failure_matches import Matches
+from resqued.web.paging import number_in
 from resqued.web.render import page
 from resqued.web.site import site
 
@@ -63,8 +64,8 @@ def retry_remove() -> BaseResponse:
 def remove() -> BaseResponse:
     """Start a task that removes all that match; of many, if the number was typed."""
     most, typed = request.form.get("most", ""), request.form.get("typed", "")
-    is_number = most.isascii() and most.isdecimal() and len(most) < 10
-    is_many = not is_number or int(most) > TYPED_ABOVE
+    number = number_in(most)
+    is_many = number is None or number > TYPED_ABOVE
     if is_many and "".join(filter(str.isalnum, typed)) != (most or None):
         return _ask("remove", f"Type the number {most[:10]} to remove so many.", 422)
     return _start("remove")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from resqued.core.visible_text import bytes_of
 from resqued.store.history import History, HistoryNames, Points
+from resqued.web.coded_names import encoded_name, read_name
 from resqued.web.sparkline import lines, top_of
 
 Unit = Literal["jobs", "seconds", "bytes", "workers"]
@@ -69,8 +68,7 @@ class ChartScope:
     @property
     def token(self) -> str:
         """The scope as URLs carry it, with the base64 of the name."""
-        raw = bytes_of(self.name)
-        return f"{self.kind}:{base64.urlsafe_b64encode(raw).decode()}"
+        return f"{self.kind}:{encoded_name(self.name)}"
 
     @classmethod
     def read(cls, token: str) -> ChartScope:
@@ -78,8 +76,7 @@ class ChartScope:
         kind, _, text = token.partition(":")
         if kind not in ("c", "q"):
             return cls()
-        name = base64.urlsafe_b64decode(text).decode("utf-8", "surrogateescape")
-        return cls(kind, name)
+        return cls(kind, read_name(text))
 
 
 @dataclass(frozen=True, slots=True)

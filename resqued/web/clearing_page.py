@@ -20,7 +20,6 @@ from resqued.web import acting, audit
 from resqued.web.failed_acts_page import act_on
 from resqued.web.failure_search import (
     chosen_list,
-    failure_url,
     list_word,
     near,
     place_in,
@@ -73,7 +72,6 @@ def _ask(what: str, problem: str = "") -> Response:
         oldest=oldest.failures[0] if oldest.failures else None,
         seen=_token(newest.failures[0]) if newest.failures else "",
         must_type=what == "clear" and newest.span.total > _MANY,
-        failure_url=failure_url,
         list_word=list_word,
     )
 

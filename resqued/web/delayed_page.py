@@ -12,8 +12,8 @@ from resqued.core.plural import pluralize
 from resqued.errors import PayloadError
 from resqued.store.delayed_pages import DayCount, DelayedPage, DelayedPages
 from resqued.web import acting, audit
-from resqued.web.formats import queue_named
-from resqued.web.paging import pages_of
+from resqued.web.formats import queue_of_request
+from resqued.web.paging import number_in, pages_of
 from resqued.web.render import page
 from resqued.web.site import site
 
@@ -48,9 +48,9 @@ def show_all() -> Response:
 
 def place() -> tuple[str, int]:
     """Return the time and the number of jobs to skip that the URL names."""
-    start, skip = request.args.get("from", ""), request.args.get("skip", "")
-    is_number = skip.isascii() and skip.isdecimal() and len(skip) < 10
-    return (start if _TIME.fullmatch(start) else ""), int(skip) if is_number else 0
+    start = request.args.get("from", "")
+    skip = number_in(request.args.get("skip", "")) or 0
+    return (start if _TIME.fullmatch(start) else ""), skip
 
 
 def _after(found: DelayedPage, endpoint: str) -> str:
@@ -63,10 +63,7 @@ def _after(found: DelayedPage, endpoint: str) -> str:
 
 def show_time(name: str) -> Response:
     """Show the jobs that are due at one time; another program may call it anything."""
-    try:
-        when = queue_named(name, request.args.get("name64", ""))
-    except ValueError as error:
-        abort(404, str(error))
+    when = queue_of_request(name)
     pages = pages_of(_pages().count_at(when), _PER_PAGE)
     if not pages.total:
         abort(404, f"no job is due at {when[:40]!r} any more")

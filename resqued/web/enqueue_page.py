@@ -16,8 +16,9 @@ from resqued.core.roles import VIEW_ARGS
 from resqued.core.visible_text import visible
 from resqued.errors import PayloadError, ResquedError, StoreError
 from resqued.web import acting, audit
-from resqued.web.formats import digest_of, queue_named, queue_url
+from resqued.web.formats import digest_of, queue_of_request, queue_url
 from resqued.web.identity import current_user
+from resqued.web.paging import number_in
 from resqued.web.render import page, snapshot
 from resqued.web.site import site
 from resqued.wire import payload
@@ -55,12 +56,8 @@ def show() -> Response:
 
 def show_queued(name: str) -> Response:
     """Show the form with the values of a job that waits."""
-    try:
-        queue = queue_named(name, request.args.get("name64", ""))
-    except ValueError as error:
-        abort(404, str(error))
-    text, wanted = request.args.get("place", "0"), request.args.get("job", "")
-    place = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    queue, wanted = queue_of_request(name), request.args.get("job", "")
+    place = number_in(request.args.get("place", "")) or 0
     first = max(0, place - _WINDOW)
     nearby = site().queues.peek(queue, first, 2 * _WINDOW)
     raw = next((one for one in nearby if digest_of(one) == wanted), None)

@@ -15,13 +15,13 @@ from resqued.web import failure_page
 from resqued.web.failure_choice import asked_for, filter_of, sees_args
 from resqued.web.failure_search import (
     chosen_list,
-    failure_url,
     form_id,
     list_word,
     lists,
     place_in,
 )
 from resqued.web.filtered_page import filtered
+from resqued.web.paging import number_in
 from resqued.web.render import page, snapshot
 from resqued.web.site import site
 from resqued.wire.keys import FAILED
@@ -90,8 +90,6 @@ def _show(chosen: FailureList, which: FailureFilter) -> Response:
         is_busy=chosen.is_busy(),
         form_id=form_id,
         list_word=list_word,
-        failure_url=failure_url,
-        here=request.script_root + request.full_path.rstrip("?"),
     )
 
 
@@ -189,7 +187,5 @@ def _new() -> int:
 
     Counted from the shared snapshot, so that open pages ask Redis nothing.
     """
-    seen = request.args.get("seen", "")
-    total = snapshot().counters.failures
-    is_number = seen.isascii() and seen.isdecimal() and len(seen) < 12
-    return total - int(seen) if is_number else 0
+    seen = number_in(request.args.get("seen", ""), digits=11)
+    return 0 if seen is None else snapshot().counters.failures - seen

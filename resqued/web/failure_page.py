@@ -30,6 +30,7 @@ from resqued.web.failure_search import (
 )
 from resqued.web.formats import redacted_args, shown_args
 from resqued.web.identity import current_user
+from resqued.web.paging import number_in
 from resqued.web.render import page
 from resqued.web.site import site
 from resqued.wire import payload
@@ -82,10 +83,13 @@ def raw(failure_id: str) -> Response:
     return answer
 
 
+def _position() -> int | None:
+    return number_in(request.args.get("at", ""), digits=12)
+
+
 def _find(failure_id: str) -> FoundFailure:
-    at = request.args.get("at", "")
-    if at.isascii() and at.isdecimal() and len(at) <= 12:
-        found = near(chosen_list(), Place(int(at), failure_id))
+    if (at := _position()) is not None:
+        found = near(chosen_list(), Place(at, failure_id))
         if found.failure:
             return found
     return by_id(failure_id)
@@ -93,8 +97,7 @@ def _find(failure_id: str) -> FoundFailure:
 
 def _gone(failure_id: str, *, is_partial: bool) -> Response:
     """Say what became of a failure that is not there, with a link to the next one."""
-    at = request.args.get("at", "")
-    where = int(at) if at.isascii() and at.isdecimal() and len(at) <= 12 else 0
+    where = _position() or 0
     chosen = chosen_list()
     following = chosen.between(where, where + 1) or chosen.newest(1).failures
     return page(

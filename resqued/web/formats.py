@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import math
@@ -18,6 +17,7 @@ from resqued.core.redaction import HIDDEN, arguments, redacted
 from resqued.core.roles import VIEW_ARGS
 from resqued.core.visible_text import bytes_of, shortened
 from resqued.errors import PayloadError
+from resqued.web.coded_names import encoded_name, read_name
 from resqued.web.identity import current_user
 from resqued.web.site import site
 from resqued.wire import payload
@@ -162,10 +162,9 @@ def queue_named(name: str, name64: str) -> str:
     if name64 == EMPTY:
         return ""
     try:
-        raw = base64.b64decode(name64, b"-_", validate=True)
+        return read_name(name64)
     except ValueError:
         raise ValueError(f"name64={name64[:40]!r} is no base64") from None
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def worker_url(worker_id: str) -> str:
@@ -174,17 +173,11 @@ def worker_url(worker_id: str) -> str:
 
 
 def queue_of_request(name: str) -> str:
-    """Return the name of the queue or worker in the URL of the request, or 404."""
+    """Return the name of the queue, worker or key in the URL of the request, or 404."""
     try:
         return queue_named(name, request.args.get("name64", ""))
     except ValueError as error:
         abort(404, str(error))
-
-
-def encoded_name(name: str) -> str:
-    """Return a name as forms carry it; `decoded_name` reads it."""
-    raw = bytes_of(name)
-    return base64.urlsafe_b64encode(raw).decode()
 
 
 def decoded_name(text: str) -> str:

@@ -7,7 +7,7 @@ import re
 from flask import Response, abort, request, url_for
 
 from resqued.store.key_browser import KeyBrowser
-from resqued.web.formats import queue_named
+from resqued.web.formats import queue_of_request
 from resqued.web.raw_text import shown_bytes
 from resqued.web.render import page
 from resqued.web.site import site
@@ -36,10 +36,7 @@ def show_all() -> Response:
 
 def show(name: str) -> Response:
     """Show a part of the value of a key."""
-    try:
-        key = queue_named(name, request.args.get("name64", ""))
-    except ValueError as error:
-        abort(404, str(error))
+    key = queue_of_request(name)
     value = _browser().read(key, _cursor())
     if value is None:
         abort(

@@ -12,7 +12,7 @@ from resqued.diagnostics.pool_view import PoolView
 from resqued.errors import ControlError
 from resqued.store.master_records import MasterRecords
 from resqued.web import acting, audit, master_control
-from resqued.web.formats import queue_named, queue_url
+from resqued.web.formats import queue_of_request, queue_url
 from resqued.web.identity import current_user
 from resqued.web.master_control import RemoteMasterError
 from resqued.web.render import page
@@ -73,10 +73,7 @@ def act(name: str) -> BaseResponse:
 
 
 def _record(name: str) -> MasterRecord:
-    try:
-        wanted = queue_named(name, request.args.get("name64", ""))
-    except ValueError as error:
-        abort(404, str(error))
+    wanted = queue_of_request(name)
     found = {record.id: record for record in site().facts.masters.get()}
     if wanted not in found:
         abort(404, f"master {wanted[:200]} has no record: it has stopped or was killed")

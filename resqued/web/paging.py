@@ -45,10 +45,18 @@ class Pages:
         return _url(0)
 
 
+def number_in(text: str, digits: int = 9) -> int | None:
+    """Return the number in a text of a URL or a form, of so many digits at most.
+
+    None if it is no number, or a longer one.
+    """
+    is_number = text.isascii() and text.isdecimal() and len(text) <= digits
+    return int(text) if is_number else None
+
+
 def pages_of(total: int, per_page: int) -> Pages:
     """Return the page of a list of `total` elements that the request asks for."""
-    text = request.args.get("start", "")
-    start = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    start = number_in(request.args.get("start", "")) or 0
     return Pages(min(start, max(0, total - 1)), per_page, total)
 
 

@@ -14,7 +14,7 @@ from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.web import audit, tasks
 from resqued.web.acting import done
 from resqued.web.formats import digest_of, queue_of_request, queue_url
-from resqued.web.paging import Pages, pages_of
+from resqued.web.paging import Pages, number_in, pages_of
 from resqued.web.render import page, snapshot
 from resqued.web.site import site
 from resqued.wire.payload import class_of
@@ -126,10 +126,11 @@ def _change(
 def _job(queue: str, mark: str) -> bytes:
     """Return the payload that a form means, or fail with 409 if it has gone."""
     digest, _, text = mark.partition(".")
-    if not (text.isascii() and text.isdecimal() and len(text) < 12):
+    index = number_in(text, digits=11)
+    if index is None:
         abort(400, "the form names no job: open the page of the queue again")
     found = next(
-        (r for r in _towards_head(queue, int(text)) if digest_of(r) == digest), None
+        (r for r in _towards_head(queue, index) if digest_of(r) == digest), None
     )
     if found is None:
         abort(409, _gone(queue))

@@ -13,7 +13,7 @@ from resqued.store.namespaces import unlisted_queues
 from resqued.web import audit
 from resqued.web.acting import done
 from resqued.web.formats import decoded_name
-from resqued.web.paging import Pages, pages_of
+from resqued.web.paging import Pages, number_in, pages_of
 from resqued.web.render import page, snapshot
 from resqued.web.site import site
 from resqued.wire.payload import class_of
@@ -87,13 +87,11 @@ def remove_empty() -> BaseResponse:
 
 def show_unlisted() -> Response:
     """Look for lists of jobs whose names are not in the set of queues."""
-    text = request.args.get("cursor", "0")
-    if not (text.isascii() and text.isdecimal() and len(text) <= 20):
+    begin = number_in(request.args.get("cursor", "0"), digits=20)
+    if begin is None:
         abort(404, "the cursor is a number: begin at the list of queues")
     link = site().client.registry.link
-    names, cursor = unlisted_queues(
-        link, site().keys, int(text), listed=snapshot().queues
-    )
+    names, cursor = unlisted_queues(link, site().keys, begin, listed=snapshot().queues)
     lengths = site().queues.lengths(names)
     found = list(zip(names, lengths, strict=True))
     return page("unlisted_queues.html", queues=found, cursor=cursor)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Response, abort, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from resqued.core.visible_text import bytes_of
 from resqued.scheduler.published_schedule import PublishedSchedule, all_schedules
 from resqued.store.recurring import RecurringJobs
 from resqued.web import acting, audit
-from resqued.web.formats import queue_named
+from resqued.web.coded_names import encoded_name
+from resqued.web.formats import EMPTY, decoded_name
 from resqued.web.paging import page_of, pages_of
 from resqued.web.render import page
 from resqued.web.site import site
@@ -47,21 +46,14 @@ def _schedules() -> list[PublishedSchedule]:
 
 
 def _row(view: PublishedSchedule) -> ScheduleRow:
-    raw = bytes_of(view.name)
-    return ScheduleRow(
-        view,
-        base64.urlsafe_b64encode(raw).decode() or "=",
-        timestamps.read(view.last),
-    )
+    token = encoded_name(view.name) or EMPTY
+    return ScheduleRow(view, token, timestamps.read(view.last))
 
 
 def act() -> BaseResponse:
     """Enqueue, enable, disable or remove a recurring job."""
     action, _, token = request.form.get("one", "").partition(" ")
-    try:
-        name = queue_named("", token)
-    except ValueError as error:
-        abort(400, str(error))
+    name = decoded_name(token)
     found = {view.name: view for view in _schedules()}
     if name not in found:
         abort(404, f"there is no recurring job {name[:200]!r} any more")

@@ -19,9 +19,9 @@ from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.errors import ControlError
 from resqued.web import audit
 from resqued.web.acting import done
+from resqued.web.coded_names import encoded_name
 from resqued.web.formats import (
     decoded_name,
-    encoded_name,
     queue_of_request,
     worker_url,
 )
