@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import resqued
 from resqued.errors import StoreError, UnusableServerError
 from resqued.store.connection import Link, SingleLink
 from tests.support.daemon import Daemon
+from tests.support.refusing_server import serving
 
 NO_DATABASE = "ERR DB index is out of range"
 CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
@@ -28,21 +27,9 @@ def serve(connection: socket.socket, replies: dict[bytes, bytes]) -> None:
                     connection.sendall(replies[word])
 
 
-@contextmanager
-def replying(replies: dict[bytes, bytes]) -> Iterator[str]:
+def replying(replies: dict[bytes, bytes]) -> AbstractContextManager[str]:
     """A server that gives its replies to words, and none to others; yields its URL."""
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                args = (connection, replies)
-                threading.Thread(target=serve, args=args, daemon=True).start()
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-        listener.shutdown(socket.SHUT_RDWR)
+    return serving(lambda connection: serve(connection, replies))
 
 
 def answering(error: str) -> AbstractContextManager[str]:

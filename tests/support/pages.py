@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 import html5lib
@@ -44,6 +46,12 @@ def text_of(html: str) -> str:
     main = tree.find(".//main")
     words = " ".join((tree if main is None else main).itertext()).split()
     return " ".join(words)
+
+
+def hidden_fields(html: str) -> dict[str, str]:
+    """Return the hidden fields of the forms of a page."""
+    found = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', html)
+    return {name: unescape(value) for name, value in found}
 
 
 # Makes pages with settings of [web].

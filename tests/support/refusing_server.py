@@ -1,11 +1,11 @@
-"""A server that refuses everything with one error, as Redis does while it loads."""
+"""Servers that are no Redis, such as one that refuses everything while it loads."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import BinaryIO
 
 # What a client says of itself is answered, so that connections are opened.
@@ -30,17 +30,21 @@ def _serve(connection: socket.socket, reply: bytes) -> None:
             connection.sendall(_GREETINGS.get(name, reply))
 
 
-@contextmanager
-def refusing(error: str) -> Iterator[str]:
+def refusing(error: str) -> AbstractContextManager[str]:
     """A server that answers every command with an error; yields its URL."""
     reply = f"-{error}\r\n".encode()
+    return serving(lambda connection: _serve(connection, reply))
+
+
+@contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server with a thread of `serve` for each connection; yields its URL."""
 
     def accept() -> None:
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                args = (connection, reply)
-                threading.Thread(target=_serve, args=args, daemon=True).start()
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         threading.Thread(target=accept, daemon=True).start()

@@ -1,16 +1,26 @@
-"""`resqued web` as a process, for tests in a browser and for pictures."""
+"""`resqued web` as a process: for a browser, for pictures, and to be killed."""
 
 from __future__ import annotations
 
 import subprocess
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from tests.support.cli import RESQUED
 from tests.support.daemon import clean_environment
+from tests.support.pages import SAME_ORIGIN
 from tests.support.wait import scaled
 
 _ANNOUNCED = "resqued web: http://"
+
+
+class _Stay(HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
 
 
 class WebServer:
@@ -44,6 +54,24 @@ class WebServer:
         if not line.startswith(_ANNOUNCED):
             raise AssertionError(f"{line}\n{(self._place / 'web.log').read_text()}")
         self._listen = line.removeprefix(_ANNOUNCED).rstrip("/")
+
+    def html(self, path: str) -> str:
+        """Return a page."""
+        with build_opener().open(self.url + path, timeout=20) as answer:
+            return str(answer.read().decode())
+
+    def post(self, path: str, **form: str) -> str:
+        """Send a form; return the path of the page that follows it."""
+        request = Request(
+            self.url + path, urlencode(form).encode(), headers=SAME_ORIGIN
+        )
+        try:
+            build_opener(_Stay).open(request, timeout=20)
+        except HTTPError as answer:
+            if answer.code != HTTPStatus.SEE_OTHER:
+                raise
+            return str(answer.headers["Location"]).removeprefix(self.url)
+        raise AssertionError("the form was not answered by another page")
 
     def kill(self) -> None:
         """Kill it, and wait for its end."""

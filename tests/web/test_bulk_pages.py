@@ -19,9 +19,8 @@ from resqued.web import failure_index
 from resqued.web.filtered_page import filtered
 from resqued.web.identity import user_of
 from tests.support.cli import add_failure
-from tests.support.pages import Pages, text_of
+from tests.support.pages import Pages, hidden_fields, text_of
 from tests.support.wait import wait_until
-from tests.support.web_process import hidden_fields
 
 
 def ended(pages: Pages, location: str) -> str:

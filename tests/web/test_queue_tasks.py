@@ -8,9 +8,8 @@ import pytest
 import redis as redis_py
 
 import resqued
-from tests.support.pages import Pages
+from tests.support.pages import Pages, hidden_fields
 from tests.support.wait import wait_until
-from tests.support.web_process import hidden_fields
 from tests.web.conftest import Open
 
 

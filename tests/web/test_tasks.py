@@ -22,9 +22,9 @@ from resqued.web import task_runner, tasks
 from resqued.web.identity import user_of
 from resqued.wire.keys import Keys
 from tests.support.cli import add_failure
-from tests.support.pages import Pages
+from tests.support.pages import Pages, hidden_fields
 from tests.support.wait import wait_until
-from tests.support.web_process import hidden_fields, web_process
+from tests.support.web_server import WebServer
 
 ACTION = "/failed/bulk/retry_remove"
 
@@ -59,11 +59,11 @@ def begin(pages: Pages, rate: int) -> str:
 def test_another_process_goes_on_with_the_task_of_a_dead_one(
     pages: Pages,
     failures: redis_py.Redis,
-    redis_url: str,
     client: resqued.Client,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    with web_process(redis_url) as process:
+    with WebServer(client.url, tmp_path) as process:
         form = hidden_fields(process.html(ACTION))
         where = process.post(ACTION, **form, rate="20")
         wait_until(lambda: client.size("mail") >= 20, what="the first step")
