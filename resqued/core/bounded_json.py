@@ -66,8 +66,7 @@ class Bounds:
         for number, each in enumerate(value):
             if number >= MOST or self._room <= 0:
                 cut = self._cut()
-                found |= {cut: cut} if is_object else {}
-                return found if is_object else [*found, cut]
+                return {**found, cut: cut} if is_object else [*found, cut]
             if is_object:
                 found[self._text(str(each))] = self.bounded(value[each], depth)
             else:

@@ -14,6 +14,8 @@ from resqued.wire import timestamps
 _NO_LINES = msgspec.Raw(b"[]")
 # The clock of 2026/11/27 22:58:27: where the seconds are.
 _MINUTE, _SECOND = 17, 19
+# The last time that 32 bits can hold.
+_LAST = 2**32 - 1
 
 
 class _Job(msgspec.Struct, rename={"class_name": "class"}):
@@ -62,17 +64,18 @@ def lines(backtrace: bytes) -> list[str]:
 def seconds(text: str) -> int:
     """Return a time in seconds since the epoch, 0 if it is none or before the epoch.
 
-    Times of the same minute are read once.
+    A later time than 32 bits can hold is the last that they can. Times of the same
+    minute are read once.
     """
     clock = text[_MINUTE:_SECOND]
     if clock.isascii() and clock.isdecimal() and "00" <= clock <= "59":
         whole = f"{text[:_MINUTE]}00{text[_SECOND:]}"
         if text[_MINUTE - 1] == ":" and text[4] in "-/" and (found := _read(whole)):
-            return found + int(clock)
+            return min(found + int(clock), _LAST)
     return _read(text)
 
 
 @lru_cache(4_096)
 def _read(text: str) -> int:
     found = timestamps.read(text)
-    return min(max(int(found.timestamp()), 0), 2**32 - 1) if found else 0
+    return min(max(int(found.timestamp()), 0), _LAST) if found else 0
