@@ -51,6 +51,7 @@ def test_what_differs_from_job_to_job_is_left_out(message: str, expected: str) -
         (["/x/gems/a.rb:1:in `x'", "/a/b.rb:2:in 'A#run'"], "/a/b.rb in A#run"),
         (['  File "/app/releases/20261128/a.py", line 3, in f'], "/app/#/a.py in f"),
         (['  File "/lib/python3.11/a.py", line 3, in f'], "/lib/python3.11/a.py in f"),
+        (['  File "/app/broken.py", line 3'], "/app/broken.py"),
         (["frame one"], ""),
         ([], ""),
     ],

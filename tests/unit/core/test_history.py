@@ -14,6 +14,7 @@ from resqued.core.history_layout import (
     HOUR,
     LARGEST,
     MINUTE,
+    HistoryPeriod,
     added,
     class_scope,
     coarser,
@@ -228,3 +229,17 @@ def test_the_plan_is_the_same_after_its_names_were_kept(taken: int) -> None:
 
 def test_hours_and_days_are_whole_numbers_of_minutes() -> None:
     assert (DAY % HOUR, HOUR % MINUTE) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("period", "kept", "widths"),
+    [
+        (day_of(0), 3 * DAY, {"done": 4, "ms": 4}),
+        (month_of(0), 90 * DAY, {"done": 4, "ms": 8}),
+    ],
+)
+def test_days_are_kept_three_days_and_months_ninety_after_their_last_change(
+    period: HistoryPeriod, kept: int, widths: dict[str, int]
+) -> None:
+    assert period.kept == kept
+    assert {value: period.width(value) for value in widths} == widths

@@ -157,3 +157,18 @@ def test_a_place_is_read_from_both_forms(text: str, place: Place | None) -> None
     assert read_place(text) == place
     if place:
         assert read_place(str(place)) == place
+
+
+@pytest.mark.parametrize(
+    ("span", "is_newest", "is_oldest"),
+    [
+        (Span(0, 5, 5), True, True),
+        (Span(3, 5, 5), True, False),
+        (Span(0, 3, 5), False, True),
+        (Span(1, 3, 5), False, False),
+    ],
+)
+def test_a_page_knows_whether_it_is_at_an_end(
+    span: Span, is_newest: bool, is_oldest: bool
+) -> None:
+    assert (span.is_newest, span.is_oldest) == (is_newest, is_oldest)

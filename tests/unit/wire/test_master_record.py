@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from resqued.wire import master_record
 from resqued.wire.master_record import (
     MasterRecord,
     RecordedLimits,
@@ -99,3 +100,7 @@ def test_records_of_others(value: object, *, is_read: bool) -> None:
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_is_no_record(raw: bytes) -> None:
     assert decode(raw) is None
+
+
+def test_a_master_is_known_by_host_and_pid() -> None:
+    assert master_record.master_id("web1", 4711) == "web1:4711"
