@@ -76,6 +76,7 @@ EVENTS = frozenset(
         "stop_timeout_exceeded",
         "web_action",
         "web_error",
+        "web_login_failed",
         "worker_died",
         "worker_exited",
         "worker_failed",

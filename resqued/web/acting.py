@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from flask import flash, redirect, request
+from flask import redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from resqued.web.own_path import is_own_path
+from resqued.web.sessions import leave_message
 from resqued.web.site import site
 
 Kind = Literal["good", "warn", "bad"]
@@ -17,13 +19,7 @@ def done(message: str, to: str, kind: Kind = "good") -> BaseResponse:
 
     The form may name the page in `back`, with its filter.
     """
-    flash(message, kind)
+    leave_message(message, kind)
     site().keeper.forget()
     back = request.form.get("back", "")
     return redirect(back if is_own_path(back) else to, 303)
-
-
-def is_own_path(path: str) -> bool:
-    """Return True for a path on this host, and no address of another one."""
-    is_ours = path.startswith("/") and not path.startswith(("//", "/\\"))
-    return is_ours and path.isprintable()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
-from datetime import timedelta
-from functools import cache
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request, url_for
@@ -25,18 +21,26 @@ from resqued.core.visible_text import visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
 from resqued.store.redis_errors import may_have_been_executed
-from resqued.web import failed_links, formats, guard, pausing_page, render, site
+from resqued.web import (
+    failed_links,
+    formats,
+    guard,
+    pausing_page,
+    render,
+    sessions,
+    site,
+)
+from resqued.web.assets import serve_asset, url_of_asset
 from resqued.web.identity import current_user
 from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
 from resqued.web.raw_text import shown_bytes
 from resqued.web.routes import ROUTES
+from resqued.web.secret_key import secret_key
 from resqued.web.sparkline import lines
 from resqued.web.tabs import tabs
 
 _MAX_FORM = 1 << 20
-_SESSION = timedelta(hours=12)
-_STATIC = Path(__file__).parent / "static"
 _REQUEST_ID = re.compile(r"[\w-]{1,64}")
 
 
@@ -56,14 +60,9 @@ def create_app(settings: WebSettings | None = None) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     own = site.Site.of(settings or read_settings())
-    app.secret_key = _secret_key(own.settings)
-    app.config.update(
-        MAX_CONTENT_LENGTH=_MAX_FORM,
-        PERMANENT_SESSION_LIFETIME=_SESSION,
-        SESSION_COOKIE_NAME="resqued",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-    )
+    app.secret_key = secret_key(own.settings.secret_file)
+    app.config["MAX_CONTENT_LENGTH"] = _MAX_FORM
+    sessions.install(app)
     with app.app_context():
         site.install(own)
     app.wsgi_app = Proxied(app.wsgi_app, own.settings)  # type: ignore[assignment]
@@ -95,32 +94,7 @@ def _add_routes(app: Flask) -> None:
             methods=list(route.methods),
             strict_slashes=False,
         )
-    app.add_url_rule("/static/<digest>/<path:name>", "static", _static)
-
-
-def _static(digest: str, name: str) -> Response:
-    """Return a file of ours; its URL changes with it, so it may be kept."""
-    if asset_digest(name) != digest:
-        return Response("no such file\n", 404, mimetype="text/plain")
-    kinds = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-    response = Response(
-        (_STATIC / name).read_bytes(), mimetype=kinds[Path(name).suffix]
-    )
-    response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-    return response
-
-
-@cache
-def asset_digest(name: str) -> str:
-    """Return the digest in the URL of an asset; "" if there is no such file."""
-    path = (_STATIC / name).resolve()
-    if not path.is_relative_to(_STATIC.resolve()) or not path.is_file():
-        return ""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-
-def _asset(name: str) -> str:
-    return url_for("static", digest=asset_digest(name), name=name)
+    app.add_url_rule("/static/<digest>/<path:name>", "static", serve_asset)
 
 
 def _prepare_templates(app: Flask) -> None:
@@ -129,7 +103,7 @@ def _prepare_templates(app: Flask) -> None:
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.finalize = _finalized
     environment.globals.update(
-        asset=_asset,
+        asset=url_of_asset,
         url_for=_url_for,
         settings=app.extensions["resqued"].settings,
         version=VERSION,
@@ -169,25 +143,6 @@ def _finalized(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return visible(value)
     return value
-
-
-def _secret_key(settings: WebSettings) -> bytes:
-    """Return the key that signs sessions; make its file when it is missing."""
-    if not settings.secret_file:
-        return os.urandom(32)
-    path = Path(settings.secret_file)
-    try:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_bytes()
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-            file.write(os.urandom(32))
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"[web] secret_file {path} cannot be used: {error.strerror}"
-        ) from None
 
 
 def _store_error(error: StoreError) -> Response:

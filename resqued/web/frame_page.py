@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from resqued.web.acting import is_own_path
+from resqued.web.own_path import is_own_path
 from resqued.web.render import page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ from resqued.core.roles import (
     capabilities,
     highest_role,
 )
+from resqued.web.sessions import LASTS
 from resqued.web.site import site
 from resqued.web.users import WebAccount, is_token, read_users
 
-_USER, _PROOF = "user", "proof"
+_USER, _PROOF, _SINCE = "user", "proof", "since"
 _BEARER = "Bearer "
 # An application that has the pages decides who the user is, and says so in the WSGI
 # environment, as name and role; no configuration file can set this kind of login.
@@ -50,7 +52,7 @@ class _UsersFile:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: tuple[str, int, int] | None = None
+        self._seen: tuple[str | int, ...] | None = None
         self._accounts: Mapping[str, WebAccount] = {}
 
     def accounts(self, path: str) -> Mapping[str, WebAccount]:
@@ -58,9 +60,13 @@ class _UsersFile:
         with self._lock:
             try:
                 status = Path(path).stat()
-                seen = path, status.st_mtime_ns, status.st_size
+                seen: tuple[str | int, ...] = (
+                    *(path, status.st_ino, status.st_size),
+                    # A copy may keep the time of its content, but never this one.
+                    *(status.st_mtime_ns, status.st_ctime_ns),
+                )
             except OSError:
-                seen = path, 0, 0
+                seen = (path,)
             if seen != self._seen:
                 self._accounts, self._seen = read_users(Path(path)), seen
             return self._accounts
@@ -129,6 +135,8 @@ def _of_session() -> User | None:
     account = accounts().get(session.get(_USER, ""))
     if account is None or session.get(_PROOF) != _proof(account):
         return None
+    if not 0 <= time.time() - session.get(_SINCE, 0) < LASTS.total_seconds():
+        return None
     return user_of(account.name, account.role)
 
 
@@ -136,6 +144,7 @@ def log_in(account: WebAccount) -> None:
     """Begin the session of an account."""
     session.clear()
     session[_USER], session[_PROOF] = account.name, _proof(account)
+    session[_SINCE] = int(time.time())
     session.permanent = True
 
 

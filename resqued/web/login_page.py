@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from flask import Response, abort, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from resqued.web.acting import is_own_path
+from resqued.log import logger
 from resqued.web.identity import accounts, log_in, log_out
+from resqued.web.own_path import is_own_path
 from resqued.web.render import page
 from resqued.web.site import site
 from resqued.web.users import is_password
@@ -27,15 +30,15 @@ def enter() -> BaseResponse:
     _check_that_there_are_passwords()
     name, password = request.form.get("name", ""), request.form.get("password", "")
     sender = name[:100], request.remote_addr or ""
-    if pause := site().attempts.pause(sender):
-        error = f"too many attempts: try again in {pause:.0f} s"
+    if pause := site().attempts.begin(*sender):
+        error = f"too many attempts: try again in {ceil(pause)} s"
         return page("login.html", status=429, error=error, next=_goal())
     account = accounts().get(name)
     stored = account.password_hash if account else _NOBODY
     if not is_password(password, stored) or account is None:
-        site().attempts.add(sender)
+        logger.get().warning("web_login_failed", user=sender[0], address=sender[1])
         return page("login.html", status=401, error=_WRONG, next=_goal())
-    site().attempts.forget(sender)
+    site().attempts.succeed(*sender)
     log_in(account)
     return redirect(_goal(), 303)
 

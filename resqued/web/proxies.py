@@ -9,11 +9,13 @@ from typing import Any
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from resqued.config.web_settings import WebSettings
+from resqued.web.own_path import is_own_path
 
 # In the WSGI environment: True if the peer is a trusted proxy.
 TRUSTED = "resqued.is_trusted"
 # With these a proxy says who has sent the request; others must not send them.
 _FORWARDED = ("FOR", "PROTO", "HOST", "PORT", "PREFIX")
+_PREFIX = "HTTP_X_FORWARDED_PREFIX"
 
 Application = Callable[..., Iterable[bytes]]
 
@@ -32,6 +34,7 @@ class Proxied:
         environ[TRUSTED] = is_trusted(peer, self._settings.trusted_proxies)
         _strip_prefix(environ, self._settings.prefix)
         if environ[TRUSTED]:
+            _drop_foreign_prefix(environ)
             return self._behind(environ, start)
         for name in _FORWARDED:
             environ.pop(f"HTTP_X_FORWARDED_{name}", None)
@@ -57,6 +60,13 @@ def _is_in(
         return address in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False
+
+
+def _drop_foreign_prefix(environ: dict[str, Any]) -> None:
+    """Ignore a prefix that is no path here: a proxy may pass on what a client sent."""
+    prefix = environ.get(_PREFIX, "").rpartition(",")[2].strip()
+    if prefix and not is_own_path(prefix):
+        del environ[_PREFIX]
 
 
 def _strip_prefix(environ: dict[str, Any], prefix: str) -> None:

@@ -95,15 +95,20 @@ def _inherited() -> socket.socket:
 
 def _unix(path: Path) -> socket.socket:
     """Return a socket at a path; one that nobody listens on is replaced."""
-    found = socket.socket(socket.AF_UNIX)
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
             raise ListenError(f"cannot listen on {path}: another process does")
         except ConnectionRefusedError:
+            # So is the answer for any file that is no socket.
+            if not path.is_socket():
+                raise ListenError(
+                    f"cannot listen on {path}: it is a file, and no socket"
+                ) from None
             path.unlink()
         except FileNotFoundError:
             pass
+    found = socket.socket(socket.AF_UNIX)
     found.bind(str(path))
     path.chmod(0o660)
     found.listen(_BACKLOG)
@@ -117,14 +122,18 @@ def _leave(*_: object) -> None:
 def serve(settings: WebSettings, opened: socket.socket) -> None:
     """Serve the pages until SIGTERM or SIGINT; requests that run are answered."""
     signal.signal(signal.SIGTERM, _leave)
-    waitress.serve(
-        create_app(settings),
-        sockets=[opened],
-        threads=_THREADS,
-        connection_limit=_CONNECTIONS,
-        max_request_body_size=_MAX_BODY,
-        asyncore_use_poll=True,
-        ident=None,
-        clear_untrusted_proxy_headers=False,
-        _quiet=True,
-    )
+    try:
+        waitress.serve(
+            create_app(settings),
+            sockets=[opened],
+            threads=_THREADS,
+            connection_limit=_CONNECTIONS,
+            max_request_body_size=_MAX_BODY,
+            asyncore_use_poll=True,
+            ident=None,
+            clear_untrusted_proxy_headers=False,
+            _quiet=True,
+        )
+    finally:
+        if settings.listen.startswith(UNIX):
+            Path(settings.listen.removeprefix(UNIX)).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,17 @@ def is_token(token: str, stored: str) -> bool:
 def read_users(path: Path) -> Mapping[str, WebAccount]:
     """Return the accounts of a file by name; raise ConfigError if it is not valid."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        with path.open(encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"{path} cannot be read: {reason}") from None
+    if mode & stat.S_IWOTH:
+        raise ConfigError(
+            f"{path} can be changed by everybody on this host, who could make"
+            f" themselves a user: chmod 640 {path}"
+        )
     found: dict[str, WebAccount] = {}
     for number, line in enumerate(lines, start=1):
         text = line.partition("#")[0].strip()
