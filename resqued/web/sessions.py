@@ -20,7 +20,7 @@ _MESSAGES = 2_000
 
 
 class PageSessions(SecureCookieSessionInterface):
-    """Has the cookie sent to the path of the pages alone, and by TLS if they have it."""
+    """Has the cookie sent to these pages alone, and by TLS where they have it."""
 
     def get_cookie_path(self, _: Flask) -> str:
         """Return the path below which the pages are: other applications are beside."""

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 import redis as redis_py
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from resqued.config.web_settings import WebSettings
 from resqued.system.redis_server import EmbeddedServer
 from resqued.web.app import create_app
 from resqued.web.site import site
 from tests.support import web_sample
-from tests.support.browsing import new_context, running_browser
+from tests.support.browsing import PATIENCE, new_context, running_browser
 from tests.support.web_server import WebServer
 from tests.support.web_tour import tour
+
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -70,5 +72,4 @@ def page(browser: Browser) -> Iterator[Page]:
     """A tab of a browser that has seen nothing yet."""
     with ExitStack() as stack:
         context = stack.enter_context(new_context(browser))
-        context.set_default_timeout(30_000)
         yield context.new_page()

@@ -28,8 +28,8 @@ def test_every_page_can_be_read(
             answer = page.goto(sample.url + path)
             assert answer is not None
             assert answer.status == 200, path
-            assert page.locator("h1").count() == 1
-            assert page.locator("footer").inner_text()
+            expect(page.locator("h1")).to_have_count(1)
+            expect(page.locator("footer")).to_be_visible()
 
 
 def test_tabs_filters_and_the_search_lead_on(

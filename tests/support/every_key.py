@@ -90,28 +90,38 @@ def _queues(redis: redis_py.Redis, text: bytes) -> None:
 
 def _values(redis: redis_py.Redis, text: bytes) -> None:
     """Write the text as a value of JSON, where it is one: a number, or deep lists."""
-    if text[:1] not in b"[0123456789-N":
-        return
+    if text[:1] in b"[0123456789-N":
+        fill_values(redis, text)
+
+
+def fill_values(redis: redis_py.Redis, *texts: bytes) -> None:
+    """Write each text as a value of JSON, each into keys of its own."""
+    for number, text in enumerate(texts):
+        _fill_value(redis, text, b"odd%d" % number)
+
+
+def _fill_value(redis: redis_py.Redis, text: bytes, name: bytes) -> None:
     job = b'{"class":"Odd","args":[%s,{"a":%s}]}' % (text, text)
     entry = (
         b'{"failed_at":%s,"payload":%s,"exception":%s,"error":%s,"backtrace":%s,'
         b'"worker":%s,"queue":"odd","attempt":%s,"retried_at":%s,"own":%s}'
     ) % (text, job, *([text] * 7))
+    worker = b"web1:4:" + name
     redis.rpush(key("failed"), entry)
-    redis.rpush(key("queue:odd"), job)
-    redis.sadd(key("queues"), "odd")
-    redis.sadd(key("workers"), "web1:4:odd")
+    redis.rpush(key(b"queue:" + name), job)
+    redis.sadd(key("queues"), name)
+    redis.sadd(key("workers"), worker)
     record = b'{"queue":%s,"run_at":%s,"payload":%s}' % (text, text, job)
-    redis.set(key("worker:web1:4:odd"), record)
+    redis.set(key(b"worker:" + worker), record)
     identity = b'{"boot":%s,"pids":%s,"pid":%s,"start":%s,"heartbeat":%s,"nonce":%s}'
-    redis.hset(key("resqued:workers"), "web1:4:odd", identity % ((text,) * 6))
-    redis.set(key("worker:ping:web1:4"), b'{"time":%s}' % text)
+    redis.hset(key("resqued:workers"), worker, identity % ((text,) * 6))
+    redis.set(key(b"worker:ping:" + worker), b'{"time":%s}' % text)
     quarantined = b'{"quarantined_at":%s,"deaths":[%s],"failure":%s}'
     redis.rpush(key("resqued:quarantine"), quarantined % (text, text, entry))
     redis.zadd(key("delayed_queue_schedule"), {"9": 9})
     redis.rpush(key("delayed:9"), job[:-1] + b',"queue":"odd"}')
     rule = b'{"name":"odd","class_name":"Odd","queue":"odd","args":[%s],"every":%s}'
-    redis.hset(key("resqued:schedules"), "odd", rule % (text, text))
+    redis.hset(key("resqued:schedules"), name, rule % (text, text))
     action = b'{"user":%s,"count":%s,"ids":%s}' % (text, text, text)
     redis.xadd(key("resqued:audit"), {b"action": action})
 
