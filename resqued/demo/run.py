@@ -7,7 +7,7 @@ part finish: master, workers, server, remaining processes, folder.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +58,14 @@ class Demo:
     ) -> None:
         self._options = options
         self._interrupts = interrupts
-        self._tick = interrupts.check
+        self._must_run: list[Callable[[], None]] = []
         self._progress = progress
+
+    def _tick(self) -> None:
+        """Raise Interrupted after a signal, DemoError if the pages have ended."""
+        self._interrupts.check()
+        for must_run in self._must_run:
+            must_run()
 
     def run(self) -> DemoReport:
         """Run the demo and return its report.
@@ -85,7 +91,7 @@ class Demo:
                 report = self._work(Load(folders, workspace), workspace)
             except Exception:
                 # A signal may be the cause: then raise Interrupted instead.
-                self._tick()
+                self._interrupts.check()
                 raise
             finally:
                 _end_all(all_processes)
@@ -141,9 +147,13 @@ class Demo:
         if not self._options.has_web:
             yield
             return
-        with demo_pages.serving(url, workspace) as address:
-            self._progress.say(f"look at {address}; Ctrl-C ends the demo")
-            yield
+        with demo_pages.serving(url, workspace) as pages:
+            self._progress.say(f"look at {pages.address}; Ctrl-C ends the demo")
+            self._must_run.append(pages.must_run)
+            try:
+                yield
+            finally:
+                self._must_run.clear()
 
     def _watch(
         self, load: Load, client: Client, master: DemoMaster, pool: Descendants

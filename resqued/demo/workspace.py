@@ -63,6 +63,11 @@ class Workspace:
         return self.path / "master.log"
 
     @property
+    def web_log(self) -> Path:
+        """Return the path of the log of the web front end."""
+        return self.path / "web.log"
+
+    @property
     def ledger(self) -> Path:
         """The file to which the jobs append the disk usage that they found."""
         return self.path / "disk-usage.jsonl"

@@ -19,6 +19,9 @@ UNIX, INHERITED = "unix:", "fd:"
 _FIRST_INHERITED = 3
 _THREADS, _CONNECTIONS, _MAX_BODY = 8, 500, 1 << 20
 _BACKLOG = 128
+# Connections that send nothing are closed after so many seconds, or a few hundred of
+# them would keep everybody else out for minutes. Parts of pages ask every two seconds.
+_SILENCE, _SILENCE_CHECK = 20, 5
 
 
 class ListenError(ResquedError):
@@ -128,6 +131,8 @@ def serve(settings: WebSettings, opened: socket.socket) -> None:
             sockets=[opened],
             threads=_THREADS,
             connection_limit=_CONNECTIONS,
+            channel_timeout=_SILENCE,
+            cleanup_interval=_SILENCE_CHECK,
             max_request_body_size=_MAX_BODY,
             asyncore_use_poll=True,
             ident=None,

@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -16,7 +17,7 @@ import termios
 import time
 import urllib.request
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -835,6 +836,22 @@ def read_some(fd: int) -> str:
         while select.select([fd], [], [], 0)[0] and (chunk := os.read(fd, 65536)):
             data += chunk
     return data.decode("utf-8", "replace")
+
+
+def test_pages_that_are_killed_end_the_demo_with_the_reason(tmp_path, source):
+    """The port of others stays theirs, and the demo does not go on without pages."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # Another program may have it: as good.
+            stack.enter_context(socket.create_server(("127.0.0.1", 5678)))
+        run = stack.enter_context(running(tmp_path, "--web", "--source", str(source)))
+        run.wait_for("the address", lambda run: "look at http://" in run.stdout())
+        assert "127.0.0.1:5678/" not in run.stdout()
+        [web] = [one for one in run.processes() if "--listen" in one.cmdline()]
+        web.kill()
+        assert run.wait() == 1, run.stdout() + run.stderr()
+        assert run.others() == []
+    assert "the web front end has ended" in run.stderr()
+    assert names(run.temp) == []
 
 
 def test_pages_show_the_jobs_and_ctrl_c_leaves_nothing(tmp_path, source):

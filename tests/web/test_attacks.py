@@ -284,3 +284,8 @@ def test_a_host_that_is_no_name_is_refused(pages: Pages, host: str) -> None:
 
 def test_a_long_name_of_a_queue_has_a_page(pages: Pages) -> None:
     assert pages.client.get(f"/queues/{in_path(b'q' * 9_000)}").status_code < 500
+
+
+def test_a_connection_that_sends_nothing_is_closed() -> None:
+    """Waitress closes them by these two, which are seconds."""
+    assert serving._SILENCE + serving._SILENCE_CHECK < 30
