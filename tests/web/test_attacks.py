@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -22,6 +24,7 @@ from resqued.web.secret_key import secret_key
 from resqued.web.users_file import add_user
 from tests.support.pages import SAME_ORIGIN, Open, Pages
 from tests.support.route_samples import in_path
+from tests.support.wait import scaled, wait_until
 
 PASSWORD = "correct horse"
 BEHIND = {"X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/resque"}
@@ -286,6 +289,27 @@ def test_a_long_name_of_a_queue_has_a_page(pages: Pages) -> None:
     assert pages.client.get(f"/queues/{in_path(b'q' * 9_000)}").status_code < 500
 
 
-def test_a_connection_that_sends_nothing_is_closed() -> None:
-    """Waitress closes them by these two, which are seconds."""
-    assert serving._SILENCE + serving._SILENCE_CHECK < 30
+SERVE = """
+import sys
+from resqued.config.web_settings import WebSettings
+from resqued.web import serving
+serving._SILENCE = serving._SILENCE_CHECK = 1
+settings = WebSettings(listen="unix:" + sys.argv[1])
+serving.serve(settings, serving.open_socket(settings))
+"""
+
+
+def test_a_connection_that_sends_nothing_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with subprocess.Popen([sys.executable, "-c", SERVE, str(path)]) as process:
+        try:
+            wait_until(path.exists, what="the socket")
+            with socket.socket(socket.AF_UNIX) as silent:
+                silent.settimeout(scaled(20))
+                silent.connect(str(path))
+                silent.sendall(b"GET / HTTP/1.1\r\nHost: ")
+                assert silent.recv(1) == b""
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+    assert not path.exists()
