@@ -277,6 +277,7 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     gc.collect()
     gc.freeze()
     memory.collapse()
+    memory.copy_page_tables()
     return memory.fill_pools()
 
 

@@ -9,7 +9,11 @@ hot path: warm-up
 
 from __future__ import annotations
 
+import _thread
+import logging
 import os
+import random
+import threading
 from dataclasses import replace
 
 from resqued import child
@@ -45,12 +49,35 @@ def warm_up(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
         with temporary_job(NAME):
             for _ in range(_TIMES):
                 _live(life)
+            _run_fork_hooks()
     finally:
         signals.block()
         inbox.react(None)
         prctl.undo()
         process_title.set_title(title)
         scoreboard.close()
+
+
+def _run_fork_hooks() -> None:
+    """Run what Python's own modules run in each child after a fork.
+
+    hot path: fork-hooks
+    """
+    thread_hook = getattr(threading, "_after_fork", None)
+    log_hook = getattr(logging, "_after_at_fork_child_reinit_locks", None)
+    # The hooks take every other thread for dead. Threads of gevent and eventlet have
+    # hooks of their own.
+    is_alone = threading.active_count() == 1
+    is_own = threading.get_ident is _thread.get_ident
+    if not (is_alone and is_own and thread_hook and log_hook):
+        return
+    # The application may have chosen a seed.
+    state = random.getstate()
+    for _ in range(_TIMES):
+        thread_hook()
+        log_hook()
+        random.seed()
+    random.setstate(state)
 
 
 def _live(life: child.ChildMain) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import io
+import logging
 import os
+import random
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,5 +91,49 @@ def test_nobody_can_enqueue_what_was_rehearsed_with() -> None:
     def look(_inbox: SignalInbox) -> None:
         with pytest.raises(JobClassError):
             resolve(NAME, ())
+
+    in_a_zygote(look)
+
+
+def test_random_numbers_go_on_as_the_application_has_seeded_them() -> None:
+    def live() -> None:
+        random.seed(7)
+        wanted = [random.random(), random.random()]
+        random.seed(7)
+        inbox = SignalInbox()
+        assert random.random() == wanted[0]
+        warm_up(SETTINGS, inbox, TITLE)
+        assert random.random() == wanted[1]
+
+    run_in_child(live)
+
+
+def test_a_thread_of_the_application_is_not_taken_for_dead() -> None:
+    def live() -> None:
+        may_end = threading.Event()
+        thread = threading.Thread(target=may_end.wait)
+        thread.start()
+        inbox = SignalInbox()
+        warm_up(SETTINGS, inbox, TITLE)
+        assert thread in threading.enumerate()
+        assert thread.is_alive()
+        may_end.set()
+        thread.join()
+        warm_up(SETTINGS, inbox, TITLE)
+        # What waits for threads at the end of the process goes on to work.
+        again = threading.Thread(target=may_end.wait)
+        again.start()
+        again.join()
+        assert threading.enumerate() == [threading.main_thread()]
+
+    run_in_child(live)
+
+
+def test_the_log_can_be_locked_again() -> None:
+    def look(_inbox: SignalInbox) -> None:
+        handler = logging.StreamHandler(io.StringIO())
+        logging.getLogger("rehearsed").addHandler(handler)
+        logging.getLogger("rehearsed").warning("still here")
+        assert handler.stream.getvalue() == "still here\n"
 
     in_a_zygote(look)
