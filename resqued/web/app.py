@@ -235,7 +235,7 @@ def _problem(status: int, detail: str, **members: Any) -> Response:
         found = Response(line, mimetype="text/plain")
     else:
         is_away = status == HTTPStatus.SERVICE_UNAVAILABLE
-        values = {"title": title, "detail": detail, "is_away": is_away}
+        values: dict[str, Any] = {"title": title, "detail": detail, "is_away": is_away}
         found = render.page("problem.html", status=status, **values)
     found.status_code = status
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -6,18 +6,19 @@ Nothing is read before a page needs it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from resqued.config.web_settings import WebSettings
 from resqued.errors import StoreError
 from resqued.store.connection import Link
-from resqued.store.history import History, Points
+from resqued.store.history import History
 from resqued.store.master_records import WATCH_LIFETIME, MasterRecords
 from resqued.store.server_facts import ServerFacts, examine
 from resqued.store.store_errors import RefusedError
 from resqued.web.chart_data import read_all
 from resqued.web.kept_value import KeptValue, KeptValues
+from resqued.web.last_hour import TotalHour, read_hour, read_queue_hours
 from resqued.web.presence import Presence, read_presence
 from resqued.wire.keys import Keys
 from resqued.wire.master_record import MasterRecord
@@ -36,8 +37,8 @@ _WATCH_EVERY, _WATCH_REFUSED = WATCH_LIFETIME / 3, 60.0
 class SharedFacts:
     """The slow facts of one site; safe to use from several threads.
 
-    `hour` and `queue_hours` are for sparklines: the last hour of the namespace, and
-    the waiting jobs of some queues, by a tuple of their names.
+    `hour` and `queue_hours` are the last hour of the namespace, and that of some
+    queues, by a tuple of their names.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class SharedFacts:
         )
         history = History(link, keys)
         self.charts = KeptValues(partial(read_all, history), _CHARTS, _MOST_CHARTS)
-        self.hour = KeptValue(partial(_hour, history), _CHARTS)
+        self.hour: KeptValue[TotalHour | None] = KeptValue(
+            partial(read_hour, history), _CHARTS
+        )
         self.queue_hours = KeptValues(
-            partial(_hour_of_queues, history), _CHARTS, _MOST_CHARTS
+            partial(read_queue_hours, history), _CHARTS, _MOST_CHARTS
         )
         self.today = KeptValue(history.today, _TODAY)
         self.history_size = KeptValue(history.size, _SIZE)
@@ -86,13 +89,3 @@ class SharedFacts:
             self._watch_at = now + _WATCH_REFUSED
         except StoreError:
             pass  # the page says so
-
-
-def _hour(history: History) -> Mapping[str, Points]:
-    """Return the last hour of the whole namespace, by the names of its series."""
-    return {name: history.total(name, "1h") for name in ("done", "failed", "wait")}
-
-
-def _hour_of_queues(history: History, names: tuple[str, ...]) -> Mapping[str, Points]:
-    """Return how many jobs waited in each of some queues in the last hour."""
-    return history.of_queues(names, "wait", "1h")

@@ -1,8 +1,7 @@
 // Draws each chart from the table below it, which has all numbers without this script.
 "use strict";
 (() => {
-  const figures = [...document.querySelectorAll("figure.chart")];
-  if (!figures.length || !window.uPlot) return;
+  if (!window.uPlot) return;
   const HEIGHT = 200;
   const charts = new Map();
 
@@ -14,7 +13,8 @@
     const columns = [rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000)];
     heads.forEach((_, place) => columns.push(rows.map((row) => {
       const text = row.cells[place + 1].dataset.value;
-      return text === "" ? null : Number(text);
+      // Of a step that is not over, more will be counted.
+      return text === "" || row.matches("[data-unfinished]") ? null : Number(text);
     })));
     return { columns, names: heads.map((head) => ({ name: head.textContent, bad: head.classList.contains("bad") })) };
   }
@@ -47,6 +47,8 @@
     const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
     if (charts.has(figure)) charts.get(figure).destroy();
     place.replaceChildren();
+    // The answers of live updates have the picture for readers without this script.
+    place.setAttribute("hx-morph-skip", "");
     charts.set(figure, new uPlot({
       width: place.clientWidth,
       height: HEIGHT,
@@ -56,11 +58,26 @@
       legend: { live: true },
       cursor: { drag: { x: false, y: false } },
     }, columns, place));
-    figure.classList.add("drawn");
   }
 
-  function drawAll() { figures.forEach(draw); }
+  function drawAll() {
+    for (const [figure, chart] of charts) {
+      if (!figure.isConnected) { chart.destroy(); charts.delete(figure); }
+    }
+    document.querySelectorAll("figure.chart").forEach(draw);
+  }
+
+  // New numbers go into the chart that is there, so that what is pointed at stays.
+  function update() {
+    for (const figure of document.querySelectorAll("figure.chart")) {
+      const chart = charts.get(figure);
+      const { columns, names } = read(figure);
+      if (!chart || chart.series.length !== names.length + 1) draw(figure);
+      else if (JSON.stringify(columns) !== JSON.stringify(chart.data)) chart.setData(columns);
+    }
+  }
   drawAll();
+  document.addEventListener("htmx:after:swap", update);
   new ResizeObserver(() => {
     for (const [figure, chart] of charts) {
       const width = figure.querySelector(".plot").clientWidth;
