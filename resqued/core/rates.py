@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 # A change of less than so many jobs a minute, and this share of them, is none.
 _LEAST, _LEAST_SHARE = 1.0, 0.002
+# A change that is not so many times its standard error is noise.
+_CERTAIN = 2.5
 # A trend needs readings that are so many minutes apart; the last one is at most so old.
 _LEAST_SPAN, _OLDEST = 3, 3
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -61,11 +64,8 @@ def queue_trend(
     span = _span(waits, minutes)
     if span is None:
         return QueueTrend("unknown")
-    first, last = span
-    before, after = waits[first], waits[last]
-    assert before is not None
-    assert after is not None
-    change = (after - before) / ((last - first) * minutes)
+    first, _ = span
+    change = _slope(waits, minutes)
     if abs(change) >= max(_LEAST, _LEAST_SHARE * waiting):
         if change > 0:
             return QueueTrend("grows", change)
@@ -95,6 +95,21 @@ def _span(waits: Sequence[int | None], minutes: float) -> tuple[int, int] | None
         return None
     is_old = (len(waits) - 1 - known[-1]) * minutes > _OLDEST
     return None if is_old else (known[0], known[-1])
+
+
+def _slope(waits: Sequence[int | None], minutes: float) -> float:
+    """Return by how much readings change per minute; 0 if that may be noise.
+
+    It is the slope of the line through all of them, by least squares.
+    """
+    known = [(n * minutes, one) for n, one in enumerate(waits) if one is not None]
+    at = sum(time for time, _ in known) / len(known)
+    mean = sum(one for _, one in known) / len(known)
+    width = sum((time - at) ** 2 for time, _ in known)
+    slope = sum((time - at) * (one - mean) for time, one in known) / width
+    missed = sum((one - mean - slope * (time - at)) ** 2 for time, one in known)
+    error = math.sqrt(missed / max(1, len(known) - 2) / width)
+    return slope if abs(slope) >= _CERTAIN * error else 0.0
 
 
 def per_minute(counts: Sequence[int | None], step: int = 60) -> float | None:

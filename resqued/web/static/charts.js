@@ -7,6 +7,26 @@
 
   function color(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
 
+  // Hours of the day as 24, in the zone of the other times of the pages.
+  function clock() {
+    let zone;
+    try { if (localStorage.getItem("resqued-times") === "UTC") zone = "UTC"; } catch { /* local */ }
+    const make = (format) => new Intl.DateTimeFormat("en-GB", { ...format, timeZone: zone });
+    const hour = make({ hour: "2-digit", minute: "2-digit" });
+    const day = make({ day: "numeric", month: "short" });
+    const both = make({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+    const of = (format, seconds) => format.format(new Date(seconds * 1000));
+    return {
+      ticks: (_, all, __, ___, step) => all.map((at, place) => {
+        if (step >= 86400) return of(day, at);
+        const isNew = !place || of(day, at) !== of(day, all[place - 1]);
+        return of(hour, at) + (isNew ? "\n" + of(day, at) : "");
+      }),
+      moment: (_, at) => at === null || at === undefined ? "–" : of(both, at),
+      date: (at) => zone ? uPlot.tzDate(new Date(at * 1000), zone) : new Date(at * 1000),
+    };
+  }
+
   function read(figure) {
     const heads = [...figure.querySelectorAll("thead th")].slice(1);
     const rows = [...figure.querySelectorAll("tbody tr")].reverse();
@@ -36,6 +56,7 @@
     const unit = figure.dataset.unit;
     const { columns, names } = read(figure);
     if (columns[0].length < 2) return;
+    const times = clock();
     const lines = names.map((each, index) => ({
       label: each.name,
       stroke: color(each.bad ? "--bad" : index ? "--good" : "--accent"),
@@ -52,8 +73,9 @@
     charts.set(figure, new uPlot({
       width: place.clientWidth,
       height: HEIGHT,
-      series: [{ label: "From" }, ...lines],
-      axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => shown(tick, unit)) }],
+      tzDate: times.date,
+      series: [{ label: "From", value: times.moment }, ...lines],
+      axes: [{ ...axis, values: times.ticks }, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => shown(tick, unit)) }],
       scales: { y: { range: (_, least, most) => [0, most > 0 ? most * 1.05 : 1] } },
       legend: { live: true },
       cursor: { drag: { x: false, y: false } },

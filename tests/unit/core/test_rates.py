@@ -13,13 +13,23 @@ from resqued.core.rates import per_minute, queue_trend, recent_rate
         (0, [5, 4, 3, 0], [1, 1, 1, 1], ""),
         (640, [280, 400, 520, 640], [10, 10, 10, 10], "grows by 120/min"),
         (15, [0, 0, 5, 15], [0, 0, 0, 0], "grows by 5/min"),
-        (22, [0, 0, 5, 22], [0, 0, 0, 0], "grows by 7.3/min"),
+        (22, [0, 0, 7, 22, 30], [0, 0, 0, 0, 0], "grows by 8.2/min"),
         (400, [700, 600, 500, 400], [100] * 4, "drains in ~4 min"),
         (30, [210, 150, 90, 30], [60] * 4, "drains in ~30 s"),
         (1, [200, 200, 100, 1], [60] * 4, "drains in ~1 s"),
         (60_000, [60_300, 60_200, 60_100, 60_000], [200] * 4, "~5 h at this rate"),
         (100_000, [100_600, None, None, 100_000], [0] * 4, "drains in ~8 h"),
-        (10_000_000, [0, 9, 99, 9_000_000], [9] * 4, "grows by 3,000,000/min"),
+        (
+            9_000_000,
+            [0, 3_000_000, 6_000_000, 9_000_000],
+            [9] * 4,
+            "grows by 3,000,000/min",
+        ),
+        # Up and down, and as many at the end: no growth of the two last readings.
+        (90, [80, 99, 71, 95, 66, 98, 74, 90], [60] * 8, "~2 min at this rate"),
+        (12, [60, 90, 66, 98, 71, 99, 64, 12], [60] * 8, "~12 s at this rate"),
+        # Jobs that came together two minutes ago.
+        (9_000, [5] * 13 + [9_000] * 2, [60] * 15, "grows by 418/min"),
         (500, [500] * 4, [50] * 4, "~10 min at this rate"),
         (500, [500, None, None, 500], [None, 50, None, None], "~10 min at this rate"),
         # Before the first reading nobody has counted.

@@ -1,0 +1,118 @@
+"""Rates, trends and lines of the last hour on the overview and the pages of queues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import redis as redis_py
+
+import resqued
+from resqued.core.history_layout import GAUGES, day_of, packed
+from resqued.wire.keys import Keys
+from tests.support.pages import Pages
+
+KEYS = Keys()
+
+
+def write(redis: redis_py.Redis, series: str, values: Sequence[int]) -> None:
+    """Write the numbers of the last minutes of a series; the last is of now."""
+    now = redis.time()[0]
+    scope_value = series.rpartition(":")[2]
+    for ago, number in enumerate(reversed(values)):
+        day = day_of(now - 60 * ago)
+        at = day.place(scope_value, now - 60 * ago)
+        stored = number + (scope_value in GAUGES)
+        redis.setrange(KEYS.history(day.name, series), 4 * at, packed([stored]))
+
+
+def getranges(redis: redis_py.Redis) -> int:
+    found = redis.info("commandstats").get("cmdstat_getrange", {"calls": 0})
+    return int(found["calls"])
+
+
+@pytest.fixture
+def mail(client: resqued.Client) -> resqued.Client:
+    """A namespace with 100 jobs in the queue mail."""
+    client.enqueue_many([("Mail",)] * 100, queue="mail")
+    return client
+
+
+@pytest.mark.parametrize(
+    ("waits", "words"),
+    [
+        (range(0, 2_000, 100), "grows by 100/min"),
+        (range(1_100, 100, -50), "drains in ~2 min"),
+        ([100] * 20, "~2 min at this rate"),
+        ([80, 99, 70, 120] * 5, "~2 min at this rate"),
+    ],
+)
+def test_a_queue_grows_or_drains(
+    pages: Pages,
+    mail: resqued.Client,
+    redis: redis_py.Redis,
+    waits: Sequence[int],
+    words: str,
+) -> None:
+    for scope in ("t", "q:mail"):
+        write(redis, f"{scope}:wait", waits)
+        write(redis, f"{scope}:done", [60] * 20)
+    write(redis, "t:failed", [3] * 20)
+    text = pages.text("/overview")
+    assert text.count(words) == 2  # of all queues, and of mail
+    assert "60/min" in text
+    assert "3 failed/min" in text
+    assert "mail 100 0 0 60" in pages.text("/queues")
+    assert words in pages.text("/queues")
+    assert words in pages.text("/queues/mail")
+    label = f"waiting in the last hour, at most {max(waits):,}"
+    assert f'aria-label="{label}"' in pages.get("/queues").text
+    assert "No history" not in text
+    assert "no history" not in text
+
+
+@pytest.mark.parametrize("readings", [1, 3])
+def test_of_little_history_nothing_is_guessed(
+    pages: Pages, mail: resqued.Client, redis: redis_py.Redis, readings: int
+) -> None:
+    for scope in ("t", "q:mail"):
+        write(redis, f"{scope}:wait", [10**4, 10**3, 100][:readings])
+        write(redis, f"{scope}:done", [900] * readings)
+    for path in ("/overview", "/queues", "/queues/mail"):
+        text = pages.text(path)
+        assert "/min" not in text.replace("Ended/min", "")
+        assert "drains" not in text
+        assert "no history" not in text
+
+
+def test_without_a_history_a_line_leads_to_how_to_switch_it_on(
+    pages: Pages, mail: resqued.Client
+) -> None:
+    for path in ("/overview", "/queues"):
+        assert "no history was kept in the last hour" in pages.text(path)
+        assert "/min" not in pages.text(path).replace("Ended/min", "")
+    assert 'resolution = "minutes"' in pages.text("/charts")
+
+
+def test_many_tabs_read_the_history_once_and_other_parts_do_not(
+    pages: Pages, mail: resqued.Client, redis: redis_py.Redis
+) -> None:
+    for part in ("running", "failures"):
+        pages.get(f"/overview?part={part}")
+    assert getranges(redis) == 0
+    for path in ("/overview", "/queues", "/queues/mail"):
+        pages.get(path)
+    once = getranges(redis)
+    assert once
+    for _ in range(50):
+        pages.get("/overview?part=figures")
+        pages.get("/overview?part=queues")
+        pages.get("/queues?part=table")
+        pages.get("/queues/mail?part=state")
+    assert getranges(redis) - once <= 0.2 * once
+
+
+def test_the_overview_has_a_line_for_each_master(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    assert "Masters" not in pages.text("/overview")
