@@ -25,7 +25,15 @@ from resqued.core.visible_text import visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
 from resqued.store.redis_errors import may_have_been_executed
-from resqued.web import failed_links, formats, guard, pausing_page, render, site
+from resqued.web import (
+    failed_links,
+    formats,
+    frame_page,
+    guard,
+    pausing_page,
+    render,
+    site,
+)
 from resqued.web.identity import current_user
 from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
@@ -140,6 +148,7 @@ def _prepare_templates(app: Flask) -> None:
         shown_bytes=shown_bytes,
         sparkline_points=lines,
         pauser_of=pausing_page.pauser_of,
+        masters_in_trouble=frame_page.masters_in_trouble,
         **formats.FUNCTIONS,
         **failed_links.FUNCTIONS,
     )

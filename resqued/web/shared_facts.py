@@ -30,6 +30,8 @@ _CHARTS, _TODAY = 10.0, 30.0
 _MOST_CHARTS = 64
 # Asks for the memory of some thousand keys.
 _SIZE = 300.0
+# Of the frame, which every page asks for.
+_TROUBLE = 10.0
 # How often resqued:watch is written while a page is looked at; after a refusal.
 _WATCH_EVERY, _WATCH_REFUSED = WATCH_LIFETIME / 3, 60.0
 
@@ -55,6 +57,9 @@ class SharedFacts:
         self.server: KeptValue[ServerFacts] = KeptValue(look, _SERVER)
         self.masters: KeptValue[Sequence[MasterRecord]] = KeptValue(
             records.read, _MASTERS
+        )
+        self.troubled: KeptValue[Sequence[MasterRecord]] = KeptValue(
+            lambda: [one for one in self.masters.get() if _is_troubled(one)], _TROUBLE
         )
         history = History(link, keys)
         self.charts = KeptValues(partial(read_all, history), _CHARTS, _MOST_CHARTS)
@@ -89,3 +94,11 @@ class SharedFacts:
             self._watch_at = now + _WATCH_REFUSED
         except StoreError:
             pass  # the page says so
+
+
+def _is_troubled(record: MasterRecord) -> bool:
+    """Return whether a master stops, or goes on with old code after a reload."""
+    reload = record.last_reload
+    return record.state != "running" or (
+        reload is not None and reload.outcome != "done"
+    )

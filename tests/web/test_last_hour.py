@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 import redis as redis_py
 
 import resqued
 from resqued.core.history_layout import GAUGES, day_of, packed
+from resqued.wire import master_record
 from resqued.wire.keys import Keys
-from tests.support.pages import Pages
+from tests.support.pages import Open, Pages
 
 KEYS = Keys()
 
@@ -112,7 +114,48 @@ def test_many_tabs_read_the_history_once_and_other_parts_do_not(
     assert getranges(redis) - once <= 0.2 * once
 
 
-def test_the_overview_has_a_line_for_each_master(
-    pages: Pages, redis: redis_py.Redis
+def write_master(redis: redis_py.Redis, host: str, **changes: object) -> None:
+    record = master_record.MasterRecord(
+        id=f"{host}:9",
+        host=host,
+        pid=9,
+        version="0.1.0",
+        since=1,
+        at=1,
+        state="running",
+        is_paused=False,
+        generation=1,
+        last_reload=None,
+        pools=(),
+        hidden_user="",
+    )
+    changed = msgspec.structs.replace(record, **changes)
+    redis.sadd(KEYS.masters, record.id)
+    redis.set(KEYS.master(record.id), master_record.encode(changed))
+
+
+def test_masters_have_a_line_and_those_in_trouble_a_banner(
+    open_pages: Open, redis: redis_py.Redis
 ) -> None:
-    assert "Masters" not in pages.text("/overview")
+    assert "Masters" not in open_pages().text("/overview")
+    failed = master_record.RecordedReload(
+        at=1, outcome="failed", error="ImportError: no <taxes>"
+    )
+    write_master(redis, "web1")
+    write_master(redis, "web2", last_reload=failed)
+    write_master(redis, "web3", state="stopping")
+    pages = open_pages()
+    text = pages.text("/overview")
+    assert "web1:9 running" in text
+    assert "web2:9 running reload failed" in text
+    html = pages.get("/queues").text
+    assert "ImportError: no &lt;taxes&gt;" in html
+    assert ">web3:9</a> is stopping." in html
+    assert "web1:9" not in html
+
+
+def test_tasks_and_the_audit_are_linked(pages: Pages) -> None:
+    html = pages.get("/stats/resque").text
+    for path in ("/tasks", "/audit"):
+        assert f'<a href="{path}">' in html
+        assert 'aria-current="page">Stats' in pages.get(path).text
