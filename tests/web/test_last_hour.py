@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -99,6 +100,7 @@ def test_without_a_history_a_line_leads_to_how_to_switch_it_on(
 def test_many_tabs_read_the_history_once_and_other_parts_do_not(
     pages: Pages, mail: resqued.Client, redis: redis_py.Redis
 ) -> None:
+    redis.config_resetstat()
     for part in ("running", "failures"):
         pages.get(f"/overview?part={part}")
     assert getranges(redis) == 0
@@ -106,12 +108,15 @@ def test_many_tabs_read_the_history_once_and_other_parts_do_not(
         pages.get(path)
     once = getranges(redis)
     assert once
+    began = time.monotonic()
     for _ in range(50):
         pages.get("/overview?part=figures")
         pages.get("/overview?part=queues")
         pages.get("/queues?part=table")
         pages.get("/queues/mail?part=state")
-    assert getranges(redis) - once <= 0.2 * once
+    # What is read counts for ten seconds; a slow machine takes longer for the looks.
+    turns = (time.monotonic() - began) // 10
+    assert getranges(redis) - once <= (turns + 0.2) * once
 
 
 def write_master(redis: redis_py.Redis, host: str, **changes: object) -> None:

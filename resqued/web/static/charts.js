@@ -11,18 +11,15 @@
   function clock() {
     let zone;
     try { if (localStorage.getItem("resqued-times") === "UTC") zone = "UTC"; } catch { /* local */ }
-    const make = (format) => new Intl.DateTimeFormat("en-GB", { ...format, timeZone: zone });
-    const hour = make({ hour: "2-digit", minute: "2-digit" });
-    const day = make({ day: "numeric", month: "short" });
-    const both = make({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-    const of = (format, seconds) => format.format(new Date(seconds * 1000));
+    const of = (format, seconds) => new Intl.DateTimeFormat("en-GB", { ...format, timeZone: zone }).format(seconds * 1000);
+    const hour = { hour: "2-digit", minute: "2-digit" }, day = { day: "numeric", month: "short" };
     return {
       ticks: (_, all, __, ___, step) => all.map((at, place) => {
-        if (step >= 86400) return of(day, at);
-        const isNew = !place || of(day, at) !== of(day, all[place - 1]);
-        return of(hour, at) + (isNew ? "\n" + of(day, at) : "");
+        const date = of(day, at);
+        if (step >= 86400) return date;
+        return of(hour, at) + (place && date === of(day, all[place - 1]) ? "" : "\n" + date);
       }),
-      moment: (_, at) => at === null || at === undefined ? "–" : of(both, at),
+      moment: (_, at) => at === null || at === undefined ? "–" : of({ ...day, ...hour }, at),
       date: (at) => zone ? uPlot.tzDate(new Date(at * 1000), zone) : new Date(at * 1000),
     };
   }
@@ -83,9 +80,7 @@
   }
 
   function drawAll() {
-    for (const [figure, chart] of charts) {
-      if (!figure.isConnected) { chart.destroy(); charts.delete(figure); }
-    }
+    for (const figure of charts.keys()) if (!figure.isConnected) charts.delete(figure);
     document.querySelectorAll("figure.chart").forEach(draw);
   }
 
