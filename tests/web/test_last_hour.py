@@ -35,8 +35,10 @@ def getranges(redis: redis_py.Redis) -> int:
 
 
 @pytest.fixture
-def mail(client: resqued.Client) -> resqued.Client:
-    """A namespace with 100 jobs in the queue mail."""
+def mail(client: resqued.Client, redis: redis_py.Redis) -> resqued.Client:
+    """A namespace with 100 jobs in the queue mail, and a worker."""
+    redis.sadd(KEYS.workers, "web1:1:mail")
+    redis.hset(KEYS.heartbeats, "web1:1:mail", "2999-01-01T00:00:00Z")
     client.enqueue_many([("Mail",)] * 100, queue="mail")
     return client
 
@@ -65,7 +67,7 @@ def test_a_queue_grows_or_drains(
     assert text.count(words) == 2  # of all queues, and of mail
     assert "60/min" in text
     assert "3 failed/min" in text
-    assert "mail 100 0 0 60" in pages.text("/queues")
+    assert "mail 100 0 1 60" in pages.text("/queues")
     assert words in pages.text("/queues")
     assert words in pages.text("/queues/mail")
     label = f"waiting in the last hour, at most {max(waits):,}"
@@ -86,6 +88,16 @@ def test_of_little_history_nothing_is_guessed(
         assert "/min" not in text.replace("Ended/min", "")
         assert "drains" not in text
         assert "no history" not in text
+
+
+def test_of_a_queue_that_nobody_works_on_no_end_is_guessed(
+    pages: Pages, mail: resqued.Client, redis: redis_py.Redis
+) -> None:
+    write(redis, "q:mail:wait", [100] * 20)
+    write(redis, "q:mail:done", [60] * 20)
+    mail.pause_queue("mail")
+    for path in ("/overview", "/queues", "/queues/mail"):
+        assert "at this rate" not in pages.text(path)
 
 
 def test_without_a_history_a_line_leads_to_how_to_switch_it_on(

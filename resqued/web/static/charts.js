@@ -9,8 +9,7 @@
 
   // Hours of the day as 24, in the zone of the other times of the pages.
   function clock() {
-    let zone;
-    try { if (localStorage.getItem("resqued-times") === "UTC") zone = "UTC"; } catch { /* local */ }
+    const zone = /^Times: UTC/.test(document.getElementById("times")?.textContent) ? "UTC" : undefined;
     const of = (format, seconds) => new Intl.DateTimeFormat("en-GB", { ...format, timeZone: zone }).format(seconds * 1000);
     const hour = { hour: "2-digit", minute: "2-digit" }, day = { day: "numeric", month: "short" };
     return {
