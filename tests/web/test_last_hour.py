@@ -112,6 +112,8 @@ def test_without_a_history_a_line_leads_to_how_to_switch_it_on(
 def test_many_tabs_read_the_history_once_and_other_parts_do_not(
     pages: Pages, mail: resqued.Client, redis: redis_py.Redis
 ) -> None:
+    # The record of a worker is read with GETRANGE as well.
+    redis.delete(KEYS.workers)
     redis.config_resetstat()
     for part in ("running", "failures"):
         pages.get(f"/overview?part={part}")
