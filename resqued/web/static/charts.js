@@ -24,8 +24,8 @@
   }
 
   function read(figure) {
-    const heads = [...figure.querySelectorAll("thead th")].slice(1);
-    const rows = [...figure.querySelectorAll("tbody tr")].reverse();
+    const heads = [...figure.querySelectorAll(".numbers thead th")].slice(1);
+    const rows = [...figure.querySelectorAll(".numbers tbody tr")].reverse();
     const columns = [rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000)];
     heads.forEach((_, place) => columns.push(rows.map((row) => {
       const text = row.cells[place + 1].dataset.value;
