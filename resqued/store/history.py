@@ -130,18 +130,29 @@ class History:
 
         All are read in two round trips. Raises ArgumentError for a longer range.
         """
-        seconds, step = _chosen(span, None)
-        if seconds > MINUTES_KEPT or value not in VALUES["q"]:
-            raise ArgumentError(f"no series {value!r} of queues in the range {span}")
-        start, end = _bounds(self._link.time(), seconds, step)
         series = [(queue_scope(name), value) for name in names]
+        return dict(zip(names, self.together(series, span), strict=True))
+
+    def together(
+        self, series: Sequence[tuple[str, str]], span: str = "1h"
+    ) -> list[Points]:
+        """Return some series, each named by scope and value, in two round trips.
+
+        A scope is TOTAL, or made by class_scope or queue_scope. Raises ArgumentError
+        for a range beyond "3d".
+        """
+        seconds, step = _chosen(span, None)
+        for scope, value in series:
+            if seconds > MINUTES_KEPT or value not in VALUES[scope[0]]:
+                raise ArgumentError(f"no series {value!r} in the range {span}")
+        start, end = _bounds(self._link.time(), seconds, step)
         found = self._read(series, start, end, months=False)
-        return {
-            name: Points(
+        return [
+            Points(
                 start, step, tuple(readings(coarser(m, step // MINUTE, value), value))
             )
-            for name, m in zip(names, found, strict=True)
-        }
+            for m, (_, value) in zip(found, series, strict=True)
+        ]
 
     def durations(self, class_name: str, span: str = "24h") -> tuple[int, ...]:
         """Return the histogram of a class in a range.

@@ -24,6 +24,7 @@ from resqued.store.redis_errors import may_have_been_executed
 from resqued.web import (
     failed_links,
     formats,
+    frame_page,
     guard,
     pausing_page,
     render,
@@ -114,6 +115,7 @@ def _prepare_templates(app: Flask) -> None:
         shown_bytes=shown_bytes,
         sparkline_points=lines,
         pauser_of=pausing_page.pauser_of,
+        masters_in_trouble=frame_page.masters_in_trouble,
         **formats.FUNCTIONS,
         **failed_links.FUNCTIONS,
     )
@@ -190,7 +192,7 @@ def _problem(status: int, detail: str, **members: Any) -> Response:
         found = Response(line, mimetype="text/plain")
     else:
         is_away = status == HTTPStatus.SERVICE_UNAVAILABLE
-        values = {"title": title, "detail": detail, "is_away": is_away}
+        values: dict[str, Any] = {"title": title, "detail": detail, "is_away": is_away}
         found = render.page("problem.html", status=status, **values)
     found.status_code = status
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

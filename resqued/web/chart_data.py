@@ -25,13 +25,18 @@ class ChartSeries:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart: lines over the same times, which are `step` seconds apart."""
+    """A chart: lines over the same times, which are `step` seconds apart.
+
+    With `is_count`, more will be counted in the last step, which is not over: lines end
+    before it.
+    """
 
     title: str
     unit: Unit
     start: int
     step: int
     series: Sequence[ChartSeries]
+    is_count: bool = False
 
     @property
     def rows(self) -> list[tuple[int, list[float | None]]]:
@@ -51,11 +56,15 @@ class Chart:
     @property
     def pictures(self) -> list[tuple[str, bool, list[str]]]:
         """Name, whether it is bad, and points of each line, on one scale."""
-        top = top_of(*(one.values for one in self.series))
+        drawn = [self._whole(one.values) for one in self.series]
+        top = top_of(*drawn)
         return [
-            (one.name, one.is_bad, lines(one.values, _WIDTH, _HEIGHT, top))
-            for one in self.series
+            (one.name, one.is_bad, lines(values, _WIDTH, _HEIGHT, top))
+            for one, values in zip(self.series, drawn, strict=True)
         ]
+
+    def _whole(self, values: Sequence[float | None]) -> Sequence[float | None]:
+        return (*values[:-1], None) if self.is_count else values
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ def read_charts(history: History, scope: ChartScope, span: str) -> list[Chart]:
     if scope.kind == "q":
         done = history.of_queue(scope.name, "done", span)
         wait = history.of_queue(scope.name, "wait", span)
-        return [_chart("Waiting", wait), _chart("Ended", done)]
+        return [_chart("Waiting", wait), _chart("Ended", done, is_count=True)]
     return _of_all(history, span)
 
 
@@ -153,7 +162,7 @@ def _runs(done: Points, failed: Points) -> Chart:
         ChartSeries("ended", done.values),
         ChartSeries("of them failed", failed.values, is_bad=True),
     )
-    return Chart("Runs", "jobs", done.start, done.step, series)
+    return Chart("Runs", "jobs", done.start, done.step, series, is_count=True)
 
 
 def _mean(done: Points, spent: Points) -> Chart:
@@ -165,6 +174,8 @@ def _mean(done: Points, spent: Points) -> Chart:
     return Chart("Time of a run", "seconds", done.start, done.step, series)
 
 
-def _chart(title: str, points: Points, *, is_bad: bool = False) -> Chart:
+def _chart(
+    title: str, points: Points, *, is_bad: bool = False, is_count: bool = False
+) -> Chart:
     series = (ChartSeries(title.lower(), points.values, is_bad),)
-    return Chart(title, "jobs", points.start, points.step, series)
+    return Chart(title, "jobs", points.start, points.step, series, is_count)

@@ -13,6 +13,8 @@ from resqued.web.render import page
 from resqued.web.site import site
 
 _DEFAULT = "24h"
+# The history has a number for each minute: no need to ask often, in milliseconds.
+_INTERVAL = 10_000
 _LONG = {"1h": "1 hour", "6h": "6 hours", "24h": "24 hours", "3d": "3 days"}
 _TITLES = {**_LONG, "30d": "30 days", "90d": "90 days"}
 
@@ -31,6 +33,7 @@ def show() -> Response:
         choices.append(scope)
     return page(
         "charts.html",
+        interval=_INTERVAL,
         charts=read.charts,
         is_empty=all(chart.is_empty for chart in read.charts),
         is_off=not read.names.classes and not read.names.queues,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 from flask import Response, abort, request
@@ -15,8 +14,12 @@ from resqued.core.redaction import redacted
 from resqued.core.roles import VIEW_ARGS
 from resqued.core.visible_text import visible
 from resqued.errors import PayloadError, ResquedError, StoreError
+from resqued.store.failure_entry import Failure
 from resqued.web import acting, audit
-from resqued.web.formats import digest_of, queue_of_request, queue_url
+from resqued.web.failure_choice import asked_for, filter_of
+from resqued.web.failure_search import chosen_list, of_url
+from resqued.web.filtered_page import filtered
+from resqued.web.formats import digest_of, queue_of_request, queue_url, sees_args
 from resqued.web.identity import current_user
 from resqued.web.paging import number_in
 from resqued.web.render import page, snapshot
@@ -24,8 +27,8 @@ from resqued.web.site import site
 from resqued.wire import payload
 from resqued.wire.naming import check_queue
 
-# Failures, and jobs beside the place, that are looked at for the one to copy.
-_MOST_FAILURES, _WINDOW = 5_000, 100
+# Jobs beside the place that are looked at for the one to copy.
+_WINDOW = 100
 # Names that the form offers.
 _MOST_NAMES = 500
 
@@ -42,16 +45,34 @@ class JobForm:
 
 
 def show() -> Response:
-    """Show the form, with the values of the failure that the URL names, if any."""
-    wanted = request.args.get("failure", "")[:64]
-    if not wanted:
+    """Show the form, with the values of the failure that the URL means, if any.
+
+    It names the failure, or asks for the newest one that its filter lets pass.
+    """
+    if wanted := request.args.get("failure", "")[:64]:
+        failure = of_url(wanted).failure
+        missing = f"failure {wanted[:40]} is not among the newest: it was removed"
+    elif request.args.get("newest"):
+        failure = _newest_like()
+        missing = "no failure is left that this link means: it was removed"
+    else:
         queue = request.args.get("queue", "")[:500]
         return _form(JobForm(queue, request.args.get("class", "")[:500]))
-    newest = islice(site().client.failures.newest_first(), _MOST_FAILURES)
-    failure = next((one for one in newest if one.id == wanted), None)
     if failure is None:
-        abort(404, f"failure {wanted[:40]} is not among the newest {_MOST_FAILURES:,}")
+        abort(404, f"{missing}, or has been retried; look at the list of failures")
     return _form(_filled(failure.queue, failure.class_name, failure.args))
+
+
+def _newest_like() -> Failure | None:
+    """Return the newest failure that the filter of the URL lets pass."""
+    try:
+        which = filter_of(asked_for(), site(), sees_args=sees_args())
+    except ResquedError as error:
+        abort(400, str(error))
+    chosen = chosen_list()
+    indexed = filtered(which, chosen.name, below=None, count=1)
+    found = indexed.failures if indexed else chosen.matching(which, 1).failures
+    return found[0] if found else None
 
 
 def show_queued(name: str) -> Response:

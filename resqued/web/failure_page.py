@@ -8,9 +8,8 @@ import shlex
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, abort, request, url_for
+from flask import Response, abort, url_for
 
-from resqued.core.list_places import Place
 from resqued.core.redaction import HIDDEN, redacted
 from resqued.core.roles import VIEW_ARGS
 from resqued.core.traceback_runs import TracebackRun, traceback_runs
@@ -19,18 +18,17 @@ from resqued.store.failure_entry import Failure
 from resqued.web.failure_reasons import REASONS
 from resqued.web.failure_relatives import relatives_of
 from resqued.web.failure_search import (
-    FoundFailure,
-    by_id,
     chosen_list,
+    enqueue_url,
     failure_url,
     form_id,
     list_word,
-    near,
+    of_url,
+    place_of_url,
     story,
 )
 from resqued.web.formats import redacted_args, shown_args
 from resqued.web.identity import current_user
-from resqued.web.paging import number_in
 from resqued.web.render import page
 from resqued.web.site import site
 from resqued.wire import payload
@@ -46,7 +44,7 @@ _LINK = re.compile(r"\{(class|queue|id)\}")
 
 def show(failure_id: str) -> Response:
     """Show a failure."""
-    found = _find(failure_id)
+    found = of_url(failure_id)
     if found.failure is None:
         return _gone(failure_id, is_partial=found.is_partial)
     failure = found.failure
@@ -69,13 +67,14 @@ def show(failure_id: str) -> Response:
         links=_links(failure),
         neighbours=_neighbours(failure),
         raw_url=_raw_url(failure),
+        enqueue_url=enqueue_url(failure),
         relatives=relatives_of(failure) if failure.fields else None,
     )
 
 
 def raw(failure_id: str) -> Response:
     """Send the entry as it is in Redis, or without what must not be shown."""
-    failure = _find(failure_id).failure
+    failure = of_url(failure_id).failure
     if failure is None:
         return _gone(failure_id, is_partial=False)
     answer = Response(_raw(failure), mimetype="text/plain")
@@ -83,21 +82,9 @@ def raw(failure_id: str) -> Response:
     return answer
 
 
-def _position() -> int | None:
-    return number_in(request.args.get("at", ""), digits=12)
-
-
-def _find(failure_id: str) -> FoundFailure:
-    if (at := _position()) is not None:
-        found = near(chosen_list(), Place(at, failure_id))
-        if found.failure:
-            return found
-    return by_id(failure_id)
-
-
 def _gone(failure_id: str, *, is_partial: bool) -> Response:
     """Say what became of a failure that is not there, with a link to the next one."""
-    where = _position() or 0
+    where = place_of_url() or 0
     chosen = chosen_list()
     following = chosen.between(where, where + 1) or chosen.newest(1).failures
     return page(

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from flask import g, request, url_for
 
@@ -20,6 +21,7 @@ from resqued.core.visible_text import bytes_of
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_list import LOOK, FailureList
 from resqued.web import audit
+from resqued.web.paging import number_in
 from resqued.web.render import snapshot
 from resqued.web.site import site
 from resqued.wire.keys import FAILED
@@ -81,10 +83,20 @@ def usual_list() -> str:
 
 def failure_url(failure: Failure, endpoint: str = "failed.show_named") -> str:
     """Return the URL of the page of a failure, with the place where it stands."""
-    at = failure.position if failure.position >= 0 else None
+    return url_for(endpoint, name=failure.id, **_where(failure))
+
+
+def enqueue_url(failure: Failure) -> str:
+    """Return the URL of the form that enqueues a job like the one of a failure."""
+    return url_for("enqueue.show", failure=failure.id, **_where(failure))
+
+
+def _where(failure: Failure) -> dict[str, Any]:
     is_usual = failure.list_name == FAILED
-    name = None if is_usual else list_word(failure.list_name)
-    return url_for(endpoint, name=failure.id, at=at, list=name)
+    return {
+        "at": failure.position if failure.position >= 0 else None,
+        "list": None if is_usual else list_word(failure.list_name),
+    }
 
 
 def form_id(failure: Failure) -> str:
@@ -121,6 +133,20 @@ def by_id(failure_id: str) -> FoundFailure:
             if failure.is_retried and digest_before(failure)[:12] == failure_id:
                 return FoundFailure(failure, is_retried_since=True)
     return FoundFailure(None, is_partial=is_partial)
+
+
+def of_url(failure_id: str) -> FoundFailure:
+    """Return the failure of an id, first where the URL says that it stands."""
+    if (at := place_of_url()) is not None:
+        found = near(chosen_list(), Place(at, failure_id))
+        if found.failure:
+            return found
+    return by_id(failure_id)
+
+
+def place_of_url() -> int | None:
+    """Return the position that the URL names, if it is one."""
+    return number_in(request.args.get("at", ""), digits=12)
 
 
 def _newest(name: str, length: int) -> Iterator[Failure]:

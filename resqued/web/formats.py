@@ -27,6 +27,8 @@ _LONGEST = 2_000
 # The base64 of the empty name, because an empty parameter would be none.
 EMPTY = "="
 _MINUTE = 60
+# Larger rates are shown as whole numbers.
+_ROUNDED = 10
 # Stands where there is no value: an en dash.
 NONE = "\u2013"
 
@@ -113,6 +115,11 @@ def count(value: float | None) -> str:
     if isinstance(value, float) and not value.is_integer():
         return f"{value:,.1f}"
     return f"{value:,.0f}"
+
+
+def rate(value: float) -> str:
+    """Return a number per minute, with a digit behind the point below 10."""
+    return f"{value:,.0f}" if value >= _ROUNDED else f"{value:.1f}".removesuffix(".0")
 
 
 def _is_number(value: float) -> bool:
@@ -232,6 +239,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 }
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,
+    "rate": rate,
     "duration": duration,
     "size": show_size,
     "seconds": show_seconds,

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.web.own_path import is_own_path
-from resqued.web.render import page
+from resqued.web.render import page, snapshot
+from resqued.web.site import site
+from resqued.wire.master_record import MasterRecord
+
+
+def masters_in_trouble() -> Sequence[MasterRecord]:
+    """Return the masters that stop, or whose last reload failed, as banners say.
+
+    They are looked at less often than the counts; not at all while Redis is away.
+    """
+    return () if snapshot().problem else site().facts.troubled.get_or(())
 
 
 def show() -> BaseResponse:

@@ -90,6 +90,10 @@ class KeptValues(Generic[K, T]):
 
     def get(self, key: K) -> T:
         """Return the value of a key; raise what KeptValue.get raises."""
+        return self.of(key).get()
+
+    def of(self, key: K) -> KeptValue[T]:
+        """Return what keeps the value of a key; nothing is read."""
         with self._lock:
             found = self._kept.pop(key, None)
             if found is None:
@@ -97,4 +101,4 @@ class KeptValues(Generic[K, T]):
             self._kept[key] = found
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
-        return found.get()
+        return found

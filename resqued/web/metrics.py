@@ -6,8 +6,10 @@ is a label, because each restart would make new series.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,6 +24,7 @@ from resqued.core.histogram import BOUNDS, total
 from resqued.core.history_layout import REST
 from resqued.core.version import VERSION
 from resqued.diagnostics.queue_service import QueueServices
+from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.errors import StoreError
 from resqued.store.history import ClassRuns
 from resqued.web.site import Site
@@ -32,7 +35,8 @@ from resqued.wire.master_record import MasterRecord
 MOST_QUEUES = 200
 # The classes with the most runs today have series; the others have one together.
 MOST_CLASSES, OTHER = 100, "other"
-STATES = ("working", "idle", "dead", "silent", "unknown")
+PAUSED = "paused"
+STATES = ("working", "idle", PAUSED, "dead", "silent", "unknown")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -74,11 +78,22 @@ class _Collector:
         yield requests
         if now is not None:
             yield _gauge("snapshot_age_seconds", "Age of these values.", now.age)
+            yield from self._round_trip()
+            masters = self._site.facts.masters.get_or(())
             yield from _totals(now)
-            yield from _workers(now)
+            yield from _workers(now, _paused_hosts(masters))
             yield from _queues(now)
-            yield from _masters(self._site.facts.masters.get_or(()))
+            yield from _masters(masters)
             yield from _classes(self._site.facts.today.get_or({}))
+
+    def _round_trip(self) -> Iterator[Metric]:
+        """Yield how long Redis took to answer just now; nothing if it did not."""
+        with suppress(StoreError):
+            link = self._site.client.registry.link
+            began = time.monotonic()
+            link.call("PING")
+            took = time.monotonic() - began
+            yield _gauge("redis_round_trip_seconds", "Time of a PING.", took)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -99,8 +114,27 @@ def _totals(now: SiteSnapshot) -> Iterator[Metric]:
     yield _gauge("paused", "Whether all workers are paused.", float(now.are_paused))
 
 
-def _workers(now: SiteSnapshot) -> Iterator[Metric]:
-    counted = Counter(each.state for each in now.workers)
+def _paused_hosts(masters: Sequence[MasterRecord]) -> frozenset[str]:
+    """Return the hosts of which every master is paused."""
+    going = {one.host for one in masters if not one.is_paused}
+    return frozenset(one.host for one in masters) - going
+
+
+def _state(
+    worker: WorkerStatus, paused_hosts: Container[str], now: SiteSnapshot
+) -> str:
+    """Return the state of a worker; one that waits because of a pause is paused.
+
+    A pause of all workers counts for those of other libraries, too; one of a master
+    for its own.
+    """
+    own = not worker.is_foreign and worker.worker.host in paused_hosts
+    is_paused = worker.state == "idle" and (now.are_paused or own)
+    return PAUSED if is_paused else worker.state
+
+
+def _workers(now: SiteSnapshot, paused_hosts: Container[str]) -> Iterator[Metric]:
+    counted = Counter(_state(each, paused_hosts, now) for each in now.workers)
     family = GaugeMetricFamily(
         "resqued_workers", "Registered workers by state.", labels=("state",)
     )

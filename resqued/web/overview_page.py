@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Response, redirect, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.store.namespaces import other_namespaces
 from resqued.web.render import page, snapshot
+from resqued.web.shown_hours import QueueHours, total_hour
 from resqued.web.site import site
+from resqued.wire.master_record import MasterRecord
 
 _QUEUES, _JOBS = 20, 10
 
@@ -21,15 +25,25 @@ def show() -> Response:
     """Show the overview: queues that need attention first, then the longest."""
     now = snapshot()
     ranked = now.services.by_attention()
+    shown = ranked[:_QUEUES]
     return page(
         "overview.html",
-        queues=ranked[:_QUEUES],
+        total_hour=total_hour,
+        queues=shown,
+        hours=QueueHours(queue.name for queue in shown),
         more_full=max(0, len(ranked) - _QUEUES),
         empty_count=len(now.queues) - len(ranked),
         running=now.working[:_JOBS],
+        masters=masters_of_page,
         failures=now.newest_failures,
         namespaces=None,
     )
+
+
+def masters_of_page() -> Sequence[MasterRecord]:
+    """Return the masters that have a record; none while Redis is away."""
+    kept = site().facts.masters
+    return kept.last_or(()) if snapshot().problem else kept.get_or(())
 
 
 def show_namespaces() -> Response:

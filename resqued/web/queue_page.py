@@ -16,6 +16,7 @@ from resqued.web.acting import done
 from resqued.web.formats import digest_of, queue_of_request, queue_url
 from resqued.web.paging import Pages, number_in, pages_of
 from resqued.web.render import page, snapshot
+from resqued.web.shown_hours import QueueHours
 from resqued.web.site import site
 from resqued.wire.payload import class_of
 
@@ -60,6 +61,7 @@ def show(name: str) -> Response:
         "queue.html",
         queue=queue,
         service=now.services.of(queue),
+        hours=QueueHours([queue]),
         size=size,
         is_known=queue in now.queues,
         rows=rows,

@@ -15,6 +15,7 @@ from resqued.web.acting import done
 from resqued.web.formats import decoded_name
 from resqued.web.paging import Pages, number_in, pages_of
 from resqued.web.render import page, snapshot
+from resqued.web.shown_hours import QueueHours, total_hour
 from resqued.web.site import site
 from resqued.wire.payload import class_of
 
@@ -42,6 +43,8 @@ def show_all() -> Response:
     return page(
         "queues.html",
         queues=[(queue, following) for queue, following in _with_next(shown)],
+        hours=QueueHours(queue.name for queue in shown),
+        total_hour=total_hour,
         pages=pages,
         order=order,
     )

@@ -28,8 +28,13 @@ _SLOW = 0.3
 _PART = re.compile(r"[a-z_]{1,40}")
 
 
-def page(template: str, *, status: int = 200, **values: Any) -> Response:
-    """Return a page, or the part of it that the request asks for."""
+def page(
+    template: str, *, status: int = 200, interval: int = _FAST, **values: Any
+) -> Response:
+    """Return a page, or the part of it that the request asks for.
+
+    A part is asked for again after `interval` milliseconds, or later.
+    """
     part = request.args.get("part", "")
     if g.get("is_fragment"):
         return _fragment(template, values, status)
@@ -38,7 +43,9 @@ def page(template: str, *, status: int = 200, **values: Any) -> Response:
         return make_response(text, status)
     if not _PART.fullmatch(part):
         abort(404, f"the page has no part {part[:40]!r}")
-    return _part(template, part, values)
+    answer = _part(template, part, values)
+    answer.headers[INTERVAL] = str(_next_interval(interval))
+    return answer
 
 
 def _fragment(template: str, values: dict[str, Any], status: int) -> Response:
@@ -59,13 +66,12 @@ def _part(template: str, part: str, values: dict[str, Any]) -> Response:
     unchanged = request.headers.get(_TAG) == tag
     response = make_response("" if unchanged else text, 304 if unchanged else 200)
     response.headers[_TAG] = tag
-    response.headers[INTERVAL] = str(_next_interval())
     return response
 
 
-def _next_interval() -> int:
+def _next_interval(least: int) -> int:
     took = time.monotonic() - g.began
-    return int(max(_FAST, 10_000 * took)) if took > _SLOW else _FAST
+    return int(max(least, 10_000 * took)) if took > _SLOW else least
 
 
 def _template(name: str) -> Any:

@@ -6,18 +6,19 @@ Nothing is read before a page needs it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from resqued.config.web_settings import WebSettings
 from resqued.errors import StoreError
 from resqued.store.connection import Link
-from resqued.store.history import History, Points
+from resqued.store.history import History
 from resqued.store.master_records import WATCH_LIFETIME, MasterRecords
 from resqued.store.server_facts import ServerFacts, examine
 from resqued.store.store_errors import RefusedError
 from resqued.web.chart_data import read_all
 from resqued.web.kept_value import KeptValue, KeptValues
+from resqued.web.last_hour import TotalHour, read_hour, read_queue_hours
 from resqued.web.presence import Presence, read_presence
 from resqued.wire.keys import Keys
 from resqued.wire.master_record import MasterRecord
@@ -29,6 +30,8 @@ _CHARTS, _TODAY = 10.0, 30.0
 _MOST_CHARTS = 64
 # Asks for the memory of some thousand keys.
 _SIZE = 300.0
+# Of the frame, which every page asks for.
+_TROUBLE = 10.0
 # How often resqued:watch is written while a page is looked at; after a refusal.
 _WATCH_EVERY, _WATCH_REFUSED = WATCH_LIFETIME / 3, 60.0
 
@@ -36,8 +39,8 @@ _WATCH_EVERY, _WATCH_REFUSED = WATCH_LIFETIME / 3, 60.0
 class SharedFacts:
     """The slow facts of one site; safe to use from several threads.
 
-    `hour` and `queue_hours` are for sparklines: the last hour of the namespace, and
-    the waiting jobs of some queues, by a tuple of their names.
+    `hour` and `queue_hours` are the last hour of the namespace, and that of some
+    queues, by a tuple of their names.
     """
 
     def __init__(
@@ -55,11 +58,16 @@ class SharedFacts:
         self.masters: KeptValue[Sequence[MasterRecord]] = KeptValue(
             records.read, _MASTERS
         )
+        self.troubled: KeptValue[Sequence[MasterRecord]] = KeptValue(
+            lambda: [one for one in self.masters.get() if _is_troubled(one)], _TROUBLE
+        )
         history = History(link, keys)
         self.charts = KeptValues(partial(read_all, history), _CHARTS, _MOST_CHARTS)
-        self.hour = KeptValue(partial(_hour, history), _CHARTS)
+        self.hour: KeptValue[TotalHour | None] = KeptValue(
+            partial(read_hour, history), _CHARTS
+        )
         self.queue_hours = KeptValues(
-            partial(_hour_of_queues, history), _CHARTS, _MOST_CHARTS
+            partial(read_queue_hours, history), _CHARTS, _MOST_CHARTS
         )
         self.today = KeptValue(history.today, _TODAY)
         self.history_size = KeptValue(history.size, _SIZE)
@@ -88,11 +96,9 @@ class SharedFacts:
             pass  # the page says so
 
 
-def _hour(history: History) -> Mapping[str, Points]:
-    """Return the last hour of the whole namespace, by the names of its series."""
-    return {name: history.total(name, "1h") for name in ("done", "failed", "wait")}
-
-
-def _hour_of_queues(history: History, names: tuple[str, ...]) -> Mapping[str, Points]:
-    """Return how many jobs waited in each of some queues in the last hour."""
-    return history.of_queues(names, "wait", "1h")
+def _is_troubled(record: MasterRecord) -> bool:
+    """Return whether a master stops, or goes on with old code after a reload."""
+    reload = record.last_reload
+    return record.state != "running" or (
+        reload is not None and reload.outcome != "done"
+    )

@@ -47,7 +47,9 @@ _FAMILIES = {
     "queue": "queues",
     "queue_tasks": "queues",
     "why": "queues",
-    **dict.fromkeys(("stats", "keys", "charts", "about", "enqueue"), "stats"),
+    **dict.fromkeys(
+        ("stats", "keys", "charts", "about", "enqueue", "tasks", "audit"), "stats"
+    ),
 }
 
 # Tabs that are shown only if their keys are there, and what tells so. A job that waits

@@ -50,9 +50,10 @@ def main(wanted: Sequence[str]) -> None:
             web = WebServer(server.url, place, config=web_sample.CONFIG)
             with web, running_browser() as browser:
                 chosen = {each: pages[each] for each in wanted or pages}
-                _take_all(browser, web, chosen)
+                # First, while the sample is new.
                 if not wanted:
                     _take_small(browser, web, urls)
+                _take_all(browser, web, chosen)
 
 
 def _take_all(browser: Browser, web: WebServer, pages: Mapping[str, str]) -> None:

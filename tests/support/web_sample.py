@@ -340,14 +340,16 @@ def _history(redis: redis_py.Redis, now: int, chance: random.Random) -> None:
         for scope in ("t", *names):
             for value in VALUES[scope[0]]:
                 count = minutes if value != HISTOGRAM else minutes // 60 * BUCKETS
-                numbers = [_number(value, at, chance) for at in range(count)]
+                usual = QUEUES.get(scope[2:], 1_400)
+                numbers = [_number(value, at, chance, usual) for at in range(count)]
                 redis.set(KEYS.history(day.name, f"{scope}:{value}"), packed(numbers))
         redis.sadd(KEYS.history_names(day.name), *names)
 
 
-def _number(value: str, at: int, chance: random.Random) -> int:
+def _number(value: str, at: int, chance: random.Random, waiting: int) -> int:
     wave = 1 + abs(at % 240 - 120) / 120
-    sizes = {"failed": 2, "ms": 42_000, "wait": 1_400, "workers": 0, "redis": 9_000}
+    sizes = {"failed": 2, "ms": 42_000, "wait": waiting, "workers": 0, "redis": 9_000}
+    sizes["busy"] = -4
     number = int(sizes.get(value, 60) * wave * chance.uniform(0.6, 1.0))
     return number + (13 if value in GAUGES else 0)
 

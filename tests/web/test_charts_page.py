@@ -107,3 +107,18 @@ def test_sparklines_of_many_queues_are_read_together(
     assert redis.info("commandstats")["cmdstat_time"]["calls"] == 1
     with pytest.raises(resqued.ArgumentError):
         client.history.of_queues(["q"], "wait", "90d")
+
+
+def test_a_step_that_is_not_over_is_no_drop_of_the_line(
+    pages: Pages, writer: HistoryWriter
+) -> None:
+    writer.add_runs(runs(7))
+    answer = pages.get("/charts?span=1h&part=charts")
+    assert "so far" in answer.text
+    # The line of the runs ends before the present minute, which is in the table.
+    points = answer.text.partition('points="')[2].partition('"')[0]
+    assert len(points.split()) == 59
+    assert numbers(answer.text)[0] == 7
+    assert answer.headers["X-Interval"] == "10000"
+    tag = {"HX-PTag": answer.headers["HX-PTag"]}
+    pages.get("/charts?span=1h&part=charts", 304, headers=tag)

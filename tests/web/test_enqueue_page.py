@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 
 import pytest
 import redis as redis_py
@@ -107,3 +109,36 @@ def test_about_says_what_the_user_may_and_what_is_off(open_pages: Open) -> None:
     text = open_pages(read_only=True).text("/about")
     assert "may not kill jobs" in text
     assert "read_only is true" in text
+
+
+def test_a_failure_and_a_group_lead_to_the_form(
+    pages: Pages, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    for number in (1, 2):
+        add_failure(redis, number)
+    newest, older = client.failures.page()
+    html = pages.get(f"/failed/{older.id}").text
+    (path,) = re.findall(r'href="(/enqueue[?]failure=[^"]*)">Edit and enqueue', html)
+    args = json.dumps(list(older.args), indent=2)
+    text = unescape(pages.get(unescape(path)).text)
+    assert args in text
+    assert f'value="{older.queue}"' in text
+    for by in ("group", "class", "exception"):
+        html = pages.get(f"/failed/groups?by={by}").text
+        paths = re.findall(r'href="(/enqueue[?]newest=1[^"]*)">Edit and enqueue', html)
+        shown = [unescape(pages.get(unescape(path)).text) for path in paths]
+        args = json.dumps(list(newest.args), indent=2)
+        assert any(args in each for each in shown)
+    redis.delete("resque:failed")
+    pages.get(unescape(path), 404)
+
+
+def test_a_viewer_gets_no_link_to_the_form(
+    open_pages: Open, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    add_failure(redis, 1)
+    (failure,) = client.failures.page()
+    pages = open_pages(read_only=True)
+    for path in (f"/failed/{failure.id}", "/failed/groups"):
+        assert "Edit and enqueue" not in pages.get(path).text
+    pages.get(f"/enqueue?failure={failure.id}", 403)

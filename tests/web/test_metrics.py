@@ -17,10 +17,13 @@ from resqued.core.run_tally import RunTally
 from resqued.store.connection import SingleLink
 from resqued.store.history_writer import HistoryWriter
 from resqued.web.users import hash_token
+from resqued.wire import master_record
 from resqued.wire.keys import Keys
+from resqued.wire.worker_entry import Identity
 from tests.support.cli import add_failure
 from tests.support.pages import Open, Pages
 
+KEYS = Keys()
 CONTRIB = Path(__file__).parents[2] / "contrib"
 _NAME = re.compile(r"\bresqued_[a-z_]+\b")
 
@@ -179,3 +182,77 @@ def test_every_metric_that_contrib_names_is_there(
     families = {re.sub("_(bucket|sum|count|created)$", "", name) for name in known}
     shown = {re.sub("_(bucket|sum|count)$", "", name) for name in board}
     assert families - shown == {"resqued_build_info"}
+
+
+def register(redis: redis_py.Redis, worker_id: str, *, is_own: bool = True) -> None:
+    """Register an idle worker that is alive."""
+    redis.sadd("resque:workers", worker_id)
+    redis.hset("resque:workers:heartbeat", worker_id, "2999-01-01T00:00:00Z")
+    if is_own:
+        pid = int(worker_id.split(":")[1])
+        identity = Identity("boot", "4026531836", pid, 1_000, 60.0, "1")
+        redis.hset(KEYS.identities, worker_id, identity.encode())
+
+
+def test_workers_that_wait_because_of_a_pause_are_paused(
+    open_pages: Open, redis: redis_py.Redis, client: resqued.Client
+) -> None:
+    for worker_id in ("web1:1:*", "web2:2:*"):
+        register(redis, worker_id)
+    register(redis, "web2:3:*", is_own=False)
+    for host, is_paused in (("web1", False), ("web2", True)):
+        record = master_record.MasterRecord(
+            id=f"{host}:9",
+            host=host,
+            pid=9,
+            version="0.1.0",
+            since=1,
+            at=1,
+            state="running",
+            is_paused=is_paused,
+            generation=1,
+            last_reload=None,
+            pools=(),
+            hidden_user="",
+        )
+        redis.sadd(KEYS.masters, record.id)
+        redis.set(KEYS.master(record.id), master_record.encode(record))
+    found = values(open_pages())
+    assert found["resqued_masters", "paused"] == 1
+    states = {key[1]: int(n) for key, n in found.items() if key[0] == "resqued_workers"}
+    assert set(states) == {"working", "idle", "paused", "dead", "silent", "unknown"}
+    # The worker of another library knows nothing of a master.
+    assert (states["paused"], states["idle"]) == (1, 2)
+    redis.set("resque:pause-all-workers", "true")
+    found = values(open_pages())
+    assert found["resqued_workers", "paused"] == 3
+    assert found["resqued_paused",] == 1
+
+
+def test_names_types_and_helps_are_what_promtool_asks_for(
+    pages: Pages, client: resqued.Client
+) -> None:
+    client.enqueue_to("mail", "Archive", 1)
+    link = SingleLink(client.url)
+    tally = RunTally()
+    tally.count("Archive", "mail", 40, has_failed=True)
+    HistoryWriter(link, Keys()).add_runs(tally)
+    link.close()
+    pages.get("/metrics")
+    text = pages.get("/metrics").text
+    assert text.endswith("\n")
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+    helps = dict(re.findall(r"^# HELP (\S+) (.+)$", text, re.M))
+    assert types.keys() == helps.keys()
+    for name, kind in types.items():
+        assert re.fullmatch(r"resqued_[a-z_]+", name), name
+        assert name.endswith("_total") == (kind == "counter"), name
+        assert not name.endswith(("_bucket", "_count", "_sum", "_info_info")), name
+        assert not re.search("milli|minute|hour|kilo|_(ms|min|kb|mb)$", name), name
+        assert kind not in name.split("_"), name
+    documented = (Path(__file__).parents[2] / "docs" / "web.md").read_text("utf-8")
+    assert not [name for name in types if f"`{name}`" not in documented]
+    timed = {name for name in types if re.search("age|duration|trip|oldest", name)}
+    assert all(name.endswith("_seconds") for name in timed)
+    families = {each.name for each in text_string_to_metric_families(text)}
+    assert families == {name.removesuffix("_total") for name in types}
