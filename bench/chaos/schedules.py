@@ -259,5 +259,3 @@ def be_away(site: Site) -> None:
 def setting(config: str) -> Setting:
     """Return the setting of these faults, with a configuration beside the schedules."""
     return Setting(config=config + SCHEDULES, is_proxied=True)
-
-
