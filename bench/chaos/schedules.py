@@ -178,9 +178,13 @@ class ScheduleSite(Site):
         self._end_masters()
         patterns = ("delayed*", "timestamps:*", "resqued:scheduler", "resqued:line:*")
         left = [k for p in patterns for k in self.redis.scan_iter(self.key(p))]
-        # What resque-scheduler writes of each schedule stays.
+        # What resque-scheduler writes of each schedule stays; other keys expire.
         at = self.key("delayed:last_enqueued_at").encode()
-        self.problems += [f"key left behind: {k.decode()}" for k in left if k != at]
+        self.problems += [
+            f"key left behind: {k.decode()}"
+            for k in left
+            if k != at and self.redis.ttl(k) == -1
+        ]
         return self._books()
 
     def _ticks(self) -> list[tuple[int, int]]:
