@@ -32,11 +32,12 @@ def prepare(settings: AppSettings) -> None:
     Runs in the zygote. A back end that cannot be made is left out: its deliverer logs
     the reason.
     """
+    # What back ends import is memory that each fork of this process pays for.
     wanted: dict[str, FailureBackend] = {}
     for name in settings.failure_place.outboxes:
         if name in _WANT_NONE or (name == "sentry" and not settings.failure_locals):
             continue
-        # What a back end imports is memory that each fork of this process pays for.
+        # Only where it is used: it imports the back ends.
         from resqued.failure.backend_lookup import backend_of
 
         try:
