@@ -65,11 +65,17 @@ class Books:
         return len(begun & self.severed)
 
     def doubled(self) -> list[str]:
-        """Return a text for each job that ran twice, or was recorded twice."""
+        """Return a text for each job that is queued, ran or was recorded twice."""
         begun = self.started.items()
         problems = [
             f"job {n} began {k} times"
             for n, k in begun
+            if k > 1 and n not in self.severed
+        ]
+        queued = self.queued.items()
+        problems += [
+            f"job {n} is queued {k} times"
+            for n, k in queued
             if k > 1 and n not in self.severed
         ]
         failed = self.failed.items()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bench.chaos import deaths, failovers, garbage, outages, retries
+from bench.chaos import deaths, failovers, garbage, outages, retries, schedules
 from bench.chaos.fault import Fault
 from bench.chaos.site import Setting
 
 _PROXIED = Setting(config=outages.QUICK, is_proxied=True)
 _QUICK = Setting(config=outages.QUICK)
 _REPEATING = Setting(config=retries.NO_QUARANTINE)
+_SCHEDULES = schedules.setting(outages.QUICK)
 _BRIEF = Setting(config="[worker]\nexit_grace = '500ms'\n")
 _HEALING = Setting(config="[worker]\nheartbeat = '1s'\n")
 
@@ -81,6 +82,21 @@ FAULTS = (
         site=failovers.ClusterSite,
     ),
     Fault("slot-migration", failovers.move_slot, 10, site=failovers.ClusterSite),
+    Fault(
+        "schedules-kill",
+        schedules.kill_elected,
+        20,
+        _SCHEDULES,
+        site=schedules.ScheduleSite,
+    ),
+    Fault(
+        "schedules-swallow",
+        schedules.swallow,
+        20,
+        _SCHEDULES,
+        site=schedules.ScheduleSite,
+    ),
+    Fault("schedules-away", schedules.be_away, 2, _SCHEDULES, site=schedules.AwaySite),
     Fault("rubbish", garbage.rubbish, 20),
     Fault("poison", garbage.poison, 20, _BRIEF, may_fail=True),
     Fault("stale-entries", garbage.stale_entries, 2, may_fail=True),

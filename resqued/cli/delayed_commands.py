@@ -5,30 +5,23 @@ A delayed job is named by a short id made of its time and its content.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
 from resqued.cli import choice
-from resqued.cli.choice import (
-    all_option,
-    check_choice,
-    class_option,
-    ids_argument,
-    queue_option,
+from resqued.cli.job_lists import (
+    Choice,
+    JobFilter,
+    Listing,
+    choice_options,
+    list_options,
+    removal_options,
+    show_fields,
+    show_options,
 )
-from resqued.cli.options import (
-    ListingGroup,
-    confirm,
-    json_option,
-    page_options,
-    wide_option,
-    with_client,
-    with_writing_client,
-    yes_option,
-)
-from resqued.cli.table import Column, room_of, show_json, show_line, show_table
+from resqued.cli.options import ListingGroup, confirm
+from resqued.cli.table import Column, show_json
 from resqued.cli.text import clip, duration, json_line
 from resqued.client import Client
 from resqued.core.plural import pluralize
@@ -62,42 +55,18 @@ def delayed() -> None:
 
 
 @delayed.command(name="list", epilog=EXAMPLES)
-@page_options(count=20)
-@class_option
-@queue_option
-@wide_option
-@json_option
-@with_client
-def list_(
-    client: Client,
-    start: int,
-    count: int,
-    class_name: str | None,
-    queue: str | None,
-    is_wide: bool,
-    as_json: bool,
-) -> None:
+@list_options
+def list_(client: Client, listing: Listing) -> None:
     """List delayed jobs, those first that are due first."""
-    if class_name is None and queue is None:
-        found = client.delayed.page(start, count)
+    if listing.which.is_any:
+        found = client.delayed.page(listing.start, listing.count)
     else:
-        matching = _matching(client, class_name, queue)
-        found = list(islice(matching, start, start + count))
-    if as_json:
-        show_json([job.as_dict() for job in found])
-        return
-    now = client.registry.link.time()
-    has_ages = room_of(is_wide=is_wide) is not None
-    rows = [row_of(job, now if has_ages else None) for job in found]
-    show_table(COLUMNS, rows, empty="no delayed jobs", is_wide=is_wide)
+        found = listing.page(_matching(client, listing.which))
+    listing.show(client, found, COLUMNS, row_of, empty="no delayed jobs")
 
 
-def _matching(
-    client: Client, class_name: str | None, queue: str | None
-) -> Iterator[DelayedJob]:
-    for job in client.delayed:
-        if class_name in (None, job.class_name) and queue in (None, job.queue):
-            yield job
+def _matching(client: Client, which: JobFilter) -> Iterator[DelayedJob]:
+    return filter(which.accepts, client.delayed)
 
 
 def due_in(job: DelayedJob, now: float | None) -> str:
@@ -119,76 +88,43 @@ def row_of(job: DelayedJob, now: float | None) -> tuple[object, ...]:
 
 
 @delayed.command(epilog=EXAMPLES)
-@click.argument("job_id", metavar="ID")
-@json_option
-@with_client
+@show_options
 def show(client: Client, job_id: str, as_json: bool) -> None:
     """Show all of a delayed job."""
     (job,) = pick(client, (job_id,))
-    values = job.as_dict()
     if as_json:
-        show_json(values)
-        return
-    for name, value in values.items():
-        text = value if isinstance(value, str) else json_line(value)
-        show_line(f"{name:<8}{text}")
+        show_json(job.as_dict())
+    else:
+        show_fields(job.as_dict(), 8)
 
 
 @delayed.command(epilog=EXAMPLES)
-@ids_argument
-@all_option
-@class_option
-@queue_option
-@with_writing_client
-def run(
-    client: Client,
-    ids: tuple[str, ...],
-    is_all: bool,
-    class_name: str | None,
-    queue: str | None,
-) -> None:
+@choice_options
+def run(client: Client, chosen: Choice) -> None:
     """Put delayed jobs on their queues now."""
-    found = _chosen(client, ids, class_name, queue, is_all=is_all)
-    act("enqueued", client.delayed.run_now, found)
+    act("enqueued", client.delayed.run_now, _chosen(client, chosen))
 
 
 @delayed.command(epilog=EXAMPLES)
-@ids_argument
-@all_option
-@class_option
-@queue_option
-@yes_option
-@with_writing_client
-def cancel(
-    client: Client,
-    ids: tuple[str, ...],
-    is_all: bool,
-    class_name: str | None,
-    queue: str | None,
-    yes: bool,
-) -> None:
+@removal_options
+def cancel(client: Client, chosen: Choice, yes: bool) -> None:
     """Remove delayed jobs; they are gone then."""
-    found = _chosen(client, ids, class_name, queue, is_all=is_all)
-    what = f"Cancel {pluralize(len(ids), 'delayed job')}?"
+    found = _chosen(client, chosen)
+    what = f"Cancel {pluralize(len(chosen.ids), _NOUN)}?"
+    is_all = chosen.is_all
     confirm("Cancel all delayed jobs that match?" if is_all else what, yes=yes)
-    if is_all and class_name is None and queue is None:
-        click.echo(f"cancelled {pluralize(client.delayed.clear(), 'delayed job')}")
+    if is_all and chosen.which.is_any:
+        click.echo(f"cancelled {pluralize(client.delayed.clear(), _NOUN)}")
         return
     act("cancelled", client.delayed.cancel, found)
 
 
-def _chosen(
-    client: Client,
-    ids: tuple[str, ...],
-    class_name: str | None,
-    queue: str | None,
-    *,
-    is_all: bool,
-) -> list[DelayedJob] | Iterator[DelayedJob]:
-    is_filtered = class_name is not None or queue is not None
-    check_choice(ids, is_all=is_all, is_filtered=is_filtered, noun="delayed jobs")
-    # A list, because a walk misses jobs while others are taken away.
-    return list(_matching(client, class_name, queue)) if is_all else pick(client, ids)
+def _chosen(client: Client, chosen: Choice) -> list[DelayedJob]:
+    chosen.check(f"{_NOUN}s")
+    if chosen.is_all:
+        # A list, because a walk misses jobs while others are taken away.
+        return list(_matching(client, chosen.which))
+    return pick(client, chosen.ids)
 
 
 def pick(client: Client, ids: tuple[str, ...]) -> list[DelayedJob]:
@@ -199,7 +135,7 @@ def pick(client: Client, ids: tuple[str, ...]) -> list[DelayedJob]:
 def act(
     done: str,
     action: Callable[[DelayedJob], bool],
-    jobs: list[DelayedJob] | Iterator[DelayedJob],
+    jobs: Iterable[DelayedJob],
 ) -> None:
     """Do something to each job, and say to how many it was done."""
     choice.act_on_each(done, action, jobs, noun=_NOUN)

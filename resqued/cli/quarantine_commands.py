@@ -5,31 +5,22 @@ A job is named by a short id made of the content of its entry.
 
 from __future__ import annotations
 
-from itertools import islice
-
 import click
 
-from resqued.cli.choice import (
-    act_on_each,
-    all_option,
-    check_choice,
-    class_option,
-    ids_argument,
-    pick,
-    queue_option,
+from resqued.cli.choice import act_on_each, pick
+from resqued.cli.job_lists import (
+    Choice,
+    Listing,
+    choice_options,
+    list_options,
+    removal_options,
+    show_backtrace,
+    show_fields,
+    show_options,
 )
-from resqued.cli.options import (
-    ListingGroup,
-    confirm,
-    json_option,
-    page_options,
-    wide_option,
-    with_client,
-    with_writing_client,
-    yes_option,
-)
-from resqued.cli.table import Column, room_of, show_json, show_line, show_table
-from resqued.cli.text import clip, duration, json_line
+from resqued.cli.options import ListingGroup, confirm
+from resqued.cli.table import Column, show_json, show_line
+from resqued.cli.text import clip, duration
 from resqued.client import Client
 from resqued.core.plural import pluralize
 from resqued.store.quarantine import QuarantinedJob
@@ -65,34 +56,14 @@ def quarantine() -> None:
 
 
 @quarantine.command(name="list", epilog=EXAMPLES)
-@page_options(count=20)
-@class_option
-@queue_option
-@wide_option
-@json_option
-@with_client
-def list_(
-    client: Client,
-    start: int,
-    count: int,
-    class_name: str | None,
-    queue: str | None,
-    is_wide: bool,
-    as_json: bool,
-) -> None:
+@list_options
+def list_(client: Client, listing: Listing) -> None:
     """List the jobs that were set aside, the newest first."""
-    if class_name is None and queue is None:
-        found = client.quarantine.page(start, count)
+    if listing.which.is_any:
+        found = client.quarantine.page(listing.start, listing.count)
     else:
-        matching = client.quarantine.matching(class_name, queue)
-        found = list(islice(matching, start, start + count))
-    if as_json:
-        show_json([job.as_dict() for job in found])
-        return
-    now = client.registry.link.time()
-    has_ages = room_of(is_wide=is_wide) is not None
-    rows = [_row(job, now if has_ages else None) for job in found]
-    show_table(COLUMNS, rows, empty="no quarantined jobs", is_wide=is_wide)
+        found = listing.page(client.quarantine.matching(*listing.which))
+    listing.show(client, found, COLUMNS, _row, empty="no quarantined jobs")
 
 
 def _row(job: QuarantinedJob, now: float | None) -> tuple[object, ...]:
@@ -114,9 +85,7 @@ def _since(job: QuarantinedJob, now: float | None) -> str:
 
 
 @quarantine.command(epilog=EXAMPLES)
-@click.argument("job_id", metavar="ID")
-@json_option
-@with_client
+@show_options
 def show(client: Client, job_id: str, as_json: bool) -> None:
     """Show all of a job that was set aside: payload, each death, and last failure."""
     (job,) = _pick(client, (job_id,))
@@ -126,14 +95,11 @@ def show(client: Client, job_id: str, as_json: bool) -> None:
         return
     failure = values.pop("failure", {})
     deaths = values.pop("deaths", ())
-    for name, value in values.items():
-        text = value if isinstance(value, str) else json_line(value)
-        show_line(f"{name:<16}{text}")
+    show_fields(values, 16)
     for death in deaths:
         show_line(f"{'death':<16}{death.get('died_at')} {death.get('worker')}")
         show_line(f"{'':<16}{death.get('exception')}: {death.get('error')}")
-    for line in failure.get("backtrace") or ():
-        show_line(f"  {line}")
+    show_backtrace(failure)
 
 
 def _pick(client: Client, ids: tuple[str, ...]) -> list[QuarantinedJob]:
@@ -141,55 +107,25 @@ def _pick(client: Client, ids: tuple[str, ...]) -> list[QuarantinedJob]:
 
 
 @quarantine.command(epilog=EXAMPLES)
-@ids_argument
-@all_option
-@class_option
-@queue_option
-@with_writing_client
-def release(
-    client: Client,
-    ids: tuple[str, ...],
-    is_all: bool,
-    class_name: str | None,
-    queue: str | None,
-) -> None:
+@choice_options
+def release(client: Client, chosen: Choice) -> None:
     """Put jobs back on their queues, and count their deaths from 0 again."""
-    found = _chosen(client, ids, class_name, queue, is_all=is_all)
+    found = _chosen(client, chosen)
     # Those that were set aside first go first.
     act_on_each("released", client.quarantine.release, reversed(found), noun=_NOUN)
 
 
 @quarantine.command(epilog=EXAMPLES)
-@ids_argument
-@all_option
-@class_option
-@queue_option
-@yes_option
-@with_writing_client
-def remove(
-    client: Client,
-    ids: tuple[str, ...],
-    is_all: bool,
-    class_name: str | None,
-    queue: str | None,
-    yes: bool,
-) -> None:
+@removal_options
+def remove(client: Client, chosen: Choice, yes: bool) -> None:
     """Remove jobs that were set aside; they are gone then."""
-    found = _chosen(client, ids, class_name, queue, is_all=is_all)
+    found = _chosen(client, chosen)
     confirm(f"Remove {pluralize(len(found), _NOUN)}?", yes=yes)
     act_on_each("removed", client.quarantine.remove, found, noun=_NOUN)
 
 
-def _chosen(
-    client: Client,
-    ids: tuple[str, ...],
-    class_name: str | None,
-    queue: str | None,
-    *,
-    is_all: bool,
-) -> list[QuarantinedJob]:
-    is_filtered = class_name is not None or queue is not None
-    check_choice(ids, is_all=is_all, is_filtered=is_filtered, noun=f"{_NOUN}s")
-    if is_all:
-        return list(client.quarantine.matching(class_name, queue))
-    return _pick(client, ids)
+def _chosen(client: Client, chosen: Choice) -> list[QuarantinedJob]:
+    chosen.check(f"{_NOUN}s")
+    if chosen.is_all:
+        return list(client.quarantine.matching(*chosen.which))
+    return _pick(client, chosen.ids)

@@ -21,7 +21,10 @@ from resqued.wire.queue_list import QueueList
 
 def explain(facts: Facts) -> tuple[Observation, ...]:
     """Return all findings: causes first, and both kinds in order of importance."""
+    servers = list(explain_masters.server(facts))
     found = [
+        # A replica on which nobody is registered: what else it says is no cause.
+        *(each for each in servers if each.is_cause),
         *_elsewhere(facts),
         *elsewhere.explain_waiting(facts),
         *_queue(facts),
@@ -35,7 +38,7 @@ def explain(facts: Facts) -> tuple[Observation, ...]:
         *_limits(facts),
         *_unread(facts),
         *explain_masters.masters(facts),
-        *explain_masters.server(facts),
+        *(each for each in servers if not each.is_cause),
     ]
     if not any(finding.is_cause for finding in found):
         found.insert(0, _should_run(facts))

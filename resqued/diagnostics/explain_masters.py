@@ -48,9 +48,10 @@ def server(facts: Facts) -> Iterator[Observation]:
         yield Observation(
             "server",
             f"a replica, {server.place}, has answered: it may be behind its primary,"
-            " and workers with the same URL cannot take jobs",
+            " and workers with the same URL take no jobs until it is the primary",
             "name the primary in [redis] url",
-            is_cause=False,
+            # The workers of the primary are registered in its replicas too.
+            is_cause=not facts.serving,
         )
     elif server.is_found:
         yield Observation(

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from resqued.config.settings import AppSettings
 from resqued.errors import ConfigError
 from resqued.failure.backend import FailureBackend
-from resqued.failure.backend_lookup import backend_of
 from resqued.hooks import failed_job
 from resqued.hooks.job_info import JobInfo
 from resqued.hooks.time_limit import time_limit
@@ -23,6 +22,9 @@ from resqued.wire import ruby_json
 from resqued.wire.keys import Keys
 from resqued.wire.payload import Payload
 
+# Back ends that want no exception: sentry does with [failure] locals alone.
+_WANT_NONE = ("webhook", "airbrake", "log")
+
 
 def prepare(settings: AppSettings) -> None:
     """Have the exceptions of failed jobs kept for the back ends that want them.
@@ -30,8 +32,14 @@ def prepare(settings: AppSettings) -> None:
     Runs in the zygote. A back end that cannot be made is left out: its deliverer logs
     the reason.
     """
+    # What back ends import is memory that each fork of this process pays for.
     wanted: dict[str, FailureBackend] = {}
     for name in settings.failure_place.outboxes:
+        if name in _WANT_NONE or (name == "sentry" and not settings.failure_locals):
+            continue
+        # Only where it is used: it imports the back ends.
+        from resqued.failure.backend_lookup import backend_of
+
         try:
             backend = backend_of(name, settings)
         except ConfigError:

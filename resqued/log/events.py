@@ -66,6 +66,7 @@ EVENTS = frozenset(
         "run_settled_elsewhere",
         "running_as_root",
         "schedule_enqueued",
+        "schedule_rewound",
         "schedule_skipped",
         "schedule_wrong",
         "scheduler_elected",

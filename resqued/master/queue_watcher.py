@@ -28,6 +28,7 @@ from resqued.master import wakeups
 from resqued.master.worker_handle import WorkerHandle
 from resqued.store.availability import RedisAvailability
 from resqued.store.queue_tracking import QueueSnapshot, QueueTracking
+from resqued.store.waiting_line import KEPT_EVERY
 from resqued.system.poller import Poller
 from resqued.wire.queue_list import QueueList
 
@@ -56,13 +57,12 @@ class QueueWatcher:
         self.on_lost: Callable[[], None] = lambda: None
         # Called when the server has lost its data.
         self.on_emptied: Callable[[], None] = lambda: None
-        # Called with the paused queues, when they were read first and have changed.
+        # Called with the paused queues, when first read and when they have changed.
         self.on_paused: Callable[[frozenset[str]], None] = lambda _: None
         # When to read them again from a server without tracking.
         self._read_at = 0.0
-        self._is_open = False
+        self._is_open = self._was_paused = False
         self._fd: int | None = None
-        self._was_paused = False
         # Queues whose keys are of another type, and that were logged.
         self._odd: set[str] = set()
         # Whether a worker became idle since the last turn.
@@ -76,7 +76,7 @@ class QueueWatcher:
         # The part of all workers that are this master's; when to count them, and since
         # when the connection is open.
         self._share = 1.0
-        self._count_at = self._opened_at = 0.0
+        self._count_at = self._opened_at = self._keep_at = 0.0
         self._redis = RedisAvailability(log)
 
     def poll_now(self) -> None:
@@ -193,9 +193,8 @@ class QueueWatcher:
         """Wake one worker for each queue with a push, before any look."""
         pushed, self._pushed = dict.fromkeys(self._pushed, 1), []
         if pushed:
-            first = {
-                q for q, each in self._listening.items() if each.role is Role.FIRST
-            }
+            roles = {q: each.role for q, each in self._listening.items()}
+            first = {q for q, role in roles.items() if role is Role.FIRST}
             self._wake_for(pushed, first, now)
 
     def _wake_for(
@@ -243,8 +242,7 @@ class QueueWatcher:
             # A look takes in the messages for every list that listens.
             listening = {q for q, each in self._listening.items() if each.listens}
             look = self._tracking.look(listening, now)
-            again_at = self._tracking.again_at(now)
-            if again_at is not None:
+            if (again_at := self._tracking.again_at(now)) is not None:
                 for queues in listening:
                     self._listening[queues].look_again(now, again_at)
             for queues in listening & due.keys():
@@ -261,6 +259,10 @@ class QueueWatcher:
         self._count_at = now + wait
         workers = self._tracking.workers() if self._tracking.is_callable else 0
         self._share = min(1.0, len(self._serving()) / workers) if workers else 1.0
+        if now >= self._keep_at:
+            self._keep_at = now + KEPT_EVERY
+            for queues, each in self._listening.items():
+                each.in_line = each.in_line and self._tracking.line.keep(queues.name)
 
     def _open(self, now: float) -> None:
         self._tracking.open()

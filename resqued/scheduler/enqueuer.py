@@ -87,6 +87,9 @@ class ScheduleEnqueuer:
             self._publish(schedules, dynamic, int(clock))
             self._applied, self._dynamic = schedules, dynamic
         last = self._jobs.last_ticks(list(self._known)) if self._known else {}
+        if len(last) < len(self._known):
+            # The server has lost its data, or somebody has removed them.
+            self._register(int(clock))
         waits = [
             self._enqueue(schedule, last.get(name, int(clock)), clock)
             for name, schedule in self._known.items()
@@ -108,9 +111,11 @@ class ScheduleEnqueuer:
                     self._wrong.add(name)
                     self._log.error("schedule_wrong", name=name, reason=str(error))
         if self._known:
-            self._jobs.register(
-                {name: json.dumps(s.as_dict()) for name, s in self._known.items()}, now
-            )
+            self._register(now)
+
+    def _register(self, now: int) -> None:
+        known = self._known.items()
+        self._jobs.register({name: json.dumps(s.as_dict()) for name, s in known}, now)
 
     def _enqueue(self, schedule: Schedule, last: int, clock: float) -> float:
         """Enqueue what is due; return the seconds until the next tick."""
@@ -125,7 +130,9 @@ class ScheduleEnqueuer:
             if state == "changed":
                 return 0.0
             about = {"name": schedule.name, "queue": schedule.queue}
-            if state == "enqueued":
+            if new < last:
+                self._log.warning("schedule_rewound", last=last, **about)
+            elif state == "enqueued":
                 self._log.info("schedule_enqueued", jobs=count, **about)
             else:
                 self._log.debug("schedule_skipped", **about)

@@ -16,6 +16,10 @@ from resqued.core import durations
 MISSED = ("skip", "once", "all")
 # A tick that is later than so many seconds was missed.
 GRACE = 60
+# A clock that was set back by more than so many seconds had been wrong: ticks begin at
+# its new time. After less, they wait until the time has passed again, as with Debian's
+# cron.
+CORRECTION = 3 * 3_600
 # The most ticks that are enqueued in one step with missed = "all".
 MOST = 100
 # How far back to look for the last tick, in seconds: not at each second of a year.
@@ -95,7 +99,12 @@ def next_due(schedule: Schedule, last: int) -> int | None:
 
 
 def judge(schedule: Schedule, last: int, now: int) -> Judgement:
-    """Return what to enqueue of the ticks after `last` that are due at `now`."""
+    """Return what to enqueue of the ticks after `last` that are due at `now`.
+
+    If `last` is so late that the clock must have been wrong, nothing, and `now`.
+    """
+    if last > now + CORRECTION:
+        return Judgement((), now)
     if schedule.missed == "all":
         due = tuple(islice(_due(schedule, last, now), MOST))
         return Judgement(due, due[-1] if due else last)

@@ -6,6 +6,7 @@ the epoch. All methods raise StoreError if Redis does not answer or refuses.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ REGISTER_SCHEDULE = Script("register_schedule")
 # Elements of a queue that are looked at for an equal job, and records in one reply.
 _DEPTH = 10_000
 _PAGE = 500
+# A time as tick.lua and register_schedule.lua write it.
+_TIME = re.compile(rb"0|[1-9][0-9]{0,11}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +47,24 @@ class RecurringJobs:
         self._keys = keys
 
     def register(self, definitions: Mapping[str, str], now: int) -> None:
-        """Publish what this master knows; what is new or changed begins at `now`."""
+        """Publish what this master knows; what is new or changed begins at `now`.
+
+        So does what has no last tick, because the server has lost it.
+        """
         keys = (self._keys.schedules, self._keys.last_ticks)
         calls = [(keys, (str(now), *entry)) for entry in definitions.items()]
         REGISTER_SCHEDULE.each(self._link, calls)
 
     def last_ticks(self, names: Sequence[str]) -> dict[str, int]:
-        """Return the last ticks of those names that have one."""
+        """Return the last ticks of those names that have one.
+
+        What is no time is left out; `register` replaces it.
+        """
         found = self._link.call("HMGET", self._keys.last_ticks, *names)
         return {
             name: int(last)
             for name, last in zip(names, found, strict=True)
-            if last is not None and last.isdigit()
+            if last is not None and _TIME.fullmatch(last)
         }
 
     def clock(self) -> float:

@@ -16,6 +16,12 @@ from resqued.store.script import Script
 from resqued.wire.keys import Keys
 
 CALL = Script("call")
+JOIN_LINE = Script("join_line")
+# Seconds after which a line ends that nobody keeps: masters that were killed leave
+# their numbers in it. A master keeps its place four times in that time; one that was
+# busy for longer learns that it has none.
+LIFE = 3_600
+KEPT_EVERY = LIFE / 4
 
 
 class WaitingLine:
@@ -66,9 +72,20 @@ class WaitingLine:
     def join(self, queues: str) -> int:
         """Go to the end of the line of a queue list; return the length of the line."""
         self._places[queues] = self._id
-        length = int(self._link.call("RPUSH", self._keys.line(queues), self._id))
+        length = self._join(queues, "")
         self._link.drain()
         return length
+
+    def keep(self, queues: str) -> bool:
+        """Keep the place in a line; return False if this master has none there."""
+        if self._join(queues, "1"):
+            return True
+        self._places.pop(queues, None)
+        return False
+
+    def _join(self, queues: str, is_kept: str) -> int:
+        args = (self._id, str(LIFE), is_kept)
+        return int(JOIN_LINE(self._link, (self._keys.line(queues),), args))
 
     def call(self, queues: str, count: int) -> int:
         """Call the next masters in the line; return how many were reached."""

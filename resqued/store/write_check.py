@@ -9,6 +9,11 @@ from resqued.store.connection import Link
 from resqued.store.store_errors import RefusedError, WritesRefusedError
 from resqued.wire.keys import Keys
 
+# A failover that is under way ends this, so a master waits; a wrong URL does not.
+_OF_A_REPLICA = (
+    "; jobs wait until this server is the primary, or until [redis] url names another"
+)
+
 
 def check_writes(link: Link, keys: Keys) -> None:
     """Raise StoreError unless the server answers and accepts writes.
@@ -22,4 +27,5 @@ def check_writes(link: Link, keys: Keys) -> None:
     except RefusedError as error:
         text = str(error)
         if "NOPERM" not in text and "no permissions" not in text:
-            raise WritesRefusedError(text) from error.__cause__
+            hint = _OF_A_REPLICA if "READONLY" in text else ""
+            raise WritesRefusedError(text + hint) from error.__cause__

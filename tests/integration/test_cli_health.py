@@ -210,6 +210,9 @@ def test_a_server_that_takes_no_writes_is_not_well(  # noqa: PLR0917 - fixtures
             daemon.wait_for_event("redis_lost")
             message, status = refused(run, "--check")
             assert reason in message
+            assert ("until this server is the primary" in message) == (
+                reason == "replica"
+            )
             assert status == ExitCode.UNAVAILABLE
             wait = ("reload", "--wait", "--timeout", "100ms")
             message = str(run(*wait, fails=ControlError).exception)

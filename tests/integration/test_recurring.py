@@ -169,3 +169,30 @@ def test_a_reply_that_was_lost_enqueues_nothing_twice(
     assert answers == ["enqueued", "changed"]
     assert Counter(client.queue_sizes()) == Counter(q=1)
     assert redis.hget(LAST, "s") == b"200"
+
+
+@pytest.mark.parametrize(
+    "last", [None, b"", b"soon", b"-5", b"007", b"1e9", b"9" * 12, b"9" * 30]
+)
+def test_a_last_tick_that_is_lost_or_no_time_costs_no_later_tick(
+    redis_url: str, redis: redis_py.Redis, client: resqued.Client, last: bytes | None
+) -> None:
+    daily = Schedule("daily", "Job", "q", cron="0 3 * * *", zone="Europe/Vienna")
+    masters = [Master(redis_url, HOURLY, daily) for _ in range(2)]
+    for master in masters:
+        master.look()
+    for name in ("hourly", "daily"):
+        if last is None:
+            redis.hdel(LAST, name)
+        else:
+            redis.hset(LAST, name, last)
+    for master in masters:
+        master.look()
+    now = redis.time()[0]
+    assert all(now - 60 <= int(tick) <= now for tick in redis.hvals(LAST))
+    assert client.size("q") == 0
+    rewind(redis, "hourly", 7_200)
+    for master in masters:
+        master.look()
+        master.close()
+    assert client.size("q") == 1

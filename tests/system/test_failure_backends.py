@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -293,3 +295,20 @@ def test_a_back_end_that_cannot_be_made_says_why(
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(ConfigError, match="back end"):
         backend_of(name, AppSettings("redis://localhost"))
+
+
+def test_a_zygote_loads_no_service_that_wants_no_exception() -> None:
+    """What it loads is memory that each of its forks pays for."""
+    code = (
+        "import sys\n"
+        "from resqued.config.settings import AppSettings\n"
+        "from resqued.failure import capturing\n"
+        "names = ('webhook', 'sentry', 'airbrake', 'log')\n"
+        "capturing.prepare(AppSettings(url='redis://x', failure_backends=names))\n"
+        "print(*{'sentry_sdk', 'pybrake', 'resqued.failure.http_post',"
+        " 'resqued.failure.backend_lookup'} & sys.modules.keys())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

@@ -12,6 +12,7 @@ import redis as redis_py
 import resqued
 from resqued.system import process
 from resqued.system.redis_server import EmbeddedServer
+from tests.support.cli import run_command
 from tests.support.pool import count, failures, left_over, pool, runs
 from tests.support.proxy import Proxy
 from tests.support.wait import wait_until
@@ -157,6 +158,29 @@ def test_a_server_that_became_a_replica_is_asked_again(
         client.enqueue_to("default", "Run", 2)
         wait_until(lambda: runs(redis)["2"], what="the next job")
         assert running.events("worker_died") == []
+    assert failures(redis) == []
+
+
+def test_a_master_that_starts_on_a_replica_waits_and_says_for_what(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        with pool(redis_url, tmp_path) as running:
+            (event, *_) = running.wait_for_event("redis_lost")
+            error = event["error"]
+            # The server, its role, and what is waited for.
+            assert error.startswith("redis at redis://")
+            assert "READONLY You can't write against a read only replica" in error
+            assert "until this server is the primary, or until [redis] url" in error
+            why = run_command("why", "default", "-r", redis_url, cwd=tmp_path).stdout
+            assert "server: a replica, 127.0.0.1:" in why.splitlines()[1]
+            redis.execute_command("REPLICAOF", "NO", "ONE")
+            resqued.Client(redis_url).enqueue_to("default", "Run", 1)
+            wait_until(lambda: runs(redis)["1"], what="the job")
+            assert running.events("worker_died") == []
+    finally:
+        redis.execute_command("REPLICAOF", "NO", "ONE")
     assert failures(redis) == []
 
 

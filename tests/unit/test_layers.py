@@ -128,6 +128,10 @@ OUTSIDE = {
 
 # Imports inside functions hide cycles and late errors; these have a reason.
 LATE = {
+    (
+        "failure.capturing",
+        "failure.backend_lookup",
+    ): "back ends are memory to each fork",
     ("cli.web", "web.serving"): "an extra",
     ("cli.enqueue", "diagnostics.app_import"): "a shell loop with --queue goes without",
     ("scheduler.schedule", "scheduler.cron"): "only where there is an expression",

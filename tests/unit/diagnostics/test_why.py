@@ -302,3 +302,10 @@ def test_the_server_that_answered_is_named_where_the_url_does_not(
     assert ("server" in kinds(facts)) == bool(said)
     assert not said or said in text(facts, "server")
     assert "server" not in kinds(facts, causes=True)
+
+
+def test_a_replica_on_which_no_worker_is_registered_is_the_first_cause() -> None:
+    facts = replace(WELL, server=AnsweringServer("h:1", "replica"), workers=())
+    first = explain(facts)[0]
+    assert (first.kind, first.is_cause) == ("server", True)
+    assert first.remedy == "name the primary in [redis] url"

@@ -147,8 +147,11 @@ NOON = at("2026-06-01 12:00")
             (NOON + 600, NOON + 1_200, NOON + 1_800),
             NOON + 1_800,
         ),
-        # A clock that was set back.
+        # A clock that was set back: by a little, and after it had been wrong.
         (every(600), NOON, NOON - 9_000, (), NOON),
+        (every(600), NOON, NOON - 10_801, (), NOON - 10_801),
+        (every(1, missed="all"), NOON, NOON - 90_000, (), NOON - 90_000),
+        (cron("0 3 * * *", "UTC"), 10**23, NOON, (), NOON),
         # Once a year, a year late.
         (
             cron("0 0 1 1 *", "UTC"),

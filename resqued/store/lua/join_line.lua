@@ -1,0 +1,15 @@
+-- Puts a master at the end of the line of a queue list, or keeps it there.
+--
+-- KEYS  1 resqued:line:<list>
+-- ARGV  1 number of its connection  2 seconds after which a line that nobody keeps ends
+--       3 '1' to keep a place only
+--
+-- Returns the length of the line; 0 if a place was to be kept and is gone.
+
+if ARGV[3] == '1' then
+  if not redis.call('LPOS', KEYS[1], ARGV[1]) then return 0 end
+else
+  redis.call('RPUSH', KEYS[1], ARGV[1])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return redis.call('LLEN', KEYS[1])

@@ -1,0 +1,74 @@
+"""The line of masters that wait for new jobs: places, and the end of what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+
+from resqued.store.connection import SingleLink
+from resqued.store.waiting_line import KEPT_EVERY, LIFE, WaitingLine
+from resqued.wire.keys import Keys
+
+pytestmark = pytest.mark.server_semantics
+
+LINE = "resque:resqued:line:default"
+
+
+@pytest.fixture
+def line(redis_url: str) -> Iterator[WaitingLine]:
+    link = SingleLink(redis_url, timeout=30)
+    link.listen(lambda message: message)
+    made = WaitingLine(link, Keys("resque"))
+    assert made.open()
+    yield made
+    link.close()
+
+
+def test_a_line_that_nobody_keeps_ends(
+    line: WaitingLine, redis: redis_py.Redis
+) -> None:
+    assert line.join("default") == 1
+    assert 0 < redis.ttl(LINE) <= LIFE
+
+
+def test_a_master_that_joins_or_keeps_its_place_keeps_the_line(
+    line: WaitingLine, redis: redis_py.Redis
+) -> None:
+    redis.rpush(LINE, "of-a-dead-master")
+    redis.expire(LINE, 1000)
+    assert line.join("default") == 2
+    assert redis.ttl(LINE) > 1000
+    redis.expire(LINE, 1000)
+    assert line.keep("default")
+    assert redis.ttl(LINE) > 1000
+    assert redis.llen(LINE) == 2
+
+
+def test_a_master_learns_that_its_place_is_gone(
+    line: WaitingLine, redis: redis_py.Redis
+) -> None:
+    line.join("default")
+    redis.delete(LINE)
+    redis.rpush(LINE, "of-another-master")
+    redis.expire(LINE, 1000)
+    assert not line.keep("default")
+    # It keeps no line in which it does not stand.
+    assert redis.ttl(LINE) <= 1000
+    assert line.join("default") == 2
+
+
+def test_a_call_passes_those_over_that_are_gone(
+    line: WaitingLine, redis: redis_py.Redis
+) -> None:
+    redis.rpush(LINE, "of-a-dead-master")
+    line.join("default")
+    assert line.call("default", 1) == 1
+    assert line.take_calls() == ["default"]
+    assert not redis.exists(LINE)
+
+
+def test_a_line_is_kept_several_times_in_its_life() -> None:
+    # One message that comes late, or one busy quarter of an hour, costs no place.
+    assert KEPT_EVERY * 3 < LIFE
