@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from flask import Response, redirect, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from resqued.diagnostics.worker_status import WorkerStatus
+from resqued.errors import StoreError
+from resqued.store.failure_entry import Failure
 from resqued.store.namespaces import other_namespaces
+from resqued.store.store_errors import is_about_key
 from resqued.web.render import page, snapshot
 from resqued.web.site import site
 
+T = TypeVar("T")
 _QUEUES, _JOBS = 20, 10
 
 
@@ -18,16 +26,41 @@ def index() -> BaseResponse:
 
 
 def show() -> Response:
-    """Show the overview: queues that need attention first, then the longest."""
+    """Show the overview: queues that need attention first, then the longest.
+
+    What Redis refuses to this user is left out, and named.
+    """
     now = snapshot()
-    ranked = now.services.by_attention()
+    refused = set(now.refusals)
+
+    def readable(read: Callable[[], T], default: T) -> T:
+        try:
+            return read()
+        except StoreError as error:
+            if not is_about_key(error):
+                raise
+            refused.add(str(error))
+            return default
+
+    services = readable(lambda: now.services, None)
+    ranked = services.by_attention() if services else []
+    queue_count = readable(lambda: len(now.queues), 0)
+    figures: dict[str, int | None] = {
+        "pending": readable(lambda: now.pending, None),
+        "working": readable(lambda: now.working_count, None),
+        "workers": readable(lambda: len(now.worker_ids), None),
+        "processed": readable(lambda: now.totals[0], None),
+        "failures": readable(lambda: now.failures, None),
+    }
     return page(
         "overview.html",
+        figures=figures,
         queues=ranked[:_QUEUES],
         more_full=max(0, len(ranked) - _QUEUES),
-        empty_count=len(now.queues) - len(ranked),
-        running=now.working[:_JOBS],
-        failures=now.newest_failures,
+        empty_count=queue_count - len(ranked),
+        running=readable(lambda: [*now.working[:_JOBS]], list[WorkerStatus]()),
+        failures=readable(lambda: [*now.newest_failures], list[Failure]()),
+        refused=sorted(refused),
         namespaces=None,
     )
 

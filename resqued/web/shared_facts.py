@@ -17,8 +17,8 @@ from resqued.store.master_records import WATCH_LIFETIME, MasterRecords
 from resqued.store.server_facts import ServerFacts, examine
 from resqued.store.store_errors import RefusedError
 from resqued.web.chart_data import read_all
-from resqued.web.kept_value import KeptValue, KeptValues
 from resqued.web.presence import Presence, read_presence
+from resqued.web.shared_read import Breaker, SharedRead, SharedReads
 from resqued.wire.keys import Keys
 from resqued.wire.master_record import MasterRecord
 
@@ -41,35 +41,42 @@ class SharedFacts:
     """
 
     def __init__(
-        self, settings: WebSettings, link: Link, keys: Keys, timeout: float
+        self,
+        settings: WebSettings,
+        link: Link,
+        keys: Keys,
+        breaker: Breaker,
+        timeout: float,
     ) -> None:
         records = MasterRecords(link, keys)
         self._records = records
         self._may_write = not settings.read_only
         self._watch_at = float("-inf")
-        self._jobs = KeptValue(lambda: sorted(records.jobs()), _JOBS)
+        history = History(link, keys)
         look = partial(
             examine, settings.url, timeout=timeout, namespace=settings.namespace
         )
-        self.server: KeptValue[ServerFacts] = KeptValue(look, _SERVER)
-        self.masters: KeptValue[Sequence[MasterRecord]] = KeptValue(
-            records.read, _MASTERS
+        self._jobs = SharedRead(lambda: sorted(records.jobs()), breaker, _JOBS)
+        self.server: SharedRead[ServerFacts] = SharedRead(look, breaker, _SERVER)
+        self.masters: SharedRead[Sequence[MasterRecord]] = SharedRead(
+            records.read, breaker, _MASTERS
         )
-        history = History(link, keys)
-        self.charts = KeptValues(partial(read_all, history), _CHARTS, _MOST_CHARTS)
-        self.hour = KeptValue(partial(_hour, history), _CHARTS)
-        self.queue_hours = KeptValues(
-            partial(_hour_of_queues, history), _CHARTS, _MOST_CHARTS
+        self.charts = SharedReads(
+            partial(read_all, history), breaker, _CHARTS, _MOST_CHARTS
         )
-        self.today = KeptValue(history.today, _TODAY)
-        self.history_size = KeptValue(history.size, _SIZE)
-        self.presence: KeptValue[Presence] = KeptValue(
-            partial(read_presence, link, keys), _PRESENCE
+        self.hour = SharedRead(partial(_hour, history), breaker, _CHARTS)
+        self.queue_hours = SharedReads(
+            partial(_hour_of_queues, history), breaker, _CHARTS, _MOST_CHARTS
+        )
+        self.today = SharedRead(history.today, breaker, _TODAY)
+        self.history_size = SharedRead(history.size, breaker, _SIZE)
+        self.presence: SharedRead[Presence] = SharedRead(
+            partial(read_presence, link, keys), breaker, _PRESENCE
         )
 
     def known_classes(self) -> list[str]:
         """Return the classes that masters have written, sorted."""
-        return list(self._jobs.get_or([]))
+        return list(self._jobs.value_or([]))
 
     def watch(self) -> None:
         """Have masters publish the state of their workers for the next seconds.

@@ -128,6 +128,7 @@ OUTSIDE = {
 
 # Imports inside functions hide cycles and late errors; these have a reason.
 LATE = {
+    ("store.redis_errors", "store.access_rules"): "only after a refusal",
     ("cli.web", "web.serving"): "an extra",
     ("cli.enqueue", "diagnostics.app_import"): "a shell loop with --queue goes without",
     ("scheduler.schedule", "scheduler.cron"): "only where there is an expression",

@@ -1,0 +1,46 @@
+"""What a user of Redis needs to run a command that its access rules have refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from resqued.core.visible_text import visible
+
+# The most characters of a key that are shown, and the most keys.
+_LONGEST, _MOST_KEYS = 80, 3
+_SCRIPTS = ("EVAL", "EVALSHA")
+# Commands without a key. Rules name those with a second word by both.
+_KEYLESS = ("PING", "TIME", "INFO", "SCAN", "ROLE", "WAIT", "PUBLISH", "SUBSCRIBE")
+_IN_TWO = ("SCRIPT", "CLIENT", "CLUSTER", "MEMORY", "CONFIG", "ACL")
+
+
+def needed_rights(command: Sequence[object], url: str, namespace: str) -> str:
+    """Return what was refused, and the order that allows it, as the end of a message.
+
+    As in: ; SMEMBERS resque:queues needs `ACL SETUSER web ~resque:* +smembers`.
+    """
+    words = [_text(word) for word in command]
+    name, keys = words[0].upper(), keys_of(words)
+    shown = " ".join([name, *keys[:_MOST_KEYS], *["…"] * (len(keys) > _MOST_KEYS)])
+    user = urlsplit(url).username or "default"
+    rule = f"+{name.lower()}"
+    if name in _IN_TWO and len(words) > 1:
+        rule = f"+{name.lower()}|{words[1].lower()}"
+    rights = [f"~{namespace}:*"] * bool(keys and namespace) + [rule]
+    return f"; {shown} needs `ACL SETUSER {user} {' '.join(rights)}`"
+
+
+def keys_of(words: Sequence[str]) -> list[str]:
+    """Return the keys of a command: those of a script, or its first one."""
+    name = words[0].upper()
+    if name in _SCRIPTS:
+        return list(words[3 : 3 + int(words[2])])
+    if name in _KEYLESS or len(words) == 1:
+        return []
+    return list(words[2:3] if name in _IN_TWO else words[1:2])
+
+
+def _text(word: object) -> str:
+    text = word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
+    return visible(text)[:_LONGEST]
