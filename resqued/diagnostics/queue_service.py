@@ -30,8 +30,8 @@ class Summary:
     that run a job, `unserved` are the queues with jobs that no worker serves.
     `pausers` are the users who have paused something, by its name in the audit. The
     server's clock is `clock_ahead` seconds ahead of the one of this host. `refused` has
-    the errors with which Redis has refused single parts, by the name of the field; those
-    have no meaning then.
+    the errors with which Redis has refused single parts, by the names of the fields,
+    which have no meaning then.
     """
 
     queues: Mapping[str, int] = field(default_factory=dict)

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 from resqued.core.visible_text import visible
 
 # The most characters of a key that are shown, and the most keys.
-_LONGEST, _MOST_KEYS = 80, 3
+_LONGEST, _MOST_KEYS = 80, 5
 _SCRIPTS = ("EVAL", "EVALSHA")
 # Commands without a key. Rules name those with a second word by both.
 _KEYLESS = ("PING", "TIME", "INFO", "SCAN", "ROLE", "WAIT", "PUBLISH", "SUBSCRIBE")
+_MANY = ("MGET", "EXISTS", "DEL", "UNLINK", "SUNION", "RENAME", "LMOVE")
 _IN_TWO = ("SCRIPT", "CLIENT", "CLUSTER", "MEMORY", "CONFIG", "ACL")
 
 
@@ -32,12 +33,14 @@ def needed_rights(command: Sequence[object], url: str, namespace: str) -> str:
 
 
 def keys_of(words: Sequence[str]) -> list[str]:
-    """Return the keys of a command: those of a script, or its first one."""
+    """Return the keys of a command, of which one was refused."""
     name = words[0].upper()
     if name in _SCRIPTS:
         return list(words[3 : 3 + int(words[2])])
-    if name in _KEYLESS or len(words) == 1:
+    if name in (*_KEYLESS, "SCRIPT") or len(words) == 1:
         return []
+    if name in _MANY:
+        return list(words[1:3] if name == "LMOVE" else words[1:])
     return list(words[2:3] if name in _IN_TWO else words[1:2])
 
 
