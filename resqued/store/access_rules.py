@@ -46,4 +46,4 @@ def keys_of(words: Sequence[str]) -> list[str]:
 
 def _text(word: object) -> str:
     text = word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
-    return visible(text)[:_LONGEST]
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")[:_LONGEST]

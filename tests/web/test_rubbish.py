@@ -113,6 +113,8 @@ def test_a_key_that_is_refused_is_named_by_the_pages_that_need_it(
     # Of the many keys of the history, which are read in the same way, one is enough.
     history = [name for name in names if b":hist:" in name]
     for name in map(bytes.decode, [*({*names} - {*history}), history[0]]):
+        if " " in name:
+            continue  # no pattern of a rule has a space
         with user(redis, "+@all", "&*", *all_but(name)) as url:
             pages = open_pages(url=url)
             refused = []
