@@ -4,8 +4,8 @@
     python -m bench.web --failures 50000 --no-write
     python -m bench.web --pool
 
-It starts a server without persistence and `resqued web`, both with 500,000 failures of
-2 KB, 10,000 queues and 2,000 workers. The budgets are those of the specification.
+It starts a server without persistence and `resqued web`, with 500,000 failures of 2 KB,
+10,000 queues and 2,000 workers.
 """
 
 from __future__ import annotations
@@ -247,8 +247,10 @@ def start_bulk(site: Site, kind: str, query: str) -> str:
 def measure_pool(site: Site, url: str, failures: int) -> None:
     """Measure a pool at work before, during and after a retry of half of all."""
     web_pool.fill_queue(site.redis)
-    with web_pool.pool(url):
+    with web_pool.pool(url) as process:
         while not web_pool.processed(site.redis):
+            if process.poll() is not None:
+                raise SystemExit(f"the pool has ended: {process.returncode}")
             time.sleep(0.1)
         before = web_pool.rate(site.redis, web_pool.rest)
         task = start_bulk(site, "retry", "host=web0")

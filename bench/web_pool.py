@@ -52,7 +52,7 @@ def pool(url: str) -> Iterator[subprocess.Popen[bytes]]:
         "WITNESS_PORT": str(place.port),
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-m", "resqued", "work", "--queue", "*", "-r", url]
+    command = [sys.executable, "-m", "resqued", "work", "*", "-r", url]
     command += ["-n", str(WORKERS), "-a", "bench.jobs.witness_jobs"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=env, cwd=ROOT, stderr=log, stdout=log)

@@ -9,11 +9,11 @@ from resqued.core.visible_text import visible
 
 # The most characters of a key that are shown, and the most keys.
 _LONGEST, _MOST_KEYS = 80, 5
-_SCRIPTS = ("EVAL", "EVALSHA")
-# Commands without a key. Rules name those with a second word by both.
-_KEYLESS = ("PING", "TIME", "INFO", "SCAN", "ROLE", "WAIT", "PUBLISH", "SUBSCRIBE")
-_MANY = ("MGET", "EXISTS", "DEL", "UNLINK", "SUNION", "RENAME", "LMOVE")
-_IN_TWO = ("SCRIPT", "CLIENT", "CLUSTER", "MEMORY", "CONFIG", "ACL")
+_SCRIPTS = ("eval", "evalsha")
+# In small letters, as rules have them. Commands without a key. Rules name those with a second word by both.
+_KEYLESS = ("ping", "time", "info", "scan", "role", "wait", "publish", "subscribe")
+_MANY = ("mget", "exists", "del", "unlink", "sunion", "rename", "lmove")
+_IN_TWO = ("script", "client", "cluster", "memory", "config", "acl")
 
 
 def needed_rights(command: Sequence[object], url: str, namespace: str) -> str:
@@ -22,25 +22,27 @@ def needed_rights(command: Sequence[object], url: str, namespace: str) -> str:
     As in: ; SMEMBERS resque:queues needs `ACL SETUSER web ~resque:* +smembers`.
     """
     words = [_text(word) for word in command]
-    name, keys = words[0].upper(), keys_of(words)
-    shown = " ".join([name, *keys[:_MOST_KEYS], *["…"] * (len(keys) > _MOST_KEYS)])
+    name, keys = words[0].lower(), keys_of(words)
+    shown = " ".join(
+        [name.upper(), *keys[:_MOST_KEYS], *["…"] * (len(keys) > _MOST_KEYS)]
+    )
     user = urlsplit(url).username or "default"
-    rule = f"+{name.lower()}"
+    rule = f"+{name}"
     if name in _IN_TWO and len(words) > 1:
-        rule = f"+{name.lower()}|{words[1].lower()}"
+        rule = f"+{name}|{words[1].lower()}"
     rights = [f"~{namespace}:*"] * bool(keys and namespace) + [rule]
     return f"; {shown} needs `ACL SETUSER {user} {' '.join(rights)}`"
 
 
 def keys_of(words: Sequence[str]) -> list[str]:
     """Return the keys of a command, of which one was refused."""
-    name = words[0].upper()
+    name = words[0].lower()
     if name in _SCRIPTS:
         return list(words[3 : 3 + int(words[2])])
-    if name in (*_KEYLESS, "SCRIPT") or len(words) == 1:
+    if name in (*_KEYLESS, "script") or len(words) == 1:
         return []
     if name in _MANY:
-        return list(words[1:3] if name == "LMOVE" else words[1:])
+        return list(words[1:3] if name == "lmove" else words[1:])
     return list(words[2:3] if name in _IN_TWO else words[1:2])
 
 
