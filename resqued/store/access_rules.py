@@ -10,7 +10,7 @@ from resqued.core.visible_text import visible
 # The most characters of a key that are shown, and the most keys.
 _LONGEST, _MOST_KEYS = 80, 5
 _SCRIPTS = ("eval", "evalsha")
-# Commands without a key, of several keys, and of two words; in small letters, as in rules.
+# Commands without a key, of several keys, and of two words, as rules have them.
 _KEYLESS = ("ping", "time", "info", "scan", "role", "wait", "publish", "subscribe")
 _MANY = ("mget", "exists", "del", "unlink", "sunion", "rename", "lmove")
 _IN_TWO = ("script", "client", "cluster", "memory", "config", "acl")
