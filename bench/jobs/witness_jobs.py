@@ -20,4 +20,4 @@ def _perform(number: int, *_: object) -> None:
 
 
 for _name in CLASSES:
-    resqued.job(_perform, name=_name)
+    resqued.job(name=_name)(_perform)
