@@ -2,9 +2,10 @@
 
     python -m bench.web
     python -m bench.web --failures 50000 --no-write
+    python -m bench.web --pool
 
-It starts a server without persistence and `resqued web`, both with 500,000 failures of
-2 KB, 10,000 queues and 2,000 workers. The budgets are those of the specification.
+It starts a server without persistence and `resqued web`, with 500,000 failures of 2 KB,
+10,000 queues and 2,000 workers.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from urllib.parse import urlencode, urlsplit
 
 import redis as redis_py
 
-from bench import web_data
+from bench import web_data, web_pool
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -232,19 +233,50 @@ class Pings:
         return sorted(self.took)[int(share * (len(self.took) - 1))]
 
 
-def measure_bulk(site: Site, kind: str, query: str) -> None:
-    """Measure a task on failures, and the server and other pages meanwhile."""
+def start_bulk(site: Site, kind: str, query: str) -> str:
+    """Start a task on failures without a limit; return its path."""
     path = f"/failed/bulk/{kind}?{query}"
     form = dict(
         re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', site.get(path)[1])
     )
     form = {name: unescape(value) for name, value in form.items()} | {"rate": "0"}
     form["typed"] = form.get("most", "")
+    return site.post(f"/failed/bulk/{kind}", form)
+
+
+def measure_pool(site: Site, url: str, failures: int) -> None:
+    """Measure a pool at work before, during and after a retry of half of all."""
+    web_pool.fill_queue(site.redis)
+    with web_pool.pool(url) as process:
+        while not web_pool.processed(site.redis):
+            if process.poll() is not None:
+                raise SystemExit(f"the pool has ended: {process.returncode}")
+            time.sleep(0.1)
+        before = web_pool.rate(site.redis, web_pool.rest)
+        task = start_bulk(site, "retry", "host=web0")
+
+        def wait() -> None:
+            while not re.search(r"\bdone\b", site.get(f"{task}?part=task")[1]):
+                time.sleep(1.0)
+
+        during = web_pool.rate(site.redis, wait)
+        after = web_pool.rate(site.redis, web_pool.rest)
+    found = web_pool.counts(site.redis)
+    lost, doubled = web_pool.lost_and_doubled(found, range(0, failures, 2))
+    site.note("pool of 4 at work: jobs lost", lost, 0, "")
+    site.note("pool of 4 at work: jobs twice", doubled, 0, "")
+    less = 100 * (1 - 2 * during / (before + after))
+    what = f"pool of 4 at work: jobs a second less ({during:,.0f} of {before:,.0f})"
+    site.note(what, less, 20, "%")
+
+
+def measure_bulk(site: Site, kind: str, query: str) -> None:
+    """Measure a task on failures, and the server and other pages meanwhile."""
     site.redis.slowlog_reset()
     pages: list[float] = []
     began = time.perf_counter()
     with Pings(site.redis) as pings:
-        task = site.post(f"/failed/bulk/{kind}", form)
+        task = start_bulk(site, kind, query)
         while not re.search(r"\bdone\b", text := site.get(f"{task}?part=task")[1]):
             if time.perf_counter() - began > _PATIENCE:
                 raise SystemExit(f"the task does not end: {text[:300]}")
@@ -298,7 +330,7 @@ def measure_away(site: Site) -> None:
     site.note("Redis away: /overview, median", median(took), 100, "ms")
 
 
-def measure(site: Site, rounds: int) -> None:
+def measure(site: Site, rounds: int, failures: int) -> None:
     """Measure everything; the server is gone at the end."""
     measure_pages(site, 1, "at first", BEFORE_INDEX)
     measure_groups(site)
@@ -307,9 +339,11 @@ def measure(site: Site, rounds: int) -> None:
     note_slow(site, "pages: commands above 10 ms")
     site.note("memory with the index", site.memory(), 150, "MiB")
     measure_tabs(site)
-    measure_bulk(site, "retry", "exception=ValueError")
-    measure_bulk(site, "retry_remove", "exception=KeyError")
-    measure_bulk(site, "remove", "exception=ConnectionError")
+    # The failures of a host are half of all.
+    measure_bulk(site, "retry", "host=web0")
+    measure_bulk(site, "remove", "host=web0")
+    web_data.add_failures(site.redis, range(failures, 2 * failures, 2))
+    measure_bulk(site, "retry_remove", "host=web0")
     site.note("memory at the end", site.memory(), 150, "MiB")
     measure_away(site)
 
@@ -333,6 +367,9 @@ def main() -> None:
     parser.add_argument("--queues", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--pool", action="store_true", help="only a retry beside a pool at work"
+    )
     parser.add_argument("--no-write", action="store_true", help="leave docs/ alone")
     given = parser.parse_args()
     sizes = {name: getattr(given, name) for name in ("failures", "queues", "workers")}
@@ -340,11 +377,16 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="resqued-bench-") as folder,
         _server(folder) as (redis, url),
     ):
+        if given.pool:
+            sizes |= {"queues": 0, "workers": 0}
         web_data.fill(redis, **sizes)
         redis.slowlog_reset()
         with _web(url) as (process, address):
             site = Site(redis, address, process)
-            measure(site, given.rounds)
+            if given.pool:
+                measure_pool(site, url, given.failures)
+            else:
+                measure(site, given.rounds, given.failures)
     about = (
         f"{given.failures:,} failures of 2 KB, {given.queues:,} queues and"
         f" {given.workers:,} workers; one web process, one server, one client on"
@@ -353,7 +395,7 @@ def main() -> None:
         " command as slow too when another process has its processor: compare with"
         " `redis-cli --intrinsic-latency`."
     )
-    if not given.no_write:
+    if not (given.no_write or given.pool):
         write(site.rows, about)
 
 

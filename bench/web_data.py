@@ -23,7 +23,7 @@ from resqued.wire import payload
 NS = "resque"
 SIZE = 2_000
 _BATCH = 2_000
-_CLASSES = [
+CLASSES = [
     f"{kind}{n}" for kind in ("Mail", "Sync", "Resize", "Bill") for n in range(5)
 ]
 _ERRORS = (
@@ -48,27 +48,33 @@ def failure_entry(number: int, size: int = SIZE) -> bytes:
     at = time.gmtime(1_760_000_000 + number)
     entry: dict[str, Any] = {
         "failed_at": time.strftime("%Y/%m/%d %H:%M:%S UTC", at),
-        "payload": {"class": draw.choice(_CLASSES), "args": [number, {"to": "anna"}]},
+        "payload": {"class": draw.choice(CLASSES), "args": [number, {"to": "anna"}]},
         "exception": name,
         "error": text.format(draw.randrange(256), draw.randrange(256)),
         "backtrace": trace,
-        "worker": f"web{number % 12}:{1000 + number % 300}:*",
+        "worker": f"web{number % 2}:{1000 + number % 300}:*",
         "queue": f"queue-{draw.randrange(50)}",
     }
-    if number % 7 == 0:
+    # None of host web0: so an action on that host is one on half of all.
+    if number % 14 == 7:
         entry["retried_at"] = time.strftime("%Y/%m/%d %H:%M:%S UTC", at)
     text = json.dumps(entry, separators=(",", ":"))
     trace.append("/usr/lib/python3.11/x.py " + "x" * max(0, size - len(text) - 30))
     return json.dumps(entry, separators=(",", ":")).encode()
 
 
+def add_failures(redis: redis_py.Redis, numbers: range) -> None:
+    """Append failures with these numbers."""
+    for first in range(0, len(numbers), _BATCH):
+        part = numbers[first : first + _BATCH]
+        redis.rpush(f"{NS}:failed", *map(failure_entry, part))
+
+
 def fill(
     redis: redis_py.Redis, *, failures: int, queues: int = 0, workers: int = 0
 ) -> None:
     """Add failures, queues with a job each, and workers, half of which are busy."""
-    for first in range(0, failures, _BATCH):
-        end = min(failures, first + _BATCH)
-        redis.rpush(f"{NS}:failed", *map(failure_entry, range(first, end)))
+    add_failures(redis, range(failures))
     for first in range(0, queues, _BATCH):
         pipe = redis.pipeline(transaction=False)
         for number in range(first, min(queues, first + _BATCH)):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from resqued.diagnostics.facts import LIVE
 from resqued.diagnostics.worker_status import WorkerStatus
-from resqued.store.counters import Counters
+from resqued.errors import StoreError
 from resqued.wire.queue_list import QueueList
 from resqued.wire.worker_entry import WorkerEntry
 
@@ -29,18 +29,22 @@ class Summary:
     `queues` are the lengths of the queues by name, `working` is the number of workers
     that run a job, `unserved` are the queues with jobs that no worker serves.
     `pausers` are the users who have paused something, by its name in the audit. The
-    server's clock is `clock_ahead` seconds ahead of the one of this host.
+    server's clock is `clock_ahead` seconds ahead of the one of this host. `refused` has
+    the errors with which Redis has refused single parts, by the names of the fields,
+    which have no meaning then.
     """
 
-    counters: Counters
-    queues: Mapping[str, int]
-    worker_ids: Sequence[str]
-    working: int
-    are_paused: bool
+    queues: Mapping[str, int] = field(default_factory=dict)
+    worker_ids: Sequence[str] = ()
+    totals: tuple[int, int] = (0, 0)
+    failures: int = 0
+    working: int = 0
+    are_paused: bool = False
     pausers: Mapping[str, str] = field(default_factory=dict)
     unserved: Sequence[str] = ()
     paused_queues: frozenset[str] = frozenset()
     clock_ahead: float = 0.0
+    refused: Mapping[str, StoreError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,12 @@ from resqued.wire.keys import Keys
 STEP = Script("bulk_step")
 RESTORE = Script("bulk_restore")
 
-# The most elements and bytes of a chunk; a step then takes a few milliseconds.
+# The most elements and bytes of a chunk.
 CHUNK = 500
-CHUNK_BYTES = 128 << 10
-# A step that takes longer than this, in seconds, halves the next one, but not below so
-# many elements. The time that the fastest step has taken does not count: that of a
-# distant server is no work.
-LONG_STEP, LEAST_CHUNK = 0.005, 50
+CHUNK_BYTES = 512 << 10
+# The processor time of the server for which the size of a step is chosen, in
+# microseconds: nobody else is served meanwhile.
+STEP_TIME = 2_000
 # The first chunk is small, because the size of its elements is not known.
 FIRST_CHUNK = 100
 # After this many seconds without a step, an operation counts as abandoned.
@@ -142,7 +141,7 @@ class BulkOperation:
         self._most = CHUNK
         self._size = FIRST_CHUNK
         self._has_begun = False
-        self._took = self._fastest = float("inf")
+        self._spent = 0
         self._give_up_at = time.monotonic() + PATIENCE
         self._progress = BulkProgress()
 
@@ -184,6 +183,7 @@ class BulkOperation:
             if state not in (b"more", b"done"):
                 chunk = self._begin()
                 continue
+            self._spent = rest[3] if state == b"more" else 0
             self._account(chunk, decisions, is_applied=bool(rest[0]), refused=rest[1])
             yield self._progress
             if state == b"done":
@@ -244,11 +244,10 @@ class BulkOperation:
             str(most),
             str(self._left()) if self._bound else "0",
             hashlib.sha1(self._last, usedforsecurity=False).hexdigest(),
+            str(CHUNK_BYTES),
         ]
         keys = [*self._keys, self._queues, *map(self._queue_key, queues)]
-        began = time.monotonic()
         reply: list[Any] = STEP(self._link, keys, args + retries)
-        self._note_time(time.monotonic() - began)
         return reply
 
     def _args(self) -> list[str | bytes]:
@@ -284,15 +283,11 @@ class BulkOperation:
             problem=done.problem or next(iter(problems), ""),
         )
 
-    def _note_time(self, took: float) -> None:
-        self._took = took
-        self._fastest = min(self._fastest, took)
-
     def _next_size(self, size: int) -> int:
         """Return how many elements the next step may have, from the time of one."""
-        if self._took - self._fastest > LONG_STEP:
-            return max(LEAST_CHUNK, size // 2)
-        return 2 * self._size
+        if self._spent > STEP_TIME:
+            return size * STEP_TIME // self._spent
+        return 2 * size
 
     def _wait(self) -> None:
         if time.monotonic() > self._give_up_at:
@@ -312,7 +307,8 @@ class BulkOperation:
         """
         while True:
             lease = str(int(LEASE * 1000))
-            args = (self._name, self._token, lease, self._mark, str(CHUNK))
+            most = str(CHUNK), str(CHUNK_BYTES)
+            args = (self._name, self._token, lease, self._mark, *most)
             state, *moved = RESTORE(self._link, self._keys, args)
             if state == b"busy":
                 if not is_patient:

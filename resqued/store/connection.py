@@ -28,6 +28,7 @@ from resqued.store.redis_internals import (
     read_push,
     subscribe,
 )
+from resqued.store.store_errors import ForbiddenError
 
 # The most bytes that are read at a time.
 _CHUNK = 8192
@@ -72,9 +73,9 @@ class Link:
             self.url, self.locator, timeout=self.timeout, protocol=protocol
         )
 
-    def error(self, fault: Exception) -> StoreError:
+    def error(self, fault: Exception, command: Sequence[Word] = ()) -> StoreError:
         """Return the StoreError for an error of redis-py or of a socket."""
-        return translate(fault, self.url, self.namespace)
+        return translate(fault, self.url, self.namespace, command)
 
     def call(self, *command: Word) -> Any:
         """Send one command and return its reply."""
@@ -85,7 +86,7 @@ class Link:
                 return self.call(*command)
             (reply,) = redirects.follow(self, [command], [error])
         if isinstance(reply, Exception):
-            raise self.error(reply) from reply
+            raise self.error(reply, command) from reply
         return reply
 
     def pipeline(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
@@ -95,23 +96,30 @@ class Link:
         """
         if not commands:
             return []
-        for reply in (replies := self._replies(commands)):
+        for command, reply in zip(
+            commands, replies := self._replies(commands), strict=True
+        ):
             if isinstance(reply, Exception):
-                raise self.error(reply) from reply
+                raise self.error(reply, command) from reply
         return replies
 
-    def read_each(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+    def read_each(
+        self, commands: Sequence[tuple[Word, ...]], *, allows_refusals: bool = False
+    ) -> list[Any]:
         """Send commands that read one key each, in one write; return their replies.
 
-        The reply is None for a key of another type, which another program may have set.
+        The reply is None for a key of another type, which another program may have set,
+        and with `allows_refusals` also for one that access rules hide.
         """
         if not commands:
             return []
         replies = self._replies(commands)
         for number, reply in enumerate(replies):
             if isinstance(reply, Exception):
-                if not str(reply).startswith("WRONGTYPE"):
-                    raise self.error(reply) from reply
+                error = self.error(reply, commands[number])
+                is_hidden = allows_refusals and isinstance(error, ForbiddenError)
+                if not is_hidden and not str(reply).startswith("WRONGTYPE"):
+                    raise error from reply
                 replies[number] = None
         return replies
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import partial
 from heapq import merge
 from itertools import islice
-from math import inf
+from math import ceil, inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
@@ -228,19 +228,27 @@ class Failures:
         up_to: Mapping[str, SeenBound],
         *,
         most: int = CHUNK,
+        began: float = 0.0,
     ) -> Generator[BulkProgress]:
         """Retry or remove the failures that a filter has, up to what was seen.
 
         `up_to` has the end of each list, as `seen` returns it; other lists are not
         touched. The oldest failures come first. A step judges at most `most` failures.
         Those that were retried before are left out of a retry, if the filter does not
-        ask for them. Raises SeenNothingError if the end is gone.
+        ask for them. Those that were retried since `began`, in seconds since the epoch,
+        are left out in any case: the same action, which has died and goes on, has
+        retried them. Raises SeenNothingError if the end is gone.
         """
-        now = time.time()
+        # A mark has whole seconds. No mark of this action is before `since`, whatever
+        # the clock of this host says, and all marks from before it are.
+        since = ceil(began)
+        now = max(time.time(), since)
 
         def judge(failure: Failure) -> Decision:
             if action == "remove":
                 return REMOVE if which.has(failure) else KEEP
+            if began and _is_retried_since(failure, since):
+                return KEEP
             found = _retry_decision(failure, which, now, is_all=True)
             if action == "retry" or found.code != "r":
                 return found
@@ -352,6 +360,11 @@ def _judged(
 
 def _marked(failure: Failure, now: float) -> bytes:
     return payload.retried(failure.entry, now, has_zone=failure.list_name == FAILED)
+
+
+def _is_retried_since(failure: Failure, since: float) -> bool:
+    at = failure.retried_at if failure.is_retried else None
+    return at is not None and at.timestamp() >= since
 
 
 def _retry_decision(

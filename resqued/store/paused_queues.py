@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resqued.store.connection import Link
-from resqued.store.store_errors import NotPrimaryError, RefusedError
+from resqued.store.store_errors import ForbiddenError
 from resqued.wire.keys import Keys
 
 
@@ -26,9 +26,5 @@ def read_if_allowed(link: Link, command: str, key: str) -> Any:
     """
     try:
         return link.read_each([(command, key)])[0]
-    except NotPrimaryError:
-        raise
-    except RefusedError as error:
-        if "NOPERM" not in str(error):
-            raise
+    except ForbiddenError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import redis
 from redis.exceptions import (
@@ -23,6 +24,7 @@ from resqued.errors import StoreError, UnusableServerError
 from resqued.store.server_url import redact
 from resqued.store.store_errors import (
     DisconnectedError,
+    ForbiddenError,
     NotPrimaryError,
     RefusedError,
     WritesRefusedError,
@@ -112,8 +114,13 @@ def may_have_been_executed(error: StoreError) -> bool:
     return not (is_unsent(cause) or isinstance(cause, BusyLoadingError))
 
 
-def translate(error: Exception, url: str, namespace: str = "") -> StoreError:
-    """Return the StoreError for an error of the redis package or of a socket."""
+def translate(
+    error: Exception, url: str, namespace: str = "", command: Sequence[object] = ()
+) -> StoreError:
+    """Return the StoreError for an error of the redis package or of a socket.
+
+    `command` has been sent, if it is known.
+    """
     if isinstance(error, CarriedError):
         return error.carried
     place, reason = f"redis at {redact(url)}", reason_of(error)
@@ -123,7 +130,27 @@ def translate(error: Exception, url: str, namespace: str = "") -> StoreError:
         return StoreError(f"{place} refused the login: {reason}")
     if isinstance(error, NoScriptError):
         return ScriptUnknownError(str(error))
+    if _is_forbidden(error):
+        way_out = _rights_for(command, url, namespace) if command else ""
+        return ForbiddenError(f"{place}: {reason}{way_out}")
     return _kind_of(error)(f"{place}: {reason}{_hint(error, url)}")
+
+
+def _rights_for(command: Sequence[object], url: str, namespace: str) -> str:
+    # Loaded when it is needed, because each worker has this module.
+    from resqued.store.access_rules import needed_rights
+
+    return needed_rights(command, url, namespace)
+
+
+def _is_forbidden(error: Exception) -> bool:
+    """Return True for a reply that an access rule has caused, also inside a script."""
+    if isinstance(error, NoPermissionError):
+        return True
+    text = str(error)
+    return isinstance(error, redis.ResponseError) and (
+        "NOPERM" in text or "The user executing the script" in text
+    )
 
 
 def _kind_of(error: Exception) -> type[StoreError]:

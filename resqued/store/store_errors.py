@@ -13,6 +13,10 @@ class RefusedError(StoreError):
     """The server answered with an error."""
 
 
+class ForbiddenError(RefusedError):
+    """The user of the connection may not run the command, or not on its key."""
+
+
 class NotPrimaryError(RefusedError):
     """The server is not the primary now, and has executed nothing.
 
@@ -22,3 +26,13 @@ class NotPrimaryError(RefusedError):
 
 class WritesRefusedError(StoreError):
     """The server answers and refuses writes: a replica, no memory, a full disk."""
+
+
+def is_about_key(error: StoreError) -> bool:
+    """Return True if a server that answers has refused one command because of its key.
+
+    Others of the same user may be executed.
+    """
+    if isinstance(error, ForbiddenError):
+        return True
+    return isinstance(error, RefusedError) and "WRONGTYPE" in str(error)

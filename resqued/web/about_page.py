@@ -41,8 +41,8 @@ def show() -> Response:
     """Show what these pages are, and what the user may do."""
     facts, size = None, None
     try:
-        facts = site().facts.server.get()
-        size = site().facts.history_size.get()
+        facts = site().facts.server.value()
+        size = site().facts.history_size.value()
     except StoreError:
         pass  # the frame of the page says why
     user = current_user()
@@ -84,5 +84,5 @@ def _off(size: HistorySize | None) -> Iterator[tuple[str, str]]:
         yield "sessions over a restart", "secret_file is not set in [web]"
     if size is not None and not size.keys:
         yield "history", "no worker of resqued has run, or resolution is off"
-    if not site().facts.presence.get_or(Presence()).masters:
+    if not site().facts.presence.value_or(Presence()).masters:
         yield "masters", "no master of resqued has a record in this namespace"

@@ -188,4 +188,4 @@ def _new() -> int:
     Counted from the shared snapshot, so that open pages ask Redis nothing.
     """
     seen = number_in(request.args.get("seen", ""), digits=11)
-    return 0 if seen is None else snapshot().counters.failures - seen
+    return 0 if seen is None else snapshot().failures - seen

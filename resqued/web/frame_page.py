@@ -18,7 +18,7 @@ def masters_in_trouble() -> Sequence[MasterRecord]:
 
     They are looked at less often than the counts; not at all while Redis is away.
     """
-    return () if snapshot().problem else site().facts.troubled.get_or(())
+    return () if snapshot().problem else site().facts.troubled.value_or(())
 
 
 def show() -> BaseResponse:

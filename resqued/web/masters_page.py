@@ -22,7 +22,7 @@ from resqued.wire.master_record import MasterRecord
 
 def show_all() -> Response:
     """Show every master that has a record."""
-    return page("masters.html", masters=site().facts.masters.get())
+    return page("masters.html", masters=site().facts.masters.value())
 
 
 def show(name: str) -> Response:
@@ -74,7 +74,7 @@ def act(name: str) -> BaseResponse:
 
 def _record(name: str) -> MasterRecord:
     wanted = queue_of_request(name)
-    found = {record.id: record for record in site().facts.masters.get()}
+    found = {record.id: record for record in site().facts.masters.value()}
     if wanted not in found:
         abort(404, f"master {wanted[:200]} has no record: it has stopped or was killed")
     return found[wanted]

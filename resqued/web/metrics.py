@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -79,12 +80,13 @@ class _Collector:
         if now is not None:
             yield _gauge("snapshot_age_seconds", "Age of these values.", now.age)
             yield from self._round_trip()
-            masters = self._site.facts.masters.get_or(())
-            yield from _totals(now)
-            yield from _workers(now, _paused_hosts(masters))
-            yield from _queues(now)
+            masters = self._site.facts.masters.value_or(())
+            paused_hosts = _paused_hosts(masters)
+            for read in (_counts, _totals, _failures, _queues):
+                yield from _readable(read, now)
+            yield from _readable(partial(_workers, paused_hosts=paused_hosts), now)
             yield from _masters(masters)
-            yield from _classes(self._site.facts.today.get_or({}))
+            yield from _classes(self._site.facts.today.value_or({}))
 
     def _round_trip(self) -> Iterator[Metric]:
         """Yield how long Redis took to answer just now; nothing if it did not."""
@@ -100,18 +102,32 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"resqued_{name}", text, value=value)
 
 
+def _readable(
+    read: Callable[[SiteSnapshot], Iterator[Metric]], now: SiteSnapshot
+) -> list[Metric]:
+    """Return some metrics; none if Redis refuses what they are read from."""
+    try:
+        return [*read(now)]
+    except StoreError:
+        return []
+
+
 def _totals(now: SiteSnapshot) -> Iterator[Metric]:
-    counters = now.counters
+    processed, failed = now.totals
     yield CounterMetricFamily(
-        "resqued_jobs_processed", "Jobs that ended.", value=counters.processed
+        "resqued_jobs_processed", "Jobs that ended.", value=processed
     )
-    yield CounterMetricFamily(
-        "resqued_jobs_failed", "Jobs that failed.", value=counters.failed
-    )
-    yield _gauge("pending_jobs", "Jobs that wait, in all queues.", counters.pending)
-    yield _gauge("failures", "Failures that are kept.", counters.failures)
-    yield _gauge("queues", "Known queues.", len(now.queues))
+    yield CounterMetricFamily("resqued_jobs_failed", "Jobs that failed.", value=failed)
+
+
+def _counts(now: SiteSnapshot) -> Iterator[Metric]:
     yield _gauge("paused", "Whether all workers are paused.", float(now.are_paused))
+    yield _gauge("pending_jobs", "Jobs that wait, in all queues.", now.pending)
+    yield _gauge("queues", "Known queues.", len(now.queues))
+
+
+def _failures(now: SiteSnapshot) -> Iterator[Metric]:
+    yield _gauge("failures", "Failures that are kept.", now.failures)
 
 
 def _paused_hosts(masters: Sequence[MasterRecord]) -> frozenset[str]:

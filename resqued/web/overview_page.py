@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from flask import Response, redirect, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from resqued.diagnostics.worker_status import WorkerStatus
+from resqued.errors import StoreError
+from resqued.store.failure_entry import Failure
 from resqued.store.namespaces import other_namespaces
+from resqued.store.store_errors import is_about_key
 from resqued.web.render import page, snapshot
 from resqued.web.shown_hours import QueueHours, total_hour
 from resqued.web.site import site
 from resqued.wire.master_record import MasterRecord
 
+T = TypeVar("T")
 _QUEUES, _JOBS = 20, 10
 
 
@@ -22,28 +28,52 @@ def index() -> BaseResponse:
 
 
 def show() -> Response:
-    """Show the overview: queues that need attention first, then the longest."""
+    """Show the overview: queues that need attention first, then the longest.
+
+    What Redis refuses to this user is left out, and named.
+    """
     now = snapshot()
-    ranked = now.services.by_attention()
+    refused = set(now.refusals)
+
+    def readable(read: Callable[[], T], default: T) -> T:
+        try:
+            return read()
+        except StoreError as error:
+            if not is_about_key(error):
+                raise
+            refused.add(str(error))
+            return default
+
+    services = readable(lambda: now.services, None)
+    ranked = services.by_attention() if services else []
+    queue_count = readable(lambda: len(now.queues), 0)
+    figures: dict[str, int | None] = {
+        "pending": readable(lambda: now.pending, None),
+        "working": readable(lambda: now.working_count, None),
+        "workers": readable(lambda: len(now.worker_ids), None),
+        "processed": readable(lambda: now.totals[0], None),
+        "failures": readable(lambda: now.failures, None),
+    }
     shown = ranked[:_QUEUES]
     return page(
         "overview.html",
         total_hour=total_hour,
+        figures=figures,
         queues=shown,
         hours=QueueHours(queue.name for queue in shown),
-        more_full=max(0, len(ranked) - _QUEUES),
-        empty_count=len(now.queues) - len(ranked),
-        running=now.working[:_JOBS],
         masters=masters_of_page,
-        failures=now.newest_failures,
+        more_full=max(0, len(ranked) - _QUEUES),
+        empty_count=queue_count - len(ranked),
+        running=readable(lambda: [*now.working[:_JOBS]], list[WorkerStatus]()),
+        failures=readable(lambda: [*now.newest_failures], list[Failure]()),
+        refused=sorted(refused),
         namespaces=None,
     )
 
 
 def masters_of_page() -> Sequence[MasterRecord]:
     """Return the masters that have a record; none while Redis is away."""
-    kept = site().facts.masters
-    return kept.last_or(()) if snapshot().problem else kept.get_or(())
+    return site().facts.masters.value_or(())
 
 
 def show_namespaces() -> Response:

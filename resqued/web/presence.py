@@ -22,7 +22,10 @@ class Presence:
 
 
 def read_presence(link: Link, keys: Keys) -> Presence:
-    """Return what there is, in one round trip; raise StoreError if Redis fails."""
+    """Return what there is, in one round trip; raise StoreError if Redis fails.
+
+    What access rules hide is not there.
+    """
     found = link.read_each(
         [
             ("ZCARD", keys.delayed_schedule),
@@ -30,7 +33,8 @@ def read_presence(link: Link, keys: Keys) -> Presence:
             ("HLEN", keys.persistent_schedules),
             ("LLEN", keys.quarantine),
             ("SCARD", keys.masters),
-        ]
+        ],
+        allows_refusals=True,
     )
     times, own, dynamic, quarantined, masters = (int(number or 0) for number in found)
     return Presence(times, own + dynamic, quarantined, masters)

@@ -6,13 +6,17 @@ import ipaddress
 import os
 import signal
 import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import waitress
+from flask import Flask
 
 from resqued.config.web_settings import WebSettings
-from resqued.errors import ConfigError, ExitCode, ResquedError
+from resqued.errors import ConfigError, ExitCode, ResquedError, StoreError
 from resqued.web.app import create_app
+from resqued.web.site import site
 
 UNIX, INHERITED = "unix:", "fd:"
 # The first descriptor that systemd passes (sd_listen_fds(3)).
@@ -22,6 +26,9 @@ _BACKLOG = 128
 # Connections that send nothing are closed after so many seconds, or a few hundred of
 # them would keep everybody else out for minutes. Parts of pages ask every two seconds.
 _SILENCE, _SILENCE_CHECK = 20, 5
+
+# How long the first visitor's needs are prepared before anybody is served, in seconds.
+_PATIENCE = 2.0
 
 
 class ListenError(ResquedError):
@@ -122,12 +129,27 @@ def _leave(*_: object) -> None:
     raise SystemExit(0)
 
 
+def warm(app: Flask) -> None:
+    """Compile the templates, and read what every page shows, if Redis answers."""
+    for name in app.jinja_env.list_templates():
+        app.jinja_env.get_template(name)
+    with app.app_context(), suppress(StoreError):
+        now = site().keeper.get()
+        _ = now.services, now.newest_failures
+
+
 def serve(settings: WebSettings, opened: socket.socket) -> None:
     """Serve the pages until SIGTERM or SIGINT; requests that run are answered."""
     signal.signal(signal.SIGTERM, _leave)
+    app = create_app(settings)
+    # The first visitor is not to wait for what all need. A server that does not answer
+    # must not keep the pages from saying so.
+    warming = threading.Thread(target=warm, args=(app,), daemon=True)
+    warming.start()
+    warming.join(_PATIENCE)
     try:
         waitress.serve(
-            create_app(settings),
+            app,
             sockets=[opened],
             threads=_THREADS,
             connection_limit=_CONNECTIONS,

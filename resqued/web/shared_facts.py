@@ -17,9 +17,9 @@ from resqued.store.master_records import WATCH_LIFETIME, MasterRecords
 from resqued.store.server_facts import ServerFacts, examine
 from resqued.store.store_errors import RefusedError
 from resqued.web.chart_data import read_all
-from resqued.web.kept_value import KeptValue, KeptValues
 from resqued.web.last_hour import TotalHour, read_hour, read_queue_hours
 from resqued.web.presence import Presence, read_presence
+from resqued.web.shared_read import Breaker, SharedRead, SharedReads
 from resqued.wire.keys import Keys
 from resqued.wire.master_record import MasterRecord
 
@@ -44,40 +44,49 @@ class SharedFacts:
     """
 
     def __init__(
-        self, settings: WebSettings, link: Link, keys: Keys, timeout: float
+        self,
+        settings: WebSettings,
+        link: Link,
+        keys: Keys,
+        breaker: Breaker,
+        timeout: float,
     ) -> None:
         records = MasterRecords(link, keys)
         self._records = records
         self._may_write = not settings.read_only
         self._watch_at = float("-inf")
-        self._jobs = KeptValue(lambda: sorted(records.jobs()), _JOBS)
+        history = History(link, keys)
         look = partial(
             examine, settings.url, timeout=timeout, namespace=settings.namespace
         )
-        self.server: KeptValue[ServerFacts] = KeptValue(look, _SERVER)
-        self.masters: KeptValue[Sequence[MasterRecord]] = KeptValue(
-            records.read, _MASTERS
+        self._jobs = SharedRead(lambda: sorted(records.jobs()), breaker, _JOBS)
+        self.server: SharedRead[ServerFacts] = SharedRead(look, breaker, _SERVER)
+        self.masters: SharedRead[Sequence[MasterRecord]] = SharedRead(
+            records.read, breaker, _MASTERS
         )
-        self.troubled: KeptValue[Sequence[MasterRecord]] = KeptValue(
-            lambda: [one for one in self.masters.get() if _is_troubled(one)], _TROUBLE
+        self.troubled: SharedRead[Sequence[MasterRecord]] = SharedRead(
+            lambda: [one for one in self.masters.value() if _is_troubled(one)],
+            breaker,
+            _TROUBLE,
         )
-        history = History(link, keys)
-        self.charts = KeptValues(partial(read_all, history), _CHARTS, _MOST_CHARTS)
-        self.hour: KeptValue[TotalHour | None] = KeptValue(
-            partial(read_hour, history), _CHARTS
+        self.charts = SharedReads(
+            partial(read_all, history), breaker, _CHARTS, _MOST_CHARTS
         )
-        self.queue_hours = KeptValues(
-            partial(read_queue_hours, history), _CHARTS, _MOST_CHARTS
+        self.hour: SharedRead[TotalHour | None] = SharedRead(
+            partial(read_hour, history), breaker, _CHARTS
         )
-        self.today = KeptValue(history.today, _TODAY)
-        self.history_size = KeptValue(history.size, _SIZE)
-        self.presence: KeptValue[Presence] = KeptValue(
-            partial(read_presence, link, keys), _PRESENCE
+        self.queue_hours = SharedReads(
+            partial(read_queue_hours, history), breaker, _CHARTS, _MOST_CHARTS
+        )
+        self.today = SharedRead(history.today, breaker, _TODAY)
+        self.history_size = SharedRead(history.size, breaker, _SIZE)
+        self.presence: SharedRead[Presence] = SharedRead(
+            partial(read_presence, link, keys), breaker, _PRESENCE
         )
 
     def known_classes(self) -> list[str]:
         """Return the classes that masters have written, sorted."""
-        return list(self._jobs.get_or([]))
+        return list(self._jobs.value_or([]))
 
     def watch(self) -> None:
         """Have masters publish the state of their workers for the next seconds.

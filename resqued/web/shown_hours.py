@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from resqued.web.kept_value import KeptValue
 from resqued.web.last_hour import UNKNOWN_HOUR, QueueHour, TotalHour, key_of
-from resqued.web.render import snapshot
 from resqued.web.site import site
 
 
 def total_hour() -> TotalHour | None:
     """Return the last hour of the namespace; None if it cannot be read."""
-    kept: KeptValue[TotalHour | None] = site().facts.hour
-    return kept.last_or(None) if snapshot().problem else kept.get_or(None)
+    return site().facts.hour.value_or(None)
 
 
 class QueueHours:
@@ -30,7 +27,6 @@ class QueueHours:
     def of(self, name: str) -> QueueHour:
         """Return the last hour of a queue; one that says nothing if none is known."""
         if self._found is None:
-            kept = site().facts.queue_hours.of(self._names)
-            read = kept.last_or if snapshot().problem else kept.get_or
-            self._found = read({}) if self._names else {}
+            hours = site().facts.queue_hours
+            self._found = hours.value_or(self._names, {}) if self._names else {}
         return self._found.get(name, UNKNOWN_HOUR)

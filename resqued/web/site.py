@@ -15,6 +15,7 @@ from resqued.web.login_attempts import LoginAttempts
 from resqued.web.parameter_names import ParameterNames
 from resqued.web.request_counts import RequestCounts
 from resqued.web.shared_facts import SharedFacts
+from resqued.web.shared_read import Breaker
 from resqued.web.snapshot import SnapshotKeeper
 from resqued.wire.keys import Keys
 
@@ -45,9 +46,11 @@ class Site:
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "parameters", ParameterNames(link, keys))
         object.__setattr__(self, "_queues", queues)
-        object.__setattr__(self, "keeper", SnapshotKeeper(self._client, queues))
+        breaker = Breaker()
+        keeper = SnapshotKeeper(self._client, queues, breaker)
+        object.__setattr__(self, "keeper", keeper)
         object.__setattr__(self, "local", LocalWorkers(self.settings))
-        facts = SharedFacts(self.settings, link, keys, REDIS_TIMEOUT)
+        facts = SharedFacts(self.settings, link, keys, breaker, REDIS_TIMEOUT)
         object.__setattr__(self, "facts", facts)
 
     @property

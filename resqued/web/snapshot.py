@@ -12,17 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import TypeVar
 
 from resqued.client import Client
 from resqued.diagnostics.queue_service import QueueServices, Summary, unserved
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.errors import StoreError
-from resqued.store.counters import Counters, count_jobs
+from resqued.store.counters import Counters
 from resqued.store.failure_entry import Failure
 from resqued.store.job_queues import Queues
 from resqued.store.registry import PAGE, Registry
+from resqued.store.store_errors import ForbiddenError, is_about_key
 from resqued.web.shared_read import Breaker, Reading, SharedRead
 
+T = TypeVar("T")
 # The newest failures that the overview shows.
 NEWEST = 5
 # How many of the newest records of the audit may say who has paused what.
@@ -57,25 +60,57 @@ class SiteSnapshot:
         self._failures = failures
         self._services = services
 
+    def _part(self, *names: str) -> Summary:
+        """Return the summary; raise StoreError if one of its parts was refused."""
+        refused = self.summary.refused
+        if error := next((refused[name] for name in names if name in refused), None):
+            raise error
+        return self.summary
+
+    @property
+    def refusals(self) -> Sequence[str]:
+        """What Redis has refused of the summary, each in one line."""
+        return sorted({str(error) for error in self.summary.refused.values()})
+
+    @property
+    def known_pending(self) -> int | None:
+        """How many jobs wait in all queues; None if Redis has refused that."""
+        return None if "queues" in self.summary.refused else self.pending
+
+    @property
+    def pending(self) -> int:
+        """How many jobs wait in all queues. Raises StoreError if it was refused."""
+        return sum(self.queues.values())
+
+    @property
+    def failures(self) -> int:
+        """How many failures are kept. Raises StoreError if it was refused."""
+        return self._part("failures").failures
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """How many jobs were ever run, and have failed; raises StoreError likewise."""
+        return self._part("totals").totals
+
     @property
     def counters(self) -> Counters:
-        """The counters of the namespace."""
-        return self.summary.counters
+        """The counters of the namespace; raises StoreError if one was refused."""
+        return Counters(self.pending, *self.totals, self.failures)
 
     @property
     def queues(self) -> Mapping[str, int]:
-        """The length of each queue by its name."""
-        return self.summary.queues
+        """The length of each queue by its name. Raises StoreError if it was refused."""
+        return self._part("queues").queues
 
     @property
     def worker_ids(self) -> Sequence[str]:
-        """The ids of all registered workers, sorted."""
-        return self.summary.worker_ids
+        """The ids of all registered workers, sorted; raises StoreError likewise."""
+        return self._part("worker_ids").worker_ids
 
     @property
     def working_count(self) -> int:
-        """How many workers run a job."""
-        return self.summary.working
+        """How many workers run a job. Raises StoreError if it was refused."""
+        return self._part("worker_ids", "working").working
 
     @property
     def are_paused(self) -> bool:
@@ -139,21 +174,45 @@ class _Reader:
     queues: Queues
 
     def summary(self) -> Summary:
-        registry = self.client.registry
-        sizes = self.queues.sizes()
-        ids = tuple(sorted(registry.ids()))
-        are_paused, paused = self.queues.pauses()
+        registry, refused = self.client.registry, dict[str, StoreError]()
+
+        def part(name: str, read: Callable[[], T], default: T) -> T:
+            try:
+                return read()
+            except StoreError as error:
+                if not is_about_key(error):
+                    raise
+                refused[name] = error
+                return default
+
+        sizes = part("queues", self.queues.sizes, dict[str, int]())
+        ids = part("worker_ids", lambda: sorted(registry.ids()), list[str]())
+        none = frozenset[str]()
+        are_paused, paused = part("are_paused", self._pauses, (False, none))
         return Summary(
-            counters=count_jobs(sizes, registry, self.client.failures),
             queues=sizes,
             worker_ids=ids,
-            working=_count_working(registry, ids),
+            totals=part("totals", registry.totals, (0, 0)),
+            failures=part("failures", self.client.failures.count, 0),
+            working=part("working", lambda: _count_working(registry, ids), 0),
             are_paused=are_paused,
             pausers=_pausers(registry) if are_paused or paused else {},
-            unserved=unserved(sizes, ids),
+            # Without the workers each queue would seem to have none.
+            unserved=() if "worker_ids" in refused else unserved(sizes, ids),
             paused_queues=paused,
-            clock_ahead=registry.link.time() - time.time(),
+            clock_ahead=part("clock_ahead", self._clock_ahead, 0.0),
+            refused=refused,
         )
+
+    def _pauses(self) -> tuple[bool, frozenset[str]]:
+        try:
+            return self.queues.pauses()
+        except ForbiddenError:
+            # A set that access rules hide pauses nothing, for workers too.
+            return self.queues.are_paused(), frozenset()
+
+    def _clock_ahead(self) -> float:
+        return self.client.registry.link.time() - time.time()
 
     def workers(self) -> Sequence[WorkerStatus]:
         return worker_statuses(self.client, longest_record=LONGEST_RECORD)
@@ -197,8 +256,8 @@ def _count_working(registry: Registry, ids: Sequence[str]) -> int:
 class SnapshotKeeper:
     """Keeps the last reading of each part; safe to use from several threads."""
 
-    def __init__(self, client: Client, queues: Queues) -> None:
-        self._breaker = Breaker()
+    def __init__(self, client: Client, queues: Queues, breaker: Breaker) -> None:
+        self._breaker = breaker
         reader = _Reader(client, queues)
         shared = partial(SharedRead, breaker=self._breaker)
         self._summary: SharedRead[Summary] = shared(reader.summary)
@@ -217,10 +276,10 @@ class SnapshotKeeper:
 
     def _read_services(self) -> QueueServices:
         # A thread that reads this is no look at the others.
-        now = self._summary.value().value
+        now = self._summary.reading().value
         services = QueueServices(
             now.queues,
-            self._workers.value().value,
+            self._workers.reading().value,
             are_paused=now.are_paused,
             paused=now.paused_queues,
         )

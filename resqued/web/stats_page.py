@@ -54,7 +54,7 @@ def server() -> Response:
     """Show INFO of the server, what matters first, and what doctor says of it."""
     facts, problem = None, ""
     try:
-        facts = site().facts.server.get()
+        facts = site().facts.server.value()
     except StoreError as error:
         problem = str(error)
     info = facts.info if facts else {}

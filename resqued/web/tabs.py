@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from flask import current_app, request, url_for
@@ -30,9 +30,9 @@ class Tab:
 # Title, endpoint, and what it counts in a snapshot.
 _TABS: tuple[tuple[str, str, Callable[[SiteSnapshot], int | None]], ...] = (
     ("Overview", "overview.show", lambda _: None),
-    ("Queues", "queues.show_all", lambda now: now.counters.pending),
+    ("Queues", "queues.show_all", lambda now: now.pending),
     ("Working", "working.show_all", lambda now: now.working_count),
-    ("Failed", "failed.show_all", lambda now: now.counters.failures),
+    ("Failed", "failed.show_all", lambda now: now.failures),
     ("Workers", "workers.show_all", lambda now: len(now.worker_ids)),
     ("Masters", "masters.show_all", lambda _: None),
     ("Delayed", "delayed.show_all", lambda _: None),
@@ -76,22 +76,30 @@ def tabs() -> list[Tab]:
         now = snapshot()
     except StoreError:
         now = None
-    presence = site().facts.presence
-    # While Redis is away, one request a second waits for it, and not one for each part.
-    is_away = now is None or now.problem
-    there = (presence.last_or if is_away else presence.get_or)(Presence())
+    there = site().facts.presence.value_or(Presence())
     return [
         Tab(
             title,
             url_for(endpoint),
-            counted(now) if now else None,
+            count,
             is_current=_is_current(endpoint),
-            is_bad=bool(title == "Failed" and now and counted(now)),
+            is_bad=bool(title == "Failed" and count),
         )
-        for title, endpoint, counted in _TABS
+        for title, endpoint, count in _counted(now)
         if endpoint in current_app.view_functions
         if _is_current(endpoint) or _is_present(endpoint, there)
     ]
+
+
+def _counted(
+    now: SiteSnapshot | None,
+) -> Iterator[tuple[str, str, int | None]]:
+    """Yield title, endpoint and number of each tab; None if it cannot be read."""
+    for title, endpoint, counted in _TABS:
+        try:
+            yield title, endpoint, counted(now) if now else None
+        except StoreError:
+            yield title, endpoint, None
 
 
 def _is_current(endpoint: str) -> bool:

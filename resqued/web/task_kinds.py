@@ -12,7 +12,7 @@ from resqued.core.task_state import TaskRecord
 from resqued.store.bulk import CHUNK, BulkProgress
 from resqued.store.failure_entry import Failure
 from resqued.store.failures import SeenAction
-from resqued.store.seen_bound import digest_of
+from resqued.store.seen_bound import SeenNothingError, digest_of
 from resqued.store.task_records import MOST_HITS, TaskRecords
 from resqued.web.failure_choice import SEES_ARGS, bounds_of, filter_of
 from resqued.web.site import Site
@@ -29,7 +29,22 @@ def _failures(site: Site, task: TaskRecord, action: SeenAction) -> Steps:
     up_to = bounds_of(choice)
     # No step takes longer than a second at the rate, nor than the lease of the list.
     most = min(CHUNK, task.rate) if task.rate else CHUNK
-    return site.client.failures.seen_steps(which, action, up_to, most=most)
+    failures = site.client.failures
+    try:
+        yield from failures.seen_steps(
+            which, action, up_to, most=most, began=task.began
+        )
+    except SeenNothingError:
+        # Of a list that was cleared meanwhile, nothing is left to do.
+        oldest = next(failures.oldest_first(), None)
+        if oldest is not None and not _is_later(oldest, task.began):
+            raise
+
+
+def _is_later(failure: Failure, began: float) -> bool:
+    """Return True if a failure came after a time in seconds since the epoch."""
+    at = failure.failed_at
+    return at is not None and at.timestamp() > began
 
 
 def _search(site: Site, task: TaskRecord) -> Steps:

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 import resqued
 from resqued.store import bulk, few_elements
-from resqued.store.bulk import KEEP, REMOVE, BulkOperation, Decision, last_of
+from resqued.store.bulk import (
+    KEEP,
+    REMOVE,
+    BulkOperation,
+    Decision,
+    Side,
+    last_of,
+)
 from resqued.store.connection import Link
 from resqued.store.failure_filter import FailureFilter
 from resqued.wire import payload
@@ -409,18 +416,66 @@ def test_a_retry_that_is_killed_is_finished_by_the_next(
     assert all(failure.is_retried for failure in client.failures.oldest_first())
 
 
-def test_a_step_that_takes_long_makes_the_next_one_smaller(
-    client: resqued.Client,
+@pytest.mark.parametrize(
+    ("spent", "size", "following"),
+    [
+        # A server without a clock for scripts says 0.
+        (0, 100, 200),
+        (bulk.STEP_TIME, 100, 200),
+        (2 * bulk.STEP_TIME, 100, 50),
+        (100 * bulk.STEP_TIME, 400, 4),
+    ],
+)
+def test_the_size_of_a_step_follows_the_processor_time_of_the_server(
+    client: resqued.Client, *, spent: int, size: int, following: int
 ) -> None:
     operation = BulkOperation(client.registry.link, KEYS, FAILED, "head")
-    # A server that is 40 ms away: the fastest step says so.
-    for took, size, following in (
-        (0.040, 100, 200),
-        (0.042, 200, 400),
-        (0.060, 400, 200),
-        (0.060, 80, bulk.LEAST_CHUNK),
-        (0.044, 80, 160),
-    ):
-        operation._size = size
-        operation._note_time(took)
-        assert operation._next_size(size) == following
+    operation._spent = spent
+    assert operation._next_size(size) == following
+
+
+@pytest.mark.parametrize("side", ["head", "tail"])
+def test_no_step_reads_more_than_a_few_of_large_elements(
+    redis: Any, client: resqued.Client, side: Side
+) -> None:
+    """A list whose elements grow: the size that was fitting is not any more."""
+    small, large = b"1", b'"' + b"x" * 40_000 + b'"'
+    elements = [small] * 2_000 + [large] * 200
+    if side == "tail":
+        elements.reverse()
+    redis.rpush(QUEUE, *elements)
+    read = []
+
+    def keep(element: bytes) -> Decision:
+        read.append(element)
+        return KEEP
+
+    operation = BulkOperation(client.registry.link, KEYS, QUEUE, side)
+    sizes = []
+    for _ in operation.run(keep):
+        sizes.append(sum(map(len, read)))
+        read.clear()
+    assert redis.lrange(QUEUE, 0, -1) == elements
+    assert max(sizes) < bulk.CHUNK_BYTES + 16 * len(large)
+
+
+def test_no_restore_moves_more_than_a_few_large_elements(
+    redis: Any, client: resqued.Client
+) -> None:
+    large = [b"%d" % number + b"x" * 40_000 for number in range(200)]
+    redis.rpush(QUEUE, *large)
+    operation = BulkOperation(client.registry.link, KEYS, QUEUE, "head")
+    steps = operation.run(judge)
+    for _ in range(6):
+        next(steps)
+    assert redis.llen(STAGED)
+    # Without an end of the caller, who has died.
+    operation.restore = lambda: False  # type: ignore[method-assign]
+    steps.close()
+    redis.delete(OWNER)
+    staged = redis.llen(STAGED)
+    moves = len([*bulk.recover(client.registry.link, KEYS)])
+    assert redis.lrange(QUEUE, 0, -1) == large
+    # The shorter one of the two lists is moved.
+    moved = min(staged, 200 - staged)
+    assert moves >= moved * 40_000 // (bulk.CHUNK_BYTES + 40_000)

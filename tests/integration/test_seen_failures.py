@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +17,7 @@ from resqued.store.bulk import last_of
 from resqued.store.failure_filter import FailureFilter
 from resqued.store.failures import SeenAction
 from resqued.store.seen_bound import SeenBound, SeenNothingError
+from resqued.wire import payload
 from resqued.wire.keys import Keys
 from tests.support.cli import add_failure
 from tests.support.watched_link import Death, WatchedLink
@@ -136,6 +138,59 @@ def test_what_was_seen_goes_once_and_what_came_later_stays(
         last_of(own.failures.seen_steps(ALL, action, up_to, most=most))
     [*bulk.recover(link, KEYS)]
     others.check(before, action)
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    # When each was retried before, in seconds before the action begins; -1 is never.
+    ages=st.lists(st.sampled_from([-1, 0, 1, 1000]), max_size=14),
+    list_name=st.sampled_from(["failed", "mail_failed"]),
+    # The clock of the server may be ahead of that of this host, or behind.
+    ahead=st.sampled_from([-3600.0, -0.5, 0.25, 3600.0]),
+    most=st.integers(1, 5),
+    deaths=st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=3),
+)
+def test_what_was_retried_is_retried_once_more_whatever_dies(
+    small_chunks: None,
+    redis: Any,
+    redis_url: str,
+    *,
+    ages: list[int],
+    list_name: str,
+    ahead: float,
+    most: int,
+    deaths: list[tuple[int, bool]],
+) -> None:
+    redis.flushdb()
+    began = time.time() + ahead
+    key = f"resque:{list_name}"
+    redis.sadd("resque:failed_queues", "mail_failed")
+    for number, age in enumerate(ages):
+        add_failure(redis, number)
+        entry = redis.rpop(FAILED)
+        if age >= 0:
+            entry = payload.retried(entry, began - age, has_zone=key == FAILED)
+        redis.rpush(key, entry)
+    own = resqued.Client(redis_url)
+    up_to = own.failures.seen()
+    link = WatchedLink(redis_url, lambda: None)
+    own.failures._link = link
+    again = FailureFilter(is_retried=True)
+    for calls, dies_after_it in [*deaths, (-1, False)]:
+        link.calls_left, link.dies_after_it = calls, dies_after_it
+        with suppress(Death):
+            last_of(
+                own.failures.seen_steps(again, "retry", up_to, most=most, began=began)
+            )
+        redis.delete(KEYS.bulk_owner(list_name))
+    wanted = [number for number, age in enumerate(ages) if age >= 0]
+    assert sorted(numbers_queued(own)) == wanted
+    assert numbers_left(own) == list(range(len(ages)))
 
 
 def test_what_fails_after_the_look_is_not_touched(

@@ -132,6 +132,7 @@ LATE = {
         "failure.capturing",
         "failure.backend_lookup",
     ): "back ends are memory to each fork",
+    ("store.redis_errors", "store.access_rules"): "only after a refusal",
     ("cli.web", "web.serving"): "an extra",
     ("cli.enqueue", "diagnostics.app_import"): "a shell loop with --queue goes without",
     ("scheduler.schedule", "scheduler.cron"): "only where there is an expression",

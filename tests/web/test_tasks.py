@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -179,6 +180,26 @@ def test_a_list_that_is_cleared_meanwhile_ends_the_task(
     left, queued = numbers(client)
     assert left == [999]
     assert queued == list(range(len(queued)))
+
+
+@pytest.mark.parametrize("has_new_one", [False, True])
+def test_a_list_of_which_nothing_seen_is_left_ends_the_task_as_done(
+    pages: Pages,
+    failures: redis_py.Redis,
+    client: resqued.Client,
+    *,
+    has_new_one: bool,
+) -> None:
+    where = begin(pages, 20)
+    client.failures.clear()
+    if has_new_one:
+        add_failure(failures, int(time.time()) - 1_700_000_000 + 60)
+    says(pages, where, "Ended")
+    text = pages.text(where)
+    assert "done Done" in text
+    queued = numbers(client)[1]
+    assert f"{len(queued)} retried and removed" in text
+    assert client.failures.count() == has_new_one
 
 
 def test_a_task_waits_while_redis_is_away(open_pages: Any, tmp_path: Path) -> None:

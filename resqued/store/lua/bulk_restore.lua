@@ -4,6 +4,7 @@
 -- KEYS  1 <list>  2 resqued:bulk  3 resqued:bulk:owner:<list>
 --       4 resqued:bulk:staged:<list>
 -- ARGV  1 list name  2 token  3 lease in ms  4 mark  5 how many to move, up to 1,000
+--       6 how many bytes to move, about
 --
 -- Returns {'busy'} another caller works | {'more', 1} | {'done', 1} all is back |
 -- {'done', 0} nothing was staged
@@ -38,10 +39,22 @@ local function append(key, items)
   end
 end
 
+-- Returns how many elements at an end of a list have about so many bytes; at least one.
+local function fitting(from, step)
+  local count, bytes = 0, 0
+  while count < most and bytes < tonumber(ARGV[6]) do
+    local each = redis.call('LINDEX', from, step * count + math.min(step, 0))
+    if not each then break end
+    count, bytes = count + 1, bytes + #each
+  end
+  return math.max(1, count)
+end
+
 -- Moves elements from the head of one list to the tail of another.
 local function move(from, to)
-  local items = redis.call('LRANGE', from, 0, most - 1)
-  redis.call('LTRIM', from, most, -1)
+  local count = fitting(from, 1)
+  local items = redis.call('LRANGE', from, 0, count - 1)
+  redis.call('LTRIM', from, count, -1)
   append(to, items)
 end
 
@@ -71,8 +84,9 @@ else
       redis.call('RENAME', staged, list)
     end
   else
-    local items = redis.call('LRANGE', staged, -most, -1)
-    redis.call('LTRIM', staged, 0, -most - 1)
+    local count = fitting(staged, -1)
+    local items = redis.call('LRANGE', staged, -count, -1)
+    redis.call('LTRIM', staged, 0, -count - 1)
     local backwards = {}
     for i = #items, 1, -1 do backwards[#backwards + 1] = items[i] end
     if #items > 0 then redis.call('LPUSH', list, unpack(backwards)) end

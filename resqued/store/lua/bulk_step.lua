@@ -19,7 +19,7 @@
 --       6 '1' if the caller has begun  7 size of the chunk  8 its digest
 --       9 decisions  10 how many to read
 --       11 how many elements come before the end of the operation, or 0 if it ends with
---       the list  12 the digest of the last of them
+--       the list  12 the digest of the last of them  13 how many bytes to read, about
 --       then, for each decision r or x: entry, number of its queue key, queue name, job
 --
 -- decisions: one letter for each element: k stays, d is removed, r is retried, x is
@@ -28,15 +28,20 @@
 -- Returns {'busy'} another caller works | {'left'} one left it unfinished |
 -- {'lost'} another has put all back | {'astray'} the mark is gone |
 -- {'moved'} others have moved the end; nothing was taken |
--- {'more', applied, refused, chunk} | {'done', applied, refused}
+-- {'more', applied, refused, chunk, spent} | {'done', applied, refused}
 -- applied: 1, or 0 if the chunk has changed and nothing was taken. refused: how many
--- retries had a queue whose key is no list.
+-- retries had a queue whose key is no list. spent: the processor time of this step in
+-- microseconds; 0 on a server without a clock for scripts.
 
+local clock = os and os.clock or function() return 0 end
+local began = clock()
 local list, bulk, owner, staged = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, token, from_tail = ARGV[1], ARGV[2], ARGV[4] == 'tail'
 local size, most = tonumber(ARGV[7]), tonumber(ARGV[10])
 -- How many late elements one step moves, in time and in room on Lua's stack.
 local LATE, SLICE = 5000, 1000
+-- How many elements are read at a time.
+local PART = 16
 
 local holder = redis.call('GET', owner)
 if holder and holder ~= token then
@@ -56,6 +61,12 @@ local function append(items)
   for first = 1, #items, SLICE do
     redis.call('RPUSH', staged, unpack(items, first, math.min(first + SLICE - 1, #items)))
   end
+end
+
+local function backwards(items)
+  local turned = {}
+  for i = #items, 1, -1 do turned[#turned + 1] = items[i] end
+  return turned
 end
 
 local function original(text)
@@ -91,7 +102,7 @@ if #chunk == size and redis.sha1hex(table.concat(chunk, '\0')) == ARGV[8] then
   applied = 1
 end
 
-local kept, refused, next_retry = {}, 0, 13
+local kept, refused, next_retry = {}, 0, 14
 if applied == 1 then
   for i = 1, size do
     local decision = string.sub(ARGV[9], i, i)
@@ -134,9 +145,7 @@ if applied == 1 and size > 0 then
     else
       redis.call('LTRIM', list, 0, edge - size - 1)
     end
-    local backwards = {}
-    for i = #kept, 1, -1 do backwards[#backwards + 1] = kept[i] end
-    if #backwards > 0 then redis.call('LPUSH', staged, unpack(backwards)) end
+    if #kept > 0 then redis.call('LPUSH', staged, unpack(backwards(kept))) end
   end
 end
 
@@ -147,15 +156,33 @@ if redis.call('LLEN', list) == 0 then
   return {'done', applied, refused}
 end
 
+-- Reads from the end where the operation works until there is enough, because one
+-- element may have megabytes.
+local function next_chunk()
+  local found, bytes, room = {}, 0, tonumber(ARGV[13])
+  while #found < most and bytes < room do
+    local first, last = #found, math.min(#found + PART, most) - 1
+    if from_tail then first, last = -1 - last, -1 - first end
+    local part = redis.call('LRANGE', list, first, last)
+    if #part == 0 then break end
+    for i = 1, #part do
+      local each = part[from_tail and #part + 1 - i or i]
+      found[#found + 1] = each
+      bytes = bytes + #each
+    end
+  end
+  return found
+end
+
 local read
 if from_tail then
   local last = original(redis.call('LINDEX', list, -1))
   mark = last .. ARGV[5]
   redis.call('LSET', list, -1, mark)
-  read = redis.call('LRANGE', list, -most, -1)
+  read = backwards(next_chunk())
   read[#read] = last
 else
-  read = most > 0 and redis.call('LRANGE', list, 0, most - 1) or {}
+  read = next_chunk()
 end
 redis.call('HSET', bulk, name, token .. ' ' .. ARGV[4] .. ' ' .. mark)
-return {'more', applied, refused, read}
+return {'more', applied, refused, read, math.floor((clock() - began) * 1e6)}
