@@ -24,8 +24,8 @@ _LARGE_PAGE = 2 << 20
 # soon after a fork, and a large page that is written to is split again.
 WORTH_IT = 64 << 20
 
-# The largest mapping in bytes whose page tables are copied: a fork copies those of all
-# pages in use, and of a large library a job needs few.
+# hot path: copied-tables. The largest mapping in bytes whose page tables are copied. A
+# fork copies those of all pages in use, and of a large library a job needs few.
 _MOST_MAPPED = 8 << 20
 
 # See CPython's Objects/obmalloc.c: ALIGNMENT, SMALL_REQUEST_THRESHOLD, POOL_SIZE, and
@@ -65,8 +65,9 @@ def copy_page_tables() -> int:
     it runs. So one byte of each mapping is written over itself through proc(5)'s mem,
     as debuggers do, which needs no writable mapping. Returns the number of mappings: 0
     if the kernel or the rights of this process do not allow it.
+
+    hot path: copied-tables
     """
-    # hot path: copied-tables
     maps = Path("/proc/self/maps").read_text("utf-8", "replace")
     count = 0
     with suppress(OSError), Path("/proc/self/mem").open("r+b", buffering=0) as memory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from flask import Response, redirect, url_for
@@ -16,10 +17,18 @@ from resqued.store.store_errors import is_about_key
 from resqued.web.render import page, snapshot
 from resqued.web.shown_hours import QueueHours, total_hour
 from resqued.web.site import site
+from resqued.web.snapshot import SiteSnapshot
 from resqued.wire.master_record import MasterRecord
 
 T = TypeVar("T")
 _QUEUES, _JOBS = 20, 10
+_FIGURES: tuple[tuple[str, Callable[[SiteSnapshot], int]], ...] = (
+    ("pending", lambda now: now.pending),
+    ("working", lambda now: now.working_count),
+    ("workers", lambda now: len(now.worker_ids)),
+    ("processed", lambda now: now.totals[0]),
+    ("failures", lambda now: now.failures),
+)
 
 
 def index() -> BaseResponse:
@@ -47,13 +56,7 @@ def show() -> Response:
     services = readable(lambda: now.services, None)
     ranked = services.by_attention() if services else []
     queue_count = readable(lambda: len(now.queues), 0)
-    figures: dict[str, int | None] = {
-        "pending": readable(lambda: now.pending, None),
-        "working": readable(lambda: now.working_count, None),
-        "workers": readable(lambda: len(now.worker_ids), None),
-        "processed": readable(lambda: now.totals[0], None),
-        "failures": readable(lambda: now.failures, None),
-    }
+    figures = {name: readable(partial(read, now), None) for name, read in _FIGURES}
     shown = ranked[:_QUEUES]
     return page(
         "overview.html",

@@ -55,6 +55,7 @@ BESIDE_THEIR_RAISER = {
     "ScriptUnknownError",
     "UnitError",
     "DisconnectedError",
+    "ForbiddenError",
     "ForeignMasterError",
     "NotPrimaryError",
     "RefusedError",
