@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from flask import Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from resqued.core.bounded_json import Bounds
 from resqued.core.visible_text import bytes_of
@@ -96,6 +96,8 @@ def name_of(text: str, base: str, what: str) -> str:
         refuse(422, f"{what}64 is no base64")
     if not text and not base:
         refuse(422, f"{what} is missing: send {what}, or {what}64 if it is not UTF-8")
+    if text and base and named(found, what)[what] != text:
+        refuse(422, f"{what} and {what}64 are two names: send one of both")
     return found
 
 
@@ -122,7 +124,7 @@ def body(**kinds: type) -> dict[str, Any]:
     queries()
     _check_type()
     try:
-        text = request.get_data().decode("utf-8")
+        text = _sent().decode("utf-8")
         sent = ruby_json.decode(text)
         json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -146,6 +148,15 @@ _KINDS = {
     list: "list",
     dict: "object",
 }
+
+
+def _sent() -> bytes:
+    """Return the body; refuses one that is too long."""
+    try:
+        return request.get_data()
+    except RequestEntityTooLarge:
+        most = (request.max_content_length or 0) >> 20
+        return refuse(413, f"the body is too long: it may have {most} MiB")
 
 
 def _check_type() -> None:
