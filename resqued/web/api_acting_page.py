@@ -29,6 +29,7 @@ from resqued.web.api_answers import (
     ids_in,
     name_in,
     named,
+    queue_size,
     refuse,
 )
 from resqued.web.api_filters import BULK, start_bulk
@@ -212,8 +213,7 @@ def remove_queue() -> Response:
 
 
 def _remove_queue(name: str) -> dict[str, Any]:
-    if not site().queues.size(name) and name not in site().queues.names():
-        refuse(404, f"there is no queue {name[:100]!r}: GET queues lists them")
+    queue_size(name)
     return {"removed": site().queues.remove(name)}
 
 

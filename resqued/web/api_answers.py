@@ -21,6 +21,7 @@ from resqued.web.coded_names import encoded_name, read_name
 from resqued.web.formats import queue_named
 from resqued.web.paging import number_in
 from resqued.web.render import snapshot
+from resqued.web.site import site
 from resqued.web.snapshot import SiteSnapshot
 from resqued.wire import ruby_json
 
@@ -240,6 +241,17 @@ def _cursor() -> str:
         return read_name(text)
     except ValueError:
         refuse(422, "after is no cursor: take that of `next`")
+
+
+def queue_size(name: str) -> int:
+    """Return how many jobs a queue has; refuses one that is not there, or no list."""
+    (size,) = site().queues.lengths([name])
+    if size is None:
+        key = f"the key of queue {name[:100]!r}"
+        refuse(409, f"{key} is no list: another program has written it")
+    if not size and name not in site().queues.names():
+        refuse(404, f"there is no queue {name[:100]!r}: GET queues lists them")
+    return size
 
 
 def fresh_snapshot() -> SiteSnapshot:

@@ -32,6 +32,7 @@ from resqued.web.api_answers import (
     fresh_snapshot,
     named,
     queries,
+    queue_size,
     refuse,
 )
 from resqued.web.api_filters import CONDITIONS, choice_in, which_of
@@ -100,9 +101,7 @@ def jobs() -> Response:
     asked = queries("name", "name64", "limit", "after")
     name = asked.name()
     start = asked.number("after", 0, FARTHEST, least=0)
-    size = site().queues.size(name)
-    if not size and name not in site().queues.names():
-        refuse(404, f"there is no queue {name[:100]!r}: GET queues lists them")
+    size = queue_size(name)
     room = 8 << 20
     found: list[dict[str, Any]] = []
     for raw in islice(_peeked(name, start, asked.limit), asked.limit):

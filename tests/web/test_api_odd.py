@@ -146,6 +146,16 @@ def test_a_queue_of_any_name_is_found(
     assert post(pages, "/queues/remove", name=name)["removed"] == 1
 
 
+def test_a_queue_whose_key_is_no_list_is_refused(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    redis.sadd(key("queues"), "low")
+    redis.set(key("queue:low"), "x")
+    assert "is no list" in get(pages, "/queues/jobs?name=low", 409)["detail"]
+    post(pages, "/queues/remove", 409, name="low")
+    assert redis.get(key("queue:low")) == b"x"
+
+
 def test_ids_in_a_path_may_be_anything(pages: Pages) -> None:
     for path in ("failures/", "tasks/"):
         for odd in (
