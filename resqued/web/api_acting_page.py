@@ -29,8 +29,10 @@ from resqued.web.api_answers import (
     ids_in,
     name_in,
     named,
+    queue_size,
     refuse,
 )
+from resqued.web.api_filters import BULK, start_bulk
 from resqued.web.failure_search import digest_before
 from resqued.web.site import site
 
@@ -142,8 +144,13 @@ def _failures(name: str) -> Iterable[Failure]:
 
 
 def retry_failures() -> Response:
-    """Enqueue the jobs of failures again; with `remove`, the failures go."""
-    sent = body(ids=list, list=str, queue=str, remove=bool)
+    """Enqueue the jobs of failures again; with `remove`, the failures go.
+
+    Those of ids at once, those of a filter by a task.
+    """
+    sent = body(ids=list, list=str, queue=str, remove=bool, **BULK)
+    if "filter" in sent:
+        return start_bulk("retry_remove" if sent.get("remove") else "retry", sent)
     queue, removes = sent.get("queue") or None, sent.get("remove", False)
     ids, own = ids_in(sent), site().client.failures
     if queue and (len(queue) > LONGEST_NAME or not queue.isprintable()):
@@ -180,8 +187,10 @@ def _several(wanted: set[str], found: Iterable[Failure]) -> Iterable[Failure]:
 
 
 def remove_failures() -> Response:
-    """Remove failures; their jobs are gone then."""
-    sent = body(ids=list, list=str)
+    """Remove failures; their jobs are gone then. Those of a filter go by a task."""
+    sent = body(ids=list, list=str, **BULK)
+    if "filter" in sent:
+        return start_bulk("remove", sent)
     name = sent.get("list", "")
     act = site().client.failures.remove
     order = Order("remove", name or "failures")
@@ -204,8 +213,7 @@ def remove_queue() -> Response:
 
 
 def _remove_queue(name: str) -> dict[str, Any]:
-    if not site().queues.size(name) and name not in site().queues.names():
-        refuse(404, f"there is no queue {name[:100]!r}: GET queues lists them")
+    queue_size(name)
     return {"removed": site().queues.remove(name)}
 
 

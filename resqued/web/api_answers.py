@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from flask import Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from resqued.core.bounded_json import Bounds
 from resqued.core.visible_text import bytes_of
@@ -21,6 +21,7 @@ from resqued.web.coded_names import encoded_name, read_name
 from resqued.web.formats import queue_named
 from resqued.web.paging import number_in
 from resqued.web.render import snapshot
+from resqued.web.site import site
 from resqued.web.snapshot import SiteSnapshot
 from resqued.wire import ruby_json
 
@@ -28,6 +29,8 @@ T = TypeVar("T")
 
 DEFAULT, MOST = 100, 1_000
 LONGEST_TEXT, LONGEST_NAME, MOST_IDS = 500, 8_192, 200
+# The farthest place that a request may begin at.
+FARTHEST = 10_000_000
 # Characters of all values in one answer.
 _ROOM = 1 << 19
 _LONG = frozenset({"name", "name64", "id", "id64", "after"})
@@ -94,15 +97,20 @@ def name_of(text: str, base: str, what: str) -> str:
         refuse(422, f"{what}64 is no base64")
     if not text and not base:
         refuse(422, f"{what} is missing: send {what}, or {what}64 if it is not UTF-8")
+    if text and base and named(found, what)[what] != text:
+        refuse(422, f"{what} and {what}64 are two names: send one of both")
     return found
 
 
 def queries(*known: str) -> Queries:
     """Return the queries of the request; refuses unknown and long ones."""
-    for name, text in request.args.items():
+    for name, texts in request.args.lists():
         if name not in known:
             listed = ", ".join(known) or "none"
             refuse(422, f"there is no query {name[:40]!r} here: {listed}")
+        if len(texts) > 1:
+            refuse(422, f"the query {name} was sent {len(texts)} times")
+        (text,) = texts
         longest = LONGEST_NAME if name in _LONG else LONGEST_TEXT
         if len(text) > longest:
             refuse(422, f"{name} has {len(text)} characters: at most {longest}")
@@ -114,18 +122,69 @@ def body(**kinds: type) -> dict[str, Any]:
 
     A name that was not sent is not in it. Refuses anything else.
     """
+    queries()
+    _check_type()
     try:
-        sent = ruby_json.decode(request.get_data())
-    except ValueError as error:
+        text = _sent().decode("utf-8")
+        sent = ruby_json.decode(text)
+        json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
         refuse(422, f"the body is no JSON: {str(error)[:200]}")
     if not isinstance(sent, dict):
         refuse(422, "the body is no JSON object")
     for name, value in sent.items():
         if name not in kinds:
             refuse(422, f"there is no {name[:40]!r} here: {', '.join(kinds)}")
-        if not isinstance(value, kinds[name]):
-            refuse(422, f"{name} is no {kinds[name].__name__}")
+        # In Python, true and false are numbers.
+        is_bool = isinstance(value, bool)
+        if not isinstance(value, kinds[name]) or is_bool != (kinds[name] is bool):
+            refuse(422, f"{name} is no {_KINDS[kinds[name]]}")
     return sent
+
+
+_KINDS = {
+    str: "text",
+    int: "whole number",
+    bool: "true or false",
+    list: "list",
+    dict: "object",
+}
+
+
+def _sent() -> bytes:
+    """Return the body; refuses one that is too long."""
+    try:
+        return request.get_data()
+    except RequestEntityTooLarge:
+        most = (request.max_content_length or 0) >> 20
+        return refuse(413, f"the body is too long: it may have {most} MiB")
+
+
+def _check_type() -> None:
+    """Refuse a body that says that it is something else than JSON in UTF-8."""
+    if request.content_encoding:
+        refuse(415, "the body is compressed: send it as it is")
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    is_json = request.is_json and charset in ("utf-8", "utf8")
+    if request.mimetype and not is_json:
+        refuse(
+            415,
+            f"the body is {(request.content_type or '')[:80]!r}: send JSON in UTF-8,"
+            " with Content-Type: application/json (curl --json)",
+        )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; raise ValueError for a name that it has twice.
+
+    Of two values, other programs might have meant the first.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:40]!r} is in an object twice")
+    return found
 
 
 def name_in(sent: Mapping[str, Any], name: str = "name") -> str:
@@ -182,6 +241,17 @@ def _cursor() -> str:
         return read_name(text)
     except ValueError:
         refuse(422, "after is no cursor: take that of `next`")
+
+
+def queue_size(name: str) -> int:
+    """Return how many jobs a queue has; refuses one that is not there, or no list."""
+    (size,) = site().queues.lengths([name])
+    if size is None:
+        key = f"the key of queue {name[:100]!r}"
+        refuse(409, f"{key} is no list: another program has written it")
+    if not size and name not in site().queues.names():
+        refuse(404, f"there is no queue {name[:100]!r}: GET queues lists them")
+    return size
 
 
 def fresh_snapshot() -> SiteSnapshot:

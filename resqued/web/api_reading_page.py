@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -17,29 +18,32 @@ from resqued.diagnostics.explain import explain
 from resqued.diagnostics.queue_facts import FactGatherer, Query
 from resqued.errors import ArgumentError, ResquedError, StoreError
 from resqued.scheduler.published_schedule import published
-from resqued.store.failure_filter import FailureFilter
 from resqued.store.history import RANGES
 from resqued.store.master_records import MasterRecords
 from resqued.store.recurring import RecurringJobs
+from resqued.store.seen_bound import SeenBound
 from resqued.store.waiting_retries import WaitingRetries
 from resqued.web import api_shapes, audit
 from resqued.web.api_answers import (
+    FARTHEST,
     LONGEST_NAME,
     after,
     answer,
     fresh_snapshot,
     named,
     queries,
+    queue_size,
     refuse,
 )
+from resqued.web.api_filters import CONDITIONS, choice_in, which_of
 from resqued.web.failure_search import by_id
 from resqued.web.site import site
-from resqued.wire.keys import FAILED
+from resqued.wire.keys import FAILED, prefix_of
 
 _DESCRIPTION = Path(__file__).parent / "static" / "openapi.yaml"
 _PLACE = re.compile(r"\d{1,15}-\d{1,10}", re.ASCII)
-# The farthest place that a request may begin at, and how far a class is searched for.
-_FARTHEST, _SEARCH = 10_000_000, (5_000, 50, 100, 64 << 20)
+# How far a class is searched for.
+_SEARCH = (5_000, 50, 100, 64 << 20)
 # How many delayed jobs are looked at for those that wait for another attempt.
 _LOOK = 10_000
 
@@ -96,10 +100,8 @@ def jobs() -> Response:
     """Answer with the jobs that wait in a queue, the next one first."""
     asked = queries("name", "name64", "limit", "after")
     name = asked.name()
-    start = asked.number("after", 0, _FARTHEST, least=0)
-    size = site().queues.size(name)
-    if not size and name not in site().queues.names():
-        refuse(404, f"there is no queue {name[:100]!r}: GET queues lists them")
+    start = asked.number("after", 0, FARTHEST, least=0)
+    size = queue_size(name)
     room = 8 << 20
     found: list[dict[str, Any]] = []
     for raw in islice(_peeked(name, start, asked.limit), asked.limit):
@@ -136,7 +138,12 @@ def working() -> Response:
     """Answer with the workers that run a job, the one with the oldest job first."""
     asked = queries("limit")
     found = fresh_snapshot().working
-    shown = [api_shapes.worker(each) for each in found[: asked.limit]]
+    local = site().local.get() if found else {}
+    shown = []
+    for each in found[: asked.limit]:
+        here = local.get(each.worker.id)
+        child = here.child if here else None
+        shown.append({**api_shapes.worker(each), "child": child})
     return answer({"workers": shown, "total": len(found)})
 
 
@@ -150,9 +157,7 @@ def masters() -> Response:
 
 def failures() -> Response:
     """Answer with the failures of a list that a filter has, the newest first."""
-    asked = queries(
-        *("list", "list64", "class", "queue", "exception", "retried", "before", "limit")
-    )
+    asked = queries("list", "list64", *CONDITIONS, "before", "limit")
     sent = asked["list"] or asked["list64"]
     name = asked.name("list") if sent else FAILED
     counts = site().client.failures.counts()
@@ -161,13 +166,11 @@ def failures() -> Response:
     place = read_place(asked["before"])
     if asked["before"] and place is None:
         refuse(422, "before is no cursor: take that of `next`")
-    retried = asked.choice("retried", ("true", "false"))
-    which = FailureFilter(
-        class_name=asked["class"] or None,
-        queue=asked["queue"] or None,
-        exception=asked["exception"] or None,
-        is_retried=None if not retried else retried == "true",
-    )
+    sent_conditions = {each: asked[each] for each in CONDITIONS}
+    which = which_of(choice_in(sent_conditions, CONDITIONS))
+    # The end is seen before the page: what fails in between is not meant.
+    link, key = site().client.registry.link, f"{prefix_of(site().keys)}{name}"
+    seen = SeenBound.now(link, key)
     found = site().client.failures.in_list(name)
     limit = asked.short_limit
     page = found.matching(which, limit, place=place)
@@ -178,6 +181,7 @@ def failures() -> Response:
             "failures": [api_shapes.failed(each) for each in page.failures],
             "total": page.span.total,
             "lists": [{**named(n, "list"), "size": c} for n, c in counts.items()],
+            "up_to": {name: str(seen)},
             "next": None if is_last else str(page.last),
         }
     )
@@ -218,8 +222,11 @@ def why() -> Response:
 
 def history() -> Response:
     """Answer with a series, or without one with the names that have series."""
-    asked = queries("series", "class", "queue", "range", "step")
-    span = asked.choice("range", tuple(RANGES)) or "24h"
+    asked = queries("series", "class", "queue", "range", "from", "step")
+    first = asked.number("from", 0, _LATEST, least=0)
+    span = asked.choice("range", tuple(RANGES)) or _range_from(first)
+    if first and asked["range"]:
+        refuse(422, "a series has a range or from, not both")
     own = site().client.history
     value, of_class, of_queue = asked["series"], asked["class"], asked["queue"]
     if not value:
@@ -237,7 +244,25 @@ def history() -> Response:
     except ArgumentError as error:
         refuse(422, str(error))
     scope = {"class": of_class or None, "queue": of_queue or None}
-    return answer({"series": value, **scope, "range": span, **asdict(found)})
+    left_out = max(0, (first - found.start) // found.step)
+    start, values = found.start + left_out * found.step, found.values[left_out:]
+    shown = {"start": start, "step": found.step, "values": values}
+    return answer({"series": value, **scope, "range": span, **shown})
+
+
+# A time of the year 5138, in seconds since the epoch.
+_LATEST = 99_999_999_999
+
+
+def _range_from(first: int) -> str:
+    """Return the shortest range that has a time; the usual one for 0."""
+    if not first:
+        return "24h"
+    past = time.time() - first
+    for name, (seconds, _) in RANGES.items():
+        if 0 <= past <= seconds:
+            return name
+    return refuse(422, f"from={first} is no time of the last 90 days, in seconds")
 
 
 def _page(name: str, found: list[Any], start: int, limit: int) -> Response:
@@ -248,7 +273,7 @@ def _page(name: str, found: list[Any], start: int, limit: int) -> Response:
 def delayed() -> Response:
     """Answer with the jobs that wait for a time, those first that are due first."""
     asked = queries("limit", "after")
-    start, limit = asked.number("after", 0, _FARTHEST, least=0), asked.short_limit
+    start, limit = asked.number("after", 0, FARTHEST, least=0), asked.short_limit
     found = site().client.delayed.page(start, limit + 1)
     return _page("jobs", [api_shapes.delayed(each) for each in found], start, limit)
 
@@ -256,7 +281,7 @@ def delayed() -> Response:
 def retries() -> Response:
     """Answer with the jobs that wait for another attempt, among the next 10,000."""
     asked = queries("limit", "after")
-    start, limit = asked.number("after", 0, _FARTHEST, least=0), asked.short_limit
+    start, limit = asked.number("after", 0, FARTHEST, least=0), asked.short_limit
     client = site().client
     jobs = client.delayed.page(0, _LOOK)
     waiting = WaitingRetries(client.registry.link, site().keys, client.delayed)
@@ -276,7 +301,7 @@ def schedules() -> Response:
 def quarantine() -> Response:
     """Answer with the jobs that were set aside, the newest first."""
     asked = queries("limit", "after")
-    start, limit = asked.number("after", 0, _FARTHEST, least=0), asked.short_limit
+    start, limit = asked.number("after", 0, FARTHEST, least=0), asked.short_limit
     found = site().client.quarantine.page(start, limit + 1)
     return _page("jobs", [api_shapes.quarantined(e) for e in found], start, limit)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from resqued.core.task_state import TaskRecord
 from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.errors import PayloadError
 from resqued.scheduler.published_schedule import PublishedSchedule
@@ -16,8 +17,11 @@ from resqued.store.delayed import DelayedJob
 from resqued.store.failure_entry import Failure
 from resqued.store.quarantine import QuarantinedJob
 from resqued.store.waiting_retries import WaitingRetry
+from resqued.web import tasks
 from resqued.web.api_answers import named, raw_bytes
+from resqued.web.failure_groups import GroupCount
 from resqued.web.formats import redacted_args, sees_args, without_secrets
+from resqued.web.groups_page import filter_in_url
 from resqued.web.site import site
 from resqued.wire import payload
 
@@ -102,6 +106,45 @@ def quarantined(job: QuarantinedJob) -> dict[str, Any]:
         **found,
         "args": args_of(job.class_name, job.args),
         "failure": failure_fields(job.failure.fields, job.class_name),
+    }
+
+
+def group(found: GroupCount, by: str) -> dict[str, Any]:
+    """Return a group of failures, with the filter that has them."""
+    about = found.group
+    return {
+        "filter": filter_in_url(found, by),
+        "class": about.class_name or None,
+        "exception": about.exception or None,
+        "message": about.message if by == "group" else None,
+        "frame": about.frame or None,
+        "sample": without_secrets(found.sample),
+        "count": found.count,
+        "retried": found.retried,
+        "first": found.first or None,
+        "last": found.last or None,
+    }
+
+
+def task(found: TaskRecord) -> dict[str, Any]:
+    """Return a task, with the orders that the present user may pass to it."""
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "words": found.words,
+        "user": found.user,
+        "state": found.state,
+        "done": found.done,
+        "left_out": found.left_out,
+        "judged": found.judged,
+        "total": found.total,
+        "rate": found.rate,
+        "share": round(found.share, 4),
+        "began": found.began,
+        "ended": found.ended or None,
+        "problem": found.problem or None,
+        "error": found.error or None,
+        "orders": list(found.orders) if tasks.may_order_now(found) else [],
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request, url_for
 from jinja2 import StrictUndefined
 from markupsafe import Markup
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from resqued.config import loader
 from resqued.config.layers import read_layers
@@ -169,10 +169,22 @@ def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()
     members = getattr(error, "members", {})
-    found = _problem(error.code, error.description or error.name, **members)
+    found = _problem(error.code, _detail(error), **members)
     if isinstance(error, MethodNotAllowed):
         found.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return found
+
+
+def _detail(error: HTTPException) -> str:
+    """Return what a problem says; a program learns where all paths are."""
+    is_ours = error.description != type(error).description
+    if guard.wants_json() and not is_ours:
+        if isinstance(error, NotFound):
+            return f"there is no {request.path[:200]!r}: openapi.yaml has every path"
+        if isinstance(error, MethodNotAllowed):
+            taken = ", ".join(sorted(error.valid_methods or ()))
+            return f"{request.method[:40]!r} is no method of this path: {taken}"
+    return error.description or error.name
 
 
 def _unexpected(error: Exception) -> Response:

@@ -17,6 +17,7 @@ from resqued.web.failure_choice import (
     NAMES,
     RATE,
     UP_TO,
+    USUAL_RATE,
     asked_for,
     bounds_text,
     filter_of,
@@ -32,8 +33,6 @@ from resqued.web.site import site
 # For removing more than so many, the number has to be typed.
 TYPED_ABOVE = 1_000
 _SAMPLES, _NAMES_SHOWN = 5, 10
-# A retry of very many jobs must be no flood, if nobody says otherwise.
-_USUAL_RATE = 200
 
 
 def ask_retry() -> Response:
@@ -117,7 +116,7 @@ def _ask(kind: str, problem: str = "", status: int = 200) -> Response:
         is_exact=is_exact and which.text is None,
         most=most,
         must_type=kind == "remove" and most > TYPED_ABOVE,
-        usual_rate=_USUAL_RATE,
+        usual_rate=USUAL_RATE,
         problem=problem,
     )
 

@@ -30,6 +30,8 @@ NAMES: Mapping[str, str] = {
     "list": "in the list {}",
 }
 UP_TO, RATE, EXPECTED, SEES_ARGS = "up_to", "rate", "expected", "sees_args"
+# A retry of very many jobs must be no flood, if nobody says otherwise: jobs a second.
+USUAL_RATE = 200
 _LONGEST = 500
 _WORDS = {"yes": "that were retried", "no": "that were not retried"}
 

@@ -12,7 +12,7 @@ from flask import Response, abort, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.roles import CAPABILITIES, METRICS
-from resqued.web.identity import HOST_AUTH, current_user, identify
+from resqued.web.identity import HOST_AUTH, current_user, identify, sent_token
 from resqued.web.proxies import TRUSTED
 from resqued.web.site import site
 
@@ -81,6 +81,10 @@ def _ask_to_log_in() -> BaseResponse:
     if site().settings.auth == "password" and is_page:
         goal = request.full_path if request.method in SAFE else "/"
         return redirect(url_for("login.show", next=goal), 303)
+    if sent_token() is not None:
+        return abort(
+            401, "the bearer token is none of [web.tokens]: `resqued web token new`"
+        )
     return abort(
         401, "nobody is logged in: send a bearer token, or ask the proxy for a user"
     )

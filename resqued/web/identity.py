@@ -23,7 +23,7 @@ from resqued.web.site import site
 from resqued.web.users import WebAccount, is_token, read_users
 
 _USER, _PROOF, _SINCE = "user", "proof", "since"
-_BEARER = "Bearer "
+_BEARER = "bearer"
 # An application that has the pages decides who the user is, and says so in the WSGI
 # environment, as name and role; no configuration file can set this kind of login.
 HOST_AUTH, HOST_USER = "host", "resqued.user"
@@ -88,9 +88,9 @@ def current_user() -> User | None:
 def identify() -> User | None:
     """Return who sent the request; None if nothing says so."""
     settings = site().settings
-    header = request.headers.get("Authorization", "")
-    if header.startswith(_BEARER):
-        return _of_token(header.removeprefix(_BEARER).strip())
+    token = sent_token()
+    if token is not None:
+        return _of_token(token)
     if settings.auth == HOST_AUTH:
         found = request.environ.get(HOST_USER)
         return user_of(*found) if found else None
@@ -99,6 +99,15 @@ def identify() -> User | None:
     if settings.auth == "proxy":
         return _of_proxy(request)
     return _of_session()
+
+
+def sent_token() -> str | None:
+    """Return the bearer token of the request; None if it has none.
+
+    The name of the scheme may be in any case (RFC 9110).
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == _BEARER else None
 
 
 def user_of(name: str, role: str, *, is_program: bool = False) -> User:

@@ -10,7 +10,9 @@ from resqued.core import roles
 from resqued.web import (
     about_page,
     api_acting_page,
+    api_orders_page,
     api_reading_page,
+    api_tasks_page,
     audit_page,
     bulk_page,
     charts_page,
@@ -166,6 +168,12 @@ ROUTES = (
     Route("/api/v1/schedules", api_reading_page.schedules),
     Route("/api/v1/quarantine", api_reading_page.quarantine),
     Route("/api/v1/audit", api_reading_page.actions),
+    Route("/api/v1/groups", api_tasks_page.groups),
+    Route("/api/v1/tasks", api_tasks_page.show_all),
+    Route("/api/v1/tasks/<task_id>", api_tasks_page.show),
+    # As for /tasks/<task_id>, the task decides.
+    Route("/api/v1/tasks/order", api_tasks_page.order, methods=POST),
+    Route("/api/v1/orders", api_orders_page.give, roles.CONTROL, POST),
     *(
         Route(f"/api/v1/{path}", view, capability, POST)
         for path, view, capability in (

@@ -13,7 +13,8 @@ line per element, `hash {field => value}`. What no two runs share is replaced:
     <identity>       what tells one worker of resqued from another
 
 Left out are keys that no other library reads: what resqued remembers of deaths
-(tests/integration/test_quarantine.py), its history, and the records of masters.
+(tests/integration/test_quarantine.py), its history, the records of masters, the audit
+and the tasks of its pages.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ _Z = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _H = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d")
 _S = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}")
 _P = re.compile(r"(?<=\bpid )\d+")
-_LEFT_OUT = re.compile(rb":resqued:(deaths:|followed$|hist:|masters?(:|$)|jobs$)")
+_LEFT_OUT = re.compile(
+    rb":resqued:(deaths:|followed$|hist:|masters?(:|$)|jobs$|audit$|web:)"
+)
 _BACKTRACE = '"backtrace":'
 _IDENTITY = re.compile(
     r'\{"boot":"[\w-]+","pids":"[\w:\[\]-]+","pid":\d+,"start":\d+'

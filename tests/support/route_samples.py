@@ -28,7 +28,7 @@ from tests.support.every_key import key
 PUBLIC = {"/healthz", "/readyz", "/login", "/logout"}
 # These begin or stop a task that only reads, so they may be sent to read-only pages.
 # Each task decides about itself.
-READING_POSTS = {"/failed/search", "/tasks/<task_id>"}
+READING_POSTS = {"/failed/search", "/tasks/<task_id>", "/api/v1/tasks/order"}
 
 API = "/api/v1"
 Sample = Callable[[redis_py.Redis, bytes], Sequence[str]]
