@@ -270,6 +270,7 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     capture.finish()
+    memory.copy_page_tables()
     # At level debug each job logs a line, so no warm-up is made.
     if not logger.is_logged("job_begins", "debug"):
         warmup.warm_up(settings, inbox, title)
@@ -277,7 +278,6 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     gc.collect()
     gc.freeze()
     memory.collapse()
-    memory.copy_page_tables()
     return memory.fill_pools()
 
 

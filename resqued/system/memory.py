@@ -11,22 +11,27 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-_MADV_COLLAPSE = 25
+_MADV_COLLAPSE, _MADV_DONTNEED = 25, 4
 _LARGE_PAGE = 2 << 20
 
 # The least size in bytes. A small heap gains nothing: most of its pages are written
 # soon after a fork, and a large page that is written to is split again.
 WORTH_IT = 64 << 20
 
-# hot path: copied-tables. The largest mapping in bytes whose page tables are copied. A
-# fork copies those of all pages in use, and of a large library a job needs few.
-_MOST_MAPPED = 8 << 20
+# A private mapping of a file in /proc/self/smaps that cannot be written to, and how
+# many kilobytes of it are not those of the file.
+_MAPPING = re.compile(
+    r"^(?P<low>[0-9a-f]+)-(?P<high>[0-9a-f]+) (?P<rights>r-xp|r--p) \S+ \S+ [1-9]\d* +"
+    r"(?P<file>.*)\n(?:[A-Z].*\n)*?Anonymous: +(?P<own>\d+) kB$",
+    re.MULTILINE,
+)
 
 # See CPython's Objects/obmalloc.c: ALIGNMENT, SMALL_REQUEST_THRESHOLD, POOL_SIZE, and
 # POOL_OVERHEAD.
@@ -58,26 +63,32 @@ def collapse() -> int:
 
 
 def copy_page_tables() -> int:
-    """Let each fork copy the page tables of the program and its libraries.
+    """Let each fork copy the page tables of the code that runs from now on.
 
-    fork(2) copies the page tables of a mapping only if the mapping has pages that are
-    not those of its file. Each child would fault once for every 16 pages of code that
-    it runs. So one byte of each mapping is written over itself through proc(5)'s mem,
-    as debuggers do, which needs no writable mapping. Returns the number of mappings: 0
-    if the kernel or the rights of this process do not allow it.
+    fork(2) copies the page tables of a mapping only if the mapping has had pages that
+    are not those of its file. Else each child faults once for every 16 pages of code
+    that it runs. So one byte of each mapping is written over itself through proc(5)'s
+    mem, as debuggers do, which needs no writable mapping. Then the page tables are
+    emptied (madvise(2), MADV_DONTNEED), since copying those of code that no child runs
+    would cost more than the faults. Returns the number of mappings: 0 if the kernel or
+    the rights of this process do not allow it.
 
     hot path: copied-tables
     """
-    maps = Path("/proc/self/maps").read_text("utf-8", "replace")
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     count = 0
     with suppress(OSError), Path("/proc/self/mem").open("r+b", buffering=0) as memory:
-        for start in _code(maps):
+        for start, length in _code(
+            Path("/proc/self/smaps").read_text(errors="replace")
+        ):
             # The file of a mapping may be shorter by now.
             with suppress(OSError):
                 memory.seek(start)
                 byte = memory.read(1)
                 memory.seek(start)
                 count += memory.write(byte)
+                madvise(start, length, _MADV_DONTNEED)
     return count
 
 
@@ -124,17 +135,19 @@ def _regions(maps: str) -> list[tuple[int, int]]:
     return regions
 
 
-def _code(maps: str) -> list[int]:
-    """Return the starts of what is mapped read-only of files with code (proc(5))."""
-    found = []
-    for line in maps.splitlines():
-        fields = line.split(maxsplit=5)
-        if len(fields) == 6 and fields[1] in ("r-xp", "r--p") and fields[4] != "0":
-            low, high = (int(part, 16) for part in fields[0].split("-"))
-            if high - low <= _MOST_MAPPED:
-                found.append((low, fields[1], fields[5]))
-    files = {name for _, rights, name in found if rights == "r-xp"}
-    return [low for low, _, name in found if name in files]
+def _code(smaps: str) -> list[tuple[int, int]]:
+    """Return start and length of what is mapped read-only of files with code (proc(5)).
+
+    A mapping with pages of its own is left out: they are not in the file.
+    """
+    found, files = [], set()
+    for mapping in _MAPPING.finditer(smaps):
+        low, high = int(mapping["low"], 16), int(mapping["high"], 16)
+        if mapping["rights"] == "r-xp":
+            files.add(mapping["file"])
+        if mapping["own"] == "0":
+            found.append((low, high - low, mapping["file"]))
+    return [(low, length) for low, length, file in found if file in files]
 
 
 class OomKills:
