@@ -101,13 +101,14 @@ class Supervisor:
             self.pool, self._control, files.pid_file, log, self._may_replace
         )
         self.limit_enforcer = LimitEnforcer(generations, self.pool.workers, log)
+        self._publisher = StatusPublisher(self, Notifier(os.environ, os.getpid()))
         self._parts: tuple[Part, ...] = (
             self.namespaces,
             self.limit_enforcer,
             self._handlers,
             self._control,
             self._reexec,
-            StatusPublisher(self, Notifier(os.environ, os.getpid())),
+            self._publisher,
         )
 
     @property
@@ -311,19 +312,29 @@ class Supervisor:
     # Waiting
 
     def _wait(self, now: float) -> None:
-        """Wait for the next event; the master waits nowhere else."""
-        ready = self._poller.wait(self._timeout(now))
-        # Messages come before signals: a worker that died may have reported why.
-        ready.sort(key=lambda fd: fd == self._inbox.fileno())
-        self._poller.call(ready, time.monotonic())
+        """Wait for the next event; the master waits nowhere else.
 
-    def _timeout(self, now: float) -> float:
-        """Return the milliseconds until something is due."""
+        Pushes and idle workers concern only the watchers of the queues, so they do not
+        end the wait: a turn of all parts would cost more than the rest.
+        """
+        due, is_search = self._due(now), True
+        while is_search:
+            until = min(due, self.namespaces.watch_due(now))
+            ready = self._poller.wait(max(0.0, until - now) * 1000 + 0.5)
+            # Messages come before signals: a worker that died may have reported why.
+            ready.sort(key=lambda fd: fd == self._inbox.fileno())
+            now = time.monotonic()
+            is_search = self._poller.call(ready, now) and now < due
+            if is_search and (is_search := self.namespaces.watch(now)):
+                self._publisher.turn(now)
+                due = min(due, self.limit_enforcer.next_look(now))
+
+    def _due(self, now: float) -> float:
+        """Return when something is due, besides the looks at the queues."""
         if self.state is not State.RUNNING and self._is_empty(now):
-            return 0.0
+            return now
         due = min(part.due(now) for part in (self.pool, *self._parts))
-        due = min(due, self._terminate_at, self._kill_at, self._reclaim_by)
-        return max(0.0, due - now) * 1000 + 0.5
+        return min(due, self._terminate_at, self._kill_at, self._reclaim_by)
 
     def _end(self) -> None:
         """End the zygotes, and close all connections.

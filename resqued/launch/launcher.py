@@ -25,7 +25,7 @@ from resqued.launch.stopping import pid_file_in
 from resqued.log import logfile, logger
 from resqued.master import reexec
 from resqued.master.handoff import HandoffState
-from resqued.master.namespace_parts import refuse_unusable
+from resqued.master.namespace_check import refuse_unusable
 from resqued.supervisor import MasterFiles, Supervisor
 from resqued.system import privileges
 from resqued.system.pidfile import PidFile

@@ -128,11 +128,22 @@ class LimitEnforcer:
         in_time = [job for job in due if not self._is_overdue(job, now)]
         for job in in_time:
             self._sample(job, now)
+        soonest = min((job.look_at for job in jobs.values()), default=NEVER)
+        self._look_at = min(now + self._first_look(workers), soonest)
+
+    def _first_look(self, workers: Collection[WorkerHandle]) -> float:
+        """Return after how many seconds a job that begins now is measured."""
         least = Limits(None, self._least_memory(workers))
         first = look_again(least, elapsed=0, memory=0)
-        interval = self._timings.sample_interval
-        soonest = min((job.look_at for job in jobs.values()), default=now + interval)
-        self._look_at = min(now + min(interval, first), soonest)
+        return min(self._timings.sample_interval, first)
+
+    def next_look(self, now: float) -> float:
+        """Return when to find jobs again; not at once, if a worker was just woken."""
+        due = self.due(now)
+        if due <= now and due == self._look_at and not self._jobs:
+            self._look_at = now + self._first_look(self._workers())
+            due = self.due(now)
+        return due
 
     def _least_memory(self, workers: Collection[WorkerHandle]) -> int:
         """Return the smallest known memory limit of any job, in bytes; 0 if none."""

@@ -15,6 +15,7 @@ from resqued.config.loader import Config
 from resqued.control.protocol import NamespaceStatus
 from resqued.core.pool_key import PoolKey, where_they_are
 from resqued.core.supervised_worker import SupervisedState
+from resqued.core.timings import NEVER
 from resqued.errors import StoreError, UnusableServerError
 from resqued.failure.deliverer_keeper import DelivererKeeper
 from resqued.failure.trimmer import FailureTrimmer
@@ -24,6 +25,7 @@ from resqued.master import wakeups
 from resqued.master.detail_publisher import DetailPublisher
 from resqued.master.generations import GenerationManager
 from resqued.master.history_keeper import HistoryKeeper
+from resqued.master.namespace_check import refuse_unusable
 from resqued.master.part import Part
 from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
@@ -69,10 +71,10 @@ class NamespaceParts:
 
     @property
     def _users(self) -> tuple[Part, ...]:
-        """What has nothing to do while Redis is away, besides the reclaimer."""
+        """What has nothing to do while Redis is away, besides reclaimer and watcher."""
         published = (self.publisher, self.detail)
         producers = (self.mover, self.enqueuer, self.keeper)
-        return (self.watcher, *producers, self.trimmer, self.history, *published)
+        return (*producers, self.trimmer, self.history, *published)
 
     def turn(self, now: float, *, is_alone: bool) -> None:
         """Do what is due.
@@ -84,15 +86,21 @@ class NamespaceParts:
             self.reclaimer.turn(now)
         self.monitor.turn(now)
         if is_alone or not self.monitor.is_down:
+            self.watcher.turn(now)
             for part in self._users:
                 part.turn(now)
 
     def due(self, now: float, *, is_alone: bool) -> float:
-        """Return when `turn` has something to do."""
+        """Return when `turn` has something to do, besides `watch`."""
         due = self.monitor.due(now)
         if is_alone or not self.monitor.is_down:
             due = min(due, *(p.due(now) for p in (self.reclaimer, *self._users)))
         return due
+
+    def watch_due(self, now: float, *, is_alone: bool) -> float:
+        """Return when the watcher of the queues has something to do."""
+        is_used = is_alone or not self.monitor.is_down
+        return self.watcher.due(now) if is_used else NEVER
 
     def close(self) -> None:
         """Remove the record of this master, and close the connections."""
@@ -191,7 +199,9 @@ class ServedNamespaces:
         return parts
 
     def _own_ids(self, namespace: str) -> set[str]:
-        return own_ids(self._of(namespace, self.workers))
+        """Return the ids of the workers, without those that Redis refused as taken."""
+        own, refused = self._of(namespace, self.workers), SupervisedState.REFUSED
+        return {worker.worker_id for worker in own if worker.state is not refused}
 
     def _config_of(self, namespace: str) -> Config:
         """Return the configuration that applies, with this namespace as the default.
@@ -364,35 +374,25 @@ class ServedNamespaces:
             parts.turn(now, is_alone=is_alone)
 
     def due(self, now: float) -> float:
-        """Return when `turn` has something to do."""
+        """Return when `turn` has something to do, besides the watchers."""
         is_alone = len(self._parts) == 1
         return min(p.due(now, is_alone=is_alone) for p in self._parts.values())
+
+    def watch_due(self, now: float) -> float:
+        """Return when a watcher has something to do."""
+        is_alone = len(self._parts) == 1
+        return min(p.watch_due(now, is_alone=is_alone) for p in self._parts.values())
+
+    def watch(self, now: float) -> bool:
+        """Have the watchers act; return False if other parts have to act too."""
+        every = [parts.watcher for parts in self._parts.values()]
+        if not all(each.is_steady for each in every):
+            return False
+        for each in every:
+            each.turn(now)
+        return all(each.is_steady for each in every)
 
     def close(self) -> None:
         """Close all connections."""
         for parts in self._parts.values():
             parts.close()
-
-
-def own_ids(workers: Iterable[WorkerHandle]) -> set[str]:
-    """Return the ids of the workers, without those that Redis refused as taken."""
-    return {w.worker_id for w in workers if w.state is not SupervisedState.REFUSED}
-
-
-def refuse_unusable(config: Config) -> None:
-    """Ask the server; raise UnusableServerError if it can never have a namespace.
-
-    Waits for at most the patience of a master for Redis. A server that does not answer
-    may be right later.
-    """
-    app = config.app
-    for name in config.namespaces:
-        link = SingleLink(app.url, timeout=app.master_timeout, namespace=name)
-        try:
-            Registry(link, Keys(name), app.failure_place).check_server()
-        except UnusableServerError:
-            raise
-        except StoreError:
-            return
-        finally:
-            link.close()

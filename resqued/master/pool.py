@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from resqued.config.loader import Config
 from resqued.core import pool_diff
@@ -103,10 +104,8 @@ class Pool:
     @property
     def is_settled(self) -> bool:
         """Whether every worker has reported its pid, and no slot is moving."""
-        are_known = all(
-            worker.pid is not None and worker.closed_at is None
-            for worker in self.workers()
-        )
+        every = self.workers()
+        are_known = all(w.pid is not None and w.closed_at is None for w in every)
         is_steady = self.generations.is_settled and not self.is_stopping
         return are_known and is_steady and not any(s.successor for s in self.slots)
 
@@ -238,17 +237,18 @@ class Pool:
     def _listen(self, worker: WorkerHandle) -> None:
         """Register the channel of a worker with the poller."""
         worker.channel.before_close = self._poller.unregister
-        self._poller.register(
-            worker.channel.fileno(), lambda now: self._hear_worker(worker, now)
-        )
+        hear = partial(self._hear_worker, worker)
+        self._poller.register(worker.channel.fileno(), hear)
 
-    def _hear_worker(self, worker: WorkerHandle, now: float) -> None:
+    def _hear_worker(self, worker: WorkerHandle, now: float) -> bool:
+        """Act on reports; return True if they concern only the watcher of queues."""
         if worker.channel.fileno() < 0:
-            return
+            return False
         try:
-            for report in worker.channel.messages():
+            for report in (reports := worker.channel.messages()):
                 worker.take_in(report)
                 self._react(worker, report, now)
+            return all(type(each) is messages.Idle for each in reports)
         except ChannelClosed:
             if worker.pid is None:
                 self._on_worker_exit(worker, Exit(1), now)
@@ -256,6 +256,7 @@ class Pool:
                 # The worker exits next; if it does not, it is killed as stuck.
                 worker.channel.close()
                 worker.closed_at = now
+            return False
 
     def _react(self, worker: WorkerHandle, report: WorkerReport, now: float) -> None:
         """Act on a report of a worker."""

@@ -83,12 +83,19 @@ class QueueWatcher:
         """Make the next turn see which workers are idle, because one became idle."""
         self._was_polled = True
 
-    def hear(self, now: float) -> None:
-        """Read the messages of the server."""
+    @property
+    def is_steady(self) -> bool:
+        """Whether a `turn` only looks at the queues, and calls no other part."""
+        is_usual = self._is_open and not self._tracking.was_emptied
+        return is_usual and self.values.is_current
+
+    def hear(self, now: float) -> bool:
+        """Read the messages of the server; return True: they are for this part."""
         try:
             self._take_in(now)
         except StoreError as error:
             self._lose(error, now)
+        return True
 
     def _take_in(self, now: float) -> None:
         pushed = self._tracking.drain()
@@ -214,6 +221,9 @@ class QueueWatcher:
             ]
             calls = each.woke(now, jobs - len(woken), self._share)
             self._call(queues, calls, now)
+            if len(woken) == len(idle) and self._share >= 1:
+                # Nothing to look for until a worker is idle again.
+                each.is_busy(self._share)
 
     def _ask(self, now: float) -> None:
         """Learn whether woken workers have taken jobs."""
@@ -316,7 +326,7 @@ class QueueWatcher:
     def close(self) -> None:
         """Call others in the place of this master, and close the connection."""
         if self._is_open and self._tracking.is_callable:
-            self._leave()
+            _leave(self._tracking, self._listening)
         self._is_open = False
         self._pushed = []
         if self._fd is not None:
@@ -324,13 +334,15 @@ class QueueWatcher:
             self._fd = None
         self._tracking.close()
 
-    def _leave(self) -> None:
-        with suppress(StoreError):
-            for queues, each in self._listening.items():
-                if each.in_line:
-                    self._tracking.line.leave(queues.name)
-                if count := each.leave():
-                    self._tracking.line.call(queues.name, count)
+
+def _leave(tracking: QueueTracking, every: Mapping[QueueList, Listening]) -> None:
+    """Leave the lines, and call others in the place of this master."""
+    with suppress(StoreError):
+        for queues, each in every.items():
+            if each.in_line:
+                tracking.line.leave(queues.name)
+            if count := each.leave():
+                tracking.line.call(queues.name, count)
 
 
 def _wake(workers: Iterable[tuple[WorkerHandle, tuple[str, ...]]]) -> None:

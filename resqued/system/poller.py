@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 # Called with the time, in seconds of the monotonic clock, when a descriptor is ready.
-Callback = Callable[[float], None]
+# Returns True if that concerns only the part that was called.
+Callback = Callable[[float], bool | None]
 
 
 class Poller:
@@ -52,9 +53,14 @@ class Poller:
         timeout = None if milliseconds == inf else milliseconds
         return [fd for fd, _ in self._poll.poll(timeout)]
 
-    def call(self, ready: list[int], now: float) -> None:
-        """Call the callbacks of these descriptors, if they are still registered."""
+    def call(self, ready: list[int], now: float) -> bool:
+        """Call the callbacks of these descriptors, if they are still registered.
+
+        Returns True if what happened concerns only the parts that were called.
+        """
+        is_own = True
         for fd in ready:
             callback = self._callbacks.get(fd)
             if callback is not None:
-                callback(now)
+                is_own = bool(callback(now)) and is_own
+        return is_own
