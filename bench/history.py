@@ -143,8 +143,8 @@ def _costs(on: Sequence[Cost], off: Sequence[Cost]) -> Table:
     return Table(
         title="What the history costs a job",
         text=(
-            "A job that does nothing, measured as above, with `[history] resolution` at "
-            "its default and `off`, in turn. *Ratio* is the median of the ratios of "
+            "A job that does nothing, measured as above, with `[history] resolution` "
+            "at its default and `off`, in turn. *Ratio* is the median of the ratios of "
             f"{len(on)} pairs, and *pairs* are the smallest and the largest."
         ),
         columns=["figure", "on", "off", "ratio", "pairs"],
@@ -161,10 +161,10 @@ def _idle(on: Counter[str], off: Counter[str], seconds: float) -> Table:
     return Table(
         title="What the history costs an idle pool",
         text=(
-            f"Commands per minute of {IDLE_WORKERS} idle workers and their master while "
-            "nobody looks at the web front end, by `INFO commandstats`: those that "
-            "scripts call count too. With the history on, one master of all writes how "
-            "many jobs wait, once a minute."
+            f"Commands per minute of {IDLE_WORKERS} idle workers and their master "
+            "while nobody looks at the web front end, by `INFO commandstats`: those "
+            "that scripts call count too. With the history on, one master of all "
+            "writes how many jobs wait, once a minute."
         ),
         columns=["history", "commands", "most frequent"],
         rows=rows,
