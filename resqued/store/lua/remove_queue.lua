@@ -1,10 +1,10 @@
 -- Removes a queue and its name in one step, so that a push in between cannot leave a
 -- list that is missing from the set of queues. A bulk operation that works on the queue
--- finds nothing more.
+-- finds nothing more. A task of the web front end removes a queue once, although it may go
+-- on after its process has died, when the queue has jobs again: others pass no KEYS[5].
 --
 -- KEYS  1 queues  2 queue:<name>  3 resqued:bulk  4 resqued:bulk:staged:<list>
---       5 resqued:web:task:<id>, if a task removes the queue: once, although the task may
---         go on after its process has died, when the queue has jobs again
+--       5 resqued:web:task:<id>
 -- ARGV  1 queue name  2 list name
 --
 -- Returns how many jobs were removed, by an earlier call for the same task too
