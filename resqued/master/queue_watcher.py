@@ -333,7 +333,7 @@ class QueueWatcher:
                     self._tracking.line.call(queues.name, count)
 
 
-def _wake(workers: Iterable[tuple[WorkerHandle, tuple[str, ...]]]) -> None:
+def _wake(workers: Iterable[tuple[WorkerHandle, tuple[str, ...] | None]]) -> None:
     for worker, queues in workers:
         worker.is_idle = False
         worker.send(Wake(queues))
