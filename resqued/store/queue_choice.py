@@ -2,9 +2,9 @@
 
 Used by a worker over its one connection. With up to MANY known queues the worker knows
 all names and tries all that its list matches, at each job. With more it tries those
-that the master's order names, because they have jobs; if those have no room in an order,
-it reads the lengths of all queues itself, one page at each call, so that signals do not
-wait.
+that the master's order names, because they have jobs; if those have no room in an
+order, it reads the lengths of all queues itself, one page at each call, so that signals
+do not wait.
 Paused queues are left out of the names when these change, which costs a job nothing.
 """
 
