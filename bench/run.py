@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import heap
+import history
 import machine
 import process
 import reload
@@ -52,11 +53,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--only", type=_names(keys), help=f"names with commas, of {', '.join(keys)}"
     )
     more = [heap.PART, supervision.PART, reload.PART]
-    parts = [*PARTS, *more]
+    usual = [*PARTS, history.PART]
+    parts = [*usual, *more]
     parser.add_argument(
         "--parts",
         type=_names(parts),
-        default=list(PARTS),
+        default=usual,
         help=f"names with commas, of {', '.join(parts)};"
         f" the default is all but {', '.join(more)}",
     )
@@ -67,7 +69,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         " and no page otherwise",
     )
     options = parser.parse_args(arguments)
-    whole = not (options.quick or options.only or options.parts != list(PARTS))
+    whole = not (options.quick or options.only or options.parts != usual)
     if options.out is None and whole:
         options.out = DEFAULT_PAGE
     return options
@@ -129,6 +131,8 @@ def measure_all(
     rig = Rig(server, peers_python(say) if needs_peers else None, scratch)
     results = rounds.run(rig, peers, options.parts, effort, say)
     made = tables(results, peers, effort)
+    if history.PART in options.parts:
+        made += history.tables(rig, peers, effort, results.failures, say)
     if options.heap or heap.PART in options.parts:
         made.append(heap.table(rig, peers, effort, results.failures, say))
     if supervision.PART in options.parts:

@@ -265,6 +265,8 @@ def measure_pool(site: Site, url: str, failures: int) -> None:
     lost, doubled = web_pool.lost_and_doubled(found, range(0, failures, 2))
     site.note("pool of 4 at work: jobs lost", lost, 0, "")
     site.note("pool of 4 at work: jobs twice", doubled, 0, "")
+    kept = int(site.redis.llen(f"{web_data.NS}:failed"))
+    site.note("pool of 4 at work: failures more or less", abs(kept - failures), 0, "")
     less = 100 * (1 - 2 * during / (before + after))
     what = f"pool of 4 at work: jobs a second less ({during:,.0f} of {before:,.0f})"
     site.note(what, less, 20, "%")
@@ -397,6 +399,8 @@ def main() -> None:
     )
     if not (given.no_write or given.pool):
         write(site.rows, about)
+    if given.pool and not all(row.is_kept for row in site.rows[:3]):
+        raise SystemExit("jobs or failures are lost, or there twice")
 
 
 if __name__ == "__main__":

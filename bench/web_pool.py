@@ -37,7 +37,7 @@ def fill_queue(redis: redis_py.Redis) -> None:
     for first in range(FIRST, FIRST + WAITING, _BATCH):
         jobs = (
             payload.encode_job(CLASSES[0], [number])
-            for number in range(first, first + _BATCH)
+            for number in range(first, min(first + _BATCH, FIRST + WAITING))
         )
         redis.rpush(f"{NS}:queue:queue-0", *jobs)
 
@@ -94,8 +94,8 @@ def counts(redis: redis_py.Redis) -> Counter[int]:
 
 
 def lost_and_doubled(found: Counter[int], wanted: range) -> tuple[int, int]:
-    """Return how many jobs are missing, and how many ran or wait more than once."""
-    all_wanted = [*wanted, *range(FIRST, FIRST + WAITING)]
+    """Return how many jobs are missing, and how many ran or wait once too often."""
+    all_wanted = {*wanted, *range(FIRST, FIRST + WAITING)}
     lost = sum(not found[number] for number in all_wanted)
-    doubled = sum(times - 1 for times in found.values() if times > 1)
-    return lost, doubled
+    more = {n: times - (n in all_wanted) for n, times in found.items()}
+    return lost, sum(times for times in more.values() if times > 0)

@@ -30,6 +30,7 @@ PEERS: tuple[Peer, ...] = (
 
 BARE = bare_peer.BARE
 RESQUED = resqued_peer.RESQUED
+RESQUED_WITHOUT_HISTORY = resqued_peer.RESQUED_WITHOUT_HISTORY
 
 __all__ = [
     "BARE",
@@ -41,6 +42,7 @@ __all__ = [
     "PEERS",
     "QUEUE",
     "RESQUED",
+    "RESQUED_WITHOUT_HISTORY",
     "Launch",
     "Peer",
 ]

@@ -30,10 +30,11 @@ class Wake(Message, frozen=True):
     """Ask Redis for a job.
 
     `queues` are some of the queues that have jobs, in the order of the worker's list.
-    Empty: the worker looks at all of its queues.
+    Empty: none is known to have any, and the master looks. None: their names have no
+    room, and the worker looks at all of its queues.
     """
 
-    queues: tuple[str, ...] = ()
+    queues: tuple[str, ...] | None = ()
 
 
 class Pause(Message, frozen=True):

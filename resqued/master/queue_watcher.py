@@ -345,7 +345,7 @@ def _leave(tracking: QueueTracking, every: Mapping[QueueList, Listening]) -> Non
                 tracking.line.call(queues.name, count)
 
 
-def _wake(workers: Iterable[tuple[WorkerHandle, tuple[str, ...]]]) -> None:
+def _wake(workers: Iterable[tuple[WorkerHandle, tuple[str, ...] | None]]) -> None:
     for worker, queues in workers:
         worker.is_idle = False
         worker.send(Wake(queues))

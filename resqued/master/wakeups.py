@@ -17,7 +17,7 @@ _ROOM = 32_000
 
 def workers_to_wake(
     lengths: Mapping[str, int], idle: Sequence[tuple[T, QueueList]]
-) -> list[tuple[T, tuple[str, ...]]]:
+) -> list[tuple[T, tuple[str, ...] | None]]:
     """Return the idle workers to wake, each with the queues that have jobs for it.
 
     A woken worker takes the first job in its own order, so it counts for one job of any
@@ -25,8 +25,8 @@ def workers_to_wake(
     next look.
     """
     left = dict(lengths)
-    named: dict[QueueList, tuple[str, ...]] = {}
-    woken: list[tuple[T, tuple[str, ...]]] = []
+    named: dict[QueueList, tuple[str, ...] | None] = {}
+    woken: list[tuple[T, tuple[str, ...] | None]] = []
     for worker, queues in idle:
         name = next((n for n, size in left.items() if size and queues.serves(n)), None)
         if name is None:
@@ -54,17 +54,19 @@ def paused_for(
     return names if size + len(names) <= _ROOM else None
 
 
-def first_choices(lengths: Mapping[str, int], queues: QueueList) -> tuple[str, ...]:
+def first_choices(
+    lengths: Mapping[str, int], queues: QueueList
+) -> tuple[str, ...] | None:
     """Return the first queues of a list that have jobs, in its order.
 
-    Empty if the first name has no room in a message: the worker then looks at all of
-    its queues.
+    None if the first name has no room in a message: the worker then looks at all of its
+    queues.
     """
     room = _ROOM
     names: list[str] = []
     for name in queues.match(name for name, size in lengths.items() if size):
         room -= len(name.encode("utf-8", "surrogateescape"))
         if room < 0 or len(names) == MOST_NAMES:
-            break
+            return tuple(names) or None
         names.append(name)
     return tuple(names)

@@ -19,7 +19,9 @@ from resqued.store.redis_client import TIMEOUT, make_locator, open_client
 from resqued.store.redis_errors import FAULTS, translate
 from resqued.store.redis_internals import (
     INCOMPLETE,
+    are_plain,
     exchange,
+    exchange_each,
     fileno_of,
     on_invalidation,
     open_raw,
@@ -155,9 +157,12 @@ class Link:
         return self._redis.execute_command(*map(encoded, command))
 
     def _send_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+        words = [tuple(map(encoded, command)) for command in commands]
+        if are_plain(self._redis, {str(command[0]) for command in words}):
+            return exchange_each(self._redis, words)
         pipe = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*map(encoded, command))
+        for command in words:
+            pipe.execute_command(*command)
         replies: list[Any] = pipe.execute(raise_on_error=False)
         return replies
 

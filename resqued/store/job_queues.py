@@ -18,6 +18,7 @@ from resqued.wire.keys import Keys
 
 REMOVE_QUEUE = Script("remove_queue")
 REMOVE_EMPTY_QUEUE = Script("remove_empty_queue")
+MOVE_JOBS = Script("move_jobs")
 PUT_FIRST = Script("put_first")
 
 # Payloads in one round trip: many enough to save time, few enough for the memory.
@@ -186,30 +187,37 @@ class Queues:
         )
         return {name: n or 0 for name, n in zip(names, lengths, strict=True)}
 
-    def remove(self, queue: str) -> int:
-        """Remove a queue with its jobs; return how many jobs there were."""
+    def remove(self, queue: str, *, task_id: str = "") -> int:
+        """Remove a queue with its jobs; return how many jobs there were.
+
+        For a task of the web front end that was done before, nothing is removed, and
+        the number is that of then.
+        """
         keys, name = self._keys, f"queue:{queue}"
-        names = (keys.queues, keys.queue(queue), keys.bulk, keys.bulk_staged(name))
+        names = [keys.queues, keys.queue(queue), keys.bulk, keys.bulk_staged(name)]
+        if task_id:
+            names.append(keys.web_task(task_id))
         return int(REMOVE_QUEUE(self._link, names, (queue, name)))
 
-    def move(self, queue: str, target: str, most: int, *, batch: int) -> Iterator[int]:
-        """Move up to `most` jobs behind those of another queue, the next one first.
+    def move(
+        self, queue: str, target: str, *, task_id: str, batch: int
+    ) -> Iterator[tuple[int, int]]:
+        """Move jobs behind those of another queue, for a task of the web front end.
 
-        Yields how many were moved so far, after each batch. A job is always in one of
-        the queues. If the iterator is closed, the others stay.
+        Moves as many as wait when the task first begins, the next one first. Yields how
+        many the task has moved so far, and will in all, after each batch. A job is
+        always in one of the queues. If the iterator is closed, the others stay, until
+        the task goes on.
         """
-        source, goal = self._keys.queue(queue), self._keys.queue(target)
-        moved = 0
-        while moved < most:
-            moves: list[tuple[Word, ...]] = [("LMOVE", source, goal, "LEFT", "RIGHT")]
-            moves *= min(batch, most - moved)
-            _, *found = self._link.pipeline(
-                [("SADD", self._keys.queues, target), *moves]
+        keys = self._keys
+        names = (keys.queue(queue), keys.queue(target), keys.queues)
+        sizes = str(batch), str(self.size(queue)), str(PAGE_BYTES)
+        left = 1
+        while left:
+            moved, total, left = MOVE_JOBS(
+                self._link, (*names, keys.web_task(task_id)), (target, *sizes)
             )
-            moved += sum(payload is not None for payload in found)
-            yield moved
-            if found[-1] is None:
-                return
+            yield moved, total
 
     def remove_empty(self, queues: Iterable[str]) -> int:
         """Remove those of the queues that have no job; return how many were removed."""

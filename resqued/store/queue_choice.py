@@ -2,8 +2,9 @@
 
 Used by a worker over its one connection. With up to MANY known queues the worker knows
 all names and tries all that its list matches, at each job. With more it tries those
-that the master's order names, because they have jobs; without names it reads the
-lengths of all queues itself, one page at each call, so that signals do not wait.
+that the master's order names, because they have jobs; if those have no room in an
+order, it reads the lengths of all queues itself, one page at each call, so that signals
+do not wait.
 Paused queues are left out of the names when these change, which costs a job nothing.
 """
 
@@ -88,14 +89,14 @@ class QueueChoice:
         self._is_many, self.knowledge = True, (_FOUND,)
         self._try((), 0.0)
 
-    def hint(self, names: Sequence[str]) -> bool:
+    def hint(self, names: Sequence[str] | None) -> bool:
         """Use these names of queues that have jobs; return True if `names` changes.
 
-        Without names the worker reads the lengths of all queues itself.
+        None: the worker reads the lengths of all queues itself.
         """
         if not self._is_many:
             return False
-        if not names:
+        if names is None:
             self._search = self._search or self._look()
             return False
         return self._try(self._list.match(names), time.monotonic())

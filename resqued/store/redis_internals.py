@@ -10,7 +10,7 @@ closes it. Every function lets the exceptions of redis-py and of the socket pass
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -22,6 +22,8 @@ from resqued.store.redis_errors import ElsewhereError, mark_unsent
 
 # The result of a reader until it has received a complete reply.
 INCOMPLETE = object()
+# How many bytes are read at a time where many replies come.
+_MUCH = 64 << 10
 
 
 # How many nodes of a cluster may name yet another one, while it changes.
@@ -146,6 +148,41 @@ def exchange(connection: Any, command: bytes, *, replies: int = 1) -> Any:
         replies -= 1
         if not replies:
             return reply
+
+
+def are_plain(client: Any, names: set[str]) -> bool:
+    """Return True if redis-py leaves the replies to these commands as they come."""
+    return not any(name in client.response_callbacks for name in names)
+
+
+def exchange_each(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Send commands on a connection of the client's pool; return all replies.
+
+    The same as a pipeline for replies that redis-py leaves as they come, for a part of
+    its processor time. Error replies are returned too.
+    """
+    packed = b"".join(map(hiredis.pack_command, commands))
+    pool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.check_health()
+        sock, reader = open_raw(connection)
+        sock.sendall(packed)
+        replies: list[Any] = []
+        while len(replies) < len(commands):
+            if (reply := reader.gets()) is INCOMPLETE:
+                if not (data := sock.recv(_MUCH)):
+                    raise RedisConnectionError("Connection closed by server.")
+                reader.feed(data)
+            else:
+                replies.append(reply)
+    except BaseException:
+        # Replies may be left in it, which are those of no later command.
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
+    return replies
 
 
 def on_invalidation(connection: Any, call: Callable[[Any], Any]) -> None:

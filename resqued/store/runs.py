@@ -151,8 +151,11 @@ class Runs:
         """The queues that the list matches now, in order; its entries if too many."""
         return self._choice.shown
 
-    def hint(self, names: Sequence[str]) -> None:
-        """Use these names of queues that have jobs, which the master has read."""
+    def hint(self, names: Sequence[str] | None) -> None:
+        """Use these names of queues that have jobs, which the master has read.
+
+        None: the worker reads the lengths itself.
+        """
         if self._choice.hint(names):
             self._prepare()
 

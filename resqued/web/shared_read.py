@@ -30,6 +30,8 @@ MAX_AGE = 1.0
 # is there. A thread reads it, for this share of its time, until nobody has looked for
 # so many seconds.
 SLOW, OLDEST, SHARE, UNSEEN = 0.03, 2.0, 0.25, 10.0
+# The name of such a thread.
+THREAD = "resqued shared read"
 
 
 class Breaker:
@@ -154,8 +156,7 @@ class SharedRead(Generic[T]):
                 return True
             if not self._is_slow(SLOW) or time.monotonic() - self._tried_at > OLDEST:
                 return False
-            name = "resqued shared read"
-            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
             self._thread.start()
             return True
 

@@ -5,7 +5,7 @@ A task may be begun again from the start: what it has done is marked, or gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 
 from resqued.core.task_state import TaskRecord
@@ -83,19 +83,15 @@ def _dequeue_class(site: Site, task: TaskRecord) -> Steps:
 def _move_queue(site: Site, task: TaskRecord) -> Steps:
     """Move the jobs that wait in a queue now, the next one first, behind another's."""
     source, target = task.choice["queue"], task.choice["to"]
-    total = site.queues.size(source)
-    most = min(_BATCH, task.rate) if task.rate else _BATCH
-    yield from _moved(site.queues.move(source, target, total, batch=most), total)
-
-
-def _moved(counts: Iterator[int], total: int) -> Steps:
-    for moved in counts:
-        yield BulkProgress(moved, total, moved)
+    batch = min(_BATCH, task.rate) if task.rate else _BATCH
+    for moved, total in site.queues.move(source, target, task_id=task.id, batch=batch):
+        # Those of a process that has died count too.
+        yield BulkProgress(moved, total, moved - task.done)
 
 
 def _remove_queue(site: Site, task: TaskRecord) -> Steps:
-    removed = site.queues.remove(task.choice["queue"])
-    yield BulkProgress(removed, removed, removed)
+    removed = site.queues.remove(task.choice["queue"], task_id=task.id)
+    yield BulkProgress(removed, removed, removed - task.done)
 
 
 STEPS: Mapping[str, Callable[[Site, TaskRecord], Steps]] = {

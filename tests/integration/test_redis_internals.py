@@ -7,6 +7,7 @@ store/redis_internals.py, or bound the version in pyproject.toml.
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 import redis as redis_py
 
+import resqued
 from resqued.store import redis_internals
+from resqued.store.job_queues import Queues
 from resqued.store.redis_client import connect
 from resqued.store.redis_errors import FAULTS
 from tests.support.proxy import Proxy
@@ -233,3 +236,90 @@ def test_what_the_pool_is_asked_for_with_options_that_none_has_is_refused() -> N
     client = redis_py.Redis.from_url("redis://localhost/0?no_such_option=1")
     with pytest.raises((TypeError, ValueError)):
         redis_internals.own_connection(client)
+
+
+ODD_AND_PLAIN = [
+    ("SADD", "set", "a"),
+    ("RPUSH", "list", b"\xff\r\n", "", "x" * 100_000),
+    ("LLEN", "list"),
+    ("LRANGE", "list", 0, -1),
+    ("LLEN", "set"),
+    ("GET", "nothing"),
+    ("EXISTS", "list", "set", "nothing"),
+    ("UNHEARD", 1),
+    ("EVALSHA", "0" * 40, 0),
+]
+
+
+@both_protocols
+def test_packed_commands_have_the_replies_of_a_pipeline(
+    redis_url: str, redis: redis_py.Redis, protocol: int
+) -> None:
+    client = connect(redis_url, protocol=protocol)
+    names = {str(command[0]) for command in ODD_AND_PLAIN}
+    assert redis_internals.are_plain(client, names), HINT
+    assert not redis_internals.are_plain(client, {"LLEN", "HGETALL"}), HINT
+    pipe = client.pipeline(transaction=False)
+    for command in ODD_AND_PLAIN:
+        pipe.execute_command(*command)
+    wanted = pipe.execute(raise_on_error=False)
+    redis.flushall()
+    found = redis_internals.exchange_each(client, ODD_AND_PLAIN)
+    assert list(map(repr, found)) == list(map(repr, wanted)), HINT
+    assert [type(each) for each in found] == [type(each) for each in wanted], HINT
+    assert client.ping()
+    client.close()
+
+
+@both_protocols
+def test_replies_that_were_not_read_answer_no_later_command(
+    proxy: Proxy, redis: redis_py.Redis, protocol: int
+) -> None:
+    client = connect(proxy.url, timeout=scaled(2), protocol=protocol)
+    incr = ("INCR", "counter")
+    assert redis_internals.exchange_each(client, [incr, incr]) == [1, 2], HINT
+    proxy.swallow_replies(1)
+    with pytest.raises(FAULTS):
+        redis_internals.exchange_each(client, [incr])
+    assert redis_internals.exchange_each(client, [incr]) == [4], HINT
+    client.close()
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_again(
+    redis_url: str, redis: redis_py.Redis
+) -> None:
+    client = connect(redis_url)
+    incr = ("INCR", "counter")
+    assert redis_internals.exchange_each(client, [incr]) == [1], HINT
+    redis.client_kill_filter(_type="normal", skipme=True)
+    assert redis_internals.exchange_each(client, [incr]) == [2], HINT
+    client.close()
+
+
+def test_the_lengths_of_ten_thousand_queues_cost_little(
+    redis_url: str, redis: redis_py.Redis
+) -> None:
+    """Processor time, compared with redis-py's pipeline in the same run."""
+    names = [f"queue-{number}" for number in range(10_000)]
+    redis.sadd("resque:queues", *names)
+    redis.rpush("resque:queue:queue-7", "{}", "{}")
+    redis.set("resque:queue:queue-8", "no list")
+    with resqued.Client(redis_url) as client:
+        registry = client.registry
+        queues = Queues(registry.link, registry.keys)
+        pipe = redis.pipeline(transaction=False)
+        took: dict[str, list[float]] = {"pipeline": [], "sizes": []}
+        for _ in range(5):
+            began = time.process_time()
+            for name in names:
+                pipe.llen(f"resque:queue:{name}")
+            wanted = pipe.execute(raise_on_error=False)
+            took["pipeline"].append(time.process_time() - began)
+            began = time.process_time()
+            found = queues.sizes()
+            took["sizes"].append(time.process_time() - began)
+    lengths = [n if isinstance(n, int) else 0 for n in wanted]
+    assert found == dict(zip(names, lengths, strict=True))
+    assert sum(found.values()) == 2
+    # This has the names, their order and their decoding too.
+    assert min(took["sizes"]) < 0.8 * min(took["pipeline"])

@@ -43,3 +43,29 @@ def wait_until(
         time.sleep(min(pause, left))
         pause = min(2 * pause, _LONGEST_PAUSE)
     return value
+
+
+def wait_while_moving(
+    progress: Callable[[], object],
+    condition: Callable[[], T | None],
+    *,
+    deadline: float = 30.0,
+    what: str = "the condition",
+) -> T:
+    """Return the condition's first truthy value; fail if `progress` stands still.
+
+    For work whose length depends on the machine: the deadline, in seconds, begins again
+    with each change of what `progress` returns.
+    """
+    seen, pause = progress(), _FIRST_PAUSE
+    last = time.monotonic() + scaled(deadline)
+    while not (value := condition()):
+        if (now := progress()) != seen:
+            seen, last = now, time.monotonic() + scaled(deadline)
+        if time.monotonic() > last:
+            raise AssertionError(
+                f"{scaled(deadline):g} s without progress on {what}; it is at {seen!r}"
+            )
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    return value

@@ -13,6 +13,7 @@ from resqued.config.web_settings import WebSettings
 from resqued.web.app import create_app
 from resqued.web.site import site
 from tests.support.pages import Open, Pages
+from tests.support.shared_reads import end_readers
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def open_pages(redis_url: str) -> Iterator[Open]:
         return Pages(app.test_client())
 
     yield make
+    end_readers()
     for client in clients:
         client.close()
 

@@ -22,7 +22,8 @@ from resqued.web import shared_read
 from resqued.web.shared_read import Breaker, SharedRead
 from resqued.web.snapshot import LONGEST_RECORD
 from resqued.wire.worker_record import TOO_LONG
-from tests.support.pages import Pages
+from tests.support.pages import Open, Pages
+from tests.support.shared_reads import end_readers
 from tests.support.wait import wait_until
 
 THREADS = 8
@@ -45,6 +46,26 @@ def test_many_tabs_cost_no_more_than_one(pages: Pages, redis: redis_py.Redis) ->
     # One look reads the length of each of 50 queues, and there is one look a second.
     assert used["llen"] <= 52 * (seconds + 1)
     assert used["llen"] < 50 * 52 or seconds > 40
+
+
+def test_a_slow_site_sends_nothing_after_its_test(
+    open_pages: Open, redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a later test that counts commands would fail on a busy machine."""
+    monkeypatch.setattr(shared_read, "SLOW", 0.0)
+    pages = open_pages()
+
+    def readers() -> list[str]:
+        names = [thread.name for thread in threading.enumerate()]
+        return [name for name in names if name == shared_read.THREAD]
+
+    for _ in range(2):
+        pages.get("/overview")
+    assert readers()
+    end_readers()
+    assert not readers()
+    before = commands(redis)
+    assert commands(redis) - before == Counter(info=1)
 
 
 def test_workers_and_jobs_are_read_for_pages_that_show_them_alone(
