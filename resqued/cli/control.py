@@ -1,4 +1,4 @@
-"""What people tell a running master: pause, resume, scale, drain, reload, kill, stack.
+"""Requests to a running master: pause, resume, scale, drain, reload, kill, stack.
 
 Each goes through the control socket and is answered by the master, so that what is
 printed has happened. Every order is logged there, with who sent it.

@@ -81,7 +81,7 @@ _TARGET_OPTIONS = (
         type=_DIRECTORY,
         default=ROOT,
         show_default=True,
-        help="Take this directory for the root of the host, and tell no systemd.",
+        help="Take this directory for the root of the host, and do not call systemd.",
     ),
     click.option(
         "--user", "of_user", is_flag=True, help="For one's own systemd alone."
@@ -115,7 +115,7 @@ def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
         files = installing.files(layout, program or installing.program(), scripts)
         target = Target(of_user, root.absolute(), layout, tuple(files))
         function(target, **values)
-        # In the end, where they are seen; whoever builds a package knows.
+        # In the end, where they are seen; a builder of packages knows.
         if target.is_this_host and program is None and ctx.command is not uninstall:
             _warn(target)
 

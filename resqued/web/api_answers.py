@@ -1,7 +1,7 @@
 """Questions and answers of the JSON API: queries, bodies, cursors, tags, problems.
 
-Every query is bounded, and an unknown one is refused: a filter with a slip of the keys
-must not mean everything.
+Every parameter has a bound, and an unknown one is refused: a filter with a spelling
+mistake must not choose everything.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def queries(*known: str) -> Queries:
     for name, text in request.args.items():
         if name not in known:
             listed = ", ".join(known) or "none"
-            refuse(422, f"there is no query {name[:40]!r} here: {listed}")
+            refuse(422, f"there is no parameter {name[:40]!r} here, only {listed}")
         longest = LONGEST_NAME if name in _LONG else LONGEST_TEXT
         if len(text) > longest:
             refuse(422, f"{name} has {len(text)} characters: at most {longest}")

@@ -240,6 +240,12 @@ def history() -> Response:
     return answer({"series": value, **scope, "range": span, **asdict(found)})
 
 
+def _window() -> tuple[int, int]:
+    """Return where the page begins that a request wants, and how long it is."""
+    asked = queries("limit", "after")
+    return asked.number("after", 0, _FARTHEST, least=0), asked.short_limit
+
+
 def _page(name: str, found: list[Any], start: int, limit: int) -> Response:
     following = str(start + limit) if len(found) > limit else None
     return answer({name: found[:limit], "next": following})
@@ -247,16 +253,14 @@ def _page(name: str, found: list[Any], start: int, limit: int) -> Response:
 
 def delayed() -> Response:
     """Answer with the jobs that wait for a time, those first that are due first."""
-    asked = queries("limit", "after")
-    start, limit = asked.number("after", 0, _FARTHEST, least=0), asked.short_limit
+    start, limit = _window()
     found = site().client.delayed.page(start, limit + 1)
     return _page("jobs", [api_shapes.delayed(each) for each in found], start, limit)
 
 
 def retries() -> Response:
     """Answer with the jobs that wait for another attempt, among the next 10,000."""
-    asked = queries("limit", "after")
-    start, limit = asked.number("after", 0, _FARTHEST, least=0), asked.short_limit
+    start, limit = _window()
     client = site().client
     jobs = client.delayed.page(0, _LOOK)
     waiting = WaitingRetries(client.registry.link, site().keys, client.delayed)
@@ -275,8 +279,7 @@ def schedules() -> Response:
 
 def quarantine() -> Response:
     """Answer with the jobs that were set aside, the newest first."""
-    asked = queries("limit", "after")
-    start, limit = asked.number("after", 0, _FARTHEST, least=0), asked.short_limit
+    start, limit = _window()
     found = site().client.quarantine.page(start, limit + 1)
     return _page("jobs", [api_shapes.quarantined(e) for e in found], start, limit)
 

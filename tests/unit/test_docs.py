@@ -547,6 +547,18 @@ def test_the_contents_of_the_design_are_its_sections() -> None:
     assert listed == re.findall(r"^## (.+)$", text, re.M)
 
 
+def test_every_package_stands_in_the_security_policy() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [
+        *project["dependencies"],
+        *(one for each in extras.values() for one in each),
+    ]
+    text = part((ROOT / "SECURITY.md").read_text("utf-8"), "What is installed")
+    names = {re.split(r"[^\w-]", one)[0] for one in wanted} | {f"`{e}`" for e in extras}
+    assert sorted(name for name in names if name not in text) == []
+
+
 def test_every_command_stands_in_the_readme() -> None:
     section = part(README.read_text("utf-8"), "The worker")
     named = set(re.findall(r"`(?:resqued )?([a-z]+)", section))
