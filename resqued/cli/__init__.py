@@ -70,7 +70,7 @@ SECTIONS = {
     "Pool": ("work", "start", "stop", "restart", "status", "top", "workers", "web"),
     "Operate": (
         *("pause", "resume", "drain", "scale", "reload"),
-        *("kill", "stack", "logs"),
+        *("reopen", "kill", "stack", "logs"),
     ),
     "Set up": ("config", "doctor", "service", "redis", "completion", "demo"),
 }

@@ -30,9 +30,11 @@ ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
 all_option = click.option(
     "--all", "is_all", is_flag=True, help="All, or all that match."
 )
-class_option = click.option("--class", "class_name", help="Only of this class.")
+class_option = click.option(
+    "--class", "class_name", metavar="NAME", help="Only of this class."
+)
 queue_option = click.option(
-    "--queue", help="Only of this queue.", shell_complete=queue_names
+    "--queue", metavar="NAME", help="Only of this queue.", shell_complete=queue_names
 )
 
 

@@ -28,7 +28,7 @@ Examples:
 
 @click.group(epilog=EXAMPLES)
 def config() -> None:
-    """Print an example, check a file, or show what holds."""
+    """Print an example, check a file, or show what is used."""
 
 
 @config.command()
@@ -41,7 +41,7 @@ def example() -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @config_option
 def check(file: Path | None, config_file: str | None) -> None:
-    """Say what is wrong with FILE, a line for each problem.
+    """Say what is wrong with FILE, one line for each problem.
 
     Without FILE it is the file that the other commands read: that of -c,
     RESQUED_CONFIG, ~/.config/resqued/resqued.toml, or /etc/resqued/resqued.toml.
@@ -69,7 +69,7 @@ def check(file: Path | None, config_file: str | None) -> None:
 def show(
     url: str | None, namespace: str | None, config_file: str | None, as_json: bool
 ) -> None:
-    """Show every value that holds: options, environment, file, defaults.
+    """Show every value that is used, and where it comes from.
 
     Passwords are not shown.
     """

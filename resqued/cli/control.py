@@ -1,4 +1,4 @@
-"""What people tell a running master: pause, resume, scale, drain, reload, kill, stack.
+"""Requests to a running master: pause, resume, scale, drain, reload, kill, stack.
 
 Each goes through the control socket and is answered by the master, so that what is
 printed has happened. Every order is logged there, with who sent it.
@@ -132,7 +132,10 @@ def pause(meant: LocalMasters) -> None:
 @click.command(epilog=PAUSE_EXAMPLES)
 @master_options
 def resume(meant: LocalMasters) -> None:
-    """Have the workers of this host take jobs again, after pause or drain."""
+    """Have the workers of this host take jobs again.
+
+    Ends `resqued pause` and `resqued drain`.
+    """
     master = meant.only()
     master.resume()
     show_line(f"master {master.pid} takes jobs")
@@ -144,11 +147,13 @@ def resume(meant: LocalMasters) -> None:
 @click.argument("count", metavar="N|+N|-N")
 @master_options
 def scale(queues: tuple[str, ...], count: str, meant: LocalMasters) -> None:
-    """Have N workers, or N more, or N fewer, until the next reload or restart.
+    """Have N workers, N more or N fewer, until the next reload.
+
+    A restart ends it too.
 
     QUEUES is the queue list of the pool that is meant, as `resqued status` shows
     it, and -N its namespace if several have this list; a master with one pool needs
-    neither. Who is to go finishes its job first.
+    neither. A worker that is to go finishes its job first.
     """
     for word in queues:
         if word.startswith("-"):
@@ -200,7 +205,7 @@ def drain(wait: bool, timeout: float | None, meant: LocalMasters) -> None:
 def reload(
     wait: bool | None, timeout: float | None, with_master: bool, meant: LocalMasters
 ) -> None:
-    """Read the configuration again, import the application, replace the workers.
+    """Load configuration and application, and replace the workers.
 
     Running jobs finish in their old workers. If the new generation cannot start,
     the old one goes on untouched. With --no-wait the same as SIGHUP.
@@ -230,7 +235,7 @@ def reload(
 @click.command(epilog=REOPEN_EXAMPLES)
 @master_options
 def reopen(meant: LocalMasters) -> None:
-    """Open the log file again, after it was renamed, and reload nothing.
+    """Open the log file again, after it was renamed.
 
     Master, zygote and workers go on with a new file of the same name. A running job
     writes to the old file until it ends.
@@ -245,7 +250,9 @@ def reopen(meant: LocalMasters) -> None:
 @click.option("--all", "is_all", is_flag=True, help="Show the frames of resqued too.")
 @master_options
 def stack(worker: str, is_all: bool, meant: LocalMasters) -> None:
-    """Print the Python stacks of the job that a worker runs, of all its threads.
+    """Print the Python stacks of the job of a worker.
+
+    The stacks are those of all threads.
 
     WORKER is an id as `resqued status` shows it; or say the pid of the worker or
     of its child. The job goes on. It need not cooperate: a call into C that does
@@ -281,7 +288,7 @@ def kill(
     yes: bool,
     meant: LocalMasters,
 ) -> None:
-    """End the job that a worker runs, or all that have run for too long.
+    """End the job of a worker, or all that have run for too long.
 
     WORKER is an id as `resqued status` shows it; or say the pid of the worker or
     of its child. The job gets SIGTERM, and SIGKILL after the grace, with all that

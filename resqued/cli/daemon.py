@@ -50,10 +50,16 @@ def daemon_options(function: Callable[..., Any]) -> Callable[..., Any]:
         (
             pool_options,
             click.option("--user", metavar="NAME", help="Become this user, from root."),
-            click.option("--group", metavar="NAME", help="And have this group."),
-            click.option("--umask", metavar="MODE", help="Of new files [022]."),
             click.option(
-                "--directory", metavar="DIR", help="Where the application lies."
+                "--group", metavar="NAME", help="Have this group [that of the user]."
+            ),
+            click.option(
+                "--umask",
+                metavar="MODE",
+                help="Permissions that new files do not get [022].",
+            ),
+            click.option(
+                "--directory", metavar="DIR", help="Directory of the application."
             ),
             click.option(
                 "--timeout",
@@ -71,7 +77,9 @@ def daemon_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(epilog=START_EXAMPLES)
 @daemon_options
 def start(options: MasterOptions, timeout: float) -> int:
-    """Run a pool of workers on QUEUES as a daemon; return when all are ready.
+    """Run a pool of workers on QUEUES as a daemon.
+
+    Returns when all workers are ready.
 
     Options and configuration are those of work. The master stays in the directory
     where it was started. If it cannot run, its reason and exit code are told here,
@@ -87,7 +95,7 @@ def start(options: MasterOptions, timeout: float) -> int:
 @daemon_options
 @click.option("--now", is_flag=True, help="End the running jobs.")
 def restart(options: MasterOptions, timeout: float, now: bool) -> int:
-    """Stop the daemon of the pid file, if it runs, and start one with these options.
+    """Stop the daemon of the pid file, if it runs, and start one.
 
     The configuration is checked first: if it is wrong, the daemon goes on. Running
     jobs finish first, however long that takes.

@@ -48,7 +48,7 @@ _NOUN = "delayed job"
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
 def delayed() -> None:
-    """List the jobs that wait for a time, run them now, or cancel them.
+    """List jobs that wait for a time; run or cancel them.
 
     Without a command: list.
     """

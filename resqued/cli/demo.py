@@ -87,7 +87,7 @@ def demo(
     has_web: bool,
     as_json: bool,
 ) -> int:
-    """Run real jobs from start to end, and check that all is as it should be.
+    """Run real jobs from start to end, and check the result.
 
     Starts an embedded server and a master with workers, has them archive a tree
     of source files while some jobs fail on purpose, shows how it goes, ends

@@ -49,7 +49,7 @@ def doctor(
     namespace: str | None,
     config_file: str | None,
 ) -> int:
-    """Check Redis, the configuration, the application and this machine.
+    """Check Redis, configuration, application and this host.
 
     One line for each check, with what to do. Exits with 1 if there is a problem;
     a warning is none.

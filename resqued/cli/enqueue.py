@@ -40,6 +40,7 @@ Examples:
 @click.option(
     "-q",
     "--queue",
+    metavar="NAME",
     help="The queue to put it on; by default the one that the job declares.",
     shell_complete=queue_names,
 )
@@ -54,7 +55,9 @@ def enqueue(
     namespace: str | None,
     config_file: str | None,
 ) -> None:
-    """Put a job of CLASS on a queue; ARGS are JSON, or text where they are not.
+    """Put a job of CLASS with ARGS on a queue.
+
+    Each of ARGS is JSON, or else text.
 
     Without --queue the application is imported, in a process of its own, to see which
     queue the job declares: the modules of --app, or those of the configuration.

@@ -184,7 +184,9 @@ def retry(
     to: str | None,
     dry_run: bool,
 ) -> None:
-    """Enqueue the jobs of failures again; the failures stay, marked as retried.
+    """Enqueue the jobs of failures again.
+
+    The failures stay, marked as retried.
 
     With --remove they do not stay. Failures that come meanwhile are not touched.
 

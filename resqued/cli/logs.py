@@ -46,22 +46,38 @@ ROLES = ("master", "zygote", "worker", "child")
 
 @click.command(epilog=EXAMPLES)
 @click.argument("words", nargs=-1, metavar="[-- JOURNALCTL OPTIONS]")
-@click.option("--queue", metavar="NAME", help="Of jobs of a queue.")
-@click.option("--class", "class_name", metavar="NAME", help="Of jobs of a class.")
-@click.option("--worker", metavar="ID", help="Of one worker, by its id.")
-@click.option("--event", metavar="NAME", help="Of one name, such as job_failed.")
-@click.option("--role", type=click.Choice(ROLES), help="Of one kind of process.")
-@click.option("--generation", type=int, metavar="N", help="Of one generation.")
-@click.option("--instance", metavar="NAME", help="Of the unit resqued@NAME.")
-@click.option("--unit", metavar="NAME", help="Of a unit; may have wildcards.")
-@click.option("-p", "--priority", metavar="LEVEL", help="From this level up.")
-@click.option("--since", metavar="TIME", help="From then on, such as today or -1h.")
-@click.option("--until", metavar="TIME", help="Up to then.")
-@click.option("-n", "--lines", metavar="N", help="The last N.")
-@click.option("-f", "--follow", is_flag=True, help="Show new ones as they come.")
-@click.option("--user", is_flag=True, help="Of the units of this user.")
+@click.option("--queue", metavar="NAME", help="Only of jobs of this queue.")
+@click.option(
+    "--class", "class_name", metavar="NAME", help="Only of jobs of this class."
+)
+@click.option("--worker", metavar="ID", help="Only of this worker.")
+@click.option(
+    "--event", metavar="NAME", help="Only events of this name, such as job_failed."
+)
+@click.option("--role", type=click.Choice(ROLES), help="Only of this kind of process.")
+@click.option("--generation", type=int, metavar="N", help="Only of this generation.")
+@click.option("--instance", metavar="NAME", help="Only of the unit resqued@NAME.")
+@click.option("--unit", metavar="NAME", help="Only of this unit; may have wildcards.")
+@click.option(
+    "-p",
+    "--priority",
+    metavar="LEVEL",
+    help="Only of this level, such as warning, or a higher one.",
+)
+@click.option(
+    "--since", metavar="TIME", help="Only from this time on, such as today or -1h."
+)
+@click.option("--until", metavar="TIME", help="Only up to this time.")
+@click.option("-n", "--lines", metavar="N", help="Only the last N records.")
+@click.option("-f", "--follow", is_flag=True, help="Show new records as they come.")
+@click.option("--user", is_flag=True, help="Only of the units of this user.")
 @json_option
-@click.option("--print", "only_print", is_flag=True, help="Show the command.")
+@click.option(
+    "--print",
+    "only_print",
+    is_flag=True,
+    help="Show the command of journalctl, and do not run it.",
+)
 def logs(
     words: tuple[str, ...],
     instance: str | None,
@@ -70,7 +86,7 @@ def logs(
     only_print: bool,
     **values: Any,
 ) -> None:
-    """Show what the journal has of resqued, by queue, class, job, worker or event.
+    """Show the journal of resqued, by queue, class, worker or event.
 
     Options that choose hold together. Where nothing is chosen, it is all of the
     units resqued*. What follows after -- goes to journalctl as it is.

@@ -96,7 +96,10 @@ def redis_options(function: F) -> F:
                 "-r", "--redis", "url", metavar="URL", help="Redis to use [REDIS_URL]."
             ),
             click.option(
-                "-N", "--namespace", metavar="NAME", help="Prefix of all keys."
+                "-N",
+                "--namespace",
+                metavar="NAME",
+                help="Prefix of all keys [RESQUED_NAMESPACE; resque].",
             ),
             config_option,
         )

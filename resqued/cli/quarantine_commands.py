@@ -48,7 +48,7 @@ _NOUN = "quarantined job"
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
 def quarantine() -> None:
-    """List jobs that kill their processes and were set aside; release or remove them.
+    """List, release or remove jobs that kill their processes.
 
     Without a command: list. An ID may be shortened as long as it is the only one
     that begins so.
@@ -87,7 +87,7 @@ def _since(job: QuarantinedJob, now: float | None) -> str:
 @quarantine.command(epilog=EXAMPLES)
 @show_options
 def show(client: Client, job_id: str, as_json: bool) -> None:
-    """Show all of a job that was set aside: payload, each death, and last failure."""
+    """Show all of a job that was set aside, with each death."""
     (job,) = _pick(client, (job_id,))
     values = job.as_dict()
     if as_json:
@@ -109,7 +109,7 @@ def _pick(client: Client, ids: tuple[str, ...]) -> list[QuarantinedJob]:
 @quarantine.command(epilog=EXAMPLES)
 @choice_options
 def release(client: Client, chosen: Choice) -> None:
-    """Put jobs back on their queues, and count their deaths from 0 again."""
+    """Put jobs back on their queues; their deaths count from 0."""
     found = _chosen(client, chosen)
     # Those that were set aside first go first.
     act_on_each("released", client.quarantine.release, reversed(found), noun=_NOUN)

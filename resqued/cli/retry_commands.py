@@ -51,7 +51,7 @@ COLUMNS = (
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
 def retries() -> None:
-    """List the jobs that wait for another attempt, run them now, or cancel them.
+    """List jobs that wait for another attempt; run or cancel them.
 
     Without a command: list.
     """
@@ -60,7 +60,7 @@ def retries() -> None:
 @retries.command(name="list", epilog=EXAMPLES)
 @list_options
 def list_(client: Client, listing: Listing) -> None:
-    """List the jobs that wait for another attempt, those first that are due first."""
+    """List jobs that wait for another attempt, by their time."""
     found = listing.page(_matching(client, listing.which))
     listing.show(client, found, COLUMNS, _row, empty="no retries wait")
 
@@ -111,7 +111,7 @@ def run(client: Client, chosen: Choice) -> None:
 @retries.command(epilog=EXAMPLES)
 @removal_options
 def cancel(client: Client, chosen: Choice, yes: bool) -> None:
-    """Remove jobs that wait for another attempt; no failure is recorded."""
+    """Remove jobs that wait; no failure is recorded."""
     found = _chosen(client, chosen)
     confirm(f"Cancel {pluralize(len(found), 'delayed job')}?", yes=yes)
     act("cancelled", _waiting(client).cancel, found)

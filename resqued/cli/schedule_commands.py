@@ -47,7 +47,7 @@ _name = click.argument("name")
 
 @click.group(cls=ListingGroup, epilog=EXAMPLES)
 def schedule() -> None:
-    """List the recurring jobs, switch them on or off, or run one now.
+    """List recurring jobs, switch them on or off, or run one now.
 
     Without a command: list. Shown are those that masters of any host have.
     """
@@ -119,7 +119,10 @@ def _find(client: Client, name: str) -> ScheduleState:
 @_name
 @with_writing_client
 def run(client: Client, name: str) -> None:
-    """Put the job of NAME on its queue now; its next time stays as it is."""
+    """Put the job of NAME on its queue now.
+
+    Its next time stays as it is.
+    """
     found = read(name, _find(client, name), client.registry.link.time()).schedule
     if found is None:
         raise ResquedError(
@@ -154,7 +157,7 @@ def disable(client: Client, name: str) -> None:
 @yes_option
 @with_writing_client
 def remove(client: Client, name: str, yes: bool) -> None:
-    """Forget NAME, which no master has any more.
+    """Remove NAME, which no master has any more.
 
     A master that has it publishes it again when it starts or reloads.
     """

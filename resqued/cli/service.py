@@ -81,7 +81,7 @@ _TARGET_OPTIONS = (
         type=_DIRECTORY,
         default=ROOT,
         show_default=True,
-        help="Take this directory for the root of the host, and tell no systemd.",
+        help="Take this directory for the root of the host, and do not call systemd.",
     ),
     click.option(
         "--user", "of_user", is_flag=True, help="For one's own systemd alone."
@@ -115,7 +115,7 @@ def _target_options(function: Callable[..., Any]) -> Callable[..., Any]:
         files = installing.files(layout, program or installing.program(), scripts)
         target = Target(of_user, root.absolute(), layout, tuple(files))
         function(target, **values)
-        # In the end, where they are seen; whoever builds a package knows.
+        # In the end, where they are seen; a builder of packages knows.
         if target.is_this_host and program is None and ctx.command is not uninstall:
             _warn(target)
 
@@ -137,7 +137,7 @@ _dry_run_option = click.option(
 
 @click.group(epilog=EXAMPLES)
 def service() -> None:
-    """Run resqued by systemd: install its units, remove them, show them."""
+    """Install, show or remove the units for systemd."""
 
 
 @service.command(epilog=EXAMPLES)
@@ -145,7 +145,7 @@ def service() -> None:
 @_dry_run_option
 @_target_options
 def install(target: Target, instances: tuple[str, ...], dry_run: bool) -> None:
-    """Put units, manual pages, completions and an example of a configuration in place.
+    """Install units, manual pages, completions and an example.
 
     May be run again, after an upgrade too: files that somebody has changed are
     kept. NAME is a queue list, such as critical,high; it is escaped as systemd wants
@@ -189,7 +189,7 @@ def _install(target: Target, file: File, *, dry_run: bool) -> tuple[str, str]:
 @_dry_run_option
 @_target_options
 def uninstall(target: Target, instances: tuple[str, ...], dry_run: bool) -> None:
-    """Remove what `install` has put there and nobody has changed since.
+    """Remove the installed files that nobody has changed.
 
     Units that are enabled are disabled first. Those that run must be stopped before.
     """
@@ -227,7 +227,10 @@ def _uninstall(target: Target, file: File, *, dry_run: bool) -> tuple[str, str]:
 @json_option
 @_target_options
 def status(target: Target, instances: tuple[str, ...], as_json: bool) -> None:
-    """Show which files are there, changed or missing, and what systemctl says."""
+    """Show the files that are installed, changed or missing.
+
+    Shows also what systemctl says of the units.
+    """
     states = {
         str(target.place.path(file.path)): target.place.state(file).value
         for file in target.files

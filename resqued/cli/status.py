@@ -83,7 +83,7 @@ def status(
     namespace: str | None,
     config_file: str | None,
 ) -> None:
-    """Show the pools of this host; counters, queues and all workers in Redis.
+    """Show the pools of this host, and queues and workers in Redis.
 
     The pools are those of the masters of this host that serve the Redis and namespace
     meant; others are counted in one line. They are shown even if Redis is away. On a

@@ -82,7 +82,7 @@ _QUIT = (b"q", b"Q")
 @json_option
 @master_options
 def top(interval: float, is_wide: bool, as_json: bool, meant: LocalMasters) -> None:
-    """Show every worker of this host, its job, and what that uses, live.
+    """Show, live, the workers of this host and what their jobs use.
 
     CPU and memory are those of the job with all processes that came of it; the
     memory is what is theirs alone, as limits count it. Near a limit (80 %) they

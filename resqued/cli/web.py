@@ -31,7 +31,7 @@ class WebGroup(ListingGroup):
 
 @click.group(cls=WebGroup, epilog=EXAMPLES)
 def web() -> None:
-    """Serve pages that show jobs and workers, and mend what failed.
+    """Serve pages that show jobs and workers, and retry failures.
 
     Without a command: serve.
     """
@@ -43,7 +43,11 @@ web.add_command(token)
 
 @web.command(epilog=EXAMPLES)
 @redis_options
-@click.option("--listen", metavar="ADDRESS", help="host:port, unix:PATH or fd:.")
+@click.option(
+    "--listen",
+    metavar="ADDRESS",
+    help="Address of the pages: host:port, unix:PATH or fd: [127.0.0.1:5678].",
+)
 @click.option("--read-only", is_flag=True, help="No page changes anything.")
 def serve(
     url: str | None,

@@ -71,7 +71,7 @@ def user() -> None:
     type=click.Choice(ROLES),
     default=VIEWER,
     show_default=True,
-    help="viewer looks, operator mends, admin does everything.",
+    help="Role of the user; docs/web.md says what each may do.",
 )
 @_file_option
 @config_option

@@ -57,21 +57,25 @@ _POOL_OPTIONS = (
     click.option(
         "--interval",
         metavar="SECONDS",
-        help="Time between two looks at the queues if Redis does not notify.",
+        help="Time between two looks at the queues if Redis does not notify [5].",
     ),
     click.option(
-        "--grace", metavar="SECONDS", help="Time from TERM to KILL for a job."
+        "--grace", metavar="SECONDS", help="Time from TERM to KILL for a job [4]."
     ),
     click.option(
         "--stop-timeout",
         metavar="SECONDS",
-        help="QUIT ends running jobs after this time [RESQUED_STOP_TIMEOUT].",
+        help="QUIT ends running jobs after this time [RESQUED_STOP_TIMEOUT; never].",
     ),
     click.option(
-        "--log-level", type=click.Choice(tuple(logger.LEVELS)), help="Lowest level."
+        "--log-level",
+        type=click.Choice(tuple(logger.LEVELS)),
+        help="Lowest level [info].",
     ),
     click.option(
-        "--log-format", type=click.Choice(logger.FORMATS), help="Form of the log."
+        "--log-format",
+        type=click.Choice(logger.FORMATS),
+        help="Form of the log [auto].",
     ),
     click.option(
         "--log-file",

@@ -63,7 +63,7 @@ def list_(client: Client, is_wide: bool, as_json: bool) -> None:
 @click.argument("worker_id", metavar="ID")
 @with_writing_client
 def remove(client: Client, worker_id: str) -> None:
-    """Remove a worker that is gone; the job it held becomes a failure.
+    """Remove a worker that is gone; its job becomes a failure.
 
     Masters do so by themselves with workers of their own host and with those
     whose heartbeat has stopped. This is for one that never had a heartbeat, or
@@ -75,10 +75,14 @@ def remove(client: Client, worker_id: str) -> None:
 
 
 @workers.command(epilog=EXAMPLES)
-@click.option("--dry-run", is_flag=True, help="Say who would be removed, only.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say which workers would be removed, and remove none.",
+)
 @with_writing_client
 def prune(client: Client, dry_run: bool) -> None:
-    """Remove the workers that are dead here, and those silent anywhere.
+    """Remove workers that are dead here, or silent anywhere.
 
     Masters do so by themselves, about once a minute. The jobs that these workers
     held become failures. One that never gave a sign of life is left alone.

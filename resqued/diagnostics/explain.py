@@ -309,7 +309,7 @@ def _limits(facts: Facts) -> Iterator[Observation]:
         yield Observation(
             "failed",
             f"of the newest failures {facts.failed} are of {what}",
-            "`resqued failed` tells why",
+            "`resqued failed` shows why",
             is_cause=False,
         )
 

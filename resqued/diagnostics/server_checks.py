@@ -114,7 +114,7 @@ def _version(server: ServerFacts) -> Finding:
             f"{name} {text} has a known fault (CVE-2022-24834): who may enqueue jobs"
             " can run code in the server",
             f"upgrade it to {found[1]}.{found[2]}.{patched} or later, or see whether"
-            " your distribution has mended it",
+            " your distribution has fixed it",
         )
     return ok(check, f"{name} {text}")
 

@@ -85,7 +85,7 @@ def judge(facts: WaitingFacts) -> Iterator[Finding]:
             f"{pluralize(facts.quarantined, 'job')} set aside, the last one of"
             f" {facts.killer}{when}: they have killed their child or worker several"
             " times in a row",
-            "`resqued quarantine show ID` tells how; then release or remove them",
+            "`resqued quarantine show ID` shows how; then release or remove them",
         )
     for outbox in facts.outboxes:
         yield _outbox(facts, outbox)

@@ -1,4 +1,4 @@
-"""The web front end: pages to watch jobs and to mend what failed.
+"""The web front end: pages that show jobs and retry or remove failed ones.
 
 It needs Redis alone: it imports no application and runs nothing that a payload names.
 """

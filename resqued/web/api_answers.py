@@ -1,7 +1,7 @@
 """Questions and answers of the JSON API: queries, bodies, cursors, tags, problems.
 
-Every query is bounded, and an unknown one is refused: a filter with a slip of the keys
-must not mean everything.
+Every parameter has a bound, and an unknown one is refused: a filter with a spelling
+mistake must not choose everything.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def queries(*known: str) -> Queries:
     for name, texts in request.args.lists():
         if name not in known:
             listed = ", ".join(known) or "none"
-            refuse(422, f"there is no query {name[:40]!r} here: {listed}")
+            refuse(422, f"there is no parameter {name[:40]!r} here, only {listed}")
         if len(texts) > 1:
-            refuse(422, f"the query {name} was sent {len(texts)} times")
+            refuse(422, f"the parameter {name} was sent {len(texts)} times")
         (text,) = texts
         longest = LONGEST_NAME if name in _LONG else LONGEST_TEXT
         if len(text) > longest:

@@ -265,6 +265,12 @@ def _range_from(first: int) -> str:
     return refuse(422, f"from={first} is no time of the last 90 days, in seconds")
 
 
+def _window() -> tuple[int, int]:
+    """Return where the page begins that a request wants, and how long it is."""
+    asked = queries("limit", "after")
+    return asked.number("after", 0, FARTHEST, least=0), asked.short_limit
+
+
 def _page(name: str, found: list[Any], start: int, limit: int) -> Response:
     following = str(start + limit) if len(found) > limit else None
     return answer({name: found[:limit], "next": following})
@@ -272,16 +278,14 @@ def _page(name: str, found: list[Any], start: int, limit: int) -> Response:
 
 def delayed() -> Response:
     """Answer with the jobs that wait for a time, those first that are due first."""
-    asked = queries("limit", "after")
-    start, limit = asked.number("after", 0, FARTHEST, least=0), asked.short_limit
+    start, limit = _window()
     found = site().client.delayed.page(start, limit + 1)
     return _page("jobs", [api_shapes.delayed(each) for each in found], start, limit)
 
 
 def retries() -> Response:
     """Answer with the jobs that wait for another attempt, among the next 10,000."""
-    asked = queries("limit", "after")
-    start, limit = asked.number("after", 0, FARTHEST, least=0), asked.short_limit
+    start, limit = _window()
     client = site().client
     jobs = client.delayed.page(0, _LOOK)
     waiting = WaitingRetries(client.registry.link, site().keys, client.delayed)
@@ -300,8 +304,7 @@ def schedules() -> Response:
 
 def quarantine() -> Response:
     """Answer with the jobs that were set aside, the newest first."""
-    asked = queries("limit", "after")
-    start, limit = asked.number("after", 0, FARTHEST, least=0), asked.short_limit
+    start, limit = _window()
     found = site().client.quarantine.page(start, limit + 1)
     return _page("jobs", [api_shapes.quarantined(e) for e in found], start, limit)
 

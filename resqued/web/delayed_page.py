@@ -19,7 +19,7 @@ from resqued.web.site import site
 
 _PER_PAGE, _DAYS = 50, 7
 # How many jobs one form may name, and how long clearing may take, in seconds.
-_MOST_NAMED, _LONGEST = 200, 2.0
+_LONGEST = 2.0
 _TIME = re.compile(r"-?\d{1,15}(\.\d{1,10})?")
 
 
@@ -74,11 +74,7 @@ def show_time(name: str) -> Response:
 
 def act() -> BaseResponse:
     """Enqueue or cancel the ticked jobs, or the one whose button was pressed."""
-    action, _, token = request.form.get("one", "").partition(" ")
-    action = action or request.form.get("action", "")
-    tokens = [token] if token else request.form.getlist("id")[:_MOST_NAMED]
-    if action not in ("run", "cancel"):
-        abort(400, f"{action[:40]!r} is no action: run or cancel")
+    action, tokens = acting.run_or_cancel()
     verb = "enqueued" if action == "run" else "cancelled"
     done, problems = 0, []
     for each in tokens:

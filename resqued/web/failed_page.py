@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, abort, request, url_for
@@ -12,7 +11,7 @@ from resqued.errors import ResquedError
 from resqued.store.failure_filter import ID_DIGITS, FailureFilter
 from resqued.store.failure_list import FailureList, FailurePage, place_of
 from resqued.web import failure_page
-from resqued.web.failure_choice import asked_for, filter_of, sees_args
+from resqued.web.failure_choice import asked_for, filter_of, moment, sees_args
 from resqued.web.failure_search import (
     chosen_list,
     form_id,
@@ -102,8 +101,8 @@ def _read(chosen: FailureList, which: FailureFilter) -> FailurePage:
         return chosen.before(before, PER_PAGE)
     if after := place_in(request.args.get("after", "")):
         return chosen.after(after, PER_PAGE)
-    if (moment := _moment()) is not None:
-        return chosen.until(moment, PER_PAGE)
+    if (wanted := _moment()) is not None:
+        return chosen.until(wanted, PER_PAGE)
     if request.args.get("page") == "oldest":
         return chosen.oldest(PER_PAGE)
     return chosen.newest(PER_PAGE)
@@ -112,10 +111,10 @@ def _read(chosen: FailureList, which: FailureFilter) -> FailurePage:
 def _matching(
     chosen: FailureList, which: FailureFilter, before: Place | None
 ) -> FailurePage:
-    moment = None if before else _moment()
-    if moment is None and (indexed := _indexed(chosen, which, before)):
+    wanted = None if before else _moment()
+    if wanted is None and (indexed := _indexed(chosen, which, before)):
         return indexed
-    end = None if moment is None else chosen.end_at(moment)
+    end = None if wanted is None else chosen.end_at(wanted)
     return chosen.matching(which, PER_PAGE, place=before, end=end)
 
 
@@ -142,14 +141,10 @@ def _indexed(
 
 def _moment() -> float | None:
     """Return the time to jump to, in seconds since the epoch; None if none is asked."""
-    text = request.args.get("time", "")[:40]
-    if not text:
-        return None
     try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        abort(400, f"{text!r} is no time: write it as 2026-11-27 22:58, in UTC")
+        return moment(request.args.get("time"))
+    except ResquedError as error:
+        abort(400, str(error))
 
 
 def _links(found: FailurePage, which: FailureFilter) -> dict[str, str]:

@@ -59,8 +59,8 @@ def filter_of(
         class_name=choice.get("class"),
         queue=choice.get("queue"),
         exception=choice.get("exception"),
-        since=_moment(choice.get("from")),
-        until=_moment(choice.get("to")),
+        since=moment(choice.get("from")),
+        until=moment(choice.get("to")),
         is_retried={"yes": True, "no": False}.get(choice.get("retried", "")),
         host=choice.get("host"),
         group=choice.get("group"),
@@ -109,8 +109,11 @@ def bounds_text(bounds: Mapping[str, SeenBound]) -> str:
     return json.dumps({name: str(bound) for name, bound in bounds.items()})
 
 
-def _moment(text: str | None) -> float | None:
-    """Return a time in UTC, such as 2026-11-28T14:00, in seconds since the epoch."""
+def moment(text: str | None) -> float | None:
+    """Return a time in UTC, such as 2026-11-28T14:00, in seconds since the epoch.
+
+    None if there is no text. Raises ResquedError for a text that is no time.
+    """
     if not text:
         return None
     try:

@@ -123,6 +123,8 @@ def _check_origin() -> None:
             return
     elif request.headers.get("Origin") == request.host_url.rstrip("/"):
         return
+    if wants_json():
+        abort(403, "send a bearer token, of `resqued web token new NAME --scope ROLE`")
     abort(
         403,
         "the form does not come from these pages (Sec-Fetch-Site, Origin): open the"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response, abort, request, url_for
+from flask import Response, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import pluralize
@@ -14,7 +14,7 @@ from resqued.web.delayed_page import place
 from resqued.web.render import page
 from resqued.web.site import site
 
-_PER_PAGE, _MOST_NAMED = 50, 200
+_PER_PAGE = 50
 # Delayed jobs that are looked at in one step, and steps for one page.
 _STEP, _STEPS = 200, 10
 
@@ -57,11 +57,7 @@ def show_all() -> Response:
 
 def act() -> BaseResponse:
     """Run or cancel the ticked retries, or the one whose button was pressed."""
-    action, _, token = request.form.get("one", "").partition(" ")
-    action = action or request.form.get("action", "")
-    tokens = [token] if token else request.form.getlist("id")[:_MOST_NAMED]
-    if action not in ("run", "cancel"):
-        abort(400, f"{action[:40]!r} is no action: run or cancel")
+    action, tokens = acting.run_or_cancel()
     done = sum(_act_on(each, is_run=action == "run") for each in tokens)
     audit.record(action, f"retries {', '.join(tokens)}", count=done)
     site().keeper.forget()

@@ -179,7 +179,7 @@ _VERBS = {PAUSE: "pause", RUN: "resume", STOP: "stop", GO_ON: "go on"}
 
 
 def _take_over(own: Tasks, task: TaskRecord, *, is_stop: bool) -> None:
-    """Go on with a task whose process is dead, or end it; once, whoever asks."""
+    """Go on with a task whose process is dead, or end it: once for all requests."""
     now = own.records.now()
     changed = replace(
         task,

@@ -19,7 +19,7 @@ import pytest
 
 import resqued
 from resqued import supervisor
-from resqued.cli import cli
+from resqued.cli import COMMANDS, cli
 from resqued.config import loader
 from resqued.config import variables as environment_variables
 from resqued.config.pools import POOL_KEYS
@@ -539,6 +539,30 @@ def questions() -> list[tuple[str, str, bool]]:
     rows = re.findall(r"^\| (.+\?) \| `([^`]+)`( \(to come\))? \|$", table, re.M)
     assert len(rows) == len(re.findall(r"^\| ", table, re.M)) - 1, "a row is malformed"
     return [(question, path, bool(mark)) for question, path, mark in rows]
+
+
+def test_the_contents_of_the_design_are_its_sections() -> None:
+    text = (ROOT / "DESIGN.md").read_text("utf-8")
+    listed = re.findall(r"^- \[(.+?)\]\(#", text, re.M)
+    assert listed == re.findall(r"^## (.+)$", text, re.M)
+
+
+def test_every_package_stands_in_the_security_policy() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [
+        *project["dependencies"],
+        *(one for each in extras.values() for one in each),
+    ]
+    text = part((ROOT / "SECURITY.md").read_text("utf-8"), "What is installed")
+    names = {re.split(r"[^\w-]", one)[0] for one in wanted} | {f"`{e}`" for e in extras}
+    assert sorted(name for name in names if name not in text) == []
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    section = part(README.read_text("utf-8"), "The worker")
+    named = set(re.findall(r"`(?:resqued )?([a-z]+)", section))
+    assert sorted(set(COMMANDS) - named) == []
 
 
 def rooms_to_come() -> set[str]:

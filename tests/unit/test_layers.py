@@ -6,6 +6,7 @@ Read from the source alone: nothing of the package is imported here.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -456,3 +457,14 @@ def test_functions_are_short(name: str) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert not {f: n for f, n in lengths.items() if n > LONGEST_FUNCTION}
+
+
+def test_the_design_has_the_rooms_in_their_rows() -> None:
+    text = (ROOT / "DESIGN.md").read_text("utf-8")
+    rows: list[set[str]] = []
+    for number, names in re.findall(r"^\| (\d*) ?\| (`[^|]+) \|", text, re.M):
+        if number:
+            rows.append(set())
+        found = re.findall(r"`(\w+)(?:/|\.py)`", names)
+        rows[-1] |= {"" if name == "__init__" else name for name in found}
+    assert rows == [set(row) for row in ROWS]

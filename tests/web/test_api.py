@@ -306,6 +306,12 @@ def test_an_unchanged_answer_is_not_sent_again(
     pages.get(path, headers={"If-None-Match": tag})
 
 
+def test_an_order_without_a_token_is_asked_to_send_one(pages: Pages) -> None:
+    found = pages.client.post("/api/v1/failures/retry", json={"ids": ["3f2a91c04d7e"]})
+    assert found.status_code == 403
+    assert "bearer token" in found.get_json()["detail"]
+
+
 def test_a_token_has_a_role_and_needs_no_origin(open_pages: Open) -> None:
     tokens = {
         "ci": f"operator:{hash_token('one')}",
