@@ -267,7 +267,8 @@ def test_no_command_of_a_bulk_operation_reads_or_moves_more_than_a_chunk(
     # LREM looks through the whole list.
     assert "cmdstat_lrem" not in commands
     calls = commands["cmdstat_evalsha"]["calls"]
-    assert 20_000 / bulk.CHUNK <= calls <= 20_000 / bulk.CHUNK + 10
+    # A busy server has smaller steps, but not one for each job.
+    assert 20_000 / bulk.CHUNK <= calls <= 2_000
     assert client.size("mail") == 10_000
 
 
