@@ -11,13 +11,13 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request, url_for
 from jinja2 import StrictUndefined
 from markupsafe import Markup
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from resqued.config import loader
 from resqued.config.layers import read_layers
 from resqued.config.web_settings import WebSettings
 from resqued.core.version import VERSION
-from resqued.core.visible_text import visible
+from resqued.core.visible_text import shortened, visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
 from resqued.store.redis_errors import may_have_been_executed
@@ -169,7 +169,10 @@ def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()
     members = getattr(error, "members", {})
-    found = _problem(error.code, error.description or error.name, **members)
+    detail = error.description or error.name
+    if detail == NotFound.description:
+        detail = f"There is no page {shortened(request.path, 200)}."
+    found = _problem(error.code, detail, **members)
     if isinstance(error, MethodNotAllowed):
         found.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return found
