@@ -59,7 +59,7 @@ def test_masters_of_all_hosts_are_listed(
     write(record(last_reload=failed))
     write(record(id="web1:1", host="web1", pid=1, is_paused=True))
     text = pages.text("/masters")
-    assert "web1:1 paused running critical,!low 4 3 of 4" in text
+    assert "web1:1 paused critical,!low 4 3 of 4" in text
     assert "reload failed" in text
     assert "no module named x" in text
 
@@ -159,7 +159,7 @@ def test_orders_reach_a_master_of_this_host(
         wait_until(has("waiting"), what="the workers")
         pages.post(path, action="pause")
         assert "is paused; running jobs go on" in pages.get(path).text
-        wait_until(has("paused running"), what="the pause")
+        wait_until(has("State paused"), what="the pause")
         pages.post(path, action="resume")
         pages.post(path, action="scale", queues="default", count="+1")
         wait_until(has("default 2 2"), what="the second worker")
