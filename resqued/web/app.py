@@ -17,7 +17,7 @@ from resqued.config import loader
 from resqued.config.layers import read_layers
 from resqued.config.web_settings import WebSettings
 from resqued.core.version import VERSION
-from resqued.core.visible_text import visible
+from resqued.core.visible_text import shortened, visible
 from resqued.errors import ConfigError, StoreError
 from resqued.log import logger
 from resqued.store.redis_errors import may_have_been_executed
@@ -178,6 +178,8 @@ def _http_error(error: HTTPException) -> Any:
 def _detail(error: HTTPException) -> str:
     """Return what a problem says; a program learns where all paths are."""
     is_ours = error.description != type(error).description
+    if isinstance(error, NotFound) and not is_ours and not guard.wants_json():
+        return f"There is no page {shortened(request.path, 200)}."
     if guard.wants_json() and not is_ours:
         if isinstance(error, NotFound):
             return f"there is no {request.path[:200]!r}: openapi.yaml has every path"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from resqued.errors import PayloadError
 from resqued.web.coded_names import encoded_name, read_name
 from resqued.web.identity import current_user
 from resqued.web.site import site
-from resqued.wire import payload
+from resqued.wire import payload, timestamps
 
 # The most characters of a payload on a page; the rest can be downloaded.
 _LONGEST = 2_000
@@ -29,6 +30,9 @@ EMPTY = "="
 _MINUTE = 60
 # Larger rates are shown as whole numbers.
 _ROUNDED = 10
+# Names of classes, queues, workers and hosts are read in these parts.
+_PIECE = re.compile(r"[^.:,/]+[.:,/]*|[.:,/]+")
+_MOST_PIECES = 40
 # Stands where there is no value: an en dash.
 NONE = "\u2013"
 
@@ -147,11 +151,16 @@ def iso(value: float | datetime | None) -> str:
     if value is None:
         return ""
     if not isinstance(value, datetime):
-        try:
-            value = datetime.fromtimestamp(value, UTC)
-        except (OverflowError, ValueError, OSError):
-            return ""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        value = _in_utc(value)
+    return "" if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _in_utc(seconds: float) -> datetime | None:
+    """Return the time of an epoch in seconds; None if no date can hold it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def queue_url(name: str, endpoint: str = "queue.show") -> str:
@@ -193,6 +202,24 @@ def decoded_name(text: str) -> str:
         return queue_named("", text) if text else ""
     except ValueError as error:
         abort(400, str(error))
+
+
+def moment(value: object) -> datetime | None:
+    """Return the time that a record has as text or in seconds; None if it has none."""
+    if isinstance(value, str):
+        return timestamps.read(value)
+    if isinstance(value, (int, float)) and _is_number(value):
+        return _in_utc(value)
+    return None
+
+
+def pieces(name: str) -> list[str]:
+    """Return the parts of a name with what ends each, between which a line may break.
+
+    Of a name with very many parts, the name is the only piece.
+    """
+    found = _PIECE.findall(name)
+    return found if len(found) <= _MOST_PIECES else [name]
 
 
 def digest_of(value: str | bytes) -> str:
@@ -244,6 +271,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "size": show_size,
     "seconds": show_seconds,
     "iso": iso,
+    "moment": moment,
+    "pieces": pieces,
     "shortened": shortened,
     "as_json": as_json,
 }

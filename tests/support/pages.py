@@ -42,7 +42,8 @@ class Pages:
 def text_of(html: str) -> str:
     """Return the text of a page, with single blanks; raise if it is no valid HTML."""
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
-    tree = parser.parse(html)
+    # Where a name may break, a person reads no blank.
+    tree = parser.parse(html.replace("<wbr>", ""))
     main = tree.find(".//main")
     words = " ".join((tree if main is None else main).itertext()).split()
     return " ".join(words)

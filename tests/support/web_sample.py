@@ -20,6 +20,7 @@ from resqued.core.histogram import BUCKETS
 from resqued.core.history_layout import GAUGES, HISTOGRAM, VALUES, day_of, packed
 from resqued.core.task_state import DONE, RUNNING, TaskRecord
 from resqued.store.job_identity import identity_of
+from resqued.store.seen_bound import digest_of
 from resqued.wire import delayed_item, master_record, payload, timestamps
 from resqued.wire.keys import Keys
 from resqued.wire.payload import FailureInfo
@@ -282,7 +283,7 @@ def _quarantine(redis: redis_py.Redis, now: int) -> None:
     for number in range(3):
         deaths = [
             {
-                "died_at": now - 900 + 200 * death,
+                "died_at": timestamps.run_at(now - 900 + 200 * death),
                 "worker": f"web1:{4_000 + death}:images",
                 "exception": "resqued.errors.DirtyExit",
                 "error": "the process was killed by SIGSEGV",
@@ -377,6 +378,12 @@ def _audit(redis: redis_py.Redis) -> None:
 
 def _tasks(redis: redis_py.Redis, now: int) -> None:
     """Write the tasks of a bulk action whose process is dead, and of a search."""
+    hits = [
+        f"{position} {digest_of(entry)} failed"
+        for position, entry in enumerate(redis.lrange(KEYS.failed, 0, -1))
+        if b"width must be" in entry
+    ]
+    redis.rpush(KEYS.web_hits("b2c3d4e5f6a1"), *reversed(hits))
     records = (
         TaskRecord(
             id="a1b2c3d4e5f6",
@@ -396,11 +403,11 @@ def _tasks(redis: redis_py.Redis, now: int) -> None:
         TaskRecord(
             id="b2c3d4e5f6a1",
             kind="search",
-            choice={"text": "width"},
-            words="with the text width",
+            choice={"text": "width must be"},
+            words="with the text width must be",
             user="anna",
             state=DONE,
-            done=8,
+            done=len(hits),
             judged=FAILURES,
             total=FAILURES,
             began=now - 300.0,

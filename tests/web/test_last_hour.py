@@ -169,7 +169,7 @@ def test_masters_have_a_line_and_those_in_trouble_a_banner(
     assert "web2:9 running reload failed" in text
     html = pages.get("/queues").text
     assert "ImportError: no &lt;taxes&gt;" in html
-    assert ">web3:9</a> is stopping." in html
+    assert ">web3:<wbr>9</a> is stopping." in html
     assert "web1:9" not in html
 
 

@@ -3,6 +3,8 @@
 (() => {
   if (!window.uPlot) return;
   const HEIGHT = 200;
+  // Steps between the marks of an axis of bytes, so that they are round.
+  const BYTES = Array.from({ length: 50 }, (_, power) => 2 ** power);
   const charts = new Map();
 
   function color(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
@@ -38,7 +40,7 @@
   function shown(value, unit) {
     if (value === null || value === undefined) return "–";
     if (unit === "bytes") {
-      const units = ["B", "KB", "MB", "GB", "TB"];
+      const units = ["bytes", "kB", "MB", "GB"];
       let place = 0;
       while (value >= 1024 && place < units.length - 1) { value /= 1024; place += 1; }
       return value.toLocaleString(undefined, { maximumFractionDigits: 1 }) + " " + units[place];
@@ -71,7 +73,7 @@
       height: HEIGHT,
       tzDate: times.date,
       series: [{ label: "From", value: times.moment }, ...lines],
-      axes: [{ ...axis, values: times.ticks }, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => shown(tick, unit)) }],
+      axes: [{ ...axis, values: times.ticks }, { ...axis, size: 70, ...(unit === "bytes" && { incrs: BYTES }), values: (_, ticks) => ticks.map((tick) => shown(tick, unit)) }],
       scales: { y: { range: (_, least, most) => [0, most > 0 ? most * 1.05 : 1] } },
       legend: { live: true },
       cursor: { drag: { x: false, y: false } },
