@@ -129,7 +129,7 @@ def test_a_query_that_is_sent_twice_is_refused(pages: Pages) -> None:
     found = pages.client.get(f"{API}/failures?class=Mail&class=Archive")
     is_problem(found, 422, "class was sent 2 times")
     found = send(pages, f"{API}/failures/retry?class=Mail", b'{"ids": ["x"]}')
-    is_problem(found, 422, "no query 'class'")
+    is_problem(found, 422, "no parameter 'class'")
 
 
 @pytest.mark.parametrize(
