@@ -165,3 +165,21 @@ def test_masters_that_begin_all_at_once_are_no_stampede(
     left = left_over(redis)
     assert left <= {b"resque:resqued:line:default"}
     assert all(redis.ttl(key) > 0 for key in left)
+
+
+def waits(pid: int) -> int:
+    """Return how often a process has waited (proc(5), voluntary_ctxt_switches)."""
+    text = Path(f"/proc/{pid}/status").read_text("ascii")
+    return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def test_a_push_wakes_an_idle_master_less_than_three_times(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    with masters(redis_url, tmp_path, 1) as (daemon,):
+        push_each(redis, 0, 10)
+        before = waits(daemon.pid)
+        push_each(redis, 10, 100)
+        # It is told of the push, and of the worker that is idle again; 3.5 if the wake
+        # of the worker were followed by another look.
+        assert waits(daemon.pid) - before < 300
