@@ -5,9 +5,9 @@
 
 The parallel lane keeps every core busy: most tests wait for something most of the
 time. The unit tests run beside it, with every Python there is, by a command of make.
-`--again`, which CI gives, runs once more and alone what failed in the parallel lane:
-what passes then failed for want of a machine to itself; it is listed, and is no
-failure of the run.
+`--again`, which CI gives, runs once more and alone what failed in the parallel lane and
+in the browser: what passes then failed for want of a machine to itself; it is listed,
+and is no failure of the run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ COMPILE = (sys.executable, "-m", "compileall", "-q")
 COMPILED = ("resqued", "bench", "tests")
 # Tests wait more than they work: so many for each core.
 FOR_EACH_CORE = 3
-# If more fail than that, it is not for want of a machine.
+# The lanes whose failures are looked at again. If more fail than that, it is not for
+# want of a machine.
+LOADED = ("parallel", "browser")
 MOST_AGAIN = 20
 # Of pytest: all passed, some failed. Any other code means that it did not get so far.
 PASSED, FAILED = 0, 1
@@ -71,25 +73,27 @@ class Lane:
         return text
 
 
-def may_run_again(parallel: Lane) -> bool:
-    """Say whether the failures of a lane are few enough to be looked at again."""
-    return parallel.code == FAILED and 0 < len(parallel.failed) <= MOST_AGAIN
+def to_run_again(lanes: Sequence[Lane]) -> tuple[str, ...]:
+    """Return the failures that are to be looked at again; none if they are too many."""
+    loaded = [lane for lane in lanes if lane.name in LOADED]
+    if any(lane.code not in (PASSED, FAILED) for lane in loaded):
+        return ()
+    failed = tuple(name for lane in loaded for name in lane.failed)
+    return failed if len(failed) <= MOST_AGAIN else ()
 
 
 def summary(lanes: Sequence[Lane], again: Lane | None = None) -> tuple[str, bool]:
     """Return the last lines to print, and whether the suite has passed.
 
     The very last one says which lanes have failed, and why. `again` holds what became
-    of the failures of the first lane.
+    of the failures of the loaded lanes.
     """
-    every = [lanes[0], *([again] if again else []), *lanes[1:]]
-    lines = [str(lane) for lane in every]
+    lines = [str(lane) for lane in (*lanes, *([again] if again else []))]
     ends = list(lanes)
-    flaky: list[str] = []
     if again and again.code in (PASSED, FAILED):
-        flaky = sorted(set(lanes[0].failed) - set(again.failed))
-        ends[0] = replace(lanes[0], code=again.code, failed=again.failed)
+        ends = [_after(lane, again) for lane in lanes]
     failed = {name for lane in ends for name in lane.failed}
+    flaky = sorted({name for lane in lanes for name in lane.failed} - failed)
     lines += [
         f"flaky: {name}: failed beside others, and passed alone" for name in flaky
     ]
@@ -99,6 +103,14 @@ def summary(lanes: Sequence[Lane], again: Lane | None = None) -> tuple[str, bool
     reasons = [f"{lane.name} failed ({lane.reason})" for lane in ends if lane.code]
     lines.append("; ".join([last, *reasons]))
     return "\n".join(lines), not reasons
+
+
+def _after(lane: Lane, again: Lane) -> Lane:
+    """Return a lane with what is left of its failures."""
+    if lane.name not in LOADED or not lane.failed:
+        return lane
+    left = tuple(name for name in lane.failed if name in again.failed)
+    return replace(lane, code=FAILED if left else PASSED, failed=left)
 
 
 class Lanes:
@@ -221,12 +233,12 @@ def run(
     done = [lanes.pytest("parallel", *together, *paths)]
     if unit:
         done.append(unit.result())
-    second = None
-    if again and may_run_again(done[0]):
-        second = lanes.pytest("again", *done[0].failed)
     done.append(lanes.pytest("alone", "-m", "alone", *paths))
     if browser:
         done.append(lanes.pytest("browser", "-n", str(os.cpu_count() or 1), *browser))
+    second = None
+    if again and (failed := to_run_again(done)):
+        second = lanes.pytest("again", *failed)
     if last:
         done.append(lanes.pytest("systemd", *last))
     text, is_well = summary(done, second)

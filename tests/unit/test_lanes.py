@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.coverage_gate import shortfall
-from tests.support.lanes import MOST_AGAIN, Lane, last_line, may_run_again, summary
+from tests.support.lanes import MOST_AGAIN, Lane, last_line, summary, to_run_again
 
 GOOD = Lane("parallel", code=0, seconds=60.4, passed=10, skipped=1, failed=())
 BAD = replace(GOOD, code=1, passed=8, failed=("a", "b"))
@@ -121,9 +121,19 @@ def test_what_is_not_covered_is_one_line(report: str, line: str) -> None:
 
 
 def test_only_a_few_failures_are_looked_at_again() -> None:
-    many = tuple(map(str, range(MOST_AGAIN + 1)))
-    assert may_run_again(BAD)
-    assert not may_run_again(GOOD)
-    assert not may_run_again(replace(BAD, failed=many))
+    many = tuple(map(str, range(MOST_AGAIN)))
+    browser = replace(BAD, name="browser", failed=("c",))
+    assert to_run_again([BAD, ALONE]) == ("a", "b")
+    assert to_run_again([BAD, ALONE, browser]) == ("a", "b", "c")
+    assert to_run_again([GOOD, replace(ALONE, code=1, failed=("c",))]) == ()
+    assert to_run_again([replace(BAD, failed=many), browser]) == ()
     # pytest itself broke: nobody knows what else is wrong.
-    assert not may_run_again(replace(BAD, code=3))
+    assert to_run_again([BAD, replace(browser, code=3)]) == ()
+
+
+def test_what_fails_in_a_browser_is_looked_at_again_too() -> None:
+    browser = replace(BAD, name="browser", failed=("c", "d"))
+    again = replace(BAD, name="again", passed=3, failed=("d",))
+    text, is_well = summary([BAD, ALONE, browser], again)
+    assert not is_well
+    assert text.endswith("22 passed, 1 failed, 3 flaky; browser failed (d)")
