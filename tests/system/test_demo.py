@@ -838,6 +838,13 @@ def read_some(fd: int) -> str:
     return data.decode("utf-8", "replace")
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Return the arguments of a process; none if it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
+
+
 def test_pages_that_are_killed_end_the_demo_with_the_reason(tmp_path, source):
     """The port of others stays theirs, and the demo does not go on without pages."""
     with ExitStack() as stack:

@@ -272,6 +272,7 @@ def test_everything_killed_at_once_is_found_by_the_next_master(
             ([60] for _ in range(2)), job="Nap", queue="default"
         )
         wait_until(lambda: redis.llen("started") == 2, what="two jobs to start")
+        wait_until(lambda: redis.scard("resque:workers") == 3, what="the third worker")
         victims = running.processes()
         # At once: nobody is to act on the death of another one.
         for victim in victims:

@@ -7,13 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from flask import Flask
 
 import resqued
 from resqued.config.web_settings import WebSettings
 from resqued.web.app import create_app
 from resqued.web.site import site
+from tests.support.kept_templates import KeptTemplates
 from tests.support.pages import Open, Pages
 from tests.support.shared_reads import end_readers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_templates() -> Iterator[None]:
+    """Compile each template once, and not for each of hundreds of sites."""
+    options = {**Flask.jinja_options, "bytecode_cache": KeptTemplates()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Flask, "jinja_options", options)
+        yield
 
 
 @pytest.fixture

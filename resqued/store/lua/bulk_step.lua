@@ -33,7 +33,8 @@
 -- retries had a queue whose key is no list. spent: the processor time of this step in
 -- microseconds; 0 on a server without a clock for scripts.
 
-local clock = os and os.clock or function() return 0 end
+local has_clock, clock = pcall(function() return os.clock end)
+if not (has_clock and clock) then clock = function() return 0 end end
 local began = clock()
 local list, bulk, owner, staged = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, token, from_tail = ARGV[1], ARGV[2], ARGV[4] == 'tail'

@@ -104,7 +104,5 @@
   }).observe(document.getElementById("main"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-  for (const select of document.querySelectorAll("form.filter select")) {
-    select.addEventListener("change", () => select.form.requestSubmit());
-  }
+  for (const select of document.querySelectorAll("form.filter select")) select.addEventListener("change", () => select.form.requestSubmit());
 })();
