@@ -853,7 +853,7 @@ def test_pages_that_are_killed_end_the_demo_with_the_reason(tmp_path, source):
         run = stack.enter_context(running(tmp_path, "--web", "--source", str(source)))
         run.wait_for("the address", lambda run: "look at http://" in run.stdout())
         assert "127.0.0.1:5678/" not in run.stdout()
-        [web] = [one for one in run.processes() if "--listen" in one.cmdline()]
+        [web] = [one for one in run.processes() if "--listen" in command_of(one)]
         web.kill()
         assert run.wait() == 1, run.stdout() + run.stderr()
         assert run.others() == []
