@@ -30,11 +30,16 @@
 -- {'moved'} others have moved the end; nothing was taken |
 -- {'more', applied, refused, chunk, spent} | {'done', applied, refused}
 -- applied: 1, or 0 if the chunk has changed and nothing was taken. refused: how many
--- retries had a queue whose key is no list. spent: the processor time of this step in
--- microseconds; 0 on a server without a clock for scripts.
+-- retries had a queue whose key is no list. spent: the time of this step in
+-- microseconds: that of the processor, or on servers whose scripts have no os, such as
+-- Redis 7.0, that of the clock; 0 where TIME stands still in a script.
 
-local has_clock, clock = pcall(function() return os.clock end)
-if not (has_clock and clock) then clock = function() return 0 end end
+local has_os, processor = pcall(function() return os.clock end)
+local function clock()
+  if has_os and processor then return processor() * 1e6 end
+  local now = redis.call('TIME')
+  return now[1] * 1e6 + now[2]
+end
 local began = clock()
 local list, bulk, owner, staged = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, token, from_tail = ARGV[1], ARGV[2], ARGV[4] == 'tail'
@@ -186,4 +191,4 @@ else
   read = next_chunk()
 end
 redis.call('HSET', bulk, name, token .. ' ' .. ARGV[4] .. ' ' .. mark)
-return {'more', applied, refused, read, math.floor((clock() - began) * 1e6)}
+return {'more', applied, refused, read, math.floor(clock() - began)}
