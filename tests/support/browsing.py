@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.support.needs import missing
-from tests.support.wait import scaled
+from tests.support.wait import scaled, wait_until
 
 WIDTHS = (1280, 768, 360)
 THEMES = ("light", "dark")
@@ -119,7 +119,12 @@ class Watched:
         return found
 
     def too_wide(self) -> list[str]:
-        """Return what scrolls sideways, or would, besides texts of programs."""
+        """Return what scrolls sideways, or would, besides texts of programs.
+
+        Charts follow the width of the screen, so what is too wide has a moment.
+        """
+        with suppress(AssertionError):
+            wait_until(lambda: not self.page.evaluate(_TOO_WIDE), deadline=5)
         found: list[str] = self.page.evaluate(_TOO_WIDE)
         return found
 
