@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+_madvise = ctypes.CDLL(None).madvise
+_madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _MADV_COLLAPSE, _MADV_DONTNEED = 25, 4
 _LARGE_PAGE = 2 << 20
 
@@ -55,10 +57,8 @@ def collapse() -> int:
     total = sum(length for _, length in regions)
     if total < WORTH_IT:
         return 0
-    madvise = ctypes.CDLL(None).madvise
-    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for start, length in regions:
-        madvise(start, length, _MADV_COLLAPSE)
+        _madvise(start, length, _MADV_COLLAPSE)
     return total
 
 
@@ -75,8 +75,6 @@ def copy_page_tables() -> int:
 
     hot path: copied-tables
     """
-    madvise = ctypes.CDLL(None).madvise
-    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     count = 0
     with suppress(OSError), Path("/proc/self/mem").open("r+b", buffering=0) as memory:
         for start, length in _code(
@@ -88,7 +86,7 @@ def copy_page_tables() -> int:
                 byte = memory.read(1)
                 memory.seek(start)
                 count += memory.write(byte)
-                madvise(start, length, _MADV_DONTNEED)
+                _madvise(start, length, _MADV_DONTNEED)
     return count
 
 

@@ -25,7 +25,7 @@ def show() -> Response:
     if span not in RANGES:
         abort(404, f"there is no range {span[:20]!r}: {', '.join(RANGES)}")
     scope = _scope()
-    read = site().facts.charts.value((scope, span))
+    read = site().facts.charts.of((scope, span)).value()
     choices = [ChartScope()]
     choices += [ChartScope("q", name) for name in read.names.queues]
     choices += [ChartScope("c", name) for name in read.names.classes]

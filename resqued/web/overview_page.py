@@ -10,14 +10,12 @@ from flask import Response, redirect, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.diagnostics.worker_status import WorkerStatus
-from resqued.errors import StoreError
 from resqued.store.failure_entry import Failure
 from resqued.store.namespaces import other_namespaces
-from resqued.store.store_errors import is_about_key
 from resqued.web.render import page, snapshot
 from resqued.web.shown_hours import QueueHours, total_hour
 from resqued.web.site import site
-from resqued.web.snapshot import SiteSnapshot
+from resqued.web.snapshot import SiteSnapshot, unless_refused
 from resqued.wire.master_record import MasterRecord
 
 T = TypeVar("T")
@@ -45,13 +43,7 @@ def show() -> Response:
     refused = set(now.refusals)
 
     def readable(read: Callable[[], T], default: T) -> T:
-        try:
-            return read()
-        except StoreError as error:
-            if not is_about_key(error):
-                raise
-            refused.add(str(error))
-            return default
+        return unless_refused(read, default, lambda error: refused.add(str(error)))
 
     services = readable(lambda: now.services, None)
     ranked = services.by_attention() if services else []

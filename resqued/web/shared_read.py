@@ -217,8 +217,8 @@ class SharedReads(Generic[K, T]):
         self._lock = threading.Lock()
         self._kept: OrderedDict[K, SharedRead[T]] = OrderedDict()
 
-    def value(self, key: K) -> T:
-        """Return the value of a key; raise what SharedRead.get raises."""
+    def of(self, key: K) -> SharedRead[T]:
+        """Return the reading of a key; nothing is read yet."""
         with self._lock:
             found = self._kept.pop(key, None)
             if found is None:
@@ -227,11 +227,4 @@ class SharedReads(Generic[K, T]):
             self._kept[key] = found
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
-        return found.value()
-
-    def value_or(self, key: K, default: T) -> T:
-        """Return the value of a key, or the default if there is none."""
-        try:
-            return self.value(key)
-        except StoreError:
-            return default
+        return found

@@ -27,6 +27,6 @@ class QueueHours:
     def of(self, name: str) -> QueueHour:
         """Return the last hour of a queue; one that says nothing if none is known."""
         if self._found is None:
-            hours = site().facts.queue_hours
-            self._found = hours.value_or(self._names, {}) if self._names else {}
+            hours = site().facts.queue_hours.of(self._names)
+            self._found = hours.value_or({}) if self._names else {}
         return self._found.get(name, UNKNOWN_HOUR)

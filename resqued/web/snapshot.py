@@ -36,6 +36,22 @@ EVERY_WORKER = "all workers"
 LONGEST_RECORD = 16 << 10
 
 
+def unless_refused(
+    read: Callable[[], T], default: T, note: Callable[[StoreError], object]
+) -> T:
+    """Return what is read; if Redis refuses its key, note the error, and the default.
+
+    Raises other StoreErrors.
+    """
+    try:
+        return read()
+    except StoreError as error:
+        if not is_about_key(error):
+            raise
+        note(error)
+        return default
+
+
 class SiteSnapshot:
     """What one request shows; the same for all of its parts.
 
@@ -177,13 +193,7 @@ class _Reader:
         registry, refused = self.client.registry, dict[str, StoreError]()
 
         def part(name: str, read: Callable[[], T], default: T) -> T:
-            try:
-                return read()
-            except StoreError as error:
-                if not is_about_key(error):
-                    raise
-                refused[name] = error
-                return default
+            return unless_refused(read, default, partial(refused.__setitem__, name))
 
         sizes = part("queues", self.queues.sizes, dict[str, int]())
         ids = part("worker_ids", lambda: sorted(registry.ids()), list[str]())
