@@ -24,7 +24,6 @@ from prometheus_client.core import (
 from resqued.core.histogram import BOUNDS, total
 from resqued.core.history_layout import REST
 from resqued.core.version import VERSION
-from resqued.diagnostics.queue_service import QueueServices
 from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.errors import StoreError
 from resqued.store.history import ClassRuns
@@ -172,7 +171,7 @@ def _workers(now: SiteSnapshot, paused_hosts: Container[str]) -> Iterator[Metric
 def _queues(now: SiteSnapshot) -> Iterator[Metric]:
     ranked = sorted(now.queues.items(), key=lambda item: (-item[1], item[0]))
     shown = ranked[:MOST_QUEUES]
-    services = QueueServices(now.queues, now.workers)
+    services = now.services
     jobs = GaugeMetricFamily("resqued_queue_jobs", "Jobs that wait.", labels=("queue",))
     workers = GaugeMetricFamily(
         "resqued_queue_workers", "Live workers that serve the queue.", labels=("queue",)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import msgspec
 import pytest
 import redis as redis_py
 
@@ -13,6 +12,7 @@ import resqued
 from resqued.core.history_layout import GAUGES, day_of, packed
 from resqued.wire import master_record
 from resqued.wire.keys import Keys
+from tests.support.master_records import write_master
 from tests.support.pages import Open, Pages
 
 KEYS = Keys()
@@ -131,26 +131,6 @@ def test_many_tabs_read_the_history_once_and_other_parts_do_not(
     # What is read counts for ten seconds; a slow machine takes longer for the looks.
     turns = (time.monotonic() - began) // 10
     assert getranges(redis) - once <= (turns + 0.2) * once
-
-
-def write_master(redis: redis_py.Redis, host: str, **changes: object) -> None:
-    record = master_record.MasterRecord(
-        id=f"{host}:9",
-        host=host,
-        pid=9,
-        version="0.1.0",
-        since=1,
-        at=1,
-        state="running",
-        is_paused=False,
-        generation=1,
-        last_reload=None,
-        pools=(),
-        hidden_user="",
-    )
-    changed = msgspec.structs.replace(record, **changes)
-    redis.sadd(KEYS.masters, record.id)
-    redis.set(KEYS.master(record.id), master_record.encode(changed))
 
 
 def test_masters_have_a_line_and_those_in_trouble_a_banner(

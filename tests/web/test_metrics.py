@@ -17,10 +17,10 @@ from resqued.core.run_tally import RunTally
 from resqued.store.connection import SingleLink
 from resqued.store.history_writer import HistoryWriter
 from resqued.web.users import hash_token
-from resqued.wire import master_record
 from resqued.wire.keys import Keys
 from resqued.wire.worker_entry import Identity
 from tests.support.cli import add_failure
+from tests.support.master_records import write_master
 from tests.support.pages import Open, Pages
 
 KEYS = Keys()
@@ -201,22 +201,7 @@ def test_workers_that_wait_because_of_a_pause_are_paused(
         register(redis, worker_id)
     register(redis, "web2:3:*", is_own=False)
     for host, is_paused in (("web1", False), ("web2", True)):
-        record = master_record.MasterRecord(
-            id=f"{host}:9",
-            host=host,
-            pid=9,
-            version="0.1.0",
-            since=1,
-            at=1,
-            state="running",
-            is_paused=is_paused,
-            generation=1,
-            last_reload=None,
-            pools=(),
-            hidden_user="",
-        )
-        redis.sadd(KEYS.masters, record.id)
-        redis.set(KEYS.master(record.id), master_record.encode(record))
+        write_master(redis, host, is_paused=is_paused)
     found = values(open_pages())
     assert found["resqued_masters", "paused"] == 1
     states = {key[1]: int(n) for key, n in found.items() if key[0] == "resqued_workers"}
