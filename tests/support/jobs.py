@@ -75,8 +75,9 @@ def deaf(seconds: float) -> None:
 @resqued.job(queue="default", name="SwallowTerm")
 def swallow(seconds: float) -> None:
     """Catch whatever is raised inside, and be done."""
-    note("started", os.getpid())
     try:
+        # Inside, as the signal may come as soon as the note is there.
+        note("started", os.getpid())
         time.sleep(seconds)
     except resqued.JobTerminated:
         note("runs", "swallowed")
