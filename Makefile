@@ -11,7 +11,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The environment with the project, and with the tools of its development as well.
+PROJECT := $(VENV)/.project
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -q
 # Given to the lanes, such as --workers=4; `--again --systemd` is what CI gives.
 LANES ?=
@@ -23,7 +26,7 @@ COVERED := $(wildcard resqued/core resqued/wire)
 
 .PHONY: demo test test-systemd test-browser screenshots vendor check unit unit-all coverage bench bench-web chaos clean
 
-demo: $(STAMP)
+demo: $(PROJECT)
 	$(BIN)/resqued demo $(DEMO)
 
 # The whole suite, in lanes: see CONTRIBUTING.md. One failure fails it.
@@ -74,11 +77,15 @@ bench: $(STAMP)
 chaos: $(STAMP)
 	$(BIN)/python -m bench.chaos $(CHAOS)
 
-# pip alone: a virtual environment with the project, editable, and its tools.
-$(STAMP): pyproject.toml requirements-dev.txt
+# pip alone: a virtual environment with the project, editable, and what a demo needs.
+$(PROJECT): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("resqued needs Python 3.11 or later, and $(PYTHON) is %d.%d: make PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]' -r requirements-dev.txt
+	$(PIP) -e '.[embedded,web]'
+	@touch $@
+
+$(STAMP): $(PROJECT) requirements-dev.txt requirements-unit.txt
+	$(PIP) -r requirements-dev.txt
 	@touch $@
 
 clean:

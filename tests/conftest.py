@@ -40,6 +40,7 @@ KINDS = ("valkey", "redis")
 MARKERS = (
     "server_semantics: runs with redis-server as well as with the embedded Valkey",
     "alone(reason): runs while no other test does",
+    "sources: judges the text of the sources, and so is run with one Python alone",
 )
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 OLDEST = (3, 11)
-REQUIREMENTS = ROOT / "requirements-dev.txt"
+REQUIREMENTS = ROOT / "requirements-unit.txt"
 PROJECT = ROOT / "pyproject.toml"
 ITS_VERSION = "import sys; print(*sys.version_info[:2])"
+OF_EACH = ("-m", "not sources", "tests/unit")
 # What Debian packages apart from Python itself.
 MAKES_VENVS = "import venv, ensurepip"
 
@@ -87,7 +88,7 @@ def main() -> int:
             continue
         print(f"unit tests with Python {'.'.join(map(str, version))}", flush=True)
         done = subprocess.run(
-            [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"],
+            [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *OF_EACH],
             cwd=ROOT,
             check=False,
         )

@@ -30,6 +30,8 @@ from resqued.execution.signal_orders import SIGNAL_ORDERS
 from resqued.log.events import EVENTS
 from resqued.system import signals
 
+pytestmark = pytest.mark.sources
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "resqued"
 MANUAL = ROOT / "man" / "resqued.1"

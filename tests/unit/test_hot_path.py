@@ -15,6 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
+pytestmark = pytest.mark.sources
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "resqued"
 DESIGN = ROOT / "DESIGN.md"

@@ -40,6 +40,8 @@ from resqued.wire.outcome import judge
 from resqued.wire.payload import FailureInfo
 from resqued.wire.worker_entry import Identity, Liveness, WorkerEntry
 
+pytestmark = pytest.mark.sources
+
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 PACKAGE = Path(resqued.__file__).parent

@@ -64,7 +64,7 @@ def check_answer(method: str, route_path: str, found: TestResponse) -> None:
 
 @cache
 def _validator(schema: str) -> Draft202012Validator:
-    """Return what checks a schema; to follow its references takes a tenth of a second."""
+    """Return what checks a schema; to follow its references takes long."""
     whole = {**json.loads(schema), "components": description()["components"]}
     return Draft202012Validator(whole)
 

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
 import redis
+
+pytestmark = pytest.mark.sources
 
 ROOT = Path(__file__).parents[3]
 FENCE = ROOT / "resqued" / "store" / "redis_internals.py"
