@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from resqued.config import readers
 from resqued.config.field import Field
@@ -15,6 +18,8 @@ from resqued.wire.keys import DEFAULT_NAMESPACE
 DEFAULT_LISTEN = "127.0.0.1:5678"
 AUTH = ("none", "password", "proxy")
 METRICS = ("login", "open")
+# A name of DNS, or an address; one of IPv6 may stand in brackets, as in a URL.
+_HOST = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,38 @@ def texts(value: object) -> dict[str, str]:
     return {str(name): text for name, text in value.items()}
 
 
+def hosts(value: object) -> tuple[str, ...]:
+    """Read names of hosts, without scheme and port; raise ValueError."""
+    found = readers.names(value)
+    for each in found:
+        if not _HOST.fullmatch(each) or (each.count(":") == 1):
+            raise ValueError(f"{each!r} must be a name alone{_host_hint(each)}")
+    return tuple(each.strip("[]") for each in found)
+
+
+def _host_hint(text: str) -> str:
+    """Return the name of a host that a URL, or a name with a port, has in it."""
+    try:
+        name = urlsplit(text if "//" in text else f"//{text}").hostname or ""
+    except ValueError:
+        name = ""
+    return f", without scheme and port: {name}" if _HOST.fullmatch(name) else ""
+
+
+def networks(value: object) -> tuple[str, ...]:
+    """Read addresses and networks, such as 10.0.0.0/8; raise ValueError."""
+    found = readers.names(value)
+    for each in found:
+        try:
+            ipaddress.ip_network(each, strict=False)
+        except ValueError:
+            raise ValueError(
+                f"{each!r} is no address of a proxy: it must be one such as 10.0.0.1,"
+                " or a network such as 10.0.0.0/8"
+            ) from None
+    return found
+
+
 def prefix(value: object) -> str:
     """Read a path such as /resque; raise ValueError."""
     found = readers.text(value).rstrip("/")
@@ -122,7 +159,7 @@ WEB_FIELDS = (
     Field(
         "web",
         "hosts",
-        readers.names,
+        hosts,
         (),
         "names that the pages answer to, beside localhost and the address of `listen`",
         '["resqued.example.org"]',
@@ -130,7 +167,7 @@ WEB_FIELDS = (
     Field(
         "web",
         "trusted_proxies",
-        readers.names,
+        networks,
         (),
         "addresses of proxies whose X-Forwarded headers and users count",
         '["127.0.0.1"]',

@@ -13,6 +13,8 @@ from resqued.core import roles
 
 # Without a beat for so long, in seconds, the process of a task counts as dead.
 ABANDONED_AFTER = 15.0
+# The longest rest after a step of a task without a rate, in seconds.
+LONGEST_REST = 0.1
 
 # States. An active task has a process; it is waiting for another task, or for Redis
 # (away), or it was paused.
@@ -123,9 +125,10 @@ class TaskRecord:
 def pause_after(changed: int, rate: int, took: float) -> float:
     """Return how long to wait after a step, in seconds, to keep to a rate.
 
-    The step has changed so many elements in `took` seconds; a rate of 0 is no limit.
+    The step has changed so many elements in `took` seconds. A rate of 0 is no limit,
+    but half of the time is left to the pool, which needs the same server.
     """
-    return max(0.0, changed / rate - took) if rate else 0.0
+    return max(0.0, changed / rate - took) if rate else min(took, LONGEST_REST)
 
 
 def may_order(record: TaskRecord, user: str, capabilities: frozenset[str]) -> bool:

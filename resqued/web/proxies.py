@@ -50,16 +50,15 @@ def is_trusted(peer: str, proxies: Collection[str]) -> bool:
         address = ipaddress.ip_address(peer)
     except ValueError:
         return True
+    # What a socket for both families says of a peer with an address of IPv4.
+    address = getattr(address, "ipv4_mapped", None) or address
     return any(_is_in(address, proxy) for proxy in proxies)
 
 
 def _is_in(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str
 ) -> bool:
-    try:
-        return address in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False
+    return address in ipaddress.ip_network(network, strict=False)
 
 
 def _drop_foreign_prefix(environ: dict[str, Any]) -> None:

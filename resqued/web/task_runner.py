@@ -117,9 +117,10 @@ class TaskRun(threading.Thread):
             for progress in steps:
                 self._note(progress)
                 self._beat()
-                took = time.monotonic() - began
-                rest = pause_after(progress.changed - changed, self.task.rate, took)
-                self._rest(rest)
+                if self.task.about.is_bulk:
+                    took = time.monotonic() - began
+                    made = progress.changed - changed
+                    self._rest(pause_after(made, self.task.rate, took))
                 began, changed = time.monotonic(), progress.changed
 
     def _note(self, progress: BulkProgress) -> None:

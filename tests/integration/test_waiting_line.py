@@ -33,17 +33,28 @@ def test_a_line_that_nobody_keeps_ends(
     assert 0 < redis.ttl(LINE) <= LIFE
 
 
-def test_a_master_that_joins_or_keeps_its_place_keeps_the_line(
+def test_the_first_in_the_line_begins_its_life_and_all_keep_it(
     line: WaitingLine, redis: redis_py.Redis
 ) -> None:
-    redis.rpush(LINE, "of-a-dead-master")
-    redis.expire(LINE, 1000)
-    assert line.join("default") == 2
+    assert line.join("default") == 1
     assert redis.ttl(LINE) > 1000
+    redis.rpush(LINE, "of-another-master")
     redis.expire(LINE, 1000)
     assert line.keep("default")
     assert redis.ttl(LINE) > 1000
     assert redis.llen(LINE) == 2
+
+
+def test_to_join_a_line_costs_the_server_two_commands(
+    line: WaitingLine, redis: redis_py.Redis
+) -> None:
+    redis.rpush(LINE, "of-another-master")
+    line.join("default")
+    before = redis.info("stats")["total_commands_processed"]
+    assert line.join("default") == 3
+    after = redis.info("stats")["total_commands_processed"]
+    # The call of the script, its RPUSH, and the INFO of this test.
+    assert after - before == 3
 
 
 def test_a_master_learns_that_its_place_is_gone(

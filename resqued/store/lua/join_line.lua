@@ -8,8 +8,10 @@
 
 if ARGV[3] == '1' then
   if not redis.call('LPOS', KEYS[1], ARGV[1]) then return 0 end
-else
-  redis.call('RPUSH', KEYS[1], ARGV[1])
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+  return redis.call('LLEN', KEYS[1])
 end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return redis.call('LLEN', KEYS[1])
+local length = redis.call('RPUSH', KEYS[1], ARGV[1])
+-- A longer line is kept by those who stand in it.
+if length == 1 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+return length

@@ -283,6 +283,31 @@ def test_a_number_too_large_for_a_float_is_too_long():
             {"pool": {"queues": "a"}},
             "pool must be written as [[pool]], once for each pool",
         ),
+        (
+            {"web": {"hosts": ["https://jobs.example.org:8443/"]}},
+            (
+                "[web] hosts: 'https://jobs.example.org:8443/' must be a name alone,"
+                " without scheme and port: jobs.example.org"
+            ),
+        ),
+        (
+            {"web": {"hosts": ["jobs.example.org:8443"]}},
+            (
+                "[web] hosts: 'jobs.example.org:8443' must be a name alone,"
+                " without scheme and port: jobs.example.org"
+            ),
+        ),
+        (
+            {"web": {"hosts": ["jobs example"]}},
+            "[web] hosts: 'jobs example' must be a name alone",
+        ),
+        (
+            {"web": {"trusted_proxies": ["proxy1"]}},
+            (
+                "[web] trusted_proxies: 'proxy1' is no address of a proxy: it must be"
+                " one such as 10.0.0.1, or a network such as 10.0.0.0/8"
+            ),
+        ),
         ({"pool": [1]}, "pool must be written as [[pool]], once for each pool"),
         (
             {"pool": [{"queues": "a"}, {"queues": "b", "worker": 1}]},

@@ -69,7 +69,14 @@ def test_the_tasks_of_others_need_an_administrator(
 
 @pytest.mark.parametrize(
     ("changed", "rate", "took", "pause"),
-    [(100, 0, 0.0, 0.0), (100, 200, 0.1, 0.4), (100, 200, 2.0, 0.0), (0, 5, 0.1, 0.0)],
+    [
+        (100, 0, 0.0, 0.0),
+        (100, 0, 0.02, 0.02),
+        (100, 0, 5.0, 0.1),
+        (100, 200, 0.1, 0.4),
+        (100, 200, 2.0, 0.0),
+        (0, 5, 0.1, 0.0),
+    ],
 )
 def test_a_step_is_followed_by_a_pause(
     changed: int, rate: int, took: float, pause: float
