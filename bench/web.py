@@ -27,6 +27,7 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode, urlsplit
+from urllib.request import urlopen
 
 import redis as redis_py
 
@@ -152,8 +153,10 @@ def _web(url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     )
     assert process.stdout
     try:
-        line = process.stdout.readline()
-        yield process, line.partition(": ")[2].strip().rstrip("/")
+        address = process.stdout.readline().partition(": ")[2].strip().rstrip("/")
+        # The socket is there before the pages: the start is no part of a first visit.
+        with urlopen(f"{address}/healthz", timeout=60):
+            yield process, address
     finally:
         process.terminate()
         process.wait()

@@ -5,7 +5,8 @@ worker of a queue list stand in a line, which is a list in Redis, and few of the
 listen: only these read the lengths of the queues, and are sent a message at a change.
 
     AWAY     no worker of the queue list is idle
-    WAITING  in the line; looks once an interval, and is sent no messages
+    WAITING  in the line; looks once an interval, and is sent no messages; takes a job
+             that it sees twice, some milliseconds apart
     FIRST    listens, and wakes a worker as soon as a message arrives
     SPARE    listens, and looks a few milliseconds after a message: it takes the job
              if no FIRST did, because that master died or another program was faster
@@ -37,8 +38,9 @@ from resqued.core.timings import NEVER
 WAKE_GRACE = 0.002
 # After so many seconds a woken worker that has not reported counts as one with a job.
 OUTCOME_LIMIT = 0.2
-# How long a SPARE leaves a job to a FIRST, in seconds: at least this, at most twice.
-SPARE_DELAY = 0.003
+# How long a SPARE leaves a job to a FIRST, in seconds: at least this, at most twice. In
+# that time the master of another host hears of the push, and its worker takes the job.
+SPARE_DELAY = 0.008
 # How many masters of all are SPARE, on average; and how many when all have connected
 # at once, when no call has been made yet.
 SPARES = 3.0
@@ -79,6 +81,8 @@ class Listening:
     _asked_at: float = 0.0
     # Whether a SPARE was sent a message since its last look.
     _was_told: bool = False
+    # Whether the last look of a WAITING found jobs.
+    _saw_jobs: bool = False
     _is_new: bool = True
     _is_unanswered: bool = True
 
@@ -161,8 +165,22 @@ class Listening:
         self.look_at = self._draw_at
         return True
 
+    def saw_jobs(self, now: float, share: float, chance: float) -> bool:
+        """Note that a look found jobs; return whether to wake workers for them.
+
+        One of many that wait looks once more first: each push is on its queue for some
+        milliseconds, and in a large fleet a look falls into most of these.
+        """
+        is_many = share * SPARES < 1
+        leaves_it = self.role is Role.WAITING and is_many and not self._saw_jobs
+        self._saw_jobs = leaves_it
+        if leaves_it:
+            self.look_at = now + SPARE_DELAY * (1 + chance)
+        return not leaves_it
+
     def saw_nothing(self, now: float, share: float, chance: float) -> None:
         """Note that a look found no job."""
+        self._saw_jobs = False
         was_told, self._was_told = self._was_told, False
         is_many = share * SPARES < 1
         if self.role is Role.SPARE and was_told and is_many and chance < RESIGNS:

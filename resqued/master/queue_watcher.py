@@ -246,8 +246,7 @@ class QueueWatcher:
         }
         waiting = {queues for queues, each in due.items() if not each.listens}
         if waiting:
-            found = self._tracking.peek(waiting, now)
-            self._wake_for({} if found.is_paused else found.lengths, waiting, now)
+            self._peek(waiting, now)
         if len(waiting) < len(due):
             # A look takes in the messages for every list that listens.
             listening = {q for q, each in self._listening.items() if each.listens}
@@ -260,6 +259,19 @@ class QueueWatcher:
                     each = self._listening[queues]
                     each.saw_nothing(now, self._share, random.random())
             self._act_on(look, listening, now)
+
+    def _peek(self, waiting: set[QueueList], now: float) -> None:
+        """Look at the queues of lists that do not listen."""
+        found = self._tracking.peek(waiting, now)
+        lengths = {} if found.is_paused else found.lengths
+        left = set()
+        for queues in waiting:
+            each, chance = self._listening[queues], random.random()
+            if not any(map(queues.serves, lengths)):
+                each.saw_nothing(now, self._share, chance)
+            elif each.saw_jobs(now, self._share, chance):
+                left.add(queues)
+        self._wake_for(lengths, left, now)
 
     def _count(self, now: float) -> None:
         """Learn which part of all workers is this master's."""

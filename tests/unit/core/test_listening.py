@@ -83,6 +83,28 @@ def test_a_lot_makes_a_spare_which_looks_a_little_later() -> None:
     assert made.look_at == 5.0 + SPARE_DELAY * 1.5
 
 
+def test_one_of_many_that_wait_leaves_a_job_that_it_sees_to_others_at_first() -> None:
+    made = waiting()
+    assert made.is_due(INTERVAL, INTERVAL, SMALL, 0.5)
+    assert not made.saw_jobs(5.0, SMALL, 0.5)
+    assert made.look_at == 5.0 + SPARE_DELAY * 1.5
+    # It is there still.
+    assert made.saw_jobs(made.look_at, SMALL, 0.5)
+    # Or another one was faster; the next is seen for the first time.
+    assert not made.saw_jobs(8.0, SMALL, 0.5)
+    made.saw_nothing(8.1, SMALL, 0.5)
+    assert not made.saw_jobs(9.0, SMALL, 0.5)
+
+
+@pytest.mark.parametrize("make", [first, lambda: spare(), asking])
+def test_who_listens_takes_the_job_that_it_sees(make: Callable[[], Listening]) -> None:
+    assert make().saw_jobs(5.0, SMALL, 0.5)
+
+
+def test_one_of_few_that_wait_takes_the_job_that_it_sees() -> None:
+    assert waiting().saw_jobs(5.0, 0.5, 0.5)
+
+
 @pytest.mark.parametrize(
     ("taken", "settled", "after", "calls", "role"),
     [
@@ -246,10 +268,10 @@ class _Fleet:
         if each.is_due(self.now, INTERVAL, share, self.dice.random()):
             self.looks += 1
             master.is_tracked |= each.listens
-            if self.queue and master.idle:
-                self.wake(master, len(self.queue))
-            elif not self.queue:
+            if not self.queue:
                 each.saw_nothing(self.now, share, self.dice.random())
+            elif each.saw_jobs(self.now, share, self.dice.random()) and master.idle:
+                self.wake(master, len(self.queue))
         if each.joins_line:
             self.line.append(master)
             each.joined(len(self.line), self.now)
