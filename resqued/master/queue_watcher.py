@@ -246,7 +246,11 @@ class QueueWatcher:
         }
         waiting = {queues for queues, each in due.items() if not each.listens}
         if waiting:
-            self._peek(waiting, now)
+            found = self._tracking.peek(waiting, now)
+            lengths = {} if found.is_paused else found.lengths
+            every = {queues: self._listening[queues] for queues in waiting}
+            wakes = _lists_to_wake_for(lengths, every, self._share, now)
+            self._wake_for(lengths, wakes, now)
         if len(waiting) < len(due):
             # A look takes in the messages for every list that listens.
             listening = {q for q, each in self._listening.items() if each.listens}
@@ -259,19 +263,6 @@ class QueueWatcher:
                     each = self._listening[queues]
                     each.saw_nothing(now, self._share, random.random())
             self._act_on(look, listening, now)
-
-    def _peek(self, waiting: set[QueueList], now: float) -> None:
-        """Look at the queues of lists that do not listen."""
-        found = self._tracking.peek(waiting, now)
-        lengths = {} if found.is_paused else found.lengths
-        left = set()
-        for queues in waiting:
-            each, chance = self._listening[queues], random.random()
-            if not any(map(queues.serves, lengths)):
-                each.saw_nothing(now, self._share, chance)
-            elif each.saw_jobs(now, self._share, chance):
-                left.add(queues)
-        self._wake_for(lengths, left, now)
 
     def _count(self, now: float) -> None:
         """Learn which part of all workers is this master's."""
@@ -345,6 +336,23 @@ class QueueWatcher:
             self._poller.unregister(self._fd)
             self._fd = None
         self._tracking.close()
+
+
+def _lists_to_wake_for(
+    lengths: Mapping[str, int],
+    waiting: Mapping[QueueList, Listening],
+    share: float,
+    now: float,
+) -> set[QueueList]:
+    """Return those of lists that do not listen whose workers are to take the jobs."""
+    found = set()
+    for queues, each in waiting.items():
+        chance = random.random()
+        if not any(map(queues.serves, lengths)):
+            each.saw_nothing(now, share, chance)
+        elif each.saw_jobs(now, share, chance):
+            found.add(queues)
+    return found
 
 
 def _leave(tracking: QueueTracking, every: Mapping[QueueList, Listening]) -> None:

@@ -96,11 +96,6 @@ def test_one_of_many_that_wait_leaves_a_job_that_it_sees_to_others_at_first() ->
     assert not made.saw_jobs(9.0, SMALL, 0.5)
 
 
-@pytest.mark.parametrize("make", [first, lambda: spare(), asking])
-def test_who_listens_takes_the_job_that_it_sees(make: Callable[[], Listening]) -> None:
-    assert make().saw_jobs(5.0, SMALL, 0.5)
-
-
 def test_one_of_few_that_wait_takes_the_job_that_it_sees() -> None:
     assert waiting().saw_jobs(5.0, 0.5, 0.5)
 
@@ -150,6 +145,11 @@ def spare() -> Listening:
     assert made.is_due(INTERVAL, INTERVAL, SMALL, 0.0)
     assert made.role is Role.SPARE
     return made
+
+
+@pytest.mark.parametrize("make", [first, spare, asking])
+def test_who_listens_takes_the_job_that_it_sees(make: Callable[[], Listening]) -> None:
+    assert make().saw_jobs(5.0, SMALL, 0.5)
 
 
 @pytest.mark.parametrize(
