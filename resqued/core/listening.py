@@ -43,7 +43,7 @@ OUTCOME_LIMIT = 0.2
 SPARE_DELAY = 0.008
 # How many masters of all are SPARE, on average; and how many when all have connected
 # at once, when no call has been made yet.
-SPARES = 3.0
+SPARES = 2.0
 SPARES_AT_FIRST = 8.0
 # A SPARE that found nothing after a message waits again with this probability: others
 # were faster, so it is needed less than others think.
