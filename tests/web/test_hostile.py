@@ -23,6 +23,7 @@ from resqued.web.routes import Route
 from tests.support import route_samples
 from tests.support.every_key import LONE_SURROGATE, fill, fill_values, key
 from tests.support.pages import Pages
+from tests.support.plain_html import elements
 from tests.support.route_samples import paths_of, with_queries
 
 # Several in one, where each does the same harm wherever it stands.
@@ -104,6 +105,17 @@ def test_no_text_becomes_markup(
     check_all(fetch_all(pages, redis, text))
 
 
+def test_every_page_is_valid_as_browsers_read_it(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    fill(redis, TEXTS["elements"])
+    for route in route_samples.routes("GET"):
+        for path in paths_of(route, redis, TEXTS["elements"]):
+            found = pages.client.get(path)
+            if found.mimetype == "text/html":
+                parse(found.text)
+
+
 def test_no_value_is_a_fault(pages: Pages, redis: redis_py.Redis) -> None:
     """Each value stands in a key of its own, and in each query."""
     first, *others = VALUES.values()
@@ -164,18 +176,17 @@ def _refuse(name: str) -> None:
 
 def _check_html(path: str, text: str) -> None:
     assert not _HIDDEN.search(text), (path, visible(_HIDDEN.findall(text)[0]))
-    if not text:
-        return
+    for tag, attributes in elements(text):
+        assert tag in OUR_ELEMENTS, (path, tag)
+        for name, value in attributes.items():
+            _check_attribute(path, tag, name, value)
+
+
+def parse(text: str) -> None:
+    """Raise unless a page, or a part of one, is valid HTML as browsers read it."""
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     is_page = text.lstrip().lower().startswith("<!doctype")
-    tree = parser.parse(text) if is_page else parser.parseFragment(text)
-    for each in tree.iter():
-        if not isinstance(each.tag, str) or each.tag == "DOCUMENT_FRAGMENT":
-            continue
-        tag = each.tag.rpartition("}")[2]
-        assert tag in OUR_ELEMENTS, (path, tag)
-        for name, value in each.attrib.items():
-            _check_attribute(path, tag, str(name), value)
+    parser.parse(text) if is_page else parser.parseFragment(text)
 
 
 def _check_attribute(path: str, tag: str, name: str, value: str) -> None:
