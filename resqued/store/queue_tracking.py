@@ -64,6 +64,7 @@ class QueueTracking:
         self.was_changed = False
         self._changed: list[bytes | None] = []
         self._is_paused = False
+        self._pause_key = keys.paused.encode("utf-8", "surrogateescape")
         self._forget()
 
     def _forget(self) -> None:
@@ -78,6 +79,8 @@ class QueueTracking:
         # date.
         self._served: dict[bytes, str] = {}
         self._lengths: dict[bytes, int] = {}
+        # Whether the pause key was read, and has not changed.
+        self._is_pause_known = False
 
     def open(self) -> None:
         """Connect, and turn tracking on if the server has it; raise StoreError."""
@@ -137,6 +140,8 @@ class QueueTracking:
                 self._forget()
             elif key == self._set_key:
                 self._is_current = False
+            elif key == self._pause_key:
+                self._is_pause_known = False
             elif self._lengths.pop(key, None) == 0 and not self._is_paused:
                 pushed += [self._served[key]] if key in self._served else []
         paused = self._paused_queues
@@ -159,8 +164,13 @@ class QueueTracking:
         self._link.drain()
         self._take_changes()
         self._serve(set(lists), now)
-        paused, *lengths = self._read(self._link, [("GET", self._keys.paused)])
-        self._is_paused = means_pause(paused)
+        # A look without any command would not notice that the server is gone.
+        if self._is_pause_known and self._unknown():
+            lengths = self._read(self._link, [])
+        else:
+            paused, *lengths = self._read(self._link, [("GET", self._keys.paused)])
+            self._is_paused = means_pause(paused)
+            self._is_pause_known = True
         # A message directly after the last reply may be in the buffer already.
         self._link.drain()
         return self._snapshot(lengths)
