@@ -81,8 +81,8 @@ class Listening:
     _asked_at: float = 0.0
     # Whether a SPARE was sent a message since its last look.
     _was_told: bool = False
-    # Whether the last look of a WAITING found jobs.
-    _saw_jobs: bool = False
+    # Whether a WAITING takes a job that its next look finds, as others had their time.
+    _is_late: bool = False
     _is_new: bool = True
     _is_unanswered: bool = True
 
@@ -172,15 +172,15 @@ class Listening:
         milliseconds, and in a large fleet a look falls into most of these.
         """
         is_many = share * SPARES < 1
-        leaves_it = self.role is Role.WAITING and is_many and not self._saw_jobs
-        self._saw_jobs = leaves_it
+        leaves_it = self.role is Role.WAITING and is_many and not self._is_late
+        self._is_late = leaves_it
         if leaves_it:
             self.look_at = now + SPARE_DELAY * (1 + chance)
         return not leaves_it
 
     def saw_nothing(self, now: float, share: float, chance: float) -> None:
         """Note that a look found no job."""
-        self._saw_jobs = False
+        self._is_late = False
         was_told, self._was_told = self._was_told, False
         is_many = share * SPARES < 1
         if self.role is Role.SPARE and was_told and is_many and chance < RESIGNS:
@@ -189,7 +189,8 @@ class Listening:
     def look_soon(self, now: float) -> None:
         """Look at the next turn, because a worker became idle."""
         if self.role is not Role.ASKING:
-            self.look_at = now
+            # It may have left jobs in queues that it does not know: no push is new.
+            self.look_at, self._is_late = now, True
 
     def look_again(self, now: float, at: float) -> None:
         """Look at the time `at`, because the last look has not seen everything."""

@@ -96,6 +96,12 @@ def test_one_of_many_that_wait_leaves_a_job_that_it_sees_to_others_at_first() ->
     assert not made.saw_jobs(9.0, SMALL, 0.5)
 
 
+def test_who_looks_because_a_worker_became_idle_takes_the_job_that_it_sees() -> None:
+    made = waiting()
+    made.look_soon(5.0)
+    assert made.saw_jobs(5.0, SMALL, 0.5)
+
+
 def test_one_of_few_that_wait_takes_the_job_that_it_sees() -> None:
     assert waiting().saw_jobs(5.0, 0.5, 0.5)
 
