@@ -4,10 +4,10 @@
         [--last-line FILE]
 
 The parallel lane keeps every core busy: most tests wait for something most of the
-time. The unit tests run beside it, with every Python there is, by a command of make.
-`--again`, which CI gives, runs once more and alone what failed in the parallel lane and
-in the browser: what passes then failed for want of a machine to itself; it is listed,
-and is no failure of the run.
+time. The unit tests run beside it, with every Python there is, by a command of make,
+and with `--systemd` the tests of the units, in a container. `--again`, which CI gives,
+runs once more and alone what failed there and in the browser: what passes then failed
+for want of a machine to itself; it is listed, and is no failure of the run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COMPILED = ("resqued", "bench", "tests")
 FOR_EACH_CORE = 3
 # The lanes whose failures are looked at again. If more fail than that, it is not for
 # want of a machine.
-LOADED = ("parallel", "browser")
+LOADED = ("parallel", "systemd", "browser")
 MOST_AGAIN = 20
 # Of pytest: all passed, some failed. Any other code means that it did not get so far.
 PASSED, FAILED = 0, 1
@@ -126,12 +126,16 @@ class Lanes:
         began = time.monotonic()
         print(f"\n-- {name} --", flush=True)
         done = subprocess.run(
-            [*PYTEST, *self._options, *args],
+            self.command(*args),
             cwd=self.root,
             env=self.environment(name),
             check=False,
         )
         return self.result(name, done.returncode, began)
+
+    def command(self, *args: str) -> tuple[str, ...]:
+        """Return the command of a pytest."""
+        return (*PYTEST, *self._options, *args)
 
     def environment(self, name: str) -> Mapping[str, str]:
         """Return the environment of what is to report for a lane."""
@@ -157,13 +161,14 @@ class Lanes:
 
 
 class Beside:
-    """A command that runs beside a lane; its output is kept for later."""
+    """A lane that runs beside another, by a command; its output is kept for later."""
 
-    def __init__(self, lanes: Lanes, command: Sequence[str]) -> None:
+    def __init__(self, lanes: Lanes, name: str, command: Sequence[str]) -> None:
         self._lanes = lanes
+        self._name = name
         self._began = time.monotonic()
-        environment = lanes.environment("unit")
-        self._output = lanes.reports / "unit.log"
+        environment = lanes.environment(name)
+        self._output = lanes.reports / f"{name}.log"
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
@@ -177,8 +182,8 @@ class Beside:
         """Wait for its end; print what it has said."""
         code = self._process.wait()
         output = self._output.read_text("utf-8", "replace")
-        print("\n-- unit --", output, sep="\n")
-        return self._lanes.result("unit", code, self._began, last_line(output))
+        print(f"\n-- {self._name} --", output, sep="\n")
+        return self._lanes.result(self._name, code, self._began, last_line(output))
 
 
 def last_line(output: str) -> str:
@@ -208,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             workers=asked.workers or FOR_EACH_CORE * (os.cpu_count() or 1),
             browser=("tests/browser",),
             again=asked.again,
-            last=("tests/systemd",) if asked.systemd else (),
+            container=("tests/systemd",) if asked.systemd else (),
             report=asked.last_line,
         )
 
@@ -221,26 +226,26 @@ def run(
     beside: Sequence[str] = (),
     browser: Sequence[str] = (),
     again: bool = False,
-    last: Sequence[str] = (),
+    container: Sequence[str] = (),
     report: Path | None = None,
 ) -> int:
     """Run every lane, and print what came of them; return the exit code.
 
     `report` is a file for the last line.
     """
-    unit = Beside(lanes, beside) if beside else None
+    others = [Beside(lanes, "unit", beside)] if beside else []
+    if container:
+        # It waits for systemd most of the time. With -n its deadlines are long as well.
+        others.append(Beside(lanes, "systemd", lanes.command("-n", "1", *container)))
     together = ("-n", str(workers), "--dist=worksteal", "-m", "not alone")
     done = [lanes.pytest("parallel", *together, *paths)]
-    if unit:
-        done.append(unit.result())
+    done += [each.result() for each in others]
     done.append(lanes.pytest("alone", "-m", "alone", *paths))
     if browser:
         done.append(lanes.pytest("browser", "-n", str(os.cpu_count() or 1), *browser))
     second = None
     if again and (failed := to_run_again(done)):
         second = lanes.pytest("again", *failed)
-    if last:
-        done.append(lanes.pytest("systemd", *last))
     text, is_well = summary(done, second)
     print(f"\n{text}", flush=True)
     if report is not None:
