@@ -299,7 +299,8 @@ def note_slow(site: Site, what: str) -> None:
     """Note how many commands took the server longer than 10 ms."""
     found = site.redis.slowlog_get(100)
     names = sorted({each["command"].split()[0].decode() for each in found})
-    shown = f"{what} ({', '.join(names)})" if names else what
+    longest = max((each["duration"] for each in found), default=0) / 1000
+    shown = f"{what} ({', '.join(names)}, {longest:.0f} ms)" if names else what
     site.note(shown, len(found), 0, "")
     site.redis.slowlog_reset()
 
