@@ -27,7 +27,7 @@ which `make bench-web` measures.
 
 All libraries are measured on one machine and one server, in rounds. Each round
 measures every library once, and begins with a different one, so that other load
-affects all of them alike. Figures are medians over the rounds. Every library runs the
+affects all of them equally. Figures are medians over the rounds. Every library runs the
 same two functions: one does nothing, and one records the time. Each library has its
 default settings, except that all log at level warning and that Celery runs without
 gossip, mingle and heartbeats. By default RQ keeps results and the other libraries do

@@ -1,5 +1,5 @@
 """Runs the measurements in rounds: each round measures every library once, so that a
-disturbance of the machine affects all of them alike.
+disturbance of the machine affects all of them equally.
 """
 
 import functools
