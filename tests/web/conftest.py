@@ -8,22 +8,25 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.routing import Rule
 
 import resqued
 from resqued.config.web_settings import WebSettings
 from resqued.web.app import create_app
 from resqued.web.site import site
-from tests.support.kept_templates import KeptTemplates
+from tests.support.compiled_once import KeptTemplates, kept_builders
 from tests.support.pages import Open, Pages
 from tests.support.shared_reads import end_readers
 
 
 @pytest.fixture(scope="session", autouse=True)
-def kept_templates() -> Iterator[None]:
-    """Compile each template once, and not for each of hundreds of sites."""
+def compiled_once() -> Iterator[None]:
+    """Compile each template and route once, and not for each of hundreds of sites."""
     options = {**Flask.jinja_options, "bytecode_cache": KeptTemplates()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", options)
+        builder = kept_builders(Rule._compile_builder)
+        patch.setattr(Rule, "_compile_builder", builder)
         yield
 
 
