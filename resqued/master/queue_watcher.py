@@ -128,7 +128,7 @@ class QueueWatcher:
                 # again.
                 self._tracking.was_emptied = False
                 self.on_emptied()
-                self._listening.clear()
+                self._leave_lines()
                 _wake((worker, ()) for worker in self._idle())
             self._read_values(now)
             self._follow(now)
@@ -139,6 +139,13 @@ class QueueWatcher:
             self._join(now)
         except StoreError as error:
             self._lose(error, now)
+
+    def _leave_lines(self) -> None:
+        """Begin again in each line: perhaps another database was emptied, not this."""
+        for queues, each in self._listening.items():
+            if each.in_line:
+                self._tracking.line.leave(queues.name)
+        self._listening.clear()
 
     def _read_values(self, now: float) -> None:
         """Read the paused queues, if they have changed."""
