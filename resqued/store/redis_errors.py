@@ -103,6 +103,18 @@ def is_unsent(error: object) -> bool:
     return getattr(error, "is_unsent", False)
 
 
+def refuses_hello(error: object) -> bool:
+    """Return True for the reply of a server or a proxy that does not know HELLO.
+
+    Not every proxy names the command that it refuses: then it is the first one.
+    """
+    if not isinstance(error, redis.ResponseError):
+        return False
+    text = str(error).upper()
+    is_unknown = "UNSUPPORTED COMMAND" in text or "UNKNOWN COMMAND" in text
+    return "HELLO" in text or "NOPROTO" in text or (is_unknown and is_unsent(error))
+
+
 def may_have_been_executed(error: StoreError) -> bool:
     """Return True unless a command is known not to have been executed.
 
@@ -199,6 +211,11 @@ def _hint(error: Exception, url: str) -> str:
     text = str(error)
     if "WRONG_VERSION_NUMBER" in text:
         return ": what listens there speaks no TLS; without it the url is redis://"
+    if is_unsent(error) and "Connection closed by server" in text:
+        return (
+            " before the first command; if it does so each time: a server with TLS"
+            " needs rediss://, and a proxy that closes at HELLO cannot be used"
+        )
     if "Connection refused" in text or "No such file or directory" in text:
         is_here = not _HOST_HERE.isdisjoint(re.split(r"[/:@\[\]]", url))
         is_one = "+" not in url.partition("://")[0]
