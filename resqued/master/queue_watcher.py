@@ -128,7 +128,7 @@ class QueueWatcher:
                 # again.
                 self._tracking.was_emptied = False
                 self.on_emptied()
-                self._leave_lines()
+                _leave(self._tracking, self._listening)
                 _wake((worker, ()) for worker in self._idle())
             self._read_values(now)
             self._follow(now)
@@ -139,13 +139,6 @@ class QueueWatcher:
             self._join(now)
         except StoreError as error:
             self._lose(error, now)
-
-    def _leave_lines(self) -> None:
-        """Begin again in each line: perhaps another database was emptied, not this."""
-        for queues, each in self._listening.items():
-            if each.in_line:
-                self._tracking.line.leave(queues.name)
-        self._listening.clear()
 
     def _read_values(self, now: float) -> None:
         """Read the paused queues, if they have changed."""
@@ -362,14 +355,19 @@ def _lists_to_wake_for(
     return found
 
 
-def _leave(tracking: QueueTracking, every: Mapping[QueueList, Listening]) -> None:
-    """Leave the lines, and call others in the place of this master."""
+def _leave(tracking: QueueTracking, every: dict[QueueList, Listening]) -> None:
+    """Leave the lines, call others in the place of this master, and forget its roles.
+
+    Also if the server was emptied: perhaps it was another database, and the lines are
+    still there.
+    """
     with suppress(StoreError):
         for queues, each in every.items():
             if each.in_line:
                 tracking.line.leave(queues.name)
             if count := each.leave():
                 tracking.line.call(queues.name, count)
+    every.clear()
 
 
 def _wake(workers: Iterable[tuple[WorkerHandle, tuple[str, ...] | None]]) -> None:
