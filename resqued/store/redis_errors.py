@@ -199,7 +199,8 @@ def _never_usable(
 def untagged(place: str, namespace: str) -> UnusableServerError:
     """Return the error for a namespace whose keys are in several slots."""
     name = namespace or "resque"
-    better = "{" + name.replace("{", "").replace("}", "") + "}"
+    bare = name.replace("{", "").replace("}", "")
+    better = "{" + (bare or "resque") + "}"
     return UnusableServerError(
         f"{place}: the namespace {name!r} has keys in several slots of this cluster:"
         f" set -N '{better}' or [redis] namespace = \"{better}\""
