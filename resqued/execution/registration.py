@@ -108,7 +108,7 @@ class WorkerRegistration:
         """
         self._history.count(held, took, has_failed=fault is not None)
         if fault is None:
-            self.finished = FinishedRun(held.run, attempt=attempt)
+            self.finished = FinishedRun(held.run, attempt=attempt, held=held)
             return
         entry = payload.failure(
             fault,
@@ -119,7 +119,7 @@ class WorkerRegistration:
             attempt=attempt.attempt.number if attempt else 0,
         )
         addressed = self._place.addressed(entry, held.queue)
-        self.finished = FinishedRun(held.run, addressed, attempt)
+        self.finished = FinishedRun(held.run, addressed, attempt, held=held)
         if attempt and attempt.death:
             self.finished.death = death_record(
                 fault,
@@ -138,6 +138,13 @@ class WorkerRegistration:
         else:
             settled, answer = self.runs.settle(finished)
         self.reply_lost = False
+        if settled is _NOT_MINE and finished is not None:
+            # Is it the job that has just run? Then somebody has deleted the counter
+            # that numbers the runs, as scripts do that reset statistics.
+            number = finished.number_in(answer)
+            if number is not None:
+                finished.run = number
+                return self.ask(takes_job=takes_job)
         if self.runs.wrong_type:
             self._report_wrong_type(self.runs.wrong_type)
         if finished is not None:

@@ -128,7 +128,7 @@ class QueueWatcher:
                 # again.
                 self._tracking.was_emptied = False
                 self.on_emptied()
-                self._listening.clear()
+                _leave(self._tracking, self._listening)
                 _wake((worker, ()) for worker in self._idle())
             self._read_values(now)
             self._follow(now)
@@ -355,14 +355,19 @@ def _lists_to_wake_for(
     return found
 
 
-def _leave(tracking: QueueTracking, every: Mapping[QueueList, Listening]) -> None:
-    """Leave the lines, and call others in the place of this master."""
+def _leave(tracking: QueueTracking, every: dict[QueueList, Listening]) -> None:
+    """Leave the lines, call others in the place of this master, and forget its roles.
+
+    Also if the server was emptied: perhaps it was another database, and the lines are
+    still there.
+    """
     with suppress(StoreError):
         for queues, each in every.items():
             if each.in_line:
                 tracking.line.leave(queues.name)
             if count := each.leave():
                 tracking.line.call(queues.name, count)
+    every.clear()
 
 
 def _wake(workers: Iterable[tuple[WorkerHandle, tuple[str, ...] | None]]) -> None:

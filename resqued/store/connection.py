@@ -16,7 +16,7 @@ import redis
 from resqued.errors import StoreError
 from resqued.store import redirects
 from resqued.store.redis_client import TIMEOUT, make_locator, open_client
-from resqued.store.redis_errors import FAULTS, translate
+from resqued.store.redis_errors import FAULTS, refuses_hello, translate
 from resqued.store.redis_internals import (
     INCOMPLETE,
     are_plain,
@@ -145,10 +145,7 @@ class Link:
 
         No command has been executed then, because HELLO is sent before any command.
         """
-        is_hello = isinstance(error, redis.ResponseError) and (
-            "HELLO" in str(error).upper() or "NOPROTO" in str(error)
-        )
-        if not is_hello or self._protocol == 2:
+        if self._protocol == 2 or not refuses_hello(error):
             return False
         self._open(protocol=2)
         return True

@@ -8,7 +8,7 @@ replaces one value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from resqued.errors import StoreError, UnusableServerError
@@ -81,7 +81,8 @@ class KnownNodes:
         """
         self.is_cluster = True
         self._check_namespace()
-        self._use([self.named(host, port)])
+        first = self.named(host, port)
+        self._nodes = tuple(dict.fromkeys([first, *self._nodes]))
 
     def _check_namespace(self) -> None:
         if self._namespace and self._slot is None:
@@ -125,10 +126,8 @@ class KnownNodes:
         if not own:
             reason = "CLUSTERDOWN no node serves the slot of the namespace"
             raise CarriedError(StoreError(f"redis at {redact(self._url)}: {reason}"))
-        self._use([*own, *others])
-
-    def _use(self, first: Iterable[Address]) -> None:
-        self._nodes = tuple(dict.fromkeys([*first, *self._nodes, *self._named]))
+        # Nodes that have left are forgotten: each would cost an attempt in an outage.
+        self._nodes = tuple(dict.fromkeys([*own, *others, *self._named]))
 
 
 class Sentinels:

@@ -7,6 +7,7 @@ tracking sends none, and the caller must read the lengths at an interval.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,11 @@ from resqued.wire.queue_list import QueueList
 # for each name: a new queue for each customer must not fill the time of the master.
 _FEW = 1_000
 _NAME_COST = 20e-6
+
+# So many lengths that are known are read all the same, once in so many seconds: no
+# message reports what SWAPDB brings, or what a proxy loses.
+_RECHECKED = 50
+_RECHECK_EVERY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,9 @@ class QueueTracking:
         self._lengths: dict[bytes, int] = {}
         # Whether the pause key was read, and has not changed.
         self._is_pause_known = False
+        # The known lengths to read again, in turn, and when.
+        self._to_recheck: deque[bytes] = deque()
+        self._recheck_at = 0.0
 
     def open(self) -> None:
         """Connect, and turn tracking on if the server has it; raise StoreError."""
@@ -163,9 +172,11 @@ class QueueTracking:
             self._forget()
         self._link.drain()
         self._take_changes()
+        self._recheck(now)
         self._serve(set(lists), now)
-        # A look without any command would not notice that the server is gone.
-        if self._is_pause_known and self._unknown():
+        # A look without any command would not notice that the server is gone. The end
+        # of a pause that expires is reported late, unless somebody reads the key.
+        if self._is_pause_known and not self._is_paused and self._unknown():
             lengths = self._read(self._link, [])
         else:
             paused, *lengths = self._read(self._link, [("GET", self._keys.paused)])
@@ -179,13 +190,29 @@ class QueueTracking:
         """Return the same as `look`, as far as it is known or can be read.
 
         The server reports no change of the lengths that this reads; they are read again
-        at the next call. The pause key is not read. Raises StoreError.
+        at the next call. The pause key is read only if it was set before. Raises
+        StoreError.
         """
         self._serve(set(lists), now)
         before = dict(self._lengths)
-        found = self._snapshot(self._read(self._plain, []))
+        asked = [("GET", self._keys.paused)] if self._is_paused else []
+        replies = self._read(self._plain, asked)
+        if asked:
+            self._is_paused = means_pause(replies.pop(0))
+        found = self._snapshot(replies)
         self._lengths = before
         return found
+
+    def _recheck(self, now: float) -> None:
+        """Forget a few lengths, and few names of queues; they are read again then."""
+        if now < self._recheck_at:
+            return
+        self._recheck_at = now + _RECHECK_EVERY
+        if len(self._known) <= _RECHECKED:
+            self._is_current = False
+        self._to_recheck = self._to_recheck or deque(self._lengths)
+        for _ in range(min(_RECHECKED, len(self._to_recheck))):
+            self._lengths.pop(self._to_recheck.popleft(), None)
 
     def _read(self, link: Link, more: Sequence[tuple[str, ...]]) -> list[Any]:
         """Return the replies to the commands `more`, and the lengths not known yet."""

@@ -103,6 +103,18 @@ def is_unsent(error: object) -> bool:
     return getattr(error, "is_unsent", False)
 
 
+def refuses_hello(error: object) -> bool:
+    """Return True for the reply of a server or a proxy that does not know HELLO.
+
+    Not every proxy names the command that it refuses: then it is the first one.
+    """
+    if not isinstance(error, redis.ResponseError):
+        return False
+    text = str(error).upper()
+    is_unknown = "UNSUPPORTED COMMAND" in text or "UNKNOWN COMMAND" in text
+    return "HELLO" in text or "NOPROTO" in text or (is_unknown and is_unsent(error))
+
+
 def may_have_been_executed(error: StoreError) -> bool:
     """Return True unless a command is known not to have been executed.
 
@@ -187,7 +199,8 @@ def _never_usable(
 def untagged(place: str, namespace: str) -> UnusableServerError:
     """Return the error for a namespace whose keys are in several slots."""
     name = namespace or "resque"
-    better = "{" + name.replace("{", "").replace("}", "") + "}"
+    bare = name.replace("{", "").replace("}", "")
+    better = "{" + (bare or "resque") + "}"
     return UnusableServerError(
         f"{place}: the namespace {name!r} has keys in several slots of this cluster:"
         f" set -N '{better}' or [redis] namespace = \"{better}\""
@@ -199,6 +212,11 @@ def _hint(error: Exception, url: str) -> str:
     text = str(error)
     if "WRONG_VERSION_NUMBER" in text:
         return ": what listens there speaks no TLS; without it the url is redis://"
+    if is_unsent(error) and "Connection closed by server" in text:
+        return (
+            " before the first command; if it does so each time: a server with TLS"
+            " needs rediss://, and a proxy that closes at HELLO cannot be used"
+        )
     if "Connection refused" in text or "No such file or directory" in text:
         is_here = not _HOST_HERE.isdisjoint(re.split(r"[/:@\[\]]", url))
         is_one = "+" not in url.partition("://")[0]

@@ -79,13 +79,20 @@ class FinishedRun:
     """A run to settle: its number, and its failure entry ("" if it succeeded).
 
     `attempt` is there if the job has a retry, or has killed its child; of that, `death`
-    is what is kept.
+    is what is kept. `held` is the job as it was reserved.
     """
 
     run: int
     failure: bytes = b""
     attempt: AttemptEnd | None = None
     death: bytes = b""
+    held: payload.Reservation | None = None
+
+    def number_in(self, answer: payload.Reservation | NoJob) -> int | None:
+        """Return the number that Redis has for this run, if it is still held."""
+        if not isinstance(answer, payload.Reservation) or self.held is None:
+            return None
+        return answer.run if replace(self.held, run=answer.run) == answer else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import redis as redis_py
 
 from resqued.store.attempts import Attempt, AttemptCounters, AttemptEnd
 from resqued.store.connection import SingleLink
-from resqued.store.runs import FinishedRun, Runs, SettleOutcome
+from resqued.store.runs import FinishedRun, NoJob, Runs, SettleOutcome
 from resqued.wire.keys import Keys
 from resqued.wire.payload import Reservation
 from tests.support.runs import registered
@@ -109,6 +109,17 @@ def test_a_job_that_cannot_wait_has_failed(
     assert runs.settle_attempt(ending, end(delay)) is SettleOutcome.RECORDED
     assert redis.lrange("resque:failed", 0, -1) == [ENTRY]
     assert not counters(redis)
+
+
+def test_a_run_whose_counter_was_deleted_is_settled_once(
+    runs: Runs, redis: redis_py.Redis
+) -> None:
+    for _ in range(2):
+        ending = FinishedRun(take(runs, redis), ENTRY)
+        redis.delete(f"resque:stat:processed:{runs.worker_id}")
+        answers = [runs.settle_attempt(ending, end(60.0)) for _ in range(2)]
+        assert answers == [SettleOutcome.RETRIED, SettleOutcome.NOTHING]
+    assert runs.settle(None)[1] is NoJob.SETTLED
 
 
 def test_a_run_that_was_taken_away_schedules_nothing(

@@ -273,3 +273,80 @@ def test_a_new_queue_of_a_list_with_wildcards(
         redis.delete(f"resque:queue:{name}")
         idle.becomes_idle(0)
         idle.turn()
+
+
+# What no message reports
+
+PAUSE = "resque:pause-all-workers"
+LINE = "resque:resqued:line:a"
+
+
+@pytest.fixture
+def other(redis: redis_py.Redis) -> Iterator[redis_py.Redis]:
+    """A client of another database of the same server."""
+    place = redis.connection_pool.connection_kwargs
+    with redis_py.Redis(host=place["host"], port=place["port"], db=9) as client:
+        yield client
+
+
+@pytest.mark.parametrize("queues", ["a", "*"])
+def test_jobs_that_swapdb_brings_are_found_at_the_interval(
+    queues: str,
+    idle_of: Callable[..., Idle],
+    redis: redis_py.Redis,
+    other: redis_py.Redis,
+) -> None:
+    # Before the look: a message names no database.
+    other.rpush(A, "job")
+    other.sadd("resque:queues", "a")
+    idle = idle_of(queues)
+    redis.swapdb(0, 9)
+    idle.pass_time(2 * INTERVAL)
+    idle.turn()
+    assert idle.woken() == [0]
+
+
+def test_a_pause_that_ends_without_a_message_is_over_at_the_next_push(
+    idle_of: Callable[..., Idle], redis: redis_py.Redis
+) -> None:
+    """As one that expires: the server may find that out minutes later."""
+    redis.set(PAUSE, "true")
+    idle = idle_of("a")
+    assert idle.woken() == [0]
+    idle.becomes_idle(0)
+    idle.turn()
+    redis.swapdb(0, 9)
+    redis.rpush(A, "job")
+    idle.hear()
+    idle.turn()
+    assert idle.woken() == [0]
+
+
+def test_who_does_not_listen_sees_that_a_pause_has_ended(
+    idle_of: Callable[..., Idle], redis: redis_py.Redis
+) -> None:
+    redis.set(PAUSE, "true")
+    idle = idle_of("a")
+    served = [queue_list.parse("a")]
+    assert idle.tracking.peek(served, 0.0).is_paused
+    redis.delete(PAUSE)
+    assert not idle.tracking.peek(served, 0.0).is_paused
+    redis.set(PAUSE, "true")
+    assert idle.tracking.look(served, 0.0).is_paused
+
+
+def test_another_database_that_is_emptied_leaves_one_place_in_each_line(
+    idle_of: Callable[..., Idle], redis: redis_py.Redis, other: redis_py.Redis
+) -> None:
+    # Of other hosts, so that these masters stand in lines.
+    redis.hset("resque:resqued:workers", mapping={str(n): "" for n in range(9)})
+    fleet = [idle_of("a"), idle_of("a")]
+    assert redis.llen(LINE) == 2
+    for _ in range(3):
+        other.flushdb()
+        for master in fleet:
+            master.hear()
+            master.turn()
+            master.becomes_idle(0)
+            master.turn()
+    assert redis.llen(LINE) == 2

@@ -246,7 +246,7 @@ def test_a_namespace_without_braces_is_refused_before_anything_is_written(
 ) -> None:
     with (
         resqued.Client(cluster.url, namespace=namespace) as client,
-        pytest.raises(resqued.ConfigError, match=r"set -N '\{") as caught,
+        pytest.raises(resqued.ConfigError, match=r"set -N '\{resque\}'") as caught,
     ):
         client.enqueue_to("q", "Job")
     assert caught.value.exit_code == 78

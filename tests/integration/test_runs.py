@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 import redis as redis_py
 
+from resqued.config.settings import AppSettings
 from resqued.errors import StoreError
+from resqued.execution.registration import WorkerRegistration
 from resqued.store.connection import SingleLink
 from resqued.store.runs import FinishedRun, NoJob, SettleOutcome
+from resqued.wire import queue_list
 from resqued.wire.payload import Reservation
 from tests.support.runs import registered
 
@@ -76,3 +79,24 @@ def test_a_connection_that_was_cut_is_made_anew(
     with pytest.raises(StoreError):
         runs.reserve()
     assert isinstance(runs.reserve()[1], Reservation)
+
+
+def test_a_job_does_not_run_again_if_the_counter_of_its_worker_is_deleted(
+    link: SingleLink, redis: redis_py.Redis
+) -> None:
+    """As by a script that resets statistics, in the middle of the second run."""
+    settings = AppSettings(url="redis://localhost")
+    worker = WorkerRegistration(settings, queue_list.parse("q"), link)
+    assert worker.register(0.0)
+    redis.rpush(
+        "resque:queue:q", *(b'{"class":"Print","args":[%d]}' % n for n in (1, 2))
+    )
+    answer = worker.ask(takes_job=True)
+    for _ in range(2):
+        assert isinstance(answer, Reservation)
+        worker.record_end(answer, None)
+        redis.delete(*redis.keys("resque:stat:processed:*"), "unused")
+        answer = worker.ask(takes_job=True)
+    assert answer is NoJob.EMPTY
+    assert redis.get("resque:stat:processed") == b"2"
+    assert not redis.exists(f"resque:worker:{worker.runs.worker_id}")

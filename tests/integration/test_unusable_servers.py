@@ -27,6 +27,11 @@ def serve(connection: socket.socket, replies: dict[bytes, bytes]) -> None:
                     connection.sendall(replies[word])
 
 
+def hang_up(connection: socket.socket) -> None:
+    with connection:
+        connection.recv(65536)
+
+
 def replying(replies: dict[bytes, bytes]) -> AbstractContextManager[str]:
     """A server that gives its replies to words, and none to others; yields its URL."""
     return serving(lambda connection: serve(connection, replies))
@@ -91,6 +96,31 @@ def test_another_program_at_the_port_is_no_protocol_error(kind: type[Link]) -> N
         replying(dict.fromkeys((b"HELLO", b"PING", b"LLEN"), page)) as url,
         closing(kind(url)) as link,
         pytest.raises(UnusableServerError, match="no Redis answers there"),
+    ):
+        link.call("LLEN", "resque:queue:q")
+
+
+@pytest.mark.parametrize("kind", [Link, SingleLink])
+@pytest.mark.parametrize(
+    "refusal", ["unsupported command", "ERR unknown command", "NOPROTO no"]
+)
+def test_a_proxy_may_refuse_hello_in_words_of_its_own(
+    refusal: str, kind: type[Link]
+) -> None:
+    replies = {b"HELLO": f"-{refusal}\r\n".encode(), b"LLEN": b":3\r\n"}
+    with (
+        replying({**replies, b"CLIENT": b"+OK\r\n", b"PING": b"+PONG\r\n"}) as url,
+        closing(kind(url)) as link,
+    ):
+        assert link.call("LLEN", "resque:queue:q") == 3
+
+
+@pytest.mark.parametrize("kind", [Link, SingleLink])
+def test_a_server_that_hangs_up_at_once_may_want_tls(kind: type[Link]) -> None:
+    with (
+        serving(hang_up) as url,
+        closing(kind(url)) as link,
+        pytest.raises(StoreError, match="with TLS needs rediss://"),
     ):
         link.call("LLEN", "resque:queue:q")
 

@@ -45,7 +45,9 @@ end
 
 if redis.call('HGET', KEYS[7], ARGV[1]) ~= ARGV[2] then return -1 end
 local run = tonumber(ARGV[3])
-local text = redis.pcall('GET', KEYS[3]) or '0'
+-- Without a number, because somebody has deleted the counter, the record decides: the
+-- worker has asked for no other job since.
+local text = redis.pcall('GET', KEYS[3])
 local now = type(text) == 'string' and tonumber(text) or nil
 if now and now ~= run then return now > run and 0 or -1 end
 local held = redis.pcall('GET', KEYS[1])

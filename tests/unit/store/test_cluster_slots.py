@@ -55,3 +55,29 @@ def test_another_node_is_tried_after_one_that_failed() -> None:
         tried.append(nodes.locate())
         nodes.suspect()
     assert tried == [A, B, C, A]
+
+
+class Asked:
+    """A connection to a node of a cluster, which answers CLUSTER SLOTS."""
+
+    def __init__(self, asked: tuple[str, int], *nodes: tuple[str, int]) -> None:
+        self.host, self.port = asked
+        self._nodes = nodes
+
+    def send_command(self, *_words: str) -> None:
+        pass
+
+    def read_response(self) -> Any:
+        named = [node(host.encode(), port) for host, port in self._nodes]
+        return [[0, 16383, *named]]
+
+
+def test_nodes_that_have_left_the_cluster_are_forgotten() -> None:
+    """Those of Kubernetes have other addresses each time; named hosts stay."""
+    nodes = KnownNodes("redis+cluster://…", [("named", 1)], "{a}", is_cluster=True)
+    for number in range(100):
+        new = (f"10.0.0.{number}", 7000)
+        nodes.move(*new)
+        nodes.arrive(Asked(new, new, C), {b"mode": b"cluster"})
+    assert nodes.choices == 3
+    assert nodes.locate() == ("10.0.0.99", 7000)
