@@ -7,6 +7,7 @@ thing, its value and the way out; the command line prints them as they are.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import IntEnum
 
 __all__ = [
@@ -107,7 +108,15 @@ class ObjectNotFoundError(ResquedError, LookupError):
 
 
 class DeliveryError(ResquedError):
-    """A service did not take a failure; a later try may help."""
+    """A service did not take a failure; a later try may help.
+
+    `retry_after` is for how many seconds the service asks to be left alone; 0 if it
+    does not say.
+    """
+
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(reason)
 
 
 class DeliveryRefused(ResquedError):  # noqa: N818 - it says what happened
@@ -136,7 +145,9 @@ class RetryLater(ResquedError):  # noqa: N818 - it is no error
     that the job declares, or 10 s. A job that declares none is tried without limit.
     """
 
-    def __init__(self, delay: float | str | None = None, reason: str = "") -> None:
+    def __init__(
+        self, delay: float | str | timedelta | None = None, reason: str = ""
+    ) -> None:
         self.delay = delay
         super().__init__(reason or "the job asks to be tried again later")
 
