@@ -183,6 +183,6 @@ class HookRunner:
 def _run_each(hooks: Sequence[Hook], args: Sequence[object]) -> None:
     for hook in hooks:
         try:
-            hook.call(*args)
+            hook.checked(hook.call(*args))
         except BaseException as error:
             failed_job.report(hook, error)
