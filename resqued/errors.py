@@ -7,7 +7,6 @@ thing, its value and the way out; the command line prints them as they are.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from enum import IntEnum
 
 __all__ = [
@@ -145,9 +144,7 @@ class RetryLater(ResquedError):  # noqa: N818 - it is no error
     that the job declares, or 10 s. A job that declares none is tried without limit.
     """
 
-    def __init__(
-        self, delay: float | str | timedelta | None = None, reason: str = ""
-    ) -> None:
+    def __init__(self, delay: float | str | None = None, reason: str = "") -> None:
         self.delay = delay
         super().__init__(reason or "the job asks to be tried again later")
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from resqued.core.limits import Limits
 from resqued.core.worker_death import DeathRule
@@ -106,6 +106,13 @@ def parameters(target: Callable[..., Any]) -> list[str]:
 # run: workers look jobs up too, and must not die of it.
 
 
+Names: TypeAlias = Callable[[object], Mapping[str, object]]
+
+_names_in_module: Names = vars(ModuleType)["__dict__"].__get__
+_names_in_class: Names = vars(type)["__dict__"].__get__
+_mro_of: Callable[[object], tuple[type, ...]] = vars(type)["__mro__"].__get__
+
+
 def _look_up(name: str, modules: Collection[str]) -> DeclaredJob | type | None:
     """Walk from an imported module of the application to a class with perform."""
     parts = name.split(".")
@@ -126,21 +133,24 @@ def _member(
             return None
     if issubclass(type(place), Job):
         return cast("DeclaredJob", place)
-    if issubclass(type(place), type) and _has_method(cast("type", place), "perform"):
-        # A class that the module merely imported is not the application's.
-        found = cast("type", place)
-        return found if _is_within(_module_of(found), modules) else None
+    if not issubclass(type(place), type):
+        return None
+    found = cast("type", place)
+    # A class that the module merely imported is not the application's.
+    if not _is_within(_module_of(found), modules):
+        return None
+    for part in _mro_of(found):
+        if "perform" in _names_in_class(part):
+            return found
     return None
 
 
 def _namespace(place: object) -> Mapping[str, object]:
     """Return the names in a module or in a class; of anything else, none."""
-    kinds: tuple[Any, ...] = (ModuleType, type)
-    for kind in kinds:
-        if issubclass(type(place), kind):
-            names: Mapping[str, object] = vars(kind)["__dict__"].__get__(place)
-            return names
-    return {}
+    kind = type(place)
+    if issubclass(kind, type):
+        return _names_in_class(place)
+    return _names_in_module(place) if issubclass(kind, ModuleType) else {}
 
 
 def find_hooks(modules: Collection[str]) -> list[str]:

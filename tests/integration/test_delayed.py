@@ -125,6 +125,15 @@ def test_jobs_are_found_cancelled_and_run_by_class_and_arguments(
         'resque:timestamps:{"class":"Run","queue":"default","args":[1]}',
         "delayed:4102444800",
     )
+    redis.sadd(
+        'resque:timestamps:{"class":"Run","args":[2],"queue":"default"}', "delayed:soon"
+    )
+    redis.rpush("resque:delayed:soon", '{"class":"Run","args":[2],"queue":"default"}')
+    assert len(client.find_delayed(jobs.run, 2)) == 2
+    redis.delete("resque:delayed:soon")
+    redis.srem(
+        'resque:timestamps:{"class":"Run","args":[2],"queue":"default"}', "delayed:soon"
+    )
     assert len(client.find_delayed(jobs.run, 1)) == 4
     assert len(client.find_delayed(jobs.run)) == 6
     assert len(client.find_delayed("Run", 1)) == 5

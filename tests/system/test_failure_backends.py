@@ -341,7 +341,7 @@ def test_a_module_that_ends_its_process_is_no_back_end(
     (tmp_path / "ending_module.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    with pytest.raises(ConfigError, match="ending_module.At: SystemExit: 3"):
+    with pytest.raises(ConfigError, match=r"ending_module\.At: SystemExit: 3"):
         backend_of("ending_module.At", AppSettings("redis://localhost"))
 
 
