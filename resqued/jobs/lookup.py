@@ -177,7 +177,8 @@ def find_hooks(modules: Collection[str]) -> list[str]:
 def _classes_of(modules: Collection[str]) -> Iterator[type]:
     """Yield the classes of the application in its imported modules, by module name."""
     for name, module in sorted(sys.modules.items()):
-        if _is_within(name, modules):
+        # None stands for a module that must not be imported.
+        if module is not None and _is_within(name, modules):
             for member in list(vars(module).values()):
                 is_class = issubclass(type(member), type)
                 if is_class and _is_within(_module_of(member), modules):

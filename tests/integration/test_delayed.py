@@ -85,7 +85,7 @@ def test_what_enqueue_refuses_is_refused(client: resqued.Client) -> None:
 
 def test_inline_runs_it_at_once(redis_url: str, redis: redis_py.Redis) -> None:
     ran = []
-    job = resqued.job(name="Inline", queue="q")(ran.append)
+    job = resqued.job(name="Inline.at_once", queue="q")(ran.append)
     with resqued.Client(redis_url, inline=True) as client:
         client.enqueue_in("1h", job, 1)
         client.enqueue_many_later([(2,)], job=job, at=FAR)
