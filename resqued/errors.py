@@ -107,7 +107,15 @@ class ObjectNotFoundError(ResquedError, LookupError):
 
 
 class DeliveryError(ResquedError):
-    """A service did not take a failure; a later try may help."""
+    """A service did not take a failure; a later try may help.
+
+    `retry_after` is for how many seconds the service asks to be left alone; 0 if it
+    does not say.
+    """
+
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(reason)
 
 
 class DeliveryRefused(ResquedError):  # noqa: N818 - it says what happened

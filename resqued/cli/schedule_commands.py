@@ -159,7 +159,7 @@ def disable(client: Client, name: str) -> None:
 def remove(client: Client, name: str, yes: bool) -> None:
     """Remove NAME, which no master has any more.
 
-    A master that has it publishes it again when it starts or reloads.
+    A master that has it publishes it again within a minute, and enabled.
     """
     _find(client, name)
     confirm(f"Remove recurring job {name}?", yes=yes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from resqued.config import readers
 from resqued.config.field import Field
@@ -36,10 +37,23 @@ def _is_class_path(name: str) -> bool:
 
 
 def web_address(value: object) -> str:
-    """Return an address of a web server, or ""; raise ValueError."""
+    """Return an address of a web server, or ""; raise ValueError.
+
+    The errors have no part of it: it may be a secret.
+    """
     address = readers.text(value)
-    if address and not address.startswith(("http://", "https://")):
+    if not address:
+        return ""
+    if not address.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
+    if not address.isascii() or any(char <= " " for char in address):
+        raise ValueError("must have no blanks and only ASCII: write %20 for a blank")
+    try:
+        host = urlsplit(address).hostname if urlsplit(address).port != 0 else ""
+    except ValueError:
+        raise ValueError("must have a port from 1 to 65535, if any") from None
+    if not host:
+        raise ValueError("must name a host, as in https://hooks.example.com/failures")
     return address
 
 

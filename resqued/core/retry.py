@@ -40,6 +40,11 @@ class Spacing:
         delay += delay * self.jitter * (2 * chance - 1)
         return self.allowed(attempt, delay, age=age)
 
+    @property
+    def first_delay(self) -> float:
+        """The delay before the second attempt, without its jitter."""
+        return min(self._grown(1), LONGEST_DELAY)
+
     def _grown(self, attempt: int) -> float:
         try:
             return min(self.delay * self.factor ** (attempt - 1), self.max_delay)

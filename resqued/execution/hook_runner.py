@@ -123,7 +123,7 @@ class HookRunner:
     def _hooks_of(self, class_name: str) -> Hooks | None:
         try:
             return resolve(class_name, self._context.settings.modules)[2]
-        except ValueError:  # it is no job of this application
+        except Exception:  # it is no job of this application, or its class raises
             return hooks_of(None)
 
     def _run(self, kind: str, hooks: Callable[[], bytes | None]) -> bytes:
@@ -183,6 +183,6 @@ class HookRunner:
 def _run_each(hooks: Sequence[Hook], args: Sequence[object]) -> None:
     for hook in hooks:
         try:
-            hook.call(*args)
+            hook.checked(hook.call(*args))
         except BaseException as error:
             failed_job.report(hook, error)

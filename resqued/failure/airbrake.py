@@ -27,7 +27,7 @@ class AirbrakeBackend(FailureBackend):
             ) from None
         number = os.environ.get("AIRBRAKE_PROJECT_ID", "")
         key = os.environ.get("AIRBRAKE_PROJECT_KEY", "")
-        if not number.isdigit() or not key:
+        if not (number.isascii() and number.isdigit() and key):
             raise ConfigError(
                 "back end airbrake needs AIRBRAKE_PROJECT_ID, a number, and"
                 " AIRBRAKE_PROJECT_KEY"

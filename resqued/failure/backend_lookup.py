@@ -43,7 +43,7 @@ def _of_application(path: str) -> FailureBackend:
     module, _, name = path.replace(":", ".").rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)()
-    except Exception as error:  # the application's code
+    except (Exception, SystemExit) as error:  # the application's code
         raise ConfigError(
             f"cannot make back end {path}: {type(error).__name__}: {error}"
         ) from error

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from select import select
 from types import FrameType
 
@@ -22,6 +23,7 @@ from resqued.config.settings import AppSettings
 from resqued.core.backoff import Backoff
 from resqued.errors import (
     ConfigError,
+    DeliveryError,
     DeliveryRefused,
     ResquedError,
     StoreError,
@@ -45,6 +47,12 @@ _PATIENCE = 2.0
 # Longer than the wait for a failure (store/outbox.py).
 _REDIS_TIMEOUT = 15.0
 _LEASE = 30.0
+# Of the text of an exception in the log, in characters.
+_MOST_SHOWN = 2_000
+
+
+class _Leaving(SystemExit):
+    """Raised when this process is ordered to leave; a back end may raise SystemExit."""
 
 
 class Deliverer:
@@ -58,6 +66,7 @@ class Deliverer:
         self._limit = limit
         self._log = logger.get(role="deliverer", pid=os.getpid(), backend=name)
         self._backoff = Backoff(first=_FIRST, cap=_CAP)
+        self._is_new = True
 
     def step(self) -> float:
         """Deliver one failure, or wait for one; return for how long to wait then.
@@ -72,7 +81,12 @@ class Deliverer:
             self._log.error("delivery_dropped", failures=taken.dropped)
         if now < self._backoff.ready_at:
             return min(_LOOK, self._backoff.ready_at - now)
-        if taken.delivery is None:
+        is_first, self._is_new = self._is_new, False
+        if taken.delivery is not None and is_first:
+            # The process before may have died of this one, as of a fault in a library:
+            # the others come first.
+            self._outbox.end(taken.delivery, again=True)
+        elif taken.delivery is None:
             self._outbox.wait()
         else:
             self._deliver(taken.delivery)
@@ -90,19 +104,34 @@ class Deliverer:
                     self._backend.save(failure, delivery.id)
         except DeliveryRefused as error:
             self._log.error("delivery_refused", failure=failure.id, error=str(error))
-        except Exception as error:  # the code of a library or of the application
+        except (_Leaving, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # the code of a library or of the application
             now = time.monotonic()
             self._backoff = self._backoff.failed(now, random.random())
+            if isinstance(error, DeliveryError) and error.retry_after:
+                asked = now + min(error.retry_after, _CAP)
+                ready_at = max(asked, self._backoff.ready_at)
+                self._backoff = replace(self._backoff, ready_at=ready_at)
             self._log.warning(
                 "delivery_failed",
                 failure=failure.id,
-                error=f"{type(error).__name__}: {error}",
+                error=_shown(error),
                 retry_in=round(self._backoff.ready_at - now, 1),
             )
             self._outbox.end(delivery, again=True)
             return
         self._backoff = self._backoff.succeeded()
         self._outbox.end(delivery, again=False)
+
+
+def _shown(error: BaseException) -> str:
+    """Return an exception of a back end as text; it may be one of the application."""
+    try:
+        text = str(error)
+    except BaseException as trouble:
+        text = f"its __str__ raised {type(trouble).__name__}"
+    return f"{type(error).__name__}: {text}"[:_MOST_SHOWN]
 
 
 @contextmanager
@@ -179,7 +208,7 @@ def deliver_all(deliverer: Deliverer, fd: int) -> None:
 
 
 def _leave(_signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+    raise _Leaving(0)
 
 
 if __name__ == "__main__":

@@ -26,18 +26,18 @@ class SentryBackend(FailureBackend):
     def __init__(self, timeout: float, *, with_locals: bool = False) -> None:
         self.wants_exception = with_locals
         try:
-            from sentry_sdk.utils import BadDsn, Dsn
+            from sentry_sdk.utils import Dsn
         except ImportError:
             raise ConfigError(
                 "back end sentry needs sentry-sdk: pip install 'resqued[sentry]'"
             ) from None
         try:
             dsn = Dsn(os.environ.get("SENTRY_DSN", ""))
-        except BadDsn as error:
+            self._auth = dsn.to_auth(f"resqued/{VERSION}")
+        except ValueError as error:  # BadDsn is one, and so is a wrong port
             raise ConfigError(
                 "back end sentry needs the DSN of a project in SENTRY_DSN"
             ) from error
-        self._auth = dsn.to_auth(f"resqued/{VERSION}")
         self._timeout = timeout
 
     def save(self, failure: Failure, delivery: str) -> None:

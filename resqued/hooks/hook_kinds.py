@@ -29,12 +29,15 @@ REGISTERED: dict[str, list[Callable[..., Any]]] = {}
 
 
 def register(kind: str, hook: H) -> H:
-    """Add a hook that runs for all jobs, or in workers; return it.
+    """Add a hook that runs for all jobs, or in workers, once; return it.
 
     Raises JobClassError for what cannot be a hook of this kind.
     """
     check_hook(kind, hook, place_of(hook))
-    REGISTERED.setdefault(kind, []).append(hook)
+    hooks = REGISTERED.setdefault(kind, [])
+    # A plugin that two modules register must not count or lock twice.
+    if hook not in hooks:
+        hooks.append(hook)
     return hook
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, NamedTuple
 
 from resqued.errors import JobClassError
@@ -36,11 +37,30 @@ class Hook(NamedTuple):
     name: str
     gets_job: bool = False
 
-    def run(self, job: JobInfo, *first: object) -> Any:
+    def begin(self, job: JobInfo, *first: object) -> Any:
         """Call the hook with what `first` holds, and the job or its arguments."""
         if self.gets_job:
             return self.call(*first, job)
         return self.call(*first, *job.args)
+
+    def run(self, job: JobInfo, *first: object) -> Any:
+        """Do as `begin`; raise JobClassError if that has run none of the hook's code.
+
+        The declaration of such a hook does not show it: it is an object with an
+        `async def __call__`, or a generator behind a decorator.
+        """
+        return self.checked(self.begin(job, *first))
+
+    def checked(self, found: Any) -> Any:
+        """Return what the hook has returned; raise JobClassError if it has not run."""
+        if not isinstance(found, CoroutineType | GeneratorType | AsyncGeneratorType):
+            return found
+        if isinstance(found, CoroutineType):
+            found.close()
+        raise JobClassError(
+            f"{self.name} returned a {type(found).__name__}, of which nothing ran:"
+            " write it as a plain function"
+        )
 
 
 Hooks = Mapping[str, tuple[Hook, ...]]
@@ -95,14 +115,22 @@ def _is_method(member: object) -> bool:
 def hooks_of_plugin(plugin: object) -> dict[str, list[Hook]]:
     """Return the hooks that an object has as methods, of jobs and of workers, by kind.
 
-    Raises JobClassError if it has none.
+    Raises JobClassError if it has none, or if it is a class whose method needs an
+    object.
     """
     found: dict[str, list[Hook]] = {}
+    owner = plugin if isinstance(plugin, type) else type(plugin)
     for name in sorted(name for name in dir(plugin) if name[:1] != "_"):
         kind = kind_of(name, (*JOB_HOOKS, *WORKER_HOOKS))
-        if kind and _is_method(inspect.getattr_static(plugin, name, None)):
+        member = inspect.getattr_static(plugin, name, None)
+        if kind and _is_method(member):
             call = getattr(plugin, name)
-            place = f"{type(plugin).__qualname__}.{name}"
+            place = f"{owner.__qualname__}.{name}"
+            if owner is plugin and not isinstance(member, staticmethod | classmethod):
+                raise JobClassError(
+                    f"{place} needs an object: give {owner.__qualname__}() in place of"
+                    " the class"
+                )
             check_hook(kind, call, place)
             found.setdefault(kind, []).append(Hook(call, place))
     if not found:

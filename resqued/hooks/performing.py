@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from resqued.errors import DontPerform, JobClassError
@@ -40,7 +40,7 @@ def _perform_within(
     if not around:
         return target()
     hook, *inner = around
-    manager = hook.run(job)
+    manager = hook.begin(job)
 
     def within() -> Any:
         return _perform_within(inner, target, job)
@@ -68,20 +68,28 @@ def _drive(
         next(hook)
     except StopIteration:
         return None
+    failure: BaseException | None = None
     try:
         result = within()
     except BaseException as error:
+        failure = error
         try:
             hook.throw(error)
         except StopIteration:
             return None
+        except RuntimeError as wrapped:
+            # What Python makes of a StopIteration that leaves a generator.
+            if isinstance(error, StopIteration) and wrapped.__cause__ is error:
+                raise error from None
+            raise
     else:
         try:
             hook.send(result)
         except StopIteration:
             return result
-    hook.close()
-    raise JobClassError(f"{about.name} yields more than once")
+    with suppress(RuntimeError):  # it yields at its end, too
+        hook.close()
+    raise JobClassError(f"{about.name} yields more than once") from failure
 
 
 def run_on_failure(

@@ -56,12 +56,12 @@ def _describe_all(error: BaseException, own_files: Collection[str]) -> FailureIn
 
 def _text(error: BaseException) -> str:
     try:
+        if isinstance(error, SystemExit):
+            return f"sys.exit({error.code!r})"
         # Not a subclass, whose methods are the application's.
         text = str.__str__(str(error))
     except BaseException as trouble:
         return f"({type(error).__name__}.__str__ raised {type(trouble).__name__})"
-    if isinstance(error, SystemExit):
-        return f"sys.exit({error.code!r})"
     return text or type(error).__name__
 
 

@@ -5,6 +5,7 @@ Runs in the producer, for the id of an object, and in the child, for the object.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -72,6 +73,12 @@ def finder_of(
 
     Raises JobClassError if neither says so.
     """
+    way = find or getattr(owner, "find", None)
+    if inspect.iscoroutinefunction(way):
+        raise JobClassError(
+            f"{owner.__module__}.{owner.__qualname__}: find is async def, and objects"
+            " are found before an event loop runs: write def"
+        )
     ready = Finder(owner, _attribute_id, _find_of_class(owner))
     if session is not None:
         ready = _of_sqlalchemy(owner, session)

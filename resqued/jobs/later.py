@@ -21,6 +21,7 @@ from resqued.jobs.coroutines import refuse_generators
 from resqued.jobs.declare import Job
 from resqued.jobs.declare import job as declare_job
 from resqued.jobs.finding import Finder, Session, Ways, finder_of
+from resqued.wire import ruby_json
 from resqued.wire.naming import dotted_path, queue_of
 
 P = ParamSpec("P")
@@ -144,6 +145,13 @@ def _job_of_method(target: object, name: str) -> tuple[Job[..., Any], object]:
     identity = finder.identity(target)
     if identity is None:
         raise ArgumentError(f"{path}: the object has no id yet: save it first")
+    try:
+        ruby_json.encode(identity, "the id of the object")
+    except ruby_json.Unencodable as error:
+        raise ArgumentError(
+            f"{path}: {error}; let identity= of allow_later return that, and find="
+            " take it"
+        ) from None
     return jobs[name], identity
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias, cast
 
 from resqued.core.limits import Limits
 from resqued.core.worker_death import DeathRule
@@ -57,7 +58,11 @@ def retry_of(
     if name == PAYLOAD_ERROR:
         return None
     found = DECLARED.get(name) or _look_up(name, modules)
-    return rules.of(queue, name, own_retry(found) if found else None)
+    declared = None
+    # What is wrong is in the log already, by `find_hooks`; the job runs without it.
+    with suppress(JobClassError):
+        declared = None if found is None else own_retry(found)
+    return rules.of(queue, name, declared)
 
 
 def declared_deaths(modules: Collection[str]) -> dict[str, DeathRule]:
@@ -96,6 +101,18 @@ def parameters(target: Callable[..., Any]) -> list[str]:
         return []  # not written in Python
 
 
+# An attribute of an object of the application may run its code: a metaclass raises, a
+# lazy object evaluates itself, even for isinstance. From here on none of that code is
+# run: workers look jobs up too, and must not die of it.
+
+
+Names: TypeAlias = Callable[[object], Mapping[str, object]]
+
+_names_in_module: Names = vars(ModuleType)["__dict__"].__get__
+_names_in_class: Names = vars(type)["__dict__"].__get__
+_mro_of: Callable[[object], tuple[type, ...]] = vars(type)["__mro__"].__get__
+
+
 def _look_up(name: str, modules: Collection[str]) -> DeclaredJob | type | None:
     """Walk from an imported module of the application to a class with perform."""
     parts = name.split(".")
@@ -111,15 +128,29 @@ def _member(
 ) -> DeclaredJob | type | None:
     for name in names:
         # Only what is written in the namespace: no properties, no __class__.
-        place = vars(place).get(name) if hasattr(place, "__dict__") else None
+        place = _namespace(place).get(name)
         if name.startswith("__") or place is None:
             return None
-    if isinstance(place, Job):
-        return place
-    if isinstance(place, type) and hasattr(place, "perform"):
-        # A class that the module merely imported is not the application's.
-        return place if _is_within(place.__module__, modules) else None
+    if issubclass(type(place), Job):
+        return cast("DeclaredJob", place)
+    if not issubclass(type(place), type):
+        return None
+    found = cast("type", place)
+    # A class that the module merely imported is not the application's.
+    if not _is_within(_module_of(found), modules):
+        return None
+    for part in _mro_of(found):
+        if "perform" in _names_in_class(part):
+            return found
     return None
+
+
+def _namespace(place: object) -> Mapping[str, object]:
+    """Return the names in a module or in a class; of anything else, none."""
+    kind = type(place)
+    if issubclass(kind, type):
+        return _names_in_class(place)
+    return _names_in_module(place) if issubclass(kind, ModuleType) else {}
 
 
 def find_hooks(modules: Collection[str]) -> list[str]:
@@ -143,14 +174,11 @@ def find_hooks(modules: Collection[str]) -> list[str]:
     return wrong
 
 
-# An attribute of an object of the application may run its code: a metaclass raises, a
-# lazy object evaluates itself, even for isinstance. Here none of that code is run.
-
-
 def _classes_of(modules: Collection[str]) -> Iterator[type]:
     """Yield the classes of the application in its imported modules, by module name."""
     for name, module in sorted(sys.modules.items()):
-        if _is_within(name, modules):
+        # None stands for a module that must not be imported.
+        if module is not None and _is_within(name, modules):
             for member in list(vars(module).values()):
                 is_class = issubclass(type(member), type)
                 if is_class and _is_within(_module_of(member), modules):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from resqued.core.retry import LONGEST_DELAY
 from resqued.errors import RetryLater
 from resqued.hooks import failed_job, job_info
 from resqued.hooks.failed_job import HookedFailure
@@ -34,9 +35,10 @@ def with_retry(
     if job is None:
         return failed
     policy = retry_of(job.queue, job.class_name, modules, rules)
-    if policy is None and not isinstance(error, RetryLater):
+    asked = _request(error)
+    if policy is None and asked is None:
         return failed
-    delay = _delay(policy, error, job)
+    delay = _delay(policy, asked, error, job)
     if delay is not None or policy is None:
         return failed._replace(retry=delay)
     return failed._replace(
@@ -55,15 +57,27 @@ def with_exhausted(hooks: Hooks | None, policy: Retry | None) -> Hooks | None:
     return {"on_failure": (*(hooks or {}).get("on_failure", ()), last)}
 
 
-def _delay(policy: Retry | None, error: BaseException, job: JobInfo) -> float | None:
+def _request(error: BaseException) -> RetryLater | None:
+    """Return the RetryLater that a job has raised, in a group of exceptions too."""
+    if isinstance(error, RetryLater):
+        return error
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    found = map(_request, error.exceptions)
+    return next((each for each in found if each is not None), None)
+
+
+def _delay(
+    policy: Retry | None, asked: RetryLater | None, error: BaseException, job: JobInfo
+) -> float | None:
     """Return the delay of the next attempt in seconds; None if there is none.
 
     What the application raises here is logged: the job has failed anyway.
     """
     try:
-        if isinstance(error, RetryLater):
-            return _asked(policy, error, job)
-        if policy is None or not policy.wants(type(error)):
+        if asked is not None:
+            return _asked(policy, asked, job)
+        if policy is None or not policy.wants_error(error):
             return None
         return policy.next_delay(job.attempt, job_info.age_of_job())
     except BaseException as trouble:
@@ -76,7 +90,7 @@ def _asked(policy: Retry | None, error: RetryLater, job: JobInfo) -> float | Non
         if policy is None:
             return _DELAY
         return policy.next_delay(job.attempt, job_info.age_of_job())
-    delay = seconds_of(error.delay, "the delay of RetryLater")
+    delay = min(LONGEST_DELAY, seconds_of(error.delay, "the delay of RetryLater"))
     if policy is None:
         return delay
     age = job_info.age_of_job()

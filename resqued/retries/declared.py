@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from resqued.core.worker_death import ACTIONS, DeathRule
 from resqued.errors import JobClassError
@@ -24,8 +24,9 @@ def own_retry(job: object) -> Retry | None:
     if not isinstance(job, type):
         return getattr(job, "retry", None)
     found = inspect.getattr_static(job, "retry", None)
-    if isinstance(found, Retry):
-        return found
+    # A lazy object of the application would be evaluated by isinstance, in a worker.
+    if issubclass(type(found), Retry):
+        return cast("Retry", found)
     # Not True, which is an int too.
     if type(found) is not int:
         return None
@@ -65,12 +66,12 @@ def own_death_rule(job: object) -> DeathRule | None:
     if isinstance(job, type):
         found = inspect.getattr_static(job, DEATH_ATTRIBUTE, None)
         action = None
-        if isinstance(found, str):
+        if issubclass(type(found), str):
             action = check_action(f"{job.__module__}.{job.__qualname__}", found)
     else:
         action = getattr(job, DEATH_ATTRIBUTE, None)
     retry = own_retry(job)
     if retry is None or not retry.times:
         return None if action is None else DeathRule(action)
-    delay = None if callable(retry.delay) else retry.spacing.delay
+    delay = None if callable(retry.delay) else retry.spacing.first_delay
     return DeathRule(action, retry.times, delay)

@@ -6,8 +6,9 @@ application that gives a delay is called in children alone.
 
 from __future__ import annotations
 
+import inspect
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any, TypeAlias
 
@@ -59,22 +60,21 @@ class Retry:
             raise JobClassError(
                 f"retry {self.times!r} must be a whole number from 0 to {MOST_TIMES}"
             )
-        if not 0 <= self.jitter <= 1:
+        if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise JobClassError(f"retry jitter {self.jitter!r} must be from 0 to 1")
-        if not 0 < self.factor <= 1000:
+        if not _is_number(self.factor) or not 0 < self.factor <= 1000:
             raise JobClassError(f"retry factor {self.factor!r} must be from 0 to 1000")
-        for kind in (self.on, self.unless):
-            if isinstance(kind, str | type) or not all(map(_is_kind, kind)):
-                raise JobClassError(
-                    f"retry after {kind!r}: write a tuple of exceptions, as in"
-                    " on=(ConnectionError,)"
-                )
-        for name in ("delay", "max_delay", "within"):
-            value = getattr(self, name)
-            if not callable(value):
-                seconds_of(value, f"retry {name}")
-        if self.on_exhausted is not None and not callable(self.on_exhausted):
-            raise JobClassError(f"on_exhausted {self.on_exhausted!r} is not callable")
+        for name in ("on", "unless"):
+            # A copy: what is a generator can be read once.
+            object.__setattr__(self, name, _kinds(getattr(self, name)))
+        if callable(self.delay):
+            _check_function("retry delay", self.delay)
+        else:
+            seconds_of(self.delay, "retry delay")
+        for name in ("max_delay", "within"):
+            seconds_of(getattr(self, name), f"retry {name}")
+        if self.on_exhausted is not None:
+            _check_function("on_exhausted", self.on_exhausted)
 
     @property
     def spacing(self) -> Spacing:
@@ -95,6 +95,22 @@ class Retry:
             names_of(kind), list(map(_name, self.on)), list(map(_name, self.unless))
         )
 
+    def wants_error(self, error: BaseException) -> bool:
+        """Return True if a job that raised this is to be tried again.
+
+        A group of exceptions, such as that of an asyncio.TaskGroup, is wanted if all
+        of its members are, or if `on` names the class of the group.
+        """
+        if not isinstance(error, BaseExceptionGroup):
+            return self.wants(type(error))
+        groups = [c for c in type.mro(type(error)) if issubclass(c, BaseExceptionGroup)]
+        names = [_full_name(each) for each in groups]
+        on, unless = ([*map(_name, kinds)] for kinds in (self.on, self.unless))
+        if is_wanted(names, on, unless):
+            return True
+        is_refused = is_wanted(names, unless, ())
+        return not is_refused and all(map(self.wants_error, error.exceptions))
+
     def next_delay(self, attempt: int, age: float) -> float | None:
         """Return the delay after this attempt in seconds; None if none follows.
 
@@ -109,6 +125,33 @@ class Retry:
             return None
         delay = seconds_of(found, "the delay that the function of retry returned")
         return spacing.allowed(attempt, delay, age=age)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def _kinds(value: object) -> tuple[ExceptionKind, ...]:
+    """Return the exceptions of `on` or `unless`; raise JobClassError."""
+    is_list = isinstance(value, Iterable) and not isinstance(value, str | type)
+    kinds = tuple(value) if is_list else ()  # type: ignore[arg-type]
+    if not is_list or not all(map(_is_kind, kinds)):
+        raise JobClassError(
+            f"retry after {value!r}: write a tuple of exceptions, as in"
+            " on=(ConnectionError,)"
+        )
+    return kinds
+
+
+def _check_function(what: str, value: object) -> None:
+    """Raise JobClassError for what a call of runs nothing, or is none at all."""
+    if not callable(value):
+        raise JobClassError(f"{what} {value!r} is not callable")
+    if inspect.iscoroutinefunction(value) or inspect.isgeneratorfunction(value):
+        raise JobClassError(
+            f"{what} {value!r} is a coroutine or a generator, of which a call runs"
+            " nothing: write a plain function"
+        )
 
 
 def _is_kind(value: object) -> bool:

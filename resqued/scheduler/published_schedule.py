@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from resqued.errors import ResquedError
-from resqued.scheduler.schedule import GRACE, Schedule, next_due
+from resqued.scheduler.schedule import GRACE, LONGEST, Schedule, next_due
 from resqued.scheduler.schedule_reader import from_ruby
 from resqued.store.recurring import RecurringJobs, ScheduleState
 from resqued.wire import timestamps
@@ -21,7 +21,6 @@ from resqued.wire import timestamps
 # The type of each field that has no choice of values.
 _TYPES = {field.name: type(field.default) for field in fields(Schedule)}
 _TYPES |= dict.fromkeys(("name", "class_name", "queue"), str)
-_LONGEST_WAIT = 10 * 365 * 86_400
 # What a rule that makes no sense can raise: zones are files.
 _NO_RULE = (ValueError, TypeError, LookupError, ArithmeticError, OSError)
 
@@ -113,7 +112,7 @@ def read(name: str, state: ScheduleState, now: float) -> PublishedSchedule:
     try:
         if schedule is not None:
             due = next_due(schedule, int(now) if state.last is None else state.last)
-            due = due if due is None or due < now + _LONGEST_WAIT else None
+            due = due if due is None or due < now + LONGEST else None
             timestamps.heartbeat(due or 0)
     except _NO_RULE:
         schedule = None
@@ -168,5 +167,5 @@ def _schedule(name: str, definition: bytes) -> Schedule | None:
 def _fits(value: object, kind: type) -> bool:
     if kind is float:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return is_number and abs(value) < _LONGEST_WAIT  # type: ignore[arg-type]
+        return is_number and abs(value) < LONGEST  # type: ignore[arg-type]
     return isinstance(value, kind)

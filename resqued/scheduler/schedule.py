@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 from resqued.core import durations
 
 MISSED = ("skip", "once", "all")
+# From so many seconds on, a rule is a mistake, and programs do not show it.
+LONGEST = 10 * 365 * 86_400
 # A tick that is later than so many seconds was missed.
 GRACE = 60
 # A clock that was set back by more than so many seconds had been wrong: ticks begin at

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 from resqued.core import durations
 from resqued.errors import QueueNameError, ResquedError
-from resqued.scheduler.schedule import MISSED, Schedule
+from resqued.scheduler.schedule import LONGEST, MISSED, Schedule
 from resqued.wire import payload, ruby_json
 from resqued.wire.naming import check_queue
 
@@ -23,6 +25,18 @@ KEYS = (
     "overlap",
     "description",
 )
+# What Vixie's cron calls some expressions.
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+# Days of the week at the end of an expression, which a time zone may follow.
+_DAYS = re.compile(r"(SUN|MON|TUE|WED|THU|FRI|SAT)([-,/#].*|L)?", re.IGNORECASE)
 # Shorter, a job is a program that goes on.
 _SHORTEST = 1.0
 
@@ -46,7 +60,7 @@ def read_schedule(name: str, table: Mapping[str, Any]) -> Schedule:
         class_name=table["class"],
         queue=table["queue"],
         args=payload.arguments(args),
-        cron=" ".join(table.get("cron", "").split()),
+        cron=_expression(table.get("cron", "")),
         every=durations.seconds(table.get("every", 0)),
         zone=table.get("zone", "UTC"),
         jitter=durations.seconds(table.get("jitter", 0)),
@@ -54,6 +68,11 @@ def read_schedule(name: str, table: Mapping[str, Any]) -> Schedule:
         overlap=table.get("overlap", True),
         description=table.get("description", ""),
     )
+
+
+def _expression(text: str) -> str:
+    """Return a cron expression as masters have it: its fields, with one blank."""
+    return _NICKNAMES.get(text.strip().lower(), " ".join(text.split()))
 
 
 def problems_of_schedule(
@@ -73,10 +92,35 @@ def problems_of_schedule(
                 yield WrongScheduleError(key, str(error))
     if ("cron" in table) == ("every" in table):
         yield WrongScheduleError("", "give cron or every, and one of them")
-    if "jitter" in table and "cron" in table:
-        return
-    if "jitter" in table and _seconds(table["jitter"]) >= _seconds(table["every"]):
-        yield WrongScheduleError("jitter", "must be shorter than every")
+    jitter = _seconds(table.get("jitter", 0))
+    if jitter and jitter >= (gap := _gap(table)).seconds:
+        yield WrongScheduleError("jitter", f"must be shorter than {gap.name}")
+
+
+class _Gap(NamedTuple):
+    """The shortest time between two ticks: in seconds, and what people call it."""
+
+    seconds: float
+    name: str = ""
+
+
+def _gap(table: Mapping[str, Any]) -> _Gap:
+    """Return the shortest time between two ticks; infinite if the rule is wrong.
+
+    With a longer jitter a tick came after the next one, which would leave it out.
+    """
+    if "cron" not in table:
+        return _Gap(_seconds(table.get("every")) or inf, "every")
+    try:
+        _cron(table["cron"])
+    except ValueError:
+        return _Gap(inf)
+    from resqued.scheduler.cron import shortest_gap
+
+    gap = shortest_gap(_expression(table["cron"]))
+    if gap == inf:
+        return _Gap(inf)
+    return _Gap(gap, f"what lies between times of cron, {durations.show_seconds(gap)}")
 
 
 def _seconds(value: object) -> float:
@@ -115,7 +159,7 @@ def _cron(value: object) -> None:
     from resqued.scheduler.cron import check_cron
 
     try:
-        check_cron(str(value))
+        check_cron(_expression(str(value)))
     except ValueError as error:
         raise ValueError(f"{value!r}: {error}") from None
 
@@ -132,8 +176,11 @@ def _zone(value: object) -> None:
 
 def _every(value: object) -> None:
     _duration(value)
-    if durations.seconds(value) < _SHORTEST:
+    seconds = durations.seconds(value)
+    if seconds < _SHORTEST:
         raise ValueError(f"{value!r} is shorter than a second")
+    if seconds >= LONGEST:
+        raise ValueError(f"{value!r} is longer than ten years")
 
 
 def _duration(value: object) -> None:
@@ -188,7 +235,17 @@ def from_ruby(name: str, raw: bytes) -> Schedule:
             rule = rule[0] if rule else None
         if rule:
             table[key] = rule
-    fields = str(table.get("cron", "")).split()
-    if fields and fields[-1][0].isalpha() and len(fields) in (6, 7):
-        table |= {"cron": " ".join(fields[:-1]), "zone": fields[-1]}
+    *others, last = str(table.get("cron", "")).split() or [""]
+    if _is_zone(last, len(others)):
+        table |= {"cron": " ".join(others), "zone": last}
     return read_schedule(name, table)
+
+
+def _is_zone(last: str, before: int) -> bool:
+    """Return True if the last part of an expression is a time zone.
+
+    `before` is the number of parts before it. One after five parts may be the days.
+    """
+    if not last[:1].isalpha() or before not in (1, 5, 6):
+        return False
+    return before != 5 or not _DAYS.fullmatch(last)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from resqued.core.retry import LONGEST_DELAY
 from resqued.core.worker_death import FAIL, DeathRules
 from resqued.errors import PayloadError
 from resqued.store.connection import SingleLink
@@ -158,14 +159,15 @@ def death_words(
         if identity:
             rule = deaths.of(queue, name)
             text = payload.readable(held.payload) if rule.puts_back else ""
+    delay = min(rule.delay or 0.0, LONGEST_DELAY)
     return (
         _keys_of(keys, identity, queue),
         (
             rule.action or "fail",
             "all" if deaths.records_all else "last",
             str(rule.times or 0),
-            f"{rule.delay or 0:.6f}",
-            str(_KEPT + math.ceil(rule.delay or 0)),
+            f"{delay:.6f}",
+            str(_KEPT + math.ceil(delay)),
             prefix_of(keys),
             queue,
             text,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
+from math import inf
 from typing import Any
 
 from resqued.errors import PayloadError
@@ -100,6 +101,14 @@ class DelayedJob:
             "args": list(self.args),
         }
         return found if self.payload else found | {"raw": self.raw}
+
+
+def _order(job: DelayedJob) -> float:
+    """Return the time of a job; what is no time comes last."""
+    try:
+        return float(job.time)
+    except ValueError:
+        return inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +217,7 @@ class DelayedJobs:
                 time = member.decode("utf-8", "surrogateescape").rpartition(":")[2]
                 listed = self._link.call("LRANGE", self._keys.delayed(time), 0, -1)
                 found += [DelayedJob.read(raw, time)] * listed.count(raw)
-        return sorted(found, key=lambda job: float(job.time))
+        return sorted(found, key=_order)
 
     def cancel(self, job: DelayedJob) -> bool:
         """Remove one job; return False if it is not there any more."""

@@ -68,7 +68,9 @@ class WaitingRetries:
         counts = self._link.call("MGET", *map(keys.attempts, names))
         for job, name, count in zip(jobs, names, counts, strict=True):
             if name and count is not None:
-                entry = self._link.call("GET", keys.attempt_failure(name))
+                # One key of another type must not end the list.
+                calls = [("GET", keys.attempt_failure(name))]
+                (entry,) = self._link.read_each(calls)
                 failure = None if entry is None else Failure(entry)
                 yield WaitingRetry(job, next_attempt(count), failure)
 

@@ -46,6 +46,16 @@ def test_retries_are_listed_and_shown(run: Run, waiting: resqued.Client) -> None
     assert "line 1" in shown
 
 
+def test_a_failure_of_another_type_ends_no_list(
+    run: Run, waiting: resqued.Client, redis: redis_py.Redis
+) -> None:
+    key = f"resque:failure-resque-retry:{identify('Job1', [1])}"
+    redis.delete(key)
+    redis.rpush(key, "of another program")
+    one, two = found(run)
+    assert (one["failure"], two["failure"]) == (None, ENTRY)
+
+
 def test_retries_are_run_and_cancelled(
     run: Run, waiting: resqued.Client, redis: redis_py.Redis
 ) -> None:

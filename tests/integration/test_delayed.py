@@ -85,7 +85,7 @@ def test_what_enqueue_refuses_is_refused(client: resqued.Client) -> None:
 
 def test_inline_runs_it_at_once(redis_url: str, redis: redis_py.Redis) -> None:
     ran = []
-    job = resqued.job(name="Inline", queue="q")(ran.append)
+    job = resqued.job(name="Inline.at_once", queue="q")(ran.append)
     with resqued.Client(redis_url, inline=True) as client:
         client.enqueue_in("1h", job, 1)
         client.enqueue_many_later([(2,)], job=job, at=FAR)
@@ -124,6 +124,15 @@ def test_jobs_are_found_cancelled_and_run_by_class_and_arguments(
     redis.sadd(
         'resque:timestamps:{"class":"Run","queue":"default","args":[1]}',
         "delayed:4102444800",
+    )
+    redis.sadd(
+        'resque:timestamps:{"class":"Run","args":[2],"queue":"default"}', "delayed:soon"
+    )
+    redis.rpush("resque:delayed:soon", '{"class":"Run","args":[2],"queue":"default"}')
+    assert len(client.find_delayed(jobs.run, 2)) == 2
+    redis.delete("resque:delayed:soon")
+    redis.srem(
+        'resque:timestamps:{"class":"Run","args":[2],"queue":"default"}', "delayed:soon"
     )
     assert len(client.find_delayed(jobs.run, 1)) == 4
     assert len(client.find_delayed(jobs.run)) == 6

@@ -193,6 +193,30 @@ def test_a_back_end_that_dies_or_hangs_delays_no_other_and_loses_nothing(
     assert waiting + redis.llen(f"resque:resqued:outbox:hand:{bad}") == 5
 
 
+@pytest.mark.parametrize("ends_by", ["exit", "exception"])
+def test_a_failure_that_ends_the_deliverer_holds_up_no_other(
+    redis: redis_py.Redis,
+    redis_url: str,
+    tmp_path: Path,
+    push: Callable[[int], None],
+    ends_by: str,
+) -> None:
+    name = "tests.support.pagers.Picky"
+    configure(tmp_path, [name])
+    pages = tmp_path / "pages"
+    env = {"PAGER_FILE": str(pages), "PAGER_ENDS_BY": ends_by}
+    with Daemon(*APP, "-r", redis_url, cwd=tmp_path, env=env) as daemon:
+        push(4)
+        wait_until(
+            lambda: pages.exists() and len(pages.read_text().split()) == 3,
+            what="the other three failures",
+        )
+        event = "deliverer_died" if ends_by == "exit" else "delivery_failed"
+        daemon.wait_for_event(event)
+    waiting = redis.llen(f"resque:resqued:outbox:{name}")
+    assert waiting + redis.llen(f"resque:resqued:outbox:hand:{name}") == 1
+
+
 def test_a_reload_changes_the_back_ends(
     redis: redis_py.Redis, redis_url: str, tmp_path: Path, push: Callable[[int], None]
 ) -> None:
@@ -295,6 +319,30 @@ def test_a_back_end_that_cannot_be_made_says_why(
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(ConfigError, match="back end"):
         backend_of(name, AppSettings("redis://localhost"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "dsn", ["https://key@host:port/1", "https://key@host:99999/1", "https://key@[::1/1"]
+)
+def test_a_wrong_dsn_is_said_and_not_shown(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The zygote makes this back end, too, if it is to send local variables."""
+    monkeypatch.setenv("SENTRY_DSN", dsn)
+    with pytest.raises(ConfigError, match="needs the DSN of a project") as caught:
+        backend_of("sentry", AppSettings("redis://localhost"))
+    assert "key" not in str(caught.value)
+
+
+def test_a_module_that_ends_its_process_is_no_back_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "ending_module.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(ConfigError, match=r"ending_module\.At: SystemExit: 3"):
+        backend_of("ending_module.At", AppSettings("redis://localhost"))
 
 
 def test_a_zygote_loads_no_service_that_wants_no_exception() -> None:

@@ -41,6 +41,7 @@ CONTROL_FLOW = {
     "TaskLostError": "another process runs the task; the thread ends",
     "TaskOrderedError": "a user has paused or stopped the task; its steps end",
     "Unencodable": "a finding; those who encode make an ArgumentError of it",
+    "_Leaving": "an order ends a deliverer; a back end may raise SystemExit itself",
     "_ReaderGone": "nobody reads what a command prints; the command ends",
 }
 # Errors that never leave the command, or the part of the package, that raises them.

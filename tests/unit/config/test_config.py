@@ -615,3 +615,25 @@ def test_a_path_contains_no_nul(key, tmp_path):
     path.write_text(f'[{table}]\n{name} = "/run/a\\u0000b"\n')
     with pytest.raises(ConfigError, match="must not contain a NUL character"):
         loader.read_file(path)
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("ftp://hooks.example.com/", "must begin with http"),
+        ("https://", "must name a host"),
+        ("https:///key", "must name a host"),
+        ("https://user:key@", "must name a host"),
+        ("https://hooks.example.com:port/key", "must have a port"),
+        ("https://hooks.example.com:99999/key", "must have a port"),
+        ("https://hooks.example.com/a key", "must have no blanks"),
+        ("https://hooks.example.com/\nkey", "must have no blanks"),
+        ("https://hooks.example.com/kéy", "must have no blanks and only ASCII"),
+    ],
+)
+def test_an_address_that_no_request_can_have_is_refused_without_showing_it(
+    address: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        loader.build({"failure": {"webhook_url": address}})
+    assert "key" not in str(caught.value).replace("unknown key", "")

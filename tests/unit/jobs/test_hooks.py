@@ -16,6 +16,7 @@ from resqued.hooks.hook_kinds import JOB_HOOKS, WORKER_HOOKS
 from resqued.hooks.job_hooks import hooks_of
 from resqued.hooks.performing import perform, run_on_failure
 from resqued.jobs import lookup
+from resqued.retries.policy import RetryRules
 
 JOB = resqued.JobInfo("low", "Archive", (44,))
 
@@ -128,6 +129,53 @@ def test_a_lazy_object_of_the_application_is_not_evaluated(
     monkeypatch.setattr(lookup, "DECLARED", {})
     assert lookup.find_hooks(["shop"]) == []
     assert not lookup.has_jobs(["shop"])
+
+
+@pytest.mark.parametrize("name", ["request", "request.x", "Odd", "Odd.x"])
+def test_a_name_in_a_payload_evaluates_no_lazy_object(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Workers look names up too: an exception there would end one after the other."""
+
+    def evaluated(*_: object) -> Any:
+        pytest.fail("it was evaluated")
+
+    class Meta(type):
+        __getattr__ = __bool__ = evaluated
+
+    class Lazy:
+        __class__ = property(evaluated)  # type: ignore[assignment]
+        __dict__ = property(evaluated)  # type: ignore[assignment]
+        __getattr__ = evaluated
+
+    class Odd(metaclass=Meta):
+        retry = Lazy()
+
+        @staticmethod
+        def perform() -> None: ...
+
+    Odd.__module__ = "shop"
+    shop = ModuleType("shop")
+    vars(shop).update(request=Lazy(), Odd=Odd)
+    monkeypatch.setitem(sys.modules, "shop", shop)
+    assert lookup.retry_of("low", f"shop.{name}", ["shop"], RetryRules()) is None
+
+
+def test_a_class_with_a_wrong_retry_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zygote says what is wrong; the worker must not die of it."""
+
+    class Wrong:
+        retry = -1
+
+        @staticmethod
+        def perform() -> None: ...
+
+    Wrong.__module__ = "shop"
+    shop = ModuleType("shop")
+    vars(shop).update(Wrong=Wrong)
+    monkeypatch.setitem(sys.modules, "shop", shop)
+    assert lookup.retry_of("low", "shop.Wrong", ["shop"], RetryRules()) is None
+    assert any("retry -1 must be" in wrong for wrong in lookup.find_hooks(["shop"]))
 
 
 def test_a_function_has_those_of_its_decorator_and_of_its_methods(
@@ -278,6 +326,48 @@ def test_a_second_yield_is_said() -> None:
         perform(hooks(twice), lambda: None, JOB)
 
 
+def test_a_second_yield_does_not_hide_the_exception_of_the_job() -> None:
+    def twice(number: int) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            yield
+
+    def fail() -> None:
+        raise ValueError("of the job")
+
+    with pytest.raises(resqued.JobClassError, match="more than once") as caught:
+        perform(hooks(twice), fail, JOB)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_an_around_hook_lets_a_stop_iteration_pass_as_what_it_is() -> None:
+    def around(number: int) -> Iterator[None]:
+        yield
+
+    with pytest.raises(StopIteration):
+        perform(hooks(around, around), lambda: next(iter(())), JOB)
+
+
+class Coroutine:
+    async def __call__(self, *_: object) -> bool:
+        return False
+
+
+def _behind_a_decorator(*_: object) -> Iterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("hook", [Coroutine(), lambda *_: _behind_a_decorator()])
+@pytest.mark.parametrize("kind", ["before_enqueue", "before_perform", "after_perform"])
+def test_a_hook_of_which_nothing_ran_is_said(kind: Any, hook: Any) -> None:
+    """What it returns is True for everybody, so no veto of it would ever count."""
+    name = f"{kind} {id(hook)}"
+    job = resqued.job(queue="low", name=name, **{kind: hook})(lambda: None)
+    with pytest.raises(resqued.JobClassError, match="of which nothing ran"):
+        client().enqueue(job)
+
+
 def test_each_on_failure_hook_runs_though_others_raise(seen: list[object]) -> None:
     def bad(error: Exception, number: int) -> None:
         raise RuntimeError("bad")
@@ -312,6 +402,28 @@ def test_a_plugin_registers_its_hooks_once(registered: dict[str, list[Any]]) -> 
         resqued.plugin.register(object())
     with pytest.raises(resqued.JobClassError, match="is a hook of workers"):
         resqued.job(queue="low", name="of plugin", plugins=[plugin])(lambda: None)
+
+
+def test_a_plugin_that_is_registered_twice_runs_once(
+    registered: dict[str, list[Any]],
+) -> None:
+    plugin = Good()
+    resqued.plugin.register(plugin)
+    resqued.plugin.register(plugin)
+    assert registered["around_perform"] == [plugin.around_perform_good]
+    resqued.plugin.register(Good())  # another one, with other settings perhaps
+    assert len(registered["around_perform"]) == 2
+
+
+def test_a_class_in_place_of_a_plugin_is_refused(
+    registered: dict[str, list[Any]],
+) -> None:
+    """Its methods would take the job for self, and fail for every job."""
+    with pytest.raises(resqued.JobClassError, match=r"give Good\(\) in place of"):
+        resqued.plugin.register(Good)
+    with pytest.raises(resqued.JobClassError, match=r"give Good\(\) in place of"):
+        resqued.job(queue="low", name="of class", plugins=[Good])(lambda: None)
+    assert not registered
 
 
 def test_lint_wants_a_suffix() -> None:

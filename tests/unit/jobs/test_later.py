@@ -176,6 +176,24 @@ def test_a_job_can_be_called_later_as_functions_can(client: Recorder) -> None:
     assert client.put == [("low", {"class": "Sent", "args": [5]})]
 
 
+def test_an_id_that_json_cannot_hold_is_refused_with_the_way_out(
+    client: Recorder,
+) -> None:
+    account = Account(7)
+    account.id = uuid.UUID(int=7)  # type: ignore[assignment]
+    with pytest.raises(
+        resqued.ArgumentError, match=r"id .* is a UUID.* str.*identity="
+    ):
+        resqued.later(account, client=client).close()
+
+
+def test_an_async_find_is_refused_where_it_is_declared() -> None:
+    async def find(number: int) -> None: ...
+
+    with pytest.raises(resqued.JobClassError, match="find is async def"):
+        resqued.allow_later(Unfound, methods=["run"], find=find)
+
+
 # Declarations
 
 

@@ -12,11 +12,14 @@ import pytest
 
 import resqued
 from resqued.config.loader import build
-from resqued.core.retry import MOST_TIMES, Spacing
+from resqued.core.retry import LONGEST_DELAY, MOST_TIMES, Spacing
 from resqued.errors import ConfigError, JobClassError
-from resqued.retries.declared import own_retry
+from resqued.retries.declared import own_death_rule, own_retry
 from resqued.retries.policy import Retry, RetryRules, RetryTable, read_retry
 from resqued.store.job_identity import identify, identity_of
+
+
+async def _coroutine(*_: object) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,13 @@ from resqued.store.job_identity import identify, identity_of
         {"on": (int,)},
         {"unless": (1,)},
         {"on_exhausted": 3},
+        {"on_exhausted": _coroutine},
+        {"delay": _coroutine},
+        {"jitter": "0.1"},
+        {"factor": None},
+        {"on": None},
+        {"within": lambda: 5},
+        {"max_delay": lambda: 5},
     ],
 )
 def test_what_cannot_be_used_is_refused_where_it_is_declared(wrong: Any) -> None:
@@ -174,3 +184,47 @@ def test_names_of_payloads() -> None:
     assert identity_of(b"no job") == ""
     long = b'{"class":"A","args":["%b"]}' % (b"x" * 100_000)
     assert identity_of(long) == identity_of(b" " + long + b"\n") != ""
+
+
+def _group(*members: Exception, kind: type[Exception] = ExceptionGroup) -> Any:
+    return kind("of a task group", members)
+
+
+@pytest.mark.parametrize(
+    ("retry", "error", "is_wanted"),
+    [
+        (Retry(), _group(ValueError()), True),
+        (Retry(on=(OSError,)), _group(ConnectionError(), TimeoutError()), True),
+        (Retry(on=(OSError,)), _group(ConnectionError(), ValueError()), False),
+        (Retry(on=(OSError,)), _group(_group(ConnectionError())), True),
+        (Retry(unless=(ValueError,)), _group(OSError(), ValueError()), False),
+        (Retry(on=("ExceptionGroup",)), _group(ValueError()), True),
+        (Retry(unless=(ExceptionGroup,)), _group(ValueError()), False),
+        (Retry(on=(OSError,)), ConnectionError(), True),
+    ],
+)
+def test_a_group_is_wanted_if_all_of_its_members_are(
+    retry: Retry, error: BaseException, is_wanted: bool
+) -> None:
+    assert retry.wants_error(error) is is_wanted
+
+
+def test_exceptions_may_be_given_by_a_generator() -> None:
+    retry = Retry(on=(kind for kind in (OSError,)))  # type: ignore[arg-type]
+    assert retry.wants(ConnectionError)
+    assert retry.wants(ConnectionError)
+
+
+@pytest.mark.parametrize("delay", [1e30, "100000d"])
+def test_no_delay_after_a_death_is_longer_than_others(delay: Any) -> None:
+    class Job:
+        retry = Retry(delay=delay, max_delay=1e30)
+        on_worker_death = "retry"
+
+    rule = own_death_rule(Job)
+    assert rule is not None
+    assert rule.delay == LONGEST_DELAY
+    Job.retry = Retry(delay="2d")
+    rule = own_death_rule(Job)
+    assert rule is not None
+    assert rule.delay == 86_400

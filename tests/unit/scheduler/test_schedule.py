@@ -75,6 +75,24 @@ def shown(schedule: Schedule, after: int, until: int) -> list[str]:
         ("30 2 * * *", f"{AUTUMN} 01:10", "2026-10-26 12:00", ["26 01:30"]),
         # Six fields: the seconds come first.
         ("0 30 12 * * *", f"{AUTUMN} 00:00", f"{AUTUMN} 23:00", ["25 11:30"]),
+        (
+            "0 30 2 * * *",
+            f"{SPRING} 00:00",
+            "2026-03-30 12:00",
+            ["29 01:00", "30 00:30"],
+        ),
+        (
+            "0 30 2 * * *",
+            f"{AUTUMN} 00:00",
+            "2026-10-26 12:00",
+            ["25 00:30", "26 01:30"],
+        ),
+        (
+            "0 0 * * * *",
+            f"{AUTUMN} 00:00",
+            f"{AUTUMN} 02:30",
+            ["25 01:00", "25 02:00"],
+        ),
     ],
 )
 def test_ticks_over_a_change_of_summer_time(
@@ -85,7 +103,10 @@ def test_ticks_over_a_change_of_summer_time(
 
 @given(
     expression=st.sampled_from(
-        ["30 2 * * *", "0 * * * *", "*/7 * * * *", "0 3 * * 0", "15 1-3 * * *"]
+        [
+            *("30 2 * * *", "0 * * * *", "*/7 * * * *", "0 3 * * 0", "15 1-3 * * *"),
+            *("0 30 2 * * *", "0,30 15 1-3 * * *", "0 0 * * * *"),
+        ]
     ),
     day=st.sampled_from([SPRING, AUTUMN]),
     start=st.integers(0, 6 * 3600),

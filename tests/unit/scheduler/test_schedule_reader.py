@@ -56,7 +56,13 @@ def test_a_schedule_with_everything() -> None:
         ({"every": None}, "every: None is not a duration"),
         ({"every": "0.5s"}, "every: '0.5s' is shorter than a second"),
         ({"every": "soon"}, "every: 'soon' is not a duration"),
+        ({"every": "3650d"}, "every: .3650d. is longer than ten years"),
         ({"jitter": "10m"}, "jitter: must be shorter than every"),
+        (
+            {"every": ..., "cron": "*/5 8-10 * * *", "jitter": "5m"},
+            "jitter: must be shorter than what lies between times of cron, 5m00s",
+        ),
+        ({"every": ..., "jitter": "5m"}, "give cron or every"),
         ({"cron": "* * * * *"}, "give cron or every"),
         ({"cron": "* * * *"}, "cron: '. . . .': not five fields"),
         ({"cron": "61 * * * *"}, "cron: '61 . . . .': bad minute"),
@@ -71,7 +77,7 @@ def test_a_schedule_with_everything() -> None:
 )
 def test_what_is_wrong(change: dict[str, object], problem: str) -> None:
     with pytest.raises(WrongScheduleError, match=problem):
-        read_schedule("n", GOOD | change)
+        read_schedule("n", {k: v for k, v in (GOOD | change).items() if v is not ...})
 
 
 def test_a_wrong_schedule_of_a_file_is_told_with_its_line(tmp_path: Path) -> None:
@@ -150,6 +156,23 @@ def test_a_job_declares_its_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             '{"class":"Ok","cron":["*/5 * * * * *"],"queue":"low"}',
             Schedule("tick", "Ok", "low", cron="*/5 * * * * *"),
+        ),
+        # The last of six fields is no zone, and an expression may have a name.
+        (
+            '{"class":"Ok","cron":"0 0 9 * * mon-fri","queue":"low"}',
+            Schedule("tick", "Ok", "low", cron="0 0 9 * * mon-fri"),
+        ),
+        (
+            '{"class":"Ok","cron":"0 0 9 * * MON Asia/Tokyo","queue":"low"}',
+            Schedule("tick", "Ok", "low", cron="0 0 9 * * MON", zone="Asia/Tokyo"),
+        ),
+        (
+            '{"class":"Ok","cron":"0 9 * * 5L","queue":"low"}',
+            Schedule("tick", "Ok", "low", cron="0 9 * * 5L"),
+        ),
+        (
+            '{"class":"Ok","cron":"@daily Europe/Vienna","queue":"low"}',
+            Schedule("tick", "Ok", "low", cron="0 0 * * *", zone="Europe/Vienna"),
         ),
     ],
 )
