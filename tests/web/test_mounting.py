@@ -143,3 +143,37 @@ def test_asgi_applications_can_mount_them(redis_url: str) -> None:
     asyncio.run(pages(scope, receive, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 200
     assert b'href="/a/overview"' in b"".join(m.get("body", b"") for m in sent[1:])
+
+
+def test_a_form_that_the_application_has_read_reaches_the_pages(
+    redis_url: str,
+) -> None:
+    seen = []
+    app = with_flask(WebSettings(url=redis_url))
+    # As an extension does that looks for its token, or a log of requests.
+    app.before_request(lambda: seen.append(request.form.get("name")))
+    client = Client(app)
+    headers = {"X-Test-Role": "admin", **SAME_ORIGIN}
+    for path_, form, kind in (
+        ("/queues/pause", {"only": "bWFpbA=="}, None),
+        ("/queues/pause", {"only": "cGF5"}, "multipart/form-data"),
+    ):
+        client.post(BELOW + path_, data=form, headers=headers, content_type=kind)
+    with resqued.Client(redis_url) as own:
+        assert own.paused_queues() == ["mail", "pay"]
+    assert seen == [None, None]
+    body = {"json": {"name": "mail"}}
+    found = client.post(f"{BELOW}/api/v1/queues/resume", headers=headers, **body)
+    assert found.status_code == 200, found.text
+    large = client.post(f"{BELOW}/queues/pause", data=b"x" * (2 << 20), headers=headers)
+    assert large.status_code == 413
+
+
+def test_a_token_of_the_application_is_none_of_the_pages(mounted: Client) -> None:
+    headers = {"X-Test-Role": "viewer", "Authorization": "Bearer of-the-application"}
+    assert mounted.get(f"{BELOW}/queues", headers=headers).status_code == 200
+    # No token of ours: another site may have sent the form.
+    found = mounted.post(f"{BELOW}/failed/search", headers=headers)
+    assert found.status_code == 403
+    del headers["X-Test-Role"]
+    assert mounted.get(f"{BELOW}/queues", headers=headers).status_code == 401
