@@ -95,7 +95,13 @@ def open_socket(settings: WebSettings) -> socket.socket:
 
 def _inherited() -> socket.socket:
     passed = os.environ.get("LISTEN_FDS", "")
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or passed != "1":
+    is_ours = os.environ.get("LISTEN_PID") == str(os.getpid())
+    if is_ours and passed not in ("", "0", "1"):
+        raise ListenError(
+            f"systemd has passed {passed} sockets, and the pages take one: leave one"
+            " ListenStream= in resqued-web.socket"
+        )
+    if not is_ours or passed != "1":
         raise ListenError(
             "[web] listen is fd:, but systemd has passed no socket: start"
             " resqued-web.socket, or name an address"
