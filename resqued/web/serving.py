@@ -88,7 +88,7 @@ def open_socket(settings: WebSettings) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ListenError(
-            f"cannot listen on {listen}: {error.strerror}; [web] listen or --listen"
+            f"cannot listen on {listen}: {error.strerror or error}; [web] listen or --listen"
             " names another address"
         ) from None
 
