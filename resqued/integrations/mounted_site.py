@@ -59,6 +59,8 @@ class MountedSite:
         """
         inner = dict(environ)
         inner["SCRIPT_NAME"], inner["PATH_INFO"] = prefix.rstrip("/"), path
+        # The application knows the path; the header has only that of the application.
+        inner.pop("HTTP_X_FORWARDED_PREFIX", None)
         inner[HOST_USER] = person
         inner["wsgi.input"], inner["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
         parts, status, headers = run_wsgi_app(self._app, inner, buffered=True)

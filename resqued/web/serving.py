@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -88,8 +89,8 @@ def open_socket(settings: WebSettings) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ListenError(
-            f"cannot listen on {listen}: {error.strerror or error}; [web] listen or --listen"
-            " names another address"
+            f"cannot listen on {listen}: {error.strerror or error}; [web] listen or"
+            " --listen names another address"
         ) from None
 
 
@@ -147,6 +148,8 @@ def warm(app: Flask) -> None:
 def serve(settings: WebSettings, opened: socket.socket) -> None:
     """Serve the pages until SIGTERM or SIGINT; requests that run are answered."""
     signal.signal(signal.SIGTERM, _leave)
+    # That a request waits a moment for a thread is nothing to tell an administrator.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     app = create_app(settings)
     # The first visitor is not to wait for what all need. A server that does not answer
     # must not keep the pages from saying so.

@@ -216,6 +216,8 @@ def test_all_names_of_the_web_front_end_fit_together() -> None:
         assert asked["path"] in {route.path for route in ROUTES}
         # They need no header: test_behind_proxies.py asks by the address of a pod.
         assert "httpHeaders" not in asked
+        # While Redis is away, pages and metrics say so only if they can be reached.
+        assert asked["path"] == "/healthz"
     assert web()["securityContext"] == container()["securityContext"]
     assert "'.[web]'" in (PLACE / "Containerfile").read_text("utf-8")
 

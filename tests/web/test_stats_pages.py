@@ -236,7 +236,9 @@ def test_poll_has_the_page_without_its_frame(
     assert "<header" not in html
 
 
-@pytest.mark.parametrize("cursor", ["18446744073709551616", "9" * 20, "１２", "-1"])
+@pytest.mark.parametrize(
+    "cursor", ["18446744073709551616", "9" * 20, "\uff11\uff12", "-1"]
+)
 def test_a_cursor_that_the_server_refuses_begins_at_the_start(
     pages: Pages, redis: redis_py.Redis, cursor: str
 ) -> None:
