@@ -158,15 +158,14 @@ def _workers(now: SiteSnapshot, paused_hosts: Container[str]) -> Iterator[Metric
     for state in STATES:
         family.add_metric((state,), counted[state])
     yield family
+    # By a clock that is ahead they may be of the future.
     ages = [each.job_age for each in now.working if each.job_age is not None]
-    yield _gauge(
-        "oldest_job_seconds", "Run time of the oldest job.", max(ages, default=0)
-    )
+    yield _gauge("oldest_job_seconds", "Run time of the oldest job.", max([0.0, *ages]))
     beats = [
         each.heartbeat_age for each in now.workers if each.heartbeat_age is not None
     ]
     yield _gauge(
-        "heartbeat_age_seconds", "Age of the oldest heartbeat.", max(beats, default=0)
+        "heartbeat_age_seconds", "Age of the oldest heartbeat.", max([0.0, *beats])
     )
 
 

@@ -208,6 +208,8 @@ def test_workers_that_wait_because_of_a_pause_are_paused(
     assert found["resqued_masters", "paused"] == 1
     states = {key[1]: int(n) for key, n in found.items() if key[0] == "resqued_workers"}
     assert set(states) == {"working", "idle", "paused", "dead", "silent", "unknown"}
+    # Their clock is ahead.
+    assert found["resqued_heartbeat_age_seconds",] == 0
     # The worker of another library knows nothing of a master.
     assert (states["paused"], states["idle"]) == (1, 2)
     redis.set("resque:pause-all-workers", "true")
