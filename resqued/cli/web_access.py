@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -36,6 +38,8 @@ NEW_EXAMPLES = """
 Examples:
   resqued web token new prometheus --scope metrics
 """
+# A key of TOML that needs no quotes.
+_BARE = re.compile("[A-Za-z0-9_-]+")
 _COLUMNS = (Column("NAME", rank=0), Column("ROLE", rank=0))
 
 _file_option = click.option(
@@ -91,7 +95,7 @@ def add(name: str, role: str, users_file: Path | None, config_file: str | None) 
 
 def _password() -> str:
     if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
+        return sys.stdin.readline().rstrip("\r\n")
     found: str = click.prompt(
         "Password", hide_input=True, confirmation_prompt=True, err=True
     )
@@ -150,6 +154,10 @@ def new(name: str, scope: str) -> None:
     The token goes to standard output, the line to standard error. Only its hash is
     kept, so the token is shown once.
     """
+    if not name.isprintable():
+        raise click.UsageError(f"{name!r} cannot be the name of a token")
+    # A name with a blank or a dot is no key of TOML without quotes.
+    key = name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
     secret = secrets.token_urlsafe(32)
-    click.echo(f'[web.tokens]\n{name} = "{scope}:{hash_token(secret)}"', err=True)
+    click.echo(f'[web.tokens]\n{key} = "{scope}:{hash_token(secret)}"', err=True)
     click.echo(secret)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from resqued.config import readers
 from resqued.config.field import Field
+from resqued.core.roles import METRICS as METRICS_SCOPE
 from resqued.core.roles import OPERATOR, ROLES
 from resqued.store.server_url import DEFAULT_URL
 from resqued.wire.keys import DEFAULT_NAMESPACE
@@ -82,6 +83,21 @@ def texts(value: object) -> dict[str, str]:
     ):
         raise ValueError(f"{value!r} must be a table of texts")
     return {str(name): text for name, text in value.items()}
+
+
+def tokens(value: object) -> dict[str, str]:
+    """Read a table of bearer tokens, as scope:hash; raise ValueError without a hash."""
+    found = texts(value)
+    scopes = (METRICS_SCOPE, *ROLES)
+    for name, stored in found.items():
+        scope, _, hashed = stored.partition(":")
+        # What is not of this form may be the token itself, so it is not shown.
+        if scope not in scopes or not hashed.startswith("sha256$"):
+            raise ValueError(
+                f"the token {name!r} must be SCOPE:HASH, as `resqued web token new`"
+                f" prints it, and SCOPE one of {', '.join(scopes)}"
+            )
+    return found
 
 
 def hosts(value: object) -> tuple[str, ...]:
@@ -265,7 +281,7 @@ WEB_FIELDS = (
     Field(
         "web",
         "tokens",
-        texts,
+        tokens,
         {},
         "bearer tokens by name, made by `resqued web token new`",
         '{ prometheus = "metrics:sha256$..." }',

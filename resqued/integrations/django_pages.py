@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import sys
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -37,8 +37,8 @@ def urls(user: PersonOf = staff, settings: WebSettings | None = None) -> list[An
         environ = dict(_environ(request))
         tail = f"/{path.encode().decode('latin-1')}"
         whole = request.path.encode().decode("latin-1")
-        environ["wsgi.input"] = BytesIO(request.body)
-        found = site.answer(environ, whole.removesuffix(tail), tail, user(request))
+        prefix = whole.removesuffix(tail)
+        found = site.answer(environ, prefix, tail, user(request), request.body)
         answer = HttpResponse(found.body, status=found.status)
         for name in list(answer.headers):
             del answer.headers[name]
@@ -63,7 +63,7 @@ def _environ(request: HttpRequest) -> dict[str, Any]:
         "REQUEST_METHOD": request.method,
         "wsgi.url_scheme": request.scheme,
         "wsgi.version": (1, 0),
-        "wsgi.errors": BytesIO(),
+        "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,

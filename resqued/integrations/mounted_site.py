@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import Any
 
 from werkzeug.test import run_wsgi_app
@@ -12,6 +13,8 @@ from resqued.config.web_settings import WebSettings
 from resqued.web.app import Application, create_app, read_settings
 from resqued.web.identity import HOST_AUTH, HOST_USER
 
+# In bytes, as of an application of its own.
+LONGEST_BODY = 1 << 20
 # Name and role of the user; None if nobody is logged in.
 Person = tuple[str, str] | None
 
@@ -41,18 +44,27 @@ class MountedSite:
         object.__setattr__(self, "_app", create_app(own))
 
     def answer(
-        self, environ: dict[str, Any], prefix: str, path: str, person: Person
+        self,
+        environ: dict[str, Any],
+        prefix: str,
+        path: str,
+        person: Person,
+        body: bytes,
     ) -> PageAnswer:
         """Return the answer to the request in a WSGI environment.
 
         `prefix` is the path of the pages with that of the application, `path` the rest,
-        both as in WSGI (PEP 3333).
+        both as in WSGI (PEP 3333). `body` is what was sent, which the application may
+        have read before.
         """
         inner = dict(environ)
         inner["SCRIPT_NAME"], inner["PATH_INFO"] = prefix.rstrip("/"), path
+        # The application knows the path; the header has only that of the application.
+        inner.pop("HTTP_X_FORWARDED_PREFIX", None)
         inner[HOST_USER] = person
-        body, status, headers = run_wsgi_app(self._app, inner, buffered=True)
-        return PageAnswer(int(status.split()[0]), list(headers), b"".join(body))
+        inner["wsgi.input"], inner["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
+        parts, status, headers = run_wsgi_app(self._app, inner, buffered=True)
+        return PageAnswer(int(status.split()[0]), list(headers), b"".join(parts))
 
 
 PersonOf = Callable[..., Person]

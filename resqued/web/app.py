@@ -33,6 +33,7 @@ from resqued.web import (
 )
 from resqued.web.assets import serve_asset, url_of_asset
 from resqued.web.identity import current_user
+from resqued.web.own_path import requested_path
 from resqued.web.proxies import Application as Application  # noqa: PLC0414
 from resqued.web.proxies import Proxied
 from resqued.web.raw_text import shown_bytes
@@ -115,6 +116,7 @@ def _prepare_templates(app: Flask) -> None:
         shown_bytes=shown_bytes,
         sparkline_points=lines,
         pauser_of=pausing_page.pauser_of,
+        requested_path=requested_path,
         masters_in_trouble=frame_page.masters_in_trouble,
         **formats.FUNCTIONS,
         **failed_links.FUNCTIONS,
@@ -149,8 +151,11 @@ def _finalized(value: Any) -> Any:
 
 def _store_error(error: StoreError) -> Response:
     if request.method == "POST":
-        maybe = may_have_been_executed(error)
+        has_acted = g.get("has_acted", False)
+        maybe = has_acted or may_have_been_executed(error)
         what = "it may have been done: look" if maybe else "nothing was done"
+        if has_acted:
+            what = "it was done, at least in part: look"
         return _problem(503, f"Redis: {error}; {what}", maybe=maybe)
     return _problem(503, f"Redis: {error}")
 

@@ -20,7 +20,9 @@ KEPT = 10_000
 _CHUNK = 1_000
 # Actions that change failures without naming each.
 _CLEARING = ("clear", "clear retried", "retry all")
-_BULK = ("retry", "retry_remove", "remove")
+_BULK = ("retry", "retry and remove", "remove")
+# What the API, pages and tasks call the same action.
+_SAME = {"retry_remove": "retry and remove"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,14 @@ def record(
     that were, and `ids` which failures. That the stream cannot be written does not stop
     the action.
     """
+    # What fails from here on has not undone it.
+    g.has_acted = count > 0 or g.get("has_acted", False)
     record_of(author(), action, target, count=count, result=result, ids=ids)
+
+
+def in_words(action: str) -> str:
+    """Return the one name that the audit has for an action, as in remove queue."""
+    return _SAME.get(action, action.replace("_", " "))
 
 
 def author() -> Author:
@@ -103,7 +112,7 @@ def record_of(  # noqa: PLR0913 - the fields of a record
         "user": by.user,
         "role": by.role,
         "address": by.address,
-        "action": action,
+        "action": in_words(action),
         "target": target[:500],
         "count": count,
         "result": result[:500],
@@ -173,7 +182,7 @@ def _read(place: str, fields: Mapping[bytes, bytes]) -> AuditRecord:
         user=text_of("user"),
         role=text_of("role"),
         address=text_of("address"),
-        action=text_of("action"),
+        action=in_words(text_of("action")),
         target=text_of("target"),
         result=text_of("result"),
         request_id=text_of("request_id"),

@@ -48,6 +48,6 @@ def _matches(record: AuditRecord, wanted: dict[str, str]) -> bool:
     targets = (record.target, *record.ids)
     return (
         wanted["user"] in ("", record.user)
-        and wanted["action"] in ("", record.action)
+        and audit.in_words(wanted["action"]) in ("", record.action)
         and any(wanted["target"] in each for each in targets)
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 
 from flask import Response, abort, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import pluralize
-from resqued.errors import PayloadError
+from resqued.errors import StoreError
 from resqued.store.delayed_pages import DayCount, DelayedPage, DelayedPages
 from resqued.web import acting, audit
 from resqued.web.formats import queue_of_request
@@ -76,13 +77,12 @@ def act() -> BaseResponse:
     """Enqueue or cancel the ticked jobs, or the one whose button was pressed."""
     action, tokens = acting.run_or_cancel()
     verb = "enqueued" if action == "run" else "cancelled"
-    done, problems = 0, []
-    for each in tokens:
-        try:
-            done += _act_on(action, each)
-        except PayloadError as error:
-            problems.append(str(error))
-    audit.record(action, ", ".join(tokens) or "no delayed job", count=done)
+    done, problems = acting.on_each(
+        tokens,
+        partial(_act_on, action),
+        action=action,
+        target=", ".join(tokens) or "no delayed job",
+    )
     site().keeper.forget()
     site().facts.presence.forget()
     message = f"{verb} {pluralize(done, 'delayed job')}"
@@ -112,11 +112,16 @@ def clear() -> BaseResponse:
     """Cancel all delayed jobs, as many as a request has time for."""
     removed, last = 0, time.monotonic() + _LONGEST
     is_done = True
-    for batch in site().client.delayed.clear_steps():
-        removed += batch
-        if time.monotonic() > last:
-            is_done = not _pages().count_times()
-            break
+    try:
+        for batch in site().client.delayed.clear_steps():
+            removed += batch
+            if time.monotonic() > last:
+                is_done = not _pages().count_times()
+                break
+    except StoreError as error:
+        result = f"broken off: {error}"
+        audit.record("clear", "delayed jobs", count=removed, result=result)
+        raise
     audit.record("clear", "delayed jobs", count=removed)
     site().facts.presence.forget()
     message = f"cancelled {pluralize(removed, 'delayed job')}"

@@ -5,6 +5,7 @@ The rule of a route is its capability in routes.py. Nothing is decided in a view
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -13,11 +14,15 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.roles import CAPABILITIES, METRICS
 from resqued.web.identity import HOST_AUTH, current_user, identify, sent_token
+from resqued.web.own_path import requested_path
 from resqued.web.proxies import TRUSTED
 from resqued.web.site import site
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+# What load balancers ask, by any name or none. They say nothing of jobs, and nothing
+# that is wrong with a file may have a process ended that answers.
+HEALTH = ("health.healthz", "health.readyz")
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
@@ -44,15 +49,17 @@ class Guard:
         capability, or another site has sent the form.
         """
         g.is_trusted = request.environ.get(TRUSTED, False)
-        _check_host()
         endpoint = request.endpoint
-        if endpoint == "static":
+        if endpoint in HEALTH:
+            return None
+        capability = self._needed.get(endpoint) if endpoint else None
+        _check_host(is_scrape=capability == METRICS)
+        if endpoint == "static" or _is_open(capability):
             return None
         g.user = identify()
         if endpoint is None or endpoint not in self._needed:
             return None  # A path that is not there: the problem page has tabs.
-        capability = self._needed[endpoint]
-        if capability is not None and not _is_open(capability):
+        if capability is not None:
             user = current_user()
             if user is None:
                 return _ask_to_log_in()
@@ -63,7 +70,7 @@ class Guard:
         return None
 
 
-def _is_open(capability: str) -> bool:
+def _is_open(capability: str | None) -> bool:
     return capability == METRICS and site().settings.metrics == "open"
 
 
@@ -79,7 +86,7 @@ def _ask_to_log_in() -> BaseResponse:
     # A part of a page must not become the form: its page asks for it by itself.
     is_page = not wants_json() and "part" not in request.args
     if site().settings.auth == "password" and is_page:
-        goal = request.full_path if request.method in SAFE else "/"
+        goal = requested_path() if request.method in SAFE else "/"
         return redirect(url_for("login.show", next=goal), 303)
     if sent_token() is not None:
         return abort(
@@ -95,8 +102,11 @@ def wants_json() -> bool:
     return request.path.startswith("/api/")
 
 
-def _check_host() -> None:
-    """Refuse a Host that is not ours: the name may have been bound to this address."""
+def _check_host(*, is_scrape: bool) -> None:
+    """Refuse a Host that is not ours: the name may have been bound to this address.
+
+    An address cannot be bound so, and Prometheus asks each pod by its own.
+    """
     settings = site().settings
     if settings.auth == HOST_AUTH:
         return  # The application that has the pages checks its own hosts.
@@ -105,23 +115,39 @@ def _check_host() -> None:
     listens_on = urlsplit(f"//{settings.listen}").hostname or ""
     if name in {*own, listens_on, *(host.lower() for host in settings.hosts)}:
         return
+    if is_scrape and _is_address(name):
+        return
     abort(400, f"the host {name!r} is not one of [web] hosts")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_origin() -> None:
     """Refuse a form that another site has sent.
 
     Browsers send Sec-Fetch-Site only to addresses that they trust; elsewhere Origin
-    counts. A program with a bearer token sends neither, and no site can send a token.
+    counts, and of old browsers, which send it to other sites alone, the Referer. A
+    program with a bearer token sends none, and no site can send a token.
     """
     user = current_user()
     if user and user.is_program:
         return
-    site_of_sender = request.headers.get("Sec-Fetch-Site")
-    if site_of_sender is not None:
-        if site_of_sender == "same-origin":
-            return
-    elif request.headers.get("Origin") == request.host_url.rstrip("/"):
+    # Not request.host_url, which has names of other scripts as people read them.
+    own = f"{request.scheme}://{request.host}"
+    headers = request.headers
+    if (site_of_sender := headers.get("Sec-Fetch-Site")) is not None:
+        is_own = site_of_sender == "same-origin"
+    elif (origin := headers.get("Origin")) is not None:
+        is_own = origin == own
+    else:
+        is_own = headers.get("Referer", "").startswith(f"{own}/")
+    if is_own:
         return
     if wants_json():
         abort(403, "send a bearer token, of `resqued web token new NAME --scope ROLE`")

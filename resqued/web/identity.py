@@ -90,7 +90,10 @@ def identify() -> User | None:
     settings = site().settings
     token = sent_token()
     if token is not None:
-        return _of_token(token)
+        program = _of_token(token)
+        # A proxy, or the application, may pass on a token of its own.
+        if program or settings.auth not in (HOST_AUTH, "proxy"):
+            return program
     if settings.auth == HOST_AUTH:
         found = request.environ.get(HOST_USER)
         return user_of(*found) if found else None
@@ -132,12 +135,20 @@ def _of_token(token: str) -> User | None:
 
 def _of_proxy(sent: Request) -> User | None:
     settings = site().settings
-    name = sent.headers.get(settings.proxy_user, "")
+    name = _in_utf8(sent.headers.get(settings.proxy_user, ""))
     if not name or not g.is_trusted:
         return None
-    groups = sent.headers.get(settings.proxy_groups, "").split(",")
+    groups = _in_utf8(sent.headers.get(settings.proxy_groups, "")).split(",")
     role = highest_role([group.strip() for group in groups], settings.roles)
     return user_of(name, role or "")
+
+
+def _in_utf8(header: str) -> str:
+    """Return what a proxy has sent, mostly in UTF-8; WSGI reads it as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _of_session() -> User | None:

@@ -8,11 +8,12 @@ from flask import Response, abort, request, url_for
 
 from resqued.store.key_browser import KeyBrowser
 from resqued.web.formats import queue_of_request
+from resqued.web.paging import LAST_CURSOR
 from resqued.web.raw_text import shown_bytes
 from resqued.web.render import page
 from resqued.web.site import site
 
-_CURSOR = re.compile(r"\d{1,20}(-\d{1,20})?")
+_CURSOR = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
 
 
 def _browser() -> KeyBrowser:
@@ -21,7 +22,10 @@ def _browser() -> KeyBrowser:
 
 def _cursor() -> str:
     found = request.args.get("cursor", "")
-    return found if _CURSOR.fullmatch(found) else ""
+    if not _CURSOR.fullmatch(found):
+        return ""
+    # The server refuses larger ones.
+    return found if max(map(int, found.split("-"))) <= LAST_CURSOR else ""
 
 
 def show_all() -> Response:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import accumulate
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -21,8 +22,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from resqued.core.histogram import BOUNDS, total
-from resqued.core.history_layout import REST
+from resqued.core.histogram import BOUNDS
 from resqued.core.version import VERSION
 from resqued.diagnostics.worker_status import WorkerStatus
 from resqued.errors import StoreError
@@ -31,10 +31,12 @@ from resqued.web.site import Site
 from resqued.web.snapshot import SiteSnapshot
 from resqued.wire.master_record import MasterRecord
 
+T = TypeVar("T")
+
 # The largest queues have a series each; how many others there are is a metric too.
 MOST_QUEUES = 200
-# The classes with the most runs today have series; the others have one together.
-MOST_CLASSES, OTHER = 100, "other"
+# In characters: each scrape carries all labels.
+_LONGEST_LABEL = 1_000
 PAUSED = "paused"
 STATES = ("working", "idle", PAUSED, "dead", "silent", "unknown")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -156,21 +158,20 @@ def _workers(now: SiteSnapshot, paused_hosts: Container[str]) -> Iterator[Metric
     for state in STATES:
         family.add_metric((state,), counted[state])
     yield family
+    # By a clock that is ahead they may be of the future.
     ages = [each.job_age for each in now.working if each.job_age is not None]
-    yield _gauge(
-        "oldest_job_seconds", "Run time of the oldest job.", max(ages, default=0)
-    )
+    yield _gauge("oldest_job_seconds", "Run time of the oldest job.", max([0.0, *ages]))
     beats = [
         each.heartbeat_age for each in now.workers if each.heartbeat_age is not None
     ]
     yield _gauge(
-        "heartbeat_age_seconds", "Age of the oldest heartbeat.", max(beats, default=0)
+        "heartbeat_age_seconds", "Age of the oldest heartbeat.", max([0.0, *beats])
     )
 
 
 def _queues(now: SiteSnapshot) -> Iterator[Metric]:
     ranked = sorted(now.queues.items(), key=lambda item: (-item[1], item[0]))
-    shown = ranked[:MOST_QUEUES]
+    shown = _by_label(ranked[:MOST_QUEUES])
     services = now.services
     jobs = GaugeMetricFamily("resqued_queue_jobs", "Jobs that wait.", labels=("queue",))
     workers = GaugeMetricFamily(
@@ -179,11 +180,10 @@ def _queues(now: SiteSnapshot) -> Iterator[Metric]:
     paused = GaugeMetricFamily(
         "resqued_queue_paused", "Whether the queue is paused.", labels=("queue",)
     )
-    for name, size in shown:
-        label = (name.encode("utf-8", "backslashreplace").decode(),)
-        jobs.add_metric(label, size)
-        workers.add_metric(label, services.of(name).live)
-        paused.add_metric(label, float(name in now.paused_queues))
+    for label, (name, size) in shown.items():
+        jobs.add_metric((label,), size)
+        workers.add_metric((label,), services.of(name).live)
+        paused.add_metric((label,), float(name in now.paused_queues))
     yield jobs
     yield workers
     yield paused
@@ -208,8 +208,7 @@ def _classes(today: Mapping[str, ClassRuns]) -> Iterator[Metric]:
     durations = HistogramMetricFamily(
         "resqued_job_duration_seconds", "Time of a run.", labels=("class",)
     )
-    for name, runs in sorted(_largest_classes(today).items()):
-        label = name.encode("utf-8", "backslashreplace").decode()
+    for label, (_, runs) in _by_label(sorted(today.items())).items():
         jobs.add_metric((label, "succeeded"), max(0, runs.done - runs.failed))
         jobs.add_metric((label, "failed"), runs.failed)
         counts = list(accumulate(runs.buckets))
@@ -220,17 +219,14 @@ def _classes(today: Mapping[str, ClassRuns]) -> Iterator[Metric]:
     yield durations
 
 
-def _largest_classes(today: Mapping[str, ClassRuns]) -> Mapping[str, ClassRuns]:
-    """Return the classes with the most runs; all others together as `other`."""
-    ranked = sorted(today.items(), key=lambda item: (-item[1].done, item[0]))
-    named = [item for item in ranked if item[0] not in (REST, OTHER)][:MOST_CLASSES]
-    found = dict(named)
-    rest = [runs for name, runs in ranked if name not in found]
-    if rest:
-        found[OTHER] = ClassRuns(
-            sum(one.done for one in rest),
-            sum(one.failed for one in rest),
-            sum(one.milliseconds for one in rest),
-            tuple(total([one.buckets for one in rest])),
-        )
+def _by_label(named: Sequence[tuple[str, T]]) -> dict[str, tuple[str, T]]:
+    """Return name and value by the label of the name, which is its beginning.
+
+    Of two names with the same label the second has no series: Prometheus takes no
+    series twice.
+    """
+    found: dict[str, tuple[str, T]] = {}
+    for name, value in named:
+        label = name[:_LONGEST_LABEL].encode("utf-8", "backslashreplace").decode()
+        found.setdefault(label, (name, value))
     return found

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from flask import request, url_for
 
 T = TypeVar("T")
+# The largest cursor of SCAN, and the largest part of the id of an element of a stream.
+LAST_CURSOR = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from resqued.web.own_path import is_own_path
 TRUSTED = "resqued.is_trusted"
 # With these a proxy says who has sent the request; others must not send them.
 _FORWARDED = ("FOR", "PROTO", "HOST", "PORT", "PREFIX")
-_PREFIX = "HTTP_X_FORWARDED_PREFIX"
+_PREFIX, _CLIENT = "HTTP_X_FORWARDED_PREFIX", "HTTP_X_FORWARDED_FOR"
 
 Application = Callable[..., Iterable[bytes]]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Proxied:
@@ -30,11 +31,13 @@ class Proxied:
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         """Answer a request; X-Forwarded headers count from a trusted peer alone."""
-        peer = environ.get("REMOTE_ADDR") or ""
-        environ[TRUSTED] = is_trusted(peer, self._settings.trusted_proxies)
+        peer, proxies = environ.get("REMOTE_ADDR") or "", self._settings.trusted_proxies
+        environ[TRUSTED] = is_trusted(peer, proxies)
         _strip_prefix(environ, self._settings.prefix)
         if environ[TRUSTED]:
             _drop_foreign_prefix(environ)
+            if chain := environ.get(_CLIENT):
+                environ[_CLIENT] = client_of(chain, proxies)
             return self._behind(environ, start)
         for name in _FORWARDED:
             environ.pop(f"HTTP_X_FORWARDED_{name}", None)
@@ -46,19 +49,44 @@ def is_trusted(peer: str, proxies: Collection[str]) -> bool:
 
     A peer without an IP address has come through a Unix socket, and is trusted.
     """
+    address = _address(peer)
+    return address is None or _is_proxy(address, proxies)
+
+
+def client_of(chain: str, proxies: Collection[str]) -> str:
+    """Return the address of the client in X-Forwarded-For, without a port.
+
+    Each proxy adds its peer at the end, so the last one that is no proxy is meant: what
+    stands before it may be invented.
+    """
+    hops = [_without_port(hop.strip()) for hop in chain.split(",")]
+    while len(hops) > 1:
+        address = _address(hops[-1])
+        if address is None or not _is_proxy(address, proxies):
+            break
+        hops.pop()
+    return hops[-1]
+
+
+def _without_port(hop: str) -> str:
+    """Return the address of a hop: some proxies write 192.0.2.1:4711 or [2001::1]:1."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+def _address(text: str) -> Address | None:
+    """Return the address in a text; None if it is none."""
     try:
-        address = ipaddress.ip_address(peer)
+        found = ipaddress.ip_address(text)
     except ValueError:
-        return True
+        return None
     # What a socket for both families says of a peer with an address of IPv4.
-    address = getattr(address, "ipv4_mapped", None) or address
-    return any(_is_in(address, proxy) for proxy in proxies)
+    return getattr(found, "ipv4_mapped", None) or found
 
 
-def _is_in(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str
-) -> bool:
-    return address in ipaddress.ip_network(network, strict=False)
+def _is_proxy(address: Address, proxies: Collection[str]) -> bool:
+    return any(address in ipaddress.ip_network(each, strict=False) for each in proxies)
 
 
 def _drop_foreign_prefix(environ: dict[str, Any]) -> None:

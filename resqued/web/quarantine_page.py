@@ -9,9 +9,8 @@ from flask import Response, abort, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import pluralize
-from resqued.errors import PayloadError
 from resqued.store.quarantine import QuarantinedJob
-from resqued.web import acting, audit
+from resqued.web import acting
 from resqued.web.paging import pages_of
 from resqued.web.render import page
 from resqued.web.site import site
@@ -51,13 +50,9 @@ def _act(
     verb: str, done: str, action: Callable[[QuarantinedJob], bool]
 ) -> BaseResponse:
     ids = request.form.getlist("id")[:_MOST_NAMED]
-    count, problems = 0, []
-    for job in reversed(_find(ids)):
-        try:
-            count += action(job)
-        except PayloadError as error:
-            problems.append(str(error))
-    audit.record(verb, f"quarantined jobs {', '.join(ids)}", count=count)
+    target = f"quarantined jobs {', '.join(ids)}"
+    jobs = reversed(_find(ids))
+    count, problems = acting.on_each(jobs, action, action=verb, target=target)
     site().keeper.forget()
     site().facts.presence.forget()
     message = f"{done} {pluralize(count, 'quarantined job')}"

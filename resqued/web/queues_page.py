@@ -13,7 +13,7 @@ from resqued.store.namespaces import unlisted_queues
 from resqued.web import audit
 from resqued.web.acting import done
 from resqued.web.formats import decoded_name
-from resqued.web.paging import Pages, number_in, pages_of
+from resqued.web.paging import LAST_CURSOR, Pages, number_in, pages_of
 from resqued.web.render import page, snapshot
 from resqued.web.shown_hours import QueueHours, total_hour
 from resqued.web.site import site
@@ -91,7 +91,7 @@ def remove_empty() -> BaseResponse:
 def show_unlisted() -> Response:
     """Look for lists of jobs whose names are not in the set of queues."""
     begin = number_in(request.args.get("cursor", "0"), digits=20)
-    if begin is None:
+    if begin is None or begin > LAST_CURSOR:
         abort(404, "the cursor is a number: begin at the list of queues")
     link = site().client.registry.link
     names, cursor = unlisted_queues(link, site().keys, begin, listed=snapshot().queues)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Response, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import pluralize
-from resqued.errors import PayloadError
 from resqued.store.delayed_pages import DelayedPages, PlacedJob
 from resqued.store.waiting_retries import WaitingRetries, WaitingRetry
-from resqued.web import acting, audit
+from resqued.web import acting
 from resqued.web.delayed_page import place
 from resqued.web.render import page
 from resqued.web.site import site
@@ -58,13 +59,18 @@ def show_all() -> Response:
 def act() -> BaseResponse:
     """Run or cancel the ticked retries, or the one whose button was pressed."""
     action, tokens = acting.run_or_cancel()
-    done = sum(_act_on(each, is_run=action == "run") for each in tokens)
-    audit.record(action, f"retries {', '.join(tokens)}", count=done)
+    done, problems = acting.on_each(
+        tokens,
+        partial(_act_on, is_run=action == "run"),
+        action=action,
+        target=f"retries {', '.join(tokens)}",
+    )
     site().keeper.forget()
     verb = "enqueued" if action == "run" else "cancelled"
     message = f"{verb} {pluralize(done, 'job')} that waited for another attempt"
-    if gone := len(tokens) - done:
+    if gone := len(tokens) - done - len(problems):
         message += f"; {pluralize(gone, 'job')} had gone"
+    message = "; ".join([message, *problems[:3]])
     kind: acting.Kind = "good" if done and done == len(tokens) else "warn"
     return acting.done(message, url_for("retry.show_all"), kind)
 
@@ -73,7 +79,4 @@ def _act_on(token: str, *, is_run: bool) -> bool:
     job = _pages().find(token)
     if job is None or _waiting().of(job) is None:
         return False
-    try:
-        return site().client.delayed.run_now(job) if is_run else _waiting().cancel(job)
-    except PayloadError:
-        return False
+    return site().client.delayed.run_now(job) if is_run else _waiting().cancel(job)

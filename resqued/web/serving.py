@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -88,14 +89,20 @@ def open_socket(settings: WebSettings) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ListenError(
-            f"cannot listen on {listen}: {error.strerror}; [web] listen or --listen"
-            " names another address"
+            f"cannot listen on {listen}: {error.strerror or error}; [web] listen or"
+            " --listen names another address"
         ) from None
 
 
 def _inherited() -> socket.socket:
     passed = os.environ.get("LISTEN_FDS", "")
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or passed != "1":
+    is_ours = os.environ.get("LISTEN_PID") == str(os.getpid())
+    if is_ours and passed not in ("", "0", "1"):
+        raise ListenError(
+            f"systemd has passed {passed} sockets, and the pages take one: leave one"
+            " ListenStream= in resqued-web.socket"
+        )
+    if not is_ours or passed != "1":
         raise ListenError(
             "[web] listen is fd:, but systemd has passed no socket: start"
             " resqued-web.socket, or name an address"
@@ -141,6 +148,8 @@ def warm(app: Flask) -> None:
 def serve(settings: WebSettings, opened: socket.socket) -> None:
     """Serve the pages until SIGTERM or SIGINT; requests that run are answered."""
     signal.signal(signal.SIGTERM, _leave)
+    # That a request waits a moment for a thread is nothing to tell an administrator.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     app = create_app(settings)
     # The first visitor is not to wait for what all need. A server that does not answer
     # must not keep the pages from saying so.

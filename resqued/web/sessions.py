@@ -7,6 +7,7 @@ keeps sessions, so that they outlive a restart and an outage of Redis.
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 from flask import Flask, flash, request, session
@@ -17,10 +18,21 @@ LASTS = timedelta(hours=12)
 # Browsers drop a cookie of more than 4,096 bytes. Messages are coded, so that they take
 # a third more than this.
 _MESSAGES = 2_000
+_PORT = re.compile(r":(\d{1,5})$", re.ASCII)
 
 
 class PageSessions(SecureCookieSessionInterface):
     """Has the cookie sent to these pages alone, and by TLS where they have it."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """Return the name of the cookie, with the port that the browser asks.
+
+        A browser sends cookies to all ports of a host: pages at two of them would end
+        each other's sessions.
+        """
+        name = super().get_cookie_name(app)
+        port = _PORT.search(request.host)
+        return f"{name}-{port[1]}" if port else name
 
     def get_cookie_path(self, _: Flask) -> str:
         """Return the path below which the pages are: other applications are beside."""

@@ -17,6 +17,7 @@ from resqued.store.master_records import WATCH_LIFETIME, MasterRecords
 from resqued.store.server_facts import ServerFacts, examine
 from resqued.store.store_errors import RefusedError
 from resqued.web.chart_data import read_all
+from resqued.web.class_runs import ClassCounters
 from resqued.web.last_hour import TotalHour, read_hour, read_queue_hours
 from resqued.web.presence import Presence, read_presence
 from resqued.web.shared_read import Breaker, SharedRead, SharedReads
@@ -78,7 +79,7 @@ class SharedFacts:
         self.queue_hours = SharedReads(
             partial(read_queue_hours, history), breaker, _CHARTS, _MOST_CHARTS
         )
-        self.today = SharedRead(history.today, breaker, _TODAY)
+        self.today = SharedRead(ClassCounters(history.today).read, breaker, _TODAY)
         self.history_size = SharedRead(history.size, breaker, _SIZE)
         self.presence: SharedRead[Presence] = SharedRead(
             partial(read_presence, link, keys), breaker, _PRESENCE

@@ -50,6 +50,8 @@ _NAME = "resqued-tasks"
 _MOST = 1_000_000
 # How long the end of the process waits for a task to put back what it has in hand.
 _PATIENCE = 3.0
+# Each search is a thread that reads all failures, and a viewer may start one.
+_MOST_SEARCHES = 8
 
 
 class Tasks:
@@ -71,6 +73,11 @@ class Tasks:
         """Return what this process knows of a task, if it runs it."""
         run = self._runs.get(task_id)
         return run.task if run and run.is_alive() else None
+
+    def searches(self) -> int:
+        """Return how many searches go on in this process, or are paused."""
+        runs = list(self._runs.values())
+        return sum(run.is_alive() and run.task.kind == "search" for run in runs)
 
     def leave(self) -> None:
         """End the threads: the tasks count as abandoned, and can go on elsewhere."""
@@ -107,6 +114,8 @@ def start(kind: str, choice: Mapping[str, str]) -> str:
     about, user = KINDS[kind], current_user()
     values = _checked(kind, dict(choice))
     own = tasks()
+    if kind == "search" and own.searches() >= _MOST_SEARCHES:
+        abort(429, f"{_MOST_SEARCHES} searches go on: stop one on the page Tasks")
     now = own.records.now()
     task = TaskRecord(
         id=os.urandom(8).hex(),

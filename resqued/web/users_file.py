@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from resqued.core.roles import ROLES
@@ -12,7 +14,8 @@ from resqued.errors import ConfigError
 from resqued.web.users import WebAccount, hash_password, read_users
 
 _MODE = 0o640
-_SHORTEST = 8
+# The form for the login takes no longer ones.
+_SHORTEST, _LONGEST, _LONGEST_NAME = 8, 1_000, 100
 
 
 def add_user(path: Path, name: str, role: str, password: str) -> bool:
@@ -26,12 +29,18 @@ def add_user(path: Path, name: str, role: str, password: str) -> bool:
         or set(name) & set(":#")
         or not name.isprintable()
         or name != name.strip()
+        or len(name) > _LONGEST_NAME
     ):
-        raise ValueError(f"{name!r} cannot be the name of a user: no : or # in it")
+        raise ValueError(
+            f"{name!r} cannot be the name of a user: no : or # in it, and at"
+            f" most {_LONGEST_NAME} characters"
+        )
     if role not in ROLES:
         raise ValueError(f"there is no role {role!r}: {', '.join(ROLES)}")
     if len(password) < _SHORTEST:
         raise ValueError(f"the password must have at least {_SHORTEST} characters")
+    if len(password) > _LONGEST:
+        raise ValueError(f"the password must have at most {_LONGEST} characters")
     line = f"{name}:{role}:{hash_password(password)}"
     is_new = name not in _users(path)
     _rewrite(path, lambda lines: [*_without(lines, name), line])
@@ -58,22 +67,41 @@ def _without(lines: list[str], name: str) -> list[str]:
 
 
 def _rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
-    """Replace the file by another one in the same step; owner and mode stay."""
+    """Replace the file by another one in the same step; owner and mode stay.
+
+    Of a link, the file that it leads to.
+    """
+    path = path.resolve()
     try:
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        text = "".join(f"{line}\n" for line in change(lines))
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123
-                file.write(text)
-                _take_over(path, file.fileno())
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with _alone_in(path.parent):
+            lines = path.read_text("utf-8").splitlines() if path.exists() else []
+            _replace(path, "".join(f"{line}\n" for line in change(lines)))
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Have other processes that change the file wait, or a change would be lost."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, text: str) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(text)
+            _take_over(path, file.fileno())
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _take_over(path: Path, descriptor: int) -> None:

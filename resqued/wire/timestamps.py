@@ -67,7 +67,9 @@ def read(text: str) -> datetime | None:
             month = f"{_MONTHS.index(f'{name},') // 4 + 1:02}"
         else:
             return None
-        return _in_zone(f"{year}-{month}-{day}T{clock}", zone)
+        found = _in_zone(f"{year}-{month}-{day}T{clock}", zone)
+        # In UTC it may be before the year 1, or after 9999, which no date can hold.
+        return found if found is None or found.astimezone(UTC) else None
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,13 @@ from click.testing import CliRunner
 
 import resqued
 from resqued.cli import cli
+from resqued.config.layers import read_layers
+from resqued.config.loader import build_web
+from resqued.config.web_settings import WebSettings
+from resqued.errors import ConfigError
+from resqued.web import serving
 from resqued.web.login_attempts import FREE
-from resqued.web.users import hash_token
+from resqued.web.users import hash_token, read_users
 from resqued.web.users_file import add_user, remove_user
 from tests.support.pages import Open, Pages
 
@@ -232,3 +240,61 @@ def test_a_broken_file_of_users_is_no_fault_of_a_page(
     found = guarded.get("/queues", 503).text
     assert "the file of users cannot be used" in found
     assert str(users) not in found
+
+
+def test_what_the_form_for_the_login_does_not_take_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    for name, password in (("a" * 101, PASSWORD), ("anna", "x" * 1_001)):
+        with pytest.raises(ValueError, match="at most"):
+            add_user(path, name, "viewer", password)
+    assert not path.exists()
+
+
+def test_a_line_end_of_windows_is_no_part_of_a_password(
+    open_pages: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "users"
+    add = ["web", "user", "add", "anna", "--users", str(path)]
+    assert CliRunner().invoke(cli, add, input=f"{PASSWORD}\r\n").exit_code == 0
+    log_in(open_pages(auth="password", users=str(path)))
+
+
+def test_users_that_are_added_at_once_are_all_there(tmp_path: Path) -> None:
+    path, link = tmp_path / "users", tmp_path / "link"
+    path.touch()
+    link.symlink_to(path)
+    names = [f"user{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: add_user(link, name, "viewer", PASSWORD), names))
+    assert sorted(read_users(path)) == names
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["ci", "my token", "a.b", 'a"b', "ü"])
+def test_the_line_of_a_token_is_toml(tmp_path: Path, name: str) -> None:
+    result = CliRunner().invoke(cli, ["web", "token", "new", name])
+    line = result.stderr
+    assert list(tomllib.loads(line)["web"]["tokens"]) == [name]
+    path = tmp_path / "resqued.toml"
+    path.write_text(line, "utf-8")
+    assert build_web(read_layers(str(path), {}).for_command()).tokens
+
+
+@pytest.mark.parametrize(
+    "stored", ["abc-secret", "metric:sha256$00", "admin:abc-secret"]
+)
+def test_a_token_without_scope_or_hash_is_refused_and_not_shown(
+    tmp_path: Path, stored: str
+) -> None:
+    path = tmp_path / "resqued.toml"
+    path.write_text(f'[web.tokens]\nprom = "{stored}"\n')
+    with pytest.raises(ConfigError, match="'prom' must be SCOPE:HASH") as caught:
+        build_web(read_layers(str(path), {}).for_command())
+    assert "abc-secret" not in str(caught.value)
+
+
+def test_two_sockets_of_systemd_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "2")
+    with pytest.raises(serving.ListenError, match="passed 2 sockets"):
+        serving.open_socket(WebSettings(listen="fd:"))

@@ -460,6 +460,29 @@ def test_actions_are_listed_and_filtered(
     assert "was already retried by anna" in after(pages, "/failed/retry", id=ids[0])
 
 
+def test_the_audit_has_one_name_for_an_action_of_pages_programs_and_tasks(
+    open_pages: Open, redis: redis_py.Redis
+) -> None:
+    add_many(redis, 3)
+    redis.sadd("resque:queues", "one", "two")
+    pages = open_pages()
+    ids = form_ids(pages.get("/failed").text)
+    pages.post("/failed/retry_remove", id=ids[0])
+    pages.post("/failed/bulk/retry_remove")
+    api = {"headers": SAME_ORIGIN, "json": {"name": "one"}}
+    assert pages.client.post("/api/v1/queues/remove", **api).status_code == 200
+    pages.post("/queues/two/remove")
+    # What a version before has written.
+    old = json.dumps({"action": "remove_queue", "target": "zero"})
+    redis.xadd("resque:resqued:audit", {"action": old})
+    for name in ("remove queue", "remove_queue"):
+        text = pages.text(f"/audit?action={name}")
+        assert [word in text for word in ("zero", "one", "two")] == [True] * 3
+    text = pages.text("/audit?action=retry and remove")
+    assert "task " in text
+    assert ids[0][:12] in text
+
+
 def test_the_audit_has_pages_and_shows_odd_records(
     pages: Pages, redis: redis_py.Redis
 ) -> None:

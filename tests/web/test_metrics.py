@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 import yaml
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 import resqued
+from resqued.cli import cli
 from resqued.core.run_tally import RunTally
 from resqued.store.connection import SingleLink
 from resqued.store.history_writer import HistoryWriter
@@ -206,6 +208,8 @@ def test_workers_that_wait_because_of_a_pause_are_paused(
     assert found["resqued_masters", "paused"] == 1
     states = {key[1]: int(n) for key, n in found.items() if key[0] == "resqued_workers"}
     assert set(states) == {"working", "idle", "paused", "dead", "silent", "unknown"}
+    # Their clock is ahead.
+    assert found["resqued_heartbeat_age_seconds",] == 0
     # The worker of another library knows nothing of a master.
     assert (states["paused"], states["idle"]) == (1, 2)
     redis.set("resque:pause-all-workers", "true")
@@ -241,3 +245,25 @@ def test_names_types_and_helps_are_what_promtool_asks_for(
     assert all(name.endswith("_seconds") for name in timed)
     families = {each.name for each in text_string_to_metric_families(text)}
     assert families == {name.removesuffix("_total") for name in types}
+
+
+def test_names_that_begin_alike_have_one_series(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    long = "q" * 2_000
+    redis.sadd("resque:queues", long, f"{long}2", b"a\xff", "a\\udcff", "plain")
+    text = pages.get("/metrics").text
+    found = values(pages)
+    queues = [key[1] for key in found if key[0] == "resqued_queue_jobs"]
+    assert len(queues) == 3
+    assert found["resqued_queues_omitted",] == 2
+    assert max(map(len, text.splitlines())) < 1_100
+
+
+def test_alerts_name_commands_that_exist() -> None:
+    text = (CONTRIB / "prometheus" / "alerts.yaml").read_text("utf-8")
+    named = re.findall(r"`resqued ([a-z ]+?)(?: \{\{[^`]*)?`", text)
+    assert len(named) > 5
+    for words in named:
+        result = CliRunner().invoke(cli, [*words.split(), "--help"])
+        assert result.exit_code == 0, words

@@ -12,6 +12,7 @@ import django
 import pytest
 from a2wsgi import WSGIMiddleware
 from django.conf import settings as django_settings
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest
 from django.urls import include, path
@@ -143,3 +144,88 @@ def test_asgi_applications_can_mount_them(redis_url: str) -> None:
     asyncio.run(pages(scope, receive, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 200
     assert b'href="/a/overview"' in b"".join(m.get("body", b"") for m in sent[1:])
+
+
+def test_a_form_that_the_application_has_read_reaches_the_pages(
+    redis_url: str,
+) -> None:
+    seen = []
+    app = with_flask(WebSettings(url=redis_url))
+    # As an extension does that looks for its token, or a log of requests.
+    app.before_request(lambda: seen.append(request.form.get("name")))
+    client = Client(app)
+    headers = {"X-Test-Role": "admin", **SAME_ORIGIN}
+    for path_, form, kind in (
+        ("/queues/pause", {"only": "bWFpbA=="}, None),
+        ("/queues/pause", {"only": "cGF5"}, "multipart/form-data"),
+    ):
+        client.post(BELOW + path_, data=form, headers=headers, content_type=kind)
+    with resqued.Client(redis_url) as own:
+        assert own.paused_queues() == ["mail", "pay"]
+    assert seen == [None, None]
+    body = {"json": {"name": "mail"}}
+    found = client.post(f"{BELOW}/api/v1/queues/resume", headers=headers, **body)
+    assert found.status_code == 200, found.text
+    large = client.post(f"{BELOW}/queues/pause", data=b"x" * (2 << 20), headers=headers)
+    assert large.status_code == 413
+
+
+def test_the_prefix_of_a_proxy_is_that_of_the_application(mounted: Client) -> None:
+    sent = {"X-Test-Role": "viewer", "X-Forwarded-Prefix": "/app"}
+    found = mounted.get(f"{BELOW}/queues", headers=sent)
+    assert f'href="{BELOW}/overview"' in unquote(found.text)
+    assert 'href="/app/' not in found.text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_django_by_asgi_has_pages_and_forms(redis_url: str, method: str) -> None:
+    with_django(WebSettings(url=redis_url))
+    body = b"only=bWFpbA%3D%3D" if method == "POST" else b""
+    path_ = f"{BELOW}/queues/pause" if body else f"{BELOW}/queues"
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path_,
+        "query_string": b"",
+        "headers": [
+            (b"host", b"localhost"),
+            (b"x-test-role", b"admin"),
+            (b"sec-fetch-site", b"same-origin"),
+            (b"content-type", b"application/x-www-form-urlencoded"),
+            (b"content-length", str(len(body)).encode()),
+        ],
+        "client": ("127.0.0.1", 1),
+        "server": ("localhost", 80),
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def run() -> None:
+        asked = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal asked
+            if asked:
+                await asyncio.Event().wait()
+            asked = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await ASGIHandler()(scope, receive, send)
+
+    asyncio.run(run())
+    assert sent[0]["status"] == (303 if body else 200)
+    if body:
+        with resqued.Client(redis_url) as client:
+            assert client.paused_queues() == ["mail"]
+
+
+def test_a_token_of_the_application_is_none_of_the_pages(mounted: Client) -> None:
+    headers = {"X-Test-Role": "viewer", "Authorization": "Bearer of-the-application"}
+    assert mounted.get(f"{BELOW}/queues", headers=headers).status_code == 200
+    # No token of ours: another site may have sent the form.
+    found = mounted.post(f"{BELOW}/failed/search", headers=headers)
+    assert found.status_code == 403
+    del headers["X-Test-Role"]
+    assert mounted.get(f"{BELOW}/queues", headers=headers).status_code == 401

@@ -44,7 +44,7 @@ def test_all_jobs_of_a_class_are_removed(
     assert "3 removed of 3" in ended(pages, where)
     assert {job["class"] for job in queued.peek("low", 0, 9)} == {"Sync"}
     records = b"".join(f[b"action"] for _, f in redis.xrange("resque:resqued:audit"))
-    assert records.count(b"dequeue_class") == 2
+    assert records.count(b"dequeue class") == 2
 
 
 def _back(form: dict[str, str]) -> dict[str, str]:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis as redis_py
 
+from resqued.store.delayed import DelayedJobs
+from resqued.store.job_queues import Queues
 from tests.support.every_key import fill, key
 from tests.support.pages import SAME_ORIGIN, Open, Pages
 from tests.support.proxy import Proxy
@@ -279,3 +281,39 @@ def test_an_old_snapshot_is_no_answer_for_a_program(
         assert problem["stale"] is True
         assert problem["age"] >= 0
         pages.get("/queues")
+
+
+@pytest.mark.parametrize("where", ["delayed", "queues"])
+def test_what_was_done_before_redis_went_is_said_and_logged(
+    open_pages: Open,
+    redis: redis_py.Redis,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    redis.sadd(key("queues"), "low")
+    redis.zadd(key("delayed_queue_schedule"), {"2000000000": 2_000_000_000})
+    for number in range(3):
+        job = {"class": "Archive", "args": [number], "queue": "low"}
+        redis.rpush(key("delayed:2000000000"), json.dumps(job))
+    with Proxy(redis.get_connection_kwargs()["port"]) as proxy:
+        pages = open_pages(url=proxy.url)
+        ids = re.findall(r'name="id" value="([^"]+)"', pages.get("/delayed").text)
+        assert len(ids) == 3
+        path, form, owner, name = {
+            "delayed": ("/delayed/act", {"id": ids}, DelayedJobs, "run_now"),
+            "queues": ("/queues/pause", {"only": "bG93"}, Queues, "pause_each"),
+        }[where]
+        own = getattr(owner, name)
+
+        def act_and_go(*args: object) -> object:
+            done = own(*args)
+            proxy.refuse()
+            proxy.cut()
+            return done
+
+        monkeypatch.setattr(owner, name, act_and_go)
+        text = pages.post(path, 503, action="run", **form).text
+        assert "it was done, at least in part" in text
+        assert "nothing was done" not in text
+    assert re.search(r'web_action.*"?count"?[=:] ?1', capfd.readouterr().err)

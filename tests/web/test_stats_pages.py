@@ -234,3 +234,17 @@ def test_poll_has_the_page_without_its_frame(
     assert "<h1>" in html
     assert "<html" not in html
     assert "<header" not in html
+
+
+@pytest.mark.parametrize(
+    "cursor", ["18446744073709551616", "9" * 20, "\uff11\uff12", "-1"]
+)
+def test_a_cursor_that_the_server_refuses_begins_at_the_start(
+    pages: Pages, redis: redis_py.Redis, cursor: str
+) -> None:
+    redis.sadd("resque:queues", "mail")
+    redis.xadd("resque:stream", {"a": "b"})
+    for path in ("/stats/keys", "/stats/keys/queues", "/stats/keys/stream"):
+        for text in (cursor, f"{cursor}-{cursor}"):
+            pages.get(f"{path}?cursor={text}")
+    pages.get(f"/unlisted_queues?cursor={cursor}", 404)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,9 +19,10 @@ import resqued
 from resqued.core import task_state
 from resqued.core.task_state import TaskRecord
 from resqued.store import bulk
+from resqued.store.bulk import BulkProgress
 from resqued.store.task_records import TaskRecords
 from resqued.system.redis_server import EmbeddedServer
-from resqued.web import task_runner, tasks
+from resqued.web import task_kinds, task_runner, tasks
 from resqued.web.identity import user_of
 from resqued.wire.keys import Keys
 from tests.support.cli import add_failure
@@ -272,3 +275,28 @@ def test_tasks_on_queues(
 
 def test_an_unknown_task_is_not_found(pages: Pages) -> None:
     assert "kept for a day" in pages.get("/tasks/x", 404).text
+
+
+def test_only_so_many_searches_go_on_at_once(
+    pages: Pages, failures: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = threading.Event()
+
+    def search(*_: object) -> Iterator[BulkProgress]:
+        end.wait()
+        yield BulkProgress(1, 1, 0)
+
+    monkeypatch.setitem(cast("dict[str, Any]", task_kinds.STEPS), "search", search)
+    try:
+        places = [pages.post("/failed/search", text="x").location for _ in range(8)]
+        assert "8 searches go on" in pages.post("/failed/search", 429, text="x").text
+    finally:
+        end.set()
+    says(pages, f"/tasks/{places[0].rpartition('/')[2]}", "done")
+    wait_until(lambda: not in_search(pages), what="the searches to end")
+    pages.post("/failed/search", text="x")
+
+
+def in_search(pages: Pages) -> int:
+    with pages.client.application.app_context():
+        return tasks.tasks().searches()

@@ -63,6 +63,8 @@ def test_a_time_in_each_form(vienna: None, text: str) -> None:
         *("2026/13/27 22:58:27 UTC", "2026/11/27 22:58:27 EST", "2026-11-27T22:58:27+"),
         "Fri Dez 27 2026 22:58:27 GMT+0000",
         "0001-01-01T00:00:00 CET",
+        # In UTC these are before the year 1, and after 9999.
+        *("0001-01-01T00:00:00+14:00", "9999/12/31 23:59:59 -1200"),
     ],
 )
 def test_what_is_no_time(vienna: None, text: str) -> None:
