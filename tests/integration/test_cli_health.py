@@ -216,7 +216,7 @@ def test_a_server_that_takes_no_writes_is_not_well(  # noqa: PLR0917 - fixtures
             assert status == ExitCode.UNAVAILABLE
             wait = ("reload", "--wait", "--timeout", "100ms")
             message = str(run(*wait, fails=ControlError).exception)
-            assert "has not got there within 0.1 s, and goes on; no worker" in message
+            assert "has not got there within 0.1 s, and continues; no worker" in message
             assert reason in message
         finally:
             redis.execute_command(*accept.split())
