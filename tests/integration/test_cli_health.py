@@ -269,7 +269,7 @@ def test_one_master_of_several_that_is_not_well_is_named(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--check", "--alive"), "--check says what --alive does: give one of them"),
+        (("--check", "--alive"), "give --check or --alive, not both"),
         (("--wait", "1s"), "--wait needs --check or --alive"),
         (("--check", "--json"), "--check and --alive answer by their exit code"),
     ],
