@@ -424,7 +424,10 @@ def test_without_a_master_there_is_nobody_to_tell(
     run: Run, directory: Path, words: tuple[str, ...]
 ) -> None:
     message, status = failed_with(run, *words)
-    assert message == f"no master runs here: there is no socket of one in {directory}"
+    assert message == (
+        f"no master runs here: there is no socket of one in {directory};"
+        " start one, or run this as the user of the master"
+    )
     assert status == ExitCode.UNAVAILABLE
 
 

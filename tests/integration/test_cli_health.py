@@ -231,7 +231,10 @@ def test_without_a_master_nothing_is_well(
     run: Run, directory: Path, probe: str
 ) -> None:
     message, status = refused(run, probe, "--wait", "1ms")
-    assert message == f"no master runs here: there is no socket of one in {directory}"
+    assert message == (
+        f"no master runs here: there is no socket of one in {directory};"
+        " start one, or run this as the user of the master"
+    )
     assert status == ExitCode.UNAVAILABLE
 
 
