@@ -77,12 +77,23 @@ bench: $(STAMP)
 chaos: $(STAMP)
 	$(BIN)/python -m bench.chaos $(CHAOS)
 
+# Where the environment was made, and with which Python. It is made again if the folder
+# was moved, PYTHON=... names another version, or an upgrade has replaced its Python.
+PLACE := 'import os, sys; print(os.getcwd(), *sys.version_info[:2])'
+ASKED := $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
+MADE := $(shell cat $(PROJECT) 2>/dev/null)
+ifneq ($(MADE),$(if $(MADE),$(shell $(ASKED) -c $(PLACE) 2>/dev/null)))
+.PHONY: $(PROJECT)
+CLEAR := --clear
+endif
+
 # pip alone: a virtual environment with the project, editable, and what a demo needs.
+# What an interrupted installation has left is removed first.
 $(PROJECT): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("resqued needs Python 3.11 or later, and $(PYTHON) is %d.%d: make PYTHON=python3.11" % v)'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(if $(wildcard $@),$(CLEAR),--clear) $(VENV)
 	$(PIP) -e '.[embedded,web]'
-	@touch $@
+	@$(BIN)/python -c $(PLACE) >$@
 
 $(STAMP): $(PROJECT) requirements-dev.txt requirements-unit.txt
 	$(PIP) -r requirements-dev.txt

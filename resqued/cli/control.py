@@ -120,19 +120,19 @@ def _reply_wait(
 @click.command(epilog=PAUSE_EXAMPLES)
 @master_options
 def pause(meant: LocalMasters) -> None:
-    """Have the workers of this host take no new jobs.
+    """Let the workers of this host take no new jobs.
 
-    Running jobs go on. As SIGUSR2 to the master does.
+    Running jobs continue. The same as SIGUSR2 to the master.
     """
     master = meant.only()
     master.pause()
-    show_line(f"master {master.pid} is paused; `resqued resume` has it go on")
+    show_line(f"master {master.pid} is paused; `resqued resume` resumes it")
 
 
 @click.command(epilog=PAUSE_EXAMPLES)
 @master_options
 def resume(meant: LocalMasters) -> None:
-    """Have the workers of this host take jobs again.
+    """Let the workers of this host take jobs again.
 
     Ends `resqued pause` and `resqued drain`.
     """
@@ -174,9 +174,9 @@ def scale(queues: tuple[str, ...], count: str, meant: LocalMasters) -> None:
 @_wait_options("Return when no job runs any more.")
 @master_options
 def drain(wait: bool, timeout: float | None, meant: LocalMasters) -> None:
-    """Take no new jobs, and see the running ones to their end.
+    """Take no new jobs, and let the running ones finish.
 
-    The master and its workers stay, paused: `resqued resume` has them go on.
+    The master and its workers stay, paused, until `resqued resume`.
     """
     reply_wait = _reply_wait(timeout, waits=wait, for_jobs=True)
     master = meant.only()
@@ -208,10 +208,10 @@ def reload(
     """Load configuration and application, and replace the workers.
 
     Running jobs finish in their old workers. If the new generation cannot start,
-    the old one goes on untouched. With --no-wait the same as SIGHUP.
+    the old one stays in use. With --no-wait the same as SIGHUP.
 
     --master is for a new version of resqued, or of Python: after a dry run of it the
-    master becomes that, with the same pid and the same workers. No job is disturbed.
+    master becomes that, with the same pid and workers. No job is interrupted.
     """
     is_seen = sys.stdout.isatty()
     waits = is_seen if wait is None else wait
@@ -226,7 +226,7 @@ def reload(
         return
     if is_seen:
         show_line(f"master {master.pid} reloads; Ctrl-C only ends the wait for that")
-    # What is refused here is the reload itself: the old generation goes on.
+    # What is refused here is the reload itself: the old generation stays.
     number = master.reload(reply_wait, program=with_master)
     program = "runs its new program and " if with_master else ""
     show_line(f"master {master.pid} {program}has moved to generation {number}")
@@ -237,7 +237,7 @@ def reload(
 def reopen(meant: LocalMasters) -> None:
     """Open the log file again, after it was renamed.
 
-    Master, zygote and workers go on with a new file of the same name. A running job
+    Master, zygote and workers continue in a new file of the same name. A running job
     writes to the old file until it ends.
     """
     master = meant.only()
@@ -255,8 +255,8 @@ def stack(worker: str, is_all: bool, meant: LocalMasters) -> None:
     The stacks are those of all threads.
 
     WORKER is an id as `resqued status` shows it; or say the pid of the worker or
-    of its child. The job goes on. It need not cooperate: a call into C that does
-    not return is shown as well.
+    of its child. The job continues. A call into C that does not return is shown
+    as well.
     """
     master = meant.with_worker(worker)
     found = master.stack(worker)
@@ -278,7 +278,7 @@ def stack(worker: str, is_all: bool, meant: LocalMasters) -> None:
     "--older-than",
     metavar="TIME",
     type=Duration(),
-    help="End every job that has run for longer, such as 90s, 10m or 2h.",
+    help="End each job that has run for longer than this: 90s, 10m, 2h.",
 )
 @yes_option
 @master_options
@@ -291,9 +291,9 @@ def kill(
     """End the job of a worker, or all that have run for too long.
 
     WORKER is an id as `resqued status` shows it; or say the pid of the worker or
-    of its child. The job gets SIGTERM, and SIGKILL after the grace, with all that
-    came of it; it is recorded as failed, with who ended it. The worker goes on.
-    Asks first if more than one job is to end.
+    of its child. The job and all processes that it has started get SIGTERM, and
+    SIGKILL after the grace. It is recorded as failed, with the user who ended it.
+    The worker continues. Asks first if more than one job would end.
     """
     if (worker is None) == (older_than is None):
         raise click.UsageError("Name a worker, or say --older-than TIME.")

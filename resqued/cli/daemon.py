@@ -51,7 +51,9 @@ def daemon_options(function: Callable[..., Any]) -> Callable[..., Any]:
             pool_options,
             click.option("--user", metavar="NAME", help="Become this user, from root."),
             click.option(
-                "--group", metavar="NAME", help="Have this group [that of the user]."
+                "--group",
+                metavar="NAME",
+                help="Run with this group [that of the user].",
             ),
             click.option(
                 "--umask",
@@ -82,8 +84,8 @@ def start(options: MasterOptions, timeout: float) -> int:
     Returns when all workers are ready.
 
     Options and configuration are those of work. The master stays in the directory
-    where it was started. If it cannot run, its reason and exit code are told here,
-    and there is no daemon.
+    where it was started. If it cannot run, the command prints the reason, exits
+    with the code of the master, and leaves no daemon.
     """
     code = launcher.resume_master(options)
     if code is None:
@@ -97,7 +99,7 @@ def start(options: MasterOptions, timeout: float) -> int:
 def restart(options: MasterOptions, timeout: float, now: bool) -> int:
     """Stop the daemon of the pid file, if it runs, and start one.
 
-    The configuration is checked first: if it is wrong, the daemon goes on. Running
+    The configuration is checked first: if it is wrong, the daemon stays. Running
     jobs finish first, however long that takes.
     """
     code = launcher.resume_master(options)
@@ -118,7 +120,7 @@ def restart(options: MasterOptions, timeout: float, now: bool) -> int:
     "--timeout",
     metavar="TIME",
     type=Duration(),
-    help="How long to wait; without it, as long as it takes.",
+    help="How long to wait; without it, there is no limit.",
 )
 @click.option(
     "--pid",

@@ -157,12 +157,12 @@ def clear(client: Client, name: str, yes: bool) -> None:
 def pause(client: Client, name: str) -> None:
     """Have no worker take a job from queue NAME, on any host.
 
-    Jobs that run go on, and jobs can be put on the queue. It stays paused until
+    Running jobs continue, and jobs can be enqueued. The queue stays paused until
     `resqued queues resume NAME`. `resqued pause` pauses the workers of this host.
     """
     was_new = client.pause_queue(name)
     state = "is paused" if was_new else "was paused already"
-    show_line(f"queue {name} {state}; `resqued queues resume {name}` has it go on")
+    show_line(f"queue {name} {state}; `resqued queues resume {name}` resumes it")
     if name not in client.queues():
         show_line(f"no queue {name} exists yet; `resqued queues` lists those that do")
     others = pluralize(_foreign_workers(client, name), "worker")
@@ -179,7 +179,7 @@ def pause(client: Client, name: str) -> None:
 def resume(client: Client, name: str) -> None:
     """Have workers take jobs from queue NAME again."""
     was_paused = client.resume_queue(name)
-    show_line(f"queue {name} {'goes on' if was_paused else 'was not paused'}")
+    show_line(f"queue {name} {'is resumed' if was_paused else 'was not paused'}")
 
 
 def _foreign_workers(client: Client, queue: str) -> int:
@@ -192,6 +192,6 @@ def _foreign_workers(client: Client, queue: str) -> int:
 
 
 def _require(client: Client, name: str) -> None:
-    """Raise unless there is such a queue, so that a slip of the keys is noticed."""
+    """Raise unless there is such a queue, so that a misspelt name is noticed."""
     if not client.size(name) and name not in client.queues():
         raise ResquedError(f"there is no queue {name!r}; `resqued queues` lists them")

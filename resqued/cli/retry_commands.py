@@ -125,5 +125,8 @@ def _chosen(client: Client, chosen: Choice) -> list[DelayedJob]:
     jobs = pick(client, chosen.ids)
     for job in jobs:
         if waiting.of(job) is None:
-            raise ResquedError(f"delayed job {job.id} waits for no other attempt")
+            raise ResquedError(
+                f"delayed job {job.id} waits for no other attempt; `resqued retries`"
+                " lists those that do"
+            )
     return jobs

@@ -127,6 +127,7 @@ def run(client: Client, name: str) -> None:
     if found is None:
         raise ResquedError(
             f"schedule {name} cannot be read; `resqued schedule remove {name}`"
+            " removes it"
         )
     client.enqueue_to(found.queue, found.class_name, *found.args)
     show_line(f"enqueued {call(found.class_name, found.args)} on queue {found.queue}")

@@ -81,10 +81,10 @@ _TARGET_OPTIONS = (
         type=_DIRECTORY,
         default=ROOT,
         show_default=True,
-        help="Take this directory for the root of the host, and do not call systemd.",
+        help="Use this directory as the root of the host, and do not call systemd.",
     ),
     click.option(
-        "--user", "of_user", is_flag=True, help="For one's own systemd alone."
+        "--user", "of_user", is_flag=True, help="For the systemd instance of this user."
     ),
 )
 

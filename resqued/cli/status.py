@@ -57,18 +57,18 @@ unknown: it never had one.
 @click.option(
     "--check",
     is_flag=True,
-    help="Show no tables: 0 if all is well, else 1 or 69 and what is wrong.",
+    help="Print no tables; exit with 0 if all is well, else 1 or 69, with the reason.",
 )
 @click.option(
     "--alive",
     is_flag=True,
-    help="As --check, of the master alone: whether it answers.",
+    help="As --check, but only check that the master answers.",
 )
 @click.option(
     "--wait",
     metavar="TIME",
     type=Duration(),
-    help="With --check or --alive: how long things may take to be so.",
+    help="With --check or --alive: how long to wait for success, such as 30s.",
 )
 @pid_file_option
 @redis_options
@@ -94,7 +94,7 @@ def status(
     paused pool is well. --redis and --namespace do not matter then.
     """
     if check and alive:
-        raise click.UsageError("--check says what --alive does: give one of them.")
+        raise click.UsageError("Give --check or --alive, not both.")
     if wait is not None and not (check or alive):
         raise click.UsageError("--wait needs --check or --alive.")
     if as_json and (check or alive):

@@ -31,7 +31,7 @@ Examples:
 
 \b
 Signals: QUIT finish the running jobs and exit; TERM, INT end them and exit;
-USR1 end them and go on; USR2 pause; CONT resume; HUP reload; TTIN, TTOU one
+USR1 end them and continue; USR2 pause; CONT resume; HUP reload; TTIN, TTOU one
 worker more, one fewer.
 """
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from resqued.errors import ConfigError
+
 DEFAULT_PATH = Path("/etc/resqued/resqued.toml")
 
 
@@ -18,8 +20,11 @@ def file_in_use(given: str | None, environ: Mapping[str, str]) -> Path | None:
 
     The first of these: the given one, that of RESQUED_CONFIG, the user's own, that of
     the host. A file that is there counts, even if it cannot be read: reading it then
-    fails. To go on without it could mean another Redis.
+    fails. Without it another Redis could be meant. An empty name, such as that of an
+    unset variable, raises ConfigError for the same reason.
     """
+    if given == "":
+        raise ConfigError("-c '' names no configuration file: give its path, or no -c")
     if named := given or environ.get("RESQUED_CONFIG"):
         return Path(named)
     return next((p for p in (*_of_user(environ), *_of_host()) if p), None)

@@ -253,7 +253,7 @@ def _late(address: Address, wait: ReplyWait, status: StatusReply) -> ControlErro
     reason = wait.reason(status)
     return ControlError(
         f"master {address.pid} has not got there within {wait.timeout:g} s,"
-        f" and goes on{reason and f'; {reason}'}"
+        f" and continues{reason and f'; {reason}'}"
     )
 
 

@@ -291,11 +291,16 @@ class LocalMasters:
         message = f"no master runs here: there is no socket of one in {places[0]}"
         for place in places[1:]:
             message += f" or {place}"
-        for place, owner in requests.inaccessible_dirs(places).items():
-            message += f"; {place} {requests.owner_hint(owner)}"
-        for place, reason in requests.untrusted_dirs(places).items():
-            message += f"; {place} {reason}, so what answers there is not trusted"
-        return NoMasterError(message)
+        hints = [
+            f"{place} {requests.owner_hint(owner)}"
+            for place, owner in requests.inaccessible_dirs(places).items()
+        ]
+        hints += [
+            f"{place} {reason}, so what answers there is not trusted"
+            for place, reason in requests.untrusted_dirs(places).items()
+        ]
+        way_out = ["start one, or run this as the user of the master"]
+        return NoMasterError("; ".join([message, *(hints or way_out)]))
 
     def may_be_hidden(self) -> bool:
         """Return True if masters may exist where this user cannot read."""

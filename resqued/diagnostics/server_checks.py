@@ -327,7 +327,7 @@ def judge_pauses(queues: Sequence[str], *, is_all: bool) -> Finding:
     """Return the finding about what is paused on all hosts."""
     if is_all:
         text = "all workers of all hosts are paused: pause-all-workers says true"
-        return warning("pauses", text, "delete the key when they are to go on")
+        return warning("pauses", text, "delete the key to resume them")
     if not queues:
         return ok("pauses", "no queue is paused")
     are = "is" if len(queues) == 1 else "are"

@@ -107,7 +107,7 @@ def _run(main: Callable[[StartReport], int], reading: int, writing: int) -> int:
         reasons = (f"internal error: {type(error).__name__}: {error}",)
         code = ExitCode.INTERNAL
     else:
-        stopped = "the master ended before it was ready: it was told to, or has failed"
+        stopped = "the master ended before it was ready: it was stopped, or has failed"
         report.ended([stopped], code or ExitCode.FAILED)
         return code
     for reason in reasons:

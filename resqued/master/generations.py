@@ -189,9 +189,9 @@ class GenerationManager:
     def abandon(self) -> None:
         """Give up a reload that is in progress, because the master is about to stop."""
         if self.pending is not None:
-            self.refuse("the master was told to stop")
+            self.refuse("the master was ordered to stop")
         elif self.is_moving:
-            self.outcomes.add(self.current.number, "the master was told to stop")
+            self.outcomes.add(self.current.number, "the master was ordered to stop")
 
     def _promote(self) -> None:
         """Make the pending generation the current one; slots move to it from now on."""

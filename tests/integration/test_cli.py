@@ -238,7 +238,7 @@ def test_a_queue_is_paused_and_goes_on(
     client.enqueue_to("other", "Mail")
     result = run("queues", "pause", "mail")
     assert result.stdout == (
-        "queue mail is paused; `resqued queues resume mail` has it go on\n"
+        "queue mail is paused; `resqued queues resume mail` resumes it\n"
     )
     assert "was paused already" in run("queues", "pause", "mail").stdout
     assert client.paused_queues() == ["mail"]
@@ -251,7 +251,7 @@ def test_a_queue_is_paused_and_goes_on(
     assert json.loads(run("status", "--json").stdout)["paused_queues"] == ["mail"]
     assert "queue_paused: queue mail is paused" in run("why", "mail").stdout
     assert "queue_paused" not in run("why", "other").stdout
-    assert run("queues", "resume", "mail").stdout == "queue mail goes on\n"
+    assert run("queues", "resume", "mail").stdout == "queue mail is resumed\n"
     assert run("queues", "resume", "mail").stdout == "queue mail was not paused\n"
     assert rows(run("queues"))[0] == ["QUEUE", "WAITING"]
 

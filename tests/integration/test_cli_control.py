@@ -106,7 +106,7 @@ def test_a_paused_pool_takes_no_job_until_it_is_resumed(
     run: Run, daemon: Daemon, client: resqued.Client, redis: redis_py.Redis
 ) -> None:
     assert run("pause").stdout == (
-        f"master {daemon.pid} is paused; `resqued resume` has it go on\n"
+        f"master {daemon.pid} is paused; `resqued resume` resumes it\n"
     )
     assert status_of(run)["is_paused"]
     client.enqueue_to("default", "Nap", 0)
@@ -129,7 +129,7 @@ def test_drain_waits_for_the_running_jobs(
     with command("drain", "--wait", directory=daemon.runtime_directory) as waiting:
         daemon.wait_for_event("order_received", count=2)
         late = run("drain", "--wait", "--timeout", "100ms", fails=ControlError)
-        assert str(late.exception).endswith("goes on; 1 job still runs")
+        assert str(late.exception).endswith("continues; 1 job still runs")
         assert waiting.poll() is None
         os.kill(child, signal.SIGKILL)
         output, _ = waiting.communicate(timeout=scaled(30))
@@ -424,7 +424,10 @@ def test_without_a_master_there_is_nobody_to_tell(
     run: Run, directory: Path, words: tuple[str, ...]
 ) -> None:
     message, status = failed_with(run, *words)
-    assert message == f"no master runs here: there is no socket of one in {directory}"
+    assert message == (
+        f"no master runs here: there is no socket of one in {directory};"
+        " start one, or run this as the user of the master"
+    )
     assert status == ExitCode.UNAVAILABLE
 
 

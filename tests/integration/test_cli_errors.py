@@ -94,6 +94,13 @@ def test_a_file_that_is_not_there(tmp_path: Path, args: list[str]) -> None:
     assert lines == ["configuration file nope.toml does not exist"]
 
 
+def test_an_option_with_an_empty_name_does_not_mean_the_usual_file(
+    tmp_path: Path,
+) -> None:
+    (line,) = fail("stats", "-c", "", cwd=tmp_path, status=78)
+    assert line == "-c '' names no configuration file: give its path, or no -c"
+
+
 @pytest.mark.parametrize("queues", ["", "!a", ",", "!a,!b"])
 def test_a_queue_list_without_a_queue(tmp_path: Path, queues: str) -> None:
     for args, env in (((queues,), {}), ((), {"QUEUES": queues, "QUEUE": "q"})):

@@ -216,7 +216,7 @@ def test_a_server_that_takes_no_writes_is_not_well(  # noqa: PLR0917 - fixtures
             assert status == ExitCode.UNAVAILABLE
             wait = ("reload", "--wait", "--timeout", "100ms")
             message = str(run(*wait, fails=ControlError).exception)
-            assert "has not got there within 0.1 s, and goes on; no worker" in message
+            assert "has not got there within 0.1 s, and continues; no worker" in message
             assert reason in message
         finally:
             redis.execute_command(*accept.split())
@@ -231,7 +231,10 @@ def test_without_a_master_nothing_is_well(
     run: Run, directory: Path, probe: str
 ) -> None:
     message, status = refused(run, probe, "--wait", "1ms")
-    assert message == f"no master runs here: there is no socket of one in {directory}"
+    assert message == (
+        f"no master runs here: there is no socket of one in {directory};"
+        " start one, or run this as the user of the master"
+    )
     assert status == ExitCode.UNAVAILABLE
 
 
@@ -269,7 +272,7 @@ def test_one_master_of_several_that_is_not_well_is_named(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--check", "--alive"), "--check says what --alive does: give one of them"),
+        (("--check", "--alive"), "give --check or --alive, not both"),
         (("--wait", "1s"), "--wait needs --check or --alive"),
         (("--check", "--json"), "--check and --alive answer by their exit code"),
     ],

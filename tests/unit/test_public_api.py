@@ -322,6 +322,6 @@ def test_a_url_that_is_no_text_is_refused(url: typing.Any) -> None:
 def test_the_readme_says_what_is_public() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     library = text.partition("\n## The library\n")[2].partition("\n## ")[0]
-    assert "all else is private" in " ".join(library.split())
+    assert "All others are private" in " ".join(library.split())
     for name in (*functions, *classes):
         assert re.search(rf"\b{name}\b", library), name

@@ -169,7 +169,7 @@ def test_a_reply_that_waits_is_given_up_with_the_reason(tmp_path: Path) -> None:
     ):
         requests.ask(fake.address, DrainRequest(wait=True), wait=wait)
     assert str(caught.value) == (
-        "master 7 has not got there within 0.05 s, and goes on; redis is away"
+        "master 7 has not got there within 0.05 s, and continues; redis is away"
     )
 
 
