@@ -29,7 +29,7 @@ _NAME_COST = 20e-6
 # So many lengths that are known are read all the same, once in so many seconds: no
 # message reports what SWAPDB brings, or what a proxy loses.
 _RECHECKED = 50
-_RECHECK_EVERY = 5.0
+RECHECK_EVERY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class QueueTracking:
         """Forget a few lengths, and few names of queues; they are read again then."""
         if now < self._recheck_at:
             return
-        self._recheck_at = now + _RECHECK_EVERY
+        self._recheck_at = now + RECHECK_EVERY
         if len(self._known) <= _RECHECKED:
             self._is_current = False
         self._to_recheck = self._to_recheck or deque(self._lengths)
