@@ -113,7 +113,9 @@ class DeliveryError(ResquedError):
     does not say.
     """
 
-    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+    retry_after = 0.0
+
+    def __init__(self, reason: str = "", retry_after: float = 0.0) -> None:
         self.retry_after = retry_after
         super().__init__(reason)
 

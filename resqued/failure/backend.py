@@ -37,7 +37,8 @@ class FailureBackend:
 
         `delivery` is an id of 32 hex digits. A failure comes again with the same id if
         this process ends before Redis knows that it was taken. Raises DeliveryRefused
-        if another try is of no use.
+        if another try is of no use. A DeliveryError may say by `retry_after` for how
+        many seconds the service asks to be left alone.
         """
         raise NotImplementedError
 

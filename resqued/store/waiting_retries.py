@@ -33,7 +33,9 @@ class WaitingRetry:
     def error(self) -> str:
         """The exception of the attempt before, and its message; "" if not known."""
         failure = self.failure
-        return "" if failure is None else f"{failure.exception}: {failure.error}"
+        if failure is None or not failure.exception:
+            return ""
+        return f"{failure.exception}: {failure.error}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as `resqued retries --json` shows it: its job, and the attempt."""
