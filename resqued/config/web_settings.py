@@ -106,7 +106,15 @@ def hosts(value: object) -> tuple[str, ...]:
     for each in found:
         if not _HOST.fullmatch(each) or (each.count(":") == 1):
             raise ValueError(f"{each!r} must be a name alone{_host_hint(each)}")
-    return tuple(each.strip("[]") for each in found)
+    return tuple(_as_sent(each.strip("[]")) for each in found)
+
+
+def _as_sent(name: str) -> str:
+    """Return a name as browsers send it: in ASCII (RFC 3490)."""
+    try:
+        return name if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        raise ValueError(f"{name!r} is no name of a host") from None
 
 
 def _host_hint(text: str) -> str:

@@ -160,7 +160,7 @@ class Demo:
     ) -> DemoReport:
         count = self._options.workers
         self._wait_for_workers(client, master)
-        self._progress.say(f"{count} workers on {QUEUES}")
+        self._progress.say(f"{count} worker{'' if count == 1 else 's'} on {QUEUES}")
         tally = EndedJobs(master.log)
         began = time.monotonic()
         load.enqueue(client)

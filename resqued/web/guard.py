@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from flask import Response, abort, g, redirect, request, url_for
@@ -163,6 +164,8 @@ def add_headers(response: Response) -> Response:
     site().requests.add(response.status_code)
     for name, value in HEADERS.items():
         response.headers[name] = value
-    if request.endpoint != "static":
+    # Nor may a file be missing for longer than it is: the process of another version
+    # has it, while one is replaced.
+    if request.endpoint != "static" or response.status_code >= HTTPStatus.BAD_REQUEST:
         response.headers["Cache-Control"] = "no-store"
     return response

@@ -187,6 +187,7 @@ def test_messages_never_make_the_cookie_too_long(
 def test_no_file_beside_ours_is_served(pages: Pages, name: str) -> None:
     found = pages.client.get(f"/static/000000000000/{name}", follow_redirects=True)
     assert found.status_code == 404
+    assert found.headers["Cache-Control"] == "no-store"
 
 
 def test_names_of_files_that_are_not_there_are_not_kept(pages: Pages) -> None:

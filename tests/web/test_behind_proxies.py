@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 import redis as redis_py
 
+from resqued.config.web_settings import hosts
 from resqued.web.proxies import client_of
 from resqued.web.users import hash_token
 from resqued.web.users_file import add_user
@@ -188,3 +189,10 @@ def test_pages_at_two_ports_have_two_sessions(guarded: Pages) -> None:
     guarded.client.post("/login", data=sent, headers=second | SAME_ORIGIN)
     guarded.client.post("/logout", headers=second | SAME_ORIGIN)
     guarded.get("/queues", headers=first)
+
+
+def test_a_host_may_be_named_as_people_write_it(open_pages: Open) -> None:
+    pages = open_pages(hosts=hosts(["bücher.example"]))
+    pages.get("/queues", headers={"Host": "xn--bcher-kva.example"})
+    with pytest.raises(ValueError, match="is no name of a host"):
+        hosts(["ü" * 100])

@@ -169,7 +169,7 @@ def test_a_job_is_removed_by_its_content(
     gone = pages.post("/remove_job/low", 409, job=marks[0])
     assert "not in queue low any more" in gone.text
     assert jobs(redis, "low") == [2, 4]
-    assert b'"remove_job"' in redis.xrange("resque:resqued:audit")[0][1][b"action"]
+    assert b'"remove job"' in redis.xrange("resque:resqued:audit")[0][1][b"action"]
 
 
 def test_a_job_is_put_first(
