@@ -7,6 +7,7 @@ ends after 15 minutes.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -115,6 +116,14 @@ class FailureIndex:
                 sum(each.length for each in lists),
                 self._problem,
             )
+
+    def close(self, patience: float) -> None:
+        """End the thread, and wait for that so many seconds; `look` starts another."""
+        with self._starting:
+            thread, self._looked_at = self._thread, -math.inf
+        self._wake.set()
+        if thread is not None:
+            thread.join(patience)
 
     def groups(self, by: str = "group") -> list[GroupCount]:
         """Return the counts by class, exception or group, the largest first."""
@@ -234,6 +243,13 @@ def failure_index() -> FailureIndex:
     if found is None:
         found = current_app.extensions.setdefault(_NAME, FailureIndex(site()))
     return cast("FailureIndex", found)
+
+
+def close_failure_index(patience: float) -> None:
+    """End the index of the current application, if it has one; see its `close`."""
+    found = current_app.extensions.get(_NAME)
+    if found is not None:
+        found.close(patience)
 
 
 def to_retry(which: FailureFilter) -> FailureFilter:

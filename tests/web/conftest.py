@@ -13,10 +13,12 @@ from werkzeug.routing import Rule
 import resqued
 from resqued.config.web_settings import WebSettings
 from resqued.web.app import create_app
+from resqued.web.failure_index import close_failure_index
 from resqued.web.site import site
 from tests.support.compiled_once import KeptTemplates, kept_builders
 from tests.support.pages import Open, Pages
 from tests.support.shared_reads import end_readers
+from tests.support.wait import scaled
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,18 +35,21 @@ def compiled_once() -> Iterator[None]:
 @pytest.fixture
 def open_pages(redis_url: str) -> Iterator[Open]:
     """Return pages with settings of [web]; the server is empty at first."""
-    clients = []
+    apps = []
 
     def make(**settings: Any) -> Pages:
-        app = create_app(replace(WebSettings(), **{"url": redis_url, **settings}))
-        with app.app_context():
-            clients.append(site().client)
-        return Pages(app.test_client())
+        apps.append(
+            create_app(replace(WebSettings(), **{"url": redis_url, **settings}))
+        )
+        return Pages(apps[-1].test_client())
 
     yield make
     end_readers()
-    for client in clients:
-        client.close()
+    for app in apps:
+        with app.app_context():
+            # Its thread would send commands while a later test counts them.
+            close_failure_index(scaled(20))
+            site().client.close()
 
 
 @pytest.fixture
