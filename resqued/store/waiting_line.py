@@ -103,5 +103,6 @@ class WaitingLine:
 
     def _remove(self, queues: str) -> None:
         if place := self._places.get(queues):
-            self._link.call("LREM", self._keys.line(queues), 1, place)
+            # A key of another type is no error: it has no place of this master.
+            self._link.read_each([("LREM", self._keys.line(queues), 1, place)])
             del self._places[queues]

@@ -80,6 +80,23 @@ def test_a_call_passes_those_over_that_are_gone(
     assert not redis.exists(LINE)
 
 
+def test_a_key_of_another_type_is_an_empty_line(
+    line: WaitingLine, redis: redis_py.Redis
+) -> None:
+    """Each master that joins it is the first, and listens; none is stopped."""
+    line.join("default")
+    redis.delete(LINE)
+    redis.set(LINE, "no list")
+    assert line.join("default") == 1
+    assert line.call("default", 2) == 0
+    assert not line.keep("default")
+    line.join("default")
+    assert line.open(), "which leaves the lines of before"
+    line.join("default")
+    line.leave("default")
+    assert redis.get(LINE) == b"no list"
+
+
 def test_a_line_is_kept_several_times_in_its_life() -> None:
     # One message that comes late, or one busy quarter of an hour, costs no place.
     assert KEPT_EVERY * 3 < LIFE

@@ -203,6 +203,8 @@ class _Master:
     is_alive: bool = True
     woken: int = 0
     took: bool = False
+    # Until then its process is stopped, and what it is sent waits.
+    thaws_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.idle = self.workers
@@ -247,7 +249,16 @@ class _Fleet:
                     master.is_tracked = False
                     self.after(self.trip(), lambda master=master: self.hear(master))
 
+    def is_frozen(self, master: _Master, step: Callable[[_Master], None]) -> bool:
+        """Return True if a master is stopped, which does this step later."""
+        is_frozen = self.now < master.thaws_at
+        if is_frozen:
+            self.after(master.thaws_at - self.now, lambda: step(master))
+        return is_frozen
+
     def hear(self, master: _Master) -> None:
+        if self.is_frozen(master, self.hear):
+            return
         listens = master.listening.heard(self.now, self.dice.random())
         if master.is_alive and listens and master.idle:
             self.wake(master, 1)
@@ -258,7 +269,7 @@ class _Fleet:
 
     def turn(self, master: _Master) -> None:
         """Do what a master does at a turn of its loop, and come back when it is due."""
-        if not master.is_alive:
+        if not master.is_alive or self.is_frozen(master, self.turn):
             return
         each, share = master.listening, self.share(master)
         if master.idle:
@@ -322,6 +333,8 @@ class _Fleet:
         master.listening.answered(reached, self.now, is_any_idle=bool(master.idle))
 
     def receive(self, master: _Master) -> None:
+        if self.is_frozen(master, self.receive):
+            return
         if master.is_alive and not master.listening.called(self.now):
             self.call(master, 1)
         self.turn(master)
@@ -351,6 +364,27 @@ def test_no_job_waits_longer_than_an_interval(seed: int, masters: int) -> None:
     # Nearly all start at once all the same.
     waits = sorted(fleet.waits)
     assert waits[len(waits) // 2] < 0.010
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("masters", [2, 3, 20])
+def test_no_job_waits_longer_for_masters_that_are_frozen(
+    seed: int, masters: int
+) -> None:
+    """As a machine is that moves to another: the calls that it is sent come late."""
+    fleet = _Fleet(seed, masters)
+    fleet.run(until=2 * INTERVAL)
+    for _ in range(200):
+        fleet.run(fleet.now + fleet.dice.expovariate(5))
+        awake = [each for each in fleet.masters if fleet.now >= each.thaws_at]
+        listeners = [each for each in awake if each.listening.listens]
+        if listeners and len(awake) > 1 and fleet.dice.random() < 0.1:
+            stopped = fleet.dice.choice(listeners)
+            stopped.thaws_at = fleet.now + fleet.dice.uniform(1, 4 * INTERVAL)
+        fleet.push()
+    fleet.run(fleet.now + 5 * INTERVAL)
+    assert not fleet.queue
+    assert max(fleet.waits) < INTERVAL * 1.1 + 1.0
 
 
 @pytest.mark.parametrize("masters", [1, 10, 100, 1000])
