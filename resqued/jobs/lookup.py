@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from resqued.core.limits import Limits
@@ -111,7 +112,7 @@ def _member(
 ) -> DeclaredJob | type | None:
     for name in names:
         # Only what is written in the namespace: no properties, no __class__.
-        place = vars(place).get(name) if hasattr(place, "__dict__") else None
+        place = _namespace(place).get(name)
         if name.startswith("__") or place is None:
             return None
     if isinstance(place, Job):
@@ -151,14 +152,30 @@ def _classes_of(modules: Collection[str]) -> Iterator[type]:
     """Yield the classes of the application in its imported modules, by module name."""
     for name, module in sorted(sys.modules.items()):
         if _is_within(name, modules):
-            for member in list(vars(module).values()):
+            for member in list(_namespace(module).values()):
                 is_class = issubclass(type(member), type)
                 if is_class and _is_within(_module_of(member), modules):
                     yield member
 
 
+def _namespace(place: object) -> Mapping[str, Any]:
+    """Return what is written in a module or a class; nothing for any other object.
+
+    An application may put None, or an object of its own, in the place of a module. A
+    lazy module is not loaded.
+    """
+    try:
+        found = object.__getattribute__(place, "__dict__")
+    except Exception:
+        return {}
+    return found if isinstance(found, dict | MappingProxyType) else {}
+
+
 def _module_of(found: type) -> str:
-    module = type.__dict__["__module__"].__get__(found)
+    try:
+        module = type.__dict__["__module__"].__get__(found)
+    except AttributeError:  # the application has deleted it
+        return ""
     return module if isinstance(module, str) else ""
 
 
