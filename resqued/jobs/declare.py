@@ -14,10 +14,10 @@ from resqued.core import durations
 from resqued.core.durations import Duration, Size
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError, QueueNameError
+from resqued.hooks.coroutines import refuse_generators
 from resqued.hooks.function_hooks import FunctionHooks, HookArguments, taken
 from resqued.hooks.job_hooks import hooks_of
 from resqued.jobs import refusals
-from resqued.jobs.coroutines import refuse_generators
 from resqued.retries.declared import (
     DEATH_ATTRIBUTE,
     OnWorkerDeath,
@@ -241,10 +241,7 @@ class Decorator:
             )
         if isinstance(target, type):
             name = self._name or dotted_path(target)
-            setattr(target, NAME_ATTRIBUTE, name)
-            if self._queue:
-                setattr(target, QUEUE_ATTRIBUTE, self._queue)
-            setattr(target, LIMITS_ATTRIBUTE, self._limits)
+            self._mark(target, name)
             _check_function(name, target_of(target))
             if self._retry is not None:
                 target.retry = self._retry  # type: ignore[attr-defined]
@@ -271,6 +268,19 @@ class Decorator:
         made.add_hooks(self._hooks)
         _declare(name, made)
         return made
+
+    def _mark(self, target: type, name: str) -> None:
+        """Note on a class what was declared of it."""
+        try:
+            setattr(target, NAME_ATTRIBUTE, name)
+            if self._queue:
+                setattr(target, QUEUE_ATTRIBUTE, self._queue)
+            setattr(target, LIMITS_ATTRIBUTE, self._limits)
+        except (AttributeError, TypeError) as error:
+            raise JobClassError(
+                f"{name} cannot be a job, because it takes no attributes ({error}):"
+                " declare a function, or a class of its own"
+            ) from error
 
 
 @overload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, Protocol
+from typing import Any, ParamSpec, Protocol, get_origin
 
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError, QueueNameError
@@ -78,6 +78,8 @@ def _what_it_is(job: object) -> str:
     if inspect.isroutine(job):
         place = f"{job.__module__}.{job.__qualname__}"
         return f"function {place} is not a job: decorate it with @resqued.job(queue=…)"
+    if isinstance(origin := get_origin(job), type):
+        return f"{job!r} is not a job: pass the class {origin.__qualname__} itself"
     if hasattr(job, "perform"):
         kind = type(job).__name__
         return f"an instance of {kind} is not a job: pass the class {kind} itself"
