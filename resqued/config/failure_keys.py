@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from resqued.config import readers
 from resqued.config.field import Field
 from resqued.wire.failure_place import BACKENDS, REDIS, REDIS_MULTI_QUEUE
+
+# No blanks, no controls, and ASCII alone: what a line of HTTP can hold.
+_IN_ADDRESS = re.compile(r"[!-~]+")
 
 
 def backends(value: object) -> tuple[str, ...]:
@@ -36,11 +41,37 @@ def _is_class_path(name: str) -> bool:
 
 
 def web_address(value: object) -> str:
-    """Return an address of a web server, or ""; raise ValueError."""
-    address = readers.text(value)
-    if address and not address.startswith(("http://", "https://")):
+    """Return an address of a web server, or ""; raise ValueError without the value.
+
+    The address may have a password or a token.
+    """
+    address = readers.secret_text(value)
+    if not address:
+        return ""
+    if not address.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
+    try:
+        parts = urlsplit(address)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole or not _IN_ADDRESS.fullmatch(address):
+        raise ValueError(
+            "is no address such as https://example.com/failures: a port is a number,"
+            " and what is not ASCII, or a blank, is written with % there"
+        )
     return address
+
+
+def masked_address(address: str) -> str:
+    """Return an address without what may be a secret: all but scheme, host and port."""
+    if not address:
+        return ""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    rest = address.partition("://")[2]
+    shown = f"{'***@' if '@' in parts.netloc else ''}{host}"
+    return f"{parts.scheme}://{shown}{'' if rest == parts.netloc else '/***'}"
 
 
 def failure_settings(values: Mapping[tuple[str, str], Any]) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from resqued.errors import DeliveryError, DeliveryRefused
 
@@ -17,7 +18,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> N
     """Send a body by POST; `timeout` is for each step, in seconds.
 
     Raises DeliveryRefused if the service answers that it will never take it, and
-    DeliveryError or OSError if it may do so later. No message has the address, which
+    DeliveryError or OSError if it may do so later. A name and a password in the address
+    are sent as HTTP asks for (Basic). No message has the address, which
     may be a secret.
     """
     parts = urlsplit(url)
@@ -30,12 +32,16 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> N
         )
     else:
         connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    sent = dict(headers)
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        sent["Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection.request("POST", target, body, dict(headers))
+        connection.request("POST", target, body, sent)
         status = connection.getresponse().status
     except http.client.HTTPException as error:
-        raise DeliveryError(f"no answer in HTTP: {error!r}") from error
+        raise DeliveryError(f"no answer in HTTP: {type(error).__name__}") from error
     finally:
         connection.close()
     if 200 <= status < 300:
