@@ -29,13 +29,11 @@ from resqued.retries.declared import (
 from resqued.retries.policy import Retry, RetryArgument
 from resqued.wire import arguments
 from resqued.wire.naming import (
-    LIMITS_ATTRIBUTE,
-    NAME_ATTRIBUTE,
-    QUEUE_ATTRIBUTE,
     DeclaredJob,
     check_queue,
     dotted_path,
     limits_of,
+    mark,
     target_of,
 )
 
@@ -241,7 +239,7 @@ class Decorator:
             )
         if isinstance(target, type):
             name = self._name or dotted_path(target)
-            self._mark(target, name)
+            mark(target, name, self._queue, self._limits)
             _check_function(name, target_of(target))
             if self._retry is not None:
                 target.retry = self._retry  # type: ignore[attr-defined]
@@ -268,19 +266,6 @@ class Decorator:
         made.add_hooks(self._hooks)
         _declare(name, made)
         return made
-
-    def _mark(self, target: type, name: str) -> None:
-        """Note on a class what was declared of it."""
-        try:
-            setattr(target, NAME_ATTRIBUTE, name)
-            if self._queue:
-                setattr(target, QUEUE_ATTRIBUTE, self._queue)
-            setattr(target, LIMITS_ATTRIBUTE, self._limits)
-        except (AttributeError, TypeError) as error:
-            raise JobClassError(
-                f"{name} cannot be a job, because it takes no attributes ({error}):"
-                " declare a function, or a class of its own"
-            ) from error
 
 
 @overload

@@ -50,6 +50,20 @@ class ClassJob(Protocol[P]):
 JobLike = DeclaredJob | type | str
 
 
+def mark(target: type, name: str, queue: str | None, limits: Limits) -> None:
+    """Note on a class that it is a job; raise JobClassError if it takes no notes."""
+    try:
+        setattr(target, NAME_ATTRIBUTE, name)
+        if queue:
+            setattr(target, QUEUE_ATTRIBUTE, queue)
+        setattr(target, LIMITS_ATTRIBUTE, limits)
+    except (AttributeError, TypeError) as error:
+        raise JobClassError(
+            f"{name} cannot be a job, because it takes no attributes ({error}):"
+            " declare a function, or a class of its own"
+        ) from error
+
+
 def wire_name(job: JobLike) -> str:
     """Return the class name on the wire: the name given, or the dotted path.
 
