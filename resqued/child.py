@@ -26,13 +26,12 @@ from resqued.errors import (
     MemoryLimitExceeded,
     PayloadError,
 )
-from resqued.hooks import job_info, performing
+from resqued.hooks import coroutines, job_info, performing
 from resqued.hooks.failed_job import HookedFailure, failed_job
 from resqued.hooks.job_hooks import Hook, Hooks, hooks_of, registered
 from resqued.hooks.time_limit import run_limited
 from resqued.ipc.job_pipe import ChildEnd
 from resqued.ipc.scoreboard import Scoreboard
-from resqued.jobs import coroutines
 from resqued.jobs.exceptions import describe
 from resqued.jobs.lookup import parameters, resolve
 from resqued.jobs.retrying import with_retry

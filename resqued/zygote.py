@@ -12,6 +12,7 @@ import contextlib
 import gc
 import importlib
 import os
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +27,14 @@ from resqued.core.limits import Limits
 from resqued.core.pool_key import PoolKey
 from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.execution import warmup
+from resqued.execution.app_warnings import look_at_application
 from resqued.execution.worker_links import WorkerLinks
 from resqued.ipc.channel import Channel, ChannelClosed, inherited_socket
 from resqued.ipc.messages import (
     AppImported,
     DeclaredJobs,
     ImportFailed,
+    LogSettings,
     ReopenLog,
     SpawnWorker,
     ZygoteOrder,
@@ -43,8 +46,8 @@ from resqued.ipc.messages import (
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import least_memory
 from resqued.jobs.described import described_jobs, in_pages
-from resqued.jobs.import_failure import explain, stack
-from resqued.jobs.lookup import declared_deaths, find_hooks, has_jobs
+from resqued.jobs.import_failure import explain, stack, text_of
+from resqued.jobs.lookup import declared_deaths
 from resqued.jobs.recurrence import declared_schedules
 from resqued.log import capture, logfile, logger
 from resqued.store.connection import SingleLink
@@ -58,6 +61,7 @@ from resqued.system import (
     standard_library,
 )
 from resqued.system.signals import SignalInbox
+from resqued.system.spare_descriptors import SpareDescriptors
 from resqued.wire import queue_list, titles
 from resqued.wire.queue_list import QueueList
 from resqued.worker import WorkerProcess
@@ -96,7 +100,6 @@ class Zygote:
         wait = poll()
         wait.register(self._inbox.fileno(), POLLIN)
         wait.register(self._channel.fileno(), POLLIN)
-        _look_for_jobs(self._settings)
         try:
             # The master may have died while the application was imported.
             report = AppImported(
@@ -170,11 +173,11 @@ class Zygote:
         wanted: SpawnWorker,
     ) -> int:
         """Run the worker, with signals blocked at first; return its exit status."""
-        self._inbox.reopen()
-        self._channel.close()
-        prctl.become_subreaper()
-        process_title.set_title(titles.starting())
         try:
+            self._inbox.reopen()
+            self._channel.close()
+            prctl.become_subreaper()
+            process_title.set_title(titles.starting())
             if settings.namespace != self._settings.namespace:
                 self._use_namespace(settings)
             worker = WorkerProcess(
@@ -189,7 +192,7 @@ class Zygote:
                 wanted,
             )
             return worker.run()
-        except Exception:  # the master starts another worker
+        except BaseException:  # the master starts another worker
             logger.get(role="worker", pid=os.getpid()).exception("worker_failed")
             return int(ExitCode.INTERNAL)
 
@@ -219,14 +222,6 @@ def enter(directory: str) -> None:
             raise ApplicationError(
                 f"cannot enter directory {directory}: {error.strerror}"
             ) from error
-
-
-def _look_for_jobs(settings: AppSettings) -> None:
-    """Log a warning if the application has no job, because every job will fail."""
-    if not has_jobs(settings.modules):
-        logger.get(**_about(settings)).warning(
-            "application_has_no_jobs", modules=list(settings.modules)
-        )
 
 
 def load(modules: tuple[str, ...], *, directory: str) -> None:
@@ -281,27 +276,6 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     return memory.fill_pools()
 
 
-def _warn_of_absentees(settings: AppSettings) -> None:
-    """Log what the application has of Resque that does not work here."""
-    about: dict[str, Any] = {"role": "zygote", "pid": os.getpid()}
-    if wrong := find_hooks(settings.modules):
-        logger.get(**about).warning("hooks_invalid", hooks=wrong)
-    backend = os.environ.get("FAILURE_BACKEND", "")
-    # The master has read its own environment; this is that of the application.
-    if backend and backend not in settings.failure_backends:
-        logger.get(**about).warning("failure_backend_ignored", backend=backend)
-
-
-def _look_at_application(settings: AppSettings) -> None:
-    """Warn of what is missing, and prepare what back ends want of its exceptions."""
-    _look_for_jobs(settings)
-    _warn_of_absentees(settings)
-    if settings.failure_place.outboxes:
-        from resqued.failure import capturing
-
-        capturing.prepare(settings)
-
-
 def _report_jobs(
     channel: Channel[ZygoteReport, ZygoteOrder], modules: tuple[str, ...]
 ) -> None:
@@ -329,6 +303,51 @@ def _link_of(settings: AppSettings) -> SingleLink:
     )
 
 
+def _begin_log(settings: AppSettings, log: LogSettings) -> None:
+    """Log as the master does, and what the application prints as its events."""
+    logger.configure(level=log.level, style=log.style, events=log.events)
+    capture.install()
+    capture.set_context(_about, settings)
+
+
+def _take_back(
+    inbox: SignalInbox,
+    spare: SpareDescriptors,
+    sock: socket.socket,
+    channel: Channel[ZygoteReport, ZygoteOrder],
+) -> Channel[ZygoteReport, ZygoteOrder]:
+    """Undo what the application has done to signals and descriptors of this process.
+
+    Returns the channel to the master, which may have another descriptor now. Raises
+    OSError if none is left.
+    """
+    inbox.take_signals()
+    inbox.put_back()
+    fd = sock.fileno()
+    error, place = spare.put_back()
+    logger.write_to(error)
+    if place == fd:
+        return channel
+    sock.detach()  # the number may be that of a file of the application
+    return zygote_to_master(inherited_socket(place))
+
+
+def _tell_failure(
+    channel: Channel[ZygoteReport, ZygoteOrder], error: BaseException
+) -> int:
+    """Report to the master why there can be no worker; return the exit status."""
+    text, cause = str(error), error.__cause__
+    if not isinstance(error, ApplicationError | ConfigError):
+        cause = error
+        said = f"{type(error).__name__}: {text_of(error)}"
+        text = f"the zygote failed after the import of the application: {said}"
+    try:
+        channel.send(ImportFailed(text, stack(cause)))
+    except ChannelClosed:
+        logger.get(role="zygote", pid=os.getpid()).error("zygote_failed", error=text)
+    return 78
+
+
 def main(fd: int) -> int:
     """Run the zygote, which the master starts as `python -m resqued.zygote FD`."""
     # The signals that a worker takes. Only SIGCHLD has an effect here: a signal that is
@@ -349,22 +368,21 @@ def main(fd: int) -> int:
     # Processes that the application starts meanwhile must not inherit blocked signals.
     signals.unblock()
     try:
-        logger.configure(level=log.level, style=log.style, events=log.events)
-        capture.install()
-        capture.set_context(_about, settings)
+        _begin_log(settings, log)
         enter(settings.directory)
-        load(settings.modules, directory=settings.directory)
-        _look_at_application(settings)
+        spare = SpareDescriptors(fd)
+        try:
+            load(settings.modules, directory=settings.directory)
+        finally:
+            channel = _take_back(inbox, spare, sock, channel)
+        look_at_application(settings)
         _report_jobs(channel, settings.modules)
-    except (ApplicationError, ConfigError) as error:
-        with contextlib.suppress(ChannelClosed):
-            channel.send(ImportFailed(str(error), stack(error.__cause__)))
-        return 78
-    signals.block()
-    # Created before the first fork, which saves memory in each worker; each worker
-    # opens a connection of its own with it.
-    link = _link_of(settings)
-    kept = freeze(settings, inbox, title)
+        # Created before the first fork, which saves memory in each worker; each worker
+        # opens a connection of its own with it.
+        link = _link_of(settings)
+        kept = freeze(settings, inbox, title)
+    except BaseException as error:  # among them odd objects of the application
+        return _tell_failure(channel, error)
     try:
         return Zygote(settings, channel, inbox, link, default).run()
     finally:

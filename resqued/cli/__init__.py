@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -149,6 +150,8 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run the command; every error is one line and an exit code."""
     standard_streams.open_standard_streams()
+    # A parent that ignores it passes that on; then no child could be waited for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A character that the locale lacks is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -29,7 +29,8 @@ def read_environment(path: str) -> dict[str, str]:
             continue
         name, equals, value = bare.partition("=")
         if not equals or not name.isidentifier():
-            wrong = f"{name!r} is not a variable name" if equals else "there is no ="
+            # Not its text: a line of a key may end in =.
+            wrong = "no variable name before =" if equals else "there is no ="
             raise ConfigError(
                 f"environment file {path}, line {number}: {wrong}: write NAME=value"
             )

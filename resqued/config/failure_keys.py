@@ -10,6 +10,8 @@ from resqued.config import readers
 from resqued.config.field import Field
 from resqued.wire.failure_place import BACKENDS, REDIS, REDIS_MULTI_QUEUE
 
+# No blanks, no controls, and ASCII alone: what a line of HTTP can hold.
+
 
 def backends(value: object) -> tuple[str, ...]:
     """Return the names of back ends, or class paths; raise ValueError.
@@ -41,7 +43,7 @@ def web_address(value: object) -> str:
 
     The errors have no part of it: it may be a secret.
     """
-    address = readers.text(value)
+    address = readers.secret_text(value)
     if not address:
         return ""
     if not address.startswith(("http://", "https://")):
@@ -55,6 +57,17 @@ def web_address(value: object) -> str:
     if not host:
         raise ValueError("must name a host, as in https://hooks.example.com/failures")
     return address
+
+
+def masked_address(address: str) -> str:
+    """Return an address without what may be a secret: all but scheme, host and port."""
+    if not address:
+        return ""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    rest = address.partition("://")[2]
+    shown = f"{'***@' if '@' in parts.netloc else ''}{host}"
+    return f"{parts.scheme}://{shown}{'' if rest == parts.netloc else '/***'}"
 
 
 def failure_settings(values: Mapping[tuple[str, str], Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from resqued.config.example_file import example as example  # noqa: PLC0414 - passed on
-from resqued.config.failure_keys import failure_settings
+from resqued.config.failure_keys import failure_settings, masked_address
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
 from resqued.config.narrower import (
@@ -196,13 +196,15 @@ def _app_settings(tables: Mapping[str, Any], values: Values) -> AppSettings:
 def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the effective value of every key, by section, and the pools.
 
-    The password in the URL is masked. Raises ConfigError with every problem.
+    Passwords, and what may be one in an address, are masked. Raises ConfigError with
+    every problem.
     """
     values, pools = _checked(tables)
     found: dict[str, Any] = {section: {} for section in SECTIONS}
     for (section, key), value in values.items():
         found[section][key] = list(value) if isinstance(value, tuple) else value
     found["redis"]["url"] = redact(found["redis"]["url"])
+    found["failure"]["webhook_url"] = masked_address(found["failure"]["webhook_url"])
     for section, kind in product(KEYS, KINDS):
         if kind in tables.get(section, {}):
             found[section][kind] = tables[section][kind]

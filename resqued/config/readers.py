@@ -25,15 +25,27 @@ _LARGEST_PAYLOAD = 256 << 20
 def text(value: object) -> str:
     """Read a string. Nearly all of them name files, which no NUL can be part of."""
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} must be a string, in quotes")
+        # A table may have passwords, such as those of users.
+        shown = "a table" if isinstance(value, dict) else repr(value)
+        raise ValueError(f"{shown} must be a string, in quotes")
     if "\0" in value:
         raise ValueError(f"{value!r} must not contain a NUL character")
     return value
 
 
+def secret_text(value: object) -> str:
+    """Read a string that may have a password: no message has a text."""
+    if not isinstance(value, str):
+        shown = f"{value!r} " if isinstance(value, int | float) else ""
+        raise ValueError(f"{shown}must be a string, in quotes")
+    if "\0" in value:
+        raise ValueError("must not contain a NUL character")
+    return value
+
+
 def url(value: object) -> str:
     """Read the URL of a Redis server."""
-    found = text(value)
+    found = secret_text(value)
     try:
         connect(found)  # only checks the URL; opens no connection
     except ConfigError as error:

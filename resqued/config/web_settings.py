@@ -81,7 +81,8 @@ def texts(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(
         isinstance(text, str) for text in value.values()
     ):
-        raise ValueError(f"{value!r} must be a table of texts")
+        # Not the value: it may be a token.
+        raise ValueError('must be a table of texts, as in { name = "read:…" }')
     return {str(name): text for name, text in value.items()}
 
 

@@ -5,13 +5,11 @@ Runs in the producer. What a hook raises reaches the caller.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from resqued.errors import JobClassError
-from resqued.hooks import performing
+from resqued.hooks import coroutines, performing
 from resqued.hooks.job_hooks import Hook, Hooks, hooks_of
 from resqued.hooks.job_info import JobInfo, running_inline
 from resqued.wire import arguments, payload
@@ -62,9 +60,8 @@ def perform_inline(job: JobLike, text: str, queue: str) -> None:
     about = JobInfo(queue, read.class_name, tuple(read.args))
 
     def run() -> None:
-        result = target(*read.args)
-        if inspect.iscoroutine(result):
-            asyncio.run(result)
+        if (result := target(*read.args)) is not None:
+            coroutines.finish(result)
 
     with running_inline(about):
         try:

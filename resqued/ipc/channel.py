@@ -11,14 +11,19 @@ import json
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import msgspec
 
 SentT = TypeVar("SentT")
 ReceivedT = TypeVar("ReceivedT")
 
-# Larger than any message: the settings of a zygote are the largest.
+# A message with more bytes goes into a file in memory, whose descriptor is sent as the
+# last one: the settings of a zygote, and lists of queues or schedules, have no limit.
+_LONGEST = 64 * 1024
+# Stands for such a message. It is no JSON.
+_IN_FILE = b"@"
+# Larger than any message on the socket.
 _RECEIVE_BUFFER = 256 * 1024
 _MAX_DESCRIPTORS = 4
 
@@ -49,6 +54,14 @@ def inherited_socket(fd: int) -> socket.socket:
     return found
 
 
+def _file_of(data: bytes) -> BinaryIO:
+    """Return a file in memory (memfd_create(2)) with this content, at its start."""
+    file = os.fdopen(os.memfd_create("resqued-message"), "w+b", buffering=0)
+    file.write(data)
+    file.seek(0)
+    return file
+
+
 class Channel(Generic[SentT, ReceivedT]):
     """One end of the pair: sends messages of one union, receives those of another."""
 
@@ -70,7 +83,13 @@ class Channel(Generic[SentT, ReceivedT]):
         """
         data = json.dumps(msgspec.to_builtins(message)).encode()
         try:
-            socket.send_fds(self._socket, [data], list(descriptors))
+            if len(data) <= _LONGEST:
+                socket.send_fds(self._socket, [data], list(descriptors))
+                return
+            # The buffer of the socket has room for some 200 KB.
+            with _file_of(data) as file:
+                sent = [*descriptors, file.fileno()]
+                socket.send_fds(self._socket, [_IN_FILE], sent)
         except OSError as error:
             raise ChannelClosed(str(error)) from error
 
@@ -93,6 +112,9 @@ class Channel(Generic[SentT, ReceivedT]):
             raise ChannelClosed(str(error)) from error
         if not data:
             raise ChannelClosed("end of file")
+        if data == _IN_FILE and fds:
+            with os.fdopen(fds.pop(), "rb") as file:
+                data = file.read()
         try:
             message: ReceivedT = msgspec.convert(json.loads(data), self._receives)
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:

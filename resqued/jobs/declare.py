@@ -14,10 +14,10 @@ from resqued.core import durations
 from resqued.core.durations import Duration, Size
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError, QueueNameError
+from resqued.hooks.coroutines import refuse_generators
 from resqued.hooks.function_hooks import FunctionHooks, HookArguments, taken
 from resqued.hooks.job_hooks import hooks_of
 from resqued.jobs import refusals
-from resqued.jobs.coroutines import refuse_generators
 from resqued.retries.declared import (
     DEATH_ATTRIBUTE,
     OnWorkerDeath,
@@ -29,13 +29,11 @@ from resqued.retries.declared import (
 from resqued.retries.policy import Retry, RetryArgument
 from resqued.wire import arguments
 from resqued.wire.naming import (
-    LIMITS_ATTRIBUTE,
-    NAME_ATTRIBUTE,
-    QUEUE_ATTRIBUTE,
     DeclaredJob,
     check_queue,
     dotted_path,
     limits_of,
+    mark,
     target_of,
 )
 
@@ -241,10 +239,7 @@ class Decorator:
             )
         if isinstance(target, type):
             name = self._name or dotted_path(target)
-            setattr(target, NAME_ATTRIBUTE, name)
-            if self._queue:
-                setattr(target, QUEUE_ATTRIBUTE, self._queue)
-            setattr(target, LIMITS_ATTRIBUTE, self._limits)
+            mark(target, name, self._queue, self._limits)
             _check_function(name, target_of(target))
             if self._retry is not None:
                 target.retry = self._retry  # type: ignore[attr-defined]

@@ -17,6 +17,8 @@ _ZYGOTE = str(_PACKAGE / "zygote.py")
 
 # What the reader of a stack needs is at its end.
 _LONGEST_STACK = 16_384
+# The most characters of the text of an error.
+_LONGEST_TEXT = 2_000
 
 _DJANGO = (
     "settings are not configured",
@@ -40,10 +42,10 @@ def explain(
         text += f" at {place}"
     if raised and raised != place:
         text += f" (in {_short(raised)})"
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    said = error.msg if isinstance(error, SyntaxError) else text_of(error)
     text += f": {said}"
     if (cause := _first_cause(error)) is not error:
-        text += f"; caused by {type(cause).__name__}: {cause}"
+        text += f"; caused by {type(cause).__name__}: {text_of(cause)}"
     return text + _hint(error)
 
 
@@ -96,6 +98,15 @@ def _short(place: str) -> str:
     return place.removeprefix(max(folders, key=len, default=""))
 
 
+def text_of(error: BaseException) -> str:
+    """Return the text of an error, cut if it is very long, whatever its class does."""
+    try:
+        text = str.__str__(str(error))
+    except BaseException as trouble:
+        return f"(no text: __str__ raised {type(trouble).__name__})"
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
 def _first_cause(error: BaseException) -> BaseException:
     seen = {id(error)}
     while True:
@@ -108,6 +119,6 @@ def _first_cause(error: BaseException) -> BaseException:
 
 
 def _hint(error: BaseException) -> str:
-    if any(said in str(error) for said in _DJANGO):
+    if any(said in text_of(error) for said in _DJANGO):
         return ": call django.setup() in a module that is imported before it"
     return ""

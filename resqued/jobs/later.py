@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 from resqued.client import Client, default_client
 from resqued.core.durations import Duration
 from resqued.errors import ArgumentError, JobClassError
-from resqued.jobs.coroutines import refuse_generators
+from resqued.hooks.coroutines import refuse_generators
 from resqued.jobs.declare import Job
 from resqued.jobs.declare import job as declare_job
 from resqued.jobs.finding import Finder, Session, Ways, finder_of

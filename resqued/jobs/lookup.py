@@ -177,16 +177,19 @@ def find_hooks(modules: Collection[str]) -> list[str]:
 def _classes_of(modules: Collection[str]) -> Iterator[type]:
     """Yield the classes of the application in its imported modules, by module name."""
     for name, module in sorted(sys.modules.items()):
-        # None stands for a module that must not be imported.
-        if module is not None and _is_within(name, modules):
-            for member in list(vars(module).values()):
+        if _is_within(name, modules):
+            # None, or an object of the application, may stand for a module.
+            for member in list(_namespace(module).values()):
                 is_class = issubclass(type(member), type)
                 if is_class and _is_within(_module_of(member), modules):
                     yield member
 
 
 def _module_of(found: type) -> str:
-    module = type.__dict__["__module__"].__get__(found)
+    try:
+        module = type.__dict__["__module__"].__get__(found)
+    except AttributeError:  # the application has deleted it
+        return ""
     return module if isinstance(module, str) else ""
 
 

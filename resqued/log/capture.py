@@ -7,6 +7,7 @@ What programs that a job starts print goes directly to the descriptor, without f
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +15,8 @@ from typing import Any
 from resqued.log import logger
 from resqued.log.journal_fields import read_line
 
-# A line that is longer, in bytes, is logged in parts.
-_LONGEST = 1 << 16
+# A line that is longer, in characters, is logged in parts: a pipe takes 64 KB.
+_LONGEST = 1 << 15
 
 
 class _Lines(io.RawIOBase):
@@ -25,6 +26,8 @@ class _Lines(io.RawIOBase):
         self._fd = fd
         self._stream = stream
         self._rest = b""
+        # Whether the beginning of the present line was logged already.
+        self._is_cut = False
 
     def writable(self) -> bool:
         return True
@@ -35,15 +38,23 @@ class _Lines(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         text = bytes(data)
+        if logger.is_redirected(self._fd):
+            # By the job, which wants the text there and not an event.
+            return os.write(self._fd, text)
         *lines, self._rest = (self._rest + text).split(b"\n")
         for line in lines:
-            self._log(line)
+            if line or not self._is_cut:
+                self._log(line)
+            self._is_cut = False
         if len(self._rest) > _LONGEST:
             self.finish()
+            self._is_cut = True
         return len(text)
 
     def finish(self) -> None:
         """Log a last line that does not end in a newline."""
+        if self._is_cut:
+            self._is_cut = False
         if self._rest:
             line, self._rest = self._rest, b""
             self._log(line)
@@ -51,9 +62,12 @@ class _Lines(io.RawIOBase):
     def _log(self, line: bytes) -> None:
         level, message = read_line(line.decode("utf-8", "backslashreplace"))
         fields = context_fields()
-        logger.log_unconditionally(
-            level, "output", stream=self._stream, message=message, **fields
-        )
+        _context.has_printed = True
+        for begin in range(0, len(message) or 1, _LONGEST):
+            part = message[begin : begin + _LONGEST]
+            logger.log_unconditionally(
+                level, "output", stream=self._stream, message=part, **fields
+            )
 
 
 class _OutputContext:
@@ -66,6 +80,8 @@ class _OutputContext:
     def __init__(self) -> None:
         self.describe: Callable[..., dict[str, object]] = dict
         self.facts: tuple[object, ...] = ()
+        # Whether this process has logged a line; most jobs print nothing.
+        self.has_printed = False
 
 
 _streams: list[_Lines] = []
@@ -76,6 +92,7 @@ def install() -> None:
     """Replace sys.stdout and sys.stderr, unless the log goes to a terminal."""
     if not logger.is_for_programs():
         return
+    logger.note_streams()
     for fd, name in ((1, "stdout"), (2, "stderr")):
         lines = _Lines(fd, name)
         _streams.append(lines)
@@ -109,3 +126,5 @@ def finish() -> None:
     """Log what was printed without a newline at the end."""
     for lines in _streams:
         lines.finish()
+    if _context.has_printed:
+        logger.tell_dropped()

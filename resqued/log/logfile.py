@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resqued.errors import ResquedError, unwritable
+from resqued.log import logger
 from resqued.log.logger import Logger
 
 # Error messages may hold data of the application that not every user should read.
@@ -103,8 +104,9 @@ def _open(path: str | Path) -> int:
 def _redirect(fd: int) -> None:
     """Make `fd` standard output and error, also of processes started from now on."""
     _flush()
-    for stream in _STREAMS:
-        os.dup2(fd, stream)
+    for stream in {*_STREAMS, logger.descriptor()}:
+        os.dup2(fd, stream, inheritable=stream in _STREAMS)
+    logger.note_streams()
 
 
 def _flush() -> None:

@@ -9,14 +9,19 @@ processes never mix. A line that goes to the journal as text begins with its pri
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from resqued.log import journal
+from resqued.log.descriptors import (
+    file_behind,
+    has_room,
+    is_file,
+    without_waiting,
+    write_now,
+)
 from resqued.log.journal_fields import PRIORITIES, escape
 
 # structlog imports rich, if it is installed, for tracebacks that this log does not
@@ -44,29 +49,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 OFF = "off"
 FORMATS = ("auto", "console", "logfmt", "json", "journal")
 _EVERYTHING = 0
-
-_NO_NOWAIT = {errno.EOPNOTSUPP, errno.ENOSYS, errno.ESPIPE, errno.EINVAL}
-
-
-def _write_now(fd: int, data: bytes) -> int:
-    """Write without waiting; return how much was written. Raises OSError.
-
-    RWF_NOWAIT is for pipes and sockets; what does not know it is a file or a terminal,
-    or has an old kernel.
-    """
-    try:
-        return os.pwritev(fd, [data], -1, os.RWF_NOWAIT)
-    except OSError as error:
-        if error.errno not in _NO_NOWAIT:
-            raise
-    return os.write(fd, data)
-
-
-def _is_file(fd: int) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(fd).st_mode)
-    except OSError:
-        return False
+_ERROR = 2
 
 
 class _Writer:
@@ -77,25 +60,44 @@ class _Writer:
     """
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self.fd = self._fd = fd
         # The end of a line whose beginning was written.
         self._rest = b""
         self._dropped = 0
+        self._owner = os.getpid()
 
     def msg(self, message: str) -> None:
-        if not self._write(self._rest):
+        data = (message + "\n").encode("utf-8", "backslashreplace")
+        self._own()
+        # The number of dropped lines is written only before a line that fits, too.
+        is_dropped = (
+            not has_room(self._fd, len(data))
+            or not self._has_caught_up()
+            or not self._write(data, begins=True)
+        )
+        if is_dropped:
             self._dropped += 1
-            return
+
+    def tell_dropped(self) -> None:
+        """Write what is owed, if there is room for it: how many lines were dropped."""
+        self._own()
+        self._has_caught_up()
+
+    def _own(self) -> None:
+        """Forget what a process owes from which this one was forked."""
+        if self._owner != os.getpid():
+            self._owner, self._rest, self._dropped = os.getpid(), b"", 0
+
+    def _has_caught_up(self) -> bool:
+        """Write the rest of a line, and the count of dropped ones; False if no room."""
+        if not self._write(self._rest):
+            return False
         if self._dropped:
             count, self._dropped = self._dropped, 0
             _logger_to(self).warning("log_lines_dropped", count=count)
             if self._dropped:
-                self._dropped = count + 1
-                return
-        if self._rest or not self._write(
-            (message + "\n").encode("utf-8", "backslashreplace"), begins=True
-        ):
-            self._dropped += 1
+                self._dropped = count
+        return not self._dropped and not self._rest
 
     def _write(self, data: bytes, *, begins: bool = False) -> bool:
         """Write what there is room for; return False if the line is to be dropped."""
@@ -104,12 +106,12 @@ class _Writer:
             data = b"\n" + data
         try:
             while data:
-                data = data[_write_now(self._fd, data) :]
+                data = data[write_now(self._fd, data) :]
             if begins:
                 _config.has_half_line = False
         except OSError:
             # The reader stands still, a terminal is gone, a disk is full.
-            if _is_file(self._fd):
+            if is_file(self._fd):
                 # Half a line may be the last one, of this process or of another: the
                 # rest would come after lines of others.
                 _config.has_half_line = True
@@ -135,6 +137,10 @@ class _LogConfig:
         self.has_filter = False
         self.processors: list[Callable[..., Any]] = []
         self.fd = 2
+        # For all loggers of this process: what could not be written is noted in it.
+        self.writer: _Writer | None = None
+        # The files of standard output and error, as device and inode.
+        self.streams: dict[int, tuple[int, int] | None] = {}
         # A file that was full may end in a part of a line: the next one begins with
         # a newline.
         self.has_half_line = False
@@ -162,10 +168,24 @@ def configure(
     set_levels(level, events or {})
     # Without it a level that is not logged costs one call that does nothing.
     _config.has_filter = may_change or bool(events)
-    _config.fd = fd
+    _config.fd = without_waiting(fd)
     if _config.style == "journal":
         journal.check()
     _config.processors = _processors(_config.style)
+
+
+def write_to(fd: int) -> None:
+    """Write lines to `fd` from now on, in place of standard error.
+
+    That is a copy, if the application has another file under the number of it.
+    """
+    if _config.fd == _ERROR:
+        _config.fd = fd
+
+
+def descriptor() -> int:
+    """Return the descriptor that lines are written to."""
+    return _config.fd
 
 
 def set_levels(level: str, events: Mapping[str, str]) -> None:
@@ -180,6 +200,30 @@ def _choose(fd: int) -> str:
     if not journal.is_behind(fd, os.environ):
         return "json"
     return "journal" if journal.is_installed() else "logfmt"
+
+
+def note_streams() -> None:
+    """Note where standard output and error lead, which is where the log is."""
+    _config.streams = {fd: file_behind(fd) for fd in (1, 2)}
+
+
+def is_redirected(fd: int) -> bool:
+    """Return True if the text for an output stream must go to its descriptor.
+
+    That leads elsewhere since `note_streams`, or the log would: a job has redirected
+    it, or has closed it, and its number is that of another file.
+    """
+    known, now = _config.streams, file_behind(fd)
+    if now is None or now != known.get(fd, now):
+        return now is not None
+    log = _config.fd
+    return log in known and file_behind(log) != known[log]
+
+
+def tell_dropped() -> None:
+    """Log how many lines of this process were dropped, if there is room again."""
+    if _config.writer is not None:
+        _config.writer.tell_dropped()
 
 
 def is_for_programs() -> bool:
@@ -282,7 +326,11 @@ def log_unconditionally(level: str, event: str, **values: Any) -> None:
 
 
 def _writer() -> journal.Writer | _Writer:
-    return journal.Writer() if _config.style == "journal" else _Writer(_config.fd)
+    if _config.style == "journal":
+        return journal.Writer()
+    if _config.writer is None or _config.writer.fd != _config.fd:
+        _config.writer = _Writer(_config.fd)
+    return _config.writer
 
 
 def _logger_to(writer: journal.Writer | _Writer, **values: Any) -> FilteringBoundLogger:

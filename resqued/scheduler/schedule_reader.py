@@ -149,7 +149,9 @@ def _queue(value: object) -> None:
 
 def _args(value: object) -> None:
     if not isinstance(value, list | tuple):
-        raise ValueError(f"{value!r} is not a list of arguments")
+        # A table may have secrets, by the names of arguments.
+        shown = "a table" if isinstance(value, Mapping) else repr(value)
+        raise ValueError(f"{shown} is not a list of arguments")
     ruby_json.encode(list(value), "args", depth=2)
 
 

@@ -10,15 +10,21 @@ closes it. Every function lets the exceptions of redis-py and of the socket pass
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
+from redis import connection
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from resqued.store.redis_errors import ElsewhereError, mark_unsent
+
+# Its module of connections, with the names that it has imported.
+_redis_py: Any = connection
 
 # The result of a reader until it has received a complete reply.
 INCOMPLETE = object()
@@ -75,12 +81,18 @@ class _Located:
         """Open a socket, to the next server that is known if one refuses."""
         for left in range(self.locator.choices - 1, -1, -1):
             self.host, self.port = self.locator.locate()
+            # In the daemon's processes it is a copy from before the import of the
+            # application, which may have replaced sockets, by those of a proxy.
+            _redis_py.socket = socket
             try:
                 return super()._connect()  # type: ignore[misc]
             except OSError as error:
                 self.locator.suspect()
                 if not left or isinstance(error, TimeoutError):
                     raise
+            finally:
+                # What other connections of the application use.
+                _redis_py.socket = sys.modules["socket"]
         raise AssertionError("a locator has at least one choice")
 
 

@@ -51,6 +51,21 @@ _OPTIONS_OF_OURS = {
     "single_connection_client",
     "connection_class",
     "parser_class",
+    "locator",
+    # Objects of Python, which no text can name.
+    "cache",
+    "cache_config",
+    "command_packer",
+    "connection_pool",
+    "credential_provider",
+    "driver_info",
+    "event_dispatcher",
+    "maint_notifications_config",
+    "redis_connect_func",
+    "retry",
+    "retry_on_error",
+    "socket_keepalive_options",
+    "socket_type",
 }
 
 # Options with a number that must be more than 0 and at most this: seconds, or bytes.
@@ -205,6 +220,14 @@ def _problem(url: str, parts: SplitResult) -> str:
     """Return what is wrong with the parts of a URL, and the way out; or ""."""
     if "#" in url:
         return "nothing may follow a #; in a password or a path write # as %23"
+    options = dict(parse_qsl(parts.query))
+    if parts.scheme == "unix" and not (parts.path or "path" in options):
+        return "it names no socket, as unix:///run/redis.sock does"
+    if not _is_host_name(unquote(parts.hostname or "")):
+        return (
+            "a part of the host name between dots is empty, or has more than 63"
+            " characters"
+        )
     if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
         return (
             "the path is not the number of a database, as in"
@@ -213,6 +236,15 @@ def _problem(url: str, parts: SplitResult) -> str:
     if ";" in parts.query:
         return "options are separated by &; in a value write ; as %3B"
     return ""
+
+
+def _is_host_name(name: str) -> bool:
+    """Return False for a name that cannot be looked up (RFC 1035, section 2.3.4)."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _problem_of_options(parts: SplitResult) -> str:

@@ -28,6 +28,8 @@ Pid = NewType("Pid", int)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _libc = ctypes.CDLL(None)
 _waitpid = _libc.waitpid
+_ptrace = _libc.ptrace
+_PTRACE_DETACH = 17
 # hot path: libc-exit
 _exit: Callable[[int], NoReturn] = _libc._exit
 # Some C libraries do not have it.
@@ -157,7 +159,21 @@ def reap() -> list[tuple[Pid, Exit]]:
             return ended
         if pid == 0:
             return ended
-        ended.append((Pid(pid), _how(status)))
+        if status and os.WIFSTOPPED(status):
+            _stop_tracing(pid, os.WSTOPSIG(status))
+        else:
+            ended.append((Pid(pid), _how(status)))
+
+
+def _stop_tracing(pid: int, signum: int) -> None:
+    """Let a child go on that a signal has stopped; the child gets the signal.
+
+    The kernel reports such a stop only of a child that asks to be traced
+    (PTRACE_TRACEME). That makes this process its tracer, which it is not meant to be.
+    SIGTRAP is that of an execve(2) of the child, and is not passed on.
+    """
+    passed = 0 if signum == signal.SIGTRAP else signum
+    _ptrace(_PTRACE_DETACH, pid, None, ctypes.c_void_p(passed))
 
 
 def _how(status: int) -> Exit:

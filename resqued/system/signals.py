@@ -14,6 +14,7 @@ import signal
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 # struct signalfd_siginfo begins with: number, errno, code, pid, uid.
@@ -22,6 +23,8 @@ _INFO_SIZE = 128
 # The bytes of one read; few signals are pending at a time.
 _ROOM = 16 * _INFO_SIZE
 _SIGSET_SIZE = 128
+# How proc(5) shows it.
+_SIGNALFD = "anon_inode:[signalfd]"
 _signalfd = ctypes.CDLL(None, use_errno=True).signalfd
 
 
@@ -43,19 +46,35 @@ class SignalInbox:
 
     def __init__(self) -> None:
         self._reaction: Callable[[int], None] | None = None
-        block()
         # Ignored unless this process dumps stacks; the default action would kill it.
         signal.signal(STACK_SIGNAL, signal.SIG_IGN)
+        self.take_signals()
         mask = bytearray(_SIGSET_SIZE)
         for signum in HANDLED:
+            mask[(signum - 1) // 8] |= 1 << ((signum - 1) % 8)
+        self._mask = bytes(mask)
+        self._fd = _open(self._mask)
+
+    def take_signals(self) -> None:
+        """Block the signals in HANDLED, and set their handlers.
+
+        Called again after code of the application, which may have changed them. With
+        SIGCHLD ignored the kernel would not report the end of any child; with the
+        default action of SIGPIPE a closed connection would kill the process.
+        """
+        block()
+        for signum in (signal.SIGPIPE, signal.SIGXFSZ):
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # as Python has begun
+                signal.signal(signum, signal.SIG_IGN)
+        for signum in HANDLED:
+            # A handler of faulthandler stays: Python does not know of it.
+            if signal.getsignal(signum) == self._handle:
+                continue
             # The handlers run only in a child: in this process the signals are blocked.
             signal.signal(signum, self._handle)
             # Restart an interrupted system call, except after the signals that end a
             # job: the call might never return.
             signal.siginterrupt(signum, signum in (signal.SIGTERM, signal.SIGINT))
-            mask[(signum - 1) // 8] |= 1 << ((signum - 1) % 8)
-        self._mask = bytes(mask)
-        self._fd = _open(self._mask)
 
     def reopen(self) -> None:
         """Make this the inbox of a process that was forked from the one before.
@@ -64,6 +83,18 @@ class SignalInbox:
         """
         os.close(self._fd)
         self._fd = _open(self._mask)
+
+    def put_back(self) -> None:
+        """Open the inbox if the application has closed its descriptor.
+
+        Raises OSError if the kernel refuses a signalfd.
+        """
+        try:
+            is_open = str(Path(f"/proc/self/fd/{self._fd}").readlink()) == _SIGNALFD
+        except OSError:
+            is_open = False
+        if not is_open:  # its number may be that of another file
+            self._fd = _open(self._mask)
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         """Call the reaction; runs only in a child."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from resqued.errors import ConfigError
 
 _SIGSET_SIZE = 128
 # The calls that a master needs; it can replace pidfd_open(2).
 REQUIRED = ("memfd_create", "signalfd")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 REMEDY = "allow it in the seccomp profile of the container or service"
 
 
@@ -35,7 +37,9 @@ def refused() -> dict[str, str]:
 
 
 def require() -> None:
-    """Raise ConfigError if the kernel refuses a call that a master needs."""
+    """Raise ConfigError if the kernel refuses a call that a master needs, or /proc."""
+    if not _BOOT_ID.exists():
+        raise ConfigError(f"there is no {_BOOT_ID}: mount proc(5) at /proc")
     reasons = refused()
     problems = [
         f"{lacks(name, reasons[name])}; {REMEDY}"

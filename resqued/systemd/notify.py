@@ -133,7 +133,7 @@ def _sender() -> Callable[[str], object]:
         # A receiver that is gone must not stop the pool.
         try:
             sd_notify(text, False)
-        except (ValueError, RuntimeError):
+        except (OSError, ValueError, RuntimeError):
             return
 
     return send

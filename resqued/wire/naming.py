@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, Protocol
+from typing import Any, ParamSpec, Protocol, get_origin
 
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import JobClassError, QueueNameError
@@ -50,6 +50,20 @@ class ClassJob(Protocol[P]):
 JobLike = DeclaredJob | type | str
 
 
+def mark(target: type, name: str, queue: str | None, limits: Limits) -> None:
+    """Note on a class that it is a job; raise JobClassError if it takes no notes."""
+    try:
+        setattr(target, NAME_ATTRIBUTE, name)
+        if queue:
+            setattr(target, QUEUE_ATTRIBUTE, queue)
+        setattr(target, LIMITS_ATTRIBUTE, limits)
+    except (AttributeError, TypeError) as error:
+        raise JobClassError(
+            f"{name} cannot be a job, because it takes no attributes ({error}):"
+            " declare a function, or a class of its own"
+        ) from error
+
+
 def wire_name(job: JobLike) -> str:
     """Return the class name on the wire: the name given, or the dotted path.
 
@@ -78,6 +92,8 @@ def _what_it_is(job: object) -> str:
     if inspect.isroutine(job):
         place = f"{job.__module__}.{job.__qualname__}"
         return f"function {place} is not a job: decorate it with @resqued.job(queue=…)"
+    if isinstance(origin := get_origin(job), type):
+        return f"{job!r} is not a job: pass the class {origin.__qualname__} itself"
     if hasattr(job, "perform"):
         kind = type(job).__name__
         return f"an instance of {kind} is not a job: pass the class {kind} itself"

@@ -55,6 +55,27 @@ def test_a_master_says_which_call_is_refused(
     assert "Traceback" not in work.stderr
 
 
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], check=False).returncode != 0,
+    reason="this user can make no mounts of its own",
+)
+def test_a_master_says_that_proc_is_not_mounted(tmp_path: Path) -> None:
+    script = 'mount -t tmpfs none /proc && exec "$@"'
+    work = subprocess.run(
+        [
+            *("unshare", "-m", "sh", "-c", script, "sh"),
+            *(*RESQUED, "default", "-r", "redis://127.0.0.1:1"),
+        ],
+        env=clean_environment() | {"RUNTIME_DIRECTORY": str(tmp_path / "run")},
+        capture_output=True,
+        cwd=tmp_path,
+        text=True,
+        check=False,
+    )
+    assert work.returncode == 78
+    assert work.stderr.endswith(": mount proc(5) at /proc\n")
+
+
 @pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS])
 def test_a_process_is_stopped_without_a_pidfd(error: int) -> None:
     done = subprocess.run(

@@ -29,6 +29,33 @@ PATCHES = {
     "time": "import time; time.time = time.monotonic = lambda: 0.0",
     "open": "import builtins; builtins.open = None",
     "streams": "import sys; sys.stdout = sys.stderr = None",
+    # As PySocks does, for a proxy that does not lead to Redis.
+    "sockets": (
+        "import socket\n"
+        "def no(*args, **kwargs): raise OSError('by the proxy')\n"
+        "socket.socket = socket.getaddrinfo = socket.create_connection = no"
+    ),
+    # As scripts do; and a library that reaps by itself.
+    "signals": (
+        "import signal\n"
+        "for name in ('SIGPIPE', 'SIGTERM'): "
+        "signal.signal(getattr(signal, name), signal.SIG_DFL)\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    ),
+    # As code does that makes a daemon of its process.
+    "descriptors": "import os; os.closerange(0, 256)",
+    "own-files": (
+        "import os; os.closerange(0, 256); kept = [open('own', 'w') for _ in range(9)]"
+    ),
+    "modules": (
+        "import sys, types\n"
+        "class Slots: __slots__ = ()\n"
+        "class Lazy(types.ModuleType):\n"
+        "    def __getattribute__(self, name): raise ImportError('an extra')\n"
+        "sys.modules['patching.a'] = None\n"
+        "sys.modules['patching.b'] = Slots()\n"
+        "sys.modules['patching.c'] = Lazy('patching.c')"
+    ),
 }
 
 APPLICATION = """
@@ -93,12 +120,17 @@ def test_what_an_application_patches_changes_nothing_here(
 ) -> None:
     with pool(redis_url, tmp_path, *application(tmp_path, PATCHES[patch])) as running:
         running.wait_for_event("master_ready")
-        client = resqued.Client(redis_url)
         for number in range(3):
+            client = resqued.Client(redis_url)
             client.enqueue_to("default", "Note", f"job {number}")
             wait_until(lambda n=number: len(notes(tmp_path)) > n, what="the job")
+            wait_until(lambda n=number: count(redis, "processed") > n, what="its end")
+            # What is written to a closed connection is no reason to die.
+            redis.client_kill_filter(_type="normal", skipme=True)
         assert running.events("worker_died") == []
     assert failures(redis) == []
+    for own in tmp_path.glob("own"):
+        assert own.read_bytes() == b""
 
 
 def test_what_is_declared_runs_or_fails_and_what_it_forks_ends_like_any_process(

@@ -143,8 +143,8 @@ def test_the_umask_is_that_of_the_configuration(place: Detached) -> None:
     assert "Umask:\t0027\n" in status
 
 
-def test_what_was_closed_at_the_start_is_no_trap(place: Detached) -> None:
-    script = 'exec <&- >&- 2>&-; exec "$@"'
+def test_what_was_closed_or_ignored_at_the_start_is_no_trap(place: Detached) -> None:
+    script = 'trap "" CHLD; exec <&- >&- 2>&-; exec "$@"'
     closing = Detached(
         place.place, place.url, command=("sh", "-c", script, "sh", *place.command)
     )

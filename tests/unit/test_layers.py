@@ -148,7 +148,10 @@ LATE = {
     ("failure.sentry", "sentry_sdk.serializer"): "an extra, wanted only by this one",
     ("store.failure_entry", "core.grouping"): "no worker groups failures",
     ("store.failures", "store.failure_list"): "no worker shows pages of failures",
-    ("zygote", "failure.capturing"): "only where failures go to other services",
+    (
+        "execution.app_warnings",
+        "failure.capturing",
+    ): "only if a service gets failures",
     ("systemd.notify", "cysystemd.daemon"): "an extra, wanted only below systemd",
     ("log.journal", "cysystemd"): "an extra, wanted only below systemd",
 }

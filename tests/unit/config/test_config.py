@@ -559,6 +559,40 @@ def test_the_file_named_wins_over_the_variable():
     assert loader.file_in_use(None, environ) == Path("/b")
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://hooks.example/services/hunter2", "https://hooks.example/***"),
+        ("https://me:hunter2@hooks.example:8443", "https://***@hooks.example:8443"),
+        ("http://hooks.example", "http://hooks.example"),
+        ("https://h?token=hunter2", "https://h/***"),
+    ],
+)
+def test_the_address_of_a_webhook_is_shown_without_what_may_be_a_secret(address, shown):
+    found = loader.effective({"failure": {"webhook_url": address}})
+    assert found["failure"]["webhook_url"] == shown
+    assert loader.effective(found)["failure"]["webhook_url"] == shown
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"redis": {"url": ["redis://:hunter2@h"]}},
+        {"redis": {"url": "redis://:hunter2\0@h"}},
+        {"failure": {"webhook_url": ["https://h/hunter2"]}},
+        {"failure": {"webhook_url": "https://u:hunter2@h:port/"}},
+        {"failure": {"webhook_url": "https://h/hunter2 x"}},
+        {"failure": {"webhook_url": "https:///hunter2"}},
+        {"web": {"tokens": ["hunter2"]}},
+        {"web": {"users": {"admin": "hunter2"}}},
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said_without_its_value(tables):
+    with pytest.raises(ConfigError) as caught:
+        loader.effective(tables)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_what_holds_is_shown_with_every_key_and_without_the_password():
     tables = {
         "redis": {"url": "redis://me:secret@h/2"},
@@ -581,7 +615,8 @@ def test_what_holds_is_shown_with_every_key_and_without_the_password():
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("my-key=hunter2", "'my-key' is not a variable name: write NAME=value"),
+        ("my-key=hunter2", "no variable name before =: write NAME=value"),
+        ("aHV/dGVyMg==", "no variable name before =: write NAME=value"),
         ("hunter2", "there is no =: write NAME=value"),
     ],
 )

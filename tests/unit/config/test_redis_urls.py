@@ -141,7 +141,18 @@ def test_what_redis_py_would_take_for_something_else_is_refused(
         check_url(url)
 
 
-@pytest.mark.parametrize("option", ["decode_responses=true", "max_connections=1"])
+@pytest.mark.parametrize("url", ["redis://a..b", f"redis://{64 * 'a'}.b:1", "unix://"])
+def test_a_name_that_leads_nowhere_is_refused(url):
+    with pytest.raises(ConfigError, match=r"between dots|names no socket"):
+        connect(url)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["decode_responses=true", "max_connections=1"]
+    # Objects of Python, which redis-py would use as they are.
+    + [f"{name}=1" for name in ("retry", "retry_on_error", "socket_type", "locator")],
+)
 def test_an_option_that_changes_what_replies_mean_is_refused(option: str) -> None:
     with pytest.raises(ConfigError, match="cannot be set; leave it out"):
         check_url(f"redis://localhost/0?{option}")

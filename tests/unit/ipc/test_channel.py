@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,3 +71,22 @@ def test_a_descriptor_goes_with_a_message(pair: Pair) -> None:
     assert os.read(read, 1) == b"x"
     os.close(passed)
     os.close(read)
+
+
+def test_a_message_of_any_length_arrives_with_its_descriptors(pair: Pair) -> None:
+    ours, theirs = pair
+    read, write = os.pipe()
+    queues = tuple(f"customer {number}" for number in range(100_000))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    ours.send(messages.Wake(queues), descriptors=[write])
+    ours.send(messages.Pause())
+    received = theirs.receive()
+    assert received is not None
+    message, (passed,) = received
+    assert message == messages.Wake(queues)
+    os.write(passed, b"x")
+    assert os.read(read, 1) == b"x"
+    assert theirs.messages() == [messages.Pause()]
+    for fd in (passed, write, read):
+        os.close(fd)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before - 2

@@ -59,6 +59,17 @@ FAILURES: list[tuple[dict[str, str], str]] = [
         r"ValueError at {here}/settings_beside\.py:1: beside",
     ),
     (
+        {
+            "jobs": "class E(Exception):\n    def __str__(self): raise LookupError\n"
+            "raise E"
+        },
+        r"E at {here}/shop/jobs\.py:3: \(no text: __str__ raised LookupError\)",
+    ),
+    (
+        {"jobs": "raise ValueError('x' * 1_000_000)"},
+        r"ValueError at {here}/shop/jobs\.py:1: x{2000}…",
+    ),
+    (
         {"jobs": "\nimport some_library; some_library.check()"},
         r"AppRegistryNotReady at {here}/shop/jobs\.py:2 .*: call django\.setup\(\) .*",
     ),

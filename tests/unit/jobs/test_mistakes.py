@@ -12,7 +12,7 @@ import pickle
 import pydoc
 import typing
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 import redis as redis_py
@@ -82,6 +82,17 @@ class BareClass:
         return number
 
 
+T = TypeVar("T")
+
+
+class OfItems(Generic[T]):
+    queue = "q"
+
+    @staticmethod
+    def perform(item: T) -> T:
+        return item
+
+
 def shown(value: object) -> str:
     """The id of a parameter, which is the same in each process."""
     return value if isinstance(value, str) else type(value).__name__
@@ -104,6 +115,7 @@ def shown(value: object) -> str:
         (square, "Square is a job already: .* its attribute function"),
         (NoPerform, "has no perform: give it a static or class method"),
         (OnInstance, "must be a staticmethod or a classmethod"),
+        (int, "it takes no attributes .*: declare a function"),
     ],
     ids=shown,
 )
@@ -236,6 +248,7 @@ def test_the_decorator_may_stand_without_parentheses() -> None:
         (None, "pass the job and then its arguments"),
         (5, "5 is not a job: a job is a function decorated"),
         (OnInstance(), "pass the class OnInstance itself"),
+        (OfItems[int], "pass the class OfItems itself"),
         (functools.partial(plain, 1), "is not a job: a job is a function decorated"),
         (NoPerform, "has no perform: .* enqueue it by its name"),
         (OnInstance, "must be a staticmethod or a classmethod"),

@@ -34,5 +34,5 @@ def test_half_a_line_is_not_joined_by_the_next_one(tmp_path: Path) -> None:
     assert half == '{"event": "master_re'
     events = [json.loads(line) for line in rest]
     names = [event["event"] for event in events]
-    assert names == ["state_changed", "log_lines_dropped", "master_stopped"]
-    assert events[1]["count"] >= 1
+    assert names == ["log_lines_dropped", "state_changed", "master_stopped"]
+    assert events[0]["count"] >= 1

@@ -1,0 +1,78 @@
+"""Copies of descriptors, for those that code of the application closes.
+
+Code that makes daemons closes all descriptors, or ranges of them, without knowing
+whose they are; others close those of the standard streams.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+
+_STREAMS = (0, 1, 2)
+_ERROR = 2
+# The copies have the highest numbers, which fewer programs close.
+_BELOW_LIMIT = 16
+_MOST = 1 << 16
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    """Return what tells the file of a descriptor from others; None if it is closed."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class SpareDescriptors:
+    """Copies of the standard streams and of one more descriptor, `fd`.
+
+    Raises OSError if there is no room for them.
+    """
+
+    def __init__(self, fd: int) -> None:
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        least = max(3, min(soft, _MOST) - _BELOW_LIMIT)
+        self._fd = fd
+        self._known = {
+            each: (_identity(each), fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, least))
+            for each in (*_STREAMS, fd)
+        }
+
+    def put_back(self) -> tuple[int, int]:
+        """Open the standard streams that were closed.
+
+        Returns where standard error and `fd` are now. Their numbers may be those of
+        other files, which stay open; then the results are the copies. Raises OSError if
+        `fd` and its copy were closed. No other copy stays open.
+        """
+        places = [_ERROR, self._fd]
+        for fd, (identity, copy) in self._known.items():
+            is_whole = _identity(copy) == identity
+            now = _identity(fd)
+            if fd in places and now != identity and is_whole:
+                if now is not None or fd == self._fd:
+                    places[places.index(fd)] = copy
+                    continue
+            elif fd == self._fd and now != identity:
+                raise OSError(f"descriptor {fd} and its copy were closed")
+            if now is None:
+                _open_stream(fd, copy if is_whole else None)
+            if is_whole:
+                os.close(copy)
+        return places[0], places[1]
+
+
+def _open_stream(fd: int, copy: int | None) -> None:
+    """Open a standard stream that was closed: its copy, or else /dev/null."""
+    if copy is not None:
+        os.dup2(copy, fd)
+        return
+    null = os.open(os.devnull, os.O_RDWR)  # may be `fd`, which is free
+    if null == fd:
+        os.set_inheritable(fd, True)
+    else:
+        os.dup2(null, fd)
+        os.close(null)
