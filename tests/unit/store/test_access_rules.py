@@ -47,8 +47,10 @@ def test_a_command_without_a_key(command: tuple[object, ...], text: str) -> None
         ),
         (
             ("EVALSHA", "0" * 40, 2, "resque:queues", "resque:failed", "x"),
-            "; EVALSHA resque:queues resque:failed: another program uses one of these"
-            " keys",
+            (
+                "; EVALSHA resque:queues resque:failed: another program uses one of"
+                " these keys"
+            ),
         ),
     ],
 )
