@@ -99,8 +99,8 @@ from tests.support.daemon import clean_environment
         (
             ["failed", "remove", "--queue", "q"],
             (
-                "add --all: --class, --queue, --exception, --since and --until say of"
-                " what (see 'resqued failed remove --help')"
+                "add --all: --class, --queue, --exception, --since and --until choose"
+                " among all (see 'resqued failed remove --help')"
             ),
         ),
         (
