@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import re
 import signal
 import sys
 import traceback
@@ -75,6 +76,9 @@ SECTIONS = {
     ),
     "Set up": ("config", "doctor", "service", "redis", "completion", "demo"),
 }
+# What click says of a text that is no number, and of a number that is too large.
+_NO_NUMBER = re.compile("is not a valid integer( range)?$")
+_OUT_OF_RANGE = re.compile(r"is not in the range (\d+)<=x<=(\d+)$")
 # What a shell says of a command that SIGINT ended (128 + 2).
 INTERRUPTED = 130
 
@@ -202,6 +206,8 @@ def _explain(error: Exception) -> tuple[Sequence[str], int]:
 def _usage(error: click.UsageError) -> str:
     """Return click's sentence in the form of our own errors."""
     message = one_line(error.format_message()).rstrip(".")
+    message = _NO_NUMBER.sub("is not a whole number", message)
+    message = _OUT_OF_RANGE.sub(r"is not from \1 to \2", message)
     command = error.ctx.command_path if error.ctx else "resqued"
     return f"{message[:1].lower()}{message[1:]} (see '{command} --help')"
 

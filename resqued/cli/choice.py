@@ -53,7 +53,7 @@ def check_choice(
     if ids and is_all:
         raise click.UsageError("give IDs or --all, not both")
     if not is_all and is_filtered:
-        raise click.UsageError(f"add --all: {filters} say of what")
+        raise click.UsageError(f"add --all: {filters} choose among all")
     if not ids and not is_all:
         raise click.UsageError(f"name {noun} by ID, or add --all")
 

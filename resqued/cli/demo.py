@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from resqued.cli.options import json_option
+from resqued.config.pools import MOST_WORKERS
 from resqued.demo.interrupts import Interrupted, Interrupts
 from resqued.demo.progress import Progress
 from resqued.demo.report import DemoReport, show
@@ -66,7 +67,7 @@ _HERE = Path(sysconfig.get_path("stdlib"))
 @click.option(
     "-n",
     "--workers",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_WORKERS),
     default=lambda: len(os.sched_getaffinity(0)),
     show_default="one for each processor",
     help="How many workers.",

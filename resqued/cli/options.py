@@ -20,6 +20,9 @@ from resqued.errors import ResquedError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Of a list: more than Redis can hold, and within the integers of Redis.
+_MOST = 10**12
+
 # The server of the client, if it is the default: nobody has named one.
 _DEFAULT_SERVER = f"{__name__}.default_server"
 
@@ -195,14 +198,14 @@ def page_options(count: int) -> Callable[[F], F]:
     def add(function: F) -> F:
         function = click.option(
             "--count",
-            type=click.IntRange(min=1),
+            type=click.IntRange(1, _MOST),
             default=count,
             show_default=True,
             help="How many to show.",
         )(function)
         return click.option(
             "--start",
-            type=click.IntRange(min=0),
+            type=click.IntRange(0, _MOST),
             default=0,
             show_default=True,
             help="How many to leave out first.",

@@ -16,6 +16,7 @@ from resqued.cli.options import (
     usage_error,
 )
 from resqued.config.layers import OptionsError
+from resqued.config.pools import MOST_WORKERS
 from resqued.launch import launcher
 from resqued.launch.master_options import Instance, MasterOptions
 from resqued.log import logger
@@ -45,7 +46,7 @@ _POOL_OPTIONS = (
     ),
     click.option(
         *("-n", "--workers"),
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MOST_WORKERS),
         help="How many workers [COUNT; 1].",
     ),
     app_option,

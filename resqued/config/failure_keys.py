@@ -10,8 +10,6 @@ from resqued.config import readers
 from resqued.config.field import Field
 from resqued.wire.failure_place import BACKENDS, REDIS, REDIS_MULTI_QUEUE
 
-# No blanks, no controls, and ASCII alone: what a line of HTTP can hold.
-
 
 def backends(value: object) -> tuple[str, ...]:
     """Return the names of back ends, or class paths; raise ValueError.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from resqued.config import loader
+from resqued.config.pools import MOST_WORKERS
 from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.wire.keys import DEFAULT_NAMESPACE
 from resqued.wire.queue_list import parse
@@ -101,7 +102,7 @@ def from_options(given: Given) -> Tables:
             if value is None:
                 continue
             found.setdefault(section, {})[key] = value
-            name = _OPTIONS.get((section, key), f"--{key}")
+            name = _OPTIONS.get((section, key), f"--{key.replace('_', '-')}")
             problems += loader.problems_of(section, key, value, name)
     if problems:
         raise ConfigError(*problems)
@@ -127,8 +128,13 @@ def named_pool(
     parse(text)
     # A variable that is set and empty says nothing.
     if workers is None and count:
-        if not count.strip().isdigit() or not int(count):
-            raise ConfigError(f"COUNT is {count!r}, and must be a whole number from 1")
+        # Digits without end would be no number: int() takes 4300.
+        is_number = count.strip().isdecimal() and len(count) < 9
+        if not (is_number and 1 <= int(count) <= MOST_WORKERS):
+            raise ConfigError(
+                f"COUNT is {count!r}, and must be a whole number from 1 to"
+                f" {MOST_WORKERS}"
+            )
         workers = int(count)
     return {"queues": text, "workers": 1 if workers is None else workers}
 

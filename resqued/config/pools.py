@@ -16,6 +16,8 @@ from resqued.errors import QueueListError
 from resqued.wire import queue_list
 from resqued.wire.keys import DEFAULT_NAMESPACE
 
+# The most workers of one pool; more is taken for a typing error.
+MOST_WORKERS = 10_000
 POOL_KEYS = ("queues", "workers", "namespace", *LIMITS)
 
 
@@ -47,9 +49,11 @@ def read_pools(
         key = _read_key(table, default, place, problems)
         _check_is_new(key, pools, place, problems)
         workers = table.get("workers", 1)
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        is_number = isinstance(workers, int) and not isinstance(workers, bool)
+        if not (is_number and 1 <= workers <= MOST_WORKERS):
             problems.append(
-                f"{place} workers: {workers!r} must be a whole number from 1"
+                f"{place} workers: {workers!r} must be a whole number from 1 to"
+                f" {MOST_WORKERS}"
             )
         else:
             limits = read_limits(table, place, problems)

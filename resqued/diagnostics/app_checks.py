@@ -22,7 +22,7 @@ def judge_configuration(path: str, problems: tuple[str, ...], workers: int) -> F
             "configuration", "; ".join(problems), "correct it: `resqued config check`"
         )
     if not path:
-        return ok("configuration", "no file: options, environment and defaults hold")
+        return ok("configuration", "no file: options, environment and defaults apply")
     pools = f"{pluralize(workers, 'worker')} in its pools"
     return ok("configuration", f"{path} is in order: {pools}")
 

@@ -180,9 +180,10 @@ def _classes_of(modules: Collection[str]) -> Iterator[type]:
         if _is_within(name, modules):
             # None, or an object of the application, may stand for a module.
             for member in list(_namespace(module).values()):
+                found = cast("type", member)
                 is_class = issubclass(type(member), type)
-                if is_class and _is_within(_module_of(member), modules):
-                    yield member
+                if is_class and _is_within(_module_of(found), modules):
+                    yield found
 
 
 def _module_of(found: type) -> str:

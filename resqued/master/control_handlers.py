@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
+from resqued.config.pools import MOST_WORKERS
 from resqued.control import protocol
 from resqued.control.protocol import (
     AnyRequest,
@@ -57,9 +58,6 @@ from resqued.store.server_url import redact
 from resqued.system import process
 from resqued.system.ownership import user_name
 from resqued.system.signals import STACK_SIGNAL
-
-# The most workers that one pool may be scaled to; more is taken for a typing error.
-MOST_WORKERS = 10_000
 
 # Called at each turn of the loop, with the time, until it returns a reply.
 Poll = Callable[[float], Reply | None]

@@ -1,4 +1,4 @@
-"""What a user of Redis needs to run a command that its access rules have refused."""
+"""Which keys a refused command was about, and what its user needs to run it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,26 @@ def needed_rights(command: Sequence[object], url: str, namespace: str) -> str:
     """
     words = [_text(word) for word in command]
     name, keys = words[0].lower(), keys_of(words)
-    shown = " ".join(
-        [name.upper(), *keys[:_MOST_KEYS], *["…"] * (len(keys) > _MOST_KEYS)]
-    )
     user = urlsplit(url).username or "default"
     rule = f"+{name}"
     if name in _IN_TWO and len(words) > 1:
         rule = f"+{name}|{words[1].lower()}"
     rights = [f"~{namespace}:*"] * bool(keys and namespace) + [rule]
-    return f"; {shown} needs `ACL SETUSER {user} {' '.join(rights)}`"
+    return f"; {_shown(name, keys)} needs `ACL SETUSER {user} {' '.join(rights)}`"
+
+
+def wrong_type(command: Sequence[object]) -> str:
+    """Return which key holds a value of another type, as the end of a message."""
+    words = [_text(word) for word in command]
+    keys = keys_of(words)
+    one = "this key" if len(keys) == 1 else "one of these keys"
+    return f"; {_shown(words[0], keys)}: another program uses {one}"
+
+
+def _shown(name: str, keys: Sequence[str]) -> str:
+    return " ".join(
+        [name.upper(), *keys[:_MOST_KEYS], *["…"] * (len(keys) > _MOST_KEYS)]
+    )
 
 
 def keys_of(words: Sequence[str]) -> list[str]:

@@ -145,7 +145,10 @@ def translate(
     if _is_forbidden(error):
         way_out = _rights_for(command, url, namespace) if command else ""
         return ForbiddenError(f"{place}: {reason}{way_out}")
-    return _kind_of(error)(f"{place}: {reason}{_hint(error, url)}")
+    hint = _hint(error, url)
+    if command and reason.startswith("WRONGTYPE"):
+        hint = _keys_of(command)
+    return _kind_of(error)(f"{place}: {reason}{hint}")
 
 
 def _rights_for(command: Sequence[object], url: str, namespace: str) -> str:
@@ -153,6 +156,12 @@ def _rights_for(command: Sequence[object], url: str, namespace: str) -> str:
     from resqued.store.access_rules import needed_rights
 
     return needed_rights(command, url, namespace)
+
+
+def _keys_of(command: Sequence[object]) -> str:
+    from resqued.store.access_rules import wrong_type
+
+    return wrong_type(command)
 
 
 def _is_forbidden(error: Exception) -> bool:

@@ -101,7 +101,7 @@ class ServerURL:
 
 def read_url(url: str) -> ServerURL:
     """Return what a URL says; raise ConfigError, with a remedy, if it is wrong."""
-    shown = repr(redact(url))
+    shown = repr(redact(url) if url else "")
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES or "://" not in url:
         raise ConfigError(

@@ -68,7 +68,7 @@ def read_users(path: Path) -> Mapping[str, WebAccount]:
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"{path} cannot be read: {reason}") from None
+        raise ConfigError(f"file of users {path} cannot be read: {reason}") from None
     if mode & stat.S_IWOTH:
         raise ConfigError(
             f"{path} can be changed by everybody on this host, who could make"

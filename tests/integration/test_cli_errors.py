@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import redis as redis_py
 
 import resqued
 from resqued.system.redis_server import EmbeddedServer
@@ -20,6 +21,14 @@ from tests.support.cli import fail, run_command
 
 ROOT = Path(__file__).parents[2]
 LISTINGS = ("status", "queues", "workers", "failed", "stats")
+
+
+def _numbers() -> Iterator[str]:
+    """Yield each command with an option for a number, up to that number."""
+    for words in ("work q", "start q", "demo"):
+        yield f"{words} --workers"
+    for words in ("failed list", "retries list", "delayed list", "queues peek q"):
+        yield from (f"{words} --start", f"{words} --count")
 
 
 CONFIG_MISTAKES = {
@@ -119,6 +128,7 @@ def test_no_queues_at_all(tmp_path: Path) -> None:
         ({"COUNT": "many"}, "COUNT is 'many', and must be a whole number"),
         ({"COUNT": "0"}, "COUNT is '0', and must be a whole number from 1"),
         ({"COUNT": "-1"}, "COUNT is '-1', and must be a whole number from 1"),
+        ({"COUNT": "9" * 20}, "and must be a whole number from 1 to 10000"),
         ({"INTERVAL": "soon"}, "'soon' is not a duration such as 90, 4s, 15m or 2h"),
         ({"INTERVAL": "-1"}, "'-1' is not a duration such as 90, 4s, 15m or 2h"),
         ({"RESQUE_TERM_TIMEOUT": "x"}, "RESQUE_TERM_TIMEOUT: 'x' is not a duration"),
@@ -226,6 +236,36 @@ def test_a_server_of_another_kind(scheme: str, greeting: bytes, said: str) -> No
             client.ping()
         client.close()
         server.join()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["queues"], "SMEMBERS resque:queues: another program uses this key"),
+        (["delayed"], "ZRANGE resque:delayed_queue_schedule: another program uses"),
+        (["queues", "resume", "q"], "SREM resque:resqued:paused: another program uses"),
+    ],
+)
+def test_a_key_of_another_type_is_named(
+    redis_url: str,
+    redis: redis_py.Redis,
+    tmp_path: Path,
+    args: list[str],
+    said: str,
+) -> None:
+    for key in ("queues", "delayed_queue_schedule", "resqued:paused"):
+        redis.set(f"resque:{key}", "text")
+    (line,) = fail(*args, cwd=tmp_path, env={"REDIS_URL": redis_url}, status=69)
+    assert said in line
+
+
+@pytest.mark.parametrize("command", sorted(_numbers()))
+def test_a_number_that_is_too_large_is_wrong_usage(
+    tmp_path: Path, command: str
+) -> None:
+    words = command.split()
+    (line,) = fail(*words, "9" * 20, cwd=tmp_path, status=2)
+    assert f"{'9' * 20} is not from " in line
 
 
 def test_a_server_that_is_not_there_is_started_by_a_command(closed_port: int) -> None:

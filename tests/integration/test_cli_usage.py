@@ -37,35 +37,35 @@ from tests.support.daemon import clean_environment
         (
             ["queues", "peek", "q", "--start", "-1"],
             (
-                "invalid value for '--start': -1 is not in the range x>=0"
+                "invalid value for '--start': -1 is not from 0 to 1000000000000"
                 " (see 'resqued queues peek --help')"
             ),
         ),
         (
             ["queues", "peek", "q", "--count", "0"],
             (
-                "invalid value for '--count': 0 is not in the range x>=1"
+                "invalid value for '--count': 0 is not from 1 to 1000000000000"
                 " (see 'resqued queues peek --help')"
             ),
         ),
         (
             ["failed", "--count", "-5"],
             (
-                "invalid value for '--count': -5 is not in the range x>=1"
+                "invalid value for '--count': -5 is not from 1 to 1000000000000"
                 " (see 'resqued failed list --help')"
             ),
         ),
         (
             ["failed", "--count", "x"],
             (
-                "invalid value for '--count': 'x' is not a valid integer range"
+                "invalid value for '--count': 'x' is not a whole number"
                 " (see 'resqued failed list --help')"
             ),
         ),
         (
             ["work", "q", "-n", "0"],
             (
-                "invalid value for '-n' / '--workers': 0 is not in the range x>=1"
+                "invalid value for '-n' / '--workers': 0 is not from 1 to 10000"
                 " (see 'resqued work --help')"
             ),
         ),
@@ -99,8 +99,8 @@ from tests.support.daemon import clean_environment
         (
             ["failed", "remove", "--queue", "q"],
             (
-                "add --all: --class, --queue, --exception, --since and --until say of"
-                " what (see 'resqued failed remove --help')"
+                "add --all: --class, --queue, --exception, --since and --until choose"
+                " among all (see 'resqued failed remove --help')"
             ),
         ),
         (

@@ -315,11 +315,11 @@ def test_a_number_too_large_for_a_float_is_too_long():
         ),
         (
             {"pool": [{"queues": "a", "workers": 0}]},
-            "[[pool]] 1 workers: 0 must be a whole number from 1",
+            "[[pool]] 1 workers: 0 must be a whole number from 1 to 10000",
         ),
         (
             {"pool": [{"queues": "a", "workers": True}]},
-            "[[pool]] 1 workers: True must be a whole number from 1",
+            "[[pool]] 1 workers: True must be a whole number from 1 to 10000",
         ),
         (
             {"pool": [{"queues": ["a"]}]},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resqued.store.access_rules import needed_rights
+from resqued.store.access_rules import needed_rights, wrong_type
 
 URL = "redis://web:secret@localhost:6379"
 
@@ -36,3 +36,25 @@ def test_what_was_refused_and_the_order_that_grants_it(
 )
 def test_a_command_without_a_key(command: tuple[object, ...], text: str) -> None:
     assert needed_rights(command, "redis://localhost", "resque") == text
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (
+            ("LLEN", "resque:queue:x"),
+            "; LLEN resque:queue:x: another program uses this key",
+        ),
+        (
+            ("EVALSHA", "0" * 40, 2, "resque:queues", "resque:failed", "x"),
+            (
+                "; EVALSHA resque:queues resque:failed: another program uses one of"
+                " these keys"
+            ),
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_named_by_its_key(
+    command: tuple[object, ...], text: str
+) -> None:
+    assert wrong_type(command) == text
