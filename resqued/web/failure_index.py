@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import cast
 
-from flask import current_app
+from flask import Flask, current_app
 
 from resqued.errors import StoreError
 from resqued.log import logger
@@ -245,9 +245,9 @@ def failure_index() -> FailureIndex:
     return cast("FailureIndex", found)
 
 
-def close_failure_index(patience: float) -> None:
-    """End the index of the current application, if it has one; see its `close`."""
-    found = current_app.extensions.get(_NAME)
+def close_failure_index(app: Flask, patience: float) -> None:
+    """End the index of an application, if it has one; see its `close`."""
+    found = app.extensions.get(_NAME)
     if found is not None:
         found.close(patience)
 

@@ -35,21 +35,22 @@ def compiled_once() -> Iterator[None]:
 @pytest.fixture
 def open_pages(redis_url: str) -> Iterator[Open]:
     """Return pages with settings of [web]; the server is empty at first."""
-    apps = []
+    apps, clients = [], []
 
     def make(**settings: Any) -> Pages:
-        apps.append(
-            create_app(replace(WebSettings(), **{"url": redis_url, **settings}))
-        )
-        return Pages(apps[-1].test_client())
+        app = create_app(replace(WebSettings(), **{"url": redis_url, **settings}))
+        apps.append(app)
+        with app.app_context():
+            clients.append(site().client)
+        return Pages(app.test_client())
 
     yield make
     end_readers()
     for app in apps:
-        with app.app_context():
-            # Its thread would send commands while a later test counts them.
-            close_failure_index(scaled(20))
-            site().client.close()
+        # Its thread would send commands while a later test counts them.
+        close_failure_index(app, scaled(20))
+    for client in clients:
+        client.close()
 
 
 @pytest.fixture
