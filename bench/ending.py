@@ -2,7 +2,7 @@
 
 For each number of workers: the seconds from the order until all jobs have ended, and
 the processor time of the master and of all other processes of the pool. The orders are
-TERM, after which the pool has left, and USR1, after which it goes on. The processor
+TERM, after which the pool has left, and USR1, after which it continues. The processor
 time for each job stays the same if the cost grows with the number of jobs alone.
 """
 

@@ -24,7 +24,7 @@ from tests.support.sentinels import REPLICAS
 from tests.support.wait import wait_until
 
 ROUNDS = 20
-# In seconds: after the promotion, until work goes on.
+# In seconds: after the promotion, until work continues.
 ALLOWED = 2.0
 # In seconds: a job that ends so long before a fault is recorded by then, and one that
 # was taken from the old primary begins so long after it was demoted.
@@ -54,9 +54,9 @@ WAYS: dict[str, Callable[[SentinelSite], Node]] = {
 
 
 def round_of(site: SentinelSite, way: str) -> float:
-    """Have one failover; return the seconds from the promotion until work goes on.
+    """Have one failover; return the seconds from the promotion until work continues.
 
-    Work goes on when the new primary records a run, which is when a worker takes the
+    Work continues when the new primary records a run, which is when a worker takes the
     next job from it.
     """
     took = 0.0

@@ -288,7 +288,7 @@ class Site:
             self.wait(lambda n=number: self.is_over(n), f"job {number} to be over")
         self.wait(self.is_whole, "eight workers to register")
         done = self.processed()
-        self.wait(lambda: self.processed() > done, "work to go on")
+        self.wait(lambda: self.processed() > done, "work to continue")
         self._took("pool", since)
 
     def _took(self, name: str, since: float) -> None:

@@ -32,8 +32,8 @@ class Column:
 
     `rank` says how soon it is left out on a narrow terminal: the highest goes first,
     and 0, an ID, never. An ID is not cut either: if it is wider than the terminal, it
-    goes on in the next line. `least`: to how many cells the others may be cut; None if
-    they may not.
+    continues in the next line. `least`: to how many cells the others may be cut; None
+    if they may not.
     """
 
     title: str

@@ -40,7 +40,7 @@ _LEAVE_DEADLINE = 3.0
 class DemoOptions:
     """The options of `resqued demo`; `out` and `redis` are None by default.
 
-    With `has_web` the pages are served, and the demo goes on until a signal ends it.
+    With `has_web` the pages are served, and the demo continues until a signal ends it.
     """
 
     source: Path

@@ -149,7 +149,7 @@ class CommandHandlers:
             yield
         except ControlError as error:
             peer.refuse(str(error))
-        except Exception as error:  # the guard: the pool goes on
+        except Exception as error:  # the guard: the pool continues
             self._log.exception("control_failed", order=order, sent_by=peer.name)
             peer.refuse(
                 f"internal error: {type(error).__name__}: {error};"

@@ -37,7 +37,7 @@ _NICKNAMES = {
 }
 # Days of the week at the end of an expression, which a time zone may follow.
 _DAYS = re.compile(r"(SUN|MON|TUE|WED|THU|FRI|SAT)([-,/#].*|L)?", re.IGNORECASE)
-# Shorter, a job is a program that goes on.
+# Shorter, a job is a program that continues.
 _SHORTEST = 1.0
 
 

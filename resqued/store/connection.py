@@ -187,7 +187,7 @@ class Link:
         return b"".join(connection.pack_command(*map(encoded, command)))
 
     def leave(self) -> bool:
-        """Close the connections that no thread uses; return whether to go on.
+        """Close the connections that no thread uses; return whether to continue.
 
         The next command opens one where the primary is.
         """

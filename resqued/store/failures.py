@@ -236,7 +236,7 @@ class Failures:
         touched. The oldest failures come first. A step judges at most `most` failures.
         Those that were retried before are left out of a retry, if the filter does not
         ask for them. Those that were retried since `began`, in seconds since the epoch,
-        are left out in any case: the same action, which has died and goes on, has
+        are left out in any case: the same action, which has died and continues, has
         retried them. Raises SeenNothingError if the end is gone.
         """
         # A mark has whole seconds. No mark of this action is before `since`, whatever

@@ -104,8 +104,8 @@ class Queues:
     def pause(self, queue: str) -> bool:
         """Have no worker of resqued take a job from a queue; False if it was paused.
 
-        Running jobs go on. Ruby workers with resque-pause stop too, if a queue was ever
-        paused for them; see `pauses_ruby`.
+        Running jobs continue. Ruby workers with resque-pause stop too, if a queue was
+        ever paused for them; see `pauses_ruby`.
         """
         return self.pause_each([queue])[0]
 
@@ -154,7 +154,7 @@ class Queues:
     def pauses_ruby(self, *queues: str) -> bool:
         """Return True if resque-pause has a key here, for one of these or known queues.
 
-        Otherwise Ruby workers go on with a queue that is paused.
+        Otherwise Ruby workers continue with a queue that is paused.
         """
         names = dict.fromkeys([*queues, *self.names()])
         return bool(self._link.call("EXISTS", *map(self._keys.ruby_pause, names)))
@@ -207,7 +207,7 @@ class Queues:
         Moves as many as wait when the task first begins, the next one first. Yields how
         many the task has moved so far, and will in all, after each batch. A job is
         always in one of the queues. If the iterator is closed, the others stay, until
-        the task goes on.
+        the task continues.
         """
         keys = self._keys
         names = (keys.queue(queue), keys.queue(target), keys.queues)

@@ -63,9 +63,9 @@ def unlisted_queues(
 ) -> tuple[list[str], int]:
     """Return names of queues that have jobs and are not in the set of known ones.
 
-    Goes on at a cursor of SCAN, for that many steps, and returns the next cursor, which
-    is 0 at the end. Of names that were `listed` a moment ago Redis is not asked. Raises
-    StoreError.
+    Continues at a cursor of SCAN, for that many steps, and returns the next cursor,
+    which is 0 at the end. Of names that were `listed` a moment ago Redis is not asked.
+    Raises StoreError.
     """
     prefix = keys.queue("")
     found: set[str] = set()

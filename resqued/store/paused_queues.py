@@ -13,7 +13,7 @@ def read_paused(link: Link, keys: Keys) -> frozenset[str]:
     """Return the names of the paused queues, in one round trip; raise StoreError.
 
     A key of another type, and a set that access rules hide, pause nothing: a server
-    that was set up for an older version goes on.
+    that was set up for an older version continues.
     """
     found = read_if_allowed(link, "SMEMBERS", keys.paused_queues)
     return frozenset(name.decode("utf-8", "surrogateescape") for name in found or ())

@@ -30,7 +30,7 @@ class QueueClient:
     def pause_queue(self, queue: str) -> bool:
         """Have no worker take a job from a queue; return False if it was paused.
 
-        Running jobs go on, and jobs can be put on the queue. The workers of resqued
+        Running jobs continue, and jobs can be put on the queue. The workers of resqued
         know within a moment; Ruby workers only with resque-pause. The queue stays
         paused until it is resumed, also if no queue of this name exists.
         """

@@ -51,7 +51,7 @@ def fork_child(main: Callable[..., int], *args: object) -> Pid:
     A process with a SignalInbox has its signals blocked, and so has the child until
     main calls signals.unblock: a signal that arrives earlier is not lost. The child
     leads its own process group. Both sides call setpgid, so that the group exists
-    before either of them goes on.
+    before either of them continues.
     """
     pid = os.fork()
     if pid == 0:
@@ -166,7 +166,7 @@ def reap() -> list[tuple[Pid, Exit]]:
 
 
 def _stop_tracing(pid: int, signum: int) -> None:
-    """Let a child go on that a signal has stopped; the child gets the signal.
+    """Let a child continue that a signal has stopped; the child gets the signal.
 
     The kernel reports such a stop only of a child that asks to be traced
     (PTRACE_TRACEME). That makes this process its tracer, which it is not meant to be.

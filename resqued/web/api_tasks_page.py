@@ -53,7 +53,7 @@ def show(task_id: str) -> Response:
 
 
 def order() -> Response:
-    """Have a task pause, go on or stop, and answer with it."""
+    """Have a task pause, continue or stop, and answer with it."""
     sent = body(id=str, order=str)
     task_id, wanted = sent.get("id", ""), sent.get("order", "")
     if not task_id or wanted not in _ORDERS:

@@ -77,7 +77,7 @@ def _scale(master: Master, form: Mapping[str, str], namespace: str) -> str:
 
 def _pause(master: Master) -> str:
     master.pause()
-    return f"master {master.pid} is paused; running jobs go on"
+    return f"master {master.pid} is paused; running jobs continue"
 
 
 def _resume(master: Master) -> str:

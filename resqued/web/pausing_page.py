@@ -22,11 +22,11 @@ _NAMED = 5
 
 
 def pause() -> BaseResponse:
-    """Have no worker of any host take a job; running jobs go on."""
+    """Have no worker of any host take a job; running jobs continue."""
     site().queues.pause_all()
     audit.record("pause", EVERY_WORKER)
     return done(
-        "All workers are paused: running jobs go on, and no other one begins.",
+        "All workers are paused: running jobs continue, and no other one begins.",
         url_for("overview.show"),
         "warn",
     )
@@ -47,8 +47,8 @@ def pause_queues() -> BaseResponse:
     queues = site().queues
     queues.pause_each(names)
     _record("pause", names)
-    others = "" if queues.pauses_ruby(*names) else " Ruby workers, if any, go on."
-    message = f"Paused {_named(names)}: running jobs go on, and no other one begins."
+    others = "" if queues.pauses_ruby(*names) else " Ruby workers, if any, continue."
+    message = f"Paused {_named(names)}: running jobs continue, and no other one begins."
     return done(message + others, url_for("queues.show_all"), "warn")
 
 

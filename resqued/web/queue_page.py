@@ -74,7 +74,7 @@ def show(name: str) -> Response:
 
 
 def _foreign(queue: str, serving: Sequence[WorkerStatus]) -> int:
-    """Return how many workers of other libraries go on with a queue that is paused."""
+    """Return how many workers of other libraries ignore the pause of a queue."""
     others = sum(status.is_foreign for status in serving)
     return others if others and not site().queues.pauses_ruby(queue) else 0
 

@@ -107,7 +107,7 @@ class SharedFacts:
 
 
 def _is_troubled(record: MasterRecord) -> bool:
-    """Return whether a master stops, or goes on with old code after a reload."""
+    """Return whether a master stops, or continues with old code after a reload."""
     reload = record.last_reload
     return record.state != "running" or (
         reload is not None and reload.outcome != "done"

@@ -1,7 +1,7 @@
 """Runs one task in a thread: its steps, its beat, and the orders that it finds.
 
 The thread belongs to no request. What it must not do: keep what it knows to itself; it
-writes its record each second, and another process goes on with it when this one dies.
+writes its record each second, and another process continues with it when this one dies.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class TaskRun(threading.Thread):
         try:
             self._run()
         except TaskLostError:
-            # Another process goes on with it, or will.
+            # Another process continues with it, or will.
             pass
         except ResquedError as error:
             self._end(FAILED, str(error))
@@ -143,7 +143,7 @@ class TaskRun(threading.Thread):
             self._rest(BEAT)
 
     def _wait_paused(self) -> str:
-        """Wait until the task may go on, or has to stop; return the order."""
+        """Wait until the task may continue, or has to stop; return the order."""
         self.task = replace(self.task, state=PAUSED, speed=0.0)
         while self._wanted == PAUSE:
             try:

@@ -1,7 +1,7 @@
 """Starts tasks and passes orders to them: what is too long for a request.
 
 Each runs in a thread of the process that was asked; every process shows it and may
-order it to pause, to go on and to stop.
+order it to pause, to continue and to stop.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ class Tasks:
         return run.task if run and run.is_alive() else None
 
     def searches(self) -> int:
-        """Return how many searches go on in this process, or are paused."""
+        """Return how many searches continue in this process, or are paused."""
         runs = list(self._runs.values())
         return sum(run.is_alive() and run.task.kind == "search" for run in runs)
 
     def leave(self) -> None:
-        """End the threads: the tasks count as abandoned, and can go on elsewhere."""
+        """End the threads: the tasks count as abandoned, and can continue elsewhere."""
         runs = list(self._runs.values())
         for run in runs:
             run.leave()
@@ -115,7 +115,7 @@ def start(kind: str, choice: Mapping[str, str]) -> str:
     values = _checked(kind, dict(choice))
     own = tasks()
     if kind == "search" and own.searches() >= _MOST_SEARCHES:
-        abort(429, f"{_MOST_SEARCHES} searches go on: stop one on the page Tasks")
+        abort(429, f"{_MOST_SEARCHES} searches run: stop one on the page Tasks")
     now = own.records.now()
     task = TaskRecord(
         id=os.urandom(8).hex(),
@@ -168,7 +168,7 @@ def may_order_now(task: TaskRecord) -> bool:
 def order(task: TaskRecord, wanted: str) -> None:
     """Pass an order of the present user to a task; abort with 403 or 409 if it cannot.
 
-    An abandoned task goes on in this process.
+    An abandoned task continues in this process.
     """
     if not may_order_now(task):
         whose = task.user or "somebody"
@@ -184,11 +184,11 @@ def order(task: TaskRecord, wanted: str) -> None:
     audit.record(_VERBS[wanted], target, count=task.done, result=task.state)
 
 
-_VERBS = {PAUSE: "pause", RUN: "resume", STOP: "stop", GO_ON: "go on"}
+_VERBS = {PAUSE: "pause", RUN: "resume", STOP: "stop", GO_ON: "continue"}
 
 
 def _take_over(own: Tasks, task: TaskRecord, *, is_stop: bool) -> None:
-    """Go on with a task whose process is dead, or end it: once for all requests."""
+    """Continue with a task whose process is dead, or end it: once for all requests."""
     now = own.records.now()
     changed = replace(
         task,
@@ -201,7 +201,7 @@ def _take_over(own: Tasks, task: TaskRecord, *, is_stop: bool) -> None:
     names = ("state", "wanted", "runner", "beat", "ended")
     written = own.records.write(changed, by=task.runner, names=names, has_turn=False)
     if written is None:
-        abort(409, "another process goes on with the task already")
+        abort(409, "another process continues with the task already")
     if not is_stop:
         own.start(audit.author(), changed)
 

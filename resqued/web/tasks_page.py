@@ -13,9 +13,9 @@ from resqued.web.render import page
 _PER_PAGE = 50
 _SAID = {
     PAUSE: "The task pauses after the step in hand.",
-    RUN: "The task goes on.",
+    RUN: "The task continues.",
     STOP: "The task stops after the step in hand. What it has done stays done.",
-    GO_ON: "The task goes on in this process.",
+    GO_ON: "The task continues in this process.",
 }
 
 
@@ -36,7 +36,7 @@ def show(task_id: str) -> Response:
 
 
 def order(task_id: str) -> BaseResponse:
-    """Have a task pause, go on or stop."""
+    """Have a task pause, continue or stop."""
     wanted = request.form.get("order", "")
     task = tasks.find(task_id)
     tasks.order(task, wanted)

@@ -1,7 +1,7 @@
 """Parts of a page that update themselves, and what stops them.
 
 The tests count the requests for parts: what has stopped sends none, while the frame,
-with tabs and banners, goes on.
+with tabs and banners, continues.
 """
 
 from __future__ import annotations

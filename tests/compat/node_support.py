@@ -167,7 +167,7 @@ class NodeError(Exception):
 
 
 class Service(Program):
-    """A worker or a scheduler of node-resque, which goes on by itself."""
+    """A worker or a scheduler of node-resque, which continues by itself."""
 
     def __init__(self, script: str, *args: str, cwd: Path, **about: Any) -> None:
         super().__init__(script, *args, cwd=cwd, **about)

@@ -289,7 +289,7 @@ def test_an_operation_that_is_stopped_in_the_middle_leaves_the_rest(
         assert progress.total == 6_000
         if progress.judged > 2_000:
             break
-    # Workers go on with the oldest, producers at the end.
+    # Workers continue with the oldest, producers at the end.
     assert json.loads(redis.lpop(QUEUE))["args"] == [0]
     redis.rpush(QUEUE, job("New", 6_000))
     steps.close()

@@ -258,7 +258,7 @@ def test_a_job_is_ended_by_the_worker_or_by_the_child(
         rf"SIGTERM: it was ended after [\d.hms]+ by `resqued kill` \({who}\)",
         failure["error"],
     )
-    # The worker goes on.
+    # The worker continues.
     assert worker["pid"] in {w["pid"] for w in status_of(run)["workers"]}
 
 
@@ -379,7 +379,7 @@ def test_reload_says_whether_the_new_code_is_on(
         )
         assert "app.py" in message
         assert status == ExitCode.FAILED
-        # The generation before goes on, and status says why.
+        # The generation before continues, and status says why.
         shown = run("status").stdout
         assert f"master {daemon.pid} running, generation 2," in shown
         assert "reload to generation 3 failed: " in shown
@@ -412,7 +412,7 @@ def test_reload_can_replace_the_master_too(
         # One of generation 1 may still be on its way out.
         wait_until(
             lambda: [w["generation"] for w in status_of(run)["workers"]] == [2, 2],
-            what="two workers of the generation that goes on",
+            what="two workers of the generation that continues",
         )
 
 

@@ -1,4 +1,4 @@
-"""How a command ends that cannot go on: by a fault, a full disk, Ctrl-C."""
+"""How a command ends that cannot continue: by a fault, a full disk, Ctrl-C."""
 
 from __future__ import annotations
 

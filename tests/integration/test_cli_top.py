@@ -131,7 +131,7 @@ def live(*args: str) -> Iterator[Terminal]:
 def test_the_live_view_leaves_a_clean_terminal(busy: Daemon, way: str) -> None:
     with live("--interval", "0.2") as terminal:
         wait_until(lambda: "Nap" in terminal.read(), what="the job")
-        # It goes on looking, and takes no notice of other keys.
+        # It continues looking, and takes no notice of other keys.
         seen = terminal.shown.count("master ")
         terminal.strike("x")
         wait_until(lambda: terminal.read().count("master ") > seen + 1)

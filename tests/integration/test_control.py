@@ -784,7 +784,7 @@ def test_a_fault_of_a_handler_is_logged_and_answered(obeying, capfd):
     assert "order=reload" in told
     assert "Traceback (most recent call last)" in told
     assert "in reload" in told
-    # The master goes on.
+    # The master continues.
     assert reply_to(obeying, {"do": "pause"}) == {"ok": True}
 
 

@@ -13,7 +13,7 @@ def test_every_signal_at_once_and_nothing_after() -> None:
     def look() -> None:
         inbox = SignalInbox()
         assert inbox.drain() == []
-        # One that goes on would do away with those that stop, and they with it.
+        # One that continues would do away with those that stop, and they with it.
         sent = HANDLED - {signal.SIGCONT}
         for signum in sent:
             os.kill(os.getpid(), signum)

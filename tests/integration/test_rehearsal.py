@@ -120,7 +120,7 @@ def test_a_thread_of_the_application_is_not_taken_for_dead() -> None:
         may_end.set()
         thread.join()
         warm_up(SETTINGS, inbox, TITLE)
-        # What waits for threads at the end of the process goes on to work.
+        # What waits for threads at the end of the process continues to work.
         again = threading.Thread(target=may_end.wait)
         again.start()
         again.join()

@@ -56,7 +56,7 @@ def nap(seconds: float) -> None:
 
 @resqued.job(queue="default", name="Until")
 def until(path: str, number: int = 0) -> None:
-    """Go on until there is a file; tell of the end if there is a number."""
+    """Continue until there is a file; tell of the end if there is a number."""
     note("started", number or os.getpid())
     while not Path(path).exists():
         time.sleep(0.01)

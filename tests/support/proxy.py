@@ -97,7 +97,7 @@ class Proxy:
         return self._do("hold")
 
     def refuse(self) -> Counts:
-        """Refuse new connections; those that are open go on."""
+        """Refuse new connections; those that are open continue."""
         return self._do("refuse")
 
     def cut(self) -> Counts:

@@ -126,7 +126,7 @@ class Sentinels:
         how = ["COORDINATED"] if coordinated else []
 
         def is_accepted() -> bool:
-            # A sentinel refuses while it believes that a failover goes on.
+            # A sentinel refuses while it believes that a failover continues.
             for sentinel in self.sentinels:
                 with suppress(redis_py.RedisError):
                     sentinel.ask("SENTINEL", "FAILOVER", SERVICE, *how)

@@ -9,7 +9,7 @@ from tests.support.wait import scaled
 
 
 def end_readers() -> None:
-    """End the threads that keep values up, which go on for a while on a busy machine.
+    """End the threads that keep values up, which run for a while on a busy machine.
 
     Else they would send commands while a later test counts those of the server.
     """

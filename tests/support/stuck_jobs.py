@@ -238,7 +238,7 @@ def grow_declared(size: int) -> None:
 
 @job("GrowOn")
 def grow_on(size: int) -> None:
-    """Take no notice of what is raised, and go on."""
+    """Take no notice of what is raised, and continue."""
     begin()
     kept: list[Any] = []
     while len(kept) * STEP < size:

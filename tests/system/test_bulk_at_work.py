@@ -18,7 +18,7 @@ from tests.support.wait import wait_until, wait_while_moving
 
 # More than one step takes.
 FAILURES = 1_200
-# Of the retried jobs, every so many fails again, while the operation goes on.
+# Of the retried jobs, every so many fails again, while the operation continues.
 FAILS = 10
 
 
@@ -33,7 +33,7 @@ def test_a_bulk_retry_beside_working_workers(
     command = [*RESQUED, "failed", "retry", "--all", *(["--remove"] * removes)]
     env = {**clean_environment(), "REDIS_URL": redis_url}
     with pool(redis_url, tmp_path, workers=2):
-        # Jobs run before the operation begins, and while it goes on.
+        # Jobs run before the operation begins, and while it continues.
         resqued.Client(redis_url).enqueue_to("default", "Run", "early")
         wait_until(lambda: count(redis, "processed"), what="the pool to work")
         said = subprocess.run(

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs root, unshare, nsenter and setpriv",
 )
 
-# A job that goes on until the test lets it end.
+# A job that continues until the test lets it end.
 HOLD = """
 import os
 
@@ -179,7 +179,7 @@ def test_the_stop_signal_of_the_image_lets_the_running_job_finish(
     assert errors == "resqued: master 1 is quitting: it takes no more jobs\n"
     assert status == 1
     assert container.run(of_pod("livenessProbe"))[0] == 0
-    redis.rpush("family", "go on")
+    redis.rpush("family", "continue")
     assert container.wait() == 0
     assert runs(redis)["1"] == 1
     assert failures(redis) == []
@@ -194,7 +194,7 @@ def test_before_it_stops_a_pod_has_no_job_left_whatever_signal_follows(
     drain = container.begin(of_pod("lifecycle", "preStop"))
     wait_until(lambda: '"order": "drain"' in container.log())
     assert drain.poll() is None
-    redis.rpush("family", "go on")
+    redis.rpush("family", "continue")
     output, errors = drain.communicate(timeout=scaled(60))
     assert (output, errors) == ("master 1 is paused, and no job runs\n", "")
     assert runs(redis)["1"] == 1
@@ -212,7 +212,7 @@ def test_sigterm_lets_the_running_job_finish_too(
     hold(redis, redis_url)
     container.stop("SIGTERM")
     wait_until(lambda: '"state": "quitting"' in container.log())
-    redis.rpush("family", "go on")
+    redis.rpush("family", "continue")
     assert container.wait() == 0
     assert (runs(redis)["1"], failures(redis)) == (1, [])
 
@@ -228,7 +228,7 @@ def test_a_reload_that_is_told_to_all_of_the_container_is_one_of_the_master(
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGHUP)
     wait_until(lambda: '"reload_started"' in container.log())
-    redis.rpush("family", "go on")
+    redis.rpush("family", "continue")
     wait_until(lambda: '"reload_done"' in container.log(), what="the reload")
     assert container.log().count('"reload_started"') == 1
     container.stop("SIGQUIT")

@@ -286,7 +286,7 @@ def test_after_kill_9_a_new_one_starts_although_children_linger(
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not psutil.pid_exists(pid) or is_zombie(pid), what="its end")
     lingering = place.processes()
-    assert lingering, "the job goes on"
+    assert lingering, "the job continues"
     new = place.started("-c", "resqued.toml", *args)
     assert new != pid
     assert any(process.is_running() for process in lingering)

@@ -49,7 +49,7 @@ AS_ANYBODY = (
 )
 
 
-# Every interpreter imports it when it starts. What is held goes on when the test says
+# Every interpreter imports it when it starts. What is held continues when the test says
 # so: a moment lasts until the test has seen it, on whatever machine.
 HOLDS = """
 import os, sys, time
@@ -846,7 +846,7 @@ def command_of(process: psutil.Process) -> list[str]:
 
 
 def test_pages_that_are_killed_end_the_demo_with_the_reason(tmp_path, source):
-    """The port of others stays theirs, and the demo does not go on without pages."""
+    """The port of others stays theirs, and the demo does not continue without pages."""
     with ExitStack() as stack:
         with suppress(OSError):  # Another program may have it: as good.
             stack.enter_context(socket.create_server(("127.0.0.1", 5678)))

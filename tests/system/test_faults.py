@@ -94,7 +94,7 @@ def hear(fifo: Path) -> str:
 
 
 def say(fifo: Path) -> None:
-    """Let the worker go on, which waits at the other end."""
+    """Let the worker continue, which waits at the other end."""
 
     def opened() -> int | None:
         with suppress(OSError):  # ENXIO: it has not opened its end yet

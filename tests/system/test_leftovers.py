@@ -124,7 +124,7 @@ def test_thousands_of_processes_are_none_when_the_job_is_over(
     # Room for forking them all, and for a look at them all.
     config = f"[limits]\nruntime = '{20 if seconds else 250}s'\ngrace = '500ms'\n"
     # The exception of a limit may come in a hook that Python runs at a fork; Python
-    # then prints it, and the job goes on until it is killed.
+    # then prints it, and the job continues until it is killed.
     with stuck_pool(
         redis_url, tmp_path, config=config, may_log_tracebacks=seconds > 0
     ) as running:

@@ -52,7 +52,7 @@ def test_jobs_that_end_while_redis_is_away_are_counted_once(
         running.wait_for_event("redis_lost", count=2)
         client.enqueue_many(([n] for n in range(3, 9)), job="Run", queue="default")
         proxy.forward()
-        wait_until(lambda: runs(redis).total() == 8, what="work to go on")
+        wait_until(lambda: runs(redis).total() == 8, what="work to continue")
         wait_until(lambda: count(redis, "processed") == 8, what="all to be counted")
         assert running.workers() == before, "somebody died of it"
         assert running.events("worker_died") == []

@@ -86,7 +86,7 @@ def test_a_reload_under_load_loses_nothing_and_no_worker_too_many_takes_jobs(
         assert {t.release for t in told} == {"one", "two"}
         old = {t.worker for t in told if t.release == "one"}
         assert not old & {t.worker for t in told if t.release == "two"}
-        # The long one goes on in its old worker, and is seen to.
+        # The long one continues in its old worker, and is seen to.
         (left,) = wait_until(
             lambda: old if len(old := of_generation(1)) == 1 else None,
             what="the long job's worker alone",

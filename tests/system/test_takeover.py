@@ -35,7 +35,7 @@ def test_a_running_job_goes_on_under_the_new_program(
         assert answer == {"ok": True, "generation": 2, "error": ""}
         assert (daemon.pid, began(daemon.pid)) == before
         assert [e["workers"] for e in daemon.events("master_resumed")] == [2]
-        assert psutil.pid_exists(child), "the job goes on"
+        assert psutil.pid_exists(child), "the job continues"
         # The new program hears of deaths, and wakes the idle.
         client.enqueue_to("default", "Run", 2)
         wait_until(lambda: runs(redis)["2"], what="the next job to run")

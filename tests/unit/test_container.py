@@ -42,7 +42,7 @@ def built() -> loader.Config:
 
 
 def longest_job() -> float:
-    """Return how long a job may go on, with the grace that it has in the end."""
+    """Return how long a job may continue, with the grace that it has in the end."""
     limits = tomllib.loads((PLACE / "resqued.toml").read_text("utf-8"))["limits"]
     return seconds(limits["runtime"]) + seconds(limits["grace"])
 

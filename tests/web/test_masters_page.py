@@ -158,7 +158,7 @@ def test_orders_reach_a_master_of_this_host(
         assert "Commands for this master" not in pages.text(path)
         wait_until(has("waiting"), what="the workers")
         pages.post(path, action="pause")
-        assert "is paused; running jobs go on" in pages.get(path).text
+        assert "is paused; running jobs continue" in pages.get(path).text
         wait_until(has("State paused"), what="the pause")
         pages.post(path, action="resume")
         pages.post(path, action="scale", queues="default", count="+1")

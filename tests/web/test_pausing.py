@@ -84,7 +84,7 @@ def test_why_offers_to_resume_the_queue(pages: Pages, client: resqued.Client) ->
 def test_the_message_says_whether_ruby_workers_stop(
     pages: Pages, redis: redis_py.Redis
 ) -> None:
-    assert "Ruby workers, if any, go on" in _after(
+    assert "Ruby workers, if any, continue" in _after(
         pages, "/queues/pause", only=mark("a")
     )
     redis.sadd("resque:queues", "mail")

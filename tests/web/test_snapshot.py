@@ -218,7 +218,7 @@ def test_a_value_that_is_slow_to_read_is_kept_up_while_it_is_looked_at(
     assert shared.get().value > len(later) + 1
     wait_until(lambda: not thread.is_alive(), what="the end, since nobody looks")
     count = len(readers)
-    # By now it is so old that a request reads it, and the thread goes on.
+    # By now it is so old that a request reads it, and the thread continues.
     wait_until(
         lambda: time.monotonic() - shared._tried_at > shared_read.OLDEST,
         what="an old value",

@@ -1,7 +1,7 @@
-"""Tasks that die at any step and go on; lists of rubbish; a server that is emptied.
+"""Tasks that die at any step and continue; lists of rubbish; a server that is emptied.
 
 A task dies before or after one of its commands. What came later is not touched by the
-process that goes on with it, and nothing is done twice.
+process that continues with it, and nothing is done twice.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Case:
         self.redis.sadd("resque:queues", queue)
 
     def run(self, task: TaskRecord, *, calls: int, dies_after_it: bool) -> bool:
-        """Run a task until it dies at a call, if it does, and go on; return if it did.
+        """Run a task until it dies at a call, and then to its end; return if it died.
 
         Meanwhile there are new failures and new jobs.
         """

@@ -289,7 +289,7 @@ def test_only_so_many_searches_go_on_at_once(
     monkeypatch.setitem(cast("dict[str, Any]", task_kinds.STEPS), "search", search)
     try:
         places = [pages.post("/failed/search", text="x").location for _ in range(8)]
-        assert "8 searches go on" in pages.post("/failed/search", 429, text="x").text
+        assert "8 searches run" in pages.post("/failed/search", 429, text="x").text
     finally:
         end.set()
     says(pages, f"/tasks/{places[0].rpartition('/')[2]}", "done")

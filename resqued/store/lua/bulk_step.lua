@@ -133,7 +133,7 @@ if applied == 1 then
   end
 end
 
--- DEL comes first: a server without memory lets a script go on that has begun so.
+-- DEL comes first: a server without memory lets a script continue that has begun so.
 redis.call('DEL', owner)
 redis.call('SET', owner, token, 'PX', ARGV[3])
 if edge < length then

@@ -15,7 +15,7 @@ if length - index - 1 > tonumber(ARGV[4]) then return -3 end
 local newer = redis.call('LRANGE', KEYS[1], index + 1, -1)
 redis.call('UNLINK', KEYS[1])
 -- In parts, since Lua's stack has little room. A script that has removed something may
--- go on without memory.
+-- continue without memory.
 for first = 1, #newer, 1000 do
   redis.call('RPUSH', KEYS[1], unpack(newer, first, math.min(first + 999, #newer)))
 end

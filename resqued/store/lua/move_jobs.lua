@@ -1,6 +1,6 @@
 -- Moves jobs of a queue behind those of another, the next one first, for a task that
 -- moves as many as waited when it began. How many are left is written in the same step,
--- so that a task that goes on after its process has died, or after a reply was lost,
+-- so that a task that continues after its process has died, or after a reply was lost,
 -- moves none that came later.
 --
 -- KEYS  1 queue:<name>  2 queue:<target>  3 queues  4 resqued:web:task:<id>

@@ -15,7 +15,7 @@ module.exports = {
     },
   },
 
-  /** Tell that it runs, and go on until the test releases it. */
+  /** Tell that it runs, and continue until the test releases it. */
   Hold: {
     perform: async function (...args) {
       const own = this.connection.redis.duplicate();

@@ -29,7 +29,7 @@ def record(*args: Any) -> None:
 
 @resqued.job(queue="mixed", name="Hold")
 def hold(*args: Any) -> None:
-    """Tell that it runs, and go on until the test releases it."""
+    """Tell that it runs, and continue until the test releases it."""
     note("held", args)
     with connect() as server:
         if not server.blpop("release", timeout=60):

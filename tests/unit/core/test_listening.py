@@ -139,7 +139,7 @@ def test_a_call_is_never_dropped() -> None:
     gone = waiting()
     assert gone.is_busy(SMALL) == 0
     assert not gone.called(1.0), "the call is for the next in the line"
-    # Nobody is in the line: this master goes on.
+    # Nobody is in the line: this master continues.
     made = asking()
     assert made.learned(1.0, taken=True, is_settled=True) == 1
     made.answered(0, 1.0, is_any_idle=True)

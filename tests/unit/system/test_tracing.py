@@ -1,4 +1,4 @@
-"""A child that asks to be traced: it goes on, and its end is that of any child."""
+"""A child that asks to be traced: it continues, and its end is that of any child."""
 
 from __future__ import annotations
 
