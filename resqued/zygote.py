@@ -28,6 +28,7 @@ from resqued.core.pool_key import PoolKey
 from resqued.errors import ConfigError, ExitCode, ResquedError
 from resqued.execution import warmup
 from resqued.execution.app_warnings import look_at_application
+from resqued.execution.spare_descriptors import SpareDescriptors
 from resqued.execution.worker_links import WorkerLinks
 from resqued.ipc.channel import Channel, ChannelClosed, inherited_socket
 from resqued.ipc.messages import (
@@ -61,7 +62,6 @@ from resqued.system import (
     standard_library,
 )
 from resqued.system.signals import SignalInbox
-from resqued.system.spare_descriptors import SpareDescriptors
 from resqued.wire import queue_list, titles
 from resqued.wire.queue_list import QueueList
 from resqued.worker import WorkerProcess

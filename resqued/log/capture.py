@@ -53,8 +53,7 @@ class _Lines(io.RawIOBase):
 
     def finish(self) -> None:
         """Log a last line that does not end in a newline."""
-        if self._is_cut:
-            self._is_cut = False
+        self._is_cut = False
         if self._rest:
             line, self._rest = self._rest, b""
             self._log(line)

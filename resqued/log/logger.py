@@ -60,7 +60,7 @@ class _Writer:
     """
 
     def __init__(self, fd: int) -> None:
-        self.fd = self._fd = fd
+        self.fd = fd
         # The end of a line whose beginning was written.
         self._rest = b""
         self._dropped = 0
@@ -71,7 +71,7 @@ class _Writer:
         self._own()
         # The number of dropped lines is written only before a line that fits, too.
         is_dropped = (
-            not has_room(self._fd, len(data))
+            not has_room(self.fd, len(data))
             or not self._has_caught_up()
             or not self._write(data, begins=True)
         )
@@ -106,12 +106,12 @@ class _Writer:
             data = b"\n" + data
         try:
             while data:
-                data = data[write_now(self._fd, data) :]
+                data = data[write_now(self.fd, data) :]
             if begins:
                 _config.has_half_line = False
         except OSError:
             # The reader stands still, a terminal is gone, a disk is full.
-            if is_file(self._fd):
+            if is_file(self.fd):
                 # Half a line may be the last one, of this process or of another: the
                 # rest would come after lines of others.
                 _config.has_half_line = True

@@ -174,17 +174,15 @@ class QueueTracking:
         self._take_changes()
         self._recheck(now)
         self._serve(set(lists), now)
+        unknown = self._unknown()
         # A look without any command would not notice that the server is gone. The end
         # of a pause that expires is reported late, unless somebody reads the key.
-        if self._is_pause_known and not self._is_paused and self._unknown():
-            lengths = self._read(self._link, [])
-        else:
-            paused, *lengths = self._read(self._link, [("GET", self._keys.paused)])
-            self._is_paused = means_pause(paused)
-            self._is_pause_known = True
+        reads_pause = self._is_paused or not (self._is_pause_known and unknown)
+        lengths = self._read(self._link, unknown, reads_pause=reads_pause)
+        self._is_pause_known = True
         # A message directly after the last reply may be in the buffer already.
         self._link.drain()
-        return self._snapshot(lengths)
+        return self._snapshot(unknown, lengths)
 
     def peek(self, lists: Iterable[QueueList], now: float) -> QueueSnapshot:
         """Return the same as `look`, as far as it is known or can be read.
@@ -194,12 +192,9 @@ class QueueTracking:
         StoreError.
         """
         self._serve(set(lists), now)
-        before = dict(self._lengths)
-        asked = [("GET", self._keys.paused)] if self._is_paused else []
-        replies = self._read(self._plain, asked)
-        if asked:
-            self._is_paused = means_pause(replies.pop(0))
-        found = self._snapshot(replies)
+        before, unknown = dict(self._lengths), self._unknown()
+        lengths = self._read(self._plain, unknown, reads_pause=self._is_paused)
+        found = self._snapshot(unknown, lengths)
         self._lengths = before
         return found
 
@@ -214,9 +209,18 @@ class QueueTracking:
         for _ in range(min(_RECHECKED, len(self._to_recheck))):
             self._lengths.pop(self._to_recheck.popleft(), None)
 
-    def _read(self, link: Link, more: Sequence[tuple[str, ...]]) -> list[Any]:
-        """Return the replies to the commands `more`, and the lengths not known yet."""
-        return link.read_each([*more, *(("LLEN", key) for key in self._unknown())])
+    def _read(
+        self, link: Link, unknown: Iterable[bytes], *, reads_pause: bool
+    ) -> list[int | None]:
+        """Return the lengths of queues; read the pause key too, if that is asked for.
+
+        A length is None for a key of another type.
+        """
+        pause = [("GET", self._keys.paused)] if reads_pause else []
+        replies = link.read_each([*pause, *(("LLEN", key) for key in unknown)])
+        if reads_pause:
+            self._is_paused = means_pause(replies.pop(0))
+        return replies
 
     def _unknown(self) -> list[bytes]:
         """Return the keys of the queues whose lengths must be read.
@@ -228,9 +232,10 @@ class QueueTracking:
             return [key for key in unknown if self._served[key] not in paused]
         return unknown
 
-    def _snapshot(self, lengths: Sequence[int | None]) -> QueueSnapshot:
+    def _snapshot(
+        self, unknown: Sequence[bytes], lengths: Sequence[int | None]
+    ) -> QueueSnapshot:
         """Return what is known, with the lengths that `_read` has returned."""
-        unknown = self._unknown()
         # None: a key of another type, which has no jobs.
         odd = [
             self._served[k] for k, n in zip(unknown, lengths, strict=True) if n is None

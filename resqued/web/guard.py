@@ -5,7 +5,6 @@ The rule of a route is its capability in routes.py. Nothing is decided in a view
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from resqued.core.roles import CAPABILITIES, METRICS
 from resqued.web.identity import HOST_AUTH, current_user, identify, sent_token
 from resqued.web.own_path import requested_path
-from resqued.web.proxies import TRUSTED
+from resqued.web.proxies import TRUSTED, address_in
 from resqued.web.site import site
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -116,17 +115,9 @@ def _check_host(*, is_scrape: bool) -> None:
     listens_on = urlsplit(f"//{settings.listen}").hostname or ""
     if name in {*own, listens_on, *(host.lower() for host in settings.hosts)}:
         return
-    if is_scrape and _is_address(name):
+    if is_scrape and address_in(name) is not None:
         return
     abort(400, f"the host {name!r} is not one of [web] hosts")
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_origin() -> None:

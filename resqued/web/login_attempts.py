@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from resqued.web.proxies import address_in
+
 # The longest pause and the age at which failures are forgotten, in seconds.
 _FORGOTTEN_AFTER = 3_600.0
 _MOST_SENDERS = 10_000
@@ -99,13 +101,10 @@ class LoginAttempts:
 
 def network_of(address: str) -> str:
     """Return what one sender has of an address: all of it, or the network of IPv6."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
+    found = address_in(address)
+    if found is None:
         return address
     if isinstance(found, ipaddress.IPv4Address):
         return str(found)
-    if found.ipv4_mapped:
-        return str(found.ipv4_mapped)
     number = int(found) >> (128 - _OWN_NETWORK)
     return f"{ipaddress.IPv6Address(number << (128 - _OWN_NETWORK))}/{_OWN_NETWORK}"

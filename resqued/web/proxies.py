@@ -49,7 +49,7 @@ def is_trusted(peer: str, proxies: Collection[str]) -> bool:
 
     A peer without an IP address has come through a Unix socket, and is trusted.
     """
-    address = _address(peer)
+    address = address_in(peer)
     return address is None or _is_proxy(address, proxies)
 
 
@@ -61,7 +61,7 @@ def client_of(chain: str, proxies: Collection[str]) -> str:
     """
     hops = [_without_port(hop.strip()) for hop in chain.split(",")]
     while len(hops) > 1:
-        address = _address(hops[-1])
+        address = address_in(hops[-1])
         if address is None or not _is_proxy(address, proxies):
             break
         hops.pop()
@@ -75,8 +75,8 @@ def _without_port(hop: str) -> str:
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
-def _address(text: str) -> Address | None:
-    """Return the address in a text; None if it is none."""
+def address_in(text: str) -> Address | None:
+    """Return the IP address that a text is; None if it is none."""
     try:
         found = ipaddress.ip_address(text)
     except ValueError:

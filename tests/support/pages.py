@@ -12,6 +12,8 @@ import html5lib
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+# That of the users whom tests add.
+PASSWORD = "correct horse"
 # What a browser sends with a form of our own pages.
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from resqued.config.web_settings import WebSettings
 from resqued.web.app import create_app
 from resqued.web.failure_index import close_failure_index
 from resqued.web.site import site
+from resqued.web.users_file import add_user
 from tests.support.compiled_once import KeptTemplates, kept_builders
-from tests.support.pages import Open, Pages
+from tests.support.pages import PASSWORD, Open, Pages
 from tests.support.shared_reads import end_readers
 from tests.support.wait import scaled
 
@@ -64,3 +66,17 @@ def client(redis_url: str) -> Iterator[resqued.Client]:
     """A client of the library for the same server."""
     with resqued.Client(redis_url) as client:
         yield client
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    """A file of users with one, the operator anna."""
+    path = tmp_path / "users"
+    add_user(path, "anna", "operator", PASSWORD)
+    return path
+
+
+@pytest.fixture
+def guarded(open_pages: Open, users: Path) -> Pages:
+    """Pages that ask those users for their password."""
+    return open_pages(auth="password", users=str(users))

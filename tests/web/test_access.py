@@ -21,21 +21,7 @@ from resqued.web import serving
 from resqued.web.login_attempts import FREE
 from resqued.web.users import hash_token, read_users
 from resqued.web.users_file import add_user, remove_user
-from tests.support.pages import Open, Pages
-
-PASSWORD = "correct horse"
-
-
-@pytest.fixture
-def users(tmp_path: Path) -> Path:
-    path = tmp_path / "users"
-    add_user(path, "anna", "operator", PASSWORD)
-    return path
-
-
-@pytest.fixture
-def guarded(open_pages: Open, users: Path) -> Pages:
-    return open_pages(auth="password", users=str(users))
+from tests.support.pages import PASSWORD, Open, Pages
 
 
 def log_in(pages: Pages, name: str = "anna", password: str = PASSWORD) -> None:

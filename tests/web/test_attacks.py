@@ -21,22 +21,13 @@ from resqued.web.app import create_app
 from resqued.web.assets import assets
 from resqued.web.login_attempts import FREE, FREE_OF_NETWORK, LoginAttempts
 from resqued.web.secret_key import secret_key
-from resqued.web.users_file import add_user
-from tests.support.pages import SAME_ORIGIN, Open, Pages
+from tests.support.pages import PASSWORD, SAME_ORIGIN, Open, Pages
 from tests.support.route_samples import in_path
 from tests.support.wait import scaled, wait_until
 
-PASSWORD = "correct horse"
 BEHIND = {"X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/resque"}
 # A browser drops a longer one.
 LONGEST_COOKIE = 4_093
-
-
-@pytest.fixture
-def users(tmp_path: Path) -> Path:
-    path = tmp_path / "users"
-    add_user(path, "anna", "operator", PASSWORD)
-    return path
 
 
 @pytest.fixture

@@ -11,23 +11,9 @@ import redis as redis_py
 from resqued.config.web_settings import hosts
 from resqued.web.proxies import client_of
 from resqued.web.users import hash_token
-from resqued.web.users_file import add_user
-from tests.support.pages import SAME_ORIGIN, Open, Pages
+from tests.support.pages import PASSWORD, SAME_ORIGIN, Open, Pages
 
-PASSWORD = "correct horse"
 HEALTH = ("/healthz", "/readyz")
-
-
-@pytest.fixture
-def users(tmp_path: Path) -> Path:
-    path = tmp_path / "users"
-    add_user(path, "anna", "operator", PASSWORD)
-    return path
-
-
-@pytest.fixture
-def guarded(open_pages: Open, users: Path) -> Pages:
-    return open_pages(auth="password", users=str(users))
 
 
 @pytest.fixture

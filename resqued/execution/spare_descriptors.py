@@ -10,20 +10,13 @@ import fcntl
 import os
 import resource
 
+from resqued.log.descriptors import file_behind
+
 _STREAMS = (0, 1, 2)
 _ERROR = 2
 # The copies have the highest numbers, which fewer programs close.
 _BELOW_LIMIT = 16
 _MOST = 1 << 16
-
-
-def _identity(fd: int) -> tuple[int, int] | None:
-    """Return what tells the file of a descriptor from others; None if it is closed."""
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 class SpareDescriptors:
@@ -37,7 +30,7 @@ class SpareDescriptors:
         least = max(3, min(soft, _MOST) - _BELOW_LIMIT)
         self._fd = fd
         self._known = {
-            each: (_identity(each), fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, least))
+            each: (file_behind(each), fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, least))
             for each in (*_STREAMS, fd)
         }
 
@@ -50,8 +43,8 @@ class SpareDescriptors:
         """
         places = [_ERROR, self._fd]
         for fd, (identity, copy) in self._known.items():
-            is_whole = _identity(copy) == identity
-            now = _identity(fd)
+            is_whole = file_behind(copy) == identity
+            now = file_behind(fd)
             if fd in places and now != identity and is_whole:
                 if now is not None or fd == self._fd:
                     places[places.index(fd)] = copy
