@@ -12,8 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from resqued.config.settings import AppSettings
 from resqued.core.limits import UNSET, Cause
@@ -111,8 +112,7 @@ class SignalReaction:
         self.cancel = cancel
 
 
-@dataclass(frozen=True, slots=True)
-class ChildContext:
+class ChildContext(Struct, frozen=True):
     """The settings and properties that all children of a worker share."""
 
     parent: int

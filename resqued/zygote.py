@@ -14,12 +14,13 @@ import importlib
 import os
 import socket
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 # Imported before the application, which may patch the module (gevent).
 from select import POLLIN, POLLOUT, poll, select
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from resqued import client
 from resqued.config.settings import AppSettings

@@ -6,12 +6,12 @@ Their options, the choice of jobs, and how these are shown.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import click
+from msgspec import Struct
 
 from resqued.cli.choice import (
     all_option,
@@ -71,8 +71,7 @@ class JobFilter(NamedTuple):
         return is_of_class and self.queue in (None, job.queue)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """What the options of a list say."""
 
     start: int

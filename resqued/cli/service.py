@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from resqued.cli import completion
 from resqued.cli.options import json_option
@@ -40,8 +40,7 @@ _ENABLED = "enabled"
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where to: whose systemd, below which directory, and the files of it."""
 
     of_user: bool

@@ -12,9 +12,9 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import click
+from msgspec import Struct, field
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console
 from rich.text import Text
@@ -26,8 +26,7 @@ from resqued.core.column_layout import GAP, ColumnNeed, fit_columns
 _SHORTEST = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column: its title, and how its cells are laid out.
 
     `rank` says how soon it is left out on a narrow terminal: the highest goes first,
@@ -48,8 +47,7 @@ class Column:
     tells_apart: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """A cell that looks different from the others of its column on a terminal."""
 
     text: str

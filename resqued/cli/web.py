@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from resqued.cli.options import ListingGroup, redis_options
 from resqued.cli.web_access import token, user

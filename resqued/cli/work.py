@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from functools import wraps
 from typing import Any
 
 import click
+from msgspec.structs import fields
 
 from resqued.cli.options import (
     app_option,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.cli.masters import show_limits
 from resqued.cli.table import Column
@@ -55,8 +56,7 @@ _ORDER = ("dead", "silent", "unknown", "starting", "stopping", "settling", "work
 _MOST_SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
+class WorkerRow(Struct, frozen=True):
     """A worker, as Redis and its master know it; one of them may not know it.
 
     `namespace` is "" if it is not known.

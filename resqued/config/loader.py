@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resqued.config.example_file import example as example  # noqa: PLC0414 - passed on
 from resqued.config.failure_keys import failure_settings, masked_address
@@ -44,8 +46,7 @@ from resqued.store.slots import slot_of_namespace
 from resqued.wire.keys import DEFAULT_NAMESPACE
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """The configuration of a master; `app` goes to each zygote and its workers.
 
     `interval` (between two polls of the queues) and `start_timeout` (for the import)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeGuard
+
+from msgspec import Struct
 
 from resqued.config import readers
 from resqued.config.narrower import read_limits
@@ -21,8 +22,7 @@ MOST_WORKERS = 10_000
 POOL_KEYS = ("queues", "workers", "namespace", *LIMITS)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolConfig:
+class PoolConfig(Struct, frozen=True):
     """One pool: queue list, number of workers, limits of its jobs, namespace."""
 
     queues: str

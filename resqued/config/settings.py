@@ -5,8 +5,9 @@ Also the settings of a daemon, which a re-exec hands over in the same form.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec import Struct, convert, field, to_builtins
 
 from resqued.core.limits import Rules
 from resqued.core.timings import DEFAULT_TIMINGS, Timings, read_timings
@@ -18,8 +19,7 @@ from resqued.wire.keys import DEFAULT_NAMESPACE
 from resqued.wire.payload import MAX_PAYLOAD
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonSettings:
+class DaemonSettings(Struct, frozen=True):
     """The files of a master, and the user that it runs as.
 
     An empty string means the default: no file, or no change of user or group. `umask`
@@ -36,8 +36,7 @@ class DaemonSettings:
 NO_DAEMON = DaemonSettings()
 
 
-@dataclass(frozen=True, slots=True)
-class AppSettings:
+class AppSettings(Struct, frozen=True):
     """The settings of a generation, the same for all of its workers.
 
     Durations are in seconds. `grace`: between SIGTERM and SIGKILL for a job.
@@ -130,20 +129,13 @@ class AppSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as a dictionary for a message."""
-        return asdict(self)
+        found: dict[str, Any] = to_builtins(self)
+        return found
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> AppSettings:
         """Return the settings from the dictionary of a message."""
-        read = {
-            "modules": tuple(values["modules"]),
-            "redact": tuple(values["redact"]),
-            "failure_backends": tuple(values.get("failure_backends", (REDIS,))),
-            "rules": Rules.from_dict(values["rules"]),
-            "deaths": DeathRules.from_dict(values["deaths"]),
-            "retries": RetryRules.from_dict(values["retries"]),
-        }
-        return cls(**{**values, **read})
+        return convert(values, cls)
 
 
 def changed_timings(text: str) -> Timings:

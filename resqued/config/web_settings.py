@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from resqued.config import readers
 from resqued.config.field import Field
@@ -23,8 +24,7 @@ METRICS = ("login", "open")
 _HOST = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]?")
 
 
-@dataclass(frozen=True, slots=True)
-class WebSettings:
+class WebSettings(Struct, frozen=True):
     """The settings of the web front end.
 
     `listen`: host:port, unix:PATH, or `fd:` for the socket that systemd passes.

@@ -14,9 +14,10 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from resqued.control import protocol, sockets
 from resqued.control.protocol import (
@@ -39,8 +40,7 @@ PATIENCE = 5.0
 _LONGEST = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyWait:
+class ReplyWait(Struct, frozen=True):
     """How long a reply that waits for an event may take.
 
     After `timeout` seconds the command gives up, and the master continues. While the
@@ -67,8 +67,7 @@ class Address(NamedTuple):
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class SilentMaster:
+class SilentMaster(Struct, frozen=True):
     """A master that does not report its status; `error` is the reason."""
 
     pid: int

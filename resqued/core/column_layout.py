@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # Blank cells between two columns.
 GAP = 2
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnNeed:
+class ColumnNeed(Struct, frozen=True):
     """What one column needs. Widths are in cells of a terminal.
 
     `widest` is the width of its widest cell or of its title, `least` the width below

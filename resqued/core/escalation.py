@@ -5,8 +5,9 @@ The steps are computed from the time, so that no process has to sleep in between
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Step(Enum):
@@ -17,8 +18,7 @@ class Step(Enum):
     KILL = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Escalation:
+class Escalation(Struct, frozen=True):
     """The state of ending one job.
 
     `asked_at` is when the end was asked for, on the caller's clock; `grace` is the

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 # Patterns are compiled when they are first used: commands load this module too.
 # The most characters of a message that count, and the most frames that are read.
@@ -42,8 +43,7 @@ _LIBRARY = (
 _RELEASE = r"/releases/[^/]+/|/\d{8,14}/"
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """What the failures of a group have in common.
 
     `message` has # where the messages differ; `frame` is "" if none is known.
@@ -104,8 +104,7 @@ def innermost(backtrace: Sequence[str]) -> str:
     return of_library
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
+class _Frame(Struct, frozen=True):
     place: str
     is_library: bool
     is_python: bool

@@ -9,9 +9,10 @@ and months are those of UTC.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from struct import pack, unpack
+
+from msgspec import Struct
 
 from resqued.core.histogram import BUCKETS
 
@@ -65,8 +66,7 @@ def _cut(name: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryPeriod:
+class HistoryPeriod(Struct, frozen=True):
     """A day or a month: `name` is part of its keys, `start` is when it begins."""
 
     name: str

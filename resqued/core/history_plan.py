@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.core.history_layout import MOST_NAMES, REST
 
 
-@dataclass(frozen=True, slots=True)
-class RollupPlan:
+class RollupPlan(Struct, frozen=True):
     """The scopes of a day that keep their own series, and those that become `*`."""
 
     kept: tuple[str, ...]

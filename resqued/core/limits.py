@@ -7,9 +7,11 @@ that the one of a wider rule applies; 0 means explicitly unlimited.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 N = TypeVar("N", int, float)
 
@@ -77,8 +79,7 @@ UNSET = Limits()
 NO_LIMITS = Limits(0.0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """The limits of a configuration: the default, by queue, and by class of job.
 
     `most` is what a payload may ask for at most.
@@ -119,16 +120,6 @@ class Rules:
         """All memory limits of the configuration, in bytes; those of 0 are left out."""
         rules = [self.default, *self.queues.values(), *self.classes.values()]
         return [limits.memory for limits in rules if limits.memory]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Rules:
-        """Return the rules that dataclasses.asdict turned into a message."""
-        return cls(
-            Limits(*values["default"]),
-            {name: Limits(*pair) for name, pair in values["queues"].items()},
-            {name: Limits(*pair) for name, pair in values["classes"].items()},
-            Limits(*values.get("most", NO_LIMITS)),
-        )
 
 
 def judge(limits: Limits, *, elapsed: float, memory: int) -> Cause | None:

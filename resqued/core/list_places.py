@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # How many positions below its own an element is looked for.
 WINDOW = 1_000
@@ -17,8 +18,7 @@ _PAGE_FORM = re.compile(r"(\d{1,12})\.([0-9a-f]{12,24})", re.ASCII)
 _FORM_FORM = re.compile(r"([0-9a-f]{12,24})@(\d{1,12})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A position, and the first hex digits of the digest of what stood there."""
 
     position: int
@@ -56,8 +56,7 @@ def locate(place: Place, start: int, digests: Sequence[str]) -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """The positions [start, end) of a page, of `total` elements.
 
     `has_changed` is True if the element that the page was to begin after is gone: the

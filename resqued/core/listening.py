@@ -28,8 +28,9 @@ the part of all workers in Redis that belong to this master; 1 for one that is a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from resqued.core.timings import NEVER
 
@@ -66,8 +67,7 @@ class Role(Enum):
 LISTENERS = frozenset((Role.SPARE, Role.FIRST))
 
 
-@dataclass(slots=True)
-class Listening:
+class Listening(Struct):
     """The role of one master for one queue list.
 
     `look_at` is when to look at the queues, or to ask for outcomes. `in_line` is

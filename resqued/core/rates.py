@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 # A change of less than so many jobs a minute, and this share of them, is none.
 _LEAST, _LEAST_SHARE = 1.0, 0.002
@@ -18,8 +19,7 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 Direction = Literal["empty", "grows", "drains", "steady", "stalled", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class QueueTrend:
+class QueueTrend(Struct, frozen=True):
     """Where a queue goes.
 
     `per_minute` is by how many jobs it grows, negative if it drains. `seconds` is how

@@ -6,8 +6,9 @@ Takes the number of the attempt, names of classes and times; knows no exceptions
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from math import inf
+
+from msgspec import Struct
 
 # The longest delay, in seconds: what 2 ** attempt gives must stay a time.
 LONGEST_DELAY = 365 * 86_400.0
@@ -15,8 +16,7 @@ LONGEST_DELAY = 365 * 86_400.0
 MOST_TIMES = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Spacing:
+class Spacing(Struct, frozen=True):
     """How attempts follow each other; times are in seconds.
 
     The delay before attempt n + 1 is `delay` * `factor` ** (n - 1), at most

@@ -7,7 +7,9 @@ process shows it and may leave an order in it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from resqued.core import roles
 
@@ -28,8 +30,7 @@ ACTIVE = (WAITING, RUNNING, PAUSED, AWAY)
 RUN, PAUSE, STOP, GO_ON = "run", "pause", "stop", "go_on"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskKind:
+class TaskKind(Struct, frozen=True):
     """A kind of task: its words, and the capability that it needs.
 
     `past` says what was done to the elements. Of the kinds that change long lists,
@@ -53,8 +54,7 @@ KINDS: Mapping[str, TaskKind] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRecord:
+class TaskRecord(Struct, frozen=True):
     """What is known of a task. Times are seconds since the epoch, by Redis' clock.
 
     `choice` says on what it works, `words` the same in words. `done` counts the

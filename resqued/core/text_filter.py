@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.core.redaction import redacted
 
@@ -13,8 +14,7 @@ from resqued.core.redaction import redacted
 _PLAIN = re.compile(r"[\w .,:;=+*@#$%!?()\[\]{}|^~`-]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class TextFilter:
+class TextFilter(Struct, frozen=True):
     """Finds a text, in upper or lower case, in the fields of a failure.
 
     Arguments of the job are looked at only if `sees_args` is True, and never the values

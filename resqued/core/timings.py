@@ -7,14 +7,15 @@ them, which is for tests alone.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 # A deadline that never comes. Deadlines are times of the monotonic clock.
 NEVER = math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(Struct, frozen=True):
     """How long each part of the daemon waits, and how often it looks."""
 
     # Starting workers

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 _PYTHON = re.compile(r'(\s*)File "(.*)", line \d+')
 # Ruby: /app/lib/mail.rb:12:in `perform'
@@ -22,8 +24,7 @@ _LIBRARY = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TracebackRun:
+class TracebackRun(Struct, frozen=True):
     """Lines that follow one another and are all of libraries, or all are not.
 
     `frames` is the number of calls among them.

@@ -6,8 +6,9 @@ Plain values, which the zygote reports to the master: the master has no applicat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 ACTIONS = ("fail", "retry", "requeue")
 # How many attempts follow if nothing says it.
@@ -18,8 +19,7 @@ QUARANTINE_AFTER = 5
 MOST_DEATHS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class DeathRule:
+class DeathRule(Struct, frozen=True):
     """What happens to a job after the death of its worker; None: not said here.
 
     `action` is one of ACTIONS: "retry" has the job wait for `delay` seconds, "requeue"
@@ -55,8 +55,7 @@ class DeathRule:
 FAIL = DeathRule("fail", TIMES, 10.0, QUARANTINE_AFTER)
 
 
-@dataclass(frozen=True, slots=True)
-class DeathRules:
+class DeathRules(Struct, frozen=True):
     """The rules of a configuration, and those that the application declares.
 
     With `records_all` each attempt that fails goes to the failed list.
@@ -88,13 +87,3 @@ class DeathRules:
         places = (self.queues, self.classes, self.declared)
         rules = [rule for place in places for rule in place.values()]
         return any(rule.puts_back for rule in (self.default, *rules))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DeathRules:
-        """Return the rules that dataclasses.asdict turned into a message."""
-        queues, classes, declared = (
-            {name: DeathRule(**rule) for name, rule in values[place].items()}
-            for place in ("queues", "classes", "declared")
-        )
-        default = DeathRule(**values["default"])
-        return cls(default, queues, classes, declared, values["records_all"])

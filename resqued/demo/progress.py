@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
+from msgspec import Struct
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -19,8 +19,7 @@ _LINE_EACH = 0.1
 _BAR_WIDTH = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """The progress of one queue: how many jobs have ended, and how many exist."""
 
     queue: str
@@ -28,8 +27,7 @@ class Line:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """The progress of all queues, and the running jobs: worker's pid and text."""
 
     lines: Sequence[Line]

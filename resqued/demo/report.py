@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct, field
+from msgspec.structs import asdict
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,8 +17,7 @@ from resqued.demo.demo_jobs import MEANT_TO_FAIL
 _TO_KEEP = "to keep them, name an existing empty folder as --out"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """The numbers of the jobs of one class on one queue."""
 
     queue: str
@@ -27,8 +27,7 @@ class Row:
     failed: int
 
 
-@dataclass(frozen=True, slots=True)
-class FailedJob:
+class FailedJob(Struct, frozen=True):
     """A failed job, and why it failed."""
 
     queue: str
@@ -48,8 +47,7 @@ class FailedJob:
         return f"{self.job} on {self.queue}: {self.exception}: {error}"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """A claim that must hold, and the problems that were found."""
 
     claim: str
@@ -61,8 +59,7 @@ class Check:
         return not self.problems
 
 
-@dataclass(slots=True)
-class DemoReport:
+class DemoReport(Struct):
     """The result of one run.
 
     `seconds` is the time from the first job enqueued to the last one recorded;

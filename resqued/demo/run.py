@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from resqued.client import Client
 from resqued.demo import NAMESPACE, DemoError, demo_pages, demo_server
@@ -36,8 +37,7 @@ _STALL_DEADLINE = 60.0
 _LEAVE_DEADLINE = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class DemoOptions:
+class DemoOptions(Struct, frozen=True):
     """The options of `resqued demo`; `out` and `redis` are None by default.
 
     With `has_web` the pages are served, and the demo continues until a signal ends it.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from resqued.demo import DemoError
 
@@ -17,8 +18,7 @@ from resqued.demo import DemoError
 NO_SOURCE = frozenset({"__pycache__", "site-packages", "dist-packages"})
 
 
-@dataclass(slots=True)
-class Folder:
+class Folder(Struct):
     """A folder, and what its archive must hold, by the names in the archive.
 
     `files` are sizes in bytes, `links` the targets of symlinks, `unreadable` the sizes

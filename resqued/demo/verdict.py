@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.client import Client
 from resqued.demo import check
@@ -16,8 +17,7 @@ from resqued.demo.sources import Folder
 from resqued.demo.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The results in Redis and in the master's log, after the pool has ended.
 
     `processed` and `failed` are Redis's counters, `waiting` the lengths of queues that

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.core.durations import show_seconds
 from resqued.core.plural import join_names, pluralize
@@ -75,8 +76,7 @@ def _sockets(imported: Import) -> Finding:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ControlDirectory:
+class ControlDirectory(Struct, frozen=True):
     """The directory of the control sockets; `fault` is why masters refuse it.
 
     `masters` are the pids that answer, `unanswered` the sockets that do not.

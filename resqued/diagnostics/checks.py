@@ -5,8 +5,9 @@ checkup gathers facts; server_checks, app_checks and host_checks judge one part 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Verdict(Enum):
@@ -18,8 +19,7 @@ class Verdict(Enum):
     UNCHECKED = "not checked"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One line: the check, its result as verdict and text, and the remedy."""
 
     check: str

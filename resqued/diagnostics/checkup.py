@@ -11,7 +11,9 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from resqued.client import Client
 from resqued.config.environment import read_environment
@@ -42,8 +44,7 @@ PATIENCE = 20.0
 UnitSettings = Mapping[str, Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Systemd:
+class Systemd(Struct, frozen=True):
     """The way to read the units of this host.
 
     `settings` returns their settings, and raises ResquedError if systemd cannot be
@@ -56,8 +57,7 @@ class Systemd:
     patience: float
 
 
-@dataclass(slots=True)
-class CheckRun:
+class CheckRun(Struct):
     """The findings of one part so far; `fault` is an exception of its code."""
 
     findings: list[Finding] = field(default_factory=list)

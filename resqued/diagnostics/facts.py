@@ -6,8 +6,11 @@ Values only; diagnostics.explain makes findings from the facts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from resqued.core.limits import Limits
 from resqued.diagnostics.import_result import Import
@@ -19,8 +22,7 @@ LIVE = ("working", "idle")
 NAMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """A finding and its remedy. With `is_cause` it prevents the job from running.
 
     `details` are further lines, one for each item that `text` counts.
@@ -33,8 +35,7 @@ class Observation:
     details: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A worker that may serve the queue, as it was read.
 
     `state` is working, idle, dead, silent or unknown; `busy_for` are the seconds since
@@ -52,8 +53,7 @@ class Candidate:
     is_whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """The search for a class in the queue, and how many jobs are ahead of it.
 
     `ahead` is None if the class was not among the first `looked_at` jobs.
@@ -64,8 +64,7 @@ class Search:
     looked_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """Jobs that are not on their queue: how many, as far as one page of each tells.
 
     `delayed` wait for a time, the first until `delayed_until`; `retries` for another

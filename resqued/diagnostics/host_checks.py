@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.plural import pluralize
@@ -22,8 +23,7 @@ PROCESSES_PER_WORKER = 4
 STRICT_OVERCOMMIT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class HostLimits:
+class HostLimits(Struct, frozen=True):
     """The limits and properties of this host; None means no limit.
 
     `processes` are the limits of the number of processes: the name of each, and how
@@ -44,8 +44,7 @@ class HostLimits:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The needs of the pools: workers, and the sum of their memory limits in bytes.
 
     `is_limited` is True if every worker has a memory limit.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct, convert
 
 from resqued.core.limits import UNSET, Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(Struct, frozen=True):
     """One import of the application.
 
     `error` is why it failed, "" if it did not. `threads` and `sockets` are those that
@@ -31,8 +31,4 @@ class Import:
     @classmethod
     def from_dict(cls, modules: tuple[str, ...], values: dict[str, Any]) -> Import:
         """Return the import from the values of a message."""
-        found = dict(values)
-        found["limits"] = Limits(*found.get("limits", UNSET))
-        for key in ("threads", "sockets", "declared"):
-            found[key] = tuple(found.get(key, ()))
-        return cls(modules, **found)
+        return convert({"modules": modules, **values}, cls)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from resqued.client import Client
 from resqued.config.loader import Config
@@ -21,8 +22,7 @@ from resqued.wire.master_record import MasterRecord, master_id
 from resqued.wire.queue_list import QueueList
 
 
-@dataclass(frozen=True, slots=True)
-class KnownMaster:
+class KnownMaster(Struct, frozen=True):
     """A master, with the complete queue lists of its workers in one namespace.
 
     `by_worker` are the lists by worker id, which only a master that answers tells

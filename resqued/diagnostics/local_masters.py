@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from resqued.config import layers, loader
 from resqued.control import requests
@@ -39,8 +40,7 @@ class SeveralMastersError(ControlError):
     """More than one master runs here, and the command does not name one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Master:
+class Master(Struct, frozen=True):
     """A master that listens on this host."""
 
     address: Address
@@ -119,8 +119,7 @@ class Master:
         return requests.ask(self.address, request).ended
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """The answers of the masters of this host: of the selected ones, and of the others.
 
     A master that does not answer, or that belongs to another user, counts as selected.
@@ -139,8 +138,7 @@ class Survey:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LocalMasters:
+class LocalMasters(Struct, frozen=True):
     """The masters of this host, or those that serve one Redis.
 
     `config_file` is the file that an option names, None for the default one. With `pid`

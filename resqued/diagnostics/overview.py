@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.client import Client
 from resqued.diagnostics.worker_status import WorkerStatus, worker_statuses
 from resqued.store.counters import Counters, count_jobs
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(Struct, frozen=True):
     """Counters, the length of each queue by its name, and every registered worker.
 
     `paused` are the names of the paused queues.

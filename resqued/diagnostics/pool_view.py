@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from resqued.control import protocol
 from resqued.control.protocol import JobLimits as JobLimits  # noqa: PLC0414 - passed on
@@ -16,8 +17,7 @@ from resqued.core.plural import join_names, pluralize
 from resqued.core.pool_key import PoolKey, namespaces_of
 
 
-@dataclass(frozen=True, slots=True)
-class PoolView:
+class PoolView(Struct, frozen=True):
     """A master and its workers. `error` is why the master does not answer, or "".
 
     `pools` are the wanted numbers of workers by queue list and namespace. `since` is

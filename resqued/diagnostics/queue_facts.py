@@ -9,9 +9,11 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.client import Client
 from resqued.config.environment import read_environment
@@ -54,8 +56,7 @@ _PAUSED = re.compile(r"resque-\S+?(\[.+\])?: Paused")
 _BY_LIMIT = (payload.JOB_TIMEOUT, payload.MEMORY_LIMIT, payload.OUT_OF_MEMORY)
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """A question: a name of a queue or class, and where to search for it.
 
     A class is searched for among `depth` jobs, of which at least `least_depth` in each
@@ -70,8 +71,7 @@ class Query:
     room: int = ROOM
 
 
-@dataclass(frozen=True, slots=True)
-class ImportAttempt:
+class ImportAttempt(Struct, frozen=True):
     """The result of importing the application, or the reason why it was not tried."""
 
     result: Import | None = None
@@ -84,8 +84,7 @@ class ImportAttempt:
         return tried is not None and not (tried.error or tried.class_error)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownState:
+class KnownState(Struct, frozen=True):
     """The lengths of all queues, and all workers, as somebody has just read them."""
 
     sizes: Mapping[str, int]

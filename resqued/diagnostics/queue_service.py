@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from resqued.diagnostics.facts import LIVE
 from resqued.diagnostics.worker_status import WorkerStatus
@@ -22,8 +23,7 @@ PAUSED, STARVED = "paused", "starved"
 STATES = (NO_WORKER, NO_LIVE_WORKER, PAUSED, STARVED, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """What every page shows of a namespace, without the jobs of workers.
 
     `queues` are the lengths of the queues by name, `working` is the number of workers
@@ -47,8 +47,7 @@ class Summary:
     refused: Mapping[str, StoreError] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class QueueService:
+class QueueService(Struct, frozen=True):
     """A queue with the number of its jobs, and of the workers that serve it.
 
     `live` of its `workers` are alive; `running` are its jobs that run. `state` is one
@@ -96,8 +95,7 @@ class _Index:
         return name in self.by_name or bool(self.patterns_of(name))
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(Struct, frozen=True):
     """Queue lists with a pattern that matches, and their workers.
 
     `firsts` are the queues that the live workers of the lists take from next.

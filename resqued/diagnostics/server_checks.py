@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
+
+from msgspec import Struct
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.plural import join_names, pluralize
@@ -288,8 +289,7 @@ def _tracking(server: ServerFacts) -> Finding:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryFacts:
+class RegistryFacts(Struct, frozen=True):
     """The registered workers by state, and those whose heartbeat is in the future."""
 
     by_state: Mapping[str, tuple[str, ...]]
@@ -338,8 +338,7 @@ def judge_pauses(queues: Sequence[str], *, is_all: bool) -> Finding:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulerLocks:
+class SchedulerLocks(Struct, frozen=True):
     """Who moves delayed jobs: the values of the locks of each kind; "" for nobody."""
 
     ours: str = ""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from resqued.client import Client
 from resqued.config.loader import Config
@@ -27,8 +28,7 @@ LONG = 1_000
 _SHOWN = 200
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingFacts:
+class WaitingFacts(Struct, frozen=True):
     """What waits in a namespace; times are seconds since the epoch, None if not known.
 
     `delayed` counts the delayed jobs, PAGE of them at most; `retries` of them wait for

@@ -10,8 +10,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from resqued.client import Client
 from resqued.errors import ResquedError
@@ -33,8 +34,7 @@ _LOOK_INTERVAL = 0.1
 _LONGEST_WAIT = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class RemovedWorker:
+class RemovedWorker(Struct, frozen=True):
     """A worker that was removed, or would be.
 
     `job` is the class of the job that it held and that became a failure; None without
@@ -46,8 +46,7 @@ class RemovedWorker:
     verdict: Liveness | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PrunedPage:
+class PrunedPage(Struct, frozen=True):
     """A page of the registry: removed workers, and the numbers of others by verdict."""
 
     removed: tuple[RemovedWorker, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.client import Client
 from resqued.store import pruning
@@ -15,8 +16,7 @@ from resqued.wire.worker_entry import HostIdentity, Liveness, WorkerEntry
 _NOWHERE = HostIdentity("", "")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStatus:
+class WorkerStatus(Struct, frozen=True):
     """A worker with its state, and the ages of heartbeat and job in seconds."""
 
     worker: Worker

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from resqued.diagnostics.pool_view import JobLimits, PoolView, PoolWorker, limits_of
 
@@ -23,8 +24,7 @@ class Sample(NamedTuple):
 Samples = Mapping[tuple[int, int], Sample]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerUsage:
+class WorkerUsage(Struct, frozen=True):
     """A worker, how many processors it uses, and the used shares of its limits.
 
     `processors` is None if not known. `runtime_share` and `memory_share` are the used

@@ -9,10 +9,11 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from math import inf
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+
+from msgspec.structs import replace
 
 from resqued.core.escalation import Escalation, Step
 from resqued.core.exit_status import Exit

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from signal import SIGKILL
+
+from msgspec import Struct
 
 from resqued.ipc.job_pipe import ChildEnd, PipeSecret, WorkerEnd
 from resqued.log import logfile
@@ -18,8 +19,7 @@ from resqued.system import process
 from resqued.system.process import Pid
 
 
-@dataclass(slots=True)
-class ChildHandle:
+class ChildHandle(Struct):
     """A child that was forked before its job was known."""
 
     pid: Pid

@@ -7,7 +7,7 @@ here, but in a process of its own.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from resqued.config.settings import AppSettings
 from resqued.execution.active_job import ActiveJob

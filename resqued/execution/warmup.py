@@ -14,7 +14,8 @@ import logging
 import os
 import random
 import threading
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from resqued import child
 from resqued.config.settings import AppSettings

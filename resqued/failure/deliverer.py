@@ -15,9 +15,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from select import select
 from types import FrameType
+
+from msgspec.structs import replace
 
 from resqued.config.settings import AppSettings
 from resqued.core.backoff import Backoff

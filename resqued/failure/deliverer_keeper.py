@@ -7,9 +7,10 @@ import random
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
+
+from msgspec import Struct, field
 
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
@@ -28,8 +29,7 @@ from resqued.systemd.notify import without_private
 _TITLE_ROOM = 80
 
 
-@dataclass(slots=True)
-class _Process:
+class _Process(Struct):
     """The deliverer of one back end."""
 
     name: str

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from werkzeug.test import run_wsgi_app
 
 from resqued.config.web_settings import WebSettings
@@ -19,8 +21,7 @@ LONGEST_BODY = 1 << 20
 Person = tuple[str, str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class PageAnswer:
+class PageAnswer(Struct, frozen=True):
     """The answer of a page: status, headers in their order, body."""
 
     status: int

@@ -6,9 +6,11 @@ Runs in the command, and in the master that the command becomes, at each reload.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resqued.config import layers, loader
 from resqued.config.layers import Layers
@@ -27,8 +29,7 @@ class Instance(NamedTuple):
     file_name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MasterOptions:
+class MasterOptions(Struct, frozen=True, kw_only=True):
     """The options of a command that runs a master; None: not given.
 
     Durations are texts, as in the configuration.

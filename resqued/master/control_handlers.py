@@ -11,8 +11,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol, assert_never
+
+from msgspec import Struct
 
 from resqued.config.pools import MOST_WORKERS
 from resqued.control import protocol
@@ -85,8 +86,7 @@ class MasterControl(Protocol):
         """Go to the state that follows an event."""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingReply:
+class PendingReply(Struct, frozen=True):
     """A request that is not answered yet; `poll` returns its reply."""
 
     peer: Peer

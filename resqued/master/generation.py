@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Collection
 from contextlib import closing, suppress
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from signal import SIGKILL
+
+from msgspec.structs import replace
 
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from signal import SIGKILL
+
+from msgspec import Struct
 
 from resqued.config.settings import AppSettings
 from resqued.core.durations import show_seconds, show_size
@@ -40,8 +41,7 @@ _SPOILT = "the job wrote on the scoreboard of its worker, which is shared memory
 GRACE_SHARE = 1 / 4
 
 
-@dataclass(slots=True)
-class MonitoredJob:
+class MonitoredJob(Struct):
     """One running job."""
 
     worker: WorkerHandle

@@ -8,8 +8,10 @@ be used, and wakes only its own workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resqued.config.loader import Config
 from resqued.control.protocol import NamespaceStatus
@@ -52,8 +54,7 @@ _NAMED = 20
 Workers = Callable[[], Sequence[WorkerHandle]]
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceParts:
+class NamespaceParts(Struct, frozen=True):
     """What the master has for one namespace: its connections, and who uses them."""
 
     link: SingleLink

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.core.exit_status import Exit
 from resqued.core.timings import DEFAULT_TIMINGS, NEVER, Timings
@@ -27,8 +28,7 @@ from resqued.wire.payload import DIRTY_EXIT, FailureInfo
 OTHER_PRUNES = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class DeadWorker:
+class DeadWorker(Struct, frozen=True):
     """A worker of this master that has died and must be reclaimed."""
 
     worker_id: str

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
 from signal import SIGKILL
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from resqued.control.server import ControlServer, Peer
 from resqued.core.exit_status import Exit
@@ -60,8 +61,7 @@ def load_handoff(environ: MutableMapping[str, str]) -> Handoff | None:
     return Handoff(found, is_dry=number != word)
 
 
-@dataclass(slots=True)
-class _DryRun:
+class _DryRun(Struct):
     """The dry run of the new program: its process, and the file with its output."""
 
     pid: Pid

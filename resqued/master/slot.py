@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from resqued.core.backoff import Backoff
 from resqued.core.pool_diff import SlotState
@@ -13,8 +14,7 @@ from resqued.master.handoff import DescriptorList, SlotRecord
 from resqued.master.worker_handle import WorkerHandle
 
 
-@dataclass(slots=True, eq=False)
-class Slot:
+class Slot(Struct, eq=False):
     """One place in the pool; it outlives its workers.
 
     `pool` is the one that the slot belongs to; its worker may still be of another one.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from resqued.core import supervised_worker
 from resqued.core.exit_status import Exit
@@ -39,8 +40,7 @@ _EVENTS: dict[type, SupervisedEvent] = {
 }
 
 
-@dataclass(slots=True, eq=False)
-class WorkerHandle:
+class WorkerHandle(Struct, eq=False):
     """One worker, as the master knows it. Times are of the monotonic clock."""
 
     channel: WorkerChannel

@@ -9,8 +9,11 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import KW_ONLY, dataclass
+from typing import TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from resqued.core import durations
 from resqued.core.durations import Duration
@@ -207,8 +210,7 @@ def read_retry(value: object) -> Retry:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RetryTable:
+class RetryTable(Struct, frozen=True):
     """The retry of a table of the configuration: plain values, as messages have them.
 
     `on` and `unless` are names of exceptions.
@@ -223,15 +225,8 @@ class RetryTable:
         """The same as a policy."""
         return Retry(**asdict(self.spacing), on=self.on, unless=self.unless)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RetryTable:
-        """Return the table that dataclasses.asdict turned into a message."""
-        spacing = Spacing(**values["spacing"])
-        return cls(spacing, tuple(values["on"]), tuple(values["unless"]))
 
-
-@dataclass(frozen=True, slots=True)
-class RetryRules:
+class RetryRules(Struct, frozen=True):
     """The retries of a configuration: the default, by queue, and by class of job.
 
     With `records_all` each failed attempt goes to the failed list, else the last one.
@@ -263,14 +258,3 @@ class RetryRules:
     def __bool__(self) -> bool:
         """Return True if the configuration has any retries."""
         return bool(self.default or self.queues or self.classes)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RetryRules:
-        """Return the rules that dataclasses.asdict turned into a message."""
-        default, read = values["default"], RetryTable.from_dict
-        return cls(
-            None if default is None else read(default),
-            {name: read(found) for name, found in values["queues"].items()},
-            {name: read(found) for name, found in values["classes"].items()},
-            values["records_all"],
-        )

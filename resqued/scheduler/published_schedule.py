@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from resqued.errors import ResquedError
 from resqued.scheduler.schedule import GRACE, LONGEST, Schedule, next_due
@@ -25,8 +27,7 @@ _TYPES |= dict.fromkeys(("name", "class_name", "queue"), str)
 _NO_RULE = (ValueError, TypeError, LookupError, ArithmeticError, OSError)
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedSchedule:
+class PublishedSchedule(Struct, frozen=True):
     """A recurring job with its state: enabled, disabled, overdue,
     unreadable, or not published.
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from resqued.core import durations
 
@@ -28,8 +30,7 @@ MOST = 100
 _SPANS = (3_600, 86_400, 32 * 86_400, 400 * 86_400)
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """A job that is enqueued again and again: by `cron`, or `every` so many seconds.
 
     Each tick is up to `jitter` seconds late, always by the same time. `missed` is what

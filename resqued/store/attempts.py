@@ -7,7 +7,8 @@ store.job_identity.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.core.retry import LONGEST_DELAY
 from resqued.core.worker_death import FAIL, DeathRules
@@ -25,8 +26,7 @@ SETTLE_ATTEMPT = Script("settle_attempt")
 _KEPT = 30 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """Which attempt of a job a run is: `number` is from 1, or 0 if nobody knows.
 
     `first_at` is when the first one began, in seconds since the epoch by the clock of
@@ -44,8 +44,7 @@ class Attempt:
         return b"%d %.3f" % (self.number, self.age)
 
 
-@dataclass(frozen=True, slots=True)
-class ChildDeath:
+class ChildDeath(Struct, frozen=True):
     """The death of a child in a run: how many in a row set its job aside.
 
     `limit` is 0 if this one does not count. The names are for the log.
@@ -56,8 +55,7 @@ class ChildDeath:
     class_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnd:
+class AttemptEnd(Struct, frozen=True):
     """What follows a run of a job with a retry, or one that has killed its child.
 
     `delay` is in seconds; None if no attempt follows. `payload` and `item` are the job,

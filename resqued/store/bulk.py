@@ -20,6 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from msgspec import Struct
+
 from resqued.errors import StoreError
 from resqued.store.connection import Link
 from resqued.store.script import Script
@@ -49,8 +51,7 @@ _MARK_LENGTH = 32
 Side = Literal["head", "tail"]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The decision about one element: k stays, d is removed, r is retried.
 
     A retry replaces the element by `entry` and puts `job` on `queue`; x does the same

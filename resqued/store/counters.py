@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from resqued.store.failures import Failures
 from resqued.store.registry import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """The numbers of jobs of each kind, in one namespace.
 
     `pending` jobs wait, in all queues together. `processed` jobs were ever run, by all

@@ -14,6 +14,8 @@ from itertools import islice
 from math import inf
 from typing import Any
 
+from msgspec import Struct
+
 from resqued.errors import PayloadError
 from resqued.store.connection import Link
 from resqued.store.job_queues import BATCH
@@ -111,8 +113,7 @@ def _order(job: DelayedJob) -> float:
         return inf
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """When a job is due: so many seconds from now, or at a time since the epoch."""
 
     seconds: float

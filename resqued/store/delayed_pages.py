@@ -6,7 +6,8 @@ A page begins at a time, not at a number: nothing before it is read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.core.history_layout import DAY
 from resqued.store.connection import Link
@@ -19,8 +20,7 @@ _MOST_COUNTED = 1_000
 _WINDOW, _MOST_SEARCHED = 100, 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedJob:
+class PlacedJob(Struct, frozen=True):
     """A delayed job, and its position in the list of its time."""
 
     job: DelayedJob
@@ -32,8 +32,7 @@ class PlacedJob:
         return f"{self.job.time}:{self.position}:{self.job.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class DelayedPage:
+class DelayedPage(Struct, frozen=True):
     """Some delayed jobs, those first that are due first.
 
     `next_time` and `next_skip` are where the next page begins; "" and 0 after the last.
@@ -44,8 +43,7 @@ class DelayedPage:
     next_skip: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DayCount:
+class DayCount(Struct, frozen=True):
     """How many times of a day have jobs, and how many jobs; None if those are many.
 
     `start` is midnight in UTC, in seconds since the epoch.

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.store.connection import SingleLink
 from resqued.store.delayed import DelayedJob, DelayedJobs
@@ -36,8 +37,7 @@ _KEEPALIVE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """What a call has done, and what the server said.
 
     `state` is idle, elected, standby or foreign; see the script. `holds` is how many

@@ -7,7 +7,8 @@ says what happens when the list moves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.core import list_places
 from resqued.core.list_places import Place, Span
@@ -31,8 +32,7 @@ _REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FailurePage:
+class FailurePage(Struct, frozen=True):
     """A page of failures, the newest first.
 
     With a filter, `span` has the positions that were looked at, and `failures` those

@@ -16,13 +16,14 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from heapq import merge
 from itertools import islice
 from math import ceil, inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
 
 from resqued.errors import PayloadError
 from resqued.store.bulk import (

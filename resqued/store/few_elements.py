@@ -11,7 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+
+from msgspec import Struct, field
 
 from resqued.store.bulk import (
     CHUNK,
@@ -50,15 +52,13 @@ _LEAST_REST = 0.005
 _STEP = 50
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
+class _Chosen(Struct, frozen=True):
     index: int
     element: bytes
     decision: Decision
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(Struct):
     """The chosen elements, the last one first, and what was left out."""
 
     progress: BulkProgress

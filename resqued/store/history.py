@@ -6,8 +6,9 @@ core/history_layout.py has the layout. Times are those of the server.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from resqued.core.histogram import BUCKETS, total
 from resqued.core.history_layout import (
@@ -46,8 +47,7 @@ RANGES = {
 _PAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Points:
+class Points(Struct, frozen=True):
     """A series: `values[0]` is for the `step` seconds from `start`, and so on.
 
     `start` is in seconds since the epoch. A count is the sum over the step; a reading
@@ -59,16 +59,14 @@ class Points:
     values: tuple[int | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryNames:
+class HistoryNames(Struct, frozen=True):
     """The classes and queues that have series; `*` stands for all others."""
 
     classes: tuple[str, ...]
     queues: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ClassRuns:
+class ClassRuns(Struct, frozen=True):
     """The runs of a class: how many have ended, and how many of them had failed.
 
     `milliseconds` is what all took together; `buckets` is their histogram
@@ -81,8 +79,7 @@ class ClassRuns:
     buckets: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HistorySize:
+class HistorySize(Struct, frozen=True):
     """How many keys the history has, and how many bytes of memory they take."""
 
     keys: int

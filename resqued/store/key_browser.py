@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.store.connection import Link, Word
 from resqued.wire.keys import Keys, prefix_of
@@ -31,8 +32,7 @@ _SIZES = {
 _GLOB = re.compile(r"([\\*?\[\]^-])")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFacts:
+class KeyFacts(Struct, frozen=True):
     """A key without its namespace. `size` is in elements, or bytes of a string."""
 
     name: str
@@ -40,16 +40,14 @@ class KeyFacts:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPage:
+class KeyPage(Struct, frozen=True):
     """Some keys, and the cursor of the next ones; "0" if there are no more."""
 
     keys: Sequence[KeyFacts]
     cursor: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeyValue:
+class KeyValue(Struct, frozen=True):
     """A part of the value of a key.
 
     `rows` are labels, such as an index or a field, and values. `lifetime` are the

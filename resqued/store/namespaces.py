@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.errors import StoreError
 from resqued.store.connection import Link
@@ -21,8 +22,7 @@ STEPS = 200
 _SPECIAL = re.compile(r"([*?\[\]\\^-])")
 
 
-@dataclass(frozen=True, slots=True)
-class OtherNamespaces:
+class OtherNamespaces(Struct, frozen=True):
     """Lengths of queues under other namespaces, by key.
 
     `unseen` is the reason why keys may be missing; "" if all keys were read.

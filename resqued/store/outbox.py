@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from resqued.store.captured import Captured
 from resqued.store.connection import Link, SingleLink
@@ -25,8 +26,7 @@ RELEASE = Script("release")
 _WAIT = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """A failure in the hand of this process.
 
     `id` is the same at each try: 32 hex digits, made of its number and its bytes.
@@ -45,8 +45,7 @@ class Delivery:
         return Failure(self.element.partition(b":")[2])
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """The answer of the server: is this process the owner, and what is in its hand.
 
     `dropped` is how many failures the full outbox has lost since the last answer.
@@ -57,8 +56,7 @@ class Taken:
     delivery: Delivery | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxState:
+class OutboxState(Struct, frozen=True):
     """How many failures a back end still gets, and when the oldest of them failed.
 
     `dropped` is how many its full outbox has lost, and no deliverer has logged yet.

@@ -9,10 +9,11 @@ Ruby Resque takes too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import islice
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from resqued.core.worker_death import DeathRules
 from resqued.errors import PayloadError

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.store.connection import Link, SingleLink
 from resqued.store.job_queues import means_pause
@@ -32,8 +33,7 @@ _RECHECKED = 50
 RECHECK_EVERY = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueSnapshot:
+class QueueSnapshot(Struct, frozen=True):
     """The lengths of the queues that are not empty, by name, and whether all pause.
 
     Paused queues are left out.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.store.connection import Link, Word
 from resqued.store.script import Script
@@ -25,8 +26,7 @@ _PAGE = 500
 _TIME = re.compile(rb"0|[1-9][0-9]{0,11}")
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleState:
+class ScheduleState(Struct, frozen=True):
     """What Redis has of a recurring job.
 
     `definition` is JSON. `last` is the last tick that was dealt with, None for none;

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from enum import Enum
 from itertools import islice
 from typing import Any
+
+from msgspec.structs import replace
 
 from resqued.core.worker_death import FAIL, DeathRules
 from resqued.errors import PayloadError

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resqued.store.attempts import SETTLE_ATTEMPT, AttemptEnd, attempt_words
 from resqued.store.connection import SingleLink
@@ -74,8 +76,7 @@ ReserveReply = tuple[SettleOutcome, payload.Reservation | NoJob]
 
 
 # hot path: plain-records
-@dataclass(slots=True)
-class FinishedRun:
+class FinishedRun(Struct):
     """A run to settle: its number, and its failure entry ("" if it succeeded).
 
     `attempt` is there if the job has a retry, or has killed its child; of that, `death`
@@ -95,8 +96,7 @@ class FinishedRun:
         return answer.run if replace(self.held, run=answer.run) == answer else None
 
 
-@dataclass(frozen=True, slots=True)
-class JobIntake:
+class JobIntake(Struct, frozen=True):
     """Which jobs a worker takes.
 
     `max_payload` is how many bytes a payload may have; with `is_burst` the worker

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.store.connection import Link, SingleLink, Word, encoded
 from resqued.store.redis_errors import ScriptUnknownError
@@ -80,8 +81,7 @@ class Script:
         return Prepared(self, keys, first, last, form)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A call that is made for every job, packed into its wire format in advance.
 
     hot path: packed-call

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.errors import ResquedError
 from resqued.store.connection import Link
@@ -40,8 +41,7 @@ def _digest(entry: bytes) -> str:
     return hashlib.sha256(entry).hexdigest()[:_DIGITS]
 
 
-@dataclass(frozen=True, slots=True)
-class SeenBound:
+class SeenBound(Struct, frozen=True):
     """The end of what was seen: `count` entries, the newest ones with these digests.
 
     `anchors` has the newest entry first; it is empty only if the list was.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
@@ -19,8 +20,7 @@ from resqued.store.server_url import redact
 _NO_SENSE = (AttributeError, LookupError, TypeError, ValueError)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
+class ServerFacts(Struct, frozen=True):
     """Facts about a server.
 
     `info` are the fields of INFO by name; empty if it was refused, for the reason in
@@ -50,8 +50,7 @@ class ServerFacts:
         return int(text) if text.lstrip("-").isdecimal() else 0
 
 
-@dataclass(frozen=True, slots=True)
-class AnsweringServer:
+class AnsweringServer(Struct, frozen=True):
     """The server that answers: host and port, and its role; "" if it is not known.
 
     `is_found` is True if sentinels or a cluster name it, and not the URL.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from msgspec import Struct
 
 from resqued.errors import ConfigError
 
@@ -77,8 +78,7 @@ _POSITIVE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ServerURL:
+class ServerURL(Struct, frozen=True):
     """A URL that was read and has no faults.
 
     `plain` is the URL of one server, as redis-py reads it: with the login, the database

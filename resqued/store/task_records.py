@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from resqued.core.task_state import KINDS, TaskRecord
 from resqued.store.connection import Link, Word
@@ -23,8 +25,7 @@ TURN = 15.0
 MOST_HITS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a beat has found: the last order, and whether the task has the turn."""
 
     wanted: str

@@ -6,9 +6,10 @@ Used by commands. The counter of a job is found by its class and arguments.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.store.attempts import next_attempt
 from resqued.store.connection import Link
@@ -18,8 +19,7 @@ from resqued.store.job_identity import identity_of
 from resqued.wire.keys import Keys
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingRetry:
+class WaitingRetry(Struct, frozen=True):
     """A job that waits for its next attempt, which has the number `attempt`.
 
     `failure` is that of the attempt before; None if nobody has kept it.

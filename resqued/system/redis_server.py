@@ -16,12 +16,13 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 import redis
+from msgspec import Struct
+from msgspec.structs import asdict
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -64,8 +65,7 @@ wait $!
 _LOG_PREFIX = re.compile(r"^\d+:\w+ \d+ \w+ \d{4} [\d:.]+ \S ")
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
+class _Identity(Struct, frozen=True):
     """The properties that distinguish a server from other processes with its pid."""
 
     pid: int

@@ -13,9 +13,10 @@ import os
 import signal
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+from msgspec import Struct
 
 # struct signalfd_siginfo begins with: number, errno, code, pid, uid.
 _INFO = struct.Struct("=IiiII")
@@ -29,8 +30,7 @@ _signalfd = ctypes.CDLL(None, use_errno=True).signalfd
 
 
 # hot path: plain-records
-@dataclass(slots=True)
-class Received:
+class Received(Struct):
     """A signal, with the pid (0: the kernel) and the uid of its sender."""
 
     signum: int

@@ -14,10 +14,11 @@ import re
 import stat
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from resqued.config import example_file
 from resqued.errors import ResquedError
@@ -41,8 +42,7 @@ class FileState(Enum):
     CHANGED = "changed"
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A file to install.
 
     `content` is its text without the digest, `mode` its permissions. A file with

@@ -5,8 +5,9 @@ Used by the master.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from resqued.core.durations import show_seconds
 from resqued.core.plural import pluralize
@@ -21,8 +22,7 @@ class ServiceState(IntEnum):
     STOPPING = 3
 
 
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
+class PoolStatus(Struct, frozen=True):
     """The status of a master and its pool.
 
     `workers` is the number of registered workers and `wanted` the configured one;

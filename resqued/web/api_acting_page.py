@@ -7,11 +7,11 @@ order that is sent twice is done once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from flask import Response
+from msgspec import Struct, field
 
 from resqued.core.plural import pluralize
 from resqued.diagnostics import worker_removal
@@ -49,8 +49,7 @@ class Listed(Protocol):
 ListedT = TypeVar("ListedT", bound=Listed)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What the audit calls an order and its target.
 
     With `in_steps`, a part may have been done when Redis does not answer.
@@ -61,8 +60,7 @@ class Order:
     in_steps: bool = False
 
 
-@dataclass(slots=True)
-class OrderOutcome:
+class OrderOutcome(Struct):
     """The ids that an order was done to, those that are gone, and those that cannot."""
 
     done: list[str] = field(default_factory=list)

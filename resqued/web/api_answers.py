@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from flask import Response, request
+from msgspec import Struct
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from resqued.core.bounded_json import Bounds
@@ -50,8 +50,7 @@ def refuse(status: int, detail: str, **members: Any) -> NoReturn:
     raise ApiProblem(status, detail, **members)
 
 
-@dataclass(frozen=True, slots=True)
-class Queries:
+class Queries(Struct, frozen=True):
     """The queries of a request, by their names; those that were not sent are ""."""
 
     values: Mapping[str, str]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from flask import Response
+from msgspec.structs import asdict, replace
 
 from resqued.config.loader import build
 from resqued.core.list_places import read_place

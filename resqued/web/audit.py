@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from flask import g, request
+from msgspec import Struct
 
 from resqued.errors import StoreError
 from resqued.log import logger
@@ -25,8 +25,7 @@ _BULK = ("retry", "retry and remove", "remove")
 _SAME = {"retry_remove": "retry and remove"}
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
+class AuditRecord(Struct, frozen=True):
     """One action of the stream; texts are "" where the record has none.
 
     `place` is the id in the stream, `at` its time in seconds since the epoch. `ids` are
@@ -51,8 +50,7 @@ class AuditRecord:
         return self.user or "somebody"
 
 
-@dataclass(frozen=True, slots=True)
-class Author:
+class Author(Struct, frozen=True):
     """Who asked for an action, at which site, from where, and in which request."""
 
     site: Site

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from resqued.store.history import History, HistoryNames, Points
 from resqued.web.coded_names import encoded_name, read_name
@@ -14,8 +15,7 @@ Unit = Literal["jobs", "seconds", "bytes", "workers"]
 _WIDTH, _HEIGHT = 720, 140
 
 
-@dataclass(frozen=True, slots=True)
-class ChartSeries:
+class ChartSeries(Struct, frozen=True):
     """A line of a chart; its values have the places of the times of the chart."""
 
     name: str
@@ -23,8 +23,7 @@ class ChartSeries:
     is_bad: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """A chart: lines over the same times, which are `step` seconds apart.
 
     With `is_count`, more will be counted in the last step, which is not over: lines end
@@ -67,8 +66,7 @@ class Chart:
         return (*values[:-1], None) if self.is_count else values
 
 
-@dataclass(frozen=True, slots=True)
-class ChartScope:
+class ChartScope(Struct, frozen=True):
     """What charts are about: all, a class or a queue; `kind` is t, c or q."""
 
     kind: str = "t"
@@ -88,8 +86,7 @@ class ChartScope:
         return cls(kind, read_name(text))
 
 
-@dataclass(frozen=True, slots=True)
-class ChartsRead:
+class ChartsRead(Struct, frozen=True):
     """The charts of a scope and a range.
 
     `names` are the classes and queues that have series; `histogram` is that of a class.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Response, abort, request
+from msgspec import Struct
+from msgspec.structs import replace
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.redaction import redacted
@@ -33,8 +34,7 @@ _WINDOW = 100
 _MOST_NAMES = 500
 
 
-@dataclass(frozen=True, slots=True)
-class JobForm:
+class JobForm(Struct, frozen=True):
     """What the fields of the form have; `note` is about them, `problem` is an error."""
 
     queue: str = ""

@@ -7,9 +7,9 @@ list as it is now, so a second click, or a list that has moved, hits no other fa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from flask import abort, request, url_for
+from msgspec import Struct, field
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.list_places import Place
@@ -33,8 +33,7 @@ _LONGEST_NAME = 500
 Action = Callable[[Failure], bool]
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What came of an action on several failures.
 
     `done` are the ids of those that it was done to; `gone` are those that were not

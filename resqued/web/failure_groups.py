@@ -6,8 +6,9 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+from msgspec import Struct, field
 
 from resqued.core.grouping import Group, innermost, normalized
 from resqued.store.failure_entry import Failure
@@ -27,8 +28,7 @@ _GroupParts = tuple[str, str, str, str]
 _LONGEST_TRACE, _TRACES = 8_192, 500
 
 
-@dataclass(slots=True)
-class GroupCount:
+class GroupCount(Struct):
     """How often a group has failed, and when; times are seconds since the epoch."""
 
     group: Group
@@ -64,8 +64,7 @@ class GroupCount:
         )
 
 
-@dataclass(slots=True)
-class FailureGroups:
+class FailureGroups(Struct):
     """Numbers for groups and for origins, (queue, host), and the counts of groups."""
 
     groups: list[GroupCount] = field(default_factory=list)

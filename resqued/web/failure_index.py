@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 from flask import Flask, current_app
+from msgspec import Struct
 
 from resqued.errors import StoreError
 from resqued.log import logger
@@ -44,8 +45,7 @@ _FIRST_COUNT, _FOLLOWED, _KEPT_FILTERS = 0.1, 30.0, 8
 _Asked = tuple[FailureFilter, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(Struct, frozen=True):
     """How much the index knows: `read` of `wanted` entries; the lists have `length`."""
 
     read: int = 0

@@ -11,11 +11,12 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import reduce
 from itertools import compress, islice
 from operator import and_
 from typing import overload
+
+from msgspec import Struct, field
 
 from resqued.store.failure_filter import FailureFilter
 from resqued.web.failure_columns import FailureColumns, RowPart
@@ -25,8 +26,7 @@ from resqued.web.failure_groups import FailureGroups
 _SLICE = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class ListedPlace:
+class ListedPlace(Struct, frozen=True):
     """Where a failure is: the name of its list, and its position."""
 
     list_name: str
@@ -62,8 +62,7 @@ class Positions(Sequence[int]):
 _NONE: Mapping[str, Positions] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(Struct, frozen=True):
     """The failures that a filter has: positions by list, and their counts.
 
     Times are seconds since the epoch; 0 if none is known. `is_complete` is False while
@@ -92,8 +91,7 @@ class Matches:
                 yield ListedPlace(name, position)
 
 
-@dataclass(slots=True)
-class _Counted:
+class _Counted(Struct):
     """What is counted of one list: the rows from `low` to below `high`."""
 
     columns: FailureColumns

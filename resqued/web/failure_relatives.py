@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
@@ -16,8 +17,7 @@ LOOKED, _ROOM = 300, 4 << 20
 _OF_WORKER = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Relatives:
+class Relatives(Struct, frozen=True):
     """How many failures there are like one.
 
     `count` are those of its group, as far as the index knows; `is_exact` is False if

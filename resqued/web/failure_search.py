@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from flask import g, request, url_for
+from msgspec import Struct
 
 from resqued.core.durations import show_seconds
 from resqued.core.list_places import Place, read_place, window_of
@@ -35,8 +35,7 @@ _DONE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFailure:
+class FoundFailure(Struct, frozen=True):
     """The result of a search.
 
     `failure` is None if there is none. `is_retried_since` is True if it was retried

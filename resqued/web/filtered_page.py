@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.store.failure_entry import Failure
 from resqued.store.failure_filter import FailureFilter
@@ -16,8 +17,7 @@ from resqued.wire.keys import FAILED
 _SPARE = 20
 
 
-@dataclass(frozen=True, slots=True)
-class FilteredPage:
+class FilteredPage(Struct, frozen=True):
     """Failures that a filter has, the newest first.
 
     `rank` is the place of the first one among `total`, from 1. `below` is the position

@@ -7,11 +7,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import abort, current_app, request, url_for
+from msgspec import Struct
 
 from resqued.core.durations import show_seconds, show_size
 from resqued.core.redaction import HIDDEN, arguments, redacted
@@ -37,8 +37,7 @@ _MOST_PIECES = 40
 NONE = "\u2013"
 
 
-@dataclass(frozen=True, slots=True)
-class JobView:
+class JobView(Struct, frozen=True):
     """A payload as a page shows it.
 
     `args` has the shown text of each argument by its name or index; None if the user

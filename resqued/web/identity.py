@@ -6,10 +6,10 @@ import hashlib
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Request, g, request, session
+from msgspec import Struct
 
 from resqued.core.roles import (
     ADMINISTRATOR,
@@ -29,8 +29,7 @@ _BEARER = "bearer"
 HOST_AUTH, HOST_USER = "host", "resqued.user"
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """The user of a request, with what it may do.
 
     `role` is "" for a token that only reads metrics. `is_program` is True for a program

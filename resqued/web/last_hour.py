@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.core.history_layout import TOTAL, queue_scope
 from resqued.core.rates import QueueTrend, queue_trend, recent_rate
@@ -16,8 +17,7 @@ _TOTALS = ("wait", "busy", "workers", "failures", "done", "failed")
 Values = Sequence[int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class TotalHour:
+class TotalHour(Struct, frozen=True):
     """The last hour of a namespace, a value for each minute, by the name of a series.
 
     `is_kept` is whether the history has anything of it.
@@ -40,8 +40,7 @@ class TotalHour:
         return _trend(waiting, self.series["wait"], self.series["done"])
 
 
-@dataclass(frozen=True, slots=True)
-class QueueHour:
+class QueueHour(Struct, frozen=True):
     """The last hour of a queue: how many jobs waited and ended, for each minute."""
 
     waits: Values = ()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.config.web_settings import WebSettings
 from resqued.control import requests
@@ -29,8 +30,7 @@ from resqued.web.shared_read import Breaker, SharedRead
 _PATIENCE = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class LocalWorker:
+class LocalWorker(Struct, frozen=True):
     """A worker of a master of this host, with what its job uses."""
 
     master: Master

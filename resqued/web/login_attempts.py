@@ -9,7 +9,8 @@ import ipaddress
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.web.proxies import address_in
 
@@ -20,8 +21,7 @@ _MOST_SENDERS = 10_000
 _OWN_NETWORK = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
+class _Limit(Struct, frozen=True):
     """After `free` failures in a row each further one doubles the pause, to `longest`.
 
     `longest` is in seconds.

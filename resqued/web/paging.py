@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from flask import request, url_for
+from msgspec import Struct
 
 T = TypeVar("T")
 # The largest cursor of SCAN, and the largest part of the id of an element of a stream.
 LAST_CURSOR = (1 << 64) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
+class Pages(Struct, frozen=True):
     """The place of one page: `start` is the position of its first element."""
 
     start: int

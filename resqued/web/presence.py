@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from resqued.store.connection import Link
 from resqued.wire.keys import Keys
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(Struct, frozen=True):
     """What there is: `delayed_times` are times at which jobs are due, not jobs.
 
     `schedules` counts those of masters and those of resque-scheduler.

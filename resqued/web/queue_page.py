@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from flask import Response, abort, request, url_for
+from msgspec import Struct
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.plural import pluralize
@@ -33,8 +33,7 @@ _AT_ONCE = 500
 _SAMPLES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """A job of a queue: its index from the head, and its payload."""
 
     index: int

@@ -6,10 +6,10 @@ Each asks first, with counts and samples of the first jobs; then the task starts
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, abort, request, url_for
+from msgspec import Struct
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.task_state import KINDS
@@ -28,8 +28,7 @@ _LONGEST = 500
 _FIELDS = ("rate", "expected")
 
 
-@dataclass(frozen=True, slots=True)
-class FirstJobs:
+class FirstJobs(Struct, frozen=True):
     """What the first jobs of a queue are: `looked_at` of `size`, by class."""
 
     size: int

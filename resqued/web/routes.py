@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.core import roles
 from resqued.web import (
@@ -51,8 +52,7 @@ View = Callable[..., Any]
 GET, POST = ("GET",), ("POST",)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A path, the view that answers there, and the capability that it needs.
 
     `capability` is None for what everybody may see, such as the login page.

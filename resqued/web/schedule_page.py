@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Response, abort, request, url_for
+from msgspec import Struct
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.scheduler.published_schedule import PublishedSchedule, all_schedules
@@ -21,8 +21,7 @@ from resqued.wire import timestamps
 _PER_PAGE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleRow:
+class ScheduleRow(Struct, frozen=True):
     """A recurring job as a row: `token` is its name as forms carry it."""
 
     view: PublishedSchedule

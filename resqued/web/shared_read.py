@@ -13,9 +13,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resqued.errors import StoreError
 from resqued.store.store_errors import is_about_key
@@ -61,8 +63,7 @@ class Breaker:
             self._next_try = time.monotonic() + MAX_AGE
 
 
-@dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
+class Reading(Struct, Generic[T], frozen=True):
     """A value, and when it was read by the clock of this host.
 
     `problem` is why no newer one could be read, or "".

@@ -10,9 +10,10 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TypeVar
+
+from msgspec import Struct
 
 from resqued.client import Client
 from resqued.diagnostics.queue_service import QueueServices, Summary, unserved
@@ -184,8 +185,7 @@ class SiteSnapshot:
         return self._failures().value
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(Struct, frozen=True):
     client: Client
     queues: Queues
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from flask import current_app, request, url_for
+from msgspec import Struct
 
 from resqued.core.roles import VIEW
 from resqued.errors import StoreError
@@ -16,8 +16,7 @@ from resqued.web.site import site
 from resqued.web.snapshot import SiteSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Tab:
+class Tab(Struct, frozen=True):
     """A tab: its title and URL, and the number that it shows, if any."""
 
     title: str

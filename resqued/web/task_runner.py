@@ -11,7 +11,8 @@ import random
 import threading
 import time
 from contextlib import closing
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from resqued.core.backoff import Backoff
 from resqued.core.plural import pluralize

@@ -10,10 +10,10 @@ import atexit
 import os
 import weakref
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import cast
 
 from flask import abort, current_app
+from msgspec.structs import replace
 
 from resqued.core.task_state import (
     ABANDONED,

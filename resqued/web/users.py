@@ -11,8 +11,9 @@ import hmac
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from resqued.core.roles import ROLES
 from resqued.errors import ConfigError
@@ -21,8 +22,7 @@ from resqued.errors import ConfigError
 _COST, _BLOCK, _LANES, _LENGTH = 1 << 14, 8, 1, 32
 
 
-@dataclass(frozen=True, slots=True)
-class WebAccount:
+class WebAccount(Struct, frozen=True):
     """A line of the file of users."""
 
     name: str

@@ -5,9 +5,8 @@ The application is never imported here, and its configuration is not known.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from flask import Response, abort
+from msgspec.structs import replace
 
 from resqued.config.loader import Config, build
 from resqued.diagnostics.explain import explain

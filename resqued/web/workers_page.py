@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from flask import Response, abort, request, url_for
+from msgspec import Struct
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.diagnostics import worker_removal
@@ -26,8 +26,7 @@ _PER_PAGE = 100
 STATES = ("working", "idle", "dead", "silent", "unknown")
 
 
-@dataclass(frozen=True, slots=True)
-class HostRow:
+class HostRow(Struct, frozen=True):
     """A host, with how many of its workers are in each state."""
 
     name: str

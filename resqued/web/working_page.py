@@ -7,9 +7,9 @@ must run on this host, as the user of the web front end.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from flask import Response, abort, redirect, request, url_for
+from msgspec import Struct
 from werkzeug.wrappers import Response as BaseResponse
 
 from resqued.core.durations import seconds
@@ -34,8 +34,7 @@ _PER_PAGE = 100
 _NAMED = 5
 
 
-@dataclass(frozen=True, slots=True)
-class RunningRow:
+class RunningRow(Struct, frozen=True):
     """A worker with its job, and what its master says if it runs on this host."""
 
     status: WorkerStatus

@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from resqued.errors import ArgumentError
 
@@ -21,8 +22,7 @@ _BY_POSITION = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(Struct, frozen=True):
     """The parameters of a function, and how many arguments it takes by position.
 
     As a text it is the names of the parameters: (repo_id, branch).

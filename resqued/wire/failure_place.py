@@ -7,7 +7,8 @@ read it (store/lua/push_failure.lua).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from resqued.wire.keys import FAILED
 
@@ -17,8 +18,7 @@ REDIS_MULTI_QUEUE = "redis_multi_queue"
 BACKENDS = (REDIS, REDIS_MULTI_QUEUE, "sentry", "airbrake", "webhook", "log")
 
 
-@dataclass(frozen=True, slots=True)
-class FailurePlace:
+class FailurePlace(Struct, frozen=True):
     """Where the failures of a configuration go.
 
     `is_per_queue`: to the list `<queue>_failed`, not to `failed`. `outboxes` are the

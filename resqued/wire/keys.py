@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 # The namespace where nobody names another: that of Resque.
 DEFAULT_NAMESPACE = "resque"
@@ -10,8 +10,7 @@ DEFAULT_NAMESPACE = "resque"
 FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(Struct, frozen=True):
     """Makes key names; `namespace` is the part before the first colon."""
 
     namespace: str = DEFAULT_NAMESPACE

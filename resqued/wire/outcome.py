@@ -6,8 +6,10 @@ Used by workers, and by the master for workers that died.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from resqued.core.exit_status import Exit
 from resqued.core.limits import Cause
@@ -33,8 +35,7 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ChildReport:
+class ChildReport(Struct, frozen=True):
     """What the child reported about its job before it ended.
 
     `fault` is None if the job succeeded. `has_left` is True if processes that the job

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from resqued.core.limits import UNSET, Limits
 from resqued.errors import ArgumentError, PayloadError
 from resqued.wire import json_scan, ruby_json, timestamps
@@ -72,8 +74,7 @@ class Payload:
     0 is without limit, None is not given."""
 
 
-@dataclass(slots=True)
-class Reservation:
+class Reservation(Struct):
     """A job that a worker holds, as in its record in Redis.
 
     `run_at` is when it took the job (ISO 8601, UTC), `payload` the payload's bytes,
@@ -86,8 +87,7 @@ class Reservation:
     run: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FailureInfo:
+class FailureInfo(Struct, frozen=True):
     """Why a run failed: three fields of its failure entry.
 
     `exception` is the class of the exception, `error` its message, `backtrace` its

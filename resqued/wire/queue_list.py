@@ -9,9 +9,10 @@ different language. Must not ask Redis.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from resqued.errors import QueueListError
 
@@ -30,8 +31,7 @@ _ONE = "."
 _NOTHING = "(?!)"
 
 
-@dataclass(frozen=True, slots=True)
-class QueueList:
+class QueueList(Struct, frozen=True):
     """The queues or patterns of a slot, in order of priority, and its exclusions."""
 
     entries: tuple[str, ...]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from typing import NoReturn
+
+from msgspec import Struct
 
 # How many heartbeats a worker of resqued may miss, and for how many seconds one of
 # Ruby may be silent (Resque.prune_interval).
@@ -33,8 +34,7 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """What distinguishes a worker from all others that have or had the same id.
 
     `boot` is the id of the boot, `pids` the pid namespace, `start` the start of the
@@ -86,16 +86,14 @@ def _decoded(text: str) -> Identity | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class HostIdentity:
+class HostIdentity(Struct, frozen=True):
     """The boot and the pid namespace of the process that judges a worker."""
 
     boot: str
     pids: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerEntry:
+class WorkerEntry(Struct, frozen=True):
     """What Redis holds about one worker: the values as they are, empty for none.
 
     `record` is the value of `worker:<id>`; `ping` is that of node-resque.

@@ -7,12 +7,12 @@ import pwd
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis as redis_py
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from resqued.cli import cli
 from resqued.config import loader

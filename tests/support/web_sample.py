@@ -10,11 +10,11 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import redis as redis_py
+from msgspec.structs import asdict
 
 from resqued.core.histogram import BUCKETS
 from resqued.core.history_layout import GAUGES, HISTOGRAM, VALUES, day_of, packed

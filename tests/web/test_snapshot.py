@@ -6,12 +6,12 @@ import json
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis as redis_py
+from msgspec.structs import replace
 
 import resqued
 from resqued.client import Client

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 from datetime import timedelta
 from itertools import pairwise, product
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import convert, to_builtins
 
 import resqued
 from resqued.core.limits import (
@@ -122,7 +122,7 @@ def test_the_limits_of_memory_are_those_that_limit():
 
 @given(some_rules)
 def test_rules_survive_the_way_to_a_zygote(rules):
-    assert Rules.from_dict(json.loads(json.dumps(asdict(rules)))) == rules
+    assert convert(json.loads(json.dumps(to_builtins(rules))), Rules) == rules
 
 
 # Whether one is exceeded
@@ -482,7 +482,7 @@ def test_a_payload_cannot_ask_for_more_than_the_configuration_allows(
     rules = Rules(Limits(60.0, 1000), most=most)
     assert rules.of("q", "A", asked=asked) == found
     assert rules.for_pool(UNSET).of("q", "A", asked=asked) == found
-    assert Rules.from_dict(json.loads(json.dumps(asdict(rules)))) == rules
+    assert convert(json.loads(json.dumps(to_builtins(rules))), Rules) == rules
 
 
 @pytest.mark.parametrize(

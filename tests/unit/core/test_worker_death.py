@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import pytest
+from msgspec import convert, to_builtins
 
 from resqued.core.worker_death import FAIL, DeathRule, DeathRules
 
@@ -34,7 +34,7 @@ def test_each_value_is_that_of_the_most_specific_place(
 
 
 def test_rules_travel_as_json() -> None:
-    assert DeathRules.from_dict(json.loads(json.dumps(asdict(RULES)))) == RULES
+    assert convert(json.loads(json.dumps(to_builtins(RULES))), DeathRules) == RULES
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from resqued.diagnostics import app_checks as application
 from resqued.diagnostics import host_checks as machine

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+
+from msgspec import to_builtins
 
 from resqued.core.limits import UNSET, Limits
 from resqued.diagnostics.import_result import Import
@@ -19,7 +20,7 @@ FOUND = Import(
 
 
 def test_an_import_survives_the_way_through_a_message():
-    values = json.loads(json.dumps(asdict(FOUND)))
+    values = json.loads(json.dumps(to_builtins(FOUND)))
     del values["modules"]
     assert Import.from_dict(("app.jobs",), values) == FOUND
 

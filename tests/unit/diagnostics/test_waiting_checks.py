@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from resqued.diagnostics.checks import Verdict
 from resqued.diagnostics.waiting_checks import LATE, LONG, WaitingFacts, judge

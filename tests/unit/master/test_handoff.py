@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from resqued.config.loader import Config, PoolConfig
 from resqued.config.settings import AppSettings

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import convert, to_builtins
 
 import resqued
 from resqued.config.loader import build
@@ -125,7 +125,7 @@ def test_the_most_specific_rule_applies() -> None:
     assert times("high", "Other") == 1
     assert times("low", "Other", Retry(0)) == 0
     assert not RetryRules().of("low", "Mail")
-    assert RetryRules.from_dict(json.loads(json.dumps(asdict(rules)))) == rules
+    assert convert(json.loads(json.dumps(to_builtins(rules))), RetryRules) == rules
 
 
 def test_the_configuration_has_tables_of_retries() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from resqued.systemd.notify import LATEST, SOONEST, Notifier
 from resqued.systemd.service_status import PoolStatus
