@@ -137,6 +137,19 @@ def packed(values: Sequence[int], width: int = 4) -> bytes:
     return pack(f">{len(values)}{kind}", *(min(value, most) for value in values))
 
 
+def quiet_places(stored: Sequence[int], reading: int, tolerance: float = 0.0) -> range:
+    """Return the places at the end of `stored` where `reading` holds as well.
+
+    These are the ones that nobody has written since the same reading; none, if the
+    last one that was written differs by more than `tolerance`, a part of it.
+    """
+    end = len(stored)
+    known = next((at for at in reversed(range(end)) if stored[at]), None)
+    if known is None or abs(stored[known] - reading) > tolerance * stored[known]:
+        return range(end, end)
+    return range(known + 1, end)
+
+
 def is_gauge(value: str) -> bool:
     """Return True for a series of readings, False for one of counts."""
     return value in GAUGES

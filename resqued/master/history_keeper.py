@@ -2,23 +2,28 @@
 
 Runs in the master, one small step at each turn, so that signals never wait. One master
 of a namespace has the turn of each minute; workers write the counts of their runs.
+
+A master whose workers run nothing, while nobody looks, reads once in fifteen minutes,
+for as long as the readings stay the same.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from resqued.config.loader import Config
 from resqued.core.backoff import Backoff
 from resqued.core.timings import NEVER
 from resqued.errors import StoreError
 from resqued.log.logger import Logger
+from resqued.master.worker_handle import WorkerHandle
 from resqued.store.history_readings import read_now
 from resqued.store.history_rollup import HistoryRollup
 from resqued.store.history_writer import HistoryWriter
 from resqued.store.registry import Registry
 from resqued.store.store_errors import NotPrimaryError, RefusedError
+from resqued.store.tracked_values import TrackedValues
 
 _MINUTE = 60.0
 # The seconds of each minute at which masters ask for their turn. A master keeps its
@@ -26,27 +31,41 @@ _MINUTE = 60.0
 _SECONDS = (1.0, 50.0)
 # The turn of this minute was asked for so few seconds ago: the next one is due.
 _JUST_NOW = 5.0
+# How long a master that sees nothing happen leaves out its turns.
+_QUIET = 15 * _MINUTE
 
 
 class HistoryKeeper:
-    """Keeps the history of a namespace; a part of the master."""
+    """Keeps the history of a namespace; a part of the master.
+
+    `watched` knows whether somebody looks. `workers` returns the workers of this master
+    in the namespace; the master sets it.
+    """
 
     def __init__(
         self,
         config: Callable[[], Config],
         registry: Registry,
+        watched: TrackedValues,
         owner: str,
         log: Logger,
     ) -> None:
         self._config = config
         self._registry = registry
+        self._watched = watched
         self._owner = owner
         self._log = log
+        self.workers: Callable[[], Sequence[WorkerHandle]] = list
         self._second = random.uniform(*_SECONDS)
         self._round: Iterator[None] | None = None
         self._next = 0.0
         self._was_refused = False
         self._backoff = Backoff(first=1.0, cap=_MINUTE)
+        # Until when turns are left out, if the workers settle no more runs than these.
+        self._quiet_until = 0.0
+        self._settled: int | None = None
+        # The readings that this master wrote last, and when: None before the first.
+        self._written: tuple[object, float] | None = None
 
     def due(self, now: float) -> float:
         """Return when `turn` has something to do."""
@@ -60,6 +79,9 @@ class HistoryKeeper:
         """Take one step of a round, or begin one if it is due."""
         if now < self.due(now):
             return
+        if self._round is None and self._is_quiet(now):
+            self._next = now + _MINUTE
+            return
         try:
             if self._round is None:
                 self._round = self._keep(now)
@@ -67,7 +89,7 @@ class HistoryKeeper:
                 self._round = None
             self._backoff = self._backoff.succeeded()
         except StoreError as error:  # the monitor of Redis says so
-            self._round = None
+            self._round = self._written = None
             self._backoff = self._backoff.failed(now, random.random())
             if isinstance(error, RefusedError) and not isinstance(
                 error, NotPrimaryError
@@ -75,6 +97,22 @@ class HistoryKeeper:
                 self._refused(error, now)
             else:
                 self._registry.link.close()
+
+    def _is_quiet(self, now: float) -> bool:
+        """Return True if this turn can be left out."""
+        before, self._settled = self._settled, self._runs()
+        is_same = before is not None and before == self._settled
+        return is_same and now < self._quiet_until
+
+    def _runs(self) -> int | None:
+        """Return how many runs the workers have settled.
+
+        None while one of them has a job, or somebody looks.
+        """
+        workers = [worker for worker in self.workers() if not worker.is_gone]
+        if self._watched.is_watched or any(worker.has_job for worker in workers):
+            return None
+        return sum(worker.scoreboard.run_counts().done for worker in workers)
 
     def _refused(self, error: StoreError, now: float) -> None:
         """Log, once, that the server refuses to keep the history."""
@@ -91,11 +129,18 @@ class HistoryKeeper:
         time, has_turn = writer.take_turn(self._owner)
         wait = (self._second - time) % _MINUTE
         self._next = now + wait + (_MINUTE if wait < _JUST_NOW else 0.0)
+        self._quiet_until = now + _QUIET
         if not has_turn:
             return
         yield
         readings, waiting = yield from read_now(self._registry)
-        writer.set_readings(time, readings, waiting)
+        found = readings | {"redis": 0}, waiting
+        before, at = self._written or (found, now)
+        if before != found:
+            self._quiet_until = now
+        quiet = min(now - at, _QUIET) - _MINUTE
+        writer.set_readings(time, readings, waiting, quiet=quiet)
+        self._written = found, now
         yield
         rollup = HistoryRollup(link, keys)
         for day in rollup.due_days(time):

@@ -191,10 +191,11 @@ class ServedNamespaces:
             FailureTrimmer(configured, log),
             RecordPublisher(link, namespace, app.timings, log),
             DetailPublisher(link, namespace, watcher.values, app.timings, self.status),
-            HistoryKeeper(configured, registry, self._owner, log),
+            HistoryKeeper(configured, registry, watcher.values, self._owner, log),
         )
         watcher.on_paused = lambda queues: self._announce(namespace, queues, log)
         watcher.on_emptied = parts.publisher.write_soon
+        parts.history.workers = lambda: self._of(namespace, self.workers)
         monitor.url = lambda: self._url(namespace, link.url)
         monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
         return parts

@@ -138,8 +138,12 @@ class WorkerHandle(Struct, eq=False):
         """
         if self.is_gone:
             return False
-        has_job = self.scoreboard.read().phase in (Phase.RUNNING, Phase.SETTLING)
-        return has_job or self.scoreboard.run_counts().done > done
+        return self.has_job or self.scoreboard.run_counts().done > done
+
+    @property
+    def has_job(self) -> bool:
+        """Whether the scoreboard says that the worker has a job."""
+        return self.scoreboard.read().phase in (Phase.RUNNING, Phase.SETTLING)
 
     def is_stuck(
         self, now: float, *, heartbeat: float, redis_timeout: float, timings: Timings

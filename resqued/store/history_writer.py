@@ -11,13 +11,16 @@ from resqued.core.history_layout import (
     COUNTERS,
     HISTOGRAM,
     LARGEST,
+    MINUTE,
     MOST_NAMES,
     TOTAL,
     HistoryPeriod,
     class_scope,
     day_of,
     month_of,
+    numbers,
     queue_scope,
+    quiet_places,
     rest_of,
 )
 from resqued.core.run_tally import RunTally
@@ -29,6 +32,10 @@ HISTORY_NAMES = Script("history_names")
 
 # For how many seconds one master has the turn to write the readings of a minute.
 _TURN = 55
+# The bytes of a number in the string of a day.
+_WIDTH = 4
+# The memory of the server is the same if it differs by no more than this part.
+_MEMORY_NOISE = 0.01
 
 Command = tuple[Word, ...]
 
@@ -79,12 +86,19 @@ class HistoryWriter:
         return int(time[0]) + int(time[1]) / 1e6, bool(taken)
 
     def set_readings(
-        self, now: float, readings: Mapping[str, int], waiting: Mapping[str, int]
+        self,
+        now: float,
+        readings: Mapping[str, int],
+        waiting: Mapping[str, int],
+        *,
+        quiet: float = 0.0,
     ) -> None:
         """Write the readings of the minute, or hour, of `now`.
 
         `readings` are those of the whole namespace by the name of the series; `waiting`
-        has the length of each queue.
+        has the length of each queue. If nothing happened for the `quiet` seconds before
+        `now`, a reading that is the same as the one before them is that of their
+        minutes as well.
         """
         period = self.period_of(now)
         full = sorted(waiting, key=lambda name: -waiting[name])[:MOST_NAMES]
@@ -100,12 +114,48 @@ class HistoryWriter:
             if length or scope in known:
                 own = scope if scope in known else rest_of(scope)
                 found[own] = found.get(own, 0) + length
-        commands: list[Command] = []
-        for value, reading in readings.items():
-            commands += self._reading(period, now, TOTAL, value, reading)
-        for scope, length in found.items():
-            commands += self._reading(period, now, scope, "wait", length)
-        self._link.pipeline(commands)
+        # Plus one, because 0 is not known.
+        stored = {
+            **{(TOTAL, value): min(n + 1, LARGEST) for value, n in readings.items()},
+            **{(scope, "wait"): min(n + 1, LARGEST) for scope, n in found.items()},
+        }
+        minutes = 0 if self._by_hour else max(0, int(quiet) // MINUTE)
+        self._link.pipeline(list(self._readings(period, now, stored, minutes)))
+
+    def _readings(
+        self,
+        period: HistoryPeriod,
+        now: float,
+        stored: Mapping[tuple[str, str], int],
+        minutes: int,
+    ) -> Iterable[Command]:
+        """Yield what writes readings, as they are stored, and their quiet minutes.
+
+        The minutes before midnight stay as they are: they are in another string.
+        """
+        place = period.place("wait", now)
+        first = max(0, place - minutes - 1)
+        keys = {
+            name: self._keys.history(period.name, ":".join(name)) for name in stored
+        }
+        before: dict[tuple[str, str], Sequence[int]] = dict.fromkeys(stored, ())
+        if minutes:
+            span = (first * _WIDTH, place * _WIDTH - 1)
+            found = self._link.read_each(
+                [("GETRANGE", k, *span) for k in keys.values()]
+            )
+            before = {
+                name: numbers(raw or b"", place - first)
+                for name, raw in zip(stored, found, strict=True)
+            }
+        for name, reading in stored.items():
+            noise = _MEMORY_NOISE if name == (TOTAL, "redis") else 0.0
+            quiet = quiet_places(before[name], reading, noise)
+            words: list[Word] = []
+            for at in (*(first + each for each in quiet), place):
+                words += ["SET", "u32", f"#{at}", reading]
+            yield ("BITFIELD", keys[name], "OVERFLOW", "SAT", *words)
+            yield ("EXPIRE", keys[name], period.kept)
 
     def _admit(self, period: HistoryPeriod, scopes: Iterable[str]) -> None:
         """Find out which scopes have series of their own in the period."""
@@ -140,14 +190,6 @@ class HistoryWriter:
             if count:
                 words += ["INCRBY", "u32", f"#{number}", count]
         yield from self._bitfield(period, f"{scope}:{HISTOGRAM}", *words)
-
-    def _reading(
-        self, period: HistoryPeriod, now: float, scope: str, value: str, reading: int
-    ) -> Iterable[Command]:
-        # Plus one, because 0 is not known.
-        stored = min(reading + 1, LARGEST)
-        words: list[Word] = ["SET", "u32", f"#{period.place(value, now)}", stored]
-        yield from self._bitfield(period, f"{scope}:{value}", *words)
 
     def _bitfield(
         self, period: HistoryPeriod, series: str, *words: Word

@@ -5,21 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis as redis_py
 
 import resqued
 from resqued.config.loader import build
-from resqued.core.history_layout import DAY, HOUR, day_of, month_of, packed
+from resqued.core.history_layout import (
+    DAY,
+    HOUR,
+    day_of,
+    month_of,
+    numbers,
+    packed,
+    readings,
+)
 from resqued.core.run_tally import RunTally
 from resqued.errors import ArgumentError
+from resqued.ipc.scoreboard import Scoreboard
 from resqued.log import logger
 from resqued.master.history_keeper import HistoryKeeper
 from resqued.store.connection import SingleLink
 from resqued.store.history_rollup import HistoryRollup
 from resqued.store.history_writer import HistoryWriter
 from resqued.store.registry import Registry
+from resqued.store.tracked_values import TrackedValues
 from resqued.wire.keys import Keys
 from tests.support.pool import pool
 from tests.support.wait import wait_until
@@ -158,7 +169,10 @@ class Keeper:
         self.link = SingleLink(url)
         config = build({"history": {"resolution": resolution}})
         registry = Registry(self.link, Keys())
-        self.part = HistoryKeeper(lambda: config, registry, name, logger.get())
+        self.watched = TrackedValues(self.link, Keys())
+        self.watched.is_watched = True
+        log = logger.get()
+        self.part = HistoryKeeper(lambda: config, registry, self.watched, name, log)
         self.now = 1000.0
 
     def steps(self) -> Iterator[None]:
@@ -216,6 +230,97 @@ def test_a_keeper_asks_once_a_minute_and_nothing_if_it_is_off(
     assert redis.info("stats")["total_commands_processed"] == before + 1
     keeper.close()
     off.close()
+
+
+class Worker(SimpleNamespace):
+    """What the keeper knows of a worker."""
+
+    def __init__(self) -> None:
+        scoreboard = Scoreboard.create()
+        super().__init__(is_gone=False, has_job=False, scoreboard=scoreboard)
+
+
+def rounds_of(keeper: Keeper, redis: redis_py.Redis, minutes: int) -> int:
+    """Return in how many of so many minutes a keeper sends commands."""
+    rounds = 0
+    for _ in range(minutes):
+        # At most 65 s are between two turns.
+        keeper.now += 65.0
+        redis.delete(f"{PREFIX}turn")
+        before = redis.info("stats")["total_commands_processed"]
+        while keeper.part.due(keeper.now) <= keeper.now:
+            keeper.part.turn(keeper.now)
+        rounds += redis.info("stats")["total_commands_processed"] > before + 1
+    return rounds
+
+
+@pytest.mark.parametrize(
+    ("event", "rounds"), [("run", 1), ("job", 9), ("watched", 9), ("nothing", 0)]
+)
+def test_a_master_that_sees_nothing_happen_sends_nothing_for_a_quarter_of_an_hour(
+    redis_url: str, redis: redis_py.Redis, event: str, rounds: int
+) -> None:
+    keeper, worker = Keeper(redis_url), Worker()
+    keeper.part.workers = lambda: [worker]
+    keeper.watched.is_watched = False
+    assert rounds_of(keeper, redis, 1) == 1
+    assert rounds_of(keeper, redis, 4) == 0
+    if event == "run":
+        worker.scoreboard.count(1, 0)
+    worker.has_job = event == "job"
+    keeper.watched.is_watched = event == "watched"
+    assert rounds_of(keeper, redis, 9) == rounds
+    worker.has_job = keeper.watched.is_watched = False
+    assert 1 <= rounds_of(keeper, redis, 15) <= 2
+    keeper.close()
+
+
+def test_a_master_makes_a_reading_each_minute_while_they_change(
+    redis_url: str, redis: redis_py.Redis
+) -> None:
+    keeper = Keeper(redis_url)
+    keeper.watched.is_watched = False
+    rounds = []
+    for number in range(20):
+        redis.sadd("resque:workers", f"h:{number}:q")
+        rounds.append(rounds_of(keeper, redis, 1))
+    assert rounds == [1, *[0] * 13, *[1] * 6]
+    assert rounds_of(keeper, redis, 14) == 1
+    keeper.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "shown"),
+    [
+        ({5: 3}, [3, 3, 3, 3, 3, 3]),
+        ({5: 3, 2: 3}, [3, None, None, 3, 3, 3]),
+        ({5: 3, 2: 4}, [3, None, None, 4, None, 3]),
+        ({5: 4}, [4, None, None, None, None, 3]),
+        ({}, [None, None, None, None, None, 3]),
+    ],
+)
+def test_a_reading_is_that_of_the_quiet_minutes_before_it_if_it_is_the_same(
+    link: SingleLink,
+    before: dict[int, int],
+    shown: list[int | None],
+) -> None:
+    writer, day = HistoryWriter(link, Keys()), day_of(link.time())
+    now = day.start + 600.0
+    for minutes, reading in before.items():
+        at = now - 60 * minutes
+        writer.set_readings(at, {"wait": reading}, {"high": reading})
+    writer.set_readings(now, {"wait": 3}, {"high": 3}, quiet=300.0)
+    for series in ("t:wait", "q:high:wait"):
+        raw = link.call("GET", Keys().history(day.name, series))
+        assert readings(numbers(raw, 11), "wait")[5:] == shown
+
+
+def test_quiet_minutes_end_at_midnight(link: SingleLink) -> None:
+    writer, day = HistoryWriter(link, Keys()), day_of(link.time())
+    for at in (day.start - 120.0, day.start + 60.0):
+        writer.set_readings(at, {"wait": 3}, {}, quiet=900.0)
+    raw = link.call("GET", Keys().history(day.name, "t:wait"))
+    assert readings(numbers(raw, 3), "wait") == [None, 3, None]
 
 
 def test_a_server_that_refuses_is_asked_again_a_minute_later(

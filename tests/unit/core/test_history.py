@@ -24,6 +24,7 @@ from resqued.core.history_layout import (
     packed,
     periods,
     queue_scope,
+    quiet_places,
     readings,
     rest_of,
 )
@@ -243,3 +244,19 @@ def test_days_are_kept_three_days_and_months_ninety_after_their_last_change(
 ) -> None:
     assert period.kept == kept
     assert {value: period.width(value) for value in widths} == widths
+
+
+@pytest.mark.parametrize(
+    ("stored", "reading", "tolerance", "places"),
+    [
+        *(([], 3, 0.0, []), ([0, 0], 3, 0.0, []), ([3], 3, 0.0, [])),
+        *(([3, 0, 0], 3, 0.0, [1, 2]), ([0, 3, 0], 3, 0.0, [2])),
+        *(([3, 4, 0], 3, 0.0, []), ([4, 3, 0], 3, 0.0, [2]), ([2, 0], 3, 0.0, [])),
+        *(([100, 0], 101, 0.01, [1]), ([100, 0], 99, 0.01, [1])),
+        *(([100, 0], 102, 0.01, []), ([100, 0], 98, 0.01, [])),
+    ],
+)
+def test_quiet_places_follow_the_same_reading(
+    stored: list[int], reading: int, tolerance: float, places: list[int]
+) -> None:
+    assert list(quiet_places(stored, reading, tolerance)) == places
