@@ -155,7 +155,8 @@ class ServedNamespaces:
         """Return the parts of a namespace, which are made if they do not exist."""
         if namespace not in self._parts:
             config = self._generations.current.config
-            self._parts[namespace] = self._make(namespace, config)
+            parts = self._parts[namespace] = self._make(namespace, config)
+            parts.history.workers = lambda: self._of(namespace, self.workers)
         return self._parts[namespace]
 
     def _make(self, namespace: str, config: Config) -> NamespaceParts:
@@ -195,7 +196,6 @@ class ServedNamespaces:
         )
         watcher.on_paused = lambda queues: self._announce(namespace, queues, log)
         watcher.on_emptied = parts.publisher.write_soon
-        parts.history.workers = lambda: self._of(namespace, self.workers)
         monitor.url = lambda: self._url(namespace, link.url)
         monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
         return parts
