@@ -147,6 +147,24 @@ def test_what_is_selected_is_retried_and_removed_after_a_question(listed: Page) 
     )
 
 
+def test_a_question_that_ends_late_is_answered_once(listed: Page) -> None:
+    press(listed, "j x #")
+    # The event of the question before may come after the answer to this one.
+    listed.evaluate(
+        """() => {
+          const question = document.getElementById("question");
+          question.close("yes");
+          question.dispatchEvent(new Event("close"));
+          question.dispatchEvent(new Event("close"));
+        }"""
+    )
+    wait_until(lambda: listed.evaluate("window.clicked"), what="the form to be sent")
+    # The event of the browser itself has come when the next question has ended.
+    press(listed, "# Escape")
+    expect(listed.locator("#question")).to_be_hidden()
+    assert listed.evaluate("window.clicked") == [["Remove", 1]]
+
+
 def test_the_theme_changes_and_stays(queues: Page) -> None:
     back = "getComputedStyle(document.body).backgroundColor"
     press(queues, "t t")

@@ -83,8 +83,10 @@ def test_a_job_costs_about_the_same_with_six_idle_masters_as_with_one(
             what="each master to count the workers of all",
         )
         push_each(redis, 0, MANY)
-        # A master alone calls nobody; of several, one calls the next, which looks.
-        assert commands_per_job(redis) <= alone + 4
+        # A master alone calls nobody; of several, one calls the next, which looks: four
+        # commands. Heartbeats and the like are less than one; if all six looked, there
+        # would be ten more.
+        assert commands_per_job(redis) <= alone + 5
     assert left_over(redis) == set()
 
 

@@ -75,7 +75,10 @@ def test_workers_and_jobs_are_read_for_pages_that_show_them_alone(
     before = commands(redis)
     pages.get("/queues?q=nothing")
     pages.get("/readyz")
-    assert (commands(redis) - before)["exists"] == 1
+    found = commands(redis) - before
+    # Once for a snapshot, which asks for the delayed jobs once; more than a second may
+    # be between the pages.
+    assert 1 <= found["exists"] == found["zcard"] <= 2
 
 
 def test_of_a_long_record_only_the_beginning_is_read(

@@ -49,7 +49,12 @@
     const number = boxes(":checked").length;
     byId("question-text").textContent = number > 1 ? `Remove the ${number} that are selected?` : "Remove it?";
     question.returnValue = "";
-    question.onclose = () => { if (question.returnValue === "yes") button.click(); };
+    // The event comes later than the key: that of the question before may come only now.
+    question.onclose = () => {
+      const isMeant = question.returnValue === "yes";
+      question.returnValue = "";
+      if (isMeant) button.click();
+    };
     question.showModal();
   }
 
