@@ -107,7 +107,7 @@ class Zygote:
                 process.threads(),
                 least_memory(),
                 declared_schedules(),
-                declared_deaths(self._settings.modules),
+                dict(self._settings.deaths.declared),
             )
             self._channel.send(report)
             while True:
@@ -249,12 +249,6 @@ def load(modules: tuple[str, ...], *, directory: str) -> None:
             raise ApplicationError(explain(module, error, modules, here)) from error
 
 
-def _show_title(settings: AppSettings) -> str:
-    title = titles.zygote(generation=settings.generation, modules=settings.modules)
-    process_title.set_title(title)
-    return title
-
-
 def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object]:
     """Prepare the heap for cheap forks; return objects that must be kept for that.
 
@@ -275,6 +269,12 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
     gc.freeze()
     memory.collapse()
     return memory.fill_pools()
+
+
+def _with_declared(settings: AppSettings) -> AppSettings:
+    """Return the settings with what jobs declare: to look for it touches all pages."""
+    deaths = settings.deaths.with_declared(declared_deaths(settings.modules))
+    return replace(settings, deaths=deaths)
 
 
 def _report_jobs(
@@ -298,7 +298,10 @@ def _configure_client(settings: AppSettings) -> client.Client:
 
 
 def _link_of(settings: AppSettings) -> SingleLink:
-    """Return the connection for workers, not open."""
+    """Return the connection for workers, not open: each opens it for itself.
+
+    It is made before the first fork, which saves memory in each worker.
+    """
     return SingleLink(
         settings.url, timeout=settings.redis_timeout, namespace=settings.namespace
     )
@@ -363,7 +366,8 @@ def main(fd: int) -> int:
         return 0
     assert start is not None, "select found a message"
     channel, settings, log = zygote_to_master(sock), start.settings, start.log
-    title = _show_title(settings)
+    title = titles.zygote(generation=settings.generation, modules=settings.modules)
+    process_title.set_title(title)
     default = _configure_client(settings)
     standard_library.keep_own_copies()
     # Processes that the application starts meanwhile must not inherit blocked signals.
@@ -377,10 +381,10 @@ def main(fd: int) -> int:
         finally:
             channel = _take_back(inbox, spare, sock, channel)
         look_at_application(settings)
+        settings = _with_declared(settings)
         _report_jobs(channel, settings.modules)
-        # Created before the first fork, which saves memory in each worker; each worker
-        # opens a connection of its own with it.
         link = _link_of(settings)
+        warmup.make_often(WorkerProcess, settings, inbox, channel, link)
         kept = freeze(settings, inbox, title)
     except BaseException as error:  # among them odd objects of the application
         return _tell_failure(channel, error)

@@ -43,12 +43,9 @@ class Retrier:
         self._modules, self._rules = settings.modules, settings.retries
         self._counters = AttemptCounters(link, Keys(settings.namespace))
         self._hooks = hooks
-        self._deaths = settings.deaths.with_declared(
-            lookup.declared_deaths(self._modules)
-        )
-        self._is_used = bool(self._rules or self._deaths) or lookup.has_retries(
-            self._modules
-        )
+        self._deaths = settings.deaths
+        declares_retries = any(rule.times for rule in self._deaths.declared.values())
+        self._is_used = bool(self._rules or self._deaths) or declares_retries
 
     def attempt_of(self, held: Reservation) -> Attempt | None:
         """Return which attempt a job is; None if it has no retry.

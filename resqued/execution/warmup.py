@@ -1,8 +1,8 @@
-"""Execution of the code of a child before the first child is forked.
+"""Execution of the code of workers and children before the first worker is forked.
 
 Runs in the zygote, as the last step before its heap is frozen. A child runs each line
-once. Python and the loader compute specialised code and caches at the first runs of a
-line; this way they do so before the fork.
+once, and so does a worker at its start. Python and the loader compute specialised code
+and caches at the first runs of a line; this way they do so before the fork.
 
 hot path: warm-up
 """
@@ -14,16 +14,24 @@ import logging
 import os
 import random
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 
 from resqued import child
 from resqued.config.settings import AppSettings
+from resqued.core.pool_key import PoolKey
+from resqued.execution.worker_links import WorkerLinks
+from resqued.ipc.channel import Channel
 from resqued.ipc.job_pipe import ChildEnd, PipeSecret, WorkerEnd
+from resqued.ipc.messages import SpawnWorker
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import temporary_job
+from resqued.store.connection import SingleLink
 from resqued.system import prctl, process_title, signals
 from resqued.system.signals import SignalInbox
+from resqued.wire import queue_list
 
 # Python specialises code after about eight runs.
 _TIMES = 16
@@ -56,6 +64,27 @@ def warm_up(settings: AppSettings, inbox: SignalInbox, title: str) -> None:
         inbox.react(None)
         prctl.undo()
         process_title.set_title(title)
+        scoreboard.close()
+
+
+def make_often(
+    make: Callable[..., object],
+    settings: AppSettings,
+    inbox: SignalInbox,
+    channel: Channel[Any, Any],
+    link: SingleLink,
+) -> None:
+    """Make a worker several times, with the channel of this process for its own.
+
+    `make` makes it from the settings, a queue list, its links and the order.
+    """
+    scoreboard = Scoreboard.create()
+    links = WorkerLinks(inbox, channel, scoreboard, link)
+    order = SpawnWorker(PoolKey("*", settings.namespace))
+    try:
+        for _ in range(_TIMES):
+            make(settings, queue_list.parse("*"), links, order)
+    finally:
         scoreboard.close()
 
 

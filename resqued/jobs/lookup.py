@@ -76,11 +76,6 @@ def declared_deaths(modules: Collection[str]) -> dict[str, DeathRule]:
     return found
 
 
-def has_retries(modules: Collection[str]) -> bool:
-    """Return True if a job of the imported application declares a retry."""
-    return any(rule.times for rule in declared_deaths(modules).values())
-
-
 def has_jobs(modules: Collection[str]) -> bool:
     """Return True if the imported application has a job: declared, or with perform."""
     return bool(DECLARED) or any(

@@ -48,13 +48,8 @@
   function remove(button) {
     const number = boxes(":checked").length;
     byId("question-text").textContent = number > 1 ? `Remove the ${number} that are selected?` : "Remove it?";
-    question.returnValue = "";
-    // The event comes later than the key: that of the question before may come only now.
-    question.onclose = () => {
-      const isMeant = question.returnValue === "yes";
-      question.returnValue = "";
-      if (isMeant) button.click();
-    };
+    question.returnValue = "";  // The event of the question before may come after this answer.
+    question.onclose = () => { if (question.returnValue === "yes") { question.returnValue = ""; button.click(); } };
     question.showModal();
   }
 
