@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from resqued.config.loader import Config
 from resqued.control.protocol import NamespaceStatus
@@ -28,6 +27,7 @@ from resqued.master.detail_publisher import DetailPublisher
 from resqued.master.generations import GenerationManager
 from resqued.master.history_keeper import HistoryKeeper
 from resqued.master.namespace_check import refuse_unusable
+from resqued.master.namespace_configs import NamespaceConfigs
 from resqued.master.part import Part
 from resqued.master.queue_watcher import QueueWatcher
 from resqued.master.reclaimer import Reclaimer
@@ -36,8 +36,7 @@ from resqued.master.redis_monitor import RedisMonitor
 from resqued.master.worker_handle import WorkerHandle
 from resqued.scheduler.enqueuer import ScheduleEnqueuer
 from resqued.scheduler.mover import DelayedMover
-from resqued.scheduler.parts import ScheduleSource, delayed_mover, schedule_enqueuer
-from resqued.scheduler.schedule import Schedule
+from resqued.scheduler.parts import delayed_mover, schedule_enqueuer
 from resqued.store.connection import SingleLink
 from resqued.store.queue_tracking import QueueTracking
 from resqued.store.redis_errors import untagged
@@ -142,8 +141,7 @@ class ServedNamespaces:
         self.facts: Callable[[float], MasterFacts | None] = lambda _: None
         self.status: Callable[[float], bytes] = lambda _: b""
         self._parts: dict[str, NamespaceParts] = {}
-        # By namespace: the configuration that applies, and what was made of it.
-        self._configs: dict[str, tuple[Config, Config]] = {}
+        self._configs = NamespaceConfigs(generations)
         # The generations whose namespaces are here.
         self._followed = (0, 0)
         # The namespaces where a queue is paused.
@@ -178,8 +176,8 @@ class ServedNamespaces:
             log,
         )
         watcher.on_lost = monitor.check_soon
-        source = ScheduleSource(lambda: self._schedules(namespace), self._is_dynamic)
-        configured = partial(self._config_of, namespace)
+        source = self._configs.schedules_of(namespace)
+        configured = partial(self._configs.of, namespace)
         parts = NamespaceParts(
             link,
             registry,
@@ -196,7 +194,7 @@ class ServedNamespaces:
         )
         watcher.on_paused = lambda queues: self._announce(namespace, queues, log)
         watcher.on_emptied = parts.publisher.write_soon
-        monitor.url = lambda: self._url(namespace, link.url)
+        monitor.url = lambda: self._configs.url(namespace, link.url)
         monitor.on_moved = lambda: parts.move(self._of(namespace, self.workers))
         return parts
 
@@ -204,41 +202,6 @@ class ServedNamespaces:
         """Return the ids of the workers, without those that Redis refused as taken."""
         own, refused = self._of(namespace, self.workers), SupervisedState.REFUSED
         return {worker.worker_id for worker in own if worker.state is not refused}
-
-    def _config_of(self, namespace: str) -> Config:
-        """Return the configuration that applies, with this namespace as the default.
-
-        The same object for as long as no reload changes it.
-        """
-        config = self._generations.incumbent.config
-        if namespace == config.app.namespace:
-            return config
-        before, made = self._configs.get(namespace, (None, config))
-        if before is not config:
-            made = replace(config, app=replace(config.app, namespace=namespace))
-            self._configs[namespace] = config, made
-        return made
-
-    def _schedules(self, namespace: str) -> tuple[Schedule, ...]:
-        """Return the recurring jobs of a namespace: the default one has them all."""
-        incumbent = self._generations.incumbent
-        is_default = namespace == incumbent.config.app.namespace
-        return incumbent.schedules if is_default else ()
-
-    def _is_dynamic(self) -> bool:
-        return self._generations.incumbent.has_dynamic_schedules
-
-    def _url(self, namespace: str, before: str) -> str:
-        """Return the URL where a namespace is now.
-
-        That of the generation that serves it; the old one, if the namespace is served
-        only by workers that leave: they do not move either.
-        """
-        generations = self._generations
-        for config in (generations.incumbent.config, generations.current.config):
-            if namespace in config.namespaces:
-                return config.app.url
-        return before
 
     def _of(self, namespace: str, workers: Workers) -> Sequence[WorkerHandle]:
         """Return the workers of a namespace."""
@@ -321,6 +284,14 @@ class ServedNamespaces:
         """Make every watcher look at its queues at the next turn."""
         for parts in self._parts.values():
             parts.watcher.poll_now()
+
+    def leave_lines(self) -> None:
+        """Have other masters called for jobs, until the watchers connect again.
+
+        The connections end with an exec, and their numbers would stay in the lines.
+        """
+        for parts in self._parts.values():
+            parts.watcher.close()
 
     @property
     def is_busy(self) -> bool:

@@ -51,7 +51,7 @@ class Pool:
         poller: Poller,
         log: Logger,
     ) -> None:
-        self._namespaces = namespaces
+        self.namespaces = namespaces
         namespaces.workers, namespaces.serving = self.workers, self.serving
         self._poller = poller
         self._log = log
@@ -181,7 +181,7 @@ class Pool:
         self._see_ready()
         self._resize(now)
         self._rollout.turn(now, is_paused=self.is_paused)
-        is_reclaiming = self._namespaces.is_reclaiming
+        is_reclaiming = self.namespaces.is_reclaiming
         for slot in self.slots:
             if self._is_vacant(slot) and now >= slot.fill_at(is_reclaiming):
                 slot.worker = self._rollout.spawn(slot, now, is_paused=self.is_paused)
@@ -190,7 +190,7 @@ class Pool:
         """Return when `turn` has something to do, if no message arrives."""
         if self.is_stopping:
             return NEVER
-        is_reclaiming = self._namespaces.is_reclaiming
+        is_reclaiming = self.namespaces.is_reclaiming
         vacant = [s.fill_at(is_reclaiming) for s in self.slots if self._is_vacant(s)]
         return min(*vacant, self.generations.due(now), self._rollout.due(now))
 
@@ -223,7 +223,7 @@ class Pool:
             self._remove(slot, now)
         self.slots += map(Slot, missing[len(surplus) :])
         if missing or surplus:
-            self._namespaces.poll_now()
+            self.namespaces.poll_now()
 
     def _remove(self, slot: Slot, now: float) -> None:
         for worker in slot.workers():
@@ -268,12 +268,12 @@ class Pool:
             self.generations.worker_ready(worker.generation, now)
             self._see_ready()
         elif isinstance(report, messages.Idle):
-            self._namespaces.of(worker.pool.namespace).watcher.poll_now()
+            self.namespaces.of(worker.pool.namespace).watcher.poll_now()
         elif isinstance(report, messages.IdTaken):
-            self._namespaces.of(worker.pool.namespace).reclaimer.prune_soon()
+            self.namespaces.of(worker.pool.namespace).reclaimer.prune_soon()
 
     def _see_ready(self) -> None:
-        is_away = self._namespaces.is_away
+        is_away = self.namespaces.is_away
         if not self.was_ready and are_ready(self.slots, is_away):
             self.was_ready = True
             self._log.info("master_ready", workers=len(self.slots))
@@ -300,7 +300,7 @@ class Pool:
         if worker.worker_id:
             left = leftovers(worker.status(), self._excluded, self.timings)
             dead = DeadWorker(worker.worker_id, worker.identity, how, left)
-            self._namespaces.of(worker.pool.namespace).reclaimer.receive(dead)
+            self.namespaces.of(worker.pool.namespace).reclaimer.receive(dead)
         is_good = is_good_exit(worker.state, how, is_stopping=self.is_stopping)
         self._rollout.on_worker_exit(worker, is_good=is_good)
         slot = self._take_out(worker)

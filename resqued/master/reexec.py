@@ -174,6 +174,7 @@ class Reexec:
 
     def _go(self) -> None:
         """Call execve(2); returns only if that fails."""
+        self._pool.namespaces.leave_lines()
         state = self._state()
         file = handoff.write(state)
         left_open = [file, *state.descriptors]

@@ -44,11 +44,17 @@ def is_short(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Whether this process has few descriptors left."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     is_short = request.param == "opened each time"
+    fill: list[int] = []
     if is_short:
         most = max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 8
+        # Numbers below those that were inherited may be free: none of them is to be.
+        while not fill or fill[-1] < most - 8:
+            fill.append(os.open(os.devnull, os.O_RDONLY))
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
     yield is_short
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for number in fill:
+        os.close(number)
 
 
 def test_files_are_kept_only_while_there_is_room_and_closed_in_the_end(
@@ -90,9 +96,11 @@ def test_memory_of_a_process_alone_is_measured_without_opening_a_file() -> None:
         first = tree.memory(1 << 40)
         sys.addaudithook(note)  # it stays, and does nothing after this test
         is_watched = True
-        assert tree.memory(1 << 40) == first
+        second = tree.memory(1 << 40)
         is_watched = False
-    assert first.size > 0
+    # The program may still start, and grow: the sizes need not be the same.
+    assert min(first.size, second.size) > 0
+    assert first.is_exact == second.is_exact
     assert opened == []
 
 

@@ -70,6 +70,28 @@ def test_ten_replacements_under_load_lose_nothing_and_leak_nothing(
     assert left_over(redis) == set()
 
 
+def test_the_old_program_leaves_its_place_in_the_line_of_masters(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    line = "resque:resqued:line:default"
+
+    def numbers() -> list[bytes]:
+        return redis.lrange(line, 0, -1)
+
+    other = tmp_path / "other"
+    other.mkdir()
+    with running(redis_url, tmp_path) as one, running(redis_url, other) as two:
+        wait_until(numbers, what="one of them to wait in the line", deadline=60)
+        before = set(numbers())
+        for daemon in (one, two):
+            assert ask(daemon, do="reload", master=True)["ok"]
+        assert before.isdisjoint(numbers())
+        wait_until(numbers, what="one to wait again", deadline=60)
+        channels = [f"{line.removesuffix('default')}{n.decode()}" for n in numbers()]
+        assert {n for _, n in redis.pubsub_numsub(*channels)} <= {1}
+    assert left_over(redis) == set()
+
+
 def test_what_was_scaled_and_paused_stays_so(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
