@@ -2,7 +2,7 @@
 # make test    every check and test
 # make unit    the tests without a server, in seconds; unit-all with every Python here
 # make test-systemd  the units, under a systemd of their own; as root
-# make test-browser  the web front end in Chromium (apt-get install chromium)
+# make test-browser  the web front end in Chromium (apt-get install chromium-headless-shell)
 # make screenshots   pictures of every page into build/screenshots; two into docs/images
 # make bench   the comparison with other libraries; writes docs/benchmarks.md
 # make bench-web  the web front end with much data; writes its section there

@@ -18,9 +18,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import redis
 from fleet_simulation import simulated
 from stats import percentile
@@ -243,6 +244,57 @@ class Meter(threading.Thread):
         return max((after - before for before, after in pairs if before), default=0)
 
 
+class Truth(threading.Thread):
+    """How long the registry says something else than the processes of this host.
+
+    A worker that is not registered yet is wrong from the start of its process; an entry
+    of one that is dead, from when a worker lives that could have removed it.
+    """
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self._client = redis.Redis.from_url(server.url)
+        self._known: set[int] = set()
+        self._ghosts: dict[int, float] = {}
+        self._lag, self._began = 0.0, time.time()
+        self._is_on = True
+        self.start()
+
+    def run(self) -> None:
+        while self._is_on:
+            with suppress(redis.RedisError):
+                entries = self._client.smembers("resque:workers")
+                self._compare({int(entry.split(b":")[1]) for entry in entries})
+            time.sleep(0.05)
+
+    def _compare(self, pids: set[int]) -> None:
+        now, alive = time.time(), set()
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    alive.add(pid)
+                    began = process.create_time()
+                    if pid not in self._known and began >= self._began:
+                        self._note(now - began)
+        self._known |= alive
+        for pid in pids - alive:
+            since = self._ghosts.setdefault(pid, now)
+            if alive:
+                self._note(now - since)
+            else:
+                self._ghosts[pid] = now
+
+    def _note(self, lag: float) -> None:
+        self._lag = max(self._lag, lag)
+
+    def longest(self) -> float:
+        """Stop, and return the longest time, in seconds."""
+        self._is_on = False
+        self.join()
+        return self._lag
+
+
 def upheaval(server: Server, folder: Path, count: int, away: float) -> Iterator[str]:
     """Yield the rows: all masters start, work, lose the server, die, and stop."""
 
@@ -251,16 +303,16 @@ def upheaval(server: Server, folder: Path, count: int, away: float) -> Iterator[
 
     fleet = Masters(server, folder, count)
     try:
-        meter = Meter(server)
+        meter, truth = Meter(server), Truth(server)
         fleet.start()
         took = wait_for("the workers", is_full)
-        yield f"| all start | {meter.peak()} | {took:.1f} s |"
+        yield f"| all start | {meter.peak()} | {took:.1f} s | {truth.longest():.1f} s |"
         meter = Meter(server)
         fleet.marks.write_text("")
         for _ in range(60 * count):
             server.push()
         wait_for("the jobs", lambda: not server.client.llen(KEY))
-        yield f"| all work | {meter.peak()} | |"
+        yield f"| all work | {meter.peak()} | | |"
         server.stop()
         time.sleep(away)
         server.start()
@@ -268,18 +320,21 @@ def upheaval(server: Server, folder: Path, count: int, away: float) -> Iterator[
         took = wait_for("the workers", lambda: server.client.exists(KEY) or is_full())
         time.sleep(5.0)
         what = f"the server is back after {away:.0f} s"
-        yield f"| {what} | {meter.peak()} | {took:.1f} s |"
+        yield f"| {what} | {meter.peak()} | {took:.1f} s | |"
         meter = Meter(server)
         fleet.signal(signal.SIGKILL)
         fleet.reap()
+        truth = Truth(server)
         fleet.start()
         took = wait_for("the workers", is_full)
-        yield f"| all are killed and start again | {meter.peak()} | {took:.1f} s |"
+        lag = truth.longest()
+        what = "all are killed and start again"
+        yield f"| {what} | {meter.peak()} | {took:.1f} s | {lag:.1f} s |"
         time.sleep(3.0)
-        meter = Meter(server)
+        meter, truth = Meter(server), Truth(server)
         fleet.signal(signal.SIGTERM)
         took = wait_for("the end", lambda: server.workers() == 0)
-        yield f"| all stop | {meter.peak()} | {took:.1f} s |"
+        yield f"| all stop | {meter.peak()} | {took:.1f} s | {truth.longest():.1f} s |"
     finally:
         fleet.signal(signal.SIGTERM)
         fleet.reap()
@@ -308,8 +363,8 @@ def main() -> None:
         for count in counts:
             measure(kind, count, options.rates, options.seconds)
     if options.upheaval:
-        print("\n| what happens | most commands in 1 s | registry true after |")
-        print("|---|--:|--:|")
+        print("\n| what happens | most commands in 1 s", end=" | over after ")
+        print("| registry wrong for at most |\n|---|--:|--:|--:|")
         with tempfile.TemporaryDirectory() as folder, serving(folder) as server:
             for line in upheaval(server, Path(folder), options.upheaval, options.away):
                 print(line, flush=True)

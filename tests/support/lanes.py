@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 PYTEST = (sys.executable, "-m", "pytest", "-q")
 COMPILE = (sys.executable, "-m", "compileall", "-q")
 COMPILED = ("resqued", "bench", "tests")
+PATHS = ("tests/integration", "tests/system", "tests/compat", "tests/web")
 # Tests wait more than they work: so many for each core.
 FOR_EACH_CORE = 3
 # The lanes whose failures are looked at again. If more fail than that, it is not for
@@ -133,6 +134,20 @@ class Lanes:
         )
         return self.result(name, done.returncode, began)
 
+    def rewrite(self, *paths: str) -> None:
+        """Have pytest rewrite the assertions of tests once, for all its workers.
+
+        What is wrong with the tests is said by the lane that runs them.
+        """
+        subprocess.run(
+            self.command("--collect-only", *paths),
+            cwd=self.root,
+            env=self.environment("rewrite"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+
     def command(self, *args: str) -> tuple[str, ...]:
         """Return the command of a pytest."""
         return (*PYTEST, *self._options, *args)
@@ -206,10 +221,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Hundreds of processes import the package; none of them compiles it.
     subprocess.run([*COMPILE, *COMPILED], cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory(prefix="resqued-lanes-") as place:
+        lanes = Lanes(ROOT, Path(place), ["--server=both"])
+        lanes.rewrite(*PATHS)
         return run(
-            Lanes(ROOT, Path(place), ["--server=both"]),
+            lanes,
             beside=asked.beside,
-            paths=("tests/integration", "tests/system", "tests/compat", "tests/web"),
+            paths=PATHS,
             workers=asked.workers or FOR_EACH_CORE * (os.cpu_count() or 1),
             browser=("tests/browser",),
             again=asked.again,
@@ -242,7 +259,9 @@ def run(
     done += [each.result() for each in others]
     done.append(lanes.pytest("alone", "-m", "alone", *paths))
     if browser:
-        done.append(lanes.pytest("browser", "-n", str(os.cpu_count() or 1), *browser))
+        # One more than there are cores: a page is waited for now and then.
+        count = str((os.cpu_count() or 1) + 1)
+        done.append(lanes.pytest("browser", "-n", count, *browser))
     second = None
     if again and (failed := to_run_again(done)):
         second = lanes.pytest("again", *failed)

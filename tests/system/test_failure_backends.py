@@ -239,15 +239,15 @@ def test_a_service_that_hangs_slows_no_job(
     """Compared in one run: pools take turns, and the better round of each counts."""
     seconds: dict[str, list[float]] = {"redis": [], "webhook": []}
     with receiver(lambda _: 0) as web:
-        for _ in range(3):
+        for _ in range(2):
             for name, times in seconds.items():
                 configure(tmp_path, [name], webhook_url=web.url, delivery_timeout=60)
                 redis.flushall()
                 with Daemon(*APP, "-r", redis_url, cwd=tmp_path) as daemon:
                     daemon.wait_for_event("master_ready")
                     began = time.monotonic()
-                    push(300)
-                    wait_until(lambda: redis.llen("resque:failed") == 300, what="all")
+                    push(150)
+                    wait_until(lambda: redis.llen("resque:failed") == 150, what="all")
                     times.append(time.monotonic() - began)
         assert web.requests
     # The limit of 10 % is for a quiet machine; a job that waited for the service once

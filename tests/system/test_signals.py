@@ -263,10 +263,11 @@ TO_OTHERS = [
 ]
 
 
-def test_a_thousand_signals_at_random_lose_nothing(
+def test_hundreds_of_signals_at_random_lose_nothing(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
-    jobs, signals = 5_000, 1_000
+    # A thousand and more: make chaos, signal-storm.
+    jobs, signals = 2_000, 300
     chance = random.Random(20260101)
     with pool(redis_url, tmp_path, workers=4) as running:
         running.wait_for_event("master_ready")
