@@ -37,6 +37,8 @@ BACKENDS = ("webhook", "sentry", "airbrake")
 GOOD = '{"class":"Ok","args":[%d]}'
 BAD = '{"class":"Boom","args":[%d]}'
 PATIENCE = 600.0
+# Of the pool without a service: nothing is sent to it.
+UNUSED = 9
 # Not counted: the first children, and imports.
 WARM = 50
 CONFIG = """
@@ -120,7 +122,7 @@ def main(rounds: int = 7, jobs: int = 1_000, backends: Sequence[str] = BACKENDS)
             ("alone", ["redis"]),
             *dict.fromkeys(services, backends).items(),
         ):
-            port = services[kind].port if kind in services else 0
+            port = services[kind].port if kind in services else UNUSED
             (place / kind).mkdir()
             (place / kind / "resqued.toml").write_text(
                 CONFIG % (json.dumps(names), port)

@@ -260,10 +260,11 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     capture.finish()
-    memory.copy_page_tables()
     # At level debug each job logs a line, so no warm-up is made.
     if not logger.is_logged("job_begins", "debug"):
+        memory.empty_page_tables()
         warmup.warm_up(settings, inbox, title)
+        memory.copy_page_tables()
         capture.set_context(_about, settings)
     gc.collect()
     gc.freeze()

@@ -49,10 +49,13 @@ def web_address(value: object) -> str:
     if not address.isascii() or any(char <= " " for char in address):
         raise ValueError("must have no blanks and only ASCII: write %20 for a blank")
     try:
-        host = urlsplit(address).hostname if urlsplit(address).port != 0 else ""
+        parts = urlsplit(address)
+        is_wrong = parts.port == 0
     except ValueError:
-        raise ValueError("must have a port from 1 to 65535, if any") from None
-    if not host:
+        is_wrong = True
+    if is_wrong:
+        raise ValueError("must have a port from 1 to 65535, if any")
+    if not parts.hostname:
         raise ValueError("must name a host, as in https://hooks.example.com/failures")
     return address
 

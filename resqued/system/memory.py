@@ -27,11 +27,12 @@ _LARGE_PAGE = 2 << 20
 # soon after a fork, and a large page that is written to is split again.
 WORTH_IT = 64 << 20
 
-# A private mapping of a file in /proc/self/smaps that cannot be written to, and how
-# many kilobytes of it are not those of the file.
+# A private mapping of a file in /proc/self/smaps that cannot be written to, how many
+# kilobytes of it have page tables, and how many are not those of the file.
 _MAPPING = re.compile(
     r"^(?P<low>[0-9a-f]+)-(?P<high>[0-9a-f]+) (?P<rights>r-xp|r--p) \S+ \S+ [1-9]\d* +"
-    r"(?P<file>.*)\n(?:[A-Z].*\n)*?Anonymous: +(?P<own>\d+) kB$",
+    r"(?P<file>.*)\n(?:[A-Z].*\n)*?Rss: +(?P<present>\d+) kB\n"
+    r"(?:[A-Z].*\n)*?Anonymous: +(?P<own>\d+) kB$",
     re.MULTILINE,
 )
 
@@ -62,31 +63,38 @@ def collapse() -> int:
     return total
 
 
+def empty_page_tables() -> None:
+    """Forget which code has run: what runs later is what forks copy page tables of.
+
+    See copy_page_tables. The pages stay in memory (madvise(2), MADV_DONTNEED).
+
+    hot path: copied-tables
+    """
+    for mapping in _code():
+        _madvise(mapping.start, mapping.length, _MADV_DONTNEED)
+
+
 def copy_page_tables() -> int:
-    """Let each fork copy the page tables of the code that runs from now on.
+    """Let each fork copy the page tables of the code that has run.
 
     fork(2) copies the page tables of a mapping only if the mapping has had pages that
     are not those of its file. Else each child faults once for every 16 pages of code
     that it runs. So one byte of each mapping is written over itself through proc(5)'s
-    mem, as debuggers do, which needs no writable mapping. Then the page tables are
-    emptied (madvise(2), MADV_DONTNEED), since copying those of code that no child runs
-    would cost more than the faults. Returns the number of mappings: 0 if the kernel or
-    the rights of this process do not allow it.
+    mem, as debuggers do, which needs no writable mapping. To copy those of code that no
+    child runs would cost more than the faults. Returns the number of mappings: 0 if the
+    kernel or the rights of this process do not allow it.
 
     hot path: copied-tables
     """
     count = 0
     with suppress(OSError), Path("/proc/self/mem").open("r+b", buffering=0) as memory:
-        for start, length in _code(
-            Path("/proc/self/smaps").read_text(errors="replace")
-        ):
+        for mapping in filter(lambda each: each.has_run, _code()):
             # The file of a mapping may be shorter by now.
             with suppress(OSError):
-                memory.seek(start)
+                memory.seek(mapping.start)
                 byte = memory.read(1)
-                memory.seek(start)
+                memory.seek(mapping.start)
                 count += memory.write(byte)
-                _madvise(start, length, _MADV_DONTNEED)
     return count
 
 
@@ -133,19 +141,29 @@ def _regions(maps: str) -> list[tuple[int, int]]:
     return regions
 
 
-def _code(smaps: str) -> list[tuple[int, int]]:
-    """Return start and length of what is mapped read-only of files with code (proc(5)).
+class _Mapping(NamedTuple):
+    """What is mapped read-only of a file with code, and whether some of it has run."""
+
+    start: int
+    length: int
+    has_run: bool
+
+
+def _code() -> list[_Mapping]:
+    """Return what is mapped read-only of files with code (proc(5), smaps).
 
     A mapping with pages of its own is left out: they are not in the file.
     """
     found, files = [], set()
+    smaps = Path("/proc/self/smaps").read_text(errors="replace")
     for mapping in _MAPPING.finditer(smaps):
         low, high = int(mapping["low"], 16), int(mapping["high"], 16)
         if mapping["rights"] == "r-xp":
             files.add(mapping["file"])
         if mapping["own"] == "0":
-            found.append((low, high - low, mapping["file"]))
-    return [(low, length) for low, length, file in found if file in files]
+            has_run = mapping["present"] != "0"
+            found.append((_Mapping(low, high - low, has_run), mapping["file"]))
+    return [each for each, file in found if file in files]
 
 
 class OomKills:
