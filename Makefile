@@ -24,14 +24,14 @@ SPACE := $(NOTHING) $(NOTHING)
 # The unit tests must go every way through these.
 COVERED := $(wildcard resqued/core resqued/wire)
 
-.PHONY: demo test test-systemd test-browser screenshots vendor check unit unit-all coverage bench bench-web chaos clean
+.PHONY: demo test test-systemd test-browser screenshots vendor check unit unit-all unit-others coverage bench bench-web chaos clean
 
 demo: $(PROJECT)
 	$(BIN)/resqued demo $(DEMO)
 
 # The whole suite, in lanes: see CONTRIBUTING.md. One failure fails it.
 test: check
-	$(BIN)/python -m tests.support.lanes --beside '$(MAKE) -s unit-all' $(LANES)
+	$(BIN)/python -m tests.support.lanes --beside '$(MAKE) -s -j2 -O unit-all' $(LANES)
 
 # Boots this machine's files in a container, without a network, and leaves nothing.
 # Skips where that cannot be done (no root, no systemd-container); with CI set it fails.
@@ -58,7 +58,9 @@ unit: $(STAMP)
 	$(PYTEST) tests/unit
 
 # The unit tests with every supported Python that is here, with this one for coverage.
-unit-all: coverage
+unit-all: coverage unit-others
+
+unit-others: $(STAMP)
 	$(BIN)/python -m tests.support.pythons
 
 coverage: $(STAMP)

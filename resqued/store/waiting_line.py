@@ -7,10 +7,8 @@ line is known by a number of its connection, to whose channel the call is publis
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import Any
 
-from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
 from resqued.store.script import Script
 from resqued.wire.keys import Keys
@@ -48,7 +46,7 @@ class WaitingLine:
         """
         self._calls.clear()
         for queues in list(self._places):
-            self._remove(queues)
+            self.leave(queues)
         self._id = os.urandom(8).hex()
         return self._link.subscribe(self._channels + self._id, self._on_message)
 
@@ -97,11 +95,7 @@ class WaitingLine:
         return reached
 
     def leave(self, queues: str) -> None:
-        """Leave the line of a queue list, if Redis can still be reached."""
-        with suppress(StoreError):
-            self._remove(queues)
-
-    def _remove(self, queues: str) -> None:
+        """Leave the line of a queue list."""
         if place := self._places.get(queues):
             # A key of another type is no error: it has no place of this master.
             self._link.read_each([("LREM", self._keys.line(queues), 1, place)])
