@@ -150,9 +150,9 @@ def test_a_login_has_another_session_than_the_one_before(guarded: Pages) -> None
     guarded.client.set_cookie("resqued", "chosen-by-an-attacker")
     value = parse_cookie(log_in(guarded))["resqued"]
     assert value != "chosen-by-an-attacker"
-    guarded.client.set_cookie(
-        "resqued", value[:-1] + ("A" if value[-1] != "A" else "B")
-    )
+    # The last letter of a signature has bits that mean nothing.
+    other = "A" if value[-2] != "A" else "B"
+    guarded.client.set_cookie("resqued", value[:-2] + other + value[-1])
     guarded.get("/queues", 303)
 
 
