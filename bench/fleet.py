@@ -262,10 +262,13 @@ class Truth(threading.Thread):
 
     def run(self) -> None:
         while self._is_on:
-            with suppress(redis.RedisError):
-                entries = self._client.smembers("resque:workers")
-                self._compare({int(entry.split(b":")[1]) for entry in entries})
+            self._look()
             time.sleep(0.05)
+
+    def _look(self) -> None:
+        with suppress(redis.RedisError):
+            entries = self._client.smembers("resque:workers")
+            self._compare({int(entry.split(b":")[1]) for entry in entries})
 
     def _compare(self, pids: set[int]) -> None:
         now, alive = time.time(), set()
@@ -278,12 +281,9 @@ class Truth(threading.Thread):
                     if pid not in self._known and began >= self._began:
                         self._note(now - began)
         self._known |= alive
-        for pid in pids - alive:
-            since = self._ghosts.setdefault(pid, now)
-            if alive:
-                self._note(now - since)
-            else:
-                self._ghosts[pid] = now
+        if alive:
+            for pid in pids - alive:
+                self._note(now - self._ghosts.setdefault(pid, now))
 
     def _note(self, lag: float) -> None:
         self._lag = max(self._lag, lag)
@@ -292,6 +292,8 @@ class Truth(threading.Thread):
         """Stop, and return the longest time, in seconds."""
         self._is_on = False
         self.join()
+        # Workers may have registered since the last look.
+        self._look()
         return self._lag
 
 

@@ -56,9 +56,7 @@ def chromium() -> Path:
     """
     program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if program is None:
-        missing(
-            "chromium is not in PATH: apt-get install chromium-headless-shell",
-        )
+        missing("chromium is not in PATH: apt-get install chromium-headless-shell")
     return Path(program)
 
 

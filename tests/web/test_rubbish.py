@@ -61,8 +61,7 @@ def test_a_key_of_another_type_breaks_no_page(
     open_pages: Open, redis: redis_py.Redis
 ) -> None:
     fill(redis, TEXT)
-    # A page reads nothing of a key that none of its commands names.
-    sent = _commands_of_each(open_pages, redis, paths_in(redis))
+    paths = paths_in(redis)
     names = sorted(redis.scan_iter("resque:*"))
     assert len(names) > 40
     pages = open_pages()
@@ -74,7 +73,7 @@ def test_a_key_of_another_type_breaks_no_page(
             redis.rpush(name, "odd")
         else:
             redis.set(name, "odd")
-        check_all(pages, _readers(sent, name.decode()), name)
+        check_all(pages, paths, name)
         redis.restore(name, 0, old, replace=True)
 
 
@@ -113,7 +112,7 @@ def test_a_key_that_is_refused_is_named_by_the_pages_that_need_it(
     fill(redis, b"critical")
     paths = [path for path in paths_in(redis) if not path.startswith("/readyz")]
     # A page to which no command with the key belongs cannot be refused.
-    sent = _commands_of_each(open_pages, redis, paths)
+    sent = {path: _commands_of(open_pages, redis, path) for path in paths}
     names = sorted(redis.scan_iter("resque:*"))
     # Of the many keys of the history, which are read in the same way, one is enough.
     history = [name for name in names if b":hist:" in name]
@@ -122,7 +121,7 @@ def test_a_key_that_is_refused_is_named_by_the_pages_that_need_it(
             continue  # no pattern of a rule has a space
         with user(redis, "+@all", "&*", *all_but(name)) as url:
             pages = open_pages(url=url)
-            readers = _readers(sent, name)
+            readers = [path for path in paths if name in sent[path]]
             refused = [path for path in readers if _is_refused(pages, path, name)]
             assert len(refused) < len(paths) / 3, (name, refused)
             for path in ("/overview", "/about", "/metrics"):
@@ -131,27 +130,17 @@ def test_a_key_that_is_refused_is_named_by_the_pages_that_need_it(
             pages.get("/healthz")
 
 
-def _commands_of_each(
-    open_pages: Open, redis: redis_py.Redis, paths: list[str]
-) -> dict[str, str]:
-    """Return what Redis is asked for each path by pages that have read nothing yet."""
-    found: dict[str, str] = {}
-    for path in paths:
-        pages, commands = open_pages(), []
-        with redis.monitor() as monitor:
-            pages.client.get(path)
-            redis.echo("the end")
-            for each in monitor.listen():
-                if each["command"] == "ECHO the end":
-                    break
-                commands.append(each["command"])
-        found[path] = "\n".join(commands)
-    return found
-
-
-def _readers(sent: dict[str, str], name: str) -> list[str]:
-    """Return the paths for which a key of this name is asked for."""
-    return [path for path, commands in sent.items() if name in commands]
+def _commands_of(open_pages: Open, redis: redis_py.Redis, path: str) -> str:
+    """Return what Redis is asked for a path by pages that have read nothing yet."""
+    pages, found = open_pages(), []
+    with redis.monitor() as monitor:
+        pages.client.get(path)
+        redis.echo("the end")
+        for each in monitor.listen():
+            if each["command"] == "ECHO the end":
+                break
+            found.append(each["command"])
+    return "\n".join(found)
 
 
 def _is_refused(pages: Pages, path: str, name: str) -> bool:
