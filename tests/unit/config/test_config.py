@@ -593,6 +593,12 @@ def test_what_is_wrong_with_an_address_is_said_without_its_value(tables):
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("address", ["http://h:0/", "http://h:65536/", "http://h:a/"])
+def test_a_wrong_port_of_a_webhook_is_named_as_such(address):
+    with pytest.raises(ConfigError, match="must have a port from 1 to 65535"):
+        loader.effective({"failure": {"webhook_url": address}})
+
+
 def test_what_holds_is_shown_with_every_key_and_without_the_password():
     tables = {
         "redis": {"url": "redis://me:secret@h/2"},
