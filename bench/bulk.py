@@ -61,18 +61,33 @@ def jobs(of_class: int) -> Callable[[redis.Redis, int], None]:
 
 def failures(client: redis.Redis, count: int) -> None:
     """Fill the list of failures: half of them of the class Old."""
+    _push(client, FAILED, map(_failure, range(count)))
+
+
+def retried_failures(client: redis.Redis, count: int) -> None:
+    """Fill the list of failures: half of them were retried."""
 
     def entry(n: int) -> bytes:
-        name = "app.jobs.Old" if n % 2 == 0 else "app.jobs.New"
-        return payload.failure(
-            FailureInfo("ValueError", f"bad thing {n}", BACKTRACE),
-            payload=payload.encode_job(name, (n, "some text")).encode(),
-            worker="host1:27668:bulk",
-            queue="bulk",
-            now=1_795_433_916 + n,
-        )
+        failure = _failure(n)
+        return payload.retried(failure, _failed_at(n) + 60) if n % 2 == 0 else failure
 
     _push(client, FAILED, map(entry, range(count)))
+
+
+def _failure(n: int) -> bytes:
+    name = "app.jobs.Old" if n % 2 == 0 else "app.jobs.New"
+    return payload.failure(
+        FailureInfo("ValueError", f"bad thing {n}", BACKTRACE),
+        payload=payload.encode_job(name, (n, "some text")).encode(),
+        worker="host1:27668:bulk",
+        queue="bulk",
+        now=_failed_at(n),
+    )
+
+
+def _failed_at(n: int) -> float:
+    """Return when the n-th failure came, in seconds since the epoch."""
+    return 1_795_433_916.0 + n
 
 
 def _push(client: redis.Redis, key: str, texts: Iterator[str | bytes]) -> None:
@@ -97,6 +112,11 @@ def remove(client: resqued.Client) -> int:
     return last_of(client.failures.remove_steps(which)).changed
 
 
+def clear_retried(client: resqued.Client) -> int:
+    """Remove the failures that were retried."""
+    return client.failures.clear_retried()
+
+
 def retry(client: resqued.Client) -> int:
     """Retry all failures."""
     return last_of(client.failures.retry_steps(FailureFilter())).changed
@@ -106,6 +126,13 @@ CASES = (
     Case("dequeue, every job is of the class", JOBS, jobs(1), dequeue, 1.0),
     Case("dequeue, every tenth job is", JOBS, jobs(10), dequeue, 0.1),
     Case("failed remove, every second", FAILURES, failures, remove, 0.5),
+    Case(
+        "failed clear --retried, every second",
+        FAILURES,
+        retried_failures,
+        clear_retried,
+        0.5,
+    ),
     Case("failed retry --all", FAILURES, failures, retry, 1.0),
 )
 

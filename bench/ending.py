@@ -2,14 +2,17 @@
 
 For each number of workers: the seconds from the order until all jobs have ended, and
 the processor time of the master and of all other processes of the pool. The orders are
-TERM, after which the pool has left, and USR1, after which it continues. The processor
-time for each job stays the same if the cost grows with the number of jobs alone.
+TERM, after which the pool has left, USR1, after which it continues, and `resqued kill
+--older-than`, whose seconds are those of the command as well. The processor time for
+each job stays the same if the cost grows with the number of jobs alone.
 """
 
 import argparse
 import contextlib
 import json
+import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
+from environment import child_environment
 from errors import BenchError
 from peers import RESQUED
 from peers.peer import QUEUE
@@ -28,7 +32,9 @@ SIZES = (50, 100, 200)
 # Seconds for the start of a pool, and for the end of its jobs.
 PATIENCE = 300.0
 HOLD = 3600.0
-ORDERS = (signal.SIGTERM, signal.SIGUSR1)
+# Seconds that a job has run for at least, when it is to end.
+AGE = 1
+TERM, USR1, KILL = ORDERS = ("TERM", "USR1", "kill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class Cost:
     failures: int
 
 
-def end_jobs(rig: Rig, workers: int, order: signal.Signals) -> Cost:
+def end_jobs(rig: Rig, workers: int, order: str) -> Cost:
     """Run as many jobs as there are workers, and order the master to end them."""
     client = rig.server.client
     rig.server.clear()
@@ -52,16 +58,31 @@ def end_jobs(rig: Rig, workers: int, order: signal.Signals) -> Cost:
         client.rpush(f"resque:queue:{QUEUE}", *[payload] * workers)
         client.sadd("resque:queues", QUEUE)
         _wait("the jobs", lambda: _busy(rig) == workers)
-        time.sleep(1.0)
+        time.sleep(AGE + 1.0)
         before = _times(master)
         began = time.monotonic()
-        master.send_signal(order)
+        _give(rig, order, master.pid)
         _wait("the end", lambda: _is_over(rig, master, workers, order))
         took = time.monotonic() - began
         # A zombie has its times still, and those of the children that it has reaped.
         after = _times(master)
         own, total = after[0] - before[0], after[1] - before[1]
         return Cost(took, own, total - own, client.llen("resque:failed"))
+
+
+def _give(rig: Rig, order: str, master: int) -> None:
+    """Order a master to end the jobs."""
+    if order != KILL:
+        os.kill(master, signal.Signals[f"SIG{order}"])
+        return
+    options = ["--older-than", f"{AGE}s", "--yes", "--pid", str(master)]
+    command = [sys.executable, "-m", "resqued", "kill", *options]
+    environment = child_environment(rig.server.url, rig.scratch)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchError(f"resqued kill: {done.stderr.strip()}")
 
 
 def _wait(what: str, is_so: Callable[[], bool]) -> None:
@@ -72,10 +93,8 @@ def _wait(what: str, is_so: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def _is_over(
-    rig: Rig, master: psutil.Process, workers: int, order: signal.Signals
-) -> bool:
-    if order is signal.SIGTERM:
+def _is_over(rig: Rig, master: psutil.Process, workers: int, order: str) -> bool:
+    if order == TERM:
         return bool(master.status() == psutil.STATUS_ZOMBIE)
     return int(rig.server.client.llen("resque:failed")) == workers
 
@@ -110,7 +129,7 @@ def main() -> int:
                     cost = end_jobs(rig, workers, order)
                     each = 1000 * (cost.master + cost.others) / workers
                     print(
-                        f"{order.name[3:]:5} {workers:8} {cost.seconds:8.2f}"
+                        f"{order:5} {workers:8} {cost.seconds:8.2f}"
                         f" {cost.master:9.2f} {cost.others:9.2f} {each:16.1f}"
                         f" {cost.failures:7}",
                         flush=True,

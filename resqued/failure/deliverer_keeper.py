@@ -23,6 +23,7 @@ from resqued.log.logger import Logger
 from resqued.system import process
 from resqued.system.poller import Poller
 from resqued.system.process import Pid
+from resqued.system.process_handle import peek_exit
 from resqued.systemd.notify import without_private
 
 # Room for the title, in characters.
@@ -34,6 +35,7 @@ class _Process(Struct):
 
     name: str
     pid: Pid | None = None
+    started_at: float = 0.0
     channel: ZygoteChannel | None = None
     backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, cap=60.0))
 
@@ -103,6 +105,7 @@ class DelivererKeeper:
             return
         finally:
             theirs.close()
+        each.started_at = now
         each.channel = to_zygote(ours)
         self._poller.register(ours.fileno(), lambda then: self._on_end(each, then))
         log = LogSettings(config.log_level, config.log_format, config.log_events)
@@ -111,8 +114,14 @@ class DelivererKeeper:
 
     def _on_end(self, each: _Process, now: float) -> None:
         """Note the exit of a deliverer, which sends nothing before."""
+        reason = "it has closed its channel"
+        if each.pid is not None and (how := peek_exit(each.pid)) is not None:
+            verb = "it exited with" if how.code >= 0 else "it died of"
+            reason = f"{verb} {how}"
         self._stop(each)
-        self._fail(each, "it has exited", now)
+        if now - each.started_at >= each.backoff.cap:
+            each.backoff = each.backoff.succeeded()
+        self._fail(each, reason, now)
 
     def _fail(self, each: _Process, reason: str, now: float) -> None:
         each.backoff = each.backoff.failed(now, random.random())

@@ -212,7 +212,9 @@ def test_a_failure_that_ends_the_deliverer_holds_up_no_other(
             what="the other three failures",
         )
         event = "deliverer_died" if ends_by == "exit" else "delivery_failed"
-        daemon.wait_for_event(event)
+        logged = daemon.wait_for_event(event)[0]
+        if ends_by == "exit":
+            assert logged["reason"] == "it exited with status 3"
     waiting = redis.llen(f"resque:resqued:outbox:{name}")
     assert waiting + redis.llen(f"resque:resqued:outbox:hand:{name}") == 1
 
