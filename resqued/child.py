@@ -27,7 +27,7 @@ from resqued.errors import (
     MemoryLimitExceeded,
     PayloadError,
 )
-from resqued.hooks import coroutines, job_info, performing
+from resqued.hooks import coroutines, interrupting, job_info, performing
 from resqued.hooks.failed_job import HookedFailure, failed_job
 from resqued.hooks.job_hooks import Hook, Hooks, hooks_of, registered
 from resqued.hooks.time_limit import run_limited
@@ -56,10 +56,10 @@ _RAISED: dict[Cause, type[JobTerminated]] = {
 _ORDER = Cause.ORDER
 _OWN_FILES = (
     *(__file__, resolve.__code__.co_filename, hooks_of.__code__.co_filename),
-    *(signals.__file__, performing.__file__),
+    *(signals.__file__, performing.__file__, interrupting.__file__),
 )
 
-Stage = Literal["waiting", "performing", "over"]
+Stage = Literal["waiting", "performing", "interrupted", "over"]
 
 
 class SignalReaction:
@@ -86,6 +86,7 @@ class SignalReaction:
         # For a job that is a coroutine: the function that cancels it, and the reason.
         self.cancel: Callable[[], None] | None = None
         self.cancelled_for: JobTerminated | None = None
+        self._interruption = interrupting.Interruption()
 
     def __call__(self, signum: int) -> None:
         """React to a signal. Runs in the handler, between any two steps of the job."""
@@ -96,14 +97,17 @@ class SignalReaction:
             os.kill(os.getpid(), signum)
         elif self.stage == "performing" and signum == signal.SIGINT:
             raise KeyboardInterrupt
+        elif self.stage == "interrupted":
+            # Not the cleanup of the job, which a second SIGTERM must not interrupt.
+            self._interruption.insist()
         elif self.stage == "performing":
-            # A second SIGTERM must not interrupt the cleanup of the job.
-            self.stage = "over"
+            self.stage = "interrupted"
             self.was_told = True
             cause, text = self._scoreboard.cause()
             reason = _RAISED[cause](text if text and cause is not _ORDER else "SIGTERM")
             if self.cancel is None:
-                raise reason
+                self._interruption.begin(reason, signum)
+                return
             self.cancelled_for = reason
             self.cancel()
 

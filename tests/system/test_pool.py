@@ -282,7 +282,9 @@ def test_everything_killed_at_once_is_found_by_the_next_master(
             lambda: all(v.status() == psutil.STATUS_STOPPED for v in victims),
             what="all to stand still",
         )
-        for victim in victims:
+        # The master last: the kernel continues a process group that stands still when
+        # the parent of all its processes dies (SIGHUP and SIGCONT).
+        for victim in sorted(victims, key=psutil.Process.create_time, reverse=True):
             victim.kill()
         wait_until(lambda: not running.processes(), what="their death")
     assert redis.scard("resque:workers") == 3
