@@ -284,6 +284,7 @@ class Supervisor:
     def _reap(self, now: float) -> None:
         for pid, how in process.reap():
             self.pool.on_exit(pid, how, now)
+            self.namespaces.on_exit(pid, how, now)
             self._reexec.on_exit(pid, how)
 
     def _obey(self, received: signals.Received, now: float) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from resqued.config.environment import read_environment
 from resqued.config.loader import Config
 from resqued.core.backoff import Backoff
+from resqued.core.exit_status import Exit
 from resqued.core.timings import NEVER
 from resqued.errors import ConfigError
 from resqued.ipc.channel import ChannelClosed, socket_pair
@@ -23,7 +24,6 @@ from resqued.log.logger import Logger
 from resqued.system import process
 from resqued.system.poller import Poller
 from resqued.system.process import Pid
-from resqued.system.process_handle import peek_exit
 from resqued.systemd.notify import without_private
 
 # Room for the title, in characters.
@@ -107,21 +107,21 @@ class DelivererKeeper:
             theirs.close()
         each.started_at = now
         each.channel = to_zygote(ours)
-        self._poller.register(ours.fileno(), lambda then: self._on_end(each, then))
+        self._poller.register(ours.fileno(), lambda _: self._close(each))
         log = LogSettings(config.log_level, config.log_format, config.log_events)
         with suppress(ChannelClosed):  # its exit is noticed elsewhere
             each.channel.send(Start(config.app, log))
 
-    def _on_end(self, each: _Process, now: float) -> None:
-        """Note the exit of a deliverer, which sends nothing before."""
-        reason = "it has closed its channel"
-        if each.pid is not None and (how := peek_exit(each.pid)) is not None:
-            verb = "it exited with" if how.code >= 0 else "it died of"
-            reason = f"{verb} {how}"
-        self._stop(each)
-        if now - each.started_at >= each.backoff.cap:
-            each.backoff = each.backoff.succeeded()
-        self._fail(each, reason, now)
+    def on_exit(self, pid: Pid, how: Exit, now: float) -> None:
+        """Note that a child of the master was reaped, which may be a deliverer."""
+        for each in self._processes.values():
+            if each.pid == pid:
+                self._close(each)
+                each.pid = None
+                if now - each.started_at >= each.backoff.cap:
+                    each.backoff = each.backoff.succeeded()
+                verb = "it exited with" if how.code >= 0 else "it died of"
+                self._fail(each, f"{verb} {how}", now)
 
     def _fail(self, each: _Process, reason: str, now: float) -> None:
         each.backoff = each.backoff.failed(now, random.random())
@@ -132,9 +132,14 @@ class DelivererKeeper:
 
     def _stop(self, each: _Process) -> None:
         """End a deliverer; what was not delivered stays in its outbox."""
+        self._close(each)
+        if each.pid is not None:
+            process.send(each.pid, SIGTERM)
+        each.pid = None
+
+    def _close(self, each: _Process) -> None:
+        """Close the channel of a deliverer, which exits or is about to."""
         if each.channel is not None:
             self._poller.unregister(each.channel.fileno())
             each.channel.close()
-        if each.pid is not None:
-            process.send(each.pid, SIGTERM)
-        each.pid = each.channel = None
+            each.channel = None

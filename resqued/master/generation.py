@@ -44,12 +44,14 @@ from resqued.master.handoff import DescriptorList, GenerationRecord
 from resqued.master.worker_handle import WorkerHandle
 from resqued.system import process
 from resqued.system.process import Pid
-from resqued.system.process_handle import peek_exit
+from resqued.system.process_handle import ProcessHandle
 from resqued.systemd.notify import without_private
 from resqued.wire import queue_list
 
 # Room for the titles of the zygote, the workers and the children, in characters.
 TITLE_ROOM = 400
+# How long a zygote may take to exit once its channel is closed, in seconds.
+_EXIT_PATIENCE = 0.2
 
 
 def _version_hint() -> str:
@@ -239,10 +241,26 @@ class Generation:
         return is_starting and now >= self.start_by
 
     def peek_exit(self) -> Exit | None:
-        """Return how the zygote ended, without reaping it; None if it has not."""
+        """Return how the zygote ended, without reaping it; None if it has not.
+
+        A process that exits closes its channel a moment before it is dead, so this
+        waits up to 0.2 seconds for the exit.
+        """
         if self.pid is None:
             return None
-        return peek_exit(self.pid)
+        if (handle := ProcessHandle.open(self.pid)) is not None:  # not a zombie yet
+            with closing(handle):
+                handle.has_ended(_EXIT_PATIENCE)
+        try:
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            found = os.waitid(os.P_PID, self.pid, flags)
+        except ChildProcessError:
+            return None
+        if found is None:
+            return None
+        is_exit = found.si_code == os.CLD_EXITED
+        code = found.si_status if is_exit else -found.si_status
+        return Exit(code, found.si_code == os.CLD_DUMPED)
 
     def describe_end(self, how: Exit | None, reason: str = "") -> str:
         """Return how the zygote ended and what it was doing, as text for the log.

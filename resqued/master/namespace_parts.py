@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from resqued.config.loader import Config
 from resqued.control.protocol import NamespaceStatus
+from resqued.core.exit_status import Exit
 from resqued.core.pool_key import PoolKey, where_they_are
 from resqued.core.supervised_worker import SupervisedState
 from resqued.core.timings import NEVER
@@ -44,6 +45,7 @@ from resqued.store.registry import Registry
 from resqued.store.server_url import redact
 from resqued.store.slots import slot_of_namespace
 from resqued.system.poller import Poller
+from resqued.system.process import Pid
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 
@@ -292,6 +294,11 @@ class ServedNamespaces:
         """
         for parts in self._parts.values():
             parts.watcher.close()
+
+    def on_exit(self, pid: Pid, how: Exit, now: float) -> None:
+        """Note that a child was reaped, which may be a deliverer."""
+        for parts in self._parts.values():
+            parts.keeper.on_exit(pid, how, now)
 
     @property
     def is_busy(self) -> bool:

@@ -7,16 +7,12 @@ import os
 import select
 import signal
 import time
-from contextlib import closing
 from typing import Self
 
-from resqued.core.exit_status import Exit
 from resqued.system import process
 
 # Seconds between two checks of a process whose end the kernel does not report.
 _INTERVAL = 0.1
-# How long a child may take to exit once its channel is closed, in seconds.
-_EXIT_PATIENCE = 0.2
 
 
 class ProcessHandle:
@@ -80,24 +76,3 @@ class ProcessHandle:
 
     def _is_there(self) -> bool:
         return process.start_time(self._pid) == self._start
-
-
-def peek_exit(pid: int) -> Exit | None:
-    """Return how a child of this process ended, without reaping it; None if it runs.
-
-    A process that exits closes its channel a moment before it is dead, so this waits up
-    to 0.2 seconds for the exit.
-    """
-    if (handle := ProcessHandle.open(pid)) is not None:  # not a zombie yet
-        with closing(handle):
-            handle.has_ended(_EXIT_PATIENCE)
-    try:
-        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        found = os.waitid(os.P_PID, pid, flags)
-    except ChildProcessError:
-        return None
-    if found is None:
-        return None
-    is_exit = found.si_code == os.CLD_EXITED
-    code = found.si_status if is_exit else -found.si_status
-    return Exit(code, found.si_code == os.CLD_DUMPED)

@@ -334,8 +334,7 @@ def beget(seconds: float) -> None:
 
 @job("Bomb")
 def bomb(number: int, seconds: float) -> None:
-    """Start thousands of processes, half of them without parents."""
-    # First of all: on a slow machine they are never as many.
+    """Start thousands of processes, half of them without parents; tell when."""
     begin()
     code = os.fork()
     if code == 0:
@@ -348,6 +347,7 @@ def bomb(number: int, seconds: float) -> None:
         if os.fork() == 0:
             time.sleep(600)
     os.waitpid(code, 0)
+    begin()
     time.sleep(seconds)
 
 
