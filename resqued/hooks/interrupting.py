@@ -36,9 +36,7 @@ class Interruption:
         handler calls `insist`.
         """
         self._error = error
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        if (loop := _running_loop()) is None:
             self.insist()
             return
         # It also ends the wait of the loop for its next event.
@@ -56,3 +54,10 @@ class Interruption:
         time.sleep(_PATIENCE)
         if self._error is not None:
             signal.pthread_kill(threading.main_thread().ident or 0, signum)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

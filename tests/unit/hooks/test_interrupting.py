@@ -131,8 +131,9 @@ def test_a_step_that_blocks_is_interrupted(way: Way) -> None:
 
 
 def test_code_without_a_loop_is_interrupted_at_once() -> None:
-    with pytest.raises(Ended):
+    with pytest.raises(Ended) as caught:
         Interruption().begin(Ended(), signal.SIGTERM)
+    assert caught.value.__context__ is None
 
 
 def test_an_exception_is_raised_once() -> None:
