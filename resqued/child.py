@@ -84,7 +84,7 @@ class SignalReaction:
         # Whether this child has run no job yet, so that hooks of its fork are due.
         self.is_fresh = True
         # For a job that is a coroutine: the function that cancels it, and the reason.
-        self.cancel: Callable[[], None] | None = None
+        self.cancel: coroutines.Cancel | None = None
         self.cancelled_for: JobTerminated | None = None
         self._interruption = interrupting.Interruption()
 
@@ -105,13 +105,11 @@ class SignalReaction:
             self.was_told = True
             cause, text = self._scoreboard.cause()
             reason = _RAISED[cause](text if text and cause is not _ORDER else "SIGTERM")
-            if self.cancel is None:
-                self._interruption.begin(reason, signum)
-                return
-            self.cancelled_for = reason
-            self.cancel()
+            if self.cancel is not None:
+                self.cancelled_for = reason
+            self._interruption.begin(reason, signum, self.cancel)
 
-    def cancel_by(self, cancel: Callable[[], None]) -> None:
+    def cancel_by(self, cancel: coroutines.Cancel) -> None:
         """Make SIGTERM call `cancel` from now on."""
         self.cancel = cancel
 
@@ -357,13 +355,12 @@ def _perform_with_hooks(
 def _finish(result: object, reaction: SignalReaction) -> None:
     """Run the coroutine that an `async def` job returned; its exceptions are raised.
 
-    An exception in a callback does not leave an event loop, so SIGTERM cancels the job
-    instead.
+    SIGTERM cancels the coroutine, which may end what it has begun in its own order.
     """
     try:
         coroutines.finish(result, reaction.cancel_by)
     except BaseException as error:
-        if reaction.cancelled_for is None:
+        if reaction.cancelled_for in (None, error):
             raise
         raise reaction.cancelled_for from error
     finally:

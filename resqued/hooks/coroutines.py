@@ -17,7 +17,7 @@ from typing import Any
 
 from resqued.errors import JobClassError
 
-Cancel = Callable[[], None]
+Cancel = Callable[[], object]
 
 # Objects that call a function of the application only when they are iterated.
 _LAZY = (GeneratorType, AsyncGeneratorType, map, itertools.starmap)
@@ -37,7 +37,7 @@ def finish(result: object, on_start: Callable[[Cancel], None] | None = None) -> 
     """Run what a job returned, if that has not run yet.
 
     A coroutine, or another object that can be awaited, runs in an event loop of its
-    own. `on_start` is given what cancels it; that may be called in a signal handler.
+    own. `on_start` is given what cancels it, which must be called in that loop.
     Raises what the coroutine raises, and JobClassError for a generator or a `map`.
     """
     # Not isinstance, which asks the object for its class: that is code of the job.
@@ -74,12 +74,8 @@ def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 async def _run(job: Awaitable[Any], on_start: Callable[[Cancel], None] | None) -> None:
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    task = asyncio.current_task()
     assert task is not None, "asyncio.run made it"
     if on_start is not None:
-
-        def cancel() -> None:
-            loop.call_soon_threadsafe(task.cancel)
-
-        on_start(cancel)
+        on_start(task.cancel)
     await job

@@ -14,6 +14,7 @@ import asyncio
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 # For the loop to get to its next step, in seconds.
 _PATIENCE = 0.5
@@ -29,8 +30,13 @@ class Interruption:
     def __init__(self) -> None:
         self._error: BaseException | None = None
 
-    def begin(self, error: BaseException, signum: int) -> None:
-        """Raise an exception here, or have the loop raise it.
+    def begin(
+        self,
+        error: BaseException,
+        signum: int,
+        cancel: Callable[[], object] | None = None,
+    ) -> None:
+        """Raise an exception here, or have the loop raise it, or call `cancel` instead.
 
         If the loop does not get to that, this process gets the signal once more, whose
         handler calls `insist`.
@@ -39,8 +45,16 @@ class Interruption:
         if (loop := _running_loop()) is None:
             self.insist()
             return
+
+        def interrupt() -> None:
+            if cancel is None:
+                self.insist()
+            elif self._error is not None:
+                self._error = None
+                cancel()
+
         # It also ends the wait of the loop for its next event.
-        loop.call_soon_threadsafe(self.insist)
+        loop.call_soon_threadsafe(interrupt)
         # Not threading.Thread, of which the interrupted code may hold the lock.
         _thread.start_new_thread(self._remind, (signum,))
 

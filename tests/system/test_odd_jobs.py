@@ -147,6 +147,16 @@ async def call_back():
 
 async def both(): await asyncio.gather(spin(), spin())
 
+async def block(): time.sleep(120)
+
+@resqued.job(queue="a", name="coroutine", timeout=1)
+async def coroutine(name):
+    try:
+        await globals()[name]()
+    except (asyncio.CancelledError, resqued.JobTimeout):
+        note("cleaned")
+        raise
+
 @resqued.job(queue="a", name="loop", timeout=1)
 def loop(name):
     async def main():
@@ -293,6 +303,18 @@ def test_an_import_that_ends_its_process_is_told_of_with_the_way_out(
             )
         }
     assert last.startswith("resqued: the zygote exited with status 3 while it imported")
+
+
+@pytest.mark.parametrize("name", ["spin", "block"])
+def test_a_limit_ends_a_coroutine(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path, name: str
+) -> None:
+    # One that does not end is not killed before this test is over.
+    with odd_pool(redis_url, tmp_path, "--grace", "120"):
+        run(redis_url, redis, "coroutine", name)
+    (entry,) = failures(redis)
+    assert entry["exception"] == "JobTimeout"
+    assert redis.llen("cleaned") == 1
 
 
 @pytest.mark.parametrize("name", ["call_back", "both"])

@@ -80,32 +80,39 @@ async def block_in_a_call_back() -> None:
     await asyncio.sleep(3600)
 
 
-def ended_at_random(way: Way, rounds: int) -> Callable[[], None]:
+def ended_at_random(
+    way: Way, rounds: int, *, cancels: bool, end: str = "ended"
+) -> Callable[[], None]:
     """Return what ends a loop so often; the process dies if it does not end."""
 
     def main() -> None:
         faulthandler.dump_traceback_later(scaled(60), exit=True)
         draw = random.Random(7)
         for _ in range(rounds):
-            assert run_and_end(way, 0.001 + draw.random() / 250) == ["cleaned", "ended"]
+            after = 0.001 + draw.random() / 250
+            assert run_and_end(way, after, cancels=cancels) == ["cleaned", end]
 
     return main
 
 
-def run_and_end(way: Way, after: float) -> list[str]:
+def run_and_end(way: Way, after: float, *, cancels: bool) -> list[str]:
     """Run a loop that a signal ends after some seconds; return what came of it."""
     notes: list[str] = []
     interruption = Interruption()
     told: list[int] = []
+    cancel: Callable[[], object] | None = None
 
     def handle(signum: int, _frame: FrameType | None) -> None:
         told.append(signum)
         if len(told) == 1:
-            interruption.begin(Ended(), signum)
+            interruption.begin(Ended(), signum, cancel)
         else:
             interruption.insist()
 
     async def main() -> None:
+        nonlocal cancel
+        task = asyncio.current_task()
+        cancel = task.cancel if cancels and task else None
         signal.setitimer(signal.ITIMER_REAL, after)
         try:
             await way()
@@ -117,17 +124,24 @@ def run_and_end(way: Way, after: float) -> list[str]:
         asyncio.run(main())
     except Ended:
         notes.append("ended")
+    except asyncio.CancelledError:
+        notes.append("cancelled")
     return notes
 
 
 @pytest.mark.parametrize("way", [several, groups, queues, threads, call_back])
 def test_a_loop_ends_wherever_it_is_interrupted(way: Way) -> None:
-    run_in_child(ended_at_random(way, ROUNDS))
+    run_in_child(ended_at_random(way, ROUNDS, cancels=False))
 
 
+def test_a_coroutine_is_cancelled_wherever_it_is_interrupted() -> None:
+    run_in_child(ended_at_random(several, ROUNDS, cancels=True, end="cancelled"))
+
+
+@pytest.mark.parametrize("cancels", [False, True], ids=["raises", "cancels"])
 @pytest.mark.parametrize("way", [block, block_in_a_call_back])
-def test_a_step_that_blocks_is_interrupted(way: Way) -> None:
-    run_in_child(ended_at_random(way, 1))
+def test_a_step_that_blocks_is_interrupted(way: Way, cancels: bool) -> None:
+    run_in_child(ended_at_random(way, 1, cancels=cancels))
 
 
 def test_code_without_a_loop_is_interrupted_at_once() -> None:
