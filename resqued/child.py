@@ -83,9 +83,6 @@ class SignalReaction:
         self.was_told = False
         # Whether this child has run no job yet, so that hooks of its fork are due.
         self.is_fresh = True
-        # For a job that is a coroutine: the function that cancels it, and the reason.
-        self.cancel: coroutines.Cancel | None = None
-        self.cancelled_for: JobTerminated | None = None
         self._interruption = interrupting.Interruption()
 
     def __call__(self, signum: int) -> None:
@@ -105,13 +102,7 @@ class SignalReaction:
             self.was_told = True
             cause, text = self._scoreboard.cause()
             reason = _RAISED[cause](text if text and cause is not _ORDER else "SIGTERM")
-            if self.cancel is not None:
-                self.cancelled_for = reason
-            self._interruption.begin(reason, signum, self.cancel)
-
-    def cancel_by(self, cancel: coroutines.Cancel) -> None:
-        """Make SIGTERM call `cancel` from now on."""
-        self.cancel = cancel
+            self._interruption.begin(reason, signum)
 
 
 class ChildContext(Struct, frozen=True):
@@ -214,7 +205,6 @@ def _serve(end: ChildEnd, reaction: SignalReaction, terms: ChildContext) -> int:
         if not _perform(end, reaction, job, terms, may_stay=left > 0):
             break
         reaction.stage = "waiting"
-        reaction.cancelled_for = None
         process_title.set_title(titles.STANDBY)
     flush()
     return 0
@@ -317,7 +307,7 @@ def _attempt(
         if hooks is not None or terms.fork_hooks:
             _perform_with_hooks(hooks, target, reaction, terms)
         elif (result := target(*job.args)) is not None:
-            _finish(result, reaction)
+            coroutines.finish(result)
         reaction.stage = "over"
     except PayloadError as error:
         reaction.stage = "over"
@@ -347,24 +337,9 @@ def _perform_with_hooks(
 
     def run() -> None:
         if (result := target(*job.args)) is not None:
-            _finish(result, reaction)
+            coroutines.finish(result)
 
     performing.perform(hooks or {}, run, job)
-
-
-def _finish(result: object, reaction: SignalReaction) -> None:
-    """Run the coroutine that an `async def` job returned; its exceptions are raised.
-
-    SIGTERM cancels the coroutine, which may end what it has begun in its own order.
-    """
-    try:
-        coroutines.finish(result, reaction.cancel_by)
-    except BaseException as error:
-        if reaction.cancelled_for in (None, error):
-            raise
-        raise reaction.cancelled_for from error
-    finally:
-        reaction.cancel = None
 
 
 def _read(queue: bytes, raw: bytes) -> tuple[payload.Payload, str, str]:

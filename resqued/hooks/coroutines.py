@@ -16,8 +16,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from resqued.errors import JobClassError
-
-Cancel = Callable[[], object]
+from resqued.hooks.interrupting import running_loop
 
 # Objects that call a function of the application only when they are iterated.
 _LAZY = (GeneratorType, AsyncGeneratorType, map, itertools.starmap)
@@ -33,17 +32,16 @@ def refuse_generators(name: str, function: Callable[..., Any]) -> None:
         )
 
 
-def finish(result: object, on_start: Callable[[Cancel], None] | None = None) -> None:
+def finish(result: object) -> None:
     """Run what a job returned, if that has not run yet.
 
     A coroutine, or another object that can be awaited, runs in an event loop of its
-    own. `on_start` is given what cancels it, which must be called in that loop.
-    Raises what the coroutine raises, and JobClassError for a generator or a `map`.
+    own. Raises what the coroutine raises, and JobClassError for a generator or a `map`.
     """
     # Not isinstance, which asks the object for its class: that is code of the job.
     kind = type(result)
     if issubclass(kind, CoroutineType) or hasattr(kind, "__await__"):
-        _run_to_end(_run(result, on_start))  # type: ignore[arg-type]
+        _run_to_end(_run(result))  # type: ignore[arg-type]
     elif issubclass(kind, _LAZY):
         name = getattr(result, "__name__", None)
         what = f"the generator {name}" if name else f"a {kind.__name__} object"
@@ -52,9 +50,7 @@ def finish(result: object, on_start: Callable[[Cancel], None] | None = None) -> 
 
 def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine; in another thread if an event loop runs in this one."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if running_loop() is None:
         asyncio.run(coroutine)
         return
     # A job runs inline in a test, or in a program, that is asynchronous itself.
@@ -73,9 +69,5 @@ def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
         raise raised[0]
 
 
-async def _run(job: Awaitable[Any], on_start: Callable[[Cancel], None] | None) -> None:
-    task = asyncio.current_task()
-    assert task is not None, "asyncio.run made it"
-    if on_start is not None:
-        on_start(task.cancel)
+async def _run(job: Awaitable[Any]) -> None:
     await job

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import FrameType
 
 import pytest
@@ -71,50 +72,70 @@ async def call_back() -> None:
     await asyncio.sleep(3600)
 
 
-async def block() -> None:
+async def programs() -> None:
+    while True:
+        process = await asyncio.create_subprocess_exec("true")
+        await process.wait()
+
+
+async def takes_long_to_clean_up() -> None:
+    try:
+        await spin()
+    finally:
+        await asyncio.sleep(0.7)
+
+
+async def ends_well() -> None:
+    with suppress(asyncio.CancelledError):
+        await spin()
+
+
+def interrupted_sleep() -> None:
+    # Not before it sleeps: Python would run the handler when the sleep is over.
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
     time.sleep(3600)
 
 
+async def block() -> None:
+    interrupted_sleep()
+
+
 async def block_in_a_call_back() -> None:
-    asyncio.get_running_loop().call_soon(time.sleep, 3600)
+    asyncio.get_running_loop().call_soon(interrupted_sleep)
     await asyncio.sleep(3600)
 
 
-def ended_at_random(
-    way: Way, rounds: int, *, cancels: bool, end: str = "ended"
-) -> Callable[[], None]:
+def ended_at_random(way: Way, rounds: int) -> Callable[[], None]:
     """Return what ends a loop so often; the process dies if it does not end."""
 
     def main() -> None:
         faulthandler.dump_traceback_later(scaled(60), exit=True)
         draw = random.Random(7)
         for _ in range(rounds):
-            after = 0.001 + draw.random() / 250
-            assert run_and_end(way, after, cancels=cancels) == ["cleaned", end]
+            assert run_and_end(way, 0.001 + draw.random() / 250) == ["cleaned", "ended"]
 
     return main
 
 
-def run_and_end(way: Way, after: float, *, cancels: bool) -> list[str]:
-    """Run a loop that a signal ends after some seconds; return what came of it."""
+def run_and_end(way: Way, after: float) -> list[str]:
+    """Run a loop that a signal ends, and return what came of it.
+
+    The signal comes after some seconds; 0 is for a way that asks for it itself.
+    """
     notes: list[str] = []
     interruption = Interruption()
     told: list[int] = []
-    cancel: Callable[[], object] | None = None
 
     def handle(signum: int, _frame: FrameType | None) -> None:
         told.append(signum)
         if len(told) == 1:
-            interruption.begin(Ended(), signum, cancel)
+            interruption.begin(Ended(), signum)
         else:
             interruption.insist()
 
     async def main() -> None:
-        nonlocal cancel
-        task = asyncio.current_task()
-        cancel = task.cancel if cancels and task else None
-        signal.setitimer(signal.ITIMER_REAL, after)
         try:
+            signal.setitimer(signal.ITIMER_REAL, after)
             await way()
         finally:
             notes.append("cleaned")
@@ -124,24 +145,41 @@ def run_and_end(way: Way, after: float, *, cancels: bool) -> list[str]:
         asyncio.run(main())
     except Ended:
         notes.append("ended")
-    except asyncio.CancelledError:
-        notes.append("cancelled")
     return notes
 
 
 @pytest.mark.parametrize("way", [several, groups, queues, threads, call_back])
 def test_a_loop_ends_wherever_it_is_interrupted(way: Way) -> None:
-    run_in_child(ended_at_random(way, ROUNDS, cancels=False))
+    run_in_child(ended_at_random(way, ROUNDS))
 
 
-def test_a_coroutine_is_cancelled_wherever_it_is_interrupted() -> None:
-    run_in_child(ended_at_random(several, ROUNDS, cancels=True, end="cancelled"))
+def test_a_loop_ends_wherever_it_starts_programs() -> None:
+    run_in_child(ended_at_random(programs, 30))
 
 
-@pytest.mark.parametrize("cancels", [False, True], ids=["raises", "cancels"])
+@pytest.mark.parametrize("way", [takes_long_to_clean_up, ends_well])
+def test_what_is_cancelled_may_clean_up(way: Way) -> None:
+    run_in_child(ended_at_random(way, 1))
+
+
 @pytest.mark.parametrize("way", [block, block_in_a_call_back])
-def test_a_step_that_blocks_is_interrupted(way: Way, cancels: bool) -> None:
-    run_in_child(ended_at_random(way, 1, cancels=cancels))
+def test_a_step_that_blocks_is_interrupted(way: Way) -> None:
+    def main() -> None:
+        faulthandler.dump_traceback_later(scaled(60), exit=True)
+        assert run_and_end(way, 0) == ["cleaned", "ended"]
+
+    run_in_child(main)
+
+
+def test_a_loop_that_runs_for_ever_is_left() -> None:
+    def main() -> None:
+        interruption = Interruption()
+        loop = asyncio.new_event_loop()
+        loop.call_soon(interruption.begin, Ended(), signal.SIGALRM)
+        with pytest.raises(Ended):
+            loop.run_forever()
+
+    run_in_child(main)
 
 
 def test_code_without_a_loop_is_interrupted_at_once() -> None:

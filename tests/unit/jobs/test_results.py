@@ -79,6 +79,15 @@ def test_any_other_result_is_dropped(make: Callable[[], object]) -> None:
     inline(make)
 
 
+def test_the_error_of_a_coroutine_has_no_context_but_its_own() -> None:
+    async def fail() -> None:
+        raise ValueError("the reason")
+
+    with pytest.raises(ValueError, match="the reason") as caught:
+        inline(fail)
+    assert caught.value.__context__ is None
+
+
 def test_a_coroutine_runs_inline_within_a_loop() -> None:
     async def act() -> None:
         await asyncio.sleep(0)
