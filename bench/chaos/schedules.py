@@ -199,7 +199,8 @@ class ScheduleSite(Site):
         moved = self.redis.lrange(self.key("queue:due"), 0, -1)
         queued = Counter(int(json.loads(raw)["args"][0]) for raw in moved)
         for before, after in zip(self._ticks_before, self._ticks(), strict=True):
-            ticks = self.take_numbers((after[0] - before[0]) // EVERY)
+            # The first of them may be when the job was registered, which is no tick.
+            ticks = self.take_numbers(after[0] // EVERY - before[0] // EVERY)
             made = after[1] - before[1]
             queued.update(ticks[:made])
             queued.update([ticks[-1]] * max(0, made - len(ticks)))
