@@ -27,6 +27,11 @@ class Exit(Struct, frozen=True):
             text = text.replace("signal", "(signal") + ")"
         return f"{text} (core dumped)" if self.has_core else text
 
+    @property
+    def in_words(self) -> str:
+        """What the process did, for a sentence about it."""
+        return f"exited with {self}" if self.code >= 0 else f"died of {self}"
+
 
 # Exit status 0, shared: most children end so.
 LEFT_WELL = Exit(0)

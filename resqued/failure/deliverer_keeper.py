@@ -120,8 +120,7 @@ class DelivererKeeper:
                 each.pid = None
                 if now - each.started_at >= each.backoff.cap:
                     each.backoff = each.backoff.succeeded()
-                verb = "it exited with" if how.code >= 0 else "it died of"
-                self._fail(each, f"{verb} {how}", now)
+                self._fail(each, f"it {how.in_words}", now)
 
     def _fail(self, each: _Process, reason: str, now: float) -> None:
         each.backoff = each.backoff.failed(now, random.random())

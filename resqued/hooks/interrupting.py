@@ -14,7 +14,6 @@ import _thread
 import asyncio
 import signal
 import sys
-import threading
 import time
 from types import FrameType
 from typing import Any
@@ -51,18 +50,20 @@ class Interruption:
         # It also ends the wait of the loop for its next event.
         loop.call_soon_threadsafe(self._cancel, _awaited(sys._getframe()))
         # Not threading.Thread, of which the interrupted code may hold the lock.
-        _thread.start_new_thread(self._remind, (signum,))
+        _thread.start_new_thread(self._remind, (_thread.get_ident(), signum))
 
     def insist(self) -> None:
         """Raise the exception here, if the loop has not got to it."""
-        error, self._error = self._error, None
-        if error is not None:
+        if (error := self._take()) is not None:
             raise error
+
+    def _take(self) -> BaseException | None:
+        error, self._error = self._error, None
+        return error
 
     def _cancel(self, awaited: asyncio.Future[Any] | None) -> None:
         """Cancel what the loop runs until its end; runs in the loop."""
-        error, self._error = self._error, None
-        if error is None:
+        if (error := self._take()) is None:
             return
         if awaited is None or awaited.done():
             raise error
@@ -79,10 +80,10 @@ class Interruption:
         awaited.add_done_callback(leave)
         awaited.cancel()
 
-    def _remind(self, signum: int) -> None:
+    def _remind(self, thread: int, signum: int) -> None:
         time.sleep(_PATIENCE)
         if self._error is not None:
-            signal.pthread_kill(threading.main_thread().ident or 0, signum)
+            signal.pthread_kill(thread, signum)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

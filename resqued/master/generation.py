@@ -273,11 +273,9 @@ class Generation:
             doing = ""
         if how is None:
             return f"the zygote is not understood{doing}: {reason}{_version_hint()}"
-        if how.code >= 0:
-            return f"the zygote exited with {how}{doing}{_version_hint()}"
         is_killed = how.code == -SIGKILL
         hint = "; the kernel does that where memory runs out" if is_killed else ""
-        return f"the zygote died of {how}{doing}{hint}{_version_hint()}"
+        return f"the zygote {how.in_words}{doing}{hint}{_version_hint()}"
 
     def close(self) -> None:
         """Kill the zygote; the workers that it forked keep running."""

@@ -318,6 +318,7 @@ def test_a_server_that_hangs_while_it_starts_is_given_up(
     program = tmp_path / "hangs"
     program.write_text("#!/bin/sh\nkill -STOP $$\n")
     program.chmod(0o700)
+    # It never starts: the real 30 s would show no more.
     monkeypatch.setattr(redis_server, "_START_DEADLINE", 0.5)
     with pytest.raises(EmbeddedServerError, match="no answer in"):
         EmbeddedServer.start(tmp_path / "data", binary=program)
@@ -372,6 +373,7 @@ def test_a_server_that_died_is_not_running_and_can_be_started_again(
 def test_a_server_that_does_not_end_is_killed(
     tmp_path: Path, server_binary: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # It stands still: the real 10 s would show no more.
     monkeypatch.setattr(redis_server, "_STOP_GRACE", 0.2)
     server = EmbeddedServer.start(tmp_path, binary=server_binary)
     os.kill(server.pid, signal.SIGSTOP)

@@ -70,7 +70,7 @@ def test_what_a_job_leaves_behind_after_a_good_end(
     assert (count(redis, "processed"), count(redis, "failed")) == (2, 0)
 
 
-@pytest.mark.parametrize("seconds", [0, 600], ids=["good-end", "order"])
+@pytest.mark.parametrize("seconds", [0, 600], ids=["good-end", "limit"])
 def test_a_chain_of_forks_has_ended_when_the_job_is_recorded(
     seconds: int, redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:

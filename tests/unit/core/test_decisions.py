@@ -144,6 +144,19 @@ def test_an_unnamed_signal_is_told_by_its_number():
     assert str(Exit(-number)) == f"signal {number}"
 
 
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (Exit(0), "exited with status 0"),
+        (Exit(3), "exited with status 3"),
+        (Exit(-9), "died of SIGKILL (signal 9)"),
+        (Exit(-6, has_core=True), "died of SIGABRT (signal 6) (core dumped)"),
+    ],
+)
+def test_how_a_process_ended_in_words(how, words):
+    assert how.in_words == words
+
+
 def test_the_reason_for_an_ending_stands_in_the_failure():
     dropped = Termination("it was dropped")
     fault = judge(None, Exit(-9), pid=7, reason=dropped)
