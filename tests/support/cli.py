@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import redis as redis_py
@@ -17,7 +18,7 @@ from click.testing import Result
 import resqued
 from resqued.wire import payload, timestamps
 from resqued.wire.payload import FailureInfo
-from tests.support.daemon import clean_environment
+from tests.support.daemon import clean_environment, start
 from tests.support.wait import scaled
 
 NS = "resque:"
@@ -68,16 +69,24 @@ def run_command(
     *args: str, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command as a process of its own, without a terminal."""
-    return subprocess.run(
-        [*RESQUED, *args],
-        cwd=cwd,
-        env={**clean_environment(), **(env or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=scaled(60),
-        check=False,
-    )
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        process = start(
+            [*RESQUED, *args],
+            cwd=cwd,
+            env={**clean_environment(), **(env or {})},
+            output=output.fileno(),
+            errors=errors.fileno(),
+            new_session=False,
+        )
+        try:
+            status = process.wait(scaled(60))
+        finally:
+            process.kill()
+        texts = []
+        for file in (output, errors):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return subprocess.CompletedProcess(args, status, *texts)
 
 
 def fail(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import psutil
 
+from tests.support.fork_server import ForkedProcess, fork_server
 from tests.support.processes import JobProcesses, describe, entry_of, title
 from tests.support.wait import scaled, wait_until
 
@@ -72,21 +73,15 @@ class Daemon:
             MARK: self._mark,
         }
         self._family = JobProcesses(MARK, self._mark)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self.log_path = cwd / f"daemon-{self._mark[:8]}.log"
         self._events: list[dict[str, Any]] = []
         self._read = 0
 
     def __enter__(self) -> Self:
         with self.log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                self.command,
-                cwd=self.cwd,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            self._process = start(
+                self.command, cwd=self.cwd, env=self._env, output=log.fileno()
             )
         self._family.sessions.add(self.pid)
         self._family.add(self.pid)
@@ -219,6 +214,38 @@ class Daemon:
     def _fail(self, problem: str) -> NoReturn:
         tail = "\n".join(self.log().splitlines()[-40:])
         raise AssertionError(f"{' '.join(self.command)}: {problem}\n{tail}")
+
+
+def start(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    output: int,
+    errors: int | None = None,
+    new_session: bool = True,
+) -> subprocess.Popen[bytes] | ForkedProcess:
+    """Start a command without input, by a fork if that makes no difference.
+
+    `output` and `errors` are descriptors; without the second one, the first has both.
+    """
+    errors = output if errors is None else errors
+    server = fork_server(clean_environment())
+    with Path(os.devnull).open("rb") as nothing:
+        if server.serves(command, env):
+            streams = (nothing.fileno(), output, errors)
+            return server.fork(
+                command, cwd=cwd, env=env, streams=streams, new_session=new_session
+            )
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=nothing,
+            stdout=output,
+            stderr=errors,
+            start_new_session=new_session,
+        )
 
 
 def clean_environment() -> dict[str, str]:
