@@ -23,15 +23,16 @@ NOTHING :=
 SPACE := $(NOTHING) $(NOTHING)
 # The unit tests must go every way through these.
 COVERED := $(wildcard resqued/core resqued/wire)
+MEASURED := --source=$(subst $(SPACE),$(COMMA),$(COVERED)) -m pytest -q
 
-.PHONY: demo test test-systemd test-browser screenshots vendor check unit unit-all unit-others coverage bench bench-web chaos clean
+.PHONY: demo test test-systemd test-browser screenshots vendor check unit unit-all unit-others coverage coverage-core coverage-others bench bench-web chaos clean
 
 demo: $(PROJECT)
 	$(BIN)/resqued demo $(DEMO)
 
 # The whole suite, in lanes: see CONTRIBUTING.md. One failure fails it.
 test: check
-	$(BIN)/python -m tests.support.lanes --beside '$(MAKE) -s -j2 -O unit-all' $(LANES)
+	$(BIN)/python -m tests.support.lanes --beside '$(MAKE) -s -j3 -O unit-all' $(LANES)
 
 # Boots this machine's files in a container, without a network, and leaves nothing.
 # Skips where that cannot be done (no root, no systemd-container); with CI set it fails.
@@ -63,9 +64,18 @@ unit-all: coverage unit-others
 unit-others: $(STAMP)
 	$(BIN)/python -m tests.support.pythons
 
-coverage: $(STAMP)
-	$(BIN)/coverage run --source=$(subst $(SPACE),$(COMMA),$(COVERED)) -m pytest -q tests/unit
+# Two processes, for one would end long after the tests that run beside it.
+coverage: coverage-core coverage-others
+	$(BIN)/coverage combine --quiet .coverage.core .coverage.others
 	$(BIN)/python -m tests.support.coverage_gate
+
+coverage-core: $(STAMP)
+	$(BIN)/coverage run --data-file=.coverage.core $(MEASURED) \
+	  tests/unit/core tests/unit/wire
+
+coverage-others: $(STAMP)
+	$(BIN)/coverage run --data-file=.coverage.others $(MEASURED) \
+	  tests/unit --ignore=tests/unit/core --ignore=tests/unit/wire
 
 # Such as WEB='--failures 50000 --no-write'.
 WEB ?=
@@ -102,4 +112,4 @@ $(STAMP): $(PROJECT) requirements-dev.txt requirements-unit.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-* .coverage build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .coverage* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
