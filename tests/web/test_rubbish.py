@@ -45,6 +45,13 @@ def _each_path(redis: redis_py.Redis) -> Iterator[str]:
             yield f"{first}?series=done"
 
 
+def names_in(redis: redis_py.Redis) -> list[str]:
+    """Return the keys; of the many of the history, which are read alike, one."""
+    names = sorted(map(bytes.decode, redis.scan_iter("resque:*")))
+    history = [name for name in names if ":hist:" in name]
+    return [name for name in names if name not in history[1:]]
+
+
 def check_all(pages: Pages, paths: list[str], where: object) -> list[int]:
     """Fetch all; raise unless each answer is one in words. Return the statuses."""
     found = []
@@ -60,12 +67,15 @@ def check_all(pages: Pages, paths: list[str], where: object) -> list[int]:
 def test_a_key_of_another_type_breaks_no_page(
     open_pages: Open, redis: redis_py.Redis
 ) -> None:
+    """A row for each key, and for each page to which a command with it belongs."""
     fill(redis, TEXT)
     paths = paths_in(redis)
-    names = sorted(redis.scan_iter("resque:*"))
+    sent = {path: _commands_of(open_pages, redis, path) for path in paths}
+    names = names_in(redis)
     assert len(names) > 40
     pages = open_pages()
     for name in names:
+        readers = [path for path in paths if name in sent[path]]
         old = redis.dump(name)
         is_text = redis.type(name) == b"string"
         redis.delete(name)
@@ -73,7 +83,7 @@ def test_a_key_of_another_type_breaks_no_page(
             redis.rpush(name, "odd")
         else:
             redis.set(name, "odd")
-        check_all(pages, paths, name)
+        check_all(pages, readers, name)
         redis.restore(name, 0, old, replace=True)
 
 
@@ -113,10 +123,7 @@ def test_a_key_that_is_refused_is_named_by_the_pages_that_need_it(
     paths = [path for path in paths_in(redis) if not path.startswith("/readyz")]
     # A page to which no command with the key belongs cannot be refused.
     sent = {path: _commands_of(open_pages, redis, path) for path in paths}
-    names = sorted(redis.scan_iter("resque:*"))
-    # Of the many keys of the history, which are read in the same way, one is enough.
-    history = [name for name in names if b":hist:" in name]
-    for name in map(bytes.decode, [*({*names} - {*history}), history[0]]):
+    for name in names_in(redis):
         if " " in name:
             continue  # no pattern of a rule has a space
         with user(redis, "+@all", "&*", *all_but(name)) as url:
