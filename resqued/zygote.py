@@ -260,7 +260,6 @@ def freeze(settings: AppSettings, inbox: SignalInbox, title: str) -> list[object
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     capture.finish()
-    memory.empty_type_cache()
     # At level debug each job logs a line, so no warm-up is made.
     if not logger.is_logged("job_begins", "debug"):
         memory.empty_page_tables()

@@ -29,7 +29,7 @@ from resqued.ipc.messages import SpawnWorker
 from resqued.ipc.scoreboard import Scoreboard
 from resqued.jobs.declare import temporary_job
 from resqued.store.connection import SingleLink
-from resqued.system import prctl, process_title, signals
+from resqued.system import memory, prctl, process_title, signals
 from resqued.system.signals import SignalInbox
 from resqued.wire import queue_list
 
@@ -76,8 +76,10 @@ def make_often(
 ) -> None:
     """Make a worker several times, with the channel of this process for its own.
 
-    `make` makes it from the settings, a queue list, its links and the order.
+    `make` makes it from the settings, a queue list, its links and the order. What the
+    imports have looked up is forgotten first.
     """
+    memory.empty_type_cache()
     scoreboard = Scoreboard.create()
     links = WorkerLinks(inbox, channel, scoreboard, link)
     order = SpawnWorker(PoolKey("*", settings.namespace))
