@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -79,21 +80,22 @@ def environment(version: tuple[int, int], program: Path) -> Path | None:
     return python
 
 
+def run_tests(version: tuple[int, int], program: Path) -> int:
+    """Run the unit tests with one, print their output, and return pytest's code."""
+    python = environment(version, program)
+    if python is None:
+        return 0
+    done = _run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *OF_EACH)
+    name = ".".join(map(str, version))
+    print(f"unit tests with Python {name}\n{done.stdout}{done.stderr}", flush=True)
+    return done.returncode
+
+
 def main() -> int:
-    """Run the unit tests with each; return 1 if they fail with any."""
-    worst = 0
-    for version, program in others().items():
-        python = environment(version, program)
-        if python is None:
-            continue
-        print(f"unit tests with Python {'.'.join(map(str, version))}", flush=True)
-        done = subprocess.run(
-            [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *OF_EACH],
-            cwd=ROOT,
-            check=False,
-        )
-        worst = max(worst, done.returncode)
-    return int(worst != 0)
+    """Run the unit tests with each, side by side; return 1 if they fail with any."""
+    found = others()
+    with ThreadPoolExecutor() as pool:
+        return int(any([*pool.map(run_tests, found.keys(), found.values())]))
 
 
 def _run(program: Path, *args: str) -> subprocess.CompletedProcess[str]:
