@@ -11,7 +11,6 @@ time that other processes of the machine took from the server meanwhile.
 import argparse
 import json
 import multiprocessing
-import os
 import resource
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import realtime
 import redis
 from errors import BenchError
 from server import Server, open_server
@@ -203,11 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--redis", metavar="URL")
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument(
-        "--realtime",
-        action="store_true",
-        help="as root: no other process takes time from the server",
-    )
+    realtime.add_option(parser)
     given = parser.parse_args()
     print(
         "| operation | elements | seconds | CPU of the caller | scripts, together"
@@ -221,8 +217,7 @@ def main() -> None:
         open_server(given.redis, Path(scratch)) as server,
     ):
         if given.realtime:
-            pid = server.client.info("server")["process_id"]
-            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+            realtime.give_precedence(server.client)
         for case in CASES:
             for size in case.sizes:
                 count = int(size * given.scale)

@@ -32,7 +32,7 @@ from urllib.request import urlopen
 
 import redis as redis_py
 
-from bench import web_data, web_pool
+from bench import realtime, web_data, web_pool
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -386,11 +386,7 @@ def main() -> None:
         "--pool", action="store_true", help="only a retry beside a pool at work"
     )
     parser.add_argument("--no-write", action="store_true", help="leave docs/ alone")
-    parser.add_argument(
-        "--realtime",
-        action="store_true",
-        help="as root: no other process takes time from the server",
-    )
+    realtime.add_option(parser)
     given = parser.parse_args()
     sizes = {name: getattr(given, name) for name in ("failures", "queues", "workers")}
     with (
@@ -401,8 +397,7 @@ def main() -> None:
             sizes |= {"queues": 0, "workers": 0}
         web_data.fill(redis, **sizes)
         if given.realtime:
-            pid = redis.info("server")["process_id"]
-            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+            realtime.give_precedence(redis)
         redis.slowlog_reset()
         with _web(url) as (process, address):
             site = Site(redis, address, process)

@@ -8,15 +8,14 @@ by the name that it has in docs/compatibility.md.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from resqued import Client
 from tests.compat.dump import dump
-from tests.support.daemon import Daemon, clean_environment
-from tests.support.wait import scaled, wait_until
+from tests.support.cli import run_command
+from tests.support.daemon import Daemon
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,15 +108,7 @@ class Case:
 
     def command(self, *args: str) -> tuple[int, str]:
         """Run a command of resqued; return its exit code, and what it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "resqued", *args, "-r", self.url],
-            cwd=self.folder,
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=scaled(30),
-        )
+        done = run_command(*args, "-r", self.url, cwd=self.folder)
         return done.returncode, done.stdout + done.stderr
 
     def know(

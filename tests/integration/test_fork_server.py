@@ -13,11 +13,9 @@ import psutil
 import pytest
 
 from tests.support.daemon import RESQUED, Daemon, clean_environment, start
-from tests.support.fork_server import ForkedProcess, fork_server
+from tests.support.fork_server import COMMAND, ForkedProcess, fork_server
 from tests.support.processes import title
 from tests.support.wait import scaled, wait_until
-
-COMMAND = (sys.executable, "-m", "resqued")
 
 
 @pytest.mark.parametrize(
@@ -103,4 +101,4 @@ def test_an_exit_is_waited_for_no_longer_than_asked(tmp_path: Path) -> None:
             forked.wait(0)
         forked.kill()
     assert wait_until(lambda: forked.poll() is not None)
-    assert forked.returncode == forked.wait() == -signal.SIGKILL
+    assert forked.poll() == forked.wait() == -signal.SIGKILL

@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,11 +18,12 @@ import resqued
 from resqued.wire import payload, timestamps
 from resqued.wire.payload import FailureInfo
 from tests.support.daemon import clean_environment, start
+from tests.support.fork_server import COMMAND
 from tests.support.wait import scaled
 
 NS = "resque:"
 HOST = socket.gethostname()
-RESQUED = (sys.executable, "-m", "resqued")
+RESQUED = COMMAND
 
 Run = Callable[..., Result]
 

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import psutil
 
-from tests.support.fork_server import ForkedProcess, fork_server
+from tests.support.fork_server import COMMAND, ForkedProcess, fork_server
 from tests.support.processes import JobProcesses, describe, entry_of, title
 from tests.support.wait import scaled, wait_until
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
-RESQUED = (sys.executable, "-m", "resqued", "work", "--log-format", "json")
+RESQUED = (*COMMAND, "work", "--log-format", "json")
 
 # In the environment of every process of a daemon, whatever session and parent it
 # has given itself.

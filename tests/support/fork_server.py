@@ -20,11 +20,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from resqued.system import prctl, process_title
 
@@ -50,26 +51,23 @@ class ForkedProcess:
     def __init__(self, pid: int, args: Sequence[str]) -> None:
         self.pid = pid
         self.args = args
-        self.returncode: int | None = None
+        self._process = psutil.Process(pid)
 
     def poll(self) -> int | None:
         """Return the exit status, negative for a signal; None while it runs."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return the exit status when it has ended; raise TimeoutExpired."""
-        end = None if timeout is None else time.monotonic() + timeout
-        delay = 0.001
-        while (status := self.poll()) is None:
-            if end is not None and time.monotonic() > end:
-                raise subprocess.TimeoutExpired(self.args, timeout or 0)
-            time.sleep(delay)
-            delay = min(2 * delay, 0.02)
-        return status
+        """Return the exit status when it has ended; raise subprocess.TimeoutExpired."""
+        try:
+            status = self._process.wait(timeout)
+        except psutil.TimeoutExpired as error:
+            raise subprocess.TimeoutExpired(self.args, error.seconds) from None
+        assert status is not None, f"{self.pid} is no child of this process"
+        return int(status)
 
     def send_signal(self, signum: int) -> None:
         """Send a signal, unless its end has been seen."""

@@ -27,6 +27,7 @@ import pytest
 from resqued.demo import DemoError, check
 from resqued.demo.sources import scan
 from resqued.demo.workspace import Workspace
+from tests.support.cli import RESQUED
 from tests.support.daemon import clean_environment
 from tests.support.processes import JobProcesses, describe, name_of
 from tests.support.wait import scaled, wait_until
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     import redis as redis_py
 
-RESQUED = (sys.executable, "-m", "resqued")
 # In the environment of every process of a demo. No variable of resqued's: the
 # demo keeps those from its master.
 MARK = "DEMO_UNDER_TEST"

@@ -45,11 +45,22 @@ def _each_path(redis: redis_py.Redis) -> Iterator[str]:
             yield f"{first}?series=done"
 
 
-def names_in(redis: redis_py.Redis) -> list[str]:
-    """Return the keys; of the many of the history, which are read alike, one."""
+def readers_in(
+    open_pages: Open, redis: redis_py.Redis, paths: list[str]
+) -> dict[str, list[str]]:
+    """Return, for each key, the paths to which a command with it belongs.
+
+    Another path cannot depend on the key. Of the many keys of the history, which are
+    read alike, there is one.
+    """
+    sent = {path: _commands_of(open_pages, redis, path) for path in paths}
     names = sorted(map(bytes.decode, redis.scan_iter("resque:*")))
     history = [name for name in names if ":hist:" in name]
-    return [name for name in names if name not in history[1:]]
+    return {
+        name: [path for path in paths if name in sent[path]]
+        for name in names
+        if name not in history[1:]
+    }
 
 
 def check_all(pages: Pages, paths: list[str], where: object) -> list[int]:
@@ -69,13 +80,10 @@ def test_a_key_of_another_type_breaks_no_page(
 ) -> None:
     """A row for each key, and for each page to which a command with it belongs."""
     fill(redis, TEXT)
-    paths = paths_in(redis)
-    sent = {path: _commands_of(open_pages, redis, path) for path in paths}
-    names = names_in(redis)
-    assert len(names) > 40
+    readers_of = readers_in(open_pages, redis, paths_in(redis))
+    assert len(readers_of) > 40
     pages = open_pages()
-    for name in names:
-        readers = [path for path in paths if name in sent[path]]
+    for name, readers in readers_of.items():
         old = redis.dump(name)
         is_text = redis.type(name) == b"string"
         redis.delete(name)
@@ -121,14 +129,11 @@ def test_a_key_that_is_refused_is_named_by_the_pages_that_need_it(
     """A row for each key: of this user, Redis refuses that one alone."""
     fill(redis, b"critical")
     paths = [path for path in paths_in(redis) if not path.startswith("/readyz")]
-    # A page to which no command with the key belongs cannot be refused.
-    sent = {path: _commands_of(open_pages, redis, path) for path in paths}
-    for name in names_in(redis):
+    for name, readers in readers_in(open_pages, redis, paths).items():
         if " " in name:
             continue  # no pattern of a rule has a space
         with user(redis, "+@all", "&*", *all_but(name)) as url:
             pages = open_pages(url=url)
-            readers = [path for path in paths if name in sent[path]]
             refused = [path for path in readers if _is_refused(pages, path, name)]
             assert len(refused) < len(paths) / 3, (name, refused)
             for path in ("/overview", "/about", "/metrics"):
