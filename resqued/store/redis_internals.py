@@ -46,6 +46,7 @@ class _Located:
     host: str
     port: int
     handshake_metadata: Any
+    _was_opened = False
 
     def __init__(self, *, locator: Any, **options: Any) -> None:
         self.locator = locator
@@ -56,14 +57,29 @@ class _Located:
             return
         try:
             for _ in range(_HOPS):
-                self.handshake_metadata = None
-                super().connect_check_health(*args, **kwargs)  # type: ignore[misc]
+                self._greet(*args, **kwargs)
                 if self._arrives():
                     return
             raise RedisConnectionError("each node of the cluster names another one")
         except RedisError as error:
             mark_unsent(error)
             raise
+
+    def _greet(self, *args: Any, **kwargs: Any) -> None:
+        """Open the connection; open it once more if the server closes it at once.
+
+        A proxy does so whose server is being replaced. No command was sent before.
+        """
+        for is_last in (False, True):
+            self._was_opened, self.handshake_metadata = False, None
+            try:
+                super().connect_check_health(*args, **kwargs)  # type: ignore[misc]
+                return
+            except RedisConnectionError as error:
+                # Its subclasses are replies, such as that of a wrong password.
+                is_closed = self._was_opened and type(error) is RedisConnectionError
+                if is_last or not is_closed:
+                    raise
 
     def _arrives(self) -> bool:
         """Return False if another node is the right one; the connection is closed."""
@@ -85,7 +101,9 @@ class _Located:
             # application, which may have replaced sockets, by those of a proxy.
             _redis_py.socket = socket
             try:
-                return super()._connect()  # type: ignore[misc]
+                opened = super()._connect()  # type: ignore[misc]
+                self._was_opened = True
+                return opened
             except OSError as error:
                 self.locator.suspect()
                 if not left or isinstance(error, TimeoutError):

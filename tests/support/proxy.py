@@ -100,6 +100,10 @@ class Proxy:
         """Refuse new connections; those that are open continue."""
         return self._do("refuse")
 
+    def hang_up(self, count: int) -> Counts:
+        """Close the next *count* connections when they send something."""
+        return self._do("hang_up", count=count)
+
     def cut(self) -> Counts:
         """Close every connection; new ones are welcome."""
         return self._do("cut")
@@ -165,6 +169,7 @@ class Network:
         self._lost = 0
         self._loss: Loss | None = None
         self._is_black_hole = False
+        self._hang_ups = 0
         self._is_flowing = asyncio.Event()
         self._is_flowing.set()
         self._listener: asyncio.Server | None = None
@@ -183,6 +188,9 @@ class Network:
         if self._listener:
             self._listener.close()
             self._listener = None
+
+    def hang_up(self, count: int) -> None:
+        self._hang_ups = count
 
     def cut(self) -> None:
         for connection in self._connections:
@@ -231,6 +239,9 @@ class Network:
                 connection.has_lost = True
                 while await reader.read(CHUNK):
                     pass
+            elif self._hang_ups:
+                self._hang_ups -= 1
+                await reader.read(CHUNK)
             else:
                 answers, connection.server = await asyncio.open_connection(
                     HOST, self._target_port
@@ -348,6 +359,8 @@ async def obey(network: Network, command: dict[str, Any]) -> None:
             network.hold()
         case "refuse":
             network.refuse()
+        case "hang_up":
+            network.hang_up(**command)
         case "cut":
             network.cut()
 
