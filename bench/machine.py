@@ -4,11 +4,11 @@ import os
 import platform
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psutil
 import redis
 from environment import PINS
+from processor import processor_model
 from server import Server
 
 
@@ -18,7 +18,7 @@ def describe(server: Server) -> list[tuple[str, str]]:
     gigabytes = psutil.virtual_memory().total / 2**30
     return [
         ("date", datetime.now(tz=UTC).date().isoformat()),
-        ("processor", f"{_processor()}, {os.cpu_count()} cores"),
+        ("processor", f"{processor_model()}, {os.cpu_count()} cores"),
         ("memory", f"{gigabytes:.0f} GB"),
         ("kernel", f"Linux {_kernel()}"),
         ("Python", platform.python_version()),
@@ -27,16 +27,6 @@ def describe(server: Server) -> list[tuple[str, str]]:
         ("others", _libraries()),
         ("load before the start", f"{os.getloadavg()[0]:.1f}"),
     ]
-
-
-def _processor() -> str:
-    """Return the processor's model (proc(5), cpuinfo)."""
-    match = re.search(r"^model name\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
-    return match.group(1).strip() if match else platform.machine()
-
-
-def _cpuinfo() -> str:
-    return Path("/proc/cpuinfo").read_text()
 
 
 def _kernel() -> str:

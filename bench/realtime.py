@@ -16,6 +16,10 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 
 
 def give_precedence(client: redis.Redis) -> None:
-    """Give the server of a client a real-time priority; raise PermissionError."""
+    """Give the server of a client a real-time priority; raise PermissionError.
+
+    The kernel stops such a process for 50 ms when it has used its processor for 950 ms
+    of a second, unless kernel.sched_rt_runtime_us is -1 (sched(7)).
+    """
     pid = client.info("server")["process_id"]
     os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))

@@ -33,6 +33,7 @@ from urllib.request import urlopen
 import redis as redis_py
 
 from bench import realtime, web_data, web_pool
+from bench.processor import processor_model
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -408,8 +409,10 @@ def main() -> None:
     about = (
         f"{given.failures:,} failures of 2 KB, {given.queues:,} queues and"
         f" {given.workers:,} workers; one web process, one server, one client on"
-        f" {os.cpu_count()} processors with a load of {os.getloadavg()[0]:.1f}. First"
-        " bytes are medians. *Not* means that the budget was not kept. "
+        f" {os.cpu_count()} processors ({processor_model()}) with a load of"
+        f" {os.getloadavg()[0]:.1f}. First bytes are medians. *Not* means that the"
+        " budget was not kept. [web.md](web.md#what-it-costs) says why a look into a"
+        " long list takes Redis time. "
     ) + (_OWN_PROCESSOR if given.realtime else _SHARED_PROCESSORS)
     if not (given.no_write or given.pool):
         write(site.rows, about)
