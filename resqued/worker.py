@@ -107,6 +107,7 @@ class WorkerProcess:
         self._runner.discard_standby()
         self._runner.hooks.run("worker_exit")
         self._inbox.close()
+        self._channel.close()
         return 0
 
     # The running job

@@ -139,7 +139,7 @@ def translate(
     if (unusable := _never_usable(error, reason, place, namespace)) is not None:
         return unusable
     if isinstance(error, redis.AuthenticationError):
-        return StoreError(f"{place} refused the login: {reason}")
+        return StoreError(f"{place} refused the login: {_login_hint(reason)}")
     if isinstance(error, NoScriptError):
         return ScriptUnknownError(str(error))
     if _is_forbidden(error):
@@ -214,6 +214,15 @@ def untagged(place: str, namespace: str) -> UnusableServerError:
         f"{place}: the namespace {name!r} has keys in several slots of this cluster:"
         f" set -N '{better}' or [redis] namespace = \"{better}\""
     )
+
+
+def _login_hint(reason: str) -> str:
+    """Return the reason of a refused login, or what to do without a password."""
+    if "Authentication required" in reason or reason.startswith("HELLO must be called"):
+        return (
+            "it needs a password: redis://:PASSWORD@HOST, or redis://USER:PASSWORD@HOST"
+        )
+    return reason
 
 
 def _hint(error: Exception, url: str) -> str:

@@ -227,3 +227,24 @@ def test_what_does_not_work_is_said_when_the_application_starts(
         assert said.startswith("hooked.Job.before_perform_check must be a static")
         (backend,) = daemon.events("failure_backend_ignored")
         assert backend["backend"] == "redis_multi_queue"
+
+
+def test_the_development_mode_of_python_has_nothing_to_warn_of(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path
+) -> None:
+    """It tells of sockets that nobody has closed, in workers that end, for example."""
+    client = resqued.Client(redis_url)
+    mode = {"PYTHONDEVMODE": "1"}
+    with pool(redis_url, tmp_path, workers=2, env=mode) as running:
+        running.wait_for_event("master_ready")
+        client.enqueue_to("default", "Run", 1)
+        client.enqueue_to("default", "Fail", 2)
+        client.enqueue_to("default", "Sleep", 60)
+        wait_until(lambda: redis.llen("started") == 1, what="the job to start")
+        running.signal(signal.SIGHUP)
+        running.wait_for_event("reload_done")
+        running.signal(signal.SIGUSR1)
+        wait_until(lambda: len(failures(redis)) == 2, what="the job to be ended")
+        running.signal(signal.SIGQUIT)
+        assert running.wait() == 0
+    assert "Warning" not in running.log()
