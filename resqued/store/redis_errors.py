@@ -139,7 +139,7 @@ def translate(
     if (unusable := _never_usable(error, reason, place, namespace)) is not None:
         return unusable
     if isinstance(error, redis.AuthenticationError):
-        return StoreError(f"{place} refused the login: {_login_hint(reason)}")
+        return StoreError(f"{place} refused the login: {_login_reason(reason)}")
     if isinstance(error, NoScriptError):
         return ScriptUnknownError(str(error))
     if _is_forbidden(error):
@@ -216,7 +216,7 @@ def untagged(place: str, namespace: str) -> UnusableServerError:
     )
 
 
-def _login_hint(reason: str) -> str:
+def _login_reason(reason: str) -> str:
     """Return the reason of a refused login, or what to do without a password."""
     if "Authentication required" in reason or reason.startswith("HELLO must be called"):
         return (

@@ -46,7 +46,7 @@ class _Located:
     host: str
     port: int
     handshake_metadata: Any
-    _was_opened = False
+    _was_opened: bool
 
     def __init__(self, *, locator: Any, **options: Any) -> None:
         self.locator = locator
