@@ -11,8 +11,10 @@ from click.testing import CliRunner, Result
 
 import resqued
 from resqued.cli import cli
+from resqued.system.redis_server import EmbeddedServer
 from tests.support.cli import Run
 from tests.support.daemon import STEERING, Daemon
+from tests.support.proxy import Proxy
 from tests.support.shared import SharedPool
 
 
@@ -58,6 +60,13 @@ def client(redis_url: str) -> Iterator[resqued.Client]:
     client = resqued.Client(redis_url)
     yield client
     client.close()
+
+
+@pytest.fixture
+def proxy(server: EmbeddedServer, redis_url: str) -> Iterator[Proxy]:
+    """A network that fails on command, in front of the server of the test."""
+    with Proxy(server.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture

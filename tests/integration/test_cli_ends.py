@@ -84,10 +84,12 @@ def test_ctrl_c_is_one_line(redis_url: str, tmp_path: Path) -> None:
         [
             *(sys.executable, "-c"),
             (
-                "import socket, time; s = socket.create_server(('127.0.0.1', 0));"
-                " print(s.getsockname()[1], flush=True); time.sleep(60)"
+                "import socket, sys; s = socket.create_server(('127.0.0.1', 0));"
+                " print(s.getsockname()[1], flush=True); sys.stdin.read()"
             ),
         ],
+        # Closed when the test is over, which ends the program.
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as silent:

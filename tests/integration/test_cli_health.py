@@ -22,7 +22,8 @@ from tests.support.pool import pool
 from tests.support.proxy import Proxy
 from tests.support.wait import scaled, wait_until
 
-# No worker is registered as long as this application is not imported.
+# No worker is registered as long as this application is not imported. It has to look
+# for the file again and again.
 SLOW = """
 import pathlib, time
 while not pathlib.Path("go").exists():

@@ -374,6 +374,7 @@ def test_the_application_is_imported_in_another_process(
 def test_an_application_that_hangs_is_given_up_and_leaves_no_process(
     ask_about: Ask, tmp_path: Path, config: str
 ) -> None:
+    # Longer than any test, and not for ever, if it should be left behind after all.
     source = (
         "import os, pathlib, time\n"
         "pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import redis as redis_py
 import resqued
 from resqued.store.connection import Link, SingleLink
 from resqued.store.store_errors import DisconnectedError
-from resqued.system.redis_server import EmbeddedServer
 from tests.support.cli import run_command
 from tests.support.pool import pool
 from tests.support.proxy import Proxy
@@ -26,12 +25,6 @@ WAYS: dict[str, Callable[[str], Any]] = {
     ),
     "an enqueue": lambda url: resqued.Client(url).enqueue_to("default", "Noop"),
 }
-
-
-@pytest.fixture
-def proxy(server: EmbeddedServer, redis_url: str) -> Iterator[Proxy]:
-    with Proxy(server.port) as proxy:
-        yield proxy
 
 
 @pytest.mark.parametrize("way", WAYS)

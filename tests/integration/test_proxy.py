@@ -26,16 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from resqued.system.redis_server import EmbeddedServer
-
 
 PATIENCE, IMPATIENCE = scaled(30), 0.3
-
-
-@pytest.fixture
-def proxy(server: EmbeddedServer, redis_url: str) -> Iterator[Proxy]:
-    with Proxy(server.port) as proxy:
-        yield proxy
 
 
 @pytest.fixture

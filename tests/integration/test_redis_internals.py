@@ -52,12 +52,6 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def proxy(redis_url: str, server: Any) -> Iterator[Proxy]:
-    with Proxy(server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def make(redis_url: str, stack: ExitStack) -> Open:
     """Make a connection that is not open yet; it is closed after the test."""
 
