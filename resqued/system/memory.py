@@ -2,7 +2,9 @@
 
 fork(2) copies page tables and exit(2) frees them: one entry for 2 MB instead of 512
 makes both several times faster for a process of hundreds of megabytes. Linux 6.1 and
-later can collapse pages that exist already (madvise(2), MADV_COLLAPSE).
+later can collapse pages that exist already (madvise(2), MADV_COLLAPSE). A small process
+gains too, although most of its large pages are split soon after a fork, because it
+writes to them: Linux 6.9 and later copy and free the entries of a split one in batches.
 
 hot path: large-pages
 """
@@ -14,6 +16,7 @@ import math
 import re
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -23,10 +26,6 @@ _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _MADV_COLLAPSE, _MADV_DONTNEED = 25, 4
 _LARGE_PAGE = 2 << 20
 
-# The least size in bytes. A small heap gains nothing: most of its pages are written
-# soon after a fork, and a large page that is written to is split again.
-WORTH_IT = 64 << 20
-
 # A private mapping of a file in /proc/self/smaps that cannot be written to, how many
 # kilobytes of it have page tables, and how many are not those of the file.
 _MAPPING = re.compile(
@@ -35,6 +34,17 @@ _MAPPING = re.compile(
     r"(?:[A-Z].*\n)*?Anonymous: +(?P<own>\d+) kB$",
     re.MULTILINE,
 )
+
+# A private mapping of no file that can be written to, and how many kilobytes of it are
+# in memory. Stacks have other names in brackets.
+_HEAP = re.compile(
+    r"^(?P<low>[0-9a-f]+)-(?P<high>[0-9a-f]+) rw-p \S+ \S+ 0 *"
+    r"(?:\[heap\]|\[anon:.*\])?\n(?:[A-Z].*\n)*?Rss: +(?P<present>\d+) kB$",
+    re.MULTILINE,
+)
+# How much of a mapping must be in memory: a large page has all of its memory, and an
+# application may have reserved far more than it uses.
+_MOSTLY = 0.75
 
 # See CPython's Objects/obmalloc.c: ALIGNMENT, SMALL_REQUEST_THRESHOLD, POOL_SIZE, and
 # POOL_OVERHEAD.
@@ -48,19 +58,13 @@ _MOST_GAPS = 5_000
 _FRESH = 1.0
 
 
-def collapse() -> int:
+def collapse() -> None:
     """Put the private heap of this process into large pages, if the kernel allows it.
 
-    Returns the number of requested bytes; 0 if the heap is too small to gain from it.
-    Regions that the kernel refuses stay unchanged.
+    Mappings that are hardly used are left out. What the kernel refuses stays unchanged.
     """
-    regions = _regions(Path("/proc/self/maps").read_text("ascii", "replace"))
-    total = sum(length for _, length in regions)
-    if total < WORTH_IT:
-        return 0
-    for start, length in regions:
+    for start, length in _heap():
         _madvise(start, length, _MADV_COLLAPSE)
-    return total
 
 
 def empty_type_cache() -> None:
@@ -137,21 +141,19 @@ def _object_of(size: int) -> object:
     return float(size) if size == 2 * _STEP else bytes(size - sys.getsizeof(b""))
 
 
-def _regions(maps: str) -> list[tuple[int, int]]:
-    """Return start and length of private regions for large pages (proc(5), maps)."""
-    regions = []
-    for line in maps.splitlines():
-        fields = line.split()
-        is_heap = fields[1] == "rw-p" and fields[4] == "0"
-        # Stacks and other special regions have names in brackets, and so has the heap.
-        if not is_heap or (len(fields) > 5 and fields[5] != "[heap]"):
-            continue
-        low, high = (int(part, 16) for part in fields[0].split("-"))
+def _heap() -> Iterator[tuple[int, int]]:
+    """Yield start and length of what can be in large pages (proc(5), smaps)."""
+    for mapping in _HEAP.finditer(_smaps()):
+        low, high = int(mapping["low"], 16), int(mapping["high"], 16)
         start = -(-low // _LARGE_PAGE) * _LARGE_PAGE
         length = high // _LARGE_PAGE * _LARGE_PAGE - start
-        if length > 0:
-            regions.append((start, length))
-    return regions
+        is_used = int(mapping["present"]) << 10 >= _MOSTLY * (high - low)
+        if length > 0 and is_used:
+            yield start, length
+
+
+def _smaps() -> str:
+    return Path("/proc/self/smaps").read_text(errors="replace")
 
 
 class _Mapping(NamedTuple):
@@ -168,8 +170,7 @@ def _code() -> list[_Mapping]:
     A mapping with pages of its own is left out: they are not in the file.
     """
     found, files = [], set()
-    smaps = Path("/proc/self/smaps").read_text(errors="replace")
-    for mapping in _MAPPING.finditer(smaps):
+    for mapping in _MAPPING.finditer(_smaps()):
         low, high = int(mapping["low"], 16), int(mapping["high"], 16)
         if mapping["rights"] == "r-xp":
             files.add(mapping["file"])
