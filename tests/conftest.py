@@ -22,6 +22,7 @@ import redis as redis_py
 from resqued.errors import EmbeddedServerError
 from resqued.system.redis_server import EmbeddedServer
 from tests.support.needs import missing
+from tests.support.own_ports import own_ports
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -186,7 +187,8 @@ def redis_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterato
         try:
             wait_until(lambda: not _strangers(client))
         except AssertionError:
-            pytest.fail(f"processes left behind, still connected: {_strangers(client)}")
+            told = _tell(_strangers(client))
+            pytest.fail(f"processes left behind, still connected: {told}")
 
 
 @pytest.fixture(name="redis")
@@ -199,17 +201,18 @@ def redis_fixture(redis_url: str) -> Iterator[redis_py.Redis]:
         yield client
 
 
-def _strangers(client: redis_py.Redis) -> list[str]:
-    """Tell which clients of the server belong to another process than this one."""
-    here = psutil.Process().net_connections("tcp")
-    own = {connection.laddr.port for connection in here if connection.laddr}
-    strangers = {
+def _strangers(client: redis_py.Redis) -> dict[int, dict[str, str]]:
+    """Return the clients of the server that are not of this process, by their ports."""
+    ours = own_ports()
+    return {
         port: entry
         for entry in client.client_list()
-        if (port := int(entry["addr"].rpartition(":")[2])) not in own
+        if (port := int(entry["addr"].rpartition(":")[2])) not in ours
     }
-    if not strangers:
-        return []
+
+
+def _tell(strangers: dict[int, dict[str, str]]) -> list[str]:
+    """Tell which processes they are."""
     pids = {c.laddr.port: c.pid for c in psutil.net_connections("tcp") if c.laddr}
     return [
         f"pid {pids.get(port)} ({entry['name'] or 'no name'}, last: {entry['cmd']})"
