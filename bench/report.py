@@ -31,7 +31,8 @@ affects all of them equally. Figures are medians over the rounds. Every library 
 same two functions: one does nothing, and one records the time. Each library has its
 default settings, except that all log at level warning and that Celery runs without
 gossip, mingle and heartbeats. By default RQ keeps results and the other libraries do
-not.
+not. The libraries are installed without tools of development: some packages import more
+if those are there.
 
 | | |
 |---|---|

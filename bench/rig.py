@@ -114,6 +114,8 @@ class Rig:
     # The interpreter with the peers; None if no peer is measured.
     peers_python: str | None
     scratch: Path
+    # The interpreter with the project.
+    project_python: str = sys.executable
     # Further environment variables of the processes.
     settings: dict[str, str] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -150,7 +152,7 @@ class Rig:
 
     def _python(self, peer: Peer) -> str:
         if peer.in_project:
-            return sys.executable
+            return self.project_python
         if self.peers_python is None:
             raise BenchError(f"{peer.title} needs the peers' environment")
         return self.peers_python

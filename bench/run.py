@@ -1,8 +1,9 @@
 """Compares resqued with other libraries: `python bench/run.py`, or `make bench`.
 
-Runs with the project's environment; the other libraries have a separate environment,
-`.venv-bench`, which the first run creates. A whole run takes about a quarter of an hour
-on two cores, and leaves only its page behind.
+The other libraries are measured in an environment of their own, `.venv-bench`, and
+resqued in one without the tools of its development, `.venv-bench-project`. The first
+run creates both. A whole run takes half an hour on two cores, and leaves only its page
+behind.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import reload
 import report
 import rounds
 import supervision
-from environment import ROOT, peers_python
+from environment import ROOT, peers_python, project_python
 from errors import BenchError
 from measure import FULL, QUICK
 from peers import PARTS, PEERS, Peer
@@ -128,7 +129,10 @@ def measure_all(
         console.print(text, style="dim", highlight=False)
 
     needs_peers = not all(peer.in_project for peer in peers)
-    rig = Rig(server, peers_python(say) if needs_peers else None, scratch)
+    theirs = peers_python(say) if needs_peers else None
+    # A quick run only shows that the measurements work.
+    ours = sys.executable if options.quick else project_python(say)
+    rig = Rig(server, theirs, scratch, ours)
     results = rounds.run(rig, peers, options.parts, effort, say)
     made = tables(results, peers, effort)
     if history.PART in options.parts:
