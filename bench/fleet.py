@@ -347,7 +347,7 @@ def numbers(text: str) -> list[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=numbers, default=[1, 4, 16, 40])
     parser.add_argument("--simulated", type=numbers, default=[1, 1000, 5000])
     parser.add_argument("--rates", type=numbers, default=[1, 10, 100])

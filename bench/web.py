@@ -378,7 +378,7 @@ def write(rows: list[Row], about: str) -> None:
 
 def main() -> None:
     """Fill, measure, print, and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--failures", type=int, default=500_000)
     parser.add_argument("--queues", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=2_000)
