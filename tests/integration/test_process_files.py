@@ -35,6 +35,11 @@ def running(*command: str) -> Iterator[int]:
             process.kill()
 
 
+def is_asleep(pid: int) -> bool:
+    fields = procfs.stat_fields(pid)
+    return fields is not None and fields[0] == "S"
+
+
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -65,6 +70,8 @@ def test_files_are_kept_only_while_there_is_room_and_closed_in_the_end(
         files = ProcessFiles(pid)
         assert descriptors() - before == (0 if is_short else 3)
         assert files.is_alone()
+        # A program that still starts grows between two readings.
+        wait_until(lambda: is_asleep(pid), what="the sleep of the process")
         assert files.resident_pages() == procfs.resident_pages(pid) > 0
     assert files.resident_pages() == 0
     del files
