@@ -13,6 +13,7 @@ import ctypes, json, os, subprocess, sys, time
 from resqued.system import prctl, process
 from resqued.system.process_tree import JobProcesses
 
+# Longer than the test, which kills what it has started; and not for ever, if it fails.
 READY = "print(1, flush=True); import time; time.sleep(600)"
 
 def start(script, number):

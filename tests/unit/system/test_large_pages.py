@@ -11,6 +11,7 @@ import pytest
 
 from resqued.diagnostics.host_limits import examine
 from resqued.system.memory import collapse
+from resqued.system.procfs import resident_pages
 from tests.support.forking import run_in_child
 
 LARGE_PAGE = 2 << 20
@@ -24,12 +25,6 @@ def in_large_pages() -> int:
     return sum(
         int(kb) << 10 for kb in re.findall(r"^AnonHugePages: +(\d+)", text, re.M)
     )
-
-
-def resident() -> int:
-    """Return the bytes of this process that are in memory (proc(5), statm)."""
-    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
-    return int(pages) * mmap.PAGESIZE
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +54,10 @@ def test_what_is_reserved_and_hardly_used_takes_no_more_memory() -> None:
         # One page of each large one.
         for place in range(0, len(region), LARGE_PAGE):
             region[place] = 1
-        before = resident()
+        before = resident_pages(os.getpid())
         collapse()
         # The rest of this process may grow by the unused ends of its own mappings.
-        if resident() > before + 8 * SIZE:
+        if resident_pages(os.getpid()) > before + 8 * SIZE // mmap.PAGESIZE:
             raise AssertionError("memory that nobody uses was taken")
 
     run_in_child(live)
