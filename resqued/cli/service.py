@@ -17,7 +17,6 @@ from resqued.cli.options import json_option
 from resqued.cli.table import Column, show_json, show_line, show_table
 from resqued.core.plural import join_names
 from resqued.errors import ResquedError
-from resqued.log import journal
 from resqued.systemd import installer as installing
 from resqued.systemd import instance as naming
 from resqued.systemd import units
@@ -240,8 +239,7 @@ def status(target: Target, instances: tuple[str, ...], as_json: bool) -> None:
             {"name": name, "is_enabled": at_boot == _ENABLED, "state": state}
             for name, at_boot, state in rows
         ]
-        has_journal = journal.is_installed()
-        show_json({"files": states, "units": services, "can_notify": has_journal})
+        show_json({"files": states, "units": services})
         return
     if not instances:
         show_table(
@@ -331,11 +329,6 @@ def _warn(target: Target) -> None:
             f"{closed} is closed to the user resqued, who is to run {command}:"
             " install resqued and its Python elsewhere, such as in /opt/resqued,"
             " or set User= in a drop-in"
-        )
-    if not journal.is_installed():
-        _say(
-            "cysystemd is not installed, so systemd never hears that a master is"
-            " ready: pip install 'resqued[systemd]'"
         )
 
 

