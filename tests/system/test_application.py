@@ -25,6 +25,14 @@ PATCHES = {
     "fork": "import os; os.fork = os.forkpty = None",
     "os": "import os; os.close = os.waitpid = os.pipe = os.dup2 = None",
     "json": "import json; json.loads = json.dumps = json.JSONDecoder = None",
+    # For exact numbers, and for objects of the application's own.
+    "json-defaults": (
+        "import decimal, json\n"
+        "json._default_decoder = "
+        "json.JSONDecoder(parse_float=decimal.Decimal, parse_int=str)\n"
+        "json._default_encoder = json.JSONEncoder(indent=2, sort_keys=True)\n"
+        "json.JSONEncoder = None"
+    ),
     "struct-mmap": "import struct, mmap; struct.pack = mmap.mmap = None",
     "time": "import time; time.time = time.monotonic = lambda: 0.0",
     "open": "import builtins; builtins.open = None",
