@@ -12,7 +12,7 @@ import inspect
 import itertools
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 from resqued.errors import JobClassError
@@ -38,9 +38,10 @@ def finish(result: object) -> None:
     A coroutine, or another object that can be awaited, runs in an event loop of its
     own. Raises what the coroutine raises, and JobClassError for a generator or a `map`.
     """
-    # Not isinstance, which asks the object for its class: that is code of the job.
+    # Neither isinstance nor hasattr, which ask the object for its class and the class
+    # for its attributes: that is code of the job.
     kind = type(result)
-    if issubclass(kind, CoroutineType) or hasattr(kind, "__await__"):
+    if any("__await__" in vars(base) for base in type.mro(kind)):
         _run_to_end(_run(result))  # type: ignore[arg-type]
     elif issubclass(kind, _LAZY):
         name = getattr(result, "__name__", None)

@@ -22,6 +22,9 @@ from resqued.wire.payload import (
 # Of a line in a backtrace that is too long to be told whole.
 _MAX_LINE = 4_000
 
+# A name that is made of data may have any length.
+_MAX_NAME = 1_000
+
 # What those that SIGTERM raises are called in a failure.
 _TERMINATED: dict[type, str] = {
     JobTimeout: JOB_TIMEOUT,
@@ -37,9 +40,8 @@ def describe(error: BaseException, own_files: Collection[str]) -> FailureInfo:
     try:
         return _describe_all(error, own_files)
     except BaseException as trouble:
-        return FailureInfo(
-            type(error).__name__, f"(no text: {type(trouble).__name__} was raised)"
-        )
+        text = f"(no text: {type(trouble).__name__[:_MAX_NAME]} was raised)"
+        return FailureInfo(type(error).__name__[:_MAX_NAME], text)
 
 
 def _describe_all(error: BaseException, own_files: Collection[str]) -> FailureInfo:
@@ -51,7 +53,8 @@ def _describe_all(error: BaseException, own_files: Collection[str]) -> FailureIn
         name, text = f"{home}{kind.__qualname__}", _text(error)
     # A message of megabytes has no business in a pipe (payload.failure cuts
     # again, and says so).
-    return FailureInfo(name, text[: 2 * MAX_ERROR], tuple(_backtrace(error, own_files)))
+    lines = tuple(_backtrace(error, own_files))
+    return FailureInfo(name[:_MAX_NAME], text[: 2 * MAX_ERROR], lines)
 
 
 def _text(error: BaseException) -> str:

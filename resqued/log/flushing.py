@@ -12,7 +12,7 @@ from resqued.log import capture
 
 
 def flush() -> None:
-    """Flush the buffers that the application has filled.
+    """Flush the buffers that the application has filled; raise nothing.
 
     A child that is about to exit has reported its outcome, and the worker kills it if
     it hangs here.
@@ -20,8 +20,8 @@ def flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue  # the job has closed or broken it, so no error can be printed
+        except BaseException:  # noqa: S112 - the job has replaced, closed or broken it
+            continue
     capture.finish()
     for reference in logging._handlerList[:]:  # type: ignore[attr-defined]
         handler = reference()
@@ -29,5 +29,5 @@ def flush() -> None:
             # The last resort is a name for sys.stderr.
             if handler is not None and handler is not logging.lastResort:
                 handler.flush()
-        except Exception:  # noqa: S112 - handlers are the application's code
+        except BaseException:  # noqa: S112 - handlers are the application's code
             continue

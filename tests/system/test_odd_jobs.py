@@ -17,7 +17,7 @@ from tests.support.pool import count, failures
 from tests.support.wait import wait_until
 
 APP = """
-import asyncio, gc, json, os, redis, resqued, signal, struct, sys, time
+import asyncio, gc, json, logging, os, redis, resqued, signal, struct, sys, time
 
 def job(function):
     return resqued.job(queue="a", name=function.__name__)(function)
@@ -124,11 +124,30 @@ class Meta(type):
 
 class Classless(Exception, metaclass=Meta): pass
 
+Long = type("N" * 40_000_000, (Exception,), {})
+
 @job
 def raise_(name): raise globals()[name]("x")
 
 @job
 def trace(): sys.settrace(lambda *a: 1 / 0)
+
+# What is flushed after a job
+
+class Stream:
+    def __init__(self, error): self.error = error
+    def write(self, text): return len(text)
+    def flush(self): raise self.error("by the stream")
+
+class Handler(logging.Handler):
+    def flush(self): sys.exit("by the handler")
+
+@job
+def break_streams(is_failing):
+    sys.stdout, sys.stderr = Stream(RuntimeError), Stream(SystemExit)
+    logging.getLogger("odd").addHandler(Handler())
+    if is_failing:
+        raise ValueError("the reason")
 
 # What an event loop makes of the end of a job
 
@@ -260,15 +279,33 @@ def test_a_job_that_closes_every_descriptor_is_recorded_as_it_ended(
     assert {f.read_bytes() for f in tmp_path.glob("data*")} == {b"data"}
 
 
+@pytest.mark.parametrize("jobs_per_child", [1, 3])
+def test_a_job_that_leaves_broken_streams_is_recorded_as_it_ended(
+    redis_url: str, redis: redis_py.Redis, tmp_path: Path, jobs_per_child: int
+) -> None:
+    config = tmp_path / "resqued.toml"
+    config.write_text(f"[worker]\njobs_per_child = {jobs_per_child}\n")
+    with odd_pool(redis_url, tmp_path, "-c", str(config)) as daemon:
+        for is_failing in (0, 1, 0):
+            run(redis_url, redis, "break_streams", is_failing)
+        run(redis_url, redis, "fine")
+        assert daemon.events("child_failed") == []
+    (failure,) = failures(redis)
+    assert (failure["exception"], failure["error"]) == ("ValueError", "the reason")
+    assert redis.llen("fine") == 1
+
+
 def test_whatever_goes_wrong_beside_a_job_has_a_reason(
     redis_url: str, redis: redis_py.Redis, tmp_path: Path
 ) -> None:
     with odd_pool(redis_url, tmp_path, may_log_tracebacks=True) as daemon:
-        for name in ("Leaves", "Odd", "Classless"):
+        for name in ("Leaves", "Odd", "Classless", "Long"):
             run(redis_url, redis, "raise_", name)
         run(redis_url, redis, "trace")
         (failed,) = daemon.wait_for_event("child_failed")
-    leaves, odd, classless, trace = failures(redis)
+    leaves, odd, classless, long, trace = failures(redis)
+    assert long["exception"].startswith("odd.NNNN")
+    assert (len(long["exception"]), long["error"]) == (1_000, "x")
     assert leaves["exception"] == "odd.Leaves"
     assert "SystemExit" in leaves["error"]
     assert (odd["exception"], odd["error"]) == ("odd.Odd", "odd")

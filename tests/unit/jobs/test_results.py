@@ -30,6 +30,17 @@ class Strange:
         raise RuntimeError("not even asked")
 
 
+class Asked(type):
+    """A class that answers for any name, and fails for some."""
+
+    def __getattr__(cls, name: str) -> object:
+        raise RuntimeError(f"asked for {name}")
+
+
+class Proxy(metaclass=Asked):
+    """An object of such a class, as mocks and lazy objects are."""
+
+
 def job_that(returns: Callable[[], object]) -> type:
     """Return a class whose job returns what `returns` makes."""
 
@@ -74,7 +85,7 @@ def test_what_can_be_awaited_is_awaited() -> None:
     assert ran == ["query"]
 
 
-@pytest.mark.parametrize("make", [Strange, list, lambda: filter(None, [1])])
+@pytest.mark.parametrize("make", [Strange, Proxy, list, lambda: filter(None, [1])])
 def test_any_other_result_is_dropped(make: Callable[[], object]) -> None:
     inline(make)
 
