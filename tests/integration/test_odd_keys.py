@@ -9,6 +9,7 @@ import pytest
 import redis as redis_py
 
 import resqued
+from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
 from resqued.store.runs import FinishedRun, NoJob, Runs, SettleOutcome
 from resqued.wire.payload import Reservation
@@ -116,6 +117,21 @@ def test_the_worker_s_own_keys_are_mended_and_its_run_is_recorded_once(
     assert runs.settle(FinishedRun(second.run))[0] is SettleOutcome.RECORDED
     assert redis.lrange("resque:failed", 0, -1) == [FAILURE]
     assert redis.get("resque:stat:processed") == b"2"
+
+
+@pytest.mark.parametrize("kind", ["zset", "set", "list", "string"])
+def test_without_identities_no_job_begins_and_the_key_is_named(
+    runs: Runs, redis: redis_py.Redis, kind: str
+) -> None:
+    redis.rpush("resque:queue:good", JOB)
+    identities = redis.hgetall("resque:resqued:workers")
+    put(redis, "resque:resqued:workers", kind)
+    with pytest.raises(StoreError, match="WRONGTYPE resque:resqued:workers is no hash"):
+        runs.reserve()
+    assert redis.llen("resque:queue:good") == 1
+    redis.delete("resque:resqued:workers")
+    redis.hset("resque:resqued:workers", mapping=identities)
+    assert taken(runs).queue == "good"
 
 
 @pytest.mark.parametrize("kind", ["zset", "hash", "list", "string"])

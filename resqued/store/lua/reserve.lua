@@ -64,7 +64,13 @@ end
 
 local settled = 0
 
-if redis.call('HGET', KEYS[7], ARGV[1]) ~= ARGV[2] then
+local identity = redis.pcall('HGET', KEYS[7], ARGV[1])
+if type(identity) == 'table' and identity.err then
+  -- Without identities nobody can tell whose run it is: no job begins.
+  return redis.error_reply('WRONGTYPE ' .. KEYS[7] .. ' is no hash: another program' ..
+    ' uses this key; delete it')
+end
+if identity ~= ARGV[2] then
   if ARGV[3] ~= '' then settled = -1 end
   return {settled, 'unregistered'}
 end
