@@ -22,7 +22,9 @@ from resqued.web.site import site
 UNIX, INHERITED = "unix:", "fd:"
 # The first descriptor that systemd passes (sd_listen_fds(3)).
 _FIRST_INHERITED = 3
-_THREADS, _CONNECTIONS, _MAX_BODY = 8, 500, 1 << 20
+_THREADS, _CONNECTIONS = 8, 500
+# Above the limit of web/app.py, which refuses with an answer of its own.
+_MAX_BODY = 2 << 20
 _BACKLOG = 128
 # Connections that send nothing are closed after so many seconds, or a few hundred of
 # them would keep everybody else out for minutes. Parts of pages ask every two seconds.
