@@ -151,7 +151,7 @@ def _identity(pid: int) -> str:
     """Return the identity of a dead worker of this host."""
     return Identity(
         boot=process.boot_id(),
-        pids=process.pid_namespace(),
+        pids=process.namespaces(),
         pid=pid,
         start=1,
         interval=60.0,

@@ -49,7 +49,7 @@ def lives(identity: str) -> bool:
     known = Identity.decode(identity)
     return (
         known is not None
-        and (known.boot, known.pids) == (process.boot_id(), process.pid_namespace())
+        and (known.boot, known.pids) == (process.boot_id(), process.namespaces())
         and process.start_time(known.pid) == known.start
     )
 

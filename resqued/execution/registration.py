@@ -36,7 +36,7 @@ class WorkerRegistration:
         host = process.host_in_ids(settings.hostname)
         identity = Identity(
             boot=process.boot_id(),
-            pids=process.pid_namespace(),
+            pids=process.namespaces(),
             pid=pid,
             start=process.start_time(pid) or 0,
             interval=settings.heartbeat,

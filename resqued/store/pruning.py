@@ -38,7 +38,7 @@ class JudgedWorker(NamedTuple):
 @cache
 def here() -> HostIdentity:
     """Return the boot and the pid namespace of this process."""
-    return HostIdentity(process.boot_id(), process.pid_namespace())
+    return HostIdentity(process.boot_id(), process.namespaces())
 
 
 def judge(entry: WorkerEntry, server_now: float) -> Liveness:

@@ -246,15 +246,28 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
+# The time namespace of a host (PROC_TIME_INIT_INO of linux/proc_ns.h).
+_HOST_TIME = "time:[4026531834]"
+
+
 @cache
-def pid_namespace() -> str:
-    """Return the pid namespace of this process; containers have their own."""
-    return str(Path("/proc/self/ns/pid").readlink())
+def namespaces() -> str:
+    """Return the pid namespace of this process; containers have their own.
+
+    The time namespace follows if it is not that of the host (time_namespaces(7)): each
+    has another time since boot, and with it other start times of all processes.
+    """
+    pids = str(Path("/proc/self/ns/pid").readlink())
+    try:
+        time = str(Path("/proc/self/ns/time").readlink())
+    except OSError:  # before Linux 5.6
+        return pids
+    return pids if time == _HOST_TIME else f"{pids} {time}"
 
 
 def learn_host() -> None:
     """Read what all processes of this host share; a forked process then knows it."""
-    hostname(), boot_id(), pid_namespace()
+    hostname(), boot_id(), namespaces()
 
 
 def start_time(pid: int) -> int | None:

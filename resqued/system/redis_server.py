@@ -78,13 +78,13 @@ class _Identity(Struct, frozen=True):
     @classmethod
     def of(cls, pid: int, port: int, url: str) -> _Identity:
         started, boot_id = process.start_time(pid), process.boot_id()
-        return cls(pid, started, boot_id, process.pid_namespace(), port, url)
+        return cls(pid, started, boot_id, process.namespaces(), port, url)
 
     def is_running(self) -> bool:
         return (
             self.started is not None
             and self.boot_id == process.boot_id()
-            and self.pid_namespace == process.pid_namespace()
+            and self.pid_namespace == process.namespaces()
             and self.started == process.start_time(self.pid)
             # Checked before a signal is sent: the server runs as this user.
             and ownership.process_user(self.pid) == os.geteuid()

@@ -17,6 +17,7 @@ _SIGSET_SIZE = 128
 # The calls that a master needs; it can replace pidfd_open(2).
 REQUIRED = ("memfd_create", "signalfd")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_SELF = Path("/proc/self")
 REMEDY = "allow it in the seccomp profile of the container or service"
 
 
@@ -40,6 +41,11 @@ def require() -> None:
     """Raise ConfigError if the kernel refuses a call that a master needs, or /proc."""
     if not _BOOT_ID.exists():
         raise ConfigError(f"there is no {_BOOT_ID}: mount proc(5) at /proc")
+    if _SELF.readlink() != Path(str(os.getpid())):
+        raise ConfigError(
+            "/proc shows the processes of another pid namespace: mount proc(5) at"
+            " /proc in the namespace of resqued (unshare --mount-proc)"
+        )
     reasons = refused()
     problems = [
         f"{lacks(name, reasons[name])}; {REMEDY}"

@@ -28,7 +28,7 @@ def add_dead_worker(redis: redis_py.Redis) -> str:
         pass
     identity = Identity(
         boot=process.boot_id(),
-        pids=process.pid_namespace(),
+        pids=process.namespaces(),
         pid=ended.pid,
         start=1,
         interval=60.0,

@@ -61,19 +61,46 @@ def test_a_master_says_which_call_is_refused(
 )
 def test_a_master_says_that_proc_is_not_mounted(tmp_path: Path) -> None:
     script = 'mount -t tmpfs none /proc && exec "$@"'
+    said = refusal(tmp_path, "-m", "sh", "-c", script, "sh")
+    assert said.endswith(": mount proc(5) at /proc\n")
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-p", "-f", "true"], check=False).returncode != 0,
+    reason="this user can make no pid namespace",
+)
+def test_a_master_says_that_proc_shows_other_processes(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "-p", "-f")
+    assert said.startswith(
+        "resqued: /proc shows the processes of another pid namespace"
+    )
+
+
+def refusal(place: Path, *unshare: str) -> str:
+    """Return what a master says that starts in other namespaces and is refused."""
     work = subprocess.run(
-        [
-            *("unshare", "-m", "sh", "-c", script, "sh"),
-            *(*RESQUED, "default", "-r", "redis://127.0.0.1:1"),
-        ],
-        env=clean_environment() | {"RUNTIME_DIRECTORY": str(tmp_path / "run")},
+        ["unshare", *unshare, *RESQUED, "default", "-r", "redis://127.0.0.1:1"],
+        env=clean_environment() | {"RUNTIME_DIRECTORY": str(place / "run")},
         capture_output=True,
-        cwd=tmp_path,
+        cwd=place,
         text=True,
         check=False,
     )
     assert work.returncode == 78
-    assert work.stderr.endswith(": mount proc(5) at /proc\n")
+    return work.stderr
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-T", "-f", "true"], check=False).returncode != 0,
+    reason="this user can make no time namespace",
+)
+def test_another_time_namespace_is_another_place() -> None:
+    program = "from resqued.system import process; print(process.namespaces())"
+    python = [sys.executable, "-c", program]
+    outside = subprocess.check_output(python, text=True).strip()
+    shifted = ["unshare", "-T", "-f", "--boottime", "5000", *python]
+    inside = subprocess.check_output(shifted, text=True).strip()
+    assert inside.startswith(f"{outside} time:[")
 
 
 @pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS])

@@ -402,7 +402,7 @@ def test_a_dead_worker_of_the_same_id_is_buried_first(
     """This machine's own: the pid is in use again, by somebody who began later."""
     worker = f"{process.hostname()}:{os.getpid()}:default"
     dead = Identity(
-        process.boot_id(), process.pid_namespace(), os.getpid(), 1, 60.0, "nonce"
+        process.boot_id(), process.namespaces(), os.getpid(), 1, 60.0, "nonce"
     )
     redis.sadd("resque:workers", worker)
     redis.hset("resque:resqued:workers", worker, dead.encode())

@@ -74,7 +74,7 @@ def test_a_worker_that_gives_signs_of_life_has_the_state_of_its_record() -> None
 def here(start: int, heartbeat: str) -> WorkerEntry:
     """Return a worker that says it is this process."""
     identity = Identity(
-        process.boot_id(), process.pid_namespace(), os.getpid(), start, 60.0, "n"
+        process.boot_id(), process.namespaces(), os.getpid(), start, 60.0, "n"
     )
     return WorkerEntry("h:5:q", identity=identity.encode(), heartbeat=heartbeat)
 
