@@ -55,7 +55,8 @@ class Decision(Struct, frozen=True):
     """The decision about one element: k stays, d is removed, r is retried.
 
     A retry replaces the element by `entry` and puts `job` on `queue`; x does the same
-    and removes the element. `problem` is why an element that was to be retried stays.
+    and removes the element. `problem` is why an element that was to be retried stays;
+    `is_done` is True if the same operation had retried it before it died.
     """
 
     code: Literal["k", "d", "r", "x"]
@@ -63,9 +64,11 @@ class Decision(Struct, frozen=True):
     queue: str = ""
     job: str = ""
     problem: str = ""
+    is_done: bool = False
 
 
 KEEP = Decision("k")
+DONE_BEFORE = Decision("k", is_done=True)
 REMOVE = Decision("d")
 
 Judge = Callable[[bytes], Decision]
@@ -95,6 +98,8 @@ class BulkProgress:
     """How many were meant but cannot be retried; they stay as they are."""
     problem: str = ""
     """Why the first of those that were left out cannot be retried."""
+    done_before: int = 0
+    """How many the same operation had retried before it died."""
 
     def __add__(self, other: BulkProgress) -> BulkProgress:
         """Return the progress of this operation and of one on another list."""
@@ -104,6 +109,7 @@ class BulkProgress:
             self.changed + other.changed,
             self.left_out + other.left_out,
             self.problem or other.problem,
+            self.done_before + other.done_before,
         )
 
 
@@ -282,6 +288,7 @@ class BulkOperation:
             changed=done.changed + changed,
             left_out=done.left_out + len(problems) + max(0, refused - 1),
             problem=done.problem or next(iter(problems), ""),
+            done_before=done.done_before + sum(one.is_done for one in decisions),
         )
 
     def _next_size(self, size: int) -> int:

@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from resqued.errors import PayloadError
 from resqued.store.bulk import (
     CHUNK,
+    DONE_BEFORE,
     KEEP,
     REMOVE,
     BulkProgress,
@@ -249,7 +250,7 @@ class Failures:
             if action == "remove":
                 return REMOVE if which.has(failure) else KEEP
             if began and _is_retried_since(failure, since):
-                return KEEP
+                return DONE_BEFORE
             found = _retry_decision(failure, which, now, is_all=True)
             if action == "retry" or found.code != "r":
                 return found

@@ -74,6 +74,9 @@ class _Found(Struct):
             self.cost += _cost(decision, index, self.progress.total)
         elif decision.problem:
             self.progress = _left_out(self.progress, decision.problem)
+        elif decision.is_done:
+            before = self.progress.done_before
+            self.progress = replace(self.progress, done_before=before + 1)
 
     @property
     def are_many(self) -> bool:
@@ -119,7 +122,9 @@ class ListChange:
         operation = BulkOperation(self._link, self._keys, self._key, self._side)
         with closing(operation.run(judge, bound=bound, most=most)) as steps:
             for step in steps:
-                yield before + step
+                # What was changed a moment ago may be judged as done before.
+                again = min(changed, step.done_before)
+                yield replace(before + step, done_before=step.done_before - again)
 
     def _find(
         self, judge: Judge, bound: Bound | None

@@ -25,6 +25,8 @@ from resqued.wire import payload, timestamps
 
 # The most characters of a payload on a page; the rest can be downloaded.
 _LONGEST = 2_000
+# The most characters of a name in a link: names in Redis have up to 512 MB.
+_LONGEST_LINKED = 2_000
 # The base64 of the empty name, because an empty parameter would be none.
 EMPTY = "="
 _MINUTE = 60
@@ -162,6 +164,11 @@ def _in_utc(seconds: float) -> datetime | None:
         return None
 
 
+def is_too_long(name: str) -> bool:
+    """Return True if a name is too long for links: each repeats it, escaped."""
+    return len(name) > _LONGEST_LINKED
+
+
 def queue_url(name: str, endpoint: str = "queue.show") -> str:
     """Return the URL of a queue; of a name that no path can hold, with its base64."""
     if _is_plain(name):
@@ -256,6 +263,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "job_view": job_view,
     "shown_raw": shown_raw,
     "shown_args": shown_args,
+    "is_too_long": is_too_long,
     "queue_url": queue_url,
     "worker_url": worker_url,
     "encoded_name": encoded_name,

@@ -125,10 +125,12 @@ class TaskRun(threading.Thread):
                 began, changed = time.monotonic(), progress.changed
 
     def _note(self, progress: BulkProgress) -> None:
-        is_search = self.task.kind == "search"
+        # A search begins again. What was retried before the death of a task is found
+        # again, also what came after its last record.
+        known = {"search": 0, "retry": progress.done_before}
         self.task = replace(
             self.task,
-            done=progress.changed + (0 if is_search else self._before),
+            done=progress.changed + known.get(self.task.kind, self._before),
             left_out=progress.left_out,
             problem=progress.problem,
             judged=progress.judged,

@@ -256,3 +256,34 @@ def test_a_viewer_has_no_buttons(open_pages: Open, client: resqued.Client) -> No
         assert "<button" not in main.split("Show</")[-1]
     pages.post("/queues/low/remove", 403, typed="low")
     assert client.size("low") == 1
+
+
+def test_a_name_of_any_length_makes_no_long_page(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    name = "é<" * 100_000
+    job = json.dumps({"class": name, "args": [1]}, ensure_ascii=False)
+    failed = {"payload": json.loads(job), "exception": name, "error": "", "queue": name}
+    redis.sadd("resque:queues", name, "mail")
+    redis.rpush(f"resque:queue:{name}", job, job)
+    redis.rpush("resque:queue:mail", job)
+    redis.rpush("resque:failed", json.dumps(failed, ensure_ascii=False))
+    for path in ("/overview", "/queues", "/queues/mail", "/enqueue", "/stats/keys"):
+        text = pages.get(path).text
+        assert len(text) < 100_000, path
+        assert all(len(url) < 10_000 for url in re.findall(r'="([^"]*)"', text)), path
+    assert "The name has 200,000 characters" in pages.text("/queues")
+    found = re.search(r'<a class="name" href="([^"]*)"', pages.get("/failed").text)
+    assert found
+    for path in ("/failed", "/failed/groups", found[1]):
+        assert len(pages.get(path).text) < 100_000, path
+
+
+def test_what_is_no_job_cannot_be_edited_and_enqueued(
+    pages: Pages, redis: redis_py.Redis
+) -> None:
+    redis.sadd("resque:queues", "mail")
+    redis.rpush("resque:queue:mail", "null", '{"class":1}', "[]", "not json")
+    assert "Edit and enqueue" not in pages.text("/queues/mail")
+    redis.rpush("resque:queue:mail", '{"class":"Archive","args":[]}')
+    assert pages.text("/queues/mail").count("Edit and enqueue") == 1

@@ -155,6 +155,9 @@ def test_a_task_that_dies_at_any_call_goes_on(
             retried = [] if kind == "remove" else old
             assert case.numbers("mail") == retried, where
             assert case.failed() == (old if kind == "retry" else []) + [*LATE], where
+        if kind == "retry":
+            made = case.progress.changed + case.progress.done_before
+            assert made == COUNT, where
     assert calls > 1
 
 
