@@ -125,12 +125,9 @@ class TaskRun(threading.Thread):
                 began, changed = time.monotonic(), progress.changed
 
     def _note(self, progress: BulkProgress) -> None:
-        # A search begins again. What was retried before the death of a task is found
-        # again, also what came after its last record.
-        known = {"search": 0, "retry": progress.done_before}
         self.task = replace(
             self.task,
-            done=progress.changed + known.get(self.task.kind, self._before),
+            done=progress.changed + self._done_before(progress),
             left_out=progress.left_out,
             problem=progress.problem,
             judged=progress.judged,
@@ -138,6 +135,15 @@ class TaskRun(threading.Thread):
             error="",
         )
         self._backoff = self._backoff.succeeded()
+
+    def _done_before(self, progress: BulkProgress) -> int:
+        """Return how many elements the task had changed before it died."""
+        if self.task.kind == "search":
+            return 0  # it begins again
+        if self.task.kind == "retry" and self._before:
+            # Those are found again, also what came after the last record.
+            return progress.done_before
+        return self._before
 
     def _take_turn(self) -> None:
         """Wait until no other task changes long lists."""
