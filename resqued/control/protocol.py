@@ -330,6 +330,9 @@ def _convert(values: dict[str, Any], kind: type[M], name: str) -> M:
     """Return the values as a message; an error calls the message `name`."""
     try:
         return msgspec.convert(values, kind)
+    except UnicodeError:
+        # Half of a surrogate pair, where a name or a number is expected.
+        raise BadMessageError(f"`{name}`: a name or a value is no text") from None
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
         place = name + path.rstrip("`")

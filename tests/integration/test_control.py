@@ -720,6 +720,23 @@ def test_a_bad_request_is_answered_with_the_field_that_is_wrong(
     assert "order_received" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"do": "status", "\ud800": 1},
+        {"do": "drain", "wait": "\ud800"},
+        {"do": "kill", "children": ["\ud800"]},
+        {"do": "\ud800"},
+    ],
+    ids=["name", "flag", "number", "order"],
+)
+def test_half_of_a_surrogate_pair_is_a_bad_request(obeying, request_):
+    reply = reply_to(obeying, request_)
+    assert not reply["ok"]
+    assert reply["error"].startswith("bad request: ")
+    assert "field `x`" in reply_to(obeying, {"do": "kill", "x": 1})["error"]
+
+
 @pytest.mark.parametrize("key", ["event", "order", "sent_by", "self", "a b"])
 def test_fields_that_no_order_has_do_no_harm(obeying, key):
     reply = reply_to(obeying, {"do": "kill", "who": "x", key: "y"})

@@ -130,8 +130,12 @@ def test_a_request_with_a_field_too_many_is_none(request: AnyRequest, key: str) 
         protocol.decode_request(json.dumps({**values, key: 1}).encode())
 
 
-@given(st.dictionaries(st.sampled_from(["do", "who", "older", "x"]), st.text()))
-def test_what_is_decoded_is_of_the_type_that_was_named(values: dict[str, str]) -> None:
+FIELDS = st.sampled_from(["do", "who", "older", "children", "wait", "x"]) | TEXTS
+ODD_VALUES = st.sampled_from(sorted(ORDERS)) | TEXTS | st.lists(TEXTS, max_size=2)
+
+
+@given(st.dictionaries(FIELDS, ODD_VALUES))
+def test_what_is_decoded_is_of_the_type_that_was_named(values: dict[str, Any]) -> None:
     with suppress(BadMessageError):
         request = protocol.decode_request(json.dumps(values).encode())
         assert isinstance(request, ORDERS[values["do"]])
