@@ -17,7 +17,7 @@ from resqued.cli.text import call, clean
 from resqued.config.environment import read_environment
 from resqued.config.layers import Given, read_layers
 from resqued.config.loader import Config, build
-from resqued.errors import JobClassError, ResquedError
+from resqued.errors import JobClassError, ResquedError, StoreError
 from resqued.wire import ruby_json
 
 EXAMPLES = """
@@ -74,9 +74,12 @@ def enqueue(
         place = queue
     with closing(options.client(url, namespace, config_file)) as client:
         client.enqueue_to(place, class_name, *values)
-        ahead = max(0, client.size(place) - 1)
-    job = call(class_name, values)
-    click.echo(f"enqueued {job} on {clean(place)}, {ahead} ahead")
+        job = f"{call(class_name, values)} on {clean(place)}"
+        try:
+            ahead = f", {max(0, client.size(place) - 1)} ahead"
+        except StoreError:
+            ahead = ""  # an error would say that the job is not on its queue
+    click.echo(f"enqueued {job}{ahead}")
     name_default_server()
 
 

@@ -407,6 +407,23 @@ def test_an_application_that_breaks(
 # Restricted users
 
 
+@pytest.mark.server_semantics
+def test_a_user_that_only_enqueues_is_not_told_that_it_has_failed(
+    run: Run, redis: redis_py.Redis, redis_url: str
+) -> None:
+    redis.execute_command(
+        *("ACL", "SETUSER", "narrow", "reset", "on", ">p", "+ping", "+sadd", "+rpush"),
+        *("~resque:queues", "~resque:queue:*"),
+    )
+    try:
+        url = redis_url.replace("redis://", "redis://narrow:p@")
+        done = run("enqueue", "Mail", "1", "-q", "mail", "-r", url, "-N", "resque")
+        assert (done.exit_code, done.stdout) == (0, "enqueued Mail(1) on mail\n")
+        assert redis.llen("resque:queue:mail") == 1
+    finally:
+        redis.execute_command("ACL", "DELUSER", "narrow")
+
+
 @pytest.mark.parametrize("refused", ["", "+scan"])
 @pytest.mark.server_semantics
 def test_a_user_that_may_do_no_more_than_the_documentation_says(
