@@ -63,8 +63,8 @@ class QueueWatcher:
         self._read_at = 0.0
         self._is_open = self._was_paused = False
         self._fd: int | None = None
-        # Queues whose keys are of another type, and that were logged.
-        self._odd: set[str] = set()
+        # Keys of another type that were logged.
+        self._odd: set[tuple[str, str]] = set()
         # Whether a worker became idle since the last turn.
         self._was_polled = False
         # Queues that were empty and have received a job.
@@ -297,9 +297,9 @@ class QueueWatcher:
         self, look: QueueSnapshot, lists: Collection[QueueList], now: float
     ) -> None:
         # Workers with many queues are told which have jobs, and never see these.
-        for queue in set(look.odd) - self._odd:
-            self._odd.add(queue)
-            self._log.error("queue_wrong_type", queue=queue)
+        for kind, name in set(look.odd) - self._odd:
+            self._odd.add((kind, name))
+            self._log.error("queue_wrong_type", **{kind: name})
         if look.is_paused != self._was_paused:
             self._was_paused = look.is_paused
             _wake(

@@ -13,8 +13,10 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 
+from resqued.errors import StoreError
 from resqued.store.connection import SingleLink
 from resqued.store.paused_queues import read_paused
+from resqued.store.store_errors import is_wrong_type
 from resqued.wire.keys import Keys
 from resqued.wire.queue_list import QueueList
 
@@ -138,9 +140,14 @@ class QueueChoice:
         cursor: bytes | int = 0
         full: set[str] = set()
         while True:
-            cursor, page = self._link.call(
-                "SSCAN", self._keys.queues, cursor, "COUNT", _PAGE
-            )
+            try:
+                cursor, page = self._link.call(
+                    "SSCAN", self._keys.queues, cursor, "COUNT", _PAGE
+                )
+            except StoreError as error:
+                if not is_wrong_type(error):
+                    raise
+                cursor, page = 0, []  # the master logs it
             decoded = (name.decode("utf-8", "surrogateescape") for name in page)
             names = [name for name in decoded if self._list.serves(name)]
             lengths = self._link.read_each(

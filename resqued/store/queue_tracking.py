@@ -13,9 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from resqued.errors import StoreError
 from resqued.store.connection import Link, SingleLink
 from resqued.store.job_queues import means_pause
-from resqued.store.store_errors import RefusedError
+from resqued.store.store_errors import RefusedError, is_wrong_type
 from resqued.store.tracked_values import TrackedValues
 from resqued.store.waiting_line import WaitingLine
 from resqued.store.write_check import check_writes
@@ -37,12 +38,13 @@ class QueueSnapshot(Struct, frozen=True):
     """The lengths of the queues that are not empty, by name, and whether all pause.
 
     Paused queues are left out.
-    `odd` are queues, among those that were read, whose keys are of another type.
+    `odd` are keys of another type among those that were read, as fields of the log:
+    ("queue", its name), or ("key", that of the set of names).
     """
 
     lengths: Mapping[str, int]
     is_paused: bool
-    odd: Sequence[str] = ()
+    odd: Sequence[tuple[str, str]] = ()
 
 
 class QueueTracking:
@@ -78,6 +80,7 @@ class QueueTracking:
         # be read again, on the clock of the caller; and the lists that they are matched
         # with.
         self._known: set[str] = set()
+        self._has_names = True
         self._is_current = False
         self._read_names_at = 0.0
         self._lists: set[QueueList] = set()
@@ -237,9 +240,10 @@ class QueueTracking:
     ) -> QueueSnapshot:
         """Return what is known, with the lengths that `_read` has returned."""
         # None: a key of another type, which has no jobs.
-        odd = [
-            self._served[k] for k, n in zip(unknown, lengths, strict=True) if n is None
-        ]
+        read = zip(unknown, lengths, strict=True)
+        odd = [("queue", self._served[key]) for key, n in read if n is None]
+        if not self._has_names:
+            odd.append(("key", self._keys.queues))
         self._lengths.update(zip(unknown, (n or 0 for n in lengths), strict=True))
         full = {self._served[key]: n for key, n in self._lengths.items() if n}
         for name in self._paused_queues & full.keys():
@@ -272,7 +276,14 @@ class QueueTracking:
     def _read_names(self, now: float) -> None:
         """Read the set of queues; a large set takes at most half of the time."""
         self._is_current = True
-        found = self._link.members(self._keys.queues)
+        self._has_names = True
+        try:
+            found = self._link.members(self._keys.queues)
+        except StoreError as error:
+            if not is_wrong_type(error):
+                raise
+            # No set has no names, as in the scripts: queues in lists are still served.
+            found, self._has_names = set(), False
         names = {name.decode("utf-8", "surrogateescape") for name in found}
         if len(names) > _FEW:
             self._read_names_at = now + len(names) * _NAME_COST

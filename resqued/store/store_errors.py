@@ -35,4 +35,9 @@ def is_about_key(error: StoreError) -> bool:
     """
     if isinstance(error, ForbiddenError):
         return True
+    return is_wrong_type(error)
+
+
+def is_wrong_type(error: StoreError) -> bool:
+    """Return True if the server has refused a command because of its key's type."""
     return isinstance(error, RefusedError) and "WRONGTYPE" in str(error)

@@ -196,6 +196,27 @@ def test_a_queue_whose_key_is_no_list_is_logged_once_by_the_master(
     assert "queue=a" in log
 
 
+def test_a_set_of_names_of_another_type_is_logged_once_and_stops_nothing(
+    idle_of: Callable[..., Idle], redis: redis_py.Redis, capfd: pytest.CaptureFixture
+) -> None:
+    redis.rpush("resque:queues", "x")
+    idle = idle_of("a", "b*")
+    redis.rpush(A, "job")
+    for _ in range(3):
+        idle.pass_time(INTERVAL * 2)
+        idle.turn()
+    assert idle.woken() == [0]
+    log = capfd.readouterr().err
+    assert log.count("queue_wrong_type") == 1
+    assert "key=resque:queues" in log
+    redis.delete("resque:queues")
+    redis.sadd("resque:queues", "b")
+    redis.rpush(B, "job")
+    idle.pass_time(INTERVAL * 2)
+    idle.turn()
+    assert 1 in idle.woken()
+
+
 def test_a_pop_wakes_nobody(
     idle_of: Callable[..., Idle], redis: redis_py.Redis
 ) -> None:
