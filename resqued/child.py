@@ -258,7 +258,10 @@ def _perform(
     has_hooks = failed is not None and failed.hooks is not None
     # Hooks that are still to run may leave processes behind as well.
     has_left = terms.sweeps and (has_hooks or process.has_children())
-    stays = may_stay and not (has_left or has_hooks or reaction.was_told)
+    # A child whose fork hooks have failed is not prepared for another job.
+    is_prepared = not (terms.fork_hooks and reaction.is_fresh)
+    stays = may_stay and is_prepared
+    stays = stays and not (has_left or has_hooks or reaction.was_told)
     # Memory that one job keeps must not count for the next one.
     stays = stays and end.is_whole() and not _has_grown(before, terms.scoreboard)
     if stays:
@@ -332,8 +335,8 @@ def _perform_with_hooks(
     job = job_info.current_job()
     assert job is not None, "it runs"
     if reaction.is_fresh:
-        reaction.is_fresh = False
         run_limited(terms.fork_hooks, job, terms.settings.timings.hook_limit)
+        reaction.is_fresh = False
 
     def run() -> None:
         if (result := target(*job.args)) is not None:

@@ -217,3 +217,35 @@ def test_a_job_sees_what_it_is(
     assert seen == [[name, *expected] for name in ("all", "job", "thread")]
     assert redis.llen("resque:failed") == 0
     assert resqued.current_job() is None
+
+
+@pytest.mark.parametrize("kind", ["before_fork", "after_fork"])
+def test_a_child_that_a_fork_hook_has_not_prepared_runs_no_other_job(
+    kind: str, redis: redis_py.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "preparing.py").write_text(
+        "import os, pathlib, resqued\n"
+        "READY = []\n"
+        f"@resqued.hook.{kind}\n"
+        "def prepare(job):\n"
+        "    if not pathlib.Path('tried').exists():\n"
+        "        pathlib.Path('tried').touch()\n"
+        "        raise OSError('the database is away')\n"
+        "    READY.append(os.getpid())\n"
+        "@resqued.job(queue='low', name='See')\n"
+        "def see(number):\n"
+        "    print(number, READY == [os.getpid()], file=open('seen', 'a'))\n"
+    )
+    (tmp_path / "resqued.toml").write_text("[worker]\njobs_per_child = 3\n")
+    client = resqued.Client(redis_url)
+    for number in range(5):
+        client.enqueue_to("low", "See", number)
+    options = ("low", "-a", "preparing", "-r", redis_url, "--burst")
+    with Daemon(*options, cwd=tmp_path) as daemon:
+        assert daemon.wait(120) == 0
+    assert (tmp_path / "seen").read_text() == "".join(
+        f"{n} True\n" for n in range(1, 5)
+    )
+    assert [entry["error"] for entry in failures(redis).values()] == [
+        "the database is away"
+    ]
