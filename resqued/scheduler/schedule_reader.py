@@ -236,11 +236,35 @@ def from_ruby(name: str, raw: bytes) -> Schedule:
         if isinstance(rule, list):
             rule = rule[0] if rule else None
         if rule:
-            table[key] = rule
+            table[key] = _ruby_seconds(rule) if key == "every" else rule
     *others, last = str(table.get("cron", "")).split() or [""]
     if _is_zone(last, len(others)):
         table |= {"cron": " ".join(others), "zone": last}
     return read_schedule(name, table)
+
+
+# The units of a duration for rufus-scheduler, which resque-scheduler uses: the case
+# counts. A year has 365 days and a month 30.
+_RUBY_UNITS = {
+    "y": 365 * 86400,
+    "M": 30 * 86400,
+    "w": 7 * 86400,
+    "d": 86400,
+    "h": 3600,
+    "m": 60,
+    "s": 1,
+}
+_RUBY_PART = re.compile(r"(\d+(?:\.\d+)?)([yMwdhms])")
+_RUBY_DURATION = re.compile(rf"(?:{_RUBY_PART.pattern})+")
+
+
+def _ruby_seconds(value: object) -> object:
+    """Return the seconds of a duration such as 1w2d or 1M; another value as it is."""
+    text = str(value).strip()
+    if not _RUBY_DURATION.fullmatch(text):
+        return value
+    parts = _RUBY_PART.findall(text)
+    return sum(float(number) * _RUBY_UNITS[unit] for number, unit in parts)
 
 
 def _is_zone(last: str, before: int) -> bool:

@@ -171,6 +171,22 @@ def test_a_job_declares_its_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
             Schedule("tick", "Ok", "low", cron="0 9 * * 5L"),
         ),
         (
+            '{"class":"Ok","every":"1M","queue":"low"}',
+            Schedule("tick", "Ok", "low", every=30 * 86_400),
+        ),
+        (
+            '{"class":"Ok","every":["1w2d",{"first_in":"5m"}],"queue":"low"}',
+            Schedule("tick", "Ok", "low", every=9 * 86_400),
+        ),
+        (
+            '{"class":"Ok","every":"1h30m","queue":"low"}',
+            Schedule("tick", "Ok", "low", every=5_400),
+        ),
+        (
+            '{"class":"Ok","every":90,"queue":"low"}',
+            Schedule("tick", "Ok", "low", every=90),
+        ),
+        (
             '{"class":"Ok","cron":"@daily Europe/Vienna","queue":"low"}',
             Schedule("tick", "Ok", "low", cron="0 0 * * *", zone="Europe/Vienna"),
         ),
