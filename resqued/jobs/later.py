@@ -12,7 +12,7 @@ import functools
 import inspect
 from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast, overload
 
 from resqued.client import Client, default_client
 from resqued.core.durations import Duration
@@ -47,6 +47,13 @@ class Later:
             raise AttributeError(name)
         job, identity = _job_of_method(self.__target, name)
         return functools.partial(self.__enqueue, job, identity)
+
+    def __call__(self, *_args: object, **_options: object) -> NoReturn:
+        """Raise JobClassError: the target is not a function of the application."""
+        raise JobClassError(
+            f"{self.__target!r:.200} is no function that can be called later: give a"
+            " function of a module, or an object and the name of its method"
+        )
 
 
 @overload

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -343,3 +345,11 @@ def test_models_of_sqlalchemy_are_found_in_a_session(client: Recorder) -> None:
         perform("Seat.reserve", [4, "a"], "Ada")
     with pytest.raises(resqued.ArgumentError, match="no id yet"):
         resqued.later(Seat(), client=client).reserve("Ada")
+
+
+@pytest.mark.parametrize(
+    "target", [print, os.system, functools.partial(print, 1)], ids=str
+)
+def test_what_is_no_function_of_a_module_is_refused_by_name(target: object) -> None:
+    with pytest.raises(resqued.errors.JobClassError, match="is no function that can"):
+        resqued.later(target)(1)  # type: ignore[operator]
