@@ -27,8 +27,8 @@ from resqued.errors import (
 from resqued.system import ownership
 
 NAME = "resqued.pid"
-# Any user may read the pid.
-MODE = 0o644
+# Who can read a file can lock it, and then no master could start.
+MODE = 0o600
 # How long to retry, in seconds: a process that only tests the lock holds it briefly.
 _PATIENCE = 2.0
 _PAUSE = 0.01

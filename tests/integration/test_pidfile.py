@@ -90,15 +90,17 @@ def dead_pid() -> int:
     return ended.pid
 
 
-def test_the_file_has_the_pid_and_anybody_may_read_it(path: Path) -> None:
-    before = os.umask(0o077)
+def test_the_file_has_the_pid_and_only_its_owner_may_read_or_lock_it(
+    path: Path,
+) -> None:
+    before = os.umask(0)
     try:
         file = PidFile.take(path)
         file.write()
     finally:
         os.umask(before)
     assert path.read_text() == f"{os.getpid()}\n"
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == 0o600
     assert pidfile.holder(path) == os.getpid()
     file.release()
     assert not path.exists()
