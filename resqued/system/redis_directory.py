@@ -45,7 +45,8 @@ def locked(directory: Path) -> Iterator[Path]:
 def check(directory: Path) -> None:
     """Raise EmbeddedServerError if another user can write to the directory.
 
-    Raises OSError if it does not exist.
+    That includes what another user has put there before. Raises OSError if the
+    directory does not exist.
     """
     status = directory.lstat()
     owner = ownership.user_name(status.st_uid)
@@ -55,11 +56,29 @@ def check(directory: Path) -> None:
         reason = f"belongs to {owner}"
     elif status.st_mode & ownership.OTHERS_WRITE:
         reason = f"can be written by others: chmod 700 {directory}"
+    elif (name := _foreign(directory)) is not None:
+        reason = f"has a file that was put there by others: remove {name}"
     else:
         return
     raise EmbeddedServerError(
         f"directory {directory} {reason}, or choose another directory"
     )
+
+
+def _foreign(directory: Path) -> str | None:
+    """Return the name of a file of another user, or of a link; None without one."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # a server has renamed it
+                continue
+            is_linked = stat.S_ISLNK(status.st_mode) or (
+                stat.S_ISREG(status.st_mode) and status.st_nlink > 1
+            )
+            if is_linked or status.st_uid != os.geteuid():
+                return entry.name
+    return None
 
 
 def configure(directory: Path, settings: str) -> str:

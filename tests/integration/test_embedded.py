@@ -224,18 +224,32 @@ def test_a_directory_that_another_user_can_change_is_refused(
     assert list(place.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["server.json", "server.conf", "password"])
-def test_no_file_is_written_through_a_link(
-    tmp_path: Path, server_binary: Path | None, name: str
+@pytest.mark.parametrize("kind", ["link", "hard link", "foreign"])
+@pytest.mark.parametrize(
+    "name", ["server.json", "server.conf", "password", "server.log"]
+)
+def test_a_file_that_others_may_have_put_there_is_neither_read_nor_written(
+    tmp_path: Path, server_binary: Path | None, name: str, kind: str
 ) -> None:
     precious = tmp_path / "precious"
     precious.write_text("precious")
     place = tmp_path / "data"
     place.mkdir(mode=0o700)
-    (place / name).symlink_to(precious)
-    with pytest.raises(EmbeddedServerError, match="cannot be used"):
+    match kind:
+        case "link":
+            (place / name).symlink_to(precious)
+        case "hard link":
+            (place / name).hardlink_to(precious)
+        case "foreign":
+            if os.geteuid() != 0:
+                pytest.skip("takes another user: be root")
+            (place / name).write_text("precious")
+            os.chown(place / name, 65534, 65534)
+    with pytest.raises(EmbeddedServerError, match=f"by others: remove {name}"):
         EmbeddedServer.start(place, binary=server_binary)
-    assert precious.read_text() == "precious"
+    with pytest.raises(EmbeddedServerError, match=f"by others: remove {name}"):
+        EmbeddedServer.find(place)
+    assert (place / name).read_text() == precious.read_text() == "precious"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes another user: be root")
