@@ -60,6 +60,14 @@ def web_address(value: object) -> str:
     return address
 
 
+def missing_keys(values: Mapping[tuple[str, str], Any]) -> list[str]:
+    """Return the problem of a back end that lacks a key of [failure]."""
+    has_webhook = "webhook" in values["failure", "backends"]
+    if has_webhook and not values["failure", "webhook_url"]:
+        return ["[failure] webhook_url: missing: the back end webhook needs it"]
+    return []
+
+
 def masked_address(address: str) -> str:
     """Return an address without what may be a secret: all but scheme, host and port."""
     if not address:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from resqued.config.example_file import example as example  # noqa: PLC0414 - passed on
-from resqued.config.failure_keys import failure_settings, masked_address
+from resqued.config.failure_keys import failure_settings, masked_address, missing_keys
 from resqued.config.locations import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414
 from resqued.config.locations import file_in_use as file_in_use  # noqa: PLC0414
 from resqued.config.narrower import (
@@ -226,7 +226,8 @@ def effective(tables: Mapping[str, Any]) -> dict[str, Any]:
 def _checked(tables: Mapping[str, Any]) -> tuple[Values, tuple[PoolConfig, ...]]:
     problems: list[str] = []
     values, pools = _read(tables, problems)
-    problems = problems or _untagged(values["redis", "url"], pools)
+    if not problems:
+        problems = [*_untagged(values["redis", "url"], pools), *missing_keys(values)]
     if problems:
         raise ConfigError(*problems)
     return values, pools

@@ -574,6 +574,13 @@ def test_the_address_of_a_webhook_is_shown_without_what_may_be_a_secret(address,
     assert loader.effective(found)["failure"]["webhook_url"] == shown
 
 
+def test_a_webhook_needs_its_address():
+    with pytest.raises(
+        ConfigError, match=r"\[failure\] webhook_url: missing: the back"
+    ):
+        loader.effective({"failure": {"backends": ["redis", "webhook"]}})
+
+
 @pytest.mark.parametrize(
     "tables",
     [
