@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
+from itertools import takewhile
 from typing import Any
 
 import click
@@ -30,7 +31,27 @@ Examples:
 """
 
 
+class _Enqueue(click.Command):
+    """Takes negative numbers as arguments, but no option that it does not have."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Raise NoSuchOption for what looks like an option, up to `--`."""
+        known = {name for each in self.get_params(ctx) for name in each.opts}
+        for text in takewhile(lambda text: text != "--", args):
+            name = text.partition("=")[0] if text.startswith("--") else text[:2]
+            if name[:1] == "-" and name.strip("-.0123456789") and name not in known:
+                raise click.NoSuchOption(name, self._way_out(name, known), ctx=ctx)
+        return super().parse_args(ctx, args)
+
+    @staticmethod
+    def _way_out(name: str, known: Collection[str]) -> str:
+        found = difflib.get_close_matches(name, known, 1, 0.75)
+        like = "".join(f" Did you mean {one!r}?" for one in found)
+        return f"No such option {name!r}.{like} An argument like it goes behind `--`."
+
+
 @click.command(
+    cls=_Enqueue,
     epilog=EXAMPLES,
     # Negative numbers are arguments.
     context_settings={"ignore_unknown_options": True},

@@ -31,6 +31,20 @@ from tests.support.daemon import clean_environment
             "no such option '--nope' (see 'resqued queues list --help')",
         ),
         (
+            ["enqueue", "A", "beach.jpg", "--delay", "10m", "-q", "q"],
+            (
+                "no such option '--delay'. An argument like it goes behind `--`"
+                " (see 'resqued enqueue --help')"
+            ),
+        ),
+        (
+            ["enqueue", "A", "-5", "--queu=low"],
+            (
+                "no such option '--queu'. Did you mean '--queue'? An argument like it"
+                " goes behind `--` (see 'resqued enqueue --help')"
+            ),
+        ),
+        (
             ["queues", "peek"],
             "missing argument 'NAME' (see 'resqued queues peek --help')",
         ),
