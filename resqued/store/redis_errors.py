@@ -235,7 +235,10 @@ def _hint(error: Exception, url: str) -> str:
             " before the first command; if it does so each time: a server with TLS"
             " needs rediss://, and a proxy that closes at HELLO cannot be used"
         )
-    if "Connection refused" in text or "No such file or directory" in text:
+    is_missing = "No such file or directory" in text
+    if is_missing and not url.startswith("unix:"):
+        return ": a file that the URL names, such as ssl_ca_certs, is missing"
+    if "Connection refused" in text or is_missing:
         is_here = not _HOST_HERE.isdisjoint(re.split(r"[/:@\[\]]", url))
         is_one = "+" not in url.partition("://")[0]
         way_out = "; `resqued redis start` starts one" if is_here and is_one else ""
