@@ -81,7 +81,9 @@ class Client(DelayedClient, QueueClient):
         max_payload: int = payload.MAX_PAYLOAD,
     ) -> None:
         self.url = url or os.environ.get("REDIS_URL") or DEFAULT_URL
-        check_settings(self.url, namespace, timeout)
+        check_settings(
+            self.url, namespace, timeout, inline=inline, max_payload=max_payload
+        )
         self.namespace = namespace
         self.inline = inline
         # The client to go back to, if there was one; empty if there is no going back.

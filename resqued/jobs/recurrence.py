@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from resqued.core.durations import Duration
-from resqued.errors import JobClassError
+from resqued.errors import ArgumentError, JobClassError
 from resqued.scheduler.schedule import Schedule
 from resqued.scheduler.schedule_reader import WrongScheduleError, read_schedule
-from resqued.wire.naming import queue_of, wire_name
+from resqued.wire import arguments
+from resqued.wire.naming import function_of, queue_of, wire_name
 
 T = TypeVar("T")
 Missed = Literal["skip", "once", "all"]
@@ -42,6 +43,8 @@ def every(  # noqa: PLR0913 - what a schedule has
     equal job waits or runs. Raises JobClassError where it is declared, if a value
     cannot be used or the name is taken.
     """
+    if callable(period):
+        raise JobClassError('write the period: @resqued.every("10m")')
     table = {"every": period, "jitter": jitter, "missed": missed, "overlap": overlap}
     return _Declaration(table, args, name, queue)
 
@@ -63,6 +66,8 @@ def cron(  # noqa: PLR0913 - what a schedule has
     `expression` has five fields, or six with the seconds first; `zone` is its time
     zone, such as "Europe/Vienna". The others are those of `every`.
     """
+    if callable(expression):
+        raise JobClassError('write the expression: @resqued.cron("0 3 * * *")')
     table = {
         "cron": expression,
         "zone": zone,
@@ -90,6 +95,11 @@ class _Declaration:
     def __call__(self, job: T) -> T:
         target: Any = job
         class_name = wire_name(target)
+        if function := function_of(target):
+            try:
+                arguments.by_position(class_name, function, self._table["args"], {})
+            except ArgumentError as error:
+                raise JobClassError(f"schedule of {error}; give it args=[…]") from None
         name = self._name or class_name
         queue = self._queue or queue_of(target)
         table = self._table | {"class": class_name, "queue": queue}

@@ -327,7 +327,14 @@ def _redact_option(option: str) -> str:
     return f"{name}=***" if _SECRET.search(name) else option
 
 
-def check_settings(url: object, namespace: object, timeout: object) -> None:
+def check_settings(
+    url: object,
+    namespace: object,
+    timeout: object,
+    *,
+    inline: object = False,
+    max_payload: object = 1,
+) -> None:
     """Raise ConfigError if an argument of a client cannot be used."""
     if not isinstance(url, str):
         raise ConfigError(
@@ -338,3 +345,10 @@ def check_settings(url: object, namespace: object, timeout: object) -> None:
         raise ConfigError(f"namespace {namespace!r} is not a str such as 'resque'")
     if not isinstance(timeout, int | float) or not timeout > 0:
         raise ConfigError(f"timeout {timeout!r} is not a number of seconds above 0")
+    if not isinstance(inline, bool):
+        raise ConfigError(f"inline {inline!r} is not True or False")
+    is_number = isinstance(max_payload, int) and not isinstance(max_payload, bool)
+    if not (is_number and max_payload > 0):  # type: ignore[operator]
+        raise ConfigError(
+            f"max_payload {max_payload!r} is not a whole number of bytes above 0"
+        )

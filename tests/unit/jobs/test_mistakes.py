@@ -306,6 +306,11 @@ def test_what_a_job_lacks(name: str, way_out: str) -> None:
         ({"timeout": "2s"}, "timeout '2s' is not a number of seconds"),
         ({"timeout": 0}, "timeout 0 is not a number of seconds"),
         ({"timeout": float("nan")}, "timeout nan is not a number of seconds"),
+        ({"inline": "no"}, "inline 'no' is not True or False"),
+        ({"max_payload": "1M"}, "max_payload '1M' is not a whole number of bytes"),
+        ({"max_payload": None}, "max_payload None is not a whole number of bytes"),
+        ({"max_payload": 0}, "max_payload 0 is not a whole number of bytes"),
+        ({"max_payload": True}, "max_payload True is not a whole number of bytes"),
     ],
     ids=shown,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,30 @@ def test_a_job_declares_its_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
         recurring.every("5m", name="third")(job(name="Recurring.none")(lambda: None))
     for name in ("Recurring.archive", "Recurring.none"):
         DECLARED.pop(name, None)
+
+
+@pytest.mark.parametrize("make", [recurring.every, recurring.cron])
+def test_a_schedule_needs_its_period(make: Any) -> None:
+    with pytest.raises(JobClassError, match=f"write the .*@resqued.{make.__name__}"):
+        make(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"), [((), "missing a required argument"), ((1, 2), "too many")]
+)
+def test_the_arguments_of_a_schedule_fit_its_job(
+    args: tuple[int, ...], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring, "_DECLARED", {})
+
+    @job(queue="q", name="Recurring.needs")
+    def needs(number: int) -> None: ...
+
+    with pytest.raises(
+        JobClassError, match=rf"Recurring.needs takes .*{reason}.*args="
+    ):
+        recurring.every("1h", args=args)(needs)
+    assert recurring.declared_schedules() == ()
 
 
 @pytest.mark.parametrize(
