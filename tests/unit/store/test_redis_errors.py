@@ -34,6 +34,11 @@ ERRORS = [
     (of_redis.OutOfMemoryError("command not"), RefusedError, "OOM command not"),
     (of_redis.BusyLoadingError("is loading"), DisconnectedError, "LOADING is"),
     (redis.ConnectionError("closed"), DisconnectedError, "closed"),
+    (
+        redis.ConnectionError("Error 2 connecting. No such file or directory."),
+        DisconnectedError,
+        "a file that the URL names, such as ssl_ca_certs, is missing",
+    ),
     (redis.TimeoutError("Timeout reading"), StoreError, "Timeout reading"),
     (redis.AuthenticationError("no"), StoreError, "refused the login: no"),
     (of_redis.ClusterCrossSlotError("x"), UnusableServerError, "-N '{resque}'"),
