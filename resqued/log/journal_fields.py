@@ -29,17 +29,17 @@ def record(event: Mapping[str, object]) -> dict[str, str]:
     MESSAGE is the event's `message` if it has one, else the event as a sentence.
     """
     fields = {
-        "MESSAGE": _text(event["message"] if "message" in event else sentence(event)),
+        "MESSAGE": text_of(event["message"] if "message" in event else sentence(event)),
         "PRIORITY": str(PRIORITIES.get(str(event.get("level")), 6)),
         "SYSLOG_IDENTIFIER": "resqued",
         f"{PREFIX}EVENT": str(event.get("event", "")),
     }
     for key, value in event.items():
         if key in _STANDARD:
-            fields[_STANDARD[key]] = _text(value)
+            fields[_STANDARD[key]] = text_of(value)
         elif key not in _OMITTED and key != "message" and value is not None:
             name = _FOREIGN.sub("_", _NAMES.get(key, key.upper()))
-            fields[PREFIX + name] = _text(value)
+            fields[PREFIX + name] = text_of(value)
     return fields
 
 
@@ -60,9 +60,16 @@ def encode(fields: Mapping[str, str]) -> bytes:
     return b"".join(parts)
 
 
-def _text(value: object) -> str:
-    r"""Return a value as text that UTF-8 can hold: a lone surrogate becomes \udcff."""
-    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+def text_of(value: object) -> str:
+    r"""Return a value as text that UTF-8 can hold: a lone surrogate becomes \udcff.
+
+    Never fails: the value may be of a class of the application.
+    """
+    try:
+        text = str(value)
+    except Exception:
+        text = f"({type(value).__name__} without a text)"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def escape(text: str) -> str:
@@ -76,7 +83,7 @@ def escape(text: str) -> str:
 def sentence(event: Mapping[str, object]) -> str:
     """Return an event as one line: its name, then key=value for each field."""
     words = [
-        f"{key}={_quoted(str(value))}"
+        f"{key}={_quoted(text_of(value))}"
         for key, value in event.items()
         if key not in _OMITTED and value is not None
     ]

@@ -23,7 +23,7 @@ from resqued.log.descriptors import (
     without_waiting,
     write_now,
 )
-from resqued.log.journal_fields import PRIORITIES, escape, sentence
+from resqued.log.journal_fields import PRIORITIES, escape, sentence, text_of
 
 # structlog imports rich, if it is installed, for tracebacks that this log does not
 # print. That takes 4.5 MB of memory and 0.04 s of processor time in each zygote.
@@ -258,19 +258,16 @@ def _unrendered(values: EventDict, level: str, error: Exception, style: str) -> 
 
     The application may have replaced what renders, such as json.JSONEncoder.
     """
-    logged = error.__context__ if values.pop("exc_info", None) else None
-    known = {"level": level, **values, "log_error": error, "exception": logged}
-    told = {key: _text(value) for key, value in known.items() if value is not None}
+    told = {"level": level, **values, "log_error": _named(error)}
+    if told.pop("exc_info", None) and error.__context__ is not None:
+        told["exception"] = _named(error.__context__)
     if style == "journal":
         return (told,), {}
     return f"level={told['level']} {sentence(told)}"
 
 
-def _text(value: object) -> str:
-    try:
-        return value if isinstance(value, str) else repr(value)
-    except Exception:
-        return f"({type(value).__name__} without a text)"
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {text_of(error)}"
 
 
 def _chain(style: str) -> list[Callable[..., Any]]:

@@ -9,13 +9,14 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 import redis as redis_py
 
+from tests.support.datagrams import fill
 from tests.support.pool import pool
 from tests.support.site import Site
 from tests.support.wait import wait_until
@@ -228,15 +229,6 @@ def test_a_systemd_that_stands_still_stops_nothing(
             listener.settimeout(60)
             while listener.recv(4096) != b"READY=1":
                 pass
-
-
-def fill(path: Path) -> None:
-    """Send datagrams until the socket takes no more."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.setblocking(False)
-        with suppress(BlockingIOError):
-            while True:
-                sender.sendto(b"full", str(path))
 
 
 def test_a_listener_that_is_gone_is_no_reason_to_stop(

@@ -11,8 +11,10 @@ import pytest
 
 from resqued.log import journal
 from resqued.log.journal_fields import encode
+from tests.support.datagrams import drain
 
-FEW = 20
+# More than the socket holds.
+MANY = 200
 
 
 @pytest.fixture
@@ -37,28 +39,24 @@ def test_a_value_of_several_lines_has_its_length() -> None:
 def test_a_journal_that_stands_still_costs_records_which_are_counted(
     listening: socket.socket,
 ) -> None:
-    writer = journal.Writer()
-    for number in range(10 * FEW):
-        writer.msg({"event": "e", "level": "info", "number": number})
-    taken = drained(listening)
-    assert 0 < len(taken) < 10 * FEW
+    writer = overflowing()
+    taken = drain(listening)
+    assert 0 < len(taken) < MANY
     writer.msg({"event": "e", "level": "info", "number": "last"})
-    dropped, last = drained(listening)
+    dropped, last = drain(listening)
     assert b"\nRESQUED_EVENT=log_lines_dropped\n" in dropped
-    assert f"\nRESQUED_COUNT={10 * FEW - len(taken)}\n".encode() in dropped
+    assert f"\nRESQUED_COUNT={MANY - len(taken)}\n".encode() in dropped
     assert b"\nRESQUED_NUMBER=last\n" in last
 
 
 def test_what_is_dropped_is_told_even_if_nothing_else_is_logged(
     listening: socket.socket,
 ) -> None:
-    writer = journal.Writer()
-    for number in range(10 * FEW):
-        writer.msg({"event": "e", "level": "info", "number": number})
-    drained(listening)
+    writer = overflowing()
+    drain(listening)
     writer.tell_dropped()
     writer.tell_dropped()
-    assert [b"EVENT=log_lines_dropped" in each for each in drained(listening)] == [True]
+    assert [b"EVENT=log_lines_dropped" in each for each in drain(listening)] == [True]
 
 
 def test_a_record_that_is_too_large_for_the_socket_comes_as_a_file(
@@ -79,12 +77,19 @@ def test_without_a_journal_nothing_fails(
     journal.Writer().msg({"event": "e", "level": "info"})
 
 
-def drained(listening: socket.socket) -> list[bytes]:
-    """Return the records that wait."""
-    listening.setblocking(False)
-    found = []
-    while True:
-        try:
-            found.append(listening.recv(65536))
-        except BlockingIOError:
-            return found
+def test_a_value_without_a_text_costs_no_record(listening: socket.socket) -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    journal.Writer().msg({"event": "e", "level": "info", "value": Odd()})
+    (taken,) = drain(listening)
+    assert b"\nRESQUED_VALUE=(Odd without a text)\n" in taken
+
+
+def overflowing() -> journal.Writer:
+    """Return a writer that has written more than the socket holds."""
+    writer = journal.Writer()
+    for number in range(MANY):
+        writer.msg({"event": "e", "level": "info", "number": number})
+    return writer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 
 from resqued.systemd.notify import LATEST, SOONEST, Notifier
 from resqued.systemd.service_status import PoolStatus
+from tests.support.datagrams import drain, fill
 
 UP = PoolStatus(generation=2, reloads=2, workers=4, wanted=4, busy=0)
 
@@ -28,12 +28,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
 
 def received(systemd: socket.socket) -> list[str]:
     """Return what was sent."""
-    found = []
-    while True:
-        try:
-            found.append(systemd.recv(4096).decode())
-        except BlockingIOError:
-            return found
+    return [text.decode() for text in drain(systemd)]
 
 
 def lines(systemd: socket.socket) -> list[str]:
@@ -59,15 +54,9 @@ def test_a_status_that_comes_too_soon_is_not_held_back_for_long(
 def test_a_full_socket_keeps_nobody_waiting_and_loses_no_change_of_the_stage(
     systemd: socket.socket,
 ) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-        other.setblocking(False)
-        with suppress(BlockingIOError):
-            while True:
-                other.sendto(b"full", os.environ["NOTIFY_SOCKET"])
-    notifier, stopping = (
-        Notifier(os.environ, os.getpid()),
-        replace(UP, is_stopping=True),
-    )
+    fill(os.environ["NOTIFY_SOCKET"])
+    notifier = Notifier(os.environ, os.getpid())
+    stopping = replace(UP, is_stopping=True)
     notifier.turn(100.0, UP)
     notifier.turn(101.0, stopping)
     assert set(received(systemd)) == {"full"}
