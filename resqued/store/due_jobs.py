@@ -17,7 +17,7 @@ from msgspec import Struct
 from resqued.store.connection import SingleLink
 from resqued.store.delayed import DelayedJob, DelayedJobs
 from resqued.store.script import Script
-from resqued.store.store_errors import RefusedError
+from resqued.store.store_errors import RefusedError, is_wrong_type
 from resqued.wire import payload
 from resqued.wire.failure_place import IN_FAILED, FailurePlace
 from resqued.wire.keys import Keys, prefix_of
@@ -159,7 +159,7 @@ class DueJobs:
                 self._delayed.run_now(job)
                 return "", ""
             except RefusedError as error:
-                if "WRONGTYPE" not in str(error):
+                if not is_wrong_type(error):
                     raise
                 fault = str(error)
         fault = fault or "delayed item is no job with a queue"

@@ -27,7 +27,7 @@ from resqued.store.bulk import (
 )
 from resqued.store.connection import Link
 from resqued.store.script import Script
-from resqued.store.store_errors import NotPrimaryError, RefusedError
+from resqued.store.store_errors import NotPrimaryError, RefusedError, is_wrong_type
 from resqued.wire.keys import Keys
 
 RETRY = Script("retry")
@@ -187,7 +187,7 @@ class ListChange:
             except NotPrimaryError:
                 raise
             except RefusedError as error:
-                if "WRONGTYPE" not in str(error):
+                if not is_wrong_type(error):
                     raise
                 done = _left_out(done, "the key of its queue is no list")
                 found.refused += 1

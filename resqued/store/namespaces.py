@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from resqued.errors import StoreError
 from resqued.store.connection import Link
+from resqued.store.store_errors import is_wrong_type
 from resqued.wire.keys import Keys
 
 # How many names the server reads in one step, and the largest number of steps.
@@ -119,7 +120,7 @@ def _size(link: Link, name: str) -> int:
     try:
         return int(link.call("LLEN", name))
     except StoreError as error:
-        if "WRONGTYPE" in str(error):
+        if is_wrong_type(error):
             return 0  # the key is not a list, so it is no queue
         raise
 
