@@ -259,9 +259,10 @@ def _perform(
     # Hooks that are still to run may leave processes behind as well.
     has_left = terms.sweeps and (has_hooks or process.has_children())
     # A child whose fork hooks have failed is not prepared for another job.
-    is_prepared = not (terms.fork_hooks and reaction.is_fresh)
-    stays = may_stay and is_prepared
-    stays = stays and not (has_left or has_hooks or reaction.was_told)
+    is_unprepared = reaction.is_fresh and bool(terms.fork_hooks)
+    stays = may_stay and not (
+        has_left or has_hooks or is_unprepared or reaction.was_told
+    )
     # Memory that one job keeps must not count for the next one.
     stays = stays and end.is_whole() and not _has_grown(before, terms.scoreboard)
     if stays:

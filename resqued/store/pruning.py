@@ -37,7 +37,7 @@ class JudgedWorker(NamedTuple):
 
 @cache
 def here() -> HostIdentity:
-    """Return the boot and the pid namespace of this process."""
+    """Return the boot and the namespaces of this process."""
     return HostIdentity(process.boot_id(), process.namespaces())
 
 

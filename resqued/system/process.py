@@ -259,10 +259,10 @@ def namespaces() -> str:
     """
     pids = str(Path("/proc/self/ns/pid").readlink())
     try:
-        time = str(Path("/proc/self/ns/time").readlink())
+        clock = str(Path("/proc/self/ns/time").readlink())
     except OSError:  # before Linux 5.6
         return pids
-    return pids if time == _HOST_TIME else f"{pids} {time}"
+    return pids if clock == _HOST_TIME else f"{pids} {clock}"
 
 
 def learn_host() -> None:
